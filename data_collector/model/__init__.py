@@ -1,0 +1,1 @@
+"""What every layer speaks: records, keys, gaps, status, errors. Imports nothing of ours."""

@@ -1,0 +1,64 @@
+"""The tree of errors. A class stands for what the catcher does, its message is the operator's sentence.
+
+CollectorError
+├── Misconfigured      stop at start, exit code 78
+├── Unavailable        give up waiting, exit code 69
+├── Transient          try again after a back-off
+│   ├── VenueUnreachable     ... the exchange
+│   └── SinkUnavailable      ... the store
+├── VenueRefused       stop this subscription, go on with the others
+└── BadFrame           skip the frame, keep it in quarantine with the reason
+"""
+
+from __future__ import annotations
+
+
+class CollectorError(Exception):
+    """Anything we raise on purpose."""
+
+    exit_code = 70
+
+
+class Misconfigured(CollectorError):
+    """The settings or the surroundings cannot work; every fault is named with its cure."""
+
+    exit_code = 78
+
+
+class Unavailable(CollectorError):
+    """Something that the service cannot do without did not come in time."""
+
+    exit_code = 69
+
+
+class Transient(CollectorError):
+    """It may work when tried again; `retry_after_s` is what the other side asked for, if it did."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class VenueUnreachable(Transient):
+    """The exchange did not answer, or answered that it cannot serve now."""
+
+
+class SinkUnavailable(Transient):
+    """The store did not take the batch; nothing of it may be assumed stored or not stored."""
+
+
+class VenueRefused(CollectorError):
+    """The exchange understood the request and will not serve it, now or later."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BadFrame(CollectorError):
+    """A frame that is not what the exchange documents; `reason` is from a closed set, for metrics."""
+
+    def __init__(self, message: str, *, reason: str, symbol: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.symbol = symbol

@@ -1,0 +1,137 @@
+"""The seams: what a venue offers to the pipeline and the pipeline to a sink. Generic code sees only these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from data_collector.model.keys import Channel, Key
+from data_collector.model.records import Kline, Record, Ticker, Trade
+
+
+class Reply(Struct, frozen=True):
+    """The exchange's answer to a control message."""
+
+    request_id: int | str | None
+    error: str | None = None
+    """None when it agreed."""
+    code: int | None = None
+    streams: tuple[str, ...] | None = None
+    """What LIST_SUBSCRIPTIONS told."""
+
+
+class ShutdownNotice(Struct, frozen=True):
+    """The exchange will close this connection soon; there is no fixed notice time."""
+
+    event_ms: int
+
+
+class UnknownEvent(Struct, frozen=True):
+    """Well-formed, but of a kind that we do not know: counted and skipped."""
+
+    kind: str
+
+
+Decoded = Record | Reply | ShutdownNotice | UnknownEvent
+"""A frame holds one of these, or (the `…@arr` streams) a list of records."""
+
+
+class Codec(Protocol):
+    """Between frames and records. Pure: no I/O, no clock. `decode` undoes `encode`."""
+
+    def stream_name(self, key: Key) -> str:
+        """The exchange's name for a key, as sent in a subscription."""
+
+    def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
+        """The control message that asks for `streams`."""
+
+    def list_subscriptions(self, request_id: int) -> bytes:
+        """The control message that asks what is subscribed."""
+
+    def decode(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
+        """One text frame. Raises `BadFrame`. Number texts are not checked here: the gate does that."""
+
+    def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
+        """The frame that the exchange would send for `record`; for the simulator and for round-trip tests."""
+
+
+class SymbolRules(Struct, frozen=True):
+    """What the exchange's symbol list says of one symbol."""
+
+    symbol: str
+    status: str
+    """`TRADING` when it trades now."""
+    base: str
+    quote: str
+
+
+class History(Protocol):
+    """The exchange's request/response side, each call weighed against the shared budget.
+
+    Every method raises `VenueUnreachable` (try again), or `VenueRefused` (never).
+    """
+
+    async def symbols(self) -> dict[str, SymbolRules]:
+        """Every listed symbol, by its name."""
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
+        """24-hour statistics of the named symbols."""
+
+    async def klines(self, symbol: str, interval: str, first_ms: int, limit: int) -> list[Kline]:
+        """Klines from the first that opens at or after `first_ms`, oldest first; the last may be open."""
+
+    async def trades(self, symbol: str, first_id: int | None, limit: int) -> list[Trade]:
+        """Trades from `first_id`, oldest first; the newest ones when it is None."""
+
+    async def server_time_ms(self) -> int:
+        """The exchange's clock."""
+
+    async def close(self) -> None:
+        """Release the connections."""
+
+
+class StreamLimits(Struct, frozen=True):
+    """What the exchange allows on its streaming side."""
+
+    streams_per_connection: int
+    control_messages_per_s: int
+    """We stay one below what the exchange documents, because pings and pongs count too."""
+    connection_attempts: int
+    connection_attempts_window_s: float
+    streams_per_control_message: int
+    ping_interval_s: float
+    """How often the exchange pings; a connection is dead after this plus a margin without any frame."""
+    max_age_s: float
+    """After this time the exchange closes the connection."""
+
+
+class Venue(Struct, frozen=True):
+    """An exchange, as its folder exports it."""
+
+    name: str
+    key_prefix: str
+    """What its Redis keys begin with: empty for Binance, `kraken:` for Kraken."""
+    intervals: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    limits: StreamLimits
+    default_ws_url: str
+    default_rest_url: str
+    stream_path: str
+    """Appended to the WebSocket base URL; SUBSCRIBE messages follow."""
+    codec: Codec
+    next_open_ms: Callable[[str, int], int]
+    """(interval, open time) to the next open time: the exchange's calendar."""
+    open_history: Callable[[str, str | None], History]
+    """(REST base URL, API key or None) to a history client; the caller closes it."""
+
+
+class Gate(Protocol):
+    """Decides whether a record may pass. Pure and synchronous."""
+
+    def check(self, record: Record) -> tuple[str, ...]:
+        """The ids of the critical rules that it breaks; empty when it may pass."""
+
+
+Supervised = Callable[[], Awaitable[None]]

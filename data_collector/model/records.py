@@ -1,0 +1,140 @@
+"""The records that venues decode into and sinks write.
+
+Prices and quantities are the exchange's own decimal text, never a binary float: the digits that came are the
+digits that are stored. Times are integers in UTC with the unit in the name. `received_ns` is the local wall
+clock before decoding, in nanoseconds; 0 for a record that did not come from a stream.
+
+The JSON that users read is made from these in one place, `data_collector.model.wire`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Trade(Struct, frozen=True, gc=False):
+    """One match of one buyer with one seller. Continuity: trade ids grow by one per symbol."""
+
+    symbol: str
+    trade_id: int
+    price: str
+    quantity: str
+    time_ms: int
+    """When the match took place, by the exchange's clock. Not unique and not an order: ids are."""
+    event_ms: int
+    """When the exchange sent it; equals `time_ms` where the source has no such time (REST)."""
+    is_buyer_maker: bool
+    """True when the taker sold."""
+    received_ns: int = 0
+    buyer_order_id: int | None = None
+    """None since Binance took the order ids out of its stream (2024-06-18)."""
+    seller_order_id: int | None = None
+    sub_ms_us: int | None = None
+    """Microseconds after `time_ms` (0 to 999) where the source speaks microseconds; None where it speaks ms."""
+
+
+class Kline(Struct, frozen=True, gc=False):
+    """The candle of one symbol and interval. Closed klines are periodic; of an open one the newest wins."""
+
+    symbol: str
+    interval: str
+    open_ms: int
+    close_ms: int
+    """Last millisecond that belongs to the kline: the next open time minus one."""
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    """In base currency."""
+    quote_volume: str
+    taker_buy_base_volume: str
+    taker_buy_quote_volume: str
+    trades: int
+    """How many trades the kline has."""
+    is_closed: bool
+    event_ms: int
+    """When the exchange sent it; newer replaces older of the same open time."""
+    first_trade_id: int = -1
+    """-1 where unknown (REST) or where the kline has no trade."""
+    last_trade_id: int = -1
+    received_ns: int = 0
+
+
+class Ticker(Struct, frozen=True, gc=False):
+    """Statistics of the rolling 24 hours. Field names are those of Binance's REST `ticker/24hr` in snake_case."""
+
+    symbol: str
+    price_change: str
+    price_change_percent: str
+    weighted_avg_price: str
+    prev_close_price: str
+    """Price of the last trade before the window."""
+    last_price: str
+    last_qty: str
+    bid_price: str
+    bid_qty: str
+    ask_price: str
+    ask_qty: str
+    open_price: str
+    high_price: str
+    low_price: str
+    volume: str
+    """In base currency."""
+    quote_volume: str
+    open_time: int
+    """Start of the window, ms."""
+    close_time: int
+    """End of the window, ms."""
+    first_id: int
+    """First trade id of the window; -1 where the window has no trade."""
+    last_id: int
+    """Last trade id of the window: tells whether `last_price` is newer than a trade's price."""
+    count: int
+    event_ms: int
+    received_ns: int = 0
+
+
+class AggregateTrade(Struct, frozen=True, gc=False):
+    """Trades of one taker order at one price and moment, joined. Decoded for subclasses, not collected."""
+
+    symbol: str
+    aggregate_id: int
+    price: str
+    quantity: str
+    first_trade_id: int
+    last_trade_id: int
+    time_ms: int
+    event_ms: int
+    is_buyer_maker: bool
+    received_ns: int = 0
+
+
+class MiniTicker(Struct, frozen=True, gc=False):
+    """The short form of `Ticker`. Decoded for subclasses, not collected."""
+
+    symbol: str
+    last_price: str
+    open_price: str
+    high_price: str
+    low_price: str
+    volume: str
+    quote_volume: str
+    event_ms: int
+    received_ns: int = 0
+
+
+class Quote(Struct, frozen=True, gc=False):
+    """Best bid and offer. The exchange sends no time with it. Decoded for subclasses, not collected."""
+
+    symbol: str
+    update_id: int
+    """Grows strictly per symbol."""
+    bid_price: str
+    bid_qty: str
+    ask_price: str
+    ask_qty: str
+    received_ns: int = 0
+
+
+Record = Trade | Kline | Ticker | AggregateTrade | MiniTicker | Quote

@@ -1,0 +1,73 @@
+"""What the collector process tells of itself: made by the service, read by the HTTP side and the command line.
+
+It crosses a process border as msgpack, so everything in here is plain data, and secrets are already masked
+(`store_url` alone is whole: it goes to our own HTTP process, which reads the store with it, and no further).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+Condition = Literal["healthy", "degraded", "unhealthy"]
+
+
+class ConnectionStatus(Struct):
+    """One line to the exchange."""
+
+    line: str
+    state: Literal["connecting", "connected", "waiting", "stopped"]
+    streams: int
+    connected_since: str | None = None
+    """ISO-8601 UTC."""
+    last_message_seconds_ago: float | None = None
+    reconnects: int = 0
+    last_error: str | None = None
+
+
+class Sample(Struct):
+    """One Prometheus sample family member: a counter or a gauge named in `observe.metrics`."""
+
+    name: str
+    value: float
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class Histogram(Struct):
+    """A Prometheus histogram: `counts[i]` observations in the bucket that ends at `bounds[i]`; one more for +Inf."""
+
+    name: str
+    bounds: list[float]
+    counts: list[int]
+    total: float
+    """Sum of the observed values."""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class Snapshot(Struct, kw_only=True):
+    """The state of the collector at one moment."""
+
+    condition: Condition = "unhealthy"
+    reasons: list[str] = field(default_factory=list)
+    """Sentences for the operator, worst first; empty when healthy."""
+    ready: bool = False
+    """Every stream has spoken or is proven quiet, and the store takes records."""
+    collector_running: bool = False
+    symbols: list[str] = field(default_factory=list)
+    intervals: list[str] = field(default_factory=list)
+    messages_received: int = 0
+    messages_validated: int = 0
+    validation_errors: int = 0
+    messages_in_flight: int = 0
+    last_message_seconds_ago: float | None = None
+    store_url: str | None = None
+    """Where the store really is, password included; None until it is known."""
+    redis_url: str | None = None
+    """The same for people: password masked."""
+    validation_service_url: str = "embedded"
+    key_prefix: str = ""
+    """What every key of this exchange begins with; empty for Binance."""
+    connections: list[ConnectionStatus] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    histograms: list[Histogram] = field(default_factory=list)

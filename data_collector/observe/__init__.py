@@ -1,0 +1,1 @@
+"""Metrics, logs and health: how the service tells what it does."""

@@ -1,0 +1,1 @@
+"""An exchange of its own process, for demos and tests."""
