@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -21,3 +22,22 @@ class Gap(Struct, frozen=True):
     reason: GapReason
     rules: tuple[str, ...] = ()
     """Ids of the rules that refused the record; empty for other reasons."""
+
+
+def explain_ids(first: int, last: int, refused: Mapping[int, tuple[str, ...]], otherwise: GapReason) -> list[Gap]:
+    """Cut the hole of trade ids `first`..`last` into gaps of one reason each, in order."""
+    gaps: list[Gap] = []
+    position = first
+    for number in sorted(number for number in refused if first <= number <= last):
+        if number > position:
+            gaps.append(Gap(position, number - 1, number - position, otherwise))
+        rules = refused[number]
+        before = gaps[-1] if gaps else None
+        if before is not None and before.last == number - 1 and before.rules == rules and before.reason == "refused":
+            gaps[-1] = Gap(before.first, number, before.count + 1, "refused", rules)
+        else:
+            gaps.append(Gap(number, number, 1, "refused", rules))
+        position = number + 1
+    if position <= last:
+        gaps.append(Gap(position, last, last - position + 1, otherwise))
+    return gaps

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
+from data_collector.model.batch import Batch
+from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
-from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.records import Record, Ticker, Trade
 
 
 class Reply(Struct, frozen=True):
@@ -73,23 +75,27 @@ class History(Protocol):
     Every method raises `VenueUnreachable` (try again), or `VenueRefused` (never).
     """
 
+    weight_used: int
+    """What the exchange counted of its budget in the current window."""
+
     async def symbols(self) -> dict[str, SymbolRules]:
         """Every listed symbol, by its name."""
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """24-hour statistics of the named symbols."""
 
-    async def klines(self, symbol: str, interval: str, first_ms: int, limit: int) -> list[Kline]:
-        """Klines from the first that opens at or after `first_ms`, oldest first; the last may be open."""
-
-    async def trades(self, symbol: str, first_id: int | None, limit: int) -> list[Trade]:
-        """Trades from `first_id`, oldest first; the newest ones when it is None."""
-
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
 
     async def close(self) -> None:
         """Release the connections."""
+
+
+class OpenHistory(Protocol):
+    """Makes a history client; the caller closes it."""
+
+    def __call__(self, base_url: str, *, use_proxy: bool = False) -> History:
+        """`base_url` has no path; `use_proxy` obeys HTTPS_PROXY and friends."""
 
 
 class StreamLimits(Struct, frozen=True):
@@ -116,22 +122,27 @@ class Venue(Struct, frozen=True):
     intervals: tuple[str, ...]
     channels: tuple[Channel, ...]
     limits: StreamLimits
-    default_ws_url: str
-    default_rest_url: str
     stream_path: str
     """Appended to the WebSocket base URL; SUBSCRIBE messages follow."""
     codec: Codec
-    next_open_ms: Callable[[str, int], int]
-    """(interval, open time) to the next open time: the exchange's calendar."""
-    open_history: Callable[[str, str | None], History]
-    """(REST base URL, API key or None) to a history client; the caller closes it."""
+    calendar: Calendar
+    open_history: OpenHistory
+    hint_451: str
+    """What to do where the exchange does not serve the place (HTTP 451)."""
 
 
 class Gate(Protocol):
     """Decides whether a record may pass. Pure and synchronous."""
 
+    def check_trade(self, trade: Trade) -> tuple[str, ...]:
+        """`check` for trades alone, which are nine of ten records."""
+
     def check(self, record: Record) -> tuple[str, ...]:
         """The ids of the critical rules that it breaks; empty when it may pass."""
 
 
-Supervised = Callable[[], Awaitable[None]]
+class Sink(Protocol):
+    """Where batches go. Idempotent: the same batch written twice is stored once."""
+
+    async def write(self, batch: Batch) -> None:
+        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later."""

@@ -1,0 +1,84 @@
+"""What the outlet hands to a sink: everything that came since the last time, grouped by what is written together."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from data_collector.model.gaps import Gap
+from data_collector.model.records import Kline, Ticker
+
+
+class Refusal(Struct, frozen=True):
+    """A record or frame that may not pass, as it goes to `quarantine:{symbol}`."""
+
+    content: str
+    """The record as JSON, or the raw frame, cut to a bounded length."""
+    why: str
+    """JSON list of {"rule", "message"}."""
+    at: str
+    """When it was refused, ISO-8601 UTC."""
+    rules: tuple[str, ...]
+
+
+class TradeRun(Struct):
+    """Trades of one symbol whose ids rise by one; written by one server-side call or not at all."""
+
+    symbol: str
+    first_id: int
+    entries: list[int | str]
+    """Time in ms and JSON of each trade, in turn. Empty when the run only passes over refused ids before it."""
+    price: str
+    """Of the newest trade, for `latest:`."""
+    time_text: str
+    oldest_ns: int
+    """Receive time of the oldest, for the latency metric."""
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    """Refused trades since the run before, by id: what explains (part of) a hole before `first_id`."""
+
+    @property
+    def count(self) -> int:
+        """How many trades."""
+        return len(self.entries) // 2
+
+
+class KlineUpdate(Struct):
+    """One state of one kline; `next_open_ms` comes from the exchange's calendar."""
+
+    kline: Kline
+    next_open_ms: int
+    refused: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Open times of refused closed klines before this one, with the rules: what explains a hole before it."""
+
+
+class SideEntry(Struct):
+    """An entry of `quarantine:{symbol}` or `late:{symbol}`, written once."""
+
+    stream: str
+    """Key without the venue's prefix."""
+    fields: tuple[str, ...]
+    """Names and values in turn."""
+    number: int
+    """Grows by one per process, so that a resent entry is known."""
+
+
+class Batch(Struct):
+    """One flush."""
+
+    trades: list[TradeRun] = field(default_factory=list)
+    klines: list[list[KlineUpdate]] = field(default_factory=list)
+    """One list per symbol: the closed ones in order, then the newest open ones."""
+    tickers: list[Ticker] = field(default_factory=list)
+    side: list[SideEntry] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.trades or self.klines or self.tickers or self.side)
+
+
+def gap_json(symbol_json: str, channel: str, interval: str | None, gap: Gap, first: str, last: str, at: str) -> str:
+    """The `data` of a `gaps:` entry; `first` and `last` are JSON already (a trade id, or a quoted open time)."""
+    interval_json = "null" if interval is None else f'"{interval}"'
+    rules = ", ".join(f'"{rule}"' for rule in gap.rules)
+    return (
+        f'{{"symbol": {symbol_json}, "channel": "{channel}", "interval": {interval_json}, "first": {first}, '
+        f'"last": {last}, "count": {gap.count}, "reason": "{gap.reason}", "rules": [{rules}], "recorded_at": "{at}"}}'
+    )

@@ -1,0 +1,45 @@
+"""When klines open: the next open time, and how many lie between two of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Calendar(Protocol):
+    """An exchange's kline grid."""
+
+    def next_open_ms(self, interval: str, open_ms: int) -> int:
+        """The open time after `open_ms`, which is an open time itself."""
+
+
+_MS_OF_UNIT = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+class UtcCalendar:
+    """Fixed steps from any open time that the exchange sent (so weeks and `3d` need no rule); months by date."""
+
+    def next_open_ms(self, interval: str, open_ms: int) -> int:
+        """Open times of `1M` are firsts of the month, 00:00 UTC."""
+        if interval.endswith("M"):
+            return _months_after(open_ms, int(interval[:-1]))
+        return open_ms + int(interval[:-1]) * _MS_OF_UNIT[interval[-1]]
+
+
+def _months_after(open_ms: int, months: int) -> int:
+    opened = datetime.fromtimestamp(open_ms / 1000, UTC)
+    month = opened.month - 1 + months
+    following = opened.replace(year=opened.year + month // 12, month=month % 12 + 1)
+    return int(following.timestamp()) * 1000
+
+
+def missing_range(calendar: Calendar, interval: str, first_ms: int, until_ms: int) -> tuple[int, int]:
+    """Last open time before `until_ms` and how many open times lie from `first_ms` to it, both included."""
+    step = calendar.next_open_ms(interval, first_ms) - first_ms
+    if not interval.endswith("M"):
+        count = -(-(until_ms - first_ms) // step)
+        return first_ms + (count - 1) * step, count
+    last, count = first_ms, 1
+    while (following := calendar.next_open_ms(interval, last)) < until_ms:
+        last, count = following, count + 1
+    return last, count

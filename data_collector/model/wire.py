@@ -1,0 +1,134 @@
+"""The JSON that users read, made here and nowhere else; and the same records as plain objects for subclasses.
+
+Numbers are written with the exchange's own digits. The gate has checked that they are JSON numbers, so they are
+put in as they are. Text that comes from outside (symbols, intervals) is escaped once, in `json_text`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from data_collector.model.records import Kline, Ticker, Trade
+
+SECONDS_KEPT = 4096
+"""A date text costs 3 µs, and neighbours share the second; enough for klines of many open times as well."""
+
+_second_texts: dict[int, str] = {}
+
+
+def json_text(text: str) -> str:
+    """`text` as a JSON string of ASCII characters only, quotes included."""
+    return json.dumps(text, ensure_ascii=True)
+
+
+def second_text(second: int) -> str:
+    """`2024-01-01T12:00:00` of a Unix second, without offset."""
+    text = _second_texts.get(second)
+    if text is None:
+        if len(_second_texts) >= SECONDS_KEPT:
+            _second_texts.clear()
+        text = _second_texts[second] = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return text
+
+
+def trade_time_text(time_ms: int, sub_ms_us: int | None = None) -> str:
+    """`2024-01-01T12:00:00.123+00:00`: three fractional digits, six where the source has microseconds."""
+    second, ms = divmod(time_ms, 1000)
+    if sub_ms_us is None:
+        return f"{second_text(second)}.{ms:03d}+00:00"
+    return f"{second_text(second)}.{ms:03d}{sub_ms_us:03d}+00:00"
+
+
+def open_time_text(open_ms: int) -> str:
+    """`2024-01-01T12:00:00+00:00`: klines open on whole seconds."""
+    return f"{second_text(open_ms // 1000)}+00:00"
+
+
+def trade_json(trade: Trade, symbol_json: str) -> str:
+    """The contract's trade record; `symbol_json` is `json_text(trade.symbol)`, made once by the caller."""
+    second, ms = divmod(trade.time_ms, 1000)
+    fraction = f"{ms:03d}" if trade.sub_ms_us is None else f"{ms:03d}{trade.sub_ms_us:03d}"
+    buyer, seller = trade.buyer_order_id, trade.seller_order_id
+    return (
+        f'{{"symbol": {symbol_json}, "timestamp": "{second_text(second)}.{fraction}+00:00", '
+        f'"trade_id": {trade.trade_id}, "price": {trade.price}, "quantity": {trade.quantity}, '
+        f'"buyer_order_id": {"null" if buyer is None else buyer}, '
+        f'"seller_order_id": {"null" if seller is None else seller}, '
+        f'"is_buyer_maker": {"true" if trade.is_buyer_maker else "false"}}}'
+    )
+
+
+def kline_json(kline: Kline, symbol_json: str) -> str:
+    """The contract's kline record; its timestamp is the open time."""
+    return (
+        f'{{"symbol": {symbol_json}, "timestamp": "{open_time_text(kline.open_ms)}", "interval": "{kline.interval}", '
+        f'"open": {kline.open}, "high": {kline.high}, "low": {kline.low}, "close": {kline.close}, '
+        f'"volume": {kline.volume}, "trades": {kline.trades}, '
+        f'"is_closed": {"true" if kline.is_closed else "false"}, "quote_volume": {kline.quote_volume}, '
+        f'"taker_buy_base_volume": {kline.taker_buy_base_volume}, '
+        f'"taker_buy_quote_volume": {kline.taker_buy_quote_volume}}}'
+    )
+
+
+TICKER_FIELDS = (
+    "symbol", "price_change", "price_change_percent", "weighted_avg_price", "prev_close_price", "last_price",
+    "last_qty", "bid_price", "bid_qty", "ask_price", "ask_qty", "open_price", "high_price", "low_price", "volume",
+    "quote_volume", "open_time", "close_time", "first_id", "last_id", "count",
+)  # fmt: skip
+"""What a ticker writes into `latest:{symbol}`, beside `price` and `timestamp`."""
+
+
+def ticker_fields(ticker: Ticker) -> list[str]:
+    """Names and values in turn, as HSET takes them."""
+    return [text for name in TICKER_FIELDS for text in (name, str(getattr(ticker, name)))]
+
+
+def trade_object(trade: Trade) -> dict[str, object]:
+    """The trade record's keys with numbers as `Decimal`, for subclasses."""
+    return {
+        "symbol": trade.symbol,
+        "timestamp": trade_time_text(trade.time_ms, trade.sub_ms_us),
+        "trade_id": trade.trade_id,
+        "price": Decimal(trade.price),
+        "quantity": Decimal(trade.quantity),
+        "buyer_order_id": trade.buyer_order_id,
+        "seller_order_id": trade.seller_order_id,
+        "is_buyer_maker": trade.is_buyer_maker,
+    }
+
+
+def kline_object(kline: Kline) -> dict[str, object]:
+    """The kline record's keys with numbers as `Decimal`, for subclasses."""
+    return {
+        "symbol": kline.symbol,
+        "timestamp": open_time_text(kline.open_ms),
+        "interval": kline.interval,
+        "open": Decimal(kline.open),
+        "high": Decimal(kline.high),
+        "low": Decimal(kline.low),
+        "close": Decimal(kline.close),
+        "volume": Decimal(kline.volume),
+        "trades": kline.trades,
+        "is_closed": kline.is_closed,
+        "quote_volume": Decimal(kline.quote_volume),
+        "taker_buy_base_volume": Decimal(kline.taker_buy_base_volume),
+        "taker_buy_quote_volume": Decimal(kline.taker_buy_quote_volume),
+    }
+
+
+_TICKER_INTEGERS = frozenset({"open_time", "close_time", "first_id", "last_id", "count"})
+
+
+def ticker_object(ticker: Ticker) -> dict[str, object]:
+    """What `latest:{symbol}` shows of a ticker, numbers as `Decimal`, for subclasses."""
+    statistics: dict[str, object] = {}
+    for name in TICKER_FIELDS[1:]:
+        value = getattr(ticker, name)
+        statistics[name] = value if name in _TICKER_INTEGERS else Decimal(value)
+    return {
+        "symbol": ticker.symbol,
+        "price": Decimal(ticker.last_price),
+        "timestamp": trade_time_text(ticker.event_ms),
+    } | statistics

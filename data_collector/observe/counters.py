@@ -1,0 +1,53 @@
+"""Counters that live where things happen; read when somebody asks.
+
+Names and labels are declared in `observe.metrics`; a test holds every name used here against that table.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from data_collector.model.status import Histogram, Sample
+
+LATENCY_BOUNDS_S = (
+    0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+)  # fmt: skip
+"""Fine around the target of 2 to 5 ms."""
+
+
+class Counters:
+    """Named counters with labels, gauges that are set, and latency histograms."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Count up."""
+        key = (name, tuple(labels.items()))
+        self._values[key] = self._values.get(key, 0) + amount
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Put a gauge."""
+        self._values[name, tuple(labels.items())] = value
+
+    def observe(self, name: str, seconds: float, count: int = 1) -> None:
+        """`count` observations of the same length."""
+        histogram = self._histograms.get(name)
+        if histogram is None:
+            bounds = list(LATENCY_BOUNDS_S)
+            histogram = self._histograms[name] = Histogram(name, bounds, [0] * (len(bounds) + 1), 0.0)
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += count
+        histogram.total += seconds * count
+
+    def value(self, name: str, **labels: str) -> float:
+        """What a counter stands at; 0 when it never counted."""
+        return self._values.get((name, tuple(labels.items())), 0)
+
+    def samples(self) -> list[Sample]:
+        """All counters and gauges."""
+        return [Sample(name, value, dict(labels)) for (name, labels), value in self._values.items()]
+
+    def histograms(self) -> list[Histogram]:
+        """All histograms."""
+        return list(self._histograms.values())

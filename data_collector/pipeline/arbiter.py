@@ -1,0 +1,81 @@
+"""Sequence: what follows, what is known, what was missed. Pure.
+
+Trades of a symbol rise by one. What comes again is known; what comes ahead leaves a hole, which is passed over at once
+(the store declares it in `gaps:`); what comes late but fills such a hole goes to `late:`. Klines are ordered by open
+time, and within it by event time.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from data_collector.model.records import Kline, Trade
+
+JUMP_MAX = 2_000_000
+"""A larger step is believed only when a second trade follows it: one poisoned id must not move a symbol for ever."""
+
+HOLES_MAX = 256
+"""Holes remembered per symbol, so that late trades are told from copies; the oldest are forgotten."""
+
+
+class Order(Enum):
+    """Where a record stands."""
+
+    NEXT = "follows what is there"
+    AHEAD = "something is missing before it"
+    LATE = "fills a hole that was passed over"
+    KNOWN = "was let through before"
+    IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
+
+
+class TradeOrder:
+    """Judges trades that do not simply follow; the common case is one comparison in the intake."""
+
+    def __init__(self) -> None:
+        self._holes: list[tuple[int, int]] = []
+        self._unconfirmed_id = -1
+
+    def judge(self, trade: Trade, next_id: int) -> Order:
+        """`trade` against the id that is due, which is not the trade's own."""
+        trade_id = trade.trade_id
+        if trade_id < next_id:
+            return Order.LATE if self._fill(trade_id) else Order.KNOWN
+        if trade_id - next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
+            self._unconfirmed_id = trade_id
+            return Order.IMPLAUSIBLE
+        self._holes.append((next_id, trade_id - 1))
+        del self._holes[:-HOLES_MAX]
+        return Order.AHEAD
+
+    def _fill(self, trade_id: int) -> bool:
+        for index, (first, last) in enumerate(self._holes):
+            if first <= trade_id <= last:
+                rest = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]
+                self._holes[index : index + 1] = rest
+                return True
+        return False
+
+
+class KlineOrder:
+    """The cursor of one symbol and interval."""
+
+    __slots__ = ("closed_open_ms", "event_ms", "open_ms")
+
+    def __init__(self) -> None:
+        self.open_ms = -1
+        self.event_ms = -1
+        self.closed_open_ms = -1
+
+    def admit(self, kline: Kline) -> bool:
+        """False for what is known or older; otherwise the cursor moves on."""
+        if kline.open_ms <= self.closed_open_ms or kline.open_ms < self.open_ms:
+            # A closing frame may come after the first frame of the kline that follows.
+            if not (kline.is_closed and kline.open_ms > self.closed_open_ms):
+                return False
+        elif kline.open_ms == self.open_ms and kline.event_ms <= self.event_ms and not kline.is_closed:
+            return False
+        if kline.is_closed:
+            self.closed_open_ms = kline.open_ms
+        if kline.open_ms >= self.open_ms:
+            self.open_ms, self.event_ms = kline.open_ms, kline.event_ms
+        return True

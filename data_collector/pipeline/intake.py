@@ -1,0 +1,238 @@
+"""From a frame to the outlet in plain function calls: decode, order, check, put. No task, queue or await.
+
+Life cycle: the service makes one intake; every line calls `receive` from its socket's read callback. It runs on the
+event loop, holds nothing that grows, and raises nothing for what an exchange sends: a bad frame is counted and kept
+in quarantine, and the next one is read.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from data_collector.model.batch import KlineUpdate, Refusal
+from data_collector.model.calendar import Calendar
+from data_collector.model.errors import BadFrame
+from data_collector.model.protocols import Codec, Gate, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.wire import trade_json
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.arbiter import KlineOrder, Order, TradeOrder
+from data_collector.pipeline.outlet import Lane, Outlet
+
+RAW_BYTES_MAX = 4096
+"""What quarantine keeps of a frame that cannot be read."""
+
+REFUSED_KLINES_MAX = 1_000
+"""Refused closed klines remembered per interval until a good one follows; those beyond are declared lost."""
+
+UNKNOWN = "quarantine:unknown"
+"""Where frames go whose symbol cannot be read or was not subscribed."""
+
+Tap = Callable[[Record], None]
+"""Called with each record that passed; for subclasses that look at records themselves."""
+
+Sentences = Callable[[Sequence[str]], list[dict[str, str]]]
+"""Rule ids to what people read: [{"rule", "message"}]."""
+
+
+class Intake:
+    """Where all lines meet."""
+
+    def __init__(
+        self, codec: Codec, gate: Gate, sentences: Sentences, outlet: Outlet, calendar: Calendar,
+        intervals: Sequence[str], counters: Counters,
+    ) -> None:  # fmt: skip
+        self._decode = codec.decode
+        self._check = gate.check
+        self._check_trade = gate.check_trade
+        self._sentences = sentences
+        self._outlet = outlet
+        self._calendar = calendar
+        self._counters = counters
+        self._lanes = outlet.lanes
+        self._trade_orders = {symbol: TradeOrder() for symbol in outlet.lanes}
+        self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
+        self.ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
+        self.tap: Tap | None = None
+        self.received = 0
+        self.validated = 0
+        self.errors = 0
+        self.last_received_ns = 0
+        self.newest_trade: Trade | None = None
+
+    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | None:
+        """One text frame. What concerns the connection is returned to the line."""
+        try:
+            decoded = self._decode(frame, received_ns)
+        except BadFrame as error:
+            self._refuse_frame(frame, error)
+            return None
+        if type(decoded) is Trade:
+            self._take_trade(decoded)
+        elif type(decoded) is Kline:
+            self._take_kline(decoded)
+        elif isinstance(decoded, Reply | ShutdownNotice):
+            return decoded
+        elif isinstance(decoded, UnknownEvent):
+            self._counters.add("data_collector_events_unknown_total")
+        elif isinstance(decoded, list):
+            for record in decoded:
+                self._take_other(record)
+        else:
+            self._take_other(decoded)
+        return None
+
+    def take_ticker(self, ticker: Ticker) -> None:
+        """A ticker from the stream or from REST."""
+        lane = self._lanes.get(ticker.symbol)
+        if lane is None:
+            self._refuse_unknown(ticker)
+        elif ticker.event_ms <= self.ticker_event_ms[ticker.symbol]:
+            self._counters.add("data_collector_messages_copies_total", channel="ticker")
+        elif self._passes(ticker, "ticker"):
+            self.ticker_event_ms[ticker.symbol] = ticker.event_ms
+            self._outlet.put_ticker(lane, ticker)
+
+    def _take_trade(self, trade: Trade) -> None:
+        lane = self._lanes.get(trade.symbol)
+        if lane is None:
+            self._refuse_unknown(trade)
+            return
+        broken = self._check_trade(trade)
+        if broken:
+            self._refuse_trade(lane, trade, broken)
+            return
+        trade_id = trade.trade_id
+        if trade_id != lane.next_id and lane.next_id >= 0 and not self._take_out_of_order(lane, trade):
+            return
+        lane.next_id = trade_id + 1
+        self.received += 1
+        self.validated += 1
+        self.last_received_ns = trade.received_ns
+        self.newest_trade = trade
+        self._outlet.put_trade(lane, trade)
+        if self.tap is not None:
+            self.tap(trade)
+
+    def _take_out_of_order(self, lane: Lane, trade: Trade) -> bool:
+        """Whether the trade goes on to the stream."""
+        order = self._trade_orders[trade.symbol].judge(trade, lane.next_id)
+        match order:
+            case Order.AHEAD:
+                lane.end_run()
+                return True
+            case Order.LATE:
+                self.received += 1
+                self.validated += 1
+                self._counters.add("data_collector_records_late_total", channel="trade")
+                fields = ("data", trade_json(trade, lane.symbol_json), "why", "recovered")
+                self._outlet.put_side(f"late:{trade.symbol}", fields)
+            case Order.IMPLAUSIBLE:
+                self._refuse_trade(lane, trade, ("trade_id_jump",))
+            case Order.KNOWN | Order.NEXT:
+                self._counters.add("data_collector_messages_copies_total", channel="trade")
+        return False
+
+    def _refuse_trade(self, lane: Lane, trade: Trade, rules: tuple[str, ...]) -> None:
+        self._count_refused("trade", rules)
+        refusal = self._refusal(trade, rules)
+        # An id that cannot be one has no place in the sequence; neither has one that is behind it.
+        if lane.next_id <= trade.trade_id < 2**53 and "trade_id_jump" not in rules:
+            self._outlet.put_refused(lane, trade.trade_id, refusal)
+        else:
+            self._quarantine(trade.symbol, refusal)
+
+    def _take_kline(self, kline: Kline) -> None:
+        lane = self._lanes.get(kline.symbol)
+        order = self.kline_orders.get((kline.symbol, kline.interval))
+        if lane is None or order is None:
+            self._refuse_unknown(kline)
+            return
+        broken = self._check(kline)
+        if broken:
+            refused = lane.refused_klines.setdefault(kline.interval, {})
+            if kline.is_closed and "time_range" not in broken and len(refused) < REFUSED_KLINES_MAX:
+                refused[kline.open_ms] = broken
+            self._count_refused("kline", broken)
+            self._quarantine(kline.symbol, self._refusal(kline, broken))
+            return
+        if not order.admit(kline):
+            self._counters.add("data_collector_messages_copies_total", channel="kline")
+            return
+        self._accept(kline)
+        next_open_ms = self._calendar.next_open_ms(kline.interval, kline.open_ms)
+        if kline.is_closed:
+            refused = lane.refused_klines.pop(kline.interval, {})
+            self._outlet.put_closed_kline(lane, KlineUpdate(kline, next_open_ms, refused))
+        else:
+            self._outlet.put_open_kline(lane, KlineUpdate(kline, next_open_ms))
+
+    def _take_other(self, record: Record) -> None:
+        match record:
+            case Trade():
+                self._take_trade(record)
+            case Kline():
+                self._take_kline(record)
+            case Ticker():
+                self.take_ticker(record)
+            case _:
+                if record.symbol not in self._lanes:
+                    self._refuse_unknown(record)
+                elif self._passes(record, "other") and self.tap is not None:
+                    self.tap(record)
+
+    def _passes(self, record: Record, channel: str) -> bool:
+        broken = self._check(record)
+        if broken:
+            self._count_refused(channel, broken)
+            self._quarantine(record.symbol, self._refusal(record, broken))
+            return False
+        self._accept(record)
+        return True
+
+    def _accept(self, record: Record) -> None:
+        self.received += 1
+        self.validated += 1
+        self.last_received_ns = record.received_ns or time.time_ns()
+        if self.tap is not None:
+            self.tap(record)
+
+    def _count_refused(self, channel: str, rules: tuple[str, ...]) -> None:
+        self.received += 1
+        self.errors += 1
+        for rule in rules:
+            self._counters.add("data_collector_records_refused_total", channel=channel, rule=rule)
+
+    def _refuse_unknown(self, record: Record) -> None:
+        self.received += 1
+        self.errors += 1
+        self._counters.add("data_collector_frames_bad_total", reason="not_subscribed")
+        why = [{"rule": "not_subscribed", "message": "The symbol or interval was not subscribed to."}]
+        self._put_quarantine(UNKNOWN, msgspec.json.encode(record).decode(), json.dumps(why), _now())
+
+    def _refuse_frame(self, frame: memoryview, error: BadFrame) -> None:
+        self.received += 1
+        self.errors += 1
+        self._counters.add("data_collector_frames_bad_total", reason=error.reason)
+        why = json.dumps([{"rule": error.reason, "message": str(error)}])
+        stream = f"quarantine:{error.symbol}" if error.symbol in self._lanes else UNKNOWN
+        self._put_quarantine(stream, bytes(frame[:RAW_BYTES_MAX]).decode(errors="replace"), why, _now())
+
+    def _refusal(self, record: Record, rules: tuple[str, ...]) -> Refusal:
+        content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
+        return Refusal(content, json.dumps(self._sentences(rules)), _now(), rules)
+
+    def _quarantine(self, symbol: str, refusal: Refusal) -> None:
+        self._put_quarantine(f"quarantine:{symbol}", refusal.content, refusal.why, refusal.at)
+
+    def _put_quarantine(self, stream: str, content: str, why: str, at: str) -> None:
+        self._outlet.put_side(stream, ("data", content, "why", why, "at", at))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

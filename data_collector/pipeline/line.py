@@ -1,0 +1,223 @@
+"""One connection to the exchange, kept up for ever.
+
+Life cycle: the service makes lines with the streams that each carries and runs each in a task; cancelling the task
+closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks the answers and
+what the exchange says is subscribed, and then only watches: for silence, for the announced or regular end of the
+connection, which it forestalls by opening the next one first. It owns the back-off. Frames go from the socket's
+callback straight into `Intake.receive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from msgspec import Struct
+
+from data_collector.model.errors import VenueUnreachable
+from data_collector.model.protocols import Codec, Reply, ShutdownNotice, StreamLimits
+from data_collector.model.status import ConnectionStatus
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.backoff import Backoff
+from data_collector.pipeline.governor import Governor
+from data_collector.pipeline.transport import WebSocket, open_websocket
+
+REPLY_TIMEOUT_S = 10.0
+"""The exchange answers a subscription in milliseconds."""
+
+SILENCE_MARGIN_S = 5.0
+"""On top of the ping interval: without any frame for that long the connection is dead."""
+
+ROLLOVER_EARLY = (0.94, 0.98)
+"""At which part of the connection's allowed age the next one is opened (hours 22.5 to 23.5 of 24), at random."""
+
+Receiver = Callable[[memoryview, int], Reply | ShutdownNotice | None]
+
+
+class Address(Struct, frozen=True):
+    """Where lines connect."""
+
+    url: str
+    proxy: str | None = None
+    hint_451: str = ""
+
+
+class Line:
+    """Carries a fixed set of streams."""
+
+    def __init__(
+        self, name: str, streams: Sequence[str], address: Address, codec: Codec, limits: StreamLimits,
+        receive: Receiver, dials: Governor, counters: Counters,
+    ) -> None:  # fmt: skip
+        self._name = name
+        self._streams = tuple(streams)
+        self._address = address
+        self._codec = codec
+        self._limits = limits
+        self._receive = receive
+        self._dials = dials
+        self._counters = counters
+        self._backoff = Backoff()
+        self._log = structlog.get_logger().bind(line=name)
+        self._replies: dict[int, asyncio.Future[Reply]] = {}
+        self._request_id = 0
+        self._roll_over = False
+        self._subscribed_s = 0.0
+        self._last_message_s = 0.0
+        self._connected_at: datetime | None = None
+        self._told_down = False
+        self._down_since_s = time.monotonic()
+        self._state = ConnectionStatus(line=name, state="connecting", streams=len(self._streams))
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """For `/status`."""
+        state = self._state
+        state.connected_since = self._connected_at.isoformat() if self._connected_at else None
+        if self._last_message_s:
+            state.last_message_seconds_ago = round(time.monotonic() - self._last_message_s, 3)
+        return state
+
+    @property
+    def down_s(self) -> float:
+        """How long there has been no connection; 0 while there is one."""
+        return 0.0 if self._connected_at else time.monotonic() - self._down_since_s
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        socket: WebSocket | None = None
+        try:
+            while True:
+                try:
+                    following = await self._connect(replacing=socket)
+                except VenueUnreachable as error:
+                    socket = await self._wait_after(error, socket)
+                    continue
+                if socket is not None:
+                    socket.close("rollover")
+                socket = following
+                if not await self._watch(socket):
+                    socket = None
+                    await self._pause(self._backoff.next_delay_s(served_s=time.monotonic() - self._subscribed_s))
+        finally:
+            self._state.state = "stopped"
+            self._connected_at = None
+            if socket is not None:
+                socket.close("stop")
+
+    async def _connect(self, *, replacing: WebSocket | None) -> WebSocket:
+        """One try to connect and subscribe. Raises `VenueUnreachable`."""
+        if replacing is None:
+            self._state.state = "connecting"
+        await self._dials.turn()
+        socket = await open_websocket(
+            self._address.url,
+            self._on_text,
+            messages_per_s=self._limits.control_messages_per_s,
+            proxy=self._address.proxy,
+            hint_451=self._address.hint_451,
+        )
+        try:
+            await self._subscribe(socket)
+        except (VenueUnreachable, asyncio.CancelledError):
+            socket.close("not subscribed")
+            raise
+        self._state.state = "connected"
+        self._connected_at = datetime.now(UTC)
+        self._subscribed_s = time.monotonic()
+        self._roll_over = False
+        self._told_down = False
+        self._log.info("line_connected", url=self._address.url, streams=len(self._streams))
+        return socket
+
+    async def _wait_after(self, error: VenueUnreachable, alive: WebSocket | None) -> WebSocket | None:
+        """Back off; return the connection that still serves, if there is one."""
+        self._counters.add("data_collector_connect_failures_total")
+        self._state.last_error = str(error)
+        if not self._told_down:
+            self._told_down = True
+            self._log.warning("line_down", url=self._address.url, reason=str(error))
+        delay_s = self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
+        if alive is None:
+            await self._pause(delay_s)
+            return None
+        return alive if await self._watch(alive, for_s=delay_s) else None
+
+    async def _pause(self, delay_s: float) -> None:
+        self._state.state = "waiting"
+        await asyncio.sleep(delay_s)
+
+    async def _subscribe(self, socket: WebSocket) -> None:
+        size = self._limits.streams_per_control_message
+        for start in range(0, len(self._streams), size):
+            part = self._streams[start : start + size]
+            await self._ask(socket, partial(self._codec.subscribe, part))
+        reply = await self._ask(socket, self._codec.list_subscriptions)
+        missing = set(self._streams) - set(reply.streams or self._streams)
+        if missing:
+            raise VenueUnreachable(f"the exchange left out {len(missing)} streams, such as {min(missing)}")
+
+    async def _ask(self, socket: WebSocket, message: Callable[[int], bytes]) -> Reply:
+        self._request_id += 1
+        request_id = self._request_id
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._replies[request_id] = answered
+        try:
+            self._counters.add("data_collector_control_messages_total")
+            await socket.send(message(request_id))
+            await asyncio.wait((answered,), timeout=REPLY_TIMEOUT_S)
+            if not answered.done():
+                ended = await socket.wait_ended(0)
+                raise VenueUnreachable(f"no answer to a subscription ({ended or 'still connected'})")
+        finally:
+            del self._replies[request_id]
+        reply = answered.result()
+        if reply.error is not None:
+            raise VenueUnreachable(f"the exchange refused a subscription: {reply.error} (code {reply.code})")
+        return reply
+
+    async def _watch(self, socket: WebSocket, *, for_s: float | None = None) -> bool:
+        """Until the connection has ended (False), or the next one is due beside it or `for_s` is over (True)."""
+        silence_max_s = self._limits.ping_interval_s + SILENCE_MARGIN_S
+        roll_over_s = self._subscribed_s + self._limits.max_age_s * random.uniform(*ROLLOVER_EARLY)
+        until_s = roll_over_s if for_s is None else time.monotonic() + for_s
+        while True:
+            now = time.monotonic()
+            if now >= until_s or (self._roll_over and for_s is None):
+                self._counters.add("data_collector_rollovers_total")
+                return True
+            if now - socket.last_frame_s >= silence_max_s:
+                socket.close("silent")
+            # Half a second, so that an announced shutdown is acted on at once.
+            reason = await socket.wait_ended(min(0.5, silence_max_s, until_s - now))
+            if reason is not None:
+                self._lost(reason)
+                return False
+
+    def _lost(self, reason: str) -> None:
+        served_s = time.monotonic() - self._subscribed_s
+        self._connected_at = None
+        self._down_since_s = time.monotonic()
+        self._state.reconnects += 1
+        self._state.last_error = reason
+        self._counters.add("data_collector_disconnects_total", reason=reason)
+        self._log.warning("line_lost", reason=reason, served_s=round(served_s, 1))
+
+    def _on_text(self, message: memoryview, received_ns: int) -> None:
+        control = self._receive(message, received_ns)
+        if control is None:
+            self._last_message_s = time.monotonic()
+        elif isinstance(control, ShutdownNotice):
+            self._log.info("exchange_shutdown_announced")
+            self._roll_over = True
+        else:
+            waiting = self._replies.get(control.request_id) if isinstance(control.request_id, int) else None
+            if waiting is not None and not waiting.done():
+                waiting.set_result(control)
+            elif control.error is not None:
+                self._log.warning("exchange_error", message=control.error, code=control.code)

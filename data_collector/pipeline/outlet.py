@@ -1,0 +1,224 @@
+r"""Between the arbiter and the sink: what waits to be written.
+
+Life cycle: the service makes one outlet with a lane per symbol; the intake puts records in, synchronously; the pump
+takes a batch, writes it, and takes the next. Nothing else touches it, and everything is on one event loop.
+
+| what | when more comes than the sink takes |
+|---|---|
+| trades, closed klines | kept up to `records_max` in all; then the newest are dropped and counted, and the hole \
+that this leaves is declared in `gaps:` when the next one is written |
+| open klines | conflated: of each interval only the newest waits |
+| tickers | conflated: only the newest waits |
+| quarantined and late records | kept up to `side_max`; then the newest are dropped and counted |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun
+from data_collector.model.records import Ticker, Trade
+from data_collector.model.wire import json_text, trade_json, trade_time_text
+
+RECORDS_MAX = 400_000
+"""About 110 MB of trades: 80 s at 5,000 trades/s."""
+
+SIDE_MAX = 5_000
+"""Quarantined records carry up to 4 KiB each."""
+
+BATCH_RECORDS_MAX = 20_000
+"""What one flush takes at most, so that acknowledgements keep coming while a backlog drains."""
+
+RUN_ENTRIES_MAX = 400
+"""200 trades, two entries each: one call blocks the server for about 0.7 ms."""
+
+REFUSED_MAX = 10_000
+"""Refused trades that wait for the next good one of their symbol, per symbol."""
+
+
+class Lane:
+    """What waits of one symbol, and the arbiter's cursor for its trades."""
+
+    __slots__ = (
+        "closed", "dirty", "entries", "first_id", "newest", "next_id", "oldest_ns", "open", "refused", "refused_klines",
+        "runs", "symbol", "symbol_json", "ticker",
+    )  # fmt: skip
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.symbol_json = json_text(symbol)
+        self.next_id = -1
+        """The trade id that follows what has been let through; -1 before the first."""
+        self.dirty = False
+        self.runs: list[TradeRun] = []
+        self.refused: dict[int, Refusal] = {}
+        self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
+        """Per interval: open times of refused closed klines since the last good one, with the rules."""
+        self.closed: list[KlineUpdate] = []
+        self.open: dict[str, KlineUpdate] = {}
+        self.ticker: Ticker | None = None
+        self._begin(-1)
+
+    def _begin(self, first_id: int) -> None:
+        self.first_id = first_id
+        self.entries: list[int | str] = []
+        self.newest: Trade | None = None
+        self.oldest_ns = 0
+
+    def end_run(self) -> None:
+        """What comes next does not follow what is here: a hole, or refused trades, lie between."""
+        newest = self.newest
+        if newest is not None:
+            time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
+            self.runs.append(
+                TradeRun(
+                    self.symbol, self.first_id, self.entries, newest.price, time_text, self.oldest_ns, self.refused
+                )
+            )
+            self.refused = {}
+            self._begin(-1)
+
+    def take_trades(self) -> list[TradeRun]:
+        """All runs, oldest first; refused trades that no good one has followed yet stay here."""
+        self.end_run()
+        runs, self.runs = self.runs, []
+        return runs
+
+    def take_klines(self) -> list[KlineUpdate]:
+        """The closed ones in order, then the newest state of each open one."""
+        updates = self.closed + list(self.open.values())
+        self.closed, self.open = [], {}
+        return updates
+
+
+class Outlet:
+    """All lanes, and what does not belong to a symbol."""
+
+    def __init__(self, symbols: list[str], *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX) -> None:
+        self.lanes = {symbol: Lane(symbol) for symbol in symbols}
+        self.waiting = asyncio.Event()
+        """Set while there is something to take."""
+        self.records = 0
+        """Trades and closed klines that wait."""
+        self.dropped: dict[str, int] = {"trade": 0, "kline": 0, "quarantine": 0, "late": 0}
+        self.conflated: dict[str, int] = {"kline": 0, "ticker": 0}
+        self._records_max = records_max
+        self._side_max = side_max
+        self._side: list[SideEntry] = []
+        self._side_number = 0
+        self._dirty: deque[Lane] = deque()
+
+    def put_trade(self, lane: Lane, trade: Trade) -> None:
+        """The trade follows the one before it in the lane, or `end_run` has been called."""
+        if self.records >= self._records_max:
+            self._drop_trade(lane)
+            return
+        entries = lane.entries
+        if len(entries) >= RUN_ENTRIES_MAX:
+            lane.end_run()
+            entries = lane.entries
+        if not entries:
+            lane.first_id = trade.trade_id
+            lane.oldest_ns = trade.received_ns
+        entries.append(trade.time_ms)
+        entries.append(trade_json(trade, lane.symbol_json))
+        lane.newest = trade
+        self.records += 1
+        if not lane.dirty:
+            self._mark(lane)
+
+    def put_refused(self, lane: Lane, trade_id: int, refusal: Refusal) -> None:
+        """The refused trade is written with the next good one, which passes over it."""
+        lane.end_run()
+        if len(lane.refused) >= REFUSED_MAX:
+            self.dropped["quarantine"] += 1
+            return
+        lane.refused[trade_id] = refusal
+        self._mark(lane)
+
+    def put_closed_kline(self, lane: Lane, update: KlineUpdate) -> None:
+        """A waiting open state of the same kline is superseded."""
+        interval = update.kline.interval
+        waiting = lane.open.get(interval)
+        if waiting is not None and waiting.kline.open_ms <= update.kline.open_ms:
+            del lane.open[interval]
+            self.conflated["kline"] += 1
+        if self.records >= self._records_max:
+            self.dropped["kline"] += 1
+            return
+        lane.closed.append(update)
+        self.records += 1
+        self._mark(lane)
+
+    def put_open_kline(self, lane: Lane, update: KlineUpdate) -> None:
+        """Replaces the waiting state of this interval."""
+        interval = update.kline.interval
+        if interval in lane.open:
+            self.conflated["kline"] += 1
+        lane.open[interval] = update
+        self._mark(lane)
+
+    def put_ticker(self, lane: Lane, ticker: Ticker) -> None:
+        """Replaces the waiting one."""
+        if lane.ticker is not None:
+            self.conflated["ticker"] += 1
+        lane.ticker = ticker
+        self._mark(lane)
+
+    def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
+        """An entry for `quarantine:…` or `late:…`."""
+        if len(self._side) >= self._side_max:
+            self.dropped[stream.partition(":")[0]] += 1
+            return
+        self._side_number += 1
+        self._side.append(SideEntry(stream, fields, self._side_number))
+        self.waiting.set()
+
+    def take(self) -> Batch:
+        """What waits, at most about `BATCH_RECORDS_MAX` records, whole lanes at a time."""
+        batch = Batch(side=self._side)
+        self._side = []
+        taken = 0
+        while self._dirty and taken < BATCH_RECORDS_MAX:
+            taken += self._take_lane(self._dirty.popleft(), batch)
+        self.records -= taken
+        if not self._dirty:
+            self.waiting.clear()
+        return batch
+
+    def _take_lane(self, lane: Lane, batch: Batch) -> int:
+        lane.dirty = False
+        runs = lane.take_trades()
+        closed = len(lane.closed)
+        klines = lane.take_klines()
+        batch.trades += runs
+        if klines:
+            batch.klines.append(klines)
+        if lane.ticker is not None:
+            batch.tickers.append(lane.ticker)
+            lane.ticker = None
+        return closed + sum(run.count for run in runs)
+
+    def _mark(self, lane: Lane) -> None:
+        if not lane.dirty:
+            lane.dirty = True
+            self._dirty.append(lane)
+            self.waiting.set()
+
+    def _drop_trade(self, lane: Lane) -> None:
+        # The next trade that finds room begins a run of its own, and the store will say what is missing before it.
+        lane.end_run()
+        self.dropped["trade"] += 1
+
+
+def pass_over(lane: Lane) -> TradeRun | None:
+    """A run without trades that moves the store's tail over refused ones, when no good trade follows them."""
+    if not lane.refused or lane.entries or lane.runs:
+        return None
+    first_id = max(lane.refused) + 1
+    run = TradeRun(lane.symbol, first_id, [], "", "", 0, lane.refused)
+    lane.refused = {}
+    if lane.next_id >= 0:
+        lane.next_id = first_id
+    return run

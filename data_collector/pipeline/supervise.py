@@ -1,0 +1,37 @@
+"""Keeps eternal tasks running: a few restarts after a bug, then the process ends with the traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+RESTARTS_MAX = 3
+RESTART_WINDOW_S = 60.0
+RESTART_DELAY_S = 1.0
+
+
+async def supervised(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run an eternal task; more than `RESTARTS_MAX` failures within `RESTART_WINDOW_S` are raised.
+
+    Expected failures (a lost connection, a store that is away) are handled where they are understood and never come
+    here: what comes here is a bug, and it is logged with its traceback.
+    """
+    failures: deque[float] = deque()
+    while True:
+        try:
+            await run()
+        except Exception:  # the one place where bugs are caught (style guide)
+            now = time.monotonic()
+            failures.append(now)
+            while now - failures[0] > RESTART_WINDOW_S:
+                failures.popleft()
+            structlog.get_logger().exception("task_failed", task=name, failures=len(failures))
+            if len(failures) > RESTARTS_MAX:
+                raise
+            await asyncio.sleep(RESTART_DELAY_S)
+        else:
+            raise RuntimeError(f"the eternal task {name} has ended")

@@ -1,0 +1,1 @@
+"""The Redis sink: server-side compare-and-append, called in batches over one connection."""

@@ -1,0 +1,161 @@
+"""One connection to a Redis-compatible server: whole batches out, whole batches of replies in.
+
+redis-py's pipeline costs several times as much per command (docs/decisions/0003-hot-path.md), and its default
+retries store a batch twice when a reply is lost. Here nothing is retried: the caller reads the tail and decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+
+import hiredis
+
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_url import StoreAddress
+
+CONNECT_TIMEOUT_S = 5.0
+REPLY_TIMEOUT_S = 10.0
+"""A server that loads its data answers at once with LOADING; this long means that it is stuck or away."""
+
+Command = tuple[str | bytes | int, ...]
+
+
+class ReplyError(Exception):
+    """What the server answered instead of a result; `kind` is its first word (`WRONGTYPE`, `OOM`, …)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.kind = text.partition(" ")[0][:32]
+
+
+class StoreConnection(asyncio.Protocol):
+    """Open with `connect`. Commands take turns: one batch is under way at a time."""
+
+    def __init__(self) -> None:
+        self._reader = hiredis.Reader(encoding="utf-8", errors="replace", replyError=ReplyError, protocolError=OSError)
+        self._transport: asyncio.Transport | None = None
+        self._replies: list[object] = []
+        self._expected = 0
+        self._answered: asyncio.Future[None] | None = None
+        self._lost: str | None = None
+
+    @classmethod
+    async def connect(cls, address: StoreAddress) -> StoreConnection:
+        """Connect, authenticate and select the database. Raises `SinkUnavailable`, or `Misconfigured` when refused."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                if address.unix_path is not None:
+                    _, connection = await loop.create_unix_connection(cls, address.unix_path)
+                else:
+                    context = tls_context(address) if address.tls else None
+                    _, connection = await loop.create_connection(cls, address.host, address.port, ssl=context)
+        except ssl.SSLCertVerificationError as error:
+            raise Misconfigured(
+                f"The store at {address.place} shows a certificate that cannot be trusted ({error.verify_message}). "
+                "Name its authority with ?ssl_ca_certs=FILE in REDIS_URL."
+            ) from error
+        except (OSError, TimeoutError) as error:
+            raise SinkUnavailable(f"The store at {address.place} does not answer ({_reason(error)}).") from error
+        await connection.log_in(address)
+        return connection
+
+    @property
+    def is_open(self) -> bool:
+        """False once the server or the network has gone."""
+        return self._lost is None and self._transport is not None
+
+    async def execute(self, commands: Sequence[Command], *, timeout_s: float = REPLY_TIMEOUT_S) -> list[object]:
+        """Send all commands in one write and return all replies; a server's error is a `ReplyError` among them.
+
+        Raises `SinkUnavailable` when not every reply came: what was carried out is unknown then, and the connection
+        is closed.
+        """
+        assert self._answered is None, "batches take turns"
+        if self._lost is not None or self._transport is None:
+            raise SinkUnavailable(self._lost or "The store is not connected.")
+        self._expected = len(commands)
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(b"".join(map(hiredis.pack_command, commands)))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._answered
+        except TimeoutError as error:
+            self.close()
+            raise SinkUnavailable(f"The store has not answered for {timeout_s:g} s.") from error
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._answered = None
+        replies, self._replies = self._replies, []
+        return replies
+
+    def close(self) -> None:
+        """Drop the connection; replies under way are lost."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._lost = self._lost or "The connection to the store is closed."
+
+    async def log_in(self, address: StoreAddress) -> None:
+        """Authenticate and select the database; `connect` calls this. Raises as `connect` does."""
+        commands: list[tuple[str | int, ...]] = []
+        if address.password is not None:
+            login = (address.username, address.password) if address.username else (address.password,)
+            commands.append(("AUTH", *login))
+        if address.database:
+            commands.append(("SELECT", address.database))
+        commands.append(("CLIENT", "SETNAME", "data-collector"))
+        for command, reply in zip(commands, await self.execute(commands), strict=True):
+            if isinstance(reply, ReplyError) and command[0] != "CLIENT":
+                self.close()
+                if reply.kind in {"LOADING", "MASTERDOWN", "BUSY"}:
+                    raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
+                raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {reply} Check REDIS_URL.")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio calls this."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio calls this."""
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not False:
+                self._replies.append(reply)
+        except OSError as error:
+            self._fail(f"The store does not speak the Redis protocol ({error}).")
+            return
+        if self._answered is not None and len(self._replies) >= self._expected and not self._answered.done():
+            self._answered.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio calls this."""
+        self._fail(f"The store has closed the connection ({_reason(exc) if exc else 'end of stream'}).")
+
+    def _fail(self, sentence: str) -> None:
+        self._lost = self._lost or sentence
+        if self._transport is not None:
+            self._transport.abort()
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(SinkUnavailable(self._lost))
+
+
+def tls_context(address: StoreAddress) -> ssl.SSLContext:
+    """Certificates and host names are checked; nothing below TLS 1.2. Raises `Misconfigured` for a bad CA file."""
+    try:
+        context = ssl.create_default_context(cafile=address.tls_ca_file)
+    except OSError as error:
+        raise Misconfigured(f"ssl_ca_certs in REDIS_URL cannot be read: {_reason(error)}.") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in {CONNECT_TIMEOUT_S:g} s"
+    text = getattr(error, "strerror", None) or str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

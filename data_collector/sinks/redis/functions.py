@@ -1,0 +1,36 @@
+"""The server-side functions: their text, their names, and how they get into the server."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+
+_text = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
+
+DIGEST = hashlib.sha256(_text.encode()).hexdigest()[:12]
+"""In every name, so that two versions of the collector can share a server."""
+
+APPEND_TRADES = f"append_trades_{DIGEST}"
+APPEND_KLINES = f"append_klines_{DIGEST}"
+PUT_TICKER = f"put_ticker_{DIGEST}"
+APPEND_ONCE = f"append_once_{DIGEST}"
+
+LIBRARY = _text.replace("@DIGEST@", DIGEST)
+
+
+async def load_functions(connection: StoreConnection) -> None:
+    """Put the library into the server; one that is there is replaced by the same text.
+
+    Raises `Misconfigured` where the server knows no functions or forbids them, `SinkUnavailable` where it cannot now.
+    """
+    (reply,) = await connection.execute([("FUNCTION", "LOAD", "REPLACE", LIBRARY)])
+    if not isinstance(reply, ReplyError):
+        return
+    if reply.kind == "NOPERM":
+        raise Misconfigured(f"The store forbids FUNCTION LOAD ({reply}). Allow it for this user.")
+    if "unknown command" in str(reply).lower():
+        raise Misconfigured("The store has no functions: Redis 7 or Valkey 7.2 is the oldest that works.")
+    raise SinkUnavailable(f"The store does not take the functions now: {reply}")

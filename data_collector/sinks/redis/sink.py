@@ -1,0 +1,153 @@
+"""Writes batches into a Redis-compatible store, exactly once (docs/semantics.md).
+
+Life cycle: the service calls `open` at start (and after every `SinkUnavailable`, by way of `write`, which reconnects
+by itself), the pump calls `write` with one batch after the other, `close` ends it. One batch is under way at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import assert_never
+
+from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TradeRun
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.gaps import GapReason
+from data_collector.model.records import Ticker
+from data_collector.model.store_url import StoreAddress
+from data_collector.observe.counters import Counters
+from data_collector.sinks.redis.calls import Call, CallBuilder
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.functions import load_functions
+from data_collector.sinks.redis.suitability import check_store
+
+ROUNDS_MAX = 8
+"""A hole takes two rounds; each further one means that another writer moved the tail in between."""
+
+BROKEN_KEY_KINDS = frozenset({"WRONGTYPE"})
+"""Errors of one key, which no waiting mends: that key's records are dropped and counted, the others go on."""
+
+
+class RedisSink:
+    """The `Sink` of Redis and its kin."""
+
+    def __init__(
+        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, prefix: str
+    ) -> None:
+        self._address = address
+        self._calls = calls
+        self._counters = counters
+        self._source = source
+        self._prefix = prefix
+        self._connection: StoreConnection | None = None
+        self._begun: set[tuple[str, str | None]] = set()
+        self.broken_keys: dict[str, str] = {}
+        """Key to the server's error, for health: somebody else uses a key of ours for something else."""
+
+    async def open(self) -> None:
+        """Connect and make the store ready. Raises `SinkUnavailable`, or `Misconfigured` where waiting is no help."""
+        connection = await StoreConnection.connect(self._address)
+        try:
+            await check_store(connection, self._address, source=self._source, prefix=self._prefix)
+            await load_functions(connection)
+        except (SinkUnavailable, Misconfigured):
+            connection.close()
+            raise
+        self._connection = connection
+        self._counters.set("data_collector_store_up", 1)
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    async def write(self, batch: Batch) -> None:
+        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then."""
+        if self._connection is None or not self._connection.is_open:
+            self._counters.set("data_collector_store_up", 0)
+            await self.open()
+            self._counters.add("data_collector_store_reconnects_total")
+        connection = self._connection
+        assert connection is not None, "open() has connected"
+        calls = list(self._calls.calls(batch))
+        for _ in range(ROUNDS_MAX):
+            replies = await connection.execute([call.command for call in calls])
+            calls = [again for call, reply in zip(calls, replies, strict=True) if (again := self._settle(call, reply))]
+            if not calls:
+                return
+        raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
+
+    def _settle(self, call: Call, reply: object) -> Call | None:
+        """Count what was stored; return the call to make instead when something is missing before it."""
+        if isinstance(reply, ReplyError):
+            self._fail(call, reply)
+            return None
+        subject = call.subject
+        match subject:
+            case TradeRun():
+                return self._settle_trades(call, subject, reply)
+            case Ticker():
+                self._count("ticker", 1 if reply == 1 else 0, 1)
+            case SideEntry():
+                self._count(subject.stream.partition(":")[0], 1 if reply == 1 else 0, 1)
+            case list():
+                return self._settle_klines(call, subject, reply)
+            case _:
+                assert_never(subject)
+        return None
+
+    def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
+        assert isinstance(reply, list), "append_trades answers with an array"
+        outcome, tail, added = reply
+        key = (run.symbol, None)
+        if outcome == "GAP":
+            return self._calls.trades(run, bridge=(int(tail), self._reason(key)))
+        self._begun.add(key)
+        self._count("trade", int(added), run.count)
+        self._declare(call)
+        if run.count:
+            seconds = (time.time_ns() - run.oldest_ns) / 1e9
+            self._counters.observe("data_collector_received_to_stored_seconds", seconds, run.count)
+        return None
+
+    def _settle_klines(self, call: Call, updates: list[KlineUpdate], reply: object) -> Call | None:
+        assert isinstance(reply, list), "append_klines answers with an array"
+        missing: dict[str, tuple[int, GapReason]] = {}
+        again: list[KlineUpdate] = []
+        for update, outcome in zip(updates, reply, strict=True):
+            key = (update.kline.symbol, update.kline.interval)
+            if isinstance(outcome, str):
+                missing.setdefault(update.kline.interval, (int(outcome), self._reason(key)))
+                again.append(update)
+                continue
+            if update.kline.is_closed:
+                self._begun.add(key)
+            self._count("kline", int(outcome), 1)
+        self._declare(call)
+        return self._calls.klines(again, bridges=missing) if again else None
+
+    def _reason(self, key: tuple[str, str | None]) -> GapReason:
+        # What is missing before our first record was passed while we were not running.
+        return "lost" if key in self._begun else "skipped"
+
+    def _count(self, channel: str, stored: int, offered: int) -> None:
+        if stored:
+            self._counters.add("data_collector_records_stored_total", stored, channel=channel)
+        if offered > stored:
+            self._counters.add("data_collector_records_known_total", offered - stored, channel=channel)
+
+    def _declare(self, call: Call) -> None:
+        for channel, gaps in call.gaps.items():
+            for gap in gaps:
+                self._counters.add("data_collector_gaps_total", channel=channel, reason=gap.reason)
+                self._counters.add("data_collector_gap_records_total", gap.count, channel=channel, reason=gap.reason)
+
+    def _fail(self, call: Call, error: ReplyError) -> None:
+        self._counters.add("data_collector_store_errors_total", kind=error.kind)
+        if error.kind in BROKEN_KEY_KINDS:
+            self.broken_keys[str(call.command[3])] = str(error)
+            return
+        # A promoted replica may lack the functions; opening again loads them. Whatever else the server says, the same
+        # batch is written again after a pause, because stored records are known by their ids.
+        assert self._connection is not None, "a reply came over it"
+        self._connection.close()
+        raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")

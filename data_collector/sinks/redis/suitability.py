@@ -1,0 +1,45 @@
+"""Whether a store may be written to: it must not throw keys away, and must belong to the same exchange."""
+
+from __future__ import annotations
+
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_url import StoreAddress
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+
+
+async def check_store(connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str) -> None:
+    """Claim the store for the exchange at `source` (its REST base URL).
+
+    Raises `Misconfigured` when it would evict keys or was filled from another exchange, `SinkUnavailable` when it
+    cannot answer now.
+    """
+    claim = f"{prefix}collector:source"
+    memory, _, claimed = await connection.execute(
+        [("INFO", "memory"), ("SET", claim, source, "NX"), ("GET", claim)],
+    )
+    for reply in (memory, claimed):
+        if isinstance(reply, ReplyError):
+            _raise_refusal(address, reply)
+    facts = dict(line.split(":", 1) for line in str(memory).splitlines() if ":" in line)
+    policy, maxmemory = facts.get("maxmemory_policy", "noeviction"), int(facts.get("maxmemory", "0"))
+    if maxmemory and policy != "noeviction":
+        raise Misconfigured(
+            f"The store at {address.place} throws keys away when it is full (maxmemory-policy {policy}): that loses "
+            "trades without an error. Run CONFIG SET maxmemory-policy noeviction, or use another store."
+        )
+    if claimed != source:
+        raise Misconfigured(
+            f"The store at {address.place} was filled from {claimed}, and this collector reads {source}: their trades "
+            "must not mix. Use another store or database number (REDIS_URL), another data folder (VAR_DIR), or empty "
+            "this one with FLUSHDB."
+        )
+
+
+def _raise_refusal(address: StoreAddress, reply: ReplyError) -> None:
+    if reply.kind in {"NOAUTH", "NOPERM", "WRONGPASS"}:
+        raise Misconfigured(
+            f"The store at {address.place} refuses us: {reply} Check the user and password in REDIS_URL."
+        )
+    if reply.kind == "WRONGTYPE":
+        raise Misconfigured(f"The store at {address.place} uses our key collector:source for something else: {reply}")
+    raise SinkUnavailable(f"The store at {address.place} cannot serve now: {reply}")

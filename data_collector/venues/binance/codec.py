@@ -1,0 +1,291 @@
+"""Between Binance's frames and our records; pure.
+
+Milliseconds and microseconds are told apart by size, value by value: the unit depends on the connection's URL, on a
+header or on the date of a file, and 10^15 milliseconds lie in the year 33658.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from data_collector.model.errors import BadFrame
+from data_collector.model.keys import Key
+from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
+from data_collector.venues.binance.messages import (
+    AggregateTradeMessage,
+    BookTickerMessage,
+    Combined,
+    KlineMessage,
+    Message,
+    MiniTickerMessage,
+    Outline,
+    ServerShutdownMessage,
+    TickerMessage,
+    TradeMessage,
+)
+from data_collector.venues.binance.payloads import payload_of
+
+MICROSECONDS_FROM = 10**15
+"""A time at least this large is in microseconds."""
+
+KIND_CHARACTERS_MAX = 64
+"""An event kind is repeated in logs; the longest documented one has 14 characters."""
+
+
+class BinanceCodec:
+    """The `Codec` of Binance spot, for raw and combined connections alike."""
+
+    def __init__(self) -> None:
+        self._combined = msgspec.json.Decoder(Combined).decode
+        self._message = msgspec.json.Decoder(Message).decode
+        self._outline = msgspec.json.Decoder(Outline).decode
+        self._book_ticker = msgspec.json.Decoder(BookTickerMessage).decode
+        self._array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+        self._names = msgspec.json.Decoder(tuple[str, ...] | None | bool).decode
+
+    def stream_name(self, key: Key) -> str:
+        """Only the symbol is lower-cased: `1m` and `1M` differ by case alone."""
+        symbol = key.symbol.lower()
+        return f"{symbol}@kline_{key.interval}" if key.channel == "kline" else f"{symbol}@{key.channel}"
+
+    def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
+        """{"method":"SUBSCRIBE","params":[…],"id":1}"""
+        return msgspec.json.encode({"method": "SUBSCRIBE", "params": list(streams), "id": request_id})
+
+    def list_subscriptions(self, request_id: int) -> bytes:
+        """{"method":"LIST_SUBSCRIPTIONS","id":3}"""
+        return msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": request_id})
+
+    def decode(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
+        """One text frame; see the protocol. Combined frames with a known event take the first, short way."""
+        try:
+            message = self._combined(frame).data
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._decode_uncommon(frame, received_ns)
+        return _record(message, received_ns)
+
+    def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
+        """The frame of `record`; a combined one names the stream that it belongs to."""
+        payload = payload_of(record, 1000 if microseconds else 1)
+        if not combined:
+            return msgspec.json.encode(payload)
+        return msgspec.json.encode({"stream": self._stream_of(record), "data": payload})
+
+    def _stream_of(self, record: Record) -> str:
+        match record:
+            case Kline():
+                return self.stream_name(Key("kline", record.symbol, record.interval))
+            case Trade():
+                return self.stream_name(Key("trade", record.symbol))
+            case Ticker():
+                return self.stream_name(Key("ticker", record.symbol))
+            case AggregateTrade():
+                return self.stream_name(Key("aggTrade", record.symbol))
+            case MiniTicker():
+                return self.stream_name(Key("miniTicker", record.symbol))
+            case Quote():
+                return self.stream_name(Key("bookTicker", record.symbol))
+            case _:
+                assert_never(record)
+
+    def _decode_uncommon(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
+        try:
+            if bytes(frame[:1]) == b"[":
+                return self._decode_array(frame, received_ns)
+            outline = self._outline(frame)
+            if _present(outline.data) and outline.stream is not None:
+                return self._decode_payload(outline.data, received_ns)
+            if outline.e is not None or _present(outline.u):
+                return self._decode_payload(msgspec.Raw(frame), received_ns)
+            return self._decode_reply(outline)
+        except msgspec.ValidationError as error:
+            raise BadFrame(f"The frame is not of the documented shape: {error}", reason="wrong_shape") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadFrame(f"The frame is not JSON: {error}", reason="not_json") from error
+        except RecursionError as error:
+            raise BadFrame("The frame is nested too deep.", reason="not_json") from error
+
+    def _decode_payload(self, payload: msgspec.Raw, received_ns: int) -> Decoded | list[Record]:
+        if bytes(memoryview(payload)[:1]) == b"[":
+            return self._decode_array(payload, received_ns)
+        outline = self._outline(payload)
+        if outline.e is None:
+            if _present(outline.u) and outline.s is not None:
+                return _quote(self._book_ticker(payload), received_ns)
+            return UnknownEvent("no event kind")
+        if outline.e not in _KINDS:
+            return UnknownEvent(outline.e[:KIND_CHARACTERS_MAX])
+        try:
+            return _record(self._message(payload), received_ns)
+        except msgspec.ValidationError as error:
+            message = f"A {outline.e} message is not of the documented shape: {error}"
+            raise BadFrame(message, reason="wrong_shape", symbol=outline.s) from error
+
+    def _decode_array(self, frame: bytes | memoryview | msgspec.Raw, received_ns: int) -> list[Record]:
+        records: list[Record] = []
+        for item in self._array(frame):
+            decoded = self._decode_payload(item, received_ns)
+            if isinstance(decoded, list) or not isinstance(decoded, Record):
+                raise BadFrame("An array holds something that is no record.", reason="wrong_shape")
+            records.append(decoded)
+        return records
+
+    def _decode_reply(self, outline: Outline) -> Reply:
+        if outline.error is not None:
+            return Reply(outline.id, outline.error.msg, outline.error.code)
+        if outline.code is not None and outline.msg is not None:
+            return Reply(outline.id, outline.msg, outline.code)
+        if outline.id is None and not _present(outline.result):
+            raise BadFrame("The frame is neither data nor a reply.", reason="wrong_shape")
+        streams = self._names(outline.result) if _present(outline.result) else None
+        return Reply(outline.id, streams=streams if isinstance(streams, tuple) else None)
+
+
+_KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade", "serverShutdown"})
+
+
+def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
+    # Trades first: they are nine of ten frames.
+    if type(message) is TradeMessage:
+        time = message.T
+        if time < MICROSECONDS_FROM:
+            return Trade(
+                message.s,
+                message.t,
+                message.p,
+                message.q,
+                time,
+                message.E,
+                message.m,
+                received_ns,
+                message.b,
+                message.a,
+            )
+        time_ms, sub_ms_us = divmod(time, 1000)
+        event_ms = _milliseconds(message.E)
+        return Trade(
+            message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b, message.a,
+            sub_ms_us,
+        )  # fmt: skip
+    if type(message) is KlineMessage:
+        return _kline(message, received_ns)
+    return _rare_record(message, received_ns)
+
+
+def _rare_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
+    match message:
+        case TickerMessage():
+            return _ticker(message, received_ns)
+        case MiniTickerMessage():
+            return _mini_ticker(message, received_ns)
+        case AggregateTradeMessage():
+            return _aggregate_trade(message, received_ns)
+        case ServerShutdownMessage():
+            return ShutdownNotice(_milliseconds(message.E))
+        case _:
+            raise AssertionError("trades and klines are made by the caller")
+
+
+def _present(raw: msgspec.Raw) -> bool:
+    return len(memoryview(raw)) > 0
+
+
+def _milliseconds(time: int) -> int:
+    return time if time < MICROSECONDS_FROM else time // 1000
+
+
+def _kline(message: KlineMessage, received_ns: int) -> Kline:
+    body = message.k
+    return Kline(
+        symbol=message.s,
+        interval=body.i,
+        open_ms=_milliseconds(body.t),
+        close_ms=_milliseconds(body.T),
+        open=body.o,
+        high=body.h,
+        low=body.l,
+        close=body.c,
+        volume=body.v,
+        quote_volume=body.q,
+        taker_buy_base_volume=body.V,
+        taker_buy_quote_volume=body.Q,
+        trades=body.n,
+        is_closed=body.x,
+        event_ms=_milliseconds(message.E),
+        first_trade_id=body.f,
+        last_trade_id=body.L,
+        received_ns=received_ns,
+    )
+
+
+def _ticker(message: TickerMessage, received_ns: int) -> Ticker:
+    return Ticker(
+        symbol=message.s,
+        price_change=message.p,
+        price_change_percent=message.P,
+        weighted_avg_price=message.w,
+        prev_close_price=message.x,
+        last_price=message.c,
+        last_qty=message.Q,
+        bid_price=message.b,
+        bid_qty=message.B,
+        ask_price=message.a,
+        ask_qty=message.A,
+        open_price=message.o,
+        high_price=message.h,
+        low_price=message.l,
+        volume=message.v,
+        quote_volume=message.q,
+        open_time=_milliseconds(message.O),
+        close_time=_milliseconds(message.C),
+        first_id=message.F,
+        last_id=message.L,
+        count=message.n,
+        event_ms=_milliseconds(message.E),
+        received_ns=received_ns,
+    )
+
+
+def _mini_ticker(message: MiniTickerMessage, received_ns: int) -> MiniTicker:
+    return MiniTicker(
+        symbol=message.s,
+        last_price=message.c,
+        open_price=message.o,
+        high_price=message.h,
+        low_price=message.l,
+        volume=message.v,
+        quote_volume=message.q,
+        event_ms=_milliseconds(message.E),
+        received_ns=received_ns,
+    )
+
+
+def _aggregate_trade(message: AggregateTradeMessage, received_ns: int) -> AggregateTrade:
+    return AggregateTrade(
+        symbol=message.s,
+        aggregate_id=message.a,
+        price=message.p,
+        quantity=message.q,
+        first_trade_id=message.f,
+        last_trade_id=message.l,
+        time_ms=_milliseconds(message.T),
+        event_ms=_milliseconds(message.E),
+        is_buyer_maker=message.m,
+        received_ns=received_ns,
+    )
+
+
+def _quote(message: BookTickerMessage, received_ns: int) -> Quote:
+    return Quote(
+        symbol=message.s,
+        update_id=message.u,
+        bid_price=message.b,
+        bid_qty=message.B,
+        ask_price=message.a,
+        ask_qty=message.A,
+        received_ns=received_ns,
+    )

@@ -1,0 +1,194 @@
+"""Binance's REST side: one client that knows the weights and obeys the limits.
+
+https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
+None of these endpoints needs a key, and none gets one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.protocols import SymbolRules
+from data_collector.model.records import Ticker
+
+TIMEOUT_S = 10.0
+"""The exchange's own limit for an answer."""
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""exchangeInfo of every symbol is the largest answer, some 10 MiB."""
+
+WEIGHT_PER_MINUTE = 6000
+WEIGHT_SHARE = 0.9
+"""We stop here, so that what others on this address use does not bring a ban upon us."""
+
+SYMBOLS_PER_CALL = 100
+"""Weight 40 for 100 symbols; more symbols cost 80, as many as all of them."""
+
+HINT_451 = (
+    "Binance does not serve this place. From the United States set BINANCE_WS_URL=wss://stream.binance.us:9443 and "
+    "BINANCE_REST_URL=https://api.binance.us; elsewhere wss://data-stream.binance.vision and "
+    "https://data-api.binance.vision serve market data only"
+)
+
+
+class _ErrorBody(Struct):
+    code: int = 0
+    msg: str = ""
+
+
+class _Symbol(Struct):
+    symbol: str
+    status: str
+    baseAsset: str  # noqa: N815 - the exchange's name
+    quoteAsset: str  # noqa: N815
+
+
+class _ExchangeInfo(Struct):
+    symbols: list[_Symbol]
+
+
+class _Time(Struct):
+    serverTime: int  # noqa: N815
+
+
+class _Ticker(Struct, rename="camel"):
+    """`/api/v3/ticker/24hr`, type FULL."""
+
+    symbol: str
+    price_change: str
+    price_change_percent: str
+    weighted_avg_price: str
+    prev_close_price: str
+    last_price: str
+    last_qty: str
+    bid_price: str
+    bid_qty: str
+    ask_price: str
+    ask_qty: str
+    open_price: str
+    high_price: str
+    low_price: str
+    volume: str
+    quote_volume: str
+    open_time: int
+    close_time: int
+    first_id: int
+    last_id: int
+    count: int
+
+
+Body = TypeVar("Body")
+
+
+class BinanceHistory:
+    """The `History` of Binance spot."""
+
+    def __init__(self, base_url: str, *, use_proxy: bool = False) -> None:
+        self._base_url = base_url
+        self._use_proxy = use_proxy
+        self._session: aiohttp.ClientSession | None = None
+        self._blocked_until_s = 0.0
+        self._turn = asyncio.Lock()
+        self.weight_used = 0
+        """What the exchange counted in this minute, for all of this address."""
+
+    async def symbols(self) -> dict[str, SymbolRules]:
+        """Weight 20."""
+        listed = await self._get("/api/v3/exchangeInfo", {"showPermissionSets": "false"}, 20, _ExchangeInfo)
+        return {
+            item.symbol: SymbolRules(item.symbol, item.status, item.baseAsset, item.quoteAsset)
+            for item in listed.symbols
+        }
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
+        """Weight 2 for up to 20 symbols, 40 for up to 100; more are asked for in several calls."""
+        tickers: list[Ticker] = []
+        for start in range(0, len(symbols), SYMBOLS_PER_CALL):
+            part = symbols[start : start + SYMBOLS_PER_CALL]
+            names = msgspec.json.encode(list(part)).decode()
+            weight = 2 if len(part) <= 20 else 40
+            rows = await self._get("/api/v3/ticker/24hr", {"symbols": names}, weight, list[_Ticker])
+            tickers += [
+                Ticker(**{name: getattr(row, name) for name in _Ticker.__struct_fields__}, event_ms=row.close_time)
+                for row in rows
+            ]
+        return tickers
+
+    async def server_time_ms(self) -> int:
+        """Weight 1."""
+        return (await self._get("/api/v3/time", {}, 1, _Time)).serverTime
+
+    async def close(self) -> None:
+        """Release the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _get(self, path: str, query: Mapping[str, str], weight: int, kind: type[Body]) -> Body:
+        async with self._turn:
+            await self._wait_for_weight(weight)
+            status, headers, body = await self._fetch(path, query)
+        if status != 200:
+            raise self._refusal(path, status, headers, body)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.DecodeError as error:
+            raise VenueUnreachable(f"{path} was answered with something else ({error})") from error
+
+    async def _fetch(self, path: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=self._use_proxy)
+        try:
+            request = self._session.get(self._base_url + path, params=query, allow_redirects=False)
+            async with request as response:
+                body = await response.content.read(BODY_BYTES_MAX)
+                if not response.content.at_eof():
+                    raise VenueUnreachable(f"{path} was answered with more than {BODY_BYTES_MAX} bytes")
+                self._note_weight(response.headers)
+                return response.status, response.headers, body
+        except TimeoutError as error:
+            raise VenueUnreachable(f"{self._base_url} did not answer within {TIMEOUT_S:g} s") from error
+        except aiohttp.ClientError as error:
+            raise VenueUnreachable(f"{self._base_url} cannot be reached ({error})") from error
+
+    def _note_weight(self, headers: Mapping[str, str]) -> None:
+        used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isdigit():
+            self.weight_used = int(used)
+
+    async def _wait_for_weight(self, weight: int) -> None:
+        now = time.time()
+        if now < self._blocked_until_s:
+            wait_s = self._blocked_until_s - now
+            raise VenueUnreachable(f"{self._base_url} asks us to wait {wait_s:.0f} s", retry_after_s=wait_s)
+        if self.weight_used + weight > WEIGHT_PER_MINUTE * WEIGHT_SHARE:
+            # The exchange counts by the clock's minute.
+            await asyncio.sleep(60 - now % 60 + 0.5)
+            self.weight_used = 0
+
+    def _refusal(
+        self, path: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> VenueRefused | VenueUnreachable:
+        try:
+            error = msgspec.json.decode(body, type=_ErrorBody)
+        except msgspec.DecodeError:
+            error = _ErrorBody()
+        told = f"{path} was answered with HTTP {status}" + (f": {error.msg} (code {error.code})" if error.msg else "")
+        if status in {418, 429}:
+            retry_after = headers.get("Retry-After", "")
+            wait_s = float(retry_after) if retry_after.isdigit() else 60.0
+            self._blocked_until_s = time.time() + wait_s
+            return VenueUnreachable(told, retry_after_s=wait_s)
+        if status == 451:
+            return VenueUnreachable(f"{told}. {HINT_451}")
+        if 400 <= status < 500 and status != 403 and error.code:
+            return VenueRefused(told, code=error.code)
+        return VenueUnreachable(told)

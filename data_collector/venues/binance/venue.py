@@ -1,0 +1,29 @@
+"""Binance spot, as the pipeline sees it."""
+
+from __future__ import annotations
+
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.protocols import StreamLimits, Venue
+from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.history import HINT_451, BinanceHistory
+
+VENUE = Venue(
+    name="binance",
+    key_prefix="",
+    intervals=("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
+    channels=("kline", "trade", "ticker"),
+    limits=StreamLimits(
+        streams_per_connection=1024,
+        control_messages_per_s=4,
+        connection_attempts=300,
+        connection_attempts_window_s=300.0,
+        streams_per_control_message=200,
+        ping_interval_s=20.0,
+        max_age_s=86_400.0,
+    ),
+    stream_path="/stream",
+    codec=BinanceCodec(),
+    calendar=UtcCalendar(),
+    open_history=BinanceHistory,
+    hint_451=HINT_451,
+)
