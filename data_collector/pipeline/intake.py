@@ -54,10 +54,12 @@ class Intake:
         self._outlet = outlet
         self._calendar = calendar
         self._counters = counters
-        self._lanes = outlet.lanes
+        self.lanes = outlet.lanes
         self._trade_orders = {symbol: TradeOrder() for symbol in outlet.lanes}
         self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
-        self.ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
+        self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
+        self.tickers_spoken: set[str] = set()
+        """Symbols whose ticker came from the stream, and not only from REST."""
         self.tap: Tap | None = None
         self.received = 0
         self.validated = 0
@@ -89,17 +91,19 @@ class Intake:
 
     def take_ticker(self, ticker: Ticker) -> None:
         """A ticker from the stream or from REST."""
-        lane = self._lanes.get(ticker.symbol)
+        lane = self.lanes.get(ticker.symbol)
         if lane is None:
             self._refuse_unknown(ticker)
-        elif ticker.event_ms <= self.ticker_event_ms[ticker.symbol]:
+        elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             self._counters.add("data_collector_messages_copies_total", channel="ticker")
         elif self._passes(ticker, "ticker"):
-            self.ticker_event_ms[ticker.symbol] = ticker.event_ms
+            self._ticker_event_ms[ticker.symbol] = ticker.event_ms
+            if ticker.received_ns:
+                self.tickers_spoken.add(ticker.symbol)
             self._outlet.put_ticker(lane, ticker)
 
     def _take_trade(self, trade: Trade) -> None:
-        lane = self._lanes.get(trade.symbol)
+        lane = self.lanes.get(trade.symbol)
         if lane is None:
             self._refuse_unknown(trade)
             return
@@ -148,7 +152,7 @@ class Intake:
             self._quarantine(trade.symbol, refusal)
 
     def _take_kline(self, kline: Kline) -> None:
-        lane = self._lanes.get(kline.symbol)
+        lane = self.lanes.get(kline.symbol)
         order = self.kline_orders.get((kline.symbol, kline.interval))
         if lane is None or order is None:
             self._refuse_unknown(kline)
@@ -181,7 +185,7 @@ class Intake:
             case Ticker():
                 self.take_ticker(record)
             case _:
-                if record.symbol not in self._lanes:
+                if record.symbol not in self.lanes:
                     self._refuse_unknown(record)
                 elif self._passes(record, "other") and self.tap is not None:
                     self.tap(record)
@@ -220,7 +224,7 @@ class Intake:
         self.errors += 1
         self._counters.add("data_collector_frames_bad_total", reason=error.reason)
         why = json.dumps([{"rule": error.reason, "message": str(error)}])
-        stream = f"quarantine:{error.symbol}" if error.symbol in self._lanes else UNKNOWN
+        stream = f"quarantine:{error.symbol}" if error.symbol in self.lanes else UNKNOWN
         self._put_quarantine(stream, bytes(frame[:RAW_BYTES_MAX]).decode(errors="replace"), why, _now())
 
     def _refusal(self, record: Record, rules: tuple[str, ...]) -> Refusal:

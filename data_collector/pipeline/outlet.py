@@ -109,6 +109,11 @@ class Outlet:
         self._side_number = 0
         self._dirty: deque[Lane] = deque()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether trades and closed klines are being dropped."""
+        return self.records >= self._records_max
+
     def put_trade(self, lane: Lane, trade: Trade) -> None:
         """The trade follows the one before it in the lane, or `end_run` has been called."""
         if self.records >= self._records_max:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import hiredis
 
@@ -30,12 +31,23 @@ class ReplyError(Exception):
         self.kind = text.partition(" ")[0][:32]
 
 
+@runtime_checkable
+class _Writable(Protocol):
+    """What we use of a transport; uvloop's are no subclasses of asyncio's."""
+
+    def write(self, data: bytes) -> None:
+        """Send in order."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
 class StoreConnection(asyncio.Protocol):
     """Open with `connect`. Commands take turns: one batch is under way at a time."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader(encoding="utf-8", errors="replace", replyError=ReplyError, protocolError=OSError)
-        self._transport: asyncio.Transport | None = None
+        self._transport: _Writable | None = None
         self._replies: list[object] = []
         self._expected = 0
         self._answered: asyncio.Future[None] | None = None
@@ -117,7 +129,7 @@ class StoreConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio calls this."""
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, _Writable), "stream transports write"
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:

@@ -55,6 +55,10 @@ class RedisSink:
         self._connection = connection
         self._counters.set("data_collector_store_up", 1)
 
+    def begin(self) -> None:
+        """Collection starts: what is missing before each key's next record was passed while we did not run."""
+        self._begun.clear()
+
     async def close(self) -> None:
         """Drop the connection."""
         if self._connection is not None:

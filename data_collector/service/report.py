@@ -1,0 +1,141 @@
+"""The state of the collector for people and programs: health, readiness and every metric, made when asked for."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_collector.model.status import Condition, Snapshot
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.line import Line
+from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.pump import Pump
+from data_collector.service.statistics import Statistics
+
+NAMES_SHOWN = 5
+"""Of many symbols a sentence names this many."""
+
+FIRST_WORD_S = 10.0
+"""A stream of a trading symbol speaks within this time after the subscription."""
+
+
+class Parts:
+    """What a report is made of while records are collected."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        outlet: Outlet,
+        pump: Pump,
+        lines: Sequence[Line],
+        statistics: Statistics,
+        counters: Counters,
+    ) -> None:
+        self.intake = intake
+        self.outlet = outlet
+        self.pump = pump
+        self.lines = lines
+        self.statistics = statistics
+        self.counters = counters
+        self.started_s = time.monotonic()
+
+
+def fill(snapshot: Snapshot, parts: Parts, broken_keys: dict[str, str]) -> None:
+    """Put counts, connections, metrics and reasons into `snapshot`."""
+    intake = parts.intake
+    snapshot.messages_received = intake.received
+    snapshot.messages_validated = intake.validated
+    snapshot.validation_errors = intake.errors
+    snapshot.messages_in_flight = intake.received - intake.validated - intake.errors
+    if intake.last_received_ns:
+        snapshot.last_message_seconds_ago = round((time.time_ns() - intake.last_received_ns) / 1e9, 3)
+    snapshot.connections = [line.status for line in parts.lines]
+    silent = parts.statistics.silent()
+    mute = sorted(set(silent) - parts.statistics.quiet)
+    _set_gauges(parts, mute_streams=sum(len(silent[symbol]) for symbol in mute))
+    snapshot.samples = parts.counters.samples()
+    snapshot.histograms = parts.counters.histograms()
+    unhealthy, degraded = _reasons(parts, snapshot, mute, broken_keys)
+    snapshot.reasons += unhealthy + degraded
+    snapshot.condition = _condition(unhealthy, degraded)
+    connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
+    snapshot.ready = snapshot.collector_running and connected and not mute and parts.pump.down_reason is None
+
+
+def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
+    if unhealthy:
+        return "unhealthy"
+    return "degraded" if degraded else "healthy"
+
+
+def _reasons(
+    parts: Parts, snapshot: Snapshot, mute: list[str], broken_keys: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    unhealthy: list[str] = []
+    degraded: list[str] = []
+    if not snapshot.collector_running:
+        degraded.append("stopped by operator")
+        return unhealthy, degraded
+    if parts.pump.down_reason is not None:
+        full = parts.outlet.is_full
+        kept = (
+            "the buffer is full: what comes now is lost" if full else f"{parts.outlet.records} records wait in memory"
+        )
+        (unhealthy if full else degraded).append(f"{parts.pump.down_reason} {kept}")
+    degraded += [f"{key} is not ours: {error}" for key, error in broken_keys.items()]
+    degraded += _line_reasons(parts.lines)
+    statistics = parts.statistics
+    if mute and time.monotonic() - parts.started_s > FIRST_WORD_S:
+        degraded.append(f"not all streams have spoken of {_names(mute)}")
+    if statistics.unlisted:
+        degraded.append(f"the exchange does not list {_names(statistics.unlisted)}")
+    if statistics.resting:
+        states = [f"{symbol} ({status})" for symbol, status in sorted(statistics.resting.items())]
+        degraded.append(f"waiting for symbols that do not trade now: {_names(states)}")
+    if statistics.down_reason is not None:
+        degraded.append(f"the exchange's REST side: {statistics.down_reason}")
+    return unhealthy, degraded
+
+
+def _line_reasons(lines: Sequence[Line]) -> list[str]:
+    down = [line.status for line in lines if line.down_s > 0.0]
+    if not down:
+        return []
+    reason = next((status.last_error for status in down if status.last_error), "connecting")
+    advice = "" if len(down) < len(lines) else " (`make demo` needs no network)"
+    return [f"{len(down)} of {len(lines)} connections to the exchange are down: {reason}{advice}"]
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
+    counters, outlet, intake = parts.counters, parts.outlet, parts.intake
+    counters.set("data_collector_streams_silent", mute_streams)
+    counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in parts.lines))
+    counters.set("data_collector_outlet_records", outlet.records)
+    counters.set("data_collector_store_up", 0 if parts.pump.down_reason else 1)
+    for channel, count in outlet.dropped.items():
+        counters.set("data_collector_outlet_dropped_total", count, channel=channel)
+    for channel, count in outlet.conflated.items():
+        counters.set("data_collector_updates_conflated_total", count, channel=channel)
+    newest = intake.newest_trade
+    if newest is not None:
+        counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
+    counters.set("data_collector_resident_memory_bytes", resident_bytes())
+    counters.set("data_collector_process_cpu_seconds_total", time.process_time())
+
+
+def resident_bytes() -> int:
+    """Memory of this process; where the system does not tell the present value, the highest so far."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else highest * 1024

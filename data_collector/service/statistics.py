@@ -1,0 +1,130 @@
+"""Asks the exchange's REST side now and then: statistics, the clock, the symbol list, and whether silence is quiet.
+
+A stream that never spoke is quiet when the exchange's own last trade id does not move, and mute when it does. One
+call answers for many symbols, so that nothing is polled per stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.keys import Channel
+from data_collector.model.protocols import History, SymbolRules
+from data_collector.model.records import Ticker
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.intake import Intake
+from data_collector.service.symbols import resting_symbols, unknown_symbols
+
+POLL_S = 10.0
+STATISTICS_S = 30.0
+"""How old the 24-hour volume may get where tickers are not collected."""
+
+CLOCK_S = 60.0
+LIST_S = 600.0
+MANY_SYMBOLS = 100
+"""Beyond this the calls cost weight that matters, and are made once a minute."""
+
+
+class Statistics:
+    """One eternal task; what it learned is read by the report."""
+
+    def __init__(
+        self, history: History, intake: Intake, symbols: Sequence[str], channels: Sequence[Channel], counters: Counters
+    ) -> None:
+        self._history = history
+        self._intake = intake
+        self._symbols = symbols
+        self._channels = channels
+        self._counters = counters
+        self._first_ids: dict[str, int] = {}
+        self._told_down = False
+        self._due_s: dict[str, float] = {}
+        self.quiet: set[str] = set()
+        """Symbols that proved not to trade since the start."""
+        self.unlisted: list[str] = []
+        self.resting: dict[str, str] = {}
+        self.listed = False
+        """Whether the exchange's symbol list has been read."""
+        self.down_reason: str | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._poll()
+                if self.down_reason is not None:
+                    structlog.get_logger().info("exchange_rest_up")
+                self.down_reason = None
+            except (VenueUnreachable, VenueRefused) as error:
+                if self.down_reason is None:
+                    structlog.get_logger().warning("exchange_rest_down", reason=str(error))
+                self.down_reason = str(error)
+            self._counters.set("data_collector_rest_weight_used", self._history.weight_used)
+            await asyncio.sleep(POLL_S)
+
+    def learn(self, listed: dict[str, SymbolRules]) -> None:
+        """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
+        self.listed = True
+        self._due_s["list"] = time.monotonic() + LIST_S
+        unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
+        if unlisted != self.unlisted:
+            structlog.get_logger().error("symbols_unlisted", symbols=unlisted)
+        if resting != self.resting:
+            structlog.get_logger().warning("symbols_resting", symbols=resting)
+        self.unlisted, self.resting = unlisted, resting
+
+    def silent(self) -> dict[str, list[str]]:
+        """Symbols whose subscribed streams have not all spoken, with the names of those that have not."""
+        intake, channels = self._intake, self._channels
+        unspoken: list[tuple[str, str]] = []
+        if "trade" in channels:
+            unspoken += [(symbol, "trade") for symbol, lane in intake.lanes.items() if lane.next_id < 0]
+        if "ticker" in channels:
+            unspoken += [(symbol, "ticker") for symbol in intake.lanes if symbol not in intake.tickers_spoken]
+        if "kline" in channels:
+            orders = intake.kline_orders.items()
+            unspoken += [(symbol, f"kline_{interval}") for (symbol, interval), order in orders if order.open_ms < 0]
+        out: dict[str, list[str]] = {}
+        for symbol, stream in unspoken:
+            if symbol not in self.resting and symbol not in self.unlisted:
+                out.setdefault(symbol, []).append(stream)
+        return out
+
+    async def _poll(self) -> None:
+        if self._is_due("list", LIST_S):
+            self.learn(await self._history.symbols())
+        if self._is_due("clock", CLOCK_S):
+            started = time.time()
+            server_s = await self._history.server_time_ms() / 1000
+            self._counters.set("data_collector_clock_offset_seconds", server_s - (started + time.time()) / 2)
+        wanted: set[str] = set()
+        silent = self.silent()
+        if silent and self._is_due("silent", POLL_S if len(silent) <= MANY_SYMBOLS else CLOCK_S):
+            wanted |= set(silent)
+        if not self._first_ids or ("ticker" not in self._channels and self._is_due("statistics", STATISTICS_S)):
+            wanted |= set(self._symbols) - set(self.unlisted)
+        if wanted:
+            self._judge(await self._history.tickers(sorted(wanted)), silent)
+
+    def _judge(self, tickers: Sequence[Ticker], silent: Mapping[str, object]) -> None:
+        for ticker in tickers:
+            self._intake.take_ticker(ticker)
+            before = self._first_ids.setdefault(ticker.symbol, -1)
+            if before >= 0 and before == ticker.last_id and ticker.symbol in silent:
+                self.quiet.add(ticker.symbol)
+            else:
+                self.quiet.discard(ticker.symbol)
+            if before < 0:
+                self._first_ids[ticker.symbol] = ticker.last_id
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = time.monotonic()
+        if now < self._due_s.get(what, 0.0):
+            return False
+        self._due_s[what] = now + every_s
+        return True

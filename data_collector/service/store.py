@@ -1,0 +1,112 @@
+"""Finds or starts the store, and waits for it as long as the contract says."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from pathlib import Path
+
+import structlog
+
+from data_collector.embedded.lock import FileLock, lock_directory
+from data_collector.embedded.valkey import EmbeddedValkey
+from data_collector.model.errors import SinkUnavailable, Unavailable
+from data_collector.model.store_url import StoreAddress
+from data_collector.settings import Settings
+from data_collector.sinks.redis.sink import RedisSink
+
+WAIT_S = 60.0
+"""For a store that this folder was never filled into: likely a wrong address, so give up with the reason."""
+
+RETRY_S = 0.5
+
+
+class StoreHome:
+    """The data folder with its lock, and the server in it or the address elsewhere."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._folder = folder
+        self._given = settings.store_address()
+        self._lock: FileLock | None = None
+        self._embedded: EmbeddedValkey | None = None
+        self.waiting_for: str | None = None
+        """What is in the way while the store is not there yet."""
+
+    @property
+    def address(self) -> StoreAddress | None:
+        """Where the collector writes; None before `start`."""
+        if self._given is not None:
+            return self._given
+        return None if self._embedded is None else self._embedded.local_address
+
+    @property
+    def public_address(self) -> StoreAddress | None:
+        """Where users read; None before `start`."""
+        if self._given is not None:
+            return self._given
+        return None if self._embedded is None else self._embedded.address
+
+    async def start(self) -> None:
+        """Lock the folder and start the embedded server if no other store was given.
+
+        Raises `Misconfigured` or `Unavailable`.
+        """
+        self._lock = await asyncio.to_thread(lock_directory, self._folder)
+        if self._given is None:
+            embedded = EmbeddedValkey(self._folder, log=structlog.get_logger())
+            try:
+                await embedded.start()
+            except BaseException:
+                await embedded.stop()
+                raise
+            self._embedded = embedded
+
+    async def open(self, sink: RedisSink) -> None:
+        """Open the sink, waiting for the store: without end for one that was filled before, else `WAIT_S`.
+
+        Raises `Unavailable` when that is over, `Misconfigured` at once.
+        """
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                await sink.open()
+                break
+            except SinkUnavailable as error:
+                if self.waiting_for is None:
+                    structlog.get_logger().warning("store_awaited", reason=str(error))
+                self.waiting_for = str(error)
+                if time.monotonic() > deadline and not self._was_filled():
+                    raise Unavailable(
+                        f"{error} Waited {WAIT_S:.0f} s. Start that store, correct REDIS_URL, or unset REDIS_URL for "
+                        "the embedded server."
+                    ) from error
+            await asyncio.sleep(RETRY_S)
+        self.waiting_for = None
+        await asyncio.to_thread(self._marker.touch, 0o600)
+
+    async def watch(self) -> None:
+        """Bring the embedded server back when it ends; never returns. Waits for ever where there is none."""
+        if self._embedded is None:
+            await asyncio.Event().wait()
+            return
+        while True:
+            code = await self._embedded.wait()
+            structlog.get_logger().error("embedded_store_ended", exit_code=code)
+            await self._embedded.start()
+
+    async def close(self) -> None:
+        """Stop the embedded server with everything written, and unlock the folder."""
+        if self._embedded is not None:
+            await self._embedded.stop()
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def _marker(self) -> Path:
+        # The password may change; the place is what counts.
+        place = "embedded" if self._given is None else f"{self._given.place}/{self._given.database}"
+        return self._folder / f"filled-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
+
+    def _was_filled(self) -> bool:
+        return self._marker.exists()
