@@ -50,17 +50,18 @@ class Service:
 
     def __init__(
         self, settings: Settings, *, folder: str = LIVE_FOLDER, venue: Venue | None = None, tap: Tap | None = None,
-        extra_channels: Sequence[Channel] = (),
+        extra_channels: Sequence[Channel] = (), empty: bool = False,
     ) -> None:  # fmt: skip
         """`folder` is the part of VAR_DIR that is ours; `tap` gets each record that passed the gate.
 
-        `extra_channels` are subscribed to for the tap alone. Raises `Misconfigured`.
+        `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held.
+        Raises `Misconfigured`.
         """
         self._settings = settings
         self._venue = venue or find_venue("binance")
         check_venue(settings, self._venue)
         self._channels = (*settings.channels, *extra_channels)
-        self._store = StoreHome(settings, settings.var_dir / folder)
+        self._store = StoreHome(settings, settings.var_dir / folder, empty=empty)
         self._counters = Counters()
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import time
 from pathlib import Path
 
@@ -25,8 +26,9 @@ RETRY_S = 0.5
 class StoreHome:
     """The data folder with its lock, and the server in it or the address elsewhere."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, *, empty: bool = False) -> None:
         self._folder = folder
+        self._empty = empty
         self._given = settings.store_address()
         self._lock: FileLock | None = None
         self._embedded: EmbeddedValkey | None = None
@@ -57,6 +59,11 @@ class StoreHome:
             embedded = EmbeddedValkey(self._folder, log=structlog.get_logger())
             try:
                 await embedded.start()
+                if self._empty:
+                    # Started first, so that a server which an earlier demo left behind is found and stopped.
+                    await embedded.stop()
+                    await asyncio.to_thread(shutil.rmtree, self._folder / "appendonlydir", ignore_errors=True)
+                    await embedded.start()
             except BaseException:
                 await embedded.stop()
                 raise

@@ -1,0 +1,47 @@
+"""`data-collector collect`: the collector's own process, started by the HTTP process and not by people."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Annotated
+
+import typer
+import uvloop
+
+from data_collector.observe.logs import configure_logs
+from data_collector.service.service import LIVE_FOLDER, Service
+from data_collector.settings import load_settings
+
+
+def collect(
+    *,
+    control_fd: Annotated[int, typer.Option(help="Inherited socket on which the starter asks and hangs up.")] = -1,
+    folder: Annotated[str, typer.Option(help="Folder below VAR_DIR.")] = LIVE_FOLDER,
+    empty: Annotated[bool, typer.Option(help="Start with an empty embedded store.")] = False,
+) -> None:
+    """Collect until the control line hangs up or SIGTERM comes."""
+    # Files and sockets of ours are for this user alone.
+    os.umask(0o077)
+    configure_logs()
+    service = Service(load_settings(), folder=folder, empty=empty)
+    control = None if control_fd < 0 else socket.socket(fileno=control_fd)
+    uvloop.run(_run(service, control))
+
+
+async def _run(service: Service, control: socket.socket | None) -> None:
+    loop = asyncio.get_running_loop()
+    stops: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        stops.add(loop.create_task(service.stop()))
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    if control is None:
+        loop.add_signal_handler(signal.SIGINT, stop)
+    else:
+        # Ctrl-C goes to the whole group of the terminal; the starter gets it too and hangs up in its own time.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    await service.run(control)

@@ -1,0 +1,160 @@
+"""`data-collector simulate`: the simulated exchange as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from data_collector.model.errors import Misconfigured
+from data_collector.simulator import Simulator, SimulatorSettings
+from data_collector.simulator.listing import KNOWN, synthetic_symbols
+from data_collector.simulator.settings import ErrorShape
+from data_collector.venues.binance.codec import BinanceCodec
+
+PARENT_CHECK_S = 0.5
+"""How often `--exit-with-parent` looks whether the parent is still there."""
+
+
+SymbolsOption = Annotated[
+    str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 16 well-known pairs.")
+]
+SyntheticOption = Annotated[int, typer.Option(min=0, help="List so many made-up symbols more: SIM0001USDT, …")]
+SeedOption = Annotated[int, typer.Option(help="Same seed, start and settings: the same market, trade for trade.")]
+RateOption = Annotated[float, typer.Option(min=0, help="Mean per symbol and second of market time.")]
+SpeedOption = Annotated[float, typer.Option(min=0.001, help="Seconds of market time that pass in a second.")]
+StartOption = Annotated[int | None, typer.Option(help="Market time at start, ms UTC. Default: now.")]
+HistoryOption = Annotated[int, typer.Option(min=0, help="About how many trades a symbol has from before the start.")]
+HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
+StreamPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of the streams; 0 takes a free one.")]
+RestPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of REST; 0 takes a free one.")]
+CertificateOption = Annotated[Path | None, typer.Option(help="Certificate chain (PEM): both ports then speak TLS.")]
+KeyOption = Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")]
+LimitsOption = Annotated[bool, typer.Option(help="Refuse and cut clients that ask too much, as the exchange does.")]
+PingOption = Annotated[float, typer.Option(min=0.01, help="Seconds between pings.")]
+PongOption = Annotated[float, typer.Option(min=0.01, help="A connection ends when its pong is later than this (s).")]
+AgeOption = Annotated[float, typer.Option(min=0.1, help="A connection is closed when it is this old (s).")]
+OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a in trades, as until June 2024.")]
+EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
+ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
+PortFileOption = Annotated[Path | None, typer.Option(help="Write the addresses there as JSON once it listens.")]
+ParentOption = Annotated[bool, typer.Option(help="End when the process that started this one is gone.")]
+
+
+def simulate(
+    *,
+    symbols: SymbolsOption = "",
+    synthetic: SyntheticOption = 0,
+    seed: SeedOption = 1,
+    trades_per_s: RateOption = 5.0,
+    speed: SpeedOption = 1.0,
+    start_ms: StartOption = None,
+    history_trades: HistoryOption = 2000,
+    host: HostOption = "127.0.0.1",
+    ws_port: StreamPortOption = 19443,
+    rest_port: RestPortOption = 19080,
+    tls_cert: CertificateOption = None,
+    tls_key: KeyOption = None,
+    limits: LimitsOption = True,
+    ping_interval_s: PingOption = 20.0,
+    pong_timeout_s: PongOption = 60.0,
+    max_age_s: AgeOption = 86_400.0,
+    order_ids: OrderIdsOption = False,
+    close_empty_klines: EmptyOption = False,
+    error_shape: ErrorShapeOption = "nested",
+    port_file: PortFileOption = None,
+    exit_with_parent: ParentOption = False,
+) -> None:
+    """Run a simulated exchange that speaks Binance's protocol, streams and REST, from one seeded market.
+
+    It needs no network. Point the collector at it with the two lines that it prints. Faults on request:
+    docs/simulator.md.
+    """
+    settings = SimulatorSettings(
+        seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
+        history_trades=history_trades, host=host, ws_port=ws_port, rest_port=rest_port, tls=_tls(tls_cert, tls_key),
+        enforce_limits=limits, ping_interval_s=ping_interval_s, pong_timeout_s=pong_timeout_s, max_age_s=max_age_s,
+        order_ids=order_ids, close_empty_klines=close_empty_klines, error_shape=error_shape,
+    )  # fmt: skip
+    uvloop.run(_serve(settings, port_file=port_file, parent=os.getppid() if exit_with_parent else None))
+
+
+def _symbols(names: str, synthetic: int) -> tuple[str, ...]:
+    named = tuple(name.strip().upper() for name in names.split(",") if name.strip())
+    if not named and not synthetic:
+        return tuple(KNOWN)
+    return (*named, *synthetic_symbols(synthetic))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise Misconfigured("TLS needs both --tls-cert and --tls-key.")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        message = (
+            f"The certificate {certificate} and key {key} cannot be used ({error}); give two PEM files that belong"
+        )
+        raise Misconfigured(f"{message} together.") from error
+    return context
+
+
+async def _serve(settings: SimulatorSettings, *, port_file: Path | None, parent: int | None) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    simulator = Simulator(settings, BinanceCodec())
+    try:
+        await simulator.start()
+    except OSError as error:
+        cure = "choose other ports with --ws-port and --rest-port; 0 takes a free one"
+        raise Misconfigured(f"The simulator cannot listen ({error}); {cure}.") from error
+    try:
+        _tell(simulator)
+        if port_file is not None:
+            await asyncio.to_thread(_write_ports, simulator, port_file)
+        await _until_stopped(simulator, stopping, parent)
+    finally:
+        await simulator.stop()
+
+
+async def _until_stopped(simulator: Simulator, stopping: asyncio.Event, parent: int | None) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        # A market that breaks ends the group with its traceback.
+        market = tasks.create_task(simulator.wait())
+        while parent is None or os.getppid() == parent:
+            try:
+                async with asyncio.timeout(PARENT_CHECK_S):
+                    await stopping.wait()
+                    break
+            except TimeoutError:
+                continue
+        market.cancel()
+
+
+def _tell(simulator: Simulator) -> None:
+    settings = simulator.settings
+    print(f"A simulated exchange with {len(settings.symbols)} symbols (seed {settings.seed}) is listening.")
+    print("Point the collector at it with:")
+    print(f"  export BINANCE_WS_URL={simulator.ws_url}")
+    print(f"  export BINANCE_REST_URL={simulator.rest_url}")
+    print(f"Its counters: {simulator.rest_url}/simulator/state  Faults: docs/simulator.md  End: Ctrl-C", flush=True)
+
+
+def _write_ports(simulator: Simulator, path: Path) -> None:
+    ports = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url, "pid": os.getpid()}
+    # Renamed into place, so that a reader never sees half of it.
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(ports) + "\n")
+    partial.rename(path)

@@ -1,0 +1,50 @@
+"""One screen that tells where everything is and what to try next."""
+
+from __future__ import annotations
+
+from data_collector.model.status import Snapshot
+from data_collector.settings import Settings
+
+_SCREEN = """
+Data Collector is running.
+
+  Page and API   {url}/   (documentation: {url}/docs)
+  Store          {store}
+  Exchange       {exchange}
+  Collecting     {symbols}  ({channels}; klines of {intervals})
+
+Try, in another terminal:
+
+  curl {url}/health
+  export REDIS_URL={store}
+  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS stream:{first} '$'
+  redis-cli -u "$REDIS_URL" XREVRANGE trades:{first} + - COUNT 1
+  {python} -m data_collector redis HGETALL latest:{first}      (the same where no redis-cli is installed)
+  {python} -m data_collector tail {first}
+
+  import json, redis
+  r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
+  print(r.hgetall("latest:{first}")["price"])
+
+{ending}
+"""
+
+_SYMBOLS_SHOWN = 6
+
+
+def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "Ctrl-C ends it.") -> str:
+    """The text. `url` is the API's base URL."""
+    shown = ", ".join(settings.symbols[:_SYMBOLS_SHOWN])
+    more = len(settings.symbols) - _SYMBOLS_SHOWN
+    prefix = snapshot.key_prefix
+    return _SCREEN.format(
+        url=url,
+        store=snapshot.redis_url,
+        exchange=f"{settings.binance_ws_url}, {settings.binance_rest_url}",
+        symbols=f"{shown} and {more} more" if more > 0 else shown,
+        channels=", ".join(settings.channels),
+        intervals=", ".join(settings.intervals),
+        first=prefix + settings.symbols[0],
+        python=".venv/bin/python",
+        ending=ending,
+    )
