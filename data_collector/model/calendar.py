@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Protocol
 
 
@@ -21,9 +22,15 @@ class UtcCalendar:
 
     def next_open_ms(self, interval: str, open_ms: int) -> int:
         """Open times of `1M` are firsts of the month, 00:00 UTC."""
-        if interval.endswith("M"):
-            return _months_after(open_ms, int(interval[:-1]))
-        return open_ms + int(interval[:-1]) * _MS_OF_UNIT[interval[-1]]
+        step_ms = _step_ms(interval)
+        return _months_after(open_ms, int(interval[:-1])) if step_ms is None else open_ms + step_ms
+
+
+@cache
+def _step_ms(interval: str) -> int | None:
+    if interval.endswith("M"):
+        return None
+    return int(interval[:-1]) * _MS_OF_UNIT[interval[-1]]
 
 
 def _months_after(open_ms: int, months: int) -> int:

@@ -94,6 +94,19 @@ class SafetyGate:
             opening, high, low, close, volume, quote, taker, taker_quote = _eight(f"[{','.join(texts)}]")
         except (msgspec.DecodeError, UnicodeEncodeError):
             return ("number_text",)
+        if (
+            0.0 <= low <= opening <= high
+            and low <= close <= high
+            and 0.0 <= taker <= volume
+            and 0.0 <= taker_quote <= quote
+            and 0 <= kline.trades
+            and TIME_MS_MIN < kline.open_ms < kline.close_ms < TIME_MS_MAX
+            and TIME_MS_MIN < kline.event_ms < TIME_MS_MAX
+            and -1 <= kline.first_trade_id < ID_MAX
+            and -1 <= kline.last_trade_id < ID_MAX
+            and max(map(len, texts)) <= NUMBER_CHARACTERS_MAX
+        ):
+            return ()
         return _broken(
             ("price_positive", low >= 0.0),
             ("price_order", low <= opening <= high and low <= close <= high),

@@ -1,0 +1,130 @@
+"""`make bench`: cost per message, latency and memory of the whole collector, in one run.
+
+Every figure is that of real processes: a feeder or the simulator, the collector as users run it, and the embedded
+store. CPU is what the operating system accounted to each process, in user and system mode. The two noisy figures of
+a shared machine are told with their spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.feeder import Plan
+from benchmarks.rig import Reading, collecting, feeding
+from data_collector.model.status import Histogram
+
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
+"""The default three; `--symbols 100` shows what many cost."""
+
+WARM_UP = 20_000
+"""Messages before the first reading: connection, first keys and caches are not what a message costs."""
+
+
+async def cost(name: str, plan: Plan, *, measured: int) -> tuple[float, float]:
+    """CPU of the collector and of the store per message, in µs, at the highest rate that the collector takes."""
+    plan.frames, plan.warm_up = WARM_UP + measured, WARM_UP
+    async with feeding(plan) as url, collecting(plan.symbols, url) as rig:
+        before = await rig.read_when_received(WARM_UP, timeout_s=60)
+        after = await rig.read_when_received(plan.frames, timeout_s=300)
+    return _per_message(name, before, after)
+
+
+def _per_message(name: str, before: Reading, after: Reading) -> tuple[float, float]:
+    messages = after.received - before.received
+    collector = (after.collector_cpu_s - before.collector_cpu_s) / messages * 1e6
+    store = (after.store_cpu_s - before.store_cpu_s) / messages * 1e6
+    written = sum(after.stored.values()) - sum(before.stored.values())
+    print(
+        f"  {name:18} collector {collector:5.2f} µs   store {store:5.2f} µs   ratio {collector / store:4.2f}"
+        f"   ({messages:,} messages, {written:,} records written)",
+        flush=True,
+    )
+    return collector, store
+
+
+async def latency(per_s: int, *, seconds: int) -> None:
+    """From the socket to the store's acknowledgement, at a steady rate of trades."""
+    plan = Plan(SYMBOLS, frames=per_s * (seconds + 2), per_s=per_s)
+    async with feeding(plan) as url, collecting(SYMBOLS, url) as rig:
+        before = await rig.read_until(lambda reading: reading.received >= per_s, timeout_s=60)
+        await asyncio.sleep(seconds)
+        after = await rig.read()
+    assert before.latency is not None, "trades have been stored"
+    assert after.latency is not None, "trades have been stored"
+    counts = [now - then for now, then in zip(after.latency.counts, before.latency.counts, strict=True)]
+    rate = (after.received - before.received) / seconds
+    cpu = (after.collector_cpu_s - before.collector_cpu_s) / (after.received - before.received) * 1e6
+    p50, p99 = (_quantile(after.latency, counts, part) * 1e3 for part in (0.50, 0.99))
+    print(
+        f"  {per_s:6,} messages/s  p50 {p50:5.2f} ms   p99 {p99:5.2f} ms   collector {cpu:5.2f} µs a message"
+        f"   (measured at {rate:,.0f}/s)",
+        flush=True,
+    )
+
+
+def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:
+    """Interpolated within its bucket. Each message counts with the age of the oldest of its batch: an upper bound."""
+    wanted, seen, lower = sum(counts) * part, 0, 0.0
+    for bound, count in zip([*histogram.bounds, float("inf")], counts, strict=True):
+        if seen + count >= wanted:
+            return bound if count == 0 or bound == float("inf") else lower + (bound - lower) * (wanted - seen) / count
+        seen, lower = seen + count, bound
+    return lower
+
+
+async def memory(symbols: int) -> None:
+    """Resident memory of the collector with that many symbols, each with a kline, trades and a ticker."""
+    names = [f"SYM{number:04d}USDT" for number in range(symbols)]
+    plan = Plan(names, frames=max(20_000, symbols * 12), mix=(8, 2, 1), per_s=20_000)
+    async with feeding(plan) as url, collecting(names, url) as rig:
+        lines = len((await rig.snapshot()).connections)
+        reading = await rig.read_when_received(plan.frames, timeout_s=120)
+    print(f"  {symbols:5,} symbols  {reading.memory_bytes / 2**20:6.1f} MiB   ({lines} connections)", flush=True)
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    """All of it."""
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    symbols = (
+        SYMBOLS if arguments.symbols == len(SYMBOLS) else [f"S{number}USDT" for number in range(arguments.symbols)]
+    )
+    print(f"CPU per message from socket to acknowledged write, {len(symbols)} symbols, at full rate:")
+    collectors, stores = [], []
+    for _ in range(arguments.rounds):
+        collector, store = await cost("trades", Plan(symbols, 0), measured=arguments.messages)
+        collectors.append(collector)
+        stores.append(store)
+    await cost("klines", Plan(symbols, 0, mix=(0, 1, 0)), measured=arguments.messages // 2)
+    await cost("mix 90/8/2", Plan(symbols, 0, mix=(90, 8, 2)), measured=arguments.messages)
+    collector, store = statistics.median(collectors), statistics.median(stores)
+    ratio = collector / store
+    print(f"  trades, median of {arguments.rounds}: {collector:.2f} µs, {ratio:.2f} times the store's own CPU")
+    print(f"    bar 7 µs: {_met(collector <= 7)};  bar 2.5 times: {_met(ratio <= 2.5)}")
+    print("Received to stored (acknowledged), trades:")
+    for per_s in (1_000, 10_000):
+        await latency(per_s, seconds=arguments.seconds)
+    print("Resident memory of the collector process:")
+    for count in (1, 100, 2_000):
+        await memory(count)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "missed"
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--symbols", type=int, default=len(SYMBOLS))
+    parser.add_argument("--messages", type=int, default=400_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=10)
+    asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
