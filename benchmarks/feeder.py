@@ -24,7 +24,7 @@ from data_collector.venues.binance.codec import BinanceCodec
 BURST_FRAMES = 64
 """Frames between two looks at whether the peer still reads."""
 
-PAUSE_S = 2.0
+PAUSE_S = 4.0
 """After the warm-up: long enough for everything to be stored and read."""
 
 BUFFER_BYTES = 256 * 1024

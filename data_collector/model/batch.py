@@ -77,8 +77,8 @@ class Batch(Struct):
 def gap_json(symbol_json: str, channel: str, interval: str | None, gap: Gap, first: str, last: str, at: str) -> str:
     """The `data` of a `gaps:` entry; `first` and `last` are JSON already (a trade id, or a quoted open time)."""
     interval_json = "null" if interval is None else f'"{interval}"'
-    rules = ", ".join(f'"{rule}"' for rule in gap.rules)
+    rules = ",".join(f'"{rule}"' for rule in gap.rules)
     return (
-        f'{{"symbol": {symbol_json}, "channel": "{channel}", "interval": {interval_json}, "first": {first}, '
-        f'"last": {last}, "count": {gap.count}, "reason": "{gap.reason}", "rules": [{rules}], "recorded_at": "{at}"}}'
+        f'{{"symbol":{symbol_json},"channel":"{channel}","interval":{interval_json},"first":{first},'
+        f'"last":{last},"count":{gap.count},"reason":"{gap.reason}","rules":[{rules}],"recorded_at":"{at}"}}'
     )

@@ -15,6 +15,8 @@ from data_collector.model.records import Kline, Ticker, Trade
 SECONDS_KEPT = 4096
 """A date text costs 3 µs, and neighbours share the second; enough for klines of many open times as well."""
 
+_MS_TEXTS = tuple(f".{ms:03d}" for ms in range(1000))
+
 _second_texts: dict[int, str] = {}
 
 
@@ -37,8 +39,29 @@ def trade_time_text(time_ms: int, sub_ms_us: int | None = None) -> str:
     """`2024-01-01T12:00:00.123+00:00`: three fractional digits, six where the source has microseconds."""
     second, ms = divmod(time_ms, 1000)
     if sub_ms_us is None:
-        return f"{second_text(second)}.{ms:03d}+00:00"
-    return f"{second_text(second)}.{ms:03d}{sub_ms_us:03d}+00:00"
+        return f"{second_text(second)}{_MS_TEXTS[ms]}+00:00"
+    return f"{second_text(second)}{_MS_TEXTS[ms]}{sub_ms_us:03d}+00:00"
+
+
+class _NewestTime:
+    """The time text of the trade before: two of three neighbours share the millisecond."""
+
+    __slots__ = ("_text", "_time_ms")
+
+    def __init__(self) -> None:
+        self._time_ms = -1
+        self._text = ""
+
+    def text(self, trade: Trade) -> str:
+        if trade.sub_ms_us is not None:
+            return trade_time_text(trade.time_ms, trade.sub_ms_us)
+        if trade.time_ms != self._time_ms:
+            self._text = trade_time_text(trade.time_ms)
+            self._time_ms = trade.time_ms
+        return self._text
+
+
+_newest = _NewestTime()
 
 
 def open_time_text(open_ms: int) -> str:
@@ -48,27 +71,25 @@ def open_time_text(open_ms: int) -> str:
 
 def trade_json(trade: Trade, symbol_json: str) -> str:
     """The contract's trade record; `symbol_json` is `json_text(trade.symbol)`, made once by the caller."""
-    second, ms = divmod(trade.time_ms, 1000)
-    fraction = f"{ms:03d}" if trade.sub_ms_us is None else f"{ms:03d}{trade.sub_ms_us:03d}"
     buyer, seller = trade.buyer_order_id, trade.seller_order_id
     return (
-        f'{{"symbol": {symbol_json}, "timestamp": "{second_text(second)}.{fraction}+00:00", '
-        f'"trade_id": {trade.trade_id}, "price": {trade.price}, "quantity": {trade.quantity}, '
-        f'"buyer_order_id": {"null" if buyer is None else buyer}, '
-        f'"seller_order_id": {"null" if seller is None else seller}, '
-        f'"is_buyer_maker": {"true" if trade.is_buyer_maker else "false"}}}'
+        f'{{"symbol":{symbol_json},"timestamp":"{_newest.text(trade)}","trade_id":{trade.trade_id},'
+        f'"price":{trade.price},"quantity":{trade.quantity},'
+        f'"buyer_order_id":{"null" if buyer is None else buyer},'
+        f'"seller_order_id":{"null" if seller is None else seller},'
+        f'"is_buyer_maker":{"true" if trade.is_buyer_maker else "false"}}}'
     )
 
 
 def kline_json(kline: Kline, symbol_json: str) -> str:
     """The contract's kline record; its timestamp is the open time."""
     return (
-        f'{{"symbol": {symbol_json}, "timestamp": "{open_time_text(kline.open_ms)}", "interval": "{kline.interval}", '
-        f'"open": {kline.open}, "high": {kline.high}, "low": {kline.low}, "close": {kline.close}, '
-        f'"volume": {kline.volume}, "trades": {kline.trades}, '
-        f'"is_closed": {"true" if kline.is_closed else "false"}, "quote_volume": {kline.quote_volume}, '
-        f'"taker_buy_base_volume": {kline.taker_buy_base_volume}, '
-        f'"taker_buy_quote_volume": {kline.taker_buy_quote_volume}}}'
+        f'{{"symbol":{symbol_json},"timestamp":"{open_time_text(kline.open_ms)}","interval":"{kline.interval}",'
+        f'"open":{kline.open},"high":{kline.high},"low":{kline.low},"close":{kline.close},'
+        f'"volume":{kline.volume},"trades":{kline.trades},'
+        f'"is_closed":{"true" if kline.is_closed else "false"},"quote_volume":{kline.quote_volume},'
+        f'"taker_buy_base_volume":{kline.taker_buy_base_volume},'
+        f'"taker_buy_quote_volume":{kline.taker_buy_quote_volume}}}'
     )
 
 

@@ -64,8 +64,13 @@ class Intake:
         self.received = 0
         self.validated = 0
         self.errors = 0
-        self.last_received_ns = 0
         self.newest_trade: Trade | None = None
+        self._last_other_ns = 0
+
+    @property
+    def last_received_ns(self) -> int:
+        """Wall clock of the newest message that passed; 0 before the first."""
+        return max(self._last_other_ns, self.newest_trade.received_ns if self.newest_trade else 0)
 
     def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | None:
         """One text frame. What concerns the connection is returned to the line."""
@@ -117,7 +122,6 @@ class Intake:
         lane.next_id = trade_id + 1
         self.received += 1
         self.validated += 1
-        self.last_received_ns = trade.received_ns
         self.newest_trade = trade
         self._outlet.put_trade(lane, trade)
         if self.tap is not None:
@@ -202,7 +206,7 @@ class Intake:
     def _accept(self, record: Record) -> None:
         self.received += 1
         self.validated += 1
-        self.last_received_ns = record.received_ns or time.time_ns()
+        self._last_other_ns = record.received_ns or time.time_ns()
         if self.tap is not None:
             self.tap(record)
 

@@ -25,7 +25,7 @@ from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.transport import WebSocket, open_websocket
+from data_collector.pipeline.transport import Control, Receive, WebSocket, open_websocket
 
 REPLY_TIMEOUT_S = 10.0
 """The exchange answers a subscription in milliseconds."""
@@ -35,8 +35,6 @@ SILENCE_MARGIN_S = 5.0
 
 ROLLOVER_EARLY = (0.94, 0.98)
 """At which part of the connection's allowed age the next one is opened (hours 22.5 to 23.5 of 24), at random."""
-
-Receiver = Callable[[memoryview, int], Reply | ShutdownNotice | None]
 
 
 class Address(Struct, frozen=True):
@@ -52,7 +50,7 @@ class Line:
 
     def __init__(
         self, name: str, streams: Sequence[str], address: Address, codec: Codec, limits: StreamLimits,
-        receive: Receiver, dials: Governor, counters: Counters,
+        receive: Receive, dials: Governor, counters: Counters,
     ) -> None:  # fmt: skip
         self._name = name
         self._streams = tuple(streams)
@@ -68,7 +66,7 @@ class Line:
         self._request_id = 0
         self._roll_over = False
         self._subscribed_s = 0.0
-        self._last_message_s = 0.0
+        self._socket: WebSocket | None = None
         self._connected_at: datetime | None = None
         self._told_down = False
         self._down_since_s = time.monotonic()
@@ -79,8 +77,8 @@ class Line:
         """For `/status`."""
         state = self._state
         state.connected_since = self._connected_at.isoformat() if self._connected_at else None
-        if self._last_message_s:
-            state.last_message_seconds_ago = round(time.monotonic() - self._last_message_s, 3)
+        if self._socket is not None and self._socket.last_message_ns:
+            state.last_message_seconds_ago = round((time.time_ns() - self._socket.last_message_ns) / 1e9, 3)
         return state
 
     @property
@@ -117,7 +115,8 @@ class Line:
         await self._dials.turn()
         socket = await open_websocket(
             self._address.url,
-            self._on_text,
+            self._receive,
+            self._on_control,
             messages_per_s=self._limits.control_messages_per_s,
             proxy=self._address.proxy,
             hint_451=self._address.hint_451,
@@ -128,6 +127,7 @@ class Line:
             socket.close("not subscribed")
             raise
         self._state.state = "connected"
+        self._socket = socket
         self._connected_at = datetime.now(UTC)
         self._subscribed_s = time.monotonic()
         self._roll_over = False
@@ -183,6 +183,7 @@ class Line:
 
     async def _watch(self, socket: WebSocket, *, for_s: float | None = None) -> bool:
         """Until the connection has ended (False), or the next one is due beside it or `for_s` is over (True)."""
+        heard_s = time.monotonic()
         silence_max_s = self._limits.ping_interval_s + SILENCE_MARGIN_S
         roll_over_s = self._subscribed_s + self._limits.max_age_s * random.uniform(*ROLLOVER_EARLY)
         until_s = roll_over_s if for_s is None else time.monotonic() + for_s
@@ -191,7 +192,10 @@ class Line:
             if now >= until_s or (self._roll_over and for_s is None):
                 self._counters.add("data_collector_rollovers_total")
                 return True
-            if now - socket.last_frame_s >= silence_max_s:
+            if socket.heard:
+                socket.heard = False
+                heard_s = now
+            elif now - heard_s >= silence_max_s:
                 socket.close("silent")
             # Half a second, so that an announced shutdown is acted on at once.
             reason = await socket.wait_ended(min(0.5, silence_max_s, until_s - now))
@@ -208,16 +212,13 @@ class Line:
         self._counters.add("data_collector_disconnects_total", reason=reason)
         self._log.warning("line_lost", reason=reason, served_s=round(served_s, 1))
 
-    def _on_text(self, message: memoryview, received_ns: int) -> None:
-        control = self._receive(message, received_ns)
-        if control is None:
-            self._last_message_s = time.monotonic()
-        elif isinstance(control, ShutdownNotice):
+    def _on_control(self, control: Control) -> None:
+        if isinstance(control, ShutdownNotice):
             self._log.info("exchange_shutdown_announced")
             self._roll_over = True
-        else:
-            waiting = self._replies.get(control.request_id) if isinstance(control.request_id, int) else None
-            if waiting is not None and not waiting.done():
-                waiting.set_result(control)
-            elif control.error is not None:
-                self._log.warning("exchange_error", message=control.error, code=control.code)
+            return
+        waiting = self._replies.get(control.request_id) if isinstance(control.request_id, int) else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(control)
+        elif control.error is not None:
+            self._log.warning("exchange_error", message=control.error, code=control.code)

@@ -23,6 +23,7 @@ from picows import (
 )
 
 from data_collector.model.errors import VenueUnreachable
+from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.pipeline.governor import Governor
 
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -32,15 +33,23 @@ MESSAGE_BYTES_MAX = 1024 * 1024
 PING_FLOOD_MAX = 100
 """Pings left unanswered because of the message limit before the connection is given up."""
 
-TextReceiver = Callable[[memoryview, int], None]
-"""Called with each text message (valid during the call only) and its receive time in ns."""
+Control = Reply | ShutdownNotice
+
+_TEXT = WSMsgType.TEXT
+
+Receive = Callable[[memoryview, int], Control | None]
+"""Called with each text message (valid during the call only) and its receive time in ns. What it returns concerns the
+connection and is handed to `OnControl`."""
+
+OnControl = Callable[[Control], None]
 
 
 class WebSocket(WSListener):
     """One open connection. Made by `open_websocket`."""
 
-    def __init__(self, on_text: TextReceiver, messages_per_s: int) -> None:
-        self._on_text = on_text
+    def __init__(self, receive: Receive, on_control: OnControl, messages_per_s: int) -> None:
+        self._receive = receive
+        self._on_control = on_control
         self._transport: WSTransport | None = None
         self._messages = Governor(messages_per_s, 1.0)
         self._parts: list[bytes] | None = None
@@ -49,8 +58,10 @@ class WebSocket(WSListener):
         self._reason: str | None = None
         self.failure: BaseException | None = None
         """A bug in the receiver: raised by `wait_ended`."""
-        self.last_frame_s = time.monotonic()
-        """When anything came last, pings included."""
+        self.heard = True
+        """Set by every frame, pings included; the line clears it to see whether more come."""
+        self.last_message_ns = 0
+        """Wall clock of the newest text message."""
 
     async def send(self, message: bytes) -> None:
         """Send a text message as soon as the message limit allows."""
@@ -84,13 +95,16 @@ class WebSocket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """picows calls this for each frame."""
         received_ns = time.time_ns()
-        self.last_frame_s = time.monotonic()
+        self.heard = True
         try:
             if (
-                frame.msg_type == WSMsgType.TEXT and frame.fin and self._parts is None
+                frame.msg_type is _TEXT and frame.fin and self._parts is None
                 and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             ):  # fmt: skip
-                self._on_text(frame.get_payload_as_memoryview(), received_ns)
+                self.last_message_ns = received_ns
+                control = self._receive(frame.get_payload_as_memoryview(), received_ns)
+                if control is not None:
+                    self._on_control(control)
             else:
                 self._take_uncommon(transport, frame, received_ns)
         except BaseException as error:  # noqa: BLE001 - picows would log a bug and go on; the line raises it
@@ -131,7 +145,9 @@ class WebSocket(WSListener):
             self.close("protocol", WSCloseCode.MESSAGE_TOO_BIG)
         elif frame.fin:
             self._parts = None
-            self._on_text(memoryview(b"".join(parts)), received_ns)
+            control = self._receive(memoryview(b"".join(parts)), received_ns)
+            if control is not None:
+                self._on_control(control)
 
     def _answer_ping(self, transport: WSTransport, payload: bytes) -> None:
         if self._messages.try_now():
@@ -149,12 +165,18 @@ class WebSocket(WSListener):
 
 
 async def open_websocket(
-    url: str, on_text: TextReceiver, *, messages_per_s: int, proxy: str | None = None, hint_451: str = ""
+    url: str,
+    receive: Receive,
+    on_control: OnControl,
+    *,
+    messages_per_s: int,
+    proxy: str | None = None,
+    hint_451: str = "",
 ) -> WebSocket:
     """Connect and shake hands. Raises `VenueUnreachable` with a sentence that says what went wrong."""
     try:
         _, listener = await ws_connect(
-            lambda: WebSocket(on_text, messages_per_s),
+            lambda: WebSocket(receive, on_control, messages_per_s),
             url,
             ssl_context=_context() if url.startswith("wss:") else None,
             websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,

@@ -99,7 +99,7 @@ class SafetyGate:
             and low <= close <= high
             and 0.0 <= taker <= volume
             and 0.0 <= taker_quote <= quote
-            and 0 <= kline.trades
+            and kline.trades >= 0
             and TIME_MS_MIN < kline.open_ms < kline.close_ms < TIME_MS_MAX
             and TIME_MS_MIN < kline.event_ms < TIME_MS_MAX
             and -1 <= kline.first_trade_id < ID_MAX
