@@ -36,7 +36,7 @@ def _step_ms(interval: str) -> int | None:
 def _months_after(open_ms: int, months: int) -> int:
     opened = datetime.fromtimestamp(open_ms / 1000, UTC)
     month = opened.month - 1 + months
-    following = opened.replace(year=opened.year + month // 12, month=month % 12 + 1)
+    following = opened.replace(year=opened.year + month // 12, month=month % 12 + 1, day=1)
     return int(following.timestamp()) * 1000
 
 

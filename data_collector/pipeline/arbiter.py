@@ -43,9 +43,13 @@ class TradeOrder:
         if trade_id - next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Order.IMPLAUSIBLE
-        self._holes.append((next_id, trade_id - 1))
-        del self._holes[:-HOLES_MAX]
+        self.pass_over(next_id, trade_id - 1)
         return Order.AHEAD
+
+    def pass_over(self, first_id: int, last_id: int) -> None:
+        """Remember a hole: what comes of it later is late, not known."""
+        self._holes.append((first_id, last_id))
+        del self._holes[:-HOLES_MAX]
 
     def _fill(self, trade_id: int) -> bool:
         for index, (first, last) in enumerate(self._holes):

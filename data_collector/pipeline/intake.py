@@ -21,7 +21,7 @@ from data_collector.model.protocols import Codec, Gate, Reply, ShutdownNotice, U
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.wire import trade_json
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import KlineOrder, Order, TradeOrder
+from data_collector.pipeline.arbiter import JUMP_MAX, KlineOrder, Order
 from data_collector.pipeline.outlet import Lane, Outlet
 
 RAW_BYTES_MAX = 4096
@@ -55,7 +55,6 @@ class Intake:
         self._calendar = calendar
         self._counters = counters
         self.lanes = outlet.lanes
-        self._trade_orders = {symbol: TradeOrder() for symbol in outlet.lanes}
         self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
         self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
         self.tickers_spoken: set[str] = set()
@@ -129,7 +128,7 @@ class Intake:
 
     def _take_out_of_order(self, lane: Lane, trade: Trade) -> bool:
         """Whether the trade goes on to the stream."""
-        order = self._trade_orders[trade.symbol].judge(trade, lane.next_id)
+        order = lane.order.judge(trade, lane.next_id)
         match order:
             case Order.AHEAD:
                 lane.end_run()
@@ -149,8 +148,9 @@ class Intake:
     def _refuse_trade(self, lane: Lane, trade: Trade, rules: tuple[str, ...]) -> None:
         self._count_refused("trade", rules)
         refusal = self._refusal(trade, rules)
-        # An id that cannot be one has no place in the sequence; neither has one that is behind it.
-        if lane.next_id <= trade.trade_id < 2**53 and "trade_id_jump" not in rules:
+        # Before the first good trade there is no sequence that it could have a place in; an id that is behind or
+        # far ahead has none either, and must not move the store's tail.
+        if lane.next_id >= 0 and 0 <= trade.trade_id - lane.next_id <= JUMP_MAX:
             self._outlet.put_refused(lane, trade.trade_id, refusal)
         else:
             self._quarantine(trade.symbol, refusal)
@@ -221,7 +221,8 @@ class Intake:
         self.errors += 1
         self._counters.add("data_collector_frames_bad_total", reason="not_subscribed")
         why = [{"rule": "not_subscribed", "message": "The symbol or interval was not subscribed to."}]
-        self._put_quarantine(UNKNOWN, msgspec.json.encode(record).decode(), json.dumps(why), _now())
+        content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
+        self._put_quarantine(UNKNOWN, content, json.dumps(why), _now())
 
     def _refuse_frame(self, frame: memoryview, error: BadFrame) -> None:
         self.received += 1

@@ -20,6 +20,7 @@ from collections import deque
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun
 from data_collector.model.records import Ticker, Trade
 from data_collector.model.wire import json_text, trade_json, trade_time_text
+from data_collector.pipeline.arbiter import TradeOrder
 
 RECORDS_MAX = 400_000
 """About 110 MB of trades: 80 s at 5,000 trades/s."""
@@ -41,8 +42,8 @@ class Lane:
     """What waits of one symbol, and the arbiter's cursor for its trades."""
 
     __slots__ = (
-        "closed", "dirty", "entries", "first_id", "newest", "next_id", "oldest_ns", "open", "refused", "refused_klines",
-        "runs", "symbol", "symbol_json", "ticker",
+        "closed", "dirty", "entries", "first_id", "newest", "next_id", "oldest_ns", "open", "order", "refused",
+        "refused_klines", "runs", "symbol", "symbol_json", "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -50,6 +51,7 @@ class Lane:
         self.symbol_json = json_text(symbol)
         self.next_id = -1
         """The trade id that follows what has been let through; -1 before the first."""
+        self.order = TradeOrder()
         self.dirty = False
         self.runs: list[TradeRun] = []
         self.refused: dict[int, Refusal] = {}
@@ -224,6 +226,7 @@ def pass_over(lane: Lane) -> TradeRun | None:
     first_id = max(lane.refused) + 1
     run = TradeRun(lane.symbol, first_id, [], "", "", 0, lane.refused)
     lane.refused = {}
-    if lane.next_id >= 0:
+    if lane.next_id < first_id:
+        lane.order.pass_over(lane.next_id, first_id - 1)
         lane.next_id = first_id
     return run

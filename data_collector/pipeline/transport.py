@@ -190,7 +190,7 @@ async def open_websocket(
         raise _handshake_refused(error, hint_451) from error
     except ssl.SSLCertVerificationError as error:
         raise VenueUnreachable(f"its certificate cannot be trusted ({error.verify_message})") from error
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, EOFError, WSError) as error:
         raise VenueUnreachable(f"cannot connect ({getattr(error, 'strerror', None) or error})") from error
     assert isinstance(listener, WebSocket)
     return listener

@@ -38,13 +38,14 @@ class Parts:
         self.intake = intake
         self.outlet = outlet
         self.pump = pump
+        self.sink = sink
         self.lines = lines
         self.statistics = statistics
         self.counters = counters
         self.started_s = time.monotonic()
 
 
-def fill(snapshot: Snapshot, parts: Parts, broken_keys: dict[str, str]) -> None:
+def fill(snapshot: Snapshot, parts: Parts) -> None:
     """Put counts, connections, metrics and reasons into `snapshot`."""
     intake = parts.intake
     snapshot.messages_received = intake.received
@@ -59,7 +60,7 @@ def fill(snapshot: Snapshot, parts: Parts, broken_keys: dict[str, str]) -> None:
     _set_gauges(parts, mute_streams=sum(len(silent[symbol]) for symbol in mute))
     snapshot.samples = parts.counters.samples()
     snapshot.histograms = parts.counters.histograms()
-    unhealthy, degraded = _reasons(parts, snapshot, mute, broken_keys)
+    unhealthy, degraded = _reasons(parts, snapshot, mute)
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
     connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
@@ -72,9 +73,7 @@ def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
     return "degraded" if degraded else "healthy"
 
 
-def _reasons(
-    parts: Parts, snapshot: Snapshot, mute: list[str], broken_keys: dict[str, str]
-) -> tuple[list[str], list[str]]:
+def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[str], list[str]]:
     unhealthy: list[str] = []
     degraded: list[str] = []
     if not snapshot.collector_running:
@@ -86,7 +85,12 @@ def _reasons(
             "the buffer is full: what comes now is lost" if full else f"{parts.outlet.records} records wait in memory"
         )
         (unhealthy if full else degraded).append(f"{parts.pump.down_reason} {kept}")
-    degraded += [f"{key} is not ours: {error}" for key, error in broken_keys.items()]
+    degraded += [f"{key} is not ours: {error}" for key, error in parts.sink.broken_keys.items()]
+    degraded += [
+        f"trades:{symbol} holds id {tail} already and the exchange sends {trade_id}: was the store filled from another "
+        "market? Empty it or choose another"
+        for symbol, (tail, trade_id) in parts.sink.ahead.items()
+    ]
     degraded += _line_reasons(parts.lines)
     statistics = parts.statistics
     if mute and time.monotonic() - parts.started_s > FIRST_WORD_S:

@@ -136,7 +136,7 @@ class Service:
         if self._parts is None:
             snapshot.reasons = [self._store.waiting_for or "starting"]
         else:
-            fill(snapshot, self._parts, {} if self._sink is None else self._sink.broken_keys)
+            fill(snapshot, self._parts)
         return snapshot
 
     async def _answer_until_hung_up(self, control: socket.socket) -> None:
@@ -203,7 +203,7 @@ class Service:
         sink.begin()
         pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
         lines = list(self._lines())
-        self._parts = Parts(self._intake, self._outlet, pump, lines, self._statistics, self._counters)
+        self._parts = Parts(self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters)
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
         gc.collect()

@@ -73,6 +73,7 @@ class SafetyGate:
             and len(trade.price) <= NUMBER_CHARACTERS_MAX
             and len(trade.quantity) <= NUMBER_CHARACTERS_MAX
             and trade.buyer_order_id is None
+            and trade.seller_order_id is None
         ):
             return ()
         return _broken(

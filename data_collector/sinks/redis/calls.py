@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun, gap_json
+from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TradeRun, gap_json
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Ticker
@@ -75,7 +75,7 @@ class CallBuilder:
             gaps = explain_ids(tail + 1, run.first_id - 1, rules, reason)
             bridged, texts = str(tail), self._gap_texts(symbol, "trade", None, gaps)
         if run.refused:
-            refusals = json.dumps([[r.content, r.why, r.at] for r in self._explained(run, bridge)])
+            refusals = json.dumps([[number, r.content, r.why, r.at] for number, r in sorted(run.refused.items())])
         return Call(
             (
                 "FCALL", APPEND_TRADES, 4, f"{prefix}trades:{symbol}", f"{prefix}latest:{symbol}",
@@ -142,10 +142,6 @@ class CallBuilder:
             entry,
             {},
         )  # fmt: skip
-
-    def _explained(self, run: TradeRun, bridge: tuple[int, GapReason] | None) -> list[Refusal]:
-        after = -1 if bridge is None else bridge[0]
-        return [run.refused[number] for number in sorted(run.refused) if number > after]
 
     def _kline_gaps(self, update: KlineUpdate, first_ms: int, reason: GapReason) -> list[Gap]:
         kline = update.kline

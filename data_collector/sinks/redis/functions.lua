@@ -26,11 +26,13 @@ local function add_gaps(stream, texts, maxlen)
   end
 end
 
--- `refusals` is a JSON array of [data, why, at].
-local function add_refusals(stream, refusals, maxlen)
+-- `refusals` is a JSON array of [trade id, data, why, at]; those at or below the tail were written by an earlier call.
+local function add_refusals(stream, refusals, maxlen, tail)
   if refusals == '' then return end
   for _, refusal in ipairs(cjson.decode(refusals)) do
-    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', refusal[1], 'why', refusal[2], 'at', refusal[3])
+    if refusal[1] > tail then
+      redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', refusal[2], 'why', refusal[3], 'at', refusal[4])
+    end
   end
 end
 
@@ -53,7 +55,7 @@ local function append_trades(keys, args)
       if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
     end
   end
-  if skip == 0 then add_refusals(keys[4], args[9], args[4]) end
+  add_refusals(keys[4], args[9], args[4], tail or -1)
   if skip >= count then return {'DUP', tail or -1, 0} end
   local position = 10 + skip * 2
   for id = first + skip, first + count - 1 do

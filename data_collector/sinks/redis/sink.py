@@ -40,6 +40,10 @@ class RedisSink:
         self._prefix = prefix
         self._connection: StoreConnection | None = None
         self._begun: set[tuple[str, str | None]] = set()
+        self._bridged: set[tuple[str, str | None]] = set()
+        """Keys whose hole this round has found: what follows in the same batch needs no bridge of its own."""
+        self.ahead: dict[str, tuple[int, int]] = {}
+        """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
         self.broken_keys: dict[str, str] = {}
         """Key to the server's error, for health: somebody else uses a key of ours for something else."""
 
@@ -74,6 +78,7 @@ class RedisSink:
         assert connection is not None, "open() has connected"
         calls = list(self._calls.calls(batch))
         for _ in range(ROUNDS_MAX):
+            self._bridged.clear()
             replies = await connection.execute([call.command for call in calls])
             calls = [again for call, reply in zip(calls, replies, strict=True) if (again := self._settle(call, reply))]
             if not calls:
@@ -104,8 +109,15 @@ class RedisSink:
         outcome, tail, added = reply
         key = (run.symbol, None)
         if outcome == "GAP":
+            if key in self._bridged:
+                return self._calls.trades(run)
+            self._bridged.add(key)
             return self._calls.trades(run, bridge=(int(tail), self._reason(key)))
-        self._begun.add(key)
+        if outcome == "DUP" and key not in self._begun and run.count:
+            self.ahead[run.symbol] = (int(tail), run.first_id + run.count - 1)
+        else:
+            self.ahead.pop(run.symbol, None)
+            self._begun.add(key)
         self._count("trade", int(added), run.count)
         self._declare(call)
         if run.count:
@@ -120,8 +132,10 @@ class RedisSink:
         for update, outcome in zip(updates, reply, strict=True):
             key = (update.kline.symbol, update.kline.interval)
             if isinstance(outcome, str):
-                missing.setdefault(update.kline.interval, (int(outcome), self._reason(key)))
                 again.append(update)
+                if key not in self._bridged:
+                    self._bridged.add(key)
+                    missing[update.kline.interval] = (int(outcome), self._reason(key))
                 continue
             if update.kline.is_closed:
                 self._begun.add(key)
