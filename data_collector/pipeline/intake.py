@@ -105,6 +105,7 @@ class Intake:
             if ticker.received_ns:
                 self.tickers_spoken.add(ticker.symbol)
             self._outlet.put_ticker(lane, ticker)
+            self._learn_reference(lane, ticker.last_id)
 
     def _take_trade(self, trade: Trade) -> None:
         lane = self.lanes.get(trade.symbol)
@@ -115,10 +116,12 @@ class Intake:
         if broken:
             self._refuse_trade(lane, trade, broken)
             return
-        trade_id = trade.trade_id
-        if trade_id != lane.next_id and lane.next_id >= 0 and not self._take_out_of_order(lane, trade):
+        if trade.trade_id != lane.next_id and not self._take_unexpected(lane, trade):
             return
-        lane.next_id = trade_id + 1
+        self._let_through(lane, trade)
+
+    def _let_through(self, lane: Lane, trade: Trade) -> None:
+        lane.next_id = trade.trade_id + 1
         self.received += 1
         self.validated += 1
         self.newest_trade = trade
@@ -126,8 +129,35 @@ class Intake:
         if self.tap is not None:
             self.tap(trade)
 
+    def _take_unexpected(self, lane: Lane, trade: Trade) -> bool:
+        """Whether a trade that is not the next one goes on to the stream."""
+        return self._take_out_of_order(lane, trade) if lane.next_id >= 0 else self._take_first(lane, trade)
+
+    def _take_first(self, lane: Lane, trade: Trade) -> bool:
+        """The first id of a symbol is believed when a ticker names one near it, or when a second trade follows it."""
+        waiting, lane.unconfirmed = lane.unconfirmed, None
+        if waiting is not None:
+            if trade.trade_id == waiting.trade_id:
+                self._counters.add("data_collector_messages_copies_total", channel="trade")
+                lane.unconfirmed = waiting
+                return False
+            if trade.trade_id == waiting.trade_id + 1:
+                self._let_through(lane, waiting)
+                return True
+            self._refuse_trade(lane, waiting, ("trade_id_jump",))
+        if lane.reference_id >= 0 and abs(trade.trade_id - lane.reference_id) <= JUMP_MAX:
+            return True
+        lane.unconfirmed = trade
+        return False
+
+    def _learn_reference(self, lane: Lane, trade_id: int) -> None:
+        lane.reference_id = trade_id
+        waiting = lane.unconfirmed
+        if waiting is not None and abs(waiting.trade_id - trade_id) <= JUMP_MAX:
+            lane.unconfirmed = None
+            self._let_through(lane, waiting)
+
     def _take_out_of_order(self, lane: Lane, trade: Trade) -> bool:
-        """Whether the trade goes on to the stream."""
         order = lane.order.judge(trade, lane.next_id)
         match order:
             case Order.AHEAD:

@@ -42,8 +42,8 @@ class Lane:
     """What waits of one symbol, and the arbiter's cursor for its trades."""
 
     __slots__ = (
-        "closed", "dirty", "entries", "first_id", "newest", "next_id", "oldest_ns", "open", "order", "refused",
-        "refused_klines", "runs", "symbol", "symbol_json", "ticker",
+        "closed", "dirty", "entries", "first_id", "newest", "next_id", "oldest_ns", "open", "order", "reference_id",
+        "refused", "refused_klines", "runs", "symbol", "symbol_json", "ticker", "unconfirmed",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -52,6 +52,10 @@ class Lane:
         self.next_id = -1
         """The trade id that follows what has been let through; -1 before the first."""
         self.order = TradeOrder()
+        self.reference_id = -1
+        """Last trade id that a ticker named: what the first trade's id is held against."""
+        self.unconfirmed: Trade | None = None
+        """A first trade whose id nothing has confirmed yet."""
         self.dirty = False
         self.runs: list[TradeRun] = []
         self.refused: dict[int, Refusal] = {}

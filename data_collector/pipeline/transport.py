@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from picows import (
     WSCloseCode,
+    WSError,
     WSFrame,
     WSHandshakeError,
     WSListener,

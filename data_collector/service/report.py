@@ -15,6 +15,7 @@ from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.service.statistics import Statistics
+from data_collector.sinks.redis.sink import RedisSink
 
 NAMES_SHOWN = 5
 """Of many symbols a sentence names this many."""
@@ -27,14 +28,9 @@ class Parts:
     """What a report is made of while records are collected."""
 
     def __init__(
-        self,
-        intake: Intake,
-        outlet: Outlet,
-        pump: Pump,
-        lines: Sequence[Line],
-        statistics: Statistics,
-        counters: Counters,
-    ) -> None:
+        self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
+        statistics: Statistics, counters: Counters,
+    ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
         self.pump = pump

@@ -22,6 +22,7 @@ RULES: Final[dict[str, str]] = {
     "trade_id_jump": "The trade id is more than 2,000,000 ahead of the one before, and no second trade confirms it.",
     "order_id_range": "An order id is not between 0 and 2^63.",
     "time_range": "A time is not between the years 2001 and 2100.",
+    "time_plausible": "The trade time is more than a minute after or a day before the time it was sent.",
     "close_after_open": "The kline does not close after it opens.",
     "price_order": "Low, open, close and high are not in order.",
     "volume_sign": "A volume or count is negative.",
@@ -32,6 +33,10 @@ RULES: Final[dict[str, str]] = {
 TIME_MS_MIN: Final = 10**12
 TIME_MS_MAX: Final = 4_102_444_800_000
 """Microseconds taken for milliseconds, 1970 and 2286 all fall outside."""
+
+AHEAD_MS_MAX: Final = 60_000
+AGE_MS_MAX: Final = 86_400_000
+"""Trade time against event time of the same message: a time years off would move the stream's entry ids for good."""
 
 ID_MAX: Final = 2**53
 """The store's functions count in doubles."""
@@ -70,6 +75,7 @@ class SafetyGate:
             and quantity > 0.0
             and 0 <= trade.trade_id < ID_MAX
             and TIME_MS_MIN < trade.time_ms < TIME_MS_MAX
+            and -AHEAD_MS_MAX <= trade.event_ms - trade.time_ms <= AGE_MS_MAX
             and len(trade.price) <= NUMBER_CHARACTERS_MAX
             and len(trade.quantity) <= NUMBER_CHARACTERS_MAX
             and trade.buyer_order_id is None
@@ -82,6 +88,7 @@ class SafetyGate:
             ("trade_id_range", 0 <= trade.trade_id < ID_MAX),
             ("order_id_range", _order_id(trade.buyer_order_id) and _order_id(trade.seller_order_id)),
             ("time_range", TIME_MS_MIN < trade.time_ms < TIME_MS_MAX),
+            ("time_plausible", -AHEAD_MS_MAX <= trade.event_ms - trade.time_ms <= AGE_MS_MAX),
             ("number_length", _short((trade.price, trade.quantity))),
         )
 
