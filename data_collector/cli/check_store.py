@@ -13,7 +13,7 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavaila
 from data_collector.model.protocols import Venue
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.logs import escaped
-from data_collector.settings import Settings
+from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import load_functions
 
@@ -51,7 +51,7 @@ async def _ask(connection: StoreConnection, address: StoreAddress, settings: Set
     facts = dict(line.split(":", 1) for line in str(information).splitlines() if ":" in line)
     return [
         _judge_version(facts, address),
-        *_judge_memory(facts),
+        *_judge_memory(facts, expected_store_bytes(settings)),
         _judge_writing(written),
         await _check_functions(connection),
         *_judge_source(source, settings.binance_rest_url),
@@ -70,16 +70,24 @@ def _judge_version(facts: dict[str, str], address: StoreAddress) -> Finding:
     return Finding("store", "ok", f"{name} at {address.place}")
 
 
-def _judge_memory(facts: dict[str, str]) -> list[Finding]:
+def _judge_memory(facts: dict[str, str], expected: int) -> list[Finding]:
     used, limit = int(facts.get("used_memory", "0")), int(facts.get("maxmemory", "0"))
     policy = facts.get("maxmemory_policy", "noeviction")
     if limit and policy != "noeviction":
         cure = "CONFIG SET maxmemory-policy noeviction: any other throws trades away without an error."
         return [Finding("store policy", "fail", f"maxmemory-policy is {escaped(policy)}", cure)]
-    seen = f"{used / 1024**2:.0f} MiB used" + (f" of {limit / 1024**2:.0f} MiB" if limit else ", no limit set")
+    bound = f" of {_mebibytes(limit)}" if limit else ", no limit set"
+    seen = f"{_mebibytes(used)} used{bound}; these settings fill {_mebibytes(expected)}"
+    if limit and expected > limit:
+        cure = "Raise maxmemory, lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, or collect fewer symbols."
+        return [Finding("store memory", "fail", seen, cure)]
     if limit and used > limit * MEMORY_WARN_SHARE:
         return [Finding("store memory", "warn", seen, "Raise maxmemory, or lower TRADES_MAXLEN and STREAM_MAXLEN.")]
     return [Finding("store memory", "ok", seen)]
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 1024**2:,.0f} MiB"
 
 
 def _judge_writing(written: object) -> Finding:
@@ -94,6 +102,8 @@ async def _check_functions(connection: StoreConnection) -> Finding:
         await load_functions(connection)
     except Misconfigured as error:
         return Finding("store functions", "fail", escaped(str(error)), "Use Redis 7 or Valkey, with FUNCTION allowed.")
+    except SinkUnavailable as error:
+        return Finding("store functions", "fail", escaped(str(error)), "A full store or a replica cannot be used.")
     return Finding("store functions", "ok", "server-side functions load")
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` checks on this machine: Python, rules, folder, disk, port. All functions block for a moment."""
+"""What `doctor` checks on this machine: Python, folder, disk, port. All functions block for a moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from data_collector.cli.finding import Finding
 from data_collector.embedded.binary import server_binary
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import Settings
-from data_collector.validation.gate import RULES
 
 PYTHON_OLDEST, PYTHON_NEWEST = (3, 11), (3, 13)
 SYSTEMS = ("Linux", "Darwin")
@@ -42,11 +41,6 @@ def check_platform() -> Finding:
     if platform.system() not in SYSTEMS:
         return Finding("platform", "fail", seen, "Use Linux or macOS, or the container image.")
     return Finding("platform", "ok", seen)
-
-
-def check_rules() -> Finding:
-    """The rules that gate every record are there; a service beside them is asked by the collector itself."""
-    return Finding("validation", "ok", f"{len(RULES)} built-in rules load")
 
 
 def check_folder(settings: Settings) -> list[Finding]:

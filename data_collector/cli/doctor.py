@@ -14,7 +14,8 @@ from rich.text import Text
 
 from data_collector.cli.check_exchange import check_exchange
 from data_collector.cli.check_store import check_store
-from data_collector.cli.check_surroundings import check_folder, check_platform, check_port, check_rules
+from data_collector.cli.check_surroundings import check_folder, check_platform, check_port
+from data_collector.cli.check_validation import check_validation
 from data_collector.cli.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import Settings, load_settings
@@ -48,13 +49,14 @@ async def examine() -> list[Finding]:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
     findings.extend(_settings_findings(settings))
     venue = find_venue("binance")
-    exchange, store, folder, port = await asyncio.gather(
+    exchange, store, validation, folder, port = await asyncio.gather(
         check_exchange(settings, venue),
         check_store(settings, venue),
+        check_validation(settings),
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
-    return [*findings, *exchange, *store, check_rules(), *folder, port]
+    return [*findings, *exchange, *store, *validation, *folder, port]
 
 
 def _settings_findings(settings: Settings) -> list[Finding]:

@@ -33,7 +33,7 @@ from data_collector.service.report import Parts, fill
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue, unknown_sentence, unknown_symbols
-from data_collector.settings import Settings
+from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.gate import SafetyGate, sentences
@@ -181,7 +181,11 @@ class Service:
         limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
         prefix = self._venue.key_prefix
         calls = CallBuilder(prefix, limits, self._venue.calendar, writer=uuid.uuid4().hex)
-        sink = RedisSink(address, calls, self._counters, source=settings.binance_rest_url, prefix=prefix)
+        expected = expected_store_bytes(settings)
+        self._log.info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
+        sink = RedisSink(
+            address, calls, self._counters, source=settings.binance_rest_url, prefix=prefix, expected_bytes=expected
+        )
         await self._store.open(sink)
         self._sink = sink
         return sink

@@ -31,13 +31,16 @@ class RedisSink:
     """The `Sink` of Redis and its kin."""
 
     def __init__(
-        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, prefix: str
-    ) -> None:
+        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, prefix: str,
+        expected_bytes: int = 0,
+    ) -> None:  # fmt: skip
+        """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need."""
         self._address = address
         self._calls = calls
         self._counters = counters
         self._source = source
         self._prefix = prefix
+        self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
         self._begun: set[tuple[str, str | None]] = set()
         self._bridged: set[tuple[str, str | None]] = set()
@@ -51,7 +54,9 @@ class RedisSink:
         """Connect and make the store ready. Raises `SinkUnavailable`, or `Misconfigured` where waiting is no help."""
         connection = await StoreConnection.connect(self._address)
         try:
-            await check_store(connection, self._address, source=self._source, prefix=self._prefix)
+            await check_store(
+                connection, self._address, source=self._source, prefix=self._prefix, expected_bytes=self._expected_bytes
+            )
             await load_functions(connection)
         except (SinkUnavailable, Misconfigured):
             connection.close()

@@ -7,10 +7,12 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
 
-async def check_store(connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str) -> None:
+async def check_store(
+    connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str, expected_bytes: int
+) -> None:
     """Claim the store for the exchange at `source` (its REST base URL).
 
-    Raises `Misconfigured` when it would evict keys or was filled from another exchange, `SinkUnavailable` when it
+    Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange, `SinkUnavailable` when it
     cannot answer now.
     """
     claim = f"{prefix}collector:source"
@@ -26,6 +28,12 @@ async def check_store(connection: StoreConnection, address: StoreAddress, *, sou
         raise Misconfigured(
             f"The store at {address.place} throws keys away when it is full (maxmemory-policy {policy}): that loses "
             "trades without an error. Run CONFIG SET maxmemory-policy noeviction, or use another store."
+        )
+    if maxmemory and expected_bytes > maxmemory:
+        raise Misconfigured(
+            f"The store at {address.place} may use {maxmemory / 2**20:,.0f} MiB (maxmemory), and these settings fill "
+            f"about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, collect "
+            "fewer symbols, or give the store more."
         )
     if claimed != source:
         raise Misconfigured(

@@ -151,11 +151,13 @@ class BinanceHistory:
         try:
             request = self._session.get(self._base_url + path, params=query, allow_redirects=False)
             async with request as response:
-                body = await response.content.read(BODY_BYTES_MAX)
-                if not response.content.at_eof():
-                    raise VenueUnreachable(f"{path} was answered with more than {BODY_BYTES_MAX} bytes")
+                body = bytearray()
+                async for part in response.content.iter_any():
+                    body += part
+                    if len(body) > BODY_BYTES_MAX:
+                        raise VenueUnreachable(f"{path} was answered with more than {BODY_BYTES_MAX} bytes")
                 self._note_weight(response.headers)
-                return response.status, response.headers, body
+                return response.status, response.headers, bytes(body)
         except TimeoutError as error:
             raise VenueUnreachable(f"{self._base_url} did not answer within {TIMEOUT_S:g} s") from error
         except aiohttp.ClientError as error:

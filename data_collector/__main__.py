@@ -1,0 +1,39 @@
+"""`python -m data_collector` and the `data-collector` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from data_collector.cli.app import app
+from data_collector.model.errors import CollectorError
+from data_collector.observe.logs import escaped
+
+
+def main() -> None:
+    """Run the command line. What we raise on purpose ends as its sentence and exit code, without a traceback."""
+    # Everything that we write is for this user alone: stores, spools and rules may tell what somebody trades.
+    os.umask(0o077)
+    try:
+        app()
+    except CollectorError as error:
+        _end(error)
+    except BaseExceptionGroup as group:
+        expected, bugs = group.split(CollectorError)
+        if bugs is not None or expected is None:
+            raise
+        _end(_first(expected))
+
+
+def _first(group: BaseExceptionGroup[CollectorError]) -> CollectorError:
+    member = group.exceptions[0]
+    return member if isinstance(member, CollectorError) else _first(member)
+
+
+def _end(error: CollectorError) -> None:
+    sys.stderr.writelines(f"{escaped(line)}\n" for line in str(error).splitlines())
+    sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

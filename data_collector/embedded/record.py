@@ -1,0 +1,55 @@
+"""What is written down about a running server, so that the next start and other programs find it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.model.store_url import StoreAddress
+
+RECORD_NAME = "valkey.json"
+RECORD_BYTES_MAX = 64 * 1024
+
+
+class ServerRecord(Struct, frozen=True):
+    """One server. A record proves nothing: whoever reads it asks the server itself (`peer.identify`)."""
+
+    pid: int
+    port: int
+    unix_path: str | None
+    arguments: list[str]
+    """The whole command line; a start that would use another one does not go on with this server."""
+    started_at: str
+    """ISO-8601 UTC."""
+
+    @property
+    def address(self) -> StoreAddress:
+        """Where users reach it."""
+        return StoreAddress(host="127.0.0.1", port=self.port)
+
+
+def write_record(directory: Path, record: ServerRecord) -> None:
+    """Put the record into the folder in one step: readers see the old one or the new one. Blocks for a moment."""
+    path = directory / RECORD_NAME
+    unfinished = path.with_suffix(".new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(record) + b"\n")
+    unfinished.replace(path)
+
+
+def read_record(directory: Path) -> ServerRecord | None:
+    """The record of the folder; None when there is none that can be read. Blocks for a moment."""
+    try:
+        with (directory / RECORD_NAME).open("rb") as file:
+            return msgspec.json.decode(file.read(RECORD_BYTES_MAX), type=ServerRecord)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def remove_record(directory: Path) -> None:
+    """Forget the server. Blocks for a moment."""
+    (directory / RECORD_NAME).unlink(missing_ok=True)

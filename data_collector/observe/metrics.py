@@ -1,0 +1,195 @@
+"""Every Prometheus metric of the service: declared here, counted elsewhere, written as text here.
+
+The collector process sends samples by name (`model.status`); the HTTP process renders them. Names are
+`data_collector_<noun>_<unit>_total` for counters; labels take their values from closed sets only, never from a
+symbol's number, an error's text or anything else that an outsider can grow (docs/metrics.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from data_collector.model.status import Histogram, Sample, Snapshot
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""What `render` returns."""
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Label(Struct, frozen=True):
+    """A label and, in words, the closed set of its values."""
+
+    name: str
+    values: str
+
+
+class Metric(Struct, frozen=True):
+    """One family: what it counts, and what it is broken down by."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[Label, ...] = ()
+
+    def values_of(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """The label values in declared order. Raises `KeyError` when other labels are given than declared."""
+        names = [label.name for label in self.labels]
+        if set(names) != set(labels):
+            raise KeyError(f"{self.name} has the labels {names}, not {sorted(labels)}")
+        return tuple(labels[name] for name in names)
+
+
+CHANNEL = Label("channel", "a channel: kline, trade, ticker")
+SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
+RULE = Label("rule", "an id of the validation rules")
+GAP_REASON = Label("reason", "lost, refused, absent, skipped")
+BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
+DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
+OUTCOME = Label("outcome", "how a REST request ended, from the venue's own list")
+ERROR_KIND = Label("kind", "first word of the server's error, or connection")
+REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
+
+METRICS: tuple[Metric, ...] = (
+    Metric("data_collector_messages_received_total", "counter", "Total messages received"),
+    Metric("data_collector_messages_validated_total", "counter", "Total messages validated"),
+    Metric("data_collector_validation_errors_total", "counter", "Total messages that validation refused"),
+    Metric("data_collector_messages_in_flight", "gauge", "Messages received and neither validated nor refused yet"),
+    Metric("data_collector_last_message_seconds_ago", "gauge", "Seconds since the newest message; absent before one"),
+    Metric(
+        "data_collector_gx_audit_coverage_ratio",
+        "gauge",
+        "Share of the validated messages that real Great Expectations has checked too",
+    ),
+    Metric("data_collector_messages_copies_total", "counter", "Further copies of messages already counted", (CHANNEL,)),
+    Metric("data_collector_records_stored_total", "counter", "Records that the store acknowledged", (CHANNEL,)),
+    Metric("data_collector_records_known_total", "counter", "Records offered that the store had already", (CHANNEL,)),
+    Metric("data_collector_records_refused_total", "counter", "Rules broken by refused records", (CHANNEL, RULE)),
+    Metric(
+        "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
+    ),
+    Metric("data_collector_frames_bad_total", "counter", "Frames that could not be decoded", (BAD_FRAME_REASON,)),
+    Metric("data_collector_events_unknown_total", "counter", "Well-formed events of a type that is not known"),
+    Metric(
+        "data_collector_updates_conflated_total",
+        "counter",
+        "Open klines and tickers replaced by newer ones before they were stored",
+        (CHANNEL,),
+    ),
+    Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
+    Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
+    Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
+    Metric("data_collector_outlet_bytes", "gauge", "Bytes waiting for the store"),
+    Metric(
+        "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)
+    ),
+    Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
+    Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
+    Metric("data_collector_reconnects_total", "counter", "Lines connected again after they were lost"),
+    Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
+    Metric("data_collector_rollovers_total", "counter", "Lines replaced before the exchange would have closed them"),
+    Metric(
+        "data_collector_streams_silent", "gauge", "Subscribed streams that have not spoken and are not proven quiet"
+    ),
+    Metric("data_collector_control_messages_total", "counter", "Control messages sent to the exchange"),
+    Metric(
+        "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"
+    ),
+    Metric("data_collector_rest_requests_total", "counter", "REST requests to the exchange", (OUTCOME,)),
+    Metric("data_collector_store_up", "gauge", "1 while the store answers, else 0"),
+    Metric("data_collector_store_errors_total", "counter", "Errors that the store answered", (ERROR_KIND,)),
+    Metric("data_collector_store_reconnects_total", "counter", "Times that the store was connected to again"),
+    Metric("data_collector_store_flush_seconds", "histogram", "Seconds from sending a batch to its last reply"),
+    Metric(
+        "data_collector_received_to_stored_seconds",
+        "histogram",
+        "Seconds from a frame's arrival to its acknowledgement",
+    ),
+    Metric("data_collector_event_lag_seconds", "gauge", "Receive time of the newest trade minus its event time"),
+    Metric("data_collector_clock_offset_seconds", "gauge", "The exchange's clock minus ours"),
+    Metric("data_collector_resident_memory_bytes", "gauge", "Resident memory of the collector process"),
+    Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
+    Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
+    Metric("data_collector_hook_dropped_total", "counter", "Records that were dropped before a subclass's slow method"),
+    Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),
+)
+
+BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
+
+_Key = tuple[str, tuple[str, ...]]
+
+
+def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
+    """The Prometheus text (0.0.4) of a snapshot; `more` is what the HTTP process counts itself.
+
+    Raises `KeyError` for a sample or a label that is not declared here: that is a bug of whoever made it.
+    """
+    return generate_latest(_Families(_families(snapshot, [*_totals(snapshot), *snapshot.samples, *more])))
+
+
+class _Families(Collector):
+    """What prometheus_client wants to be handed."""
+
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Family]:
+        return iter(self._families)
+
+
+def _totals(snapshot: Snapshot) -> list[Sample]:
+    """The contract's counters, which a snapshot holds as fields."""
+    totals = [
+        Sample("data_collector_messages_received_total", snapshot.messages_received),
+        Sample("data_collector_messages_validated_total", snapshot.messages_validated),
+        Sample("data_collector_validation_errors_total", snapshot.validation_errors),
+        Sample("data_collector_messages_in_flight", snapshot.messages_in_flight),
+    ]
+    if snapshot.last_message_seconds_ago is not None:
+        totals.append(Sample("data_collector_last_message_seconds_ago", snapshot.last_message_seconds_ago))
+    return totals
+
+
+def _families(snapshot: Snapshot, samples: list[Sample]) -> list[Family]:
+    # By key, because two lines of the same name and labels make a scraper refuse the whole page.
+    values = {_key(sample): sample.value for sample in samples}
+    histograms = {_key(histogram): histogram for histogram in snapshot.histograms}
+    return [_family(metric, values, histograms) for metric in METRICS]
+
+
+def _key(member: Sample | Histogram) -> _Key:
+    metric = BY_NAME[member.name]
+    if (metric.kind == "histogram") != isinstance(member, Histogram):
+        raise KeyError(f"{member.name} is a {metric.kind}")
+    return metric.name, metric.values_of(member.labels)
+
+
+def _family(metric: Metric, values: Mapping[_Key, float], histograms: Mapping[_Key, Histogram]) -> Family:
+    names = [label.name for label in metric.labels]
+    if metric.kind == "histogram":
+        family = HistogramMetricFamily(metric.name, metric.help, labels=names)
+        for (name, labels), histogram in histograms.items():
+            if name == metric.name:
+                family.add_metric(labels, list(_buckets(histogram)), histogram.total)
+        return family
+    make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    simple = make(metric.name, metric.help, labels=names)
+    for (name, labels), value in values.items():
+        if name == metric.name:
+            simple.add_metric(labels, value)
+    return simple
+
+
+def _buckets(histogram: Histogram) -> Iterator[tuple[str, float]]:
+    """Cumulative, as Prometheus has them; ours are not, because counting up one number is cheaper."""
+    cumulative = 0
+    for bound, count in zip([*map(repr, histogram.bounds), "+Inf"], histogram.counts, strict=True):
+        cumulative += count
+        yield bound, cumulative

@@ -1,0 +1,128 @@
+"""The settings themselves: an environment variable is the upper-case name of a field."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from data_collector.model.keys import Channel
+from data_collector.model.store_url import StoreAddress, parse_store_url
+from data_collector.settings import texts
+
+SECRETS = ("redis_url", "binance_api_key", "binance_api_secret", "database_url", "control_token")
+"""Fields that may also come from a file named by `NAME_FILE`, and whose value is never shown."""
+
+_DAY_S = 86_400
+
+
+class Settings(BaseModel):
+    """What the operator decides. Immutable; made by `load_settings`, which names every fault at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    symbols: Annotated[tuple[str, ...], texts.parsed(texts.symbols)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    """What to collect: the exchange's own names, separated by commas; spaces and case do not matter; at most 5,000."""
+
+    intervals: Annotated[tuple[str, ...], texts.parsed(texts.intervals)] = ("1m", "5m", "15m", "1h")
+    """Kline intervals, separated by commas. Case matters: `1m` is a minute, `1M` a month."""
+
+    channels: Annotated[tuple[Channel, ...], texts.parsed(texts.channels)] = ("kline", "trade", "ticker")
+    """What to collect of each symbol: any of `kline`, `trade`, `ticker`, separated by commas."""
+
+    redis_url: Annotated[SecretStr | None, texts.parsed(texts.store_url)] = None
+    """The store: `redis://`, `rediss://` (TLS) or `unix://`. Unset: an embedded server is started under `VAR_DIR`.
+    The password ends at the last `@` and may hold any character. `?ssl_ca_certs=FILE` names your own authority."""
+
+    validation_service_url: Annotated[str | None, texts.parsed(texts.service_url)] = None
+    """A validation service, such as `http://data-validation:8000`. Unset: validation runs embedded."""
+
+    binance_api_key: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
+    """Sent only where an endpoint asks for a key. Public market data needs none. `your_api_key` counts as unset."""
+
+    binance_api_secret: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
+    """Not needed for market data. `your_api_secret` counts as unset."""
+
+    database_url: Annotated[SecretStr | None, texts.parsed(texts.database_url)] = None
+    """PostgreSQL to write to, as `postgresql://…`. Unset: no PostgreSQL writer."""
+
+    environment: Annotated[str, texts.parsed(texts.environment)] = "development"
+    """Shown in `/health`. `production` closes every writing route unless `CONTROL_TOKEN` is set.
+    Image: `production`."""
+
+    control_token: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
+    """Bearer token for the routes that write. 32 random bytes are a good one: `openssl rand -hex 32`."""
+
+    host: Annotated[str, texts.parsed(texts.bind_host)] = "127.0.0.1"
+    """Address to listen on. Outside the image one that others can reach needs `CONTROL_TOKEN`. Image: `0.0.0.0`."""
+
+    port: Annotated[int, texts.whole_number(0, 65_535)] = 8001
+    """Port to listen on; 0 takes a free one and tells it."""
+
+    allowed_hosts: Annotated[tuple[str, ...] | None, texts.parsed(texts.host_names)] = None
+    """Host headers accepted on routes that write or stream, separated by commas; `*` accepts any (image: any).
+    Unset: the names of this machine's loopback."""
+
+    binance_ws_url: Annotated[str, texts.parsed(texts.stream_base_url)] = "wss://stream.binance.com:9443"
+    """The exchange's streams: base URL without a path; for a simulator, a proxy, Binance.US, the testnet."""
+
+    binance_rest_url: Annotated[str, texts.parsed(texts.rest_base_url)] = "https://api.binance.com"
+    """The exchange's REST side: base URL without a path. It belongs to the same exchange as `BINANCE_WS_URL`."""
+
+    kline_ttl_seconds: Annotated[int | None, texts.whole_number(60, 3650 * _DAY_S)] = None
+    """Seconds until a `kline:` key expires, counted from its last write. Unset: 7 days, and 1 hour for `1s`."""
+
+    stream_maxlen: Annotated[int, texts.whole_number(100, 100_000_000)] = 20_000
+    """Entries that each `stream:` keeps, all intervals of the symbol together; about a hundred more before trimming."""
+
+    trades_maxlen: Annotated[int, texts.whole_number(100, 1_000_000_000)] = 100_000
+    """Entries that each `trades:` keeps; about a hundred more before trimming."""
+
+    catch_up_seconds: Annotated[int, texts.whole_number(0, 30 * _DAY_S)] = 3600
+    """How far back, in seconds, a restart fills before live records pass; older ranges are told in `gaps:`."""
+
+    flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 2
+    """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""
+
+    suites_dir: Annotated[Path, texts.parsed(texts.folder)] = Path("var/suites")
+    """Folder of your own validation rules: one there replaces the shipped rule of the same id. Follows `VAR_DIR`."""
+
+    use_proxy: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1: `HTTPS_PROXY` and friends are obeyed. 0: they are ignored."""
+
+    var_dir: Annotated[Path, texts.parsed(texts.folder)] = Path("var")
+    """Folder of everything that outlives the process: the embedded store, spool, rules."""
+
+    data_collector_image: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1 inside the container image: other defaults, and listening on every address without a token is normal there.
+    Set by the image, not by people."""
+
+    notices: tuple[str, ...] = ()
+    """Sentences to tell once at start: what was read but means nothing. Not a variable."""
+
+    def store_address(self) -> StoreAddress | None:
+        """Where `REDIS_URL` points; None for the embedded server."""
+        return None if self.redis_url is None else parse_store_url(self.redis_url.get_secret_value())
+
+    def kline_ttl_s(self, interval: str) -> int:
+        """Seconds until a kline key of this interval expires."""
+        if self.kline_ttl_seconds is not None:
+            return self.kline_ttl_seconds
+        return 3600 if interval == "1s" else 7 * _DAY_S
+
+
+def variables() -> tuple[str, ...]:
+    """The names of all environment variables that are settings, without their `_FILE` forms."""
+    return tuple(name.upper() for name in Settings.model_fields if name != "notices")
+
+
+def is_loopback(host: str) -> bool:
+    """True when only this machine can reach a server that listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

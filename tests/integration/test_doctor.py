@@ -1,0 +1,237 @@
+"""`data-collector doctor`: well with everything there, and a clear row for each thing that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from data_collector.cli.check_exchange import check_exchange
+from data_collector.cli.check_store import check_store
+from data_collector.cli.check_surroundings import check_folder, check_port
+from data_collector.cli.check_validation import check_validation
+from data_collector.cli.finding import Finding
+from data_collector.model.store_url import parse_store_url
+from data_collector.settings import Settings, load_settings
+from data_collector.simulator import Simulator, SimulatorSettings
+from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.discovery import find_venue
+from tests.integration.command import embedded_store, finished, put
+
+VENUE = find_venue("binance")
+
+
+@asynccontextmanager
+async def exchange(start_ms: int | None = None) -> AsyncIterator[Simulator]:
+    settings = SimulatorSettings(symbols=("BTCUSDT", "ETHUSDT"), history_trades=10, start_ms=start_ms)
+    simulator = Simulator(settings, BinanceCodec())
+    await simulator.start()
+    try:
+        yield simulator
+    finally:
+        await simulator.stop()
+
+
+@pytest.fixture
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def settings(**environ: str) -> Settings:
+    return load_settings(environ, None)
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.state for finding in findings}
+
+
+async def test_everything_well_is_exit_code_0(tmp_path: Path, free_port: str) -> None:
+    async with exchange() as simulator, embedded_store(tmp_path / "var"):
+        variables = {
+            "SYMBOLS": "BTCUSDT,ETHUSDT",
+            "BINANCE_WS_URL": simulator.ws_url,
+            "BINANCE_REST_URL": simulator.rest_url,
+            "PORT": free_port,
+        }
+        ended = await finished(tmp_path, "doctor", "--json", **variables)
+        lines = await finished(tmp_path, "doctor", **variables)
+
+    findings = json.loads(ended.output)
+    assert {finding["check"]: finding["state"] for finding in findings} == dict.fromkeys(
+        [
+            *("platform", "settings", "exchange", "clock", "symbols", "streams", "store", "store memory"),
+            *("store writes", "store functions", "validation", "folder", "disk", "port"),
+        ],
+        "ok",
+    )
+    assert (ended.code, lines.code) == (0, 0)
+    assert lines.output.count("\nok ") == len(findings) - 1
+
+
+async def test_offline_machine_gets_sentences_and_exit_code_1(tmp_path: Path, free_port: str) -> None:
+    ended = await finished(
+        tmp_path,
+        "doctor",
+        BINANCE_WS_URL="ws://127.0.0.1:1",
+        BINANCE_REST_URL="http://127.0.0.1:1",
+        REDIS_URL="redis://:c4n4ry#/@127.0.0.1:1",
+        PORT=free_port,
+    )
+
+    assert ended.code == 1
+    for start in ("fail  exchange: http://127.0.0.1:1", "fail  streams: ws://127.0.0.1:1", "fail  store: "):
+        assert start in ended.output
+    assert "`make demo` needs no network" in ended.output
+    assert "Traceback" not in ended.output + ended.errors
+    assert "c4n4ry" not in ended.output + ended.errors
+
+
+async def test_wrong_settings_are_one_finding_and_nothing_else_is_tried(tmp_path: Path) -> None:
+    ended = await finished(tmp_path, "doctor", "--json", PORT="x", SYMBOLS=",")
+
+    rows = json.loads(ended.output)
+    assert ended.code == 1
+    assert [row["check"] for row in rows] == ["platform", "settings"]
+    assert "PORT" in rows[1]["seen"]
+    assert "SYMBOLS" in rows[1]["seen"]
+
+
+async def test_unknown_symbols_and_intervals_are_named() -> None:
+    async with exchange() as simulator:
+        wrong = settings(
+            SYMBOLS="BTCUSDT,NOPEUSDT",
+            INTERVALS="1m,7m",
+            BINANCE_WS_URL=simulator.ws_url,
+            BINANCE_REST_URL=simulator.rest_url,
+        )
+        findings = await check_exchange(wrong, VENUE)
+
+    assert states(findings)["symbols"] == states(findings)["intervals"] == "fail"
+    seen = " ".join(finding.seen for finding in findings)
+    assert "does not have NOPEUSDT" in seen
+    assert "no interval 7m" in seen
+
+
+async def test_clock_that_is_far_off_is_told() -> None:
+    start_ms = int(time.time() * 1000) + 3_600_000
+    async with exchange(start_ms=start_ms) as simulator:
+        there = settings(SYMBOLS="BTCUSDT", BINANCE_WS_URL=simulator.ws_url, BINANCE_REST_URL=simulator.rest_url)
+        findings = await check_exchange(there, VENUE)
+
+    assert states(findings)["clock"] == "fail"
+    assert any("behind" in finding.seen for finding in findings)
+
+
+async def test_store_that_evicts_is_refused(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path) as store:
+        await put(store.address, ("CONFIG", "SET", "maxmemory", "50mb", "maxmemory-policy", "allkeys-lru"))
+
+        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+
+    assert states(findings)["store policy"] == "fail"
+
+
+async def test_store_that_is_full_is_told(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path) as store:
+        await put(store.address, ("CONFIG", "SET", "maxmemory", "1mb"))
+
+        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+
+    assert states(findings)["store writes"] == "fail"
+    assert states(findings)["store memory"] == "fail"
+
+
+async def test_store_of_another_exchange_is_told_and_not_claimed(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path) as store:
+        untouched = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+        assert await put(store.address, ("EXISTS", "collector:source")) == [0]
+        await put(store.address, ("SET", "collector:source", "http://elsewhere"))
+
+        findings = await check_store(settings(REDIS_URL=store.address.whole), VENUE)
+
+    assert "store origin" not in states(untouched)
+    assert states(findings)["store origin"] == "fail"
+
+
+async def test_user_without_rights_is_told(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path) as store:
+        await put(store.address, ("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+info", "+client", "+ping"))
+        reader = store.address.whole.replace("redis://", "redis://reader:pw@")
+
+        findings = await check_store(settings(REDIS_URL=reader), VENUE)
+
+    assert states(findings)["store writes"] == "fail"
+    assert states(findings)["store functions"] == "fail"
+
+
+async def test_wrong_password_is_told_and_not_shown(tmp_path: Path) -> None:
+    async with embedded_store(tmp_path) as store:
+        await put(store.address, ("CONFIG", "SET", "requirepass", "right"))
+        wrong = store.address.whole.replace("redis://", "redis://:c4n4ry@")
+        try:
+            findings = await check_store(settings(REDIS_URL=wrong), VENUE)
+        finally:
+            right = store.address.whole.replace("redis://", "redis://:right@")
+            await put(parse_store_url(right), ("CONFIG", "SET", "requirepass", ""))
+
+    assert states(findings) == {"store": "fail"}
+    assert "c4n4ry" not in findings[0].seen
+
+
+async def test_validation_service_that_is_away_is_no_failure() -> None:
+    findings = await check_validation(settings(VALIDATION_SERVICE_URL="http://127.0.0.1:1"))
+
+    assert states(findings) == {"validation": "ok", "validation service": "warn"}
+
+
+def test_port_of_another_program_is_a_failure() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        finding = check_port(settings(PORT=port))
+
+    assert finding.state == "fail"
+    assert port in finding.seen
+
+
+async def test_port_of_a_collector_is_well() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"status":"degraded","service":"data-collector"}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = str(server.sockets[0].getsockname()[1])
+
+        finding = await asyncio.to_thread(check_port, settings(PORT=port))
+
+    assert finding.state == "ok"
+    assert "running collector (degraded)" in finding.seen
+
+
+def test_folder_that_will_be_made_is_judged_by_its_parent(tmp_path: Path) -> None:
+    findings = check_folder(settings(VAR_DIR=str(tmp_path / "a" / "b")))
+
+    assert states(findings)["folder"] == "ok"
+    assert "will be made" in findings[0].seen
+
+
+def test_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("")
+
+    findings = check_folder(settings(VAR_DIR=str(tmp_path / "var")))
+
+    assert states(findings) == {"folder": "fail"}
