@@ -1,1 +1,6 @@
-"""The HTTP side."""
+"""The HTTP side: health, metrics, status and control, in a process of its own beside the collector."""
+
+from data_collector.api.app import create_app
+from data_collector.api.server import main, serve
+
+__all__ = ["create_app", "main", "serve"]

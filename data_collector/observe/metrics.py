@@ -53,7 +53,6 @@ RULE = Label("rule", "an id of the validation rules")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
-OUTCOME = Label("outcome", "how a REST request ended, from the venue's own list")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -86,13 +85,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
     Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
-    Metric("data_collector_outlet_bytes", "gauge", "Bytes waiting for the store"),
     Metric(
         "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)
     ),
     Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
     Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
-    Metric("data_collector_reconnects_total", "counter", "Lines connected again after they were lost"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
     Metric("data_collector_rollovers_total", "counter", "Lines replaced before the exchange would have closed them"),
     Metric(
@@ -102,7 +99,6 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"
     ),
-    Metric("data_collector_rest_requests_total", "counter", "REST requests to the exchange", (OUTCOME,)),
     Metric("data_collector_store_up", "gauge", "1 while the store answers, else 0"),
     Metric("data_collector_store_errors_total", "counter", "Errors that the store answered", (ERROR_KIND,)),
     Metric("data_collector_store_reconnects_total", "counter", "Times that the store was connected to again"),
@@ -117,7 +113,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_resident_memory_bytes", "gauge", "Resident memory of the collector process"),
     Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
     Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
-    Metric("data_collector_hook_dropped_total", "counter", "Records that were dropped before a subclass's slow method"),
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),
 )
 

@@ -209,7 +209,7 @@ class Line:
         self._down_since_s = time.monotonic()
         self._state.reconnects += 1
         self._state.last_error = reason
-        self._counters.add("data_collector_disconnects_total", reason=reason)
+        self._counters.add("data_collector_disconnects_total", reason=_label(reason))
         self._log.warning("line_lost", reason=reason, served_s=round(served_s, 1))
 
     def _on_control(self, control: Control) -> None:
@@ -222,3 +222,9 @@ class Line:
             waiting.set_result(control)
         elif control.error is not None:
             self._log.warning("exchange_error", message=control.error, code=control.code)
+
+
+def _label(reason: str) -> str:
+    """Codes of the exchange's own making are one label: the set must stay closed."""
+    kind, _, code = reason.partition(" ")
+    return reason if kind != "close" or code.startswith("10") else "close other"

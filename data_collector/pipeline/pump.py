@@ -33,34 +33,36 @@ class Pump:
         self._flush_s = flush_s
         self._batch: Batch | None = None
         self._passed_over_s = time.monotonic()
+        self._timer: asyncio.TimerHandle
         self.down_reason: str | None = None
         """What the sink said last, while it does not take batches."""
 
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        while True:
-            await self._wait()
-            started = loop.time()
-            await self._write_next()
-            # A pause gathers records, so that each costs less; a full flush does not wait.
-            pause_s = started + self._flush_s - loop.time()
-            if pause_s > 0:
-                await asyncio.sleep(pause_s)
+        self._tick(loop)
+        try:
+            while True:
+                if self._batch is None:
+                    await self._outlet.waiting.wait()
+                started = loop.time()
+                await self._write_next()
+                # A pause gathers records, so that each costs less; a full flush does not wait.
+                pause_s = started + self._flush_s - loop.time()
+                if pause_s > 0:
+                    await asyncio.sleep(pause_s)
+        finally:
+            self._timer.cancel()
 
     async def drain(self) -> None:
         """Write what is left, once `run` is over and nothing comes any more; bounded by the caller's deadline."""
         while self._batch is not None or self._outlet.waiting.is_set():
             await self._write_next()
 
-    async def _wait(self) -> None:
-        if self._batch is not None or self._outlet.waiting.is_set():
-            return
-        try:
-            async with asyncio.timeout(PASS_OVER_S):
-                await self._outlet.waiting.wait()
-        except TimeoutError:
-            return
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if any(lane.refused for lane in self._outlet.lanes.values()):
+            self._outlet.waiting.set()
+        self._timer = loop.call_later(PASS_OVER_S, self._tick, loop)
 
     async def _write_next(self) -> None:
         if self._batch is None:

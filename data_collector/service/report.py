@@ -39,6 +39,7 @@ class Parts:
         self.statistics = statistics
         self.counters = counters
         self.started_s = time.monotonic()
+        self.started_at_s = time.time()
 
 
 def fill(snapshot: Snapshot, parts: Parts) -> None:
@@ -128,6 +129,7 @@ def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
     newest = intake.newest_trade
     if newest is not None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
+    counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())
 

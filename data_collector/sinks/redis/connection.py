@@ -88,19 +88,19 @@ class StoreConnection(asyncio.Protocol):
         assert self._answered is None, "batches take turns"
         if self._lost is not None or self._transport is None:
             raise SinkUnavailable(self._lost or "The store is not connected.")
+        loop = asyncio.get_running_loop()
         self._expected = len(commands)
-        self._answered = asyncio.get_running_loop().create_future()
+        self._answered = loop.create_future()
         self._transport.write(b"".join(map(hiredis.pack_command, commands)))
+        # A plain timer: asyncio.timeout costs more than the rest of a small batch.
+        timer = loop.call_later(timeout_s, self._fail, f"The store has not answered for {timeout_s:g} s.")
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._answered
-        except TimeoutError as error:
-            self.close()
-            raise SinkUnavailable(f"The store has not answered for {timeout_s:g} s.") from error
+            await self._answered
         except asyncio.CancelledError:
             self.close()
             raise
         finally:
+            timer.cancel()
             self._answered = None
         replies, self._replies = self._replies, []
         return replies

@@ -12,8 +12,8 @@ async def check_store(
 ) -> None:
     """Claim the store for the exchange at `source` (its REST base URL).
 
-    Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange, `SinkUnavailable` when it
-    cannot answer now.
+    Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange,
+    `SinkUnavailable` when it cannot answer now.
     """
     claim = f"{prefix}collector:source"
     memory, _, claimed = await connection.execute(
@@ -31,9 +31,9 @@ async def check_store(
         )
     if maxmemory and expected_bytes > maxmemory:
         raise Misconfigured(
-            f"The store at {address.place} may use {maxmemory / 2**20:,.0f} MiB (maxmemory), and these settings fill "
-            f"about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, collect "
-            "fewer symbols, or give the store more."
+            f"The store at {address.place} may use {maxmemory / 2**20:,.0f} MiB (maxmemory), and these settings "
+            f"fill about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, "
+            "collect fewer symbols, or give the store more."
         )
     if claimed != source:
         raise Misconfigured(

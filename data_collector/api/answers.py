@@ -1,0 +1,280 @@
+"""The JSON of every answer: names and order are the contract's, and nobody may rename or drop one."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from data_collector.model.status import Condition, ConnectionStatus, Snapshot
+
+_LOGIN = re.compile(r"(://[^\s/:@]*):\S*@")
+_SECRET_PARAMETER = re.compile(r"(?i)((?:key|token|secret|signature|password)=)[^&\s]+")
+
+
+_COUNTERS: dict[str, JsonValue] = {"messages_received": 12345, "messages_validated": 12340, "validation_errors": 5}
+_METRICS: dict[str, JsonValue] = {
+    **_COUNTERS,
+    "validation_success_rate": 99.96,
+    "last_message_seconds_ago": 1.23,
+    "is_running": True,
+    "symbols": ["BTCUSDT"],
+    "intervals": ["1m", "5m"],
+    "messages_in_flight": 0,
+    "gx_audit_coverage": 0.0,
+}
+
+
+def _with_example(example: dict[str, JsonValue]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class Answer(BaseModel):
+    """What all answers share: the docstrings of the fields are their descriptions in the OpenAPI page."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Health(Answer):
+    """How the service is."""
+
+    model_config = _with_example(
+        {
+            "status": "healthy",
+            "service": "data-collector",
+            "environment": "production",
+            "collector_running": True,
+            **_COUNTERS,
+            "reasons": [],
+        }
+    )
+
+    status: Condition
+    """`degraded`: an operator must know something. `unhealthy` (503): a task died, or records can go nowhere."""
+    service: Literal["data-collector"] = "data-collector"
+    environment: str
+    collector_running: bool
+    messages_received: int
+    messages_validated: int
+    validation_errors: int
+    reasons: list[str]
+    """Sentences for the operator, worst first; empty when healthy."""
+
+
+class Live(Answer):
+    """Whether the processes run and answer, whatever their surroundings do."""
+
+    status: Literal["alive", "silent"]
+    reasons: list[str]
+
+
+class Ready(Answer):
+    """Whether every stream has spoken or is proven quiet."""
+
+    status: Literal["ready", "not ready"]
+    reasons: list[str]
+
+
+class Metrics(Answer):
+    """The counters, since the collector process started."""
+
+    model_config = _with_example(_METRICS)
+
+    messages_received: int
+    """Market messages, each once. Always: received = validated + errors + in flight."""
+    messages_validated: int
+    validation_errors: int
+    validation_success_rate: float
+    """Percent of validated / (validated + errors), two decimals; 100.0 when there is none yet."""
+    last_message_seconds_ago: float | None
+    """None before the first message."""
+    is_running: bool
+    symbols: list[str]
+    intervals: list[str]
+    messages_in_flight: int
+    gx_audit_coverage: float
+    """Share, 0 to 1, of the validated messages that real Great Expectations has checked too."""
+
+
+class Connection(Answer):
+    """One line to the exchange."""
+
+    line: str
+    state: Literal["connecting", "connected", "waiting", "stopped"]
+    streams: int
+    connected_since: str | None
+    last_message_seconds_ago: float | None
+    reconnects: int
+    last_error: str | None
+
+
+class Status(Answer):
+    """What is collected, where to, and through which connections."""
+
+    model_config = _with_example(
+        {
+            "running": True,
+            "symbols": ["BTCUSDT"],
+            "intervals": ["1m", "5m"],
+            "redis_url": "redis://:***@localhost:6379/0",
+            "validation_service_url": "embedded",
+            "metrics": _METRICS,
+            "connections": [
+                {
+                    "line": "A",
+                    "state": "connected",
+                    "streams": 4,
+                    "connected_since": "2024-01-01T12:00:00+00:00",
+                    "last_message_seconds_ago": 0.1,
+                    "reconnects": 0,
+                    "last_error": None,
+                }
+            ],
+        }
+    )
+
+    running: bool
+    symbols: list[str]
+    intervals: list[str]
+    redis_url: str | None
+    """The address really in use, password masked; null until it is known."""
+    validation_service_url: str
+    """`embedded` when none is set."""
+    metrics: Metrics
+    connections: list[Connection]
+
+
+class ControlRequest(Answer):
+    """What to do with the collection; the HTTP side stays up."""
+
+    model_config = _with_example({"action": "stop"}) | ConfigDict(extra="forbid")
+
+    action: Literal["stop", "start"]
+
+
+class ControlAnswer(Answer):
+    """What has been done."""
+
+    status: Literal["stopped", "started"]
+
+
+class Reason(Answer):
+    """A broken rule."""
+
+    rule: str
+    message: str
+
+
+class Refused(Answer):
+    """A record or frame that validation refused."""
+
+    symbol: str
+    """`unknown` when it could not be read or was not subscribed."""
+    id: str
+    """Of the entry in `quarantine:{symbol}`."""
+    at: str
+    """When, ISO-8601 UTC."""
+    reasons: list[Reason]
+    record: dict[str, str | int | float | bool | None] | None
+    """The record, with the exchange's own digits; null when a frame could not be made into one."""
+    frame: str | None
+    """The frame as text, cut to 4 KiB; null when there is a record."""
+
+
+class RefusedPage(Answer):
+    """The newest refusals, newest first."""
+
+    model_config = _with_example(
+        {
+            "count": 1,
+            "errors": [
+                {
+                    "symbol": "BTCUSDT",
+                    "id": "1704110400123-0",
+                    "at": "2024-01-01T12:00:00.123+00:00",
+                    "reasons": [{"rule": "price_sign", "message": "The price is not above zero."}],
+                    "record": {"symbol": "BTCUSDT", "timestamp": "2024-01-01T12:00:00.120+00:00", "price": -1.5},
+                    "frame": None,
+                }
+            ],
+        }
+    )
+
+    count: int
+    errors: list[Refused]
+
+
+class Problem(Answer):
+    """Every error has this shape."""
+
+    detail: str
+    """One sentence."""
+
+
+def health_of(snapshot: Snapshot, environment: str) -> Health:
+    """The contract's `/health`."""
+    return Health(
+        status=snapshot.condition,
+        environment=environment,
+        collector_running=snapshot.collector_running,
+        messages_received=snapshot.messages_received,
+        messages_validated=snapshot.messages_validated,
+        validation_errors=snapshot.validation_errors,
+        reasons=[masked(reason) for reason in snapshot.reasons],
+    )
+
+
+def metrics_of(snapshot: Snapshot) -> Metrics:
+    """The contract's `/metrics`."""
+    ago = snapshot.last_message_seconds_ago
+    coverage = [s.value for s in snapshot.samples if s.name == "data_collector_gx_audit_coverage_ratio"]
+    return Metrics(
+        messages_received=snapshot.messages_received,
+        messages_validated=snapshot.messages_validated,
+        validation_errors=snapshot.validation_errors,
+        validation_success_rate=success_rate(snapshot.messages_validated, snapshot.validation_errors),
+        last_message_seconds_ago=None if ago is None else round(ago, 2),
+        is_running=snapshot.collector_running,
+        symbols=snapshot.symbols,
+        intervals=snapshot.intervals,
+        messages_in_flight=snapshot.messages_in_flight,
+        gx_audit_coverage=coverage[0] if coverage else 0.0,
+    )
+
+
+def status_of(snapshot: Snapshot) -> Status:
+    """The contract's `/status`."""
+    return Status(
+        running=snapshot.collector_running,
+        symbols=snapshot.symbols,
+        intervals=snapshot.intervals,
+        redis_url=None if snapshot.redis_url is None else masked(snapshot.redis_url),
+        validation_service_url=masked(snapshot.validation_service_url),
+        metrics=metrics_of(snapshot),
+        connections=[_connection_of(connection) for connection in snapshot.connections],
+    )
+
+
+def success_rate(validated: int, errors: int) -> float:
+    """Percent with two decimals; 100.0 before there is anything to divide."""
+    decided = validated + errors
+    return round(100 * validated / decided, 2) if decided else 100.0
+
+
+def masked(text: str) -> str:
+    """The text without passwords and keys of URLs. The collector masks its own; this is the last door before people."""
+    return _SECRET_PARAMETER.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
+
+
+def _connection_of(connection: ConnectionStatus) -> Connection:
+    ago = connection.last_message_seconds_ago
+    return Connection(
+        line=connection.line,
+        state=connection.state,
+        streams=connection.streams,
+        connected_since=connection.connected_since,
+        last_message_seconds_ago=None if ago is None else round(ago, 2),
+        reconnects=connection.reconnects,
+        last_error=None if connection.last_error is None else masked(connection.last_error),
+    )

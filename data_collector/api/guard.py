@@ -1,0 +1,127 @@
+"""Who may call the routes that write: the right Host, our own pages, and the token where one is needed.
+
+GET, HEAD and OPTIONS pass: they change nothing. Every other method is held back for every path, so that a route
+added later is closed without anybody thinking of it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Iterable
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from data_collector.api.rejections import Rejection, Rejections
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""Names that only this machine has. A page of a rebound domain sends its own name instead."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Such a request came through a proxy on this machine, so its loopback address says nothing of its sender."""
+
+
+class WritePolicy:
+    """Decides by what a request says of itself; no state, no I/O."""
+
+    def __init__(self, *, environment: str, token: str | None, allowed_hosts: Iterable[str] | None) -> None:
+        self._environment = environment
+        self._token = token
+        hosts = LOOPBACK_HOSTS if allowed_hosts is None else tuple(allowed_hosts)
+        self._any_host = "*" in hosts
+        self._hosts = {_bracketed(host.lower()) for host in hosts}
+
+    def rejection(self, request: HTTPConnection) -> Rejection | None:
+        """Why the request may not write; None when it may."""
+        return self.foreign(request) or self._unauthorised(request) or _not_json(request)
+
+    def foreign(self, request: HTTPConnection) -> Rejection | None:
+        """Why the request does not come from where it should: for routes that write and, later, that stream."""
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not self._knows(hosts[0].lower()):
+            return Rejection(
+                403, "host", "This Host header is not accepted here. ALLOWED_HOSTS names the ones that are."
+            )
+        origins = request.headers.getlist("origin")
+        if any(origin.lower().partition("://")[2] != hosts[0].lower() for origin in origins):
+            return Rejection(403, "origin", "Pages of another origin may not write here.")
+        if request.headers.get("sec-fetch-site", "").lower() == "cross-site":
+            return Rejection(403, "origin", "Pages of another site may not write here.")
+        return None
+
+    def _knows(self, host: str) -> bool:
+        return self._any_host or host in self._hosts or _without_port(host) in self._hosts
+
+    def _unauthorised(self, request: HTTPConnection) -> Rejection | None:
+        if self._token is None:
+            if self._environment == "development" and _is_local(request):
+                return None
+            return Rejection(
+                403,
+                "token",
+                "Routes that write are closed until CONTROL_TOKEN is set (open without it only in development,"
+                " from this machine).",
+            )
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given:
+            return Rejection(403, "token", "The bearer token is missing: send 'Authorization: Bearer CONTROL_TOKEN'.")
+        if not hmac.compare_digest(given.strip().encode(), self._token.encode()):
+            return Rejection(403, "token", "This bearer token is not the CONTROL_TOKEN of the service.")
+        return None
+
+
+class WriteGuard:
+    """ASGI: lets a writing request in only when the policy has nothing against it."""
+
+    def __init__(self, app: ASGIApp, policy: WritePolicy, rejections: Rejections) -> None:
+        self._app = app
+        self._policy = policy
+        self._rejections = rejections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+            rejection = self._policy.rejection(HTTPConnection(scope))
+            if rejection is not None:
+                await self._rejections.answer(rejection)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _not_json(request: HTTPConnection) -> Rejection | None:
+    """A form of another site can send text/plain without asking first; JSON it cannot."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return None
+    given = f"not {media_type[:64]}" if media_type else "it is missing"
+    return Rejection(422, "content_type", f"Send the header 'Content-Type: application/json' ({given}).")
+
+
+def _is_local(request: HTTPConnection) -> bool:
+    """True when both ends of the connection are loopback addresses and no proxy stands between."""
+    server = request.scope.get("server")
+    client = request.client
+    if server is None or client is None or any(name in request.headers for name in _PROXY_HEADERS):
+        return False
+    return _is_loopback(str(server[0])) and _is_loopback(client.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address as a Host header has it."""
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isascii() and port.isdigit() else host

@@ -1,0 +1,181 @@
+"""The endpoints. Each asks the collector or the store and shapes the answer; there is no logic here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
+
+from data_collector.api.answers import (
+    ControlAnswer,
+    ControlRequest,
+    Health,
+    Live,
+    Metrics,
+    Problem,
+    Ready,
+    RefusedPage,
+    Status,
+    health_of,
+    masked,
+    metrics_of,
+    status_of,
+)
+from data_collector.api.collector import Collector
+from data_collector.api.negotiation import wants_prometheus
+from data_collector.api.quarantine import UNKNOWN, QuarantineReader
+from data_collector.api.rejections import Rejections
+from data_collector.model.errors import SinkUnavailable, Transient
+from data_collector.model.status import Snapshot
+from data_collector.observe.logs import get_log
+from data_collector.observe.metrics import CONTENT_TYPE, render
+from data_collector.settings import Settings
+
+_log = get_log()
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What the routes work with; `create_app` puts it into the application's state."""
+
+    settings: Settings
+    collector: Collector
+    quarantine: QuarantineReader
+    rejections: Rejections
+
+
+def surroundings_of(request: Request) -> Surroundings:
+    """For `Depends`."""
+    surroundings: Surroundings = request.app.state.surroundings
+    return surroundings
+
+
+async def snapshot_of(request: Request) -> Snapshot:
+    """For `Depends`: the collector's state now."""
+    return await surroundings_of(request).collector.status()
+
+
+Around = Annotated[Surroundings, Depends(surroundings_of)]
+Now = Annotated[Snapshot, Depends(snapshot_of)]
+
+router = APIRouter(responses={429: {"model": Problem, "description": "Too many requests; see Retry-After."}})
+
+
+@router.get("/health", tags=["health"], responses={503: {"model": Health, "description": "Unhealthy"}})
+async def health(snapshot: Now, around: Around, response: Response) -> Health:
+    """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
+    if snapshot.condition == "unhealthy":
+        response.status_code = 503
+    return health_of(snapshot, around.settings.environment)
+
+
+@router.get("/health/live", tags=["health"], responses={503: {"model": Live, "description": "Silent"}})
+async def live(snapshot: Now, around: Around, response: Response) -> Live:
+    """200 while the collector process answers, whatever the exchange and the store do. A restart mends a 503."""
+    fault = around.collector.fault
+    if fault is None:
+        return Live(status="alive", reasons=[])
+    response.status_code = 503
+    return Live(status="silent", reasons=[masked(reason) for reason in snapshot.reasons])
+
+
+@router.get("/health/ready", tags=["health"], responses={503: {"model": Ready, "description": "Not ready"}})
+async def ready(snapshot: Now, response: Response) -> Ready:
+    """200 when every stream has spoken or is proven quiet, and nothing waits for repair."""
+    if snapshot.ready:
+        return Ready(status="ready", reasons=[])
+    response.status_code = 503
+    reasons = [masked(reason) for reason in snapshot.reasons]
+    return Ready(status="not ready", reasons=reasons or ["Not every stream has spoken yet."])
+
+
+@router.get(
+    "/metrics",
+    tags=["metrics"],
+    response_model=Metrics,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "JSON, or text"}},
+)
+async def metrics(snapshot: Now, around: Around, request: Request) -> Response:
+    """The counters as JSON; as Prometheus text for a client that asks as Prometheus does (see docs/api.md)."""
+    vary = {"Vary": "Accept"}
+    if wants_prometheus(",".join(request.headers.getlist("accept"))):
+        return _prometheus_text(snapshot, around, vary)
+    return JSONResponse(metrics_of(snapshot).model_dump(mode="json"), headers=vary)
+
+
+@router.get("/metrics/prometheus", tags=["metrics"], response_class=PlainTextResponse)
+async def prometheus(snapshot: Now, around: Around) -> Response:
+    """All metrics as Prometheus text, whatever the client accepts (docs/metrics.md)."""
+    return _prometheus_text(snapshot, around, {})
+
+
+@router.get("/status", tags=["status"])
+async def status(snapshot: Now) -> Status:
+    """What is collected, where to, and through which connections. Passwords and keys are shown as `***`."""
+    return status_of(snapshot)
+
+
+@router.get(
+    "/validation/errors",
+    tags=["status"],
+    response_model=RefusedPage,
+    responses={422: {"model": Problem}, 503: {"model": Problem, "description": "The store cannot be read"}},
+)
+async def validation_errors(
+    snapshot: Now,
+    around: Around,
+    symbol: Annotated[
+        str | None,
+        Query(max_length=64, pattern=r"^[^\s\x00-\x1f{}]+$", description="All, and `unknown`, when left out."),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+) -> Response:
+    """The newest refused records with their reasons, newest first."""
+    if snapshot.store_url is None:
+        raise HTTPException(503, "The store is not known yet; /health says what it waits for.")
+    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
+    try:
+        page = await around.quarantine.newest(snapshot.store_url, snapshot.key_prefix, symbols, limit)
+    except SinkUnavailable as error:
+        raise HTTPException(503, masked(str(error))) from error
+    return Response(msgspec.json.encode(page), media_type="application/json")
+
+
+@router.post(
+    "/control",
+    tags=["control"],
+    # For the OpenAPI page only: the guard has checked the token before any route is looked for.
+    dependencies=[Depends(HTTPBearer(auto_error=False, description="CONTROL_TOKEN"))],
+    responses={
+        403: {"model": Problem, "description": "Not allowed from here, or not without the token"},
+        422: {"model": Problem, "description": "Not JSON, or not this shape"},
+        503: {"model": Problem, "description": "The collector could not do it"},
+    },
+)
+async def control(order: ControlRequest, around: Around, request: Request) -> ControlAnswer:
+    """Stop or start collecting; answered when it is done. The HTTP side stays up.
+
+    Open in development from this machine while no CONTROL_TOKEN is set; elsewhere the token is needed.
+    """
+    client = request.client.host if request.client else "local"
+    _log.info("control_action", action=order.action, client=client)
+    try:
+        snapshot = await around.collector.act(order.action)
+    except Transient as error:
+        raise HTTPException(503, str(error)) from error
+    if snapshot.collector_running != (order.action == "start"):
+        reasons = " ".join(snapshot.reasons) or "It does not say why."
+        raise HTTPException(503, masked(f"The collector could not {order.action}. {reasons}"))
+    return ControlAnswer(status="started" if order.action == "start" else "stopped")
+
+
+def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str, str]) -> Response:
+    text = render(snapshot, around.rejections.samples())
+    return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
+
+
+def _spelled(symbol: str) -> str:
+    """As the exchange spells it; case does not matter in SYMBOLS either."""
+    return symbol if symbol == UNKNOWN else symbol.upper()

@@ -1,0 +1,95 @@
+"""The pages work without a network and under a strict content security policy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from data_collector.api import create_app
+from data_collector.api.answers import Answer, ControlRequest, Health, Metrics, RefusedPage, Status
+from data_collector.model.status import Snapshot
+from data_collector.settings import load_settings
+from tests.contract.http_service import ROOT, HttpService, running
+from tests.contract.http_service import Answer as HttpAnswer
+
+ENDPOINTS = {
+    "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation/errors",
+    "/control",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
+    with running(tmp_path_factory.mktemp("http"), Snapshot(condition="healthy", collector_running=True)) as service:
+        yield service
+
+
+def files_of(page: HttpAnswer) -> list[str]:
+    return re.findall(r'(?:src|href)="([^"]+\.(?:js|css))"', page.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_and_its_files_come_from_here(service: HttpService, path: str) -> None:
+    page = service.get(path)
+    files = files_of(page)
+
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert len(files) >= 2
+    for file in files:
+        answer = service.get(file)
+        assert answer.status == 200
+        assert re.match("text/(javascript|css)|application/javascript", answer.headers["Content-Type"])
+        assert "max-age" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_has_no_script_or_style_of_its_own_and_names_no_other_host(service: HttpService, path: str) -> None:
+    page = service.get(path)
+    ours = [service.get(file).text for file in files_of(page) if file.startswith("/assets/")]
+
+    assert re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", page.text) == []
+    assert [text for text in [page.text, *ours] if re.search(r"https?:|//[a-z]+\.", text)] == []
+    assert [
+        text for text in ours if re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval", text)
+    ] == []
+
+
+def test_styles_fetch_nothing_from_elsewhere(service: HttpService) -> None:
+    style = service.get("/vendored/swagger-ui/swagger-ui.css").text
+
+    assert [url for url in re.findall(r"url\([\"']?([^\"')]{1,40})", style) if not url.startswith("data:")] == []
+    assert "@import" not in style
+
+
+def test_vendored_files_come_with_version_and_licence() -> None:
+    folder = ROOT / "data_collector" / "api" / "vendored" / "swagger-ui"
+
+    assert re.search(r"Version \d+\.\d+\.\d+", (folder / "README.md").read_text())
+    assert "Apache License" in (folder / "LICENSE").read_text()
+
+
+def test_every_endpoint_is_described_with_its_answer() -> None:
+    paths = create_app(load_settings({}, env_file=None)).openapi()["paths"]
+
+    assert set(paths) == ENDPOINTS
+    for path, operations in paths.items():
+        for operation in operations.values():
+            assert operation["description"], path
+            assert operation["responses"]["200"]["content"], path
+            assert "429" in operation["responses"], path
+
+
+def test_open_api_describes_errors_as_they_are() -> None:
+    schema = create_app(load_settings({}, env_file=None)).openapi()
+
+    assert "HTTPValidationError" not in json.dumps(schema)
+    assert schema["components"]["schemas"]["Problem"]["required"] == ["detail"]
+
+
+@pytest.mark.parametrize("model", [Health, Metrics, Status, ControlRequest, RefusedPage])
+def test_examples_are_what_the_schema_says(model: type[Answer]) -> None:
+    for example in model.model_json_schema()["examples"]:
+        assert model.model_validate(example).model_dump(mode="json") == example

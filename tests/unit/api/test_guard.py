@@ -1,0 +1,137 @@
+"""Which requests may write, by what they say of themselves."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.requests import HTTPConnection
+
+from data_collector.api.bounds import client_of
+from data_collector.api.guard import WritePolicy
+
+JSON = {"content-type": "application/json", "host": "localhost:8001"}
+
+
+def connection(
+    headers: dict[str, str], *, client: str | None = "127.0.0.1", server: str | None = "127.0.0.1"
+) -> HTTPConnection:
+    return HTTPConnection(
+        {
+            "type": "http",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": None if client is None else (client, 50_000),
+            "server": None if server is None else (server, 8001),
+        }
+    )
+
+
+def refused(
+    policy: WritePolicy, *, client: str | None = "127.0.0.1", server: str | None = "127.0.0.1", **headers: str
+) -> str | None:
+    """The reason, with JSON and this machine's name unless `headers` say otherwise."""
+    given = JSON | {name.replace("_", "-"): value for name, value in headers.items()}
+    rejection = policy.rejection(connection(given, client=client, server=server))
+    return None if rejection is None else rejection.reason
+
+
+def policy(environment: str = "development", token: str | None = None, *hosts: str) -> WritePolicy:
+    return WritePolicy(environment=environment, token=token, allowed_hosts=hosts or None)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_development_on_loopback_is_open(address: str) -> None:
+    assert refused(policy(), client=address, server=address) is None
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [("192.0.2.7", "192.0.2.1"), ("127.0.0.1", "192.0.2.1"), ("192.0.2.7", "127.0.0.1"), (None, "127.0.0.1"),
+     ("127.0.0.1", None), ("localhost", "127.0.0.1")],
+)  # fmt: skip
+def test_development_is_closed_to_other_machines(client: str | None, server: str | None) -> None:
+    assert refused(policy(), client=client, server=server) == "token"
+
+
+@pytest.mark.parametrize("name", ["forwarded", "x_forwarded_for", "x_real_ip", "via"])
+def test_a_proxy_on_this_machine_is_not_this_machine(name: str) -> None:
+    assert refused(policy(), **{name: "192.0.2.7"}) == "token"
+
+
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_other_environments_are_closed_without_a_token(environment: str) -> None:
+    assert refused(policy(environment)) == "token"
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+@pytest.mark.parametrize(
+    "given", [None, "", "Bearer", "Bearer ", "Bearer secre", "Bearer secrets", "Basic secret", "secret"]
+)
+def test_a_token_is_needed_everywhere_once_there_is_one(environment: str, given: str | None) -> None:
+    headers = {} if given is None else {"authorization": given}
+
+    assert refused(policy(environment, "secret"), **headers) == "token"
+
+
+@pytest.mark.parametrize("given", ["Bearer secret", "bearer secret", "BEARER  secret"])
+def test_the_token_opens(given: str) -> None:
+    assert refused(policy("production", "secret"), client="192.0.2.7", server="192.0.2.1", authorization=given) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8001", "127.0.0.1:9000", "[::1]", "[::1]:8001"])
+def test_names_of_loopback_are_accepted(host: str) -> None:
+    assert refused(policy(), host=host) is None
+
+
+@pytest.mark.parametrize(
+    "host", ["", "rebound.example", "localhost.rebound.example", "localhost:x", "127.0.0.1.example", "::1"]
+)
+def test_other_names_are_not(host: str) -> None:
+    assert refused(policy(), host=host) == "host"
+
+
+def test_two_hosts_or_none_are_refused() -> None:
+    twice = connection(JSON)
+    twice.scope["headers"].append((b"host", b"localhost"))
+    none = connection({"content-type": "application/json"})
+
+    assert [found.reason for c in (twice, none) if (found := policy().rejection(c))] == ["host", "host"]
+
+
+def test_allowed_hosts_replace_the_names_of_loopback() -> None:
+    named = policy("development", None, "collector.example", "other.example:9000", "2001:db8::1")
+
+    hosts = ["collector.example:8001", "other.example:9000", "[2001:db8::1]:8001", "other.example:9001", "localhost"]
+    assert [refused(named, host=host) for host in hosts] == [None, None, None, "host", "host"]
+    assert refused(policy("development", None, "*"), host="anything.example") is None
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://localhost:8002", "localhost:8001"])
+def test_foreign_origins_are_refused(origin: str) -> None:
+    assert refused(policy(), origin=origin) == "origin"
+
+
+def test_own_origin_is_accepted_and_cross_site_never() -> None:
+    assert refused(policy(), origin="http://localhost:8001", sec_fetch_site="same-origin") is None
+    assert refused(policy(), sec_fetch_site="cross-site") == "origin"
+
+
+@pytest.mark.parametrize("media_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
+def test_what_is_not_json_is_told_last(media_type: str) -> None:
+    assert refused(policy(), content_type=media_type) == "content_type"
+    assert refused(policy("production"), content_type=media_type) == "token"
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::"),
+        ("testclient", "other"),
+        (None, "local"),
+    ],
+)
+def test_rate_is_counted_by_address_or_network(host: str | None, client: str) -> None:
+    scope = connection({}, client=host).scope
+
+    assert client_of(scope) == client
