@@ -53,7 +53,10 @@ class DataCollector:
 
         Raises `Misconfigured` with every fault at once.
         """
-        environ = {**os.environ, **{name.upper(): _text(value) for name, value in settings.items()}}
+        environ = {
+            **os.environ,
+            **{name.upper(): _text(value) for name, value in settings.items() if value is not None},
+        }
         exchange = self.exchange
         venue = find_venue(exchange) if isinstance(exchange, str) else exchange
         hooked = self._hooks()
@@ -83,6 +86,8 @@ class DataCollector:
 
     async def stop(self) -> None:
         """Stop in order: what was received is stored and given to the hooks. Raises what ended the collector, if so."""
+        if not self._tasks:
+            return
         await self._service.stop()
         running, *hooks = self._tasks
         try:

@@ -69,9 +69,12 @@ class Batch(Struct):
     """One list per symbol: the closed ones in order, then the newest open ones."""
     tickers: list[Ticker] = field(default_factory=list)
     side: list[SideEntry] = field(default_factory=list)
+    """Numbers rise by one."""
+    revisions: list[Kline] = field(default_factory=list)
+    """Closed klines whose place in `stream:` is past; they replace the `kline:` key."""
 
     def __bool__(self) -> bool:
-        return bool(self.trades or self.klines or self.tickers or self.side)
+        return bool(self.trades or self.klines or self.tickers or self.side or self.revisions)
 
 
 def gap_json(symbol_json: str, channel: str, interval: str | None, gap: Gap, first: str, last: str, at: str) -> str:

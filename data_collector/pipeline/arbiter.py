@@ -14,6 +14,9 @@ from data_collector.model.records import Kline, Trade
 JUMP_MAX = 2_000_000
 """A larger step is believed only when a second trade follows it: one poisoned id must not move a symbol for ever."""
 
+CLOSED_KEPT = 64
+"""Closed klines remembered per symbol and interval: what comes again is compared with them; older ones are known."""
+
 HOLES_MAX = 256
 """Holes remembered per symbol, so that late trades are told from copies; the oldest are forgotten."""
 
@@ -25,6 +28,7 @@ class Order(Enum):
     AHEAD = "something is missing before it"
     LATE = "fills a hole that was passed over"
     KNOWN = "was let through before"
+    REVISED = "changes a closed kline that was let through"
     IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
 
 
@@ -63,23 +67,48 @@ class TradeOrder:
 class KlineOrder:
     """The cursor of one symbol and interval."""
 
-    __slots__ = ("closed_open_ms", "event_ms", "open_ms")
+    __slots__ = ("_closed", "closed_open_ms", "event_ms", "open_ms")
 
     def __init__(self) -> None:
         self.open_ms = -1
         self.event_ms = -1
         self.closed_open_ms = -1
+        self._closed: dict[int, Kline] = {}
 
-    def admit(self, kline: Kline) -> bool:
-        """False for what is known or older; otherwise the cursor moves on."""
-        if kline.open_ms <= self.closed_open_ms or kline.open_ms < self.open_ms:
-            # A closing frame may come after the first frame of the kline that follows.
-            if not (kline.is_closed and kline.open_ms > self.closed_open_ms):
-                return False
-        elif kline.open_ms == self.open_ms and kline.event_ms <= self.event_ms and not kline.is_closed:
-            return False
-        if kline.is_closed:
+    def judge(self, kline: Kline) -> Order:
+        """Where the kline stands; the cursor moves on for what is `NEXT`."""
+        if not kline.is_closed:
+            if kline.open_ms <= self.closed_open_ms or (kline.open_ms, kline.event_ms) <= (self.open_ms, self.event_ms):
+                return Order.KNOWN
+        elif kline.open_ms <= self.closed_open_ms:
+            return self._judge_past(kline)
+        else:
+            # It may come after the first frame of the kline that follows.
             self.closed_open_ms = kline.open_ms
-        if kline.open_ms >= self.open_ms:
-            self.open_ms, self.event_ms = kline.open_ms, kline.event_ms
-        return True
+            self._remember(kline)
+        self.open_ms, self.event_ms = max((self.open_ms, self.event_ms), (kline.open_ms, kline.event_ms))
+        return Order.NEXT
+
+    def _judge_past(self, kline: Kline) -> Order:
+        before = self._closed.get(kline.open_ms)
+        if before is not None:
+            if kline.event_ms <= before.event_ms or _content(kline) == _content(before):
+                return Order.KNOWN
+            self._closed[kline.open_ms] = kline
+            return Order.REVISED
+        if kline.open_ms < min(self._closed):
+            return Order.KNOWN
+        self._remember(kline)
+        return Order.LATE
+
+    def _remember(self, kline: Kline) -> None:
+        self._closed[kline.open_ms] = kline
+        if len(self._closed) > CLOSED_KEPT:
+            del self._closed[min(self._closed)]
+
+
+def _content(kline: Kline) -> tuple[str | int, ...]:
+    return (
+        kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
+        kline.taker_buy_quote_volume, kline.trades,
+    )  # fmt: skip

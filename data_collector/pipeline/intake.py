@@ -30,6 +30,9 @@ RAW_BYTES_MAX = 4096
 REFUSED_KLINES_MAX = 1_000
 """Refused closed klines remembered per interval until a good one follows; those beyond are declared lost."""
 
+EVENT_STEP_MS = 86_400_000
+"""A day: an event time further ahead is believed when a second message confirms it."""
+
 UNKNOWN = "quarantine:unknown"
 """Where frames go whose symbol cannot be read or was not subscribed."""
 
@@ -65,6 +68,9 @@ class Intake:
         self.errors = 0
         self.newest_trade: Trade | None = None
         self._last_other_ns = 0
+        self._newest_event_ms = 0
+        self._event_limit_ms = 0
+        self._untimely_ms = 0
 
     @property
     def last_received_ns(self) -> int:
@@ -100,7 +106,7 @@ class Intake:
             self._refuse_unknown(ticker)
         elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             self._counters.add("data_collector_messages_copies_total", channel="ticker")
-        elif self._passes(ticker, "ticker"):
+        elif self._passes(ticker, "ticker", self._check_ticker(lane, ticker)):
             self._ticker_event_ms[ticker.symbol] = ticker.event_ms
             if ticker.received_ns:
                 self.tickers_spoken.add(ticker.symbol)
@@ -113,6 +119,8 @@ class Intake:
             self._refuse_unknown(trade)
             return
         broken = self._check_trade(trade)
+        if trade.event_ms > self._event_limit_ms and not self._is_timely(trade.event_ms):
+            broken = (*broken, "event_time_jump")
         if broken:
             self._refuse_trade(lane, trade, broken)
             return
@@ -141,9 +149,9 @@ class Intake:
                 self._counters.add("data_collector_messages_copies_total", channel="trade")
                 lane.unconfirmed = waiting
                 return False
-            if trade.trade_id == waiting.trade_id + 1:
+            if 0 < trade.trade_id - waiting.trade_id <= JUMP_MAX:
                 self._let_through(lane, waiting)
-                return True
+                return trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade)
             self._refuse_trade(lane, waiting, ("trade_id_jump",))
         if lane.reference_id >= 0 and abs(trade.trade_id - lane.reference_id) <= JUMP_MAX:
             return True
@@ -191,7 +199,7 @@ class Intake:
         if lane is None or order is None:
             self._refuse_unknown(kline)
             return
-        broken = self._check(kline)
+        broken = self._check_timely(kline, kline.event_ms)
         if broken:
             refused = lane.refused_klines.setdefault(kline.interval, {})
             if kline.is_closed and "time_range" not in broken and len(refused) < REFUSED_KLINES_MAX:
@@ -199,10 +207,14 @@ class Intake:
             self._count_refused("kline", broken)
             self._quarantine(kline.symbol, self._refusal(kline, broken))
             return
-        if not order.admit(kline):
+        verdict = order.judge(kline)
+        if verdict is Order.KNOWN:
             self._counters.add("data_collector_messages_copies_total", channel="kline")
             return
         self._accept(kline)
+        if verdict is not Order.NEXT:
+            self._outlet.put_revision(lane, kline, "revision" if verdict is Order.REVISED else "recovered")
+            return
         next_open_ms = self._calendar.next_open_ms(kline.interval, kline.open_ms)
         if kline.is_closed:
             refused = lane.refused_klines.pop(kline.interval, {})
@@ -221,11 +233,37 @@ class Intake:
             case _:
                 if record.symbol not in self.lanes:
                     self._refuse_unknown(record)
-                elif self._passes(record, "other") and self.tap is not None:
-                    self.tap(record)
+                else:
+                    self._passes(record, "other", self._check(record))
 
-    def _passes(self, record: Record, channel: str) -> bool:
+    def _check_timely(self, record: Record, event_ms: int) -> tuple[str, ...]:
         broken = self._check(record)
+        if not broken and event_ms > self._event_limit_ms and not self._is_timely(event_ms):
+            return ("event_time_jump",)
+        return broken
+
+    def _check_ticker(self, lane: Lane, ticker: Ticker) -> tuple[str, ...]:
+        broken = self._check_timely(ticker, ticker.event_ms)
+        known_id = max(lane.next_id, lane.reference_id)
+        if not broken and 0 <= known_id < ticker.last_id - JUMP_MAX:
+            return ("trade_id_jump",)
+        return broken
+
+    def _is_timely(self, event_ms: int) -> bool:
+        """Whether the exchange's clock may stand there: at most a day after the newest time, or told twice.
+
+        The limit moves here and not with every message, so that a message costs one comparison.
+        """
+        trade = self.newest_trade
+        newest_ms = max(self._newest_event_ms, trade.event_ms if trade is not None else 0)
+        if newest_ms and event_ms - newest_ms > EVENT_STEP_MS and abs(event_ms - self._untimely_ms) > EVENT_STEP_MS:
+            self._untimely_ms = event_ms
+            return False
+        self._newest_event_ms = event_ms
+        self._event_limit_ms = event_ms + EVENT_STEP_MS
+        return True
+
+    def _passes(self, record: Record, channel: str, broken: tuple[str, ...]) -> bool:
         if broken:
             self._count_refused(channel, broken)
             self._quarantine(record.symbol, self._refusal(record, broken))

@@ -19,8 +19,8 @@ from functools import partial
 import structlog
 from msgspec import Struct
 
-from data_collector.model.errors import VenueUnreachable
-from data_collector.model.protocols import Codec, Reply, ShutdownNotice, StreamLimits
+from data_collector.model.errors import BadFrame, VenueUnreachable
+from data_collector.model.protocols import Codec, Reply, ShutdownNotice, StreamLimits, UnknownEvent
 from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.backoff import Backoff
@@ -32,6 +32,12 @@ REPLY_TIMEOUT_S = 10.0
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval: without any frame for that long the connection is dead."""
+
+OVERLAP_S = 2.0
+"""How long the old connection is read beside the new one: it may lag behind it."""
+
+HELD_MAX = 20_000
+"""Messages of the new connection that wait meanwhile; when there are more they go on at once."""
 
 ROLLOVER_EARLY = (0.94, 0.98)
 """At which part of the connection's allowed age the next one is opened (hours 22.5 to 23.5 of 24), at random."""
@@ -65,6 +71,7 @@ class Line:
         self._replies: dict[int, asyncio.Future[Reply]] = {}
         self._request_id = 0
         self._roll_over = False
+        self._held: list[tuple[bytes, int]] | None = None
         self._subscribed_s = 0.0
         self._socket: WebSocket | None = None
         self._connected_at: datetime | None = None
@@ -97,12 +104,16 @@ class Line:
                     socket = await self._wait_after(error, socket)
                     continue
                 if socket is not None:
+                    # What the old connection still brings comes first; copies are known by their ids.
+                    await socket.wait_ended(OVERLAP_S)
                     socket.close("rollover")
+                    self._release()
                 socket = following
                 if not await self._watch(socket):
                     socket = None
                     await self._pause(self._backoff.next_delay_s(served_s=time.monotonic() - self._subscribed_s))
         finally:
+            self._release()
             self._state.state = "stopped"
             self._connected_at = None
             if socket is not None:
@@ -110,12 +121,15 @@ class Line:
 
     async def _connect(self, *, replacing: WebSocket | None) -> WebSocket:
         """One try to connect and subscribe. Raises `VenueUnreachable`."""
+        self._held = None
         if replacing is None:
             self._state.state = "connecting"
         await self._dials.turn()
+        if replacing is not None:
+            self._held = []
         socket = await open_websocket(
             self._address.url,
-            self._receive,
+            self._receive if replacing is None else self._receive_later,
             self._on_control,
             messages_per_s=self._limits.control_messages_per_s,
             proxy=self._address.proxy,
@@ -134,6 +148,26 @@ class Line:
         self._told_down = False
         self._log.info("line_connected", url=self._address.url, streams=len(self._streams))
         return socket
+
+    def _receive_later(self, message: memoryview, received_ns: int) -> Control | None:
+        """Holds the messages of a new connection back while the old one may still bring what comes before them."""
+        if self._held is None:
+            return self._receive(message, received_ns)
+        try:
+            decoded = self._codec.decode(message, received_ns)
+        except BadFrame:
+            decoded = UnknownEvent("to be judged later")
+        if isinstance(decoded, Reply | ShutdownNotice):
+            return decoded
+        self._held.append((bytes(message), received_ns))
+        if len(self._held) >= HELD_MAX:
+            self._release()
+        return None
+
+    def _release(self) -> None:
+        held, self._held = self._held or [], None
+        for message, received_ns in held:
+            self._receive(memoryview(message), received_ns)
 
     async def _wait_after(self, error: VenueUnreachable, alive: WebSocket | None) -> WebSocket | None:
         """Back off; return the connection that still serves, if there is one."""
@@ -158,7 +192,7 @@ class Line:
             part = self._streams[start : start + size]
             await self._ask(socket, partial(self._codec.subscribe, part))
         reply = await self._ask(socket, self._codec.list_subscriptions)
-        missing = set(self._streams) - set(reply.streams or self._streams)
+        missing = set(self._streams) - set(self._streams if reply.streams is None else reply.streams)
         if missing:
             raise VenueUnreachable(f"the exchange left out {len(missing)} streams, such as {min(missing)}")
 

@@ -18,8 +18,8 @@ import asyncio
 from collections import deque
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun
-from data_collector.model.records import Ticker, Trade
-from data_collector.model.wire import json_text, trade_json, trade_time_text
+from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.wire import json_text, kline_json, trade_json, trade_time_text
 from data_collector.pipeline.arbiter import TradeOrder
 
 RECORDS_MAX = 400_000
@@ -112,6 +112,7 @@ class Outlet:
         self._records_max = records_max
         self._side_max = side_max
         self._side: list[SideEntry] = []
+        self._revisions: list[Kline] = []
         self._side_number = 0
         self._dirty: deque[Lane] = deque()
 
@@ -177,6 +178,13 @@ class Outlet:
         lane.ticker = ticker
         self._mark(lane)
 
+    def put_revision(self, lane: Lane, kline: Kline, why: str) -> None:
+        """A closed kline whose place in the stream is past: into `late:`, and into its key."""
+        self.put_side(f"late:{lane.symbol}", ("data", kline_json(kline, lane.symbol_json), "why", why))
+        if len(self._revisions) < self._side_max:
+            self._revisions.append(kline)
+            self.waiting.set()
+
     def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._side) >= self._side_max:
@@ -188,8 +196,8 @@ class Outlet:
 
     def take(self) -> Batch:
         """What waits, at most about `BATCH_RECORDS_MAX` records, whole lanes at a time."""
-        batch = Batch(side=self._side)
-        self._side = []
+        batch = Batch(side=self._side, revisions=self._revisions)
+        self._side, self._revisions = [], []
         taken = 0
         while self._dirty and taken < BATCH_RECORDS_MAX:
             taken += self._take_lane(self._dirty.popleft(), batch)

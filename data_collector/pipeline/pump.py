@@ -58,6 +58,9 @@ class Pump:
         """Write what is left, once `run` is over and nothing comes any more; bounded by the caller's deadline."""
         while self._batch is not None or self._outlet.waiting.is_set():
             await self._write_next()
+        # Refused trades that no good one has followed: nothing will now.
+        self._passed_over_s = 0.0
+        await self._write_next()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         if any(lane.refused for lane in self._outlet.lanes.values()):

@@ -42,7 +42,6 @@ class Statistics:
         self._channels = channels
         self._counters = counters
         self._first_ids: dict[str, int] = {}
-        self._told_down = False
         self._due_s: dict[str, float] = {}
         self.quiet: set[str] = set()
         """Symbols that proved not to trade since the start."""
@@ -56,10 +55,8 @@ class Statistics:
         """Until cancelled."""
         while True:
             try:
-                await self._poll()
-                if self.down_reason is not None:
-                    structlog.get_logger().info("exchange_rest_up")
-                self.down_reason = None
+                if await self._poll():
+                    self._told_up()
             except (VenueUnreachable, VenueRefused) as error:
                 if self.down_reason is None:
                     structlog.get_logger().warning("exchange_rest_down", reason=str(error))
@@ -70,7 +67,7 @@ class Statistics:
     def learn(self, listed: dict[str, SymbolRules]) -> None:
         """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
         self.listed = True
-        self._due_s["list"] = time.monotonic() + LIST_S
+        self._next("list", LIST_S)
         unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
         if unlisted != self.unlisted:
             structlog.get_logger().error("symbols_unlisted", symbols=unlisted)
@@ -95,21 +92,36 @@ class Statistics:
                 out.setdefault(symbol, []).append(stream)
         return out
 
-    async def _poll(self) -> None:
-        if self._is_due("list", LIST_S):
+    def _told_up(self) -> None:
+        if self.down_reason is not None:
+            structlog.get_logger().info("exchange_rest_up")
+        self.down_reason = None
+
+    async def _poll(self) -> bool:
+        """Ask what is due; whether anything was. What fails stays due."""
+        asked = False
+        if self._is_due("list"):
             self.learn(await self._history.symbols())
-        if self._is_due("clock", CLOCK_S):
+            asked = True
+        if self._is_due("clock"):
             started = time.time()
             server_s = await self._history.server_time_ms() / 1000
             self._counters.set("data_collector_clock_offset_seconds", server_s - (started + time.time()) / 2)
-        wanted: set[str] = set()
+            self._next("clock", CLOCK_S)
+            asked = True
         silent = self.silent()
-        if silent and self._is_due("silent", POLL_S if len(silent) <= MANY_SYMBOLS else CLOCK_S):
-            wanted |= set(silent)
-        if not self._first_ids or ("ticker" not in self._channels and self._is_due("statistics", STATISTICS_S)):
-            wanted |= set(self._symbols) - set(self.unlisted)
+        wanted = self._wanted(silent)
         if wanted:
             self._judge(await self._history.tickers(sorted(wanted)), silent)
+            self._next("silent", POLL_S if len(silent) <= MANY_SYMBOLS else CLOCK_S)
+            self._next("statistics", STATISTICS_S)
+        return asked or bool(wanted)
+
+    def _wanted(self, silent: Mapping[str, object]) -> set[str]:
+        wanted = set(silent) if self._is_due("silent") else set()
+        if not self._first_ids or ("ticker" not in self._channels and self._is_due("statistics")):
+            wanted |= set(self._symbols)
+        return wanted - set(self.unlisted)
 
     def _judge(self, tickers: Sequence[Ticker], silent: Mapping[str, object]) -> None:
         for ticker in tickers:
@@ -122,9 +134,8 @@ class Statistics:
             if before < 0:
                 self._first_ids[ticker.symbol] = ticker.last_id
 
-    def _is_due(self, what: str, every_s: float) -> bool:
-        now = time.monotonic()
-        if now < self._due_s.get(what, 0.0):
-            return False
-        self._due_s[what] = now + every_s
-        return True
+    def _is_due(self, what: str) -> bool:
+        return time.monotonic() >= self._due_s.get(what, 0.0)
+
+    def _next(self, what: str, in_s: float) -> None:
+        self._due_s[what] = time.monotonic() + in_s

@@ -20,10 +20,12 @@ RULES: Final[dict[str, str]] = {
     "quantity_positive": "The quantity is not above zero.",
     "trade_id_range": "The trade id is not between 0 and 2^53.",
     "trade_id_jump": "The trade id is more than 2,000,000 ahead of the one before, and no second trade confirms it.",
+    "event_time_jump": "The message was sent more than a day after the one before, and no second message confirms it.",
     "order_id_range": "An order id is not between 0 and 2^63.",
     "time_range": "A time is not between the years 2001 and 2100.",
     "time_plausible": "The trade time is more than a minute after or a day before the time it was sent.",
     "close_after_open": "The kline does not close after it opens.",
+    "kline_time_plausible": "The kline opens or closes more than a minute after the time it was sent.",
     "price_order": "Low, open, close and high are not in order.",
     "volume_sign": "A volume or count is negative.",
     "taker_volume": "The taker's volume is more than the whole volume.",
@@ -110,6 +112,7 @@ class SafetyGate:
             and kline.trades >= 0
             and TIME_MS_MIN < kline.open_ms < kline.close_ms < TIME_MS_MAX
             and TIME_MS_MIN < kline.event_ms < TIME_MS_MAX
+            and _has_begun(kline)
             and -1 <= kline.first_trade_id < ID_MAX
             and -1 <= kline.last_trade_id < ID_MAX
             and max(map(len, texts)) <= NUMBER_CHARACTERS_MAX
@@ -122,6 +125,7 @@ class SafetyGate:
             ("taker_volume", taker <= volume and taker_quote <= quote),
             ("time_range", TIME_MS_MIN < kline.open_ms < TIME_MS_MAX and TIME_MS_MIN < kline.event_ms < TIME_MS_MAX),
             ("close_after_open", kline.open_ms < kline.close_ms < TIME_MS_MAX),
+            ("kline_time_plausible", _has_begun(kline)),
             ("trade_id_range", -1 <= kline.first_trade_id < ID_MAX and -1 <= kline.last_trade_id < ID_MAX),
             ("number_length", _short(texts)),
         )
@@ -163,3 +167,8 @@ def _order_id(order_id: int | None) -> bool:
 
 def _short(texts: Sequence[str]) -> bool:
     return all(len(text) <= NUMBER_CHARACTERS_MAX for text in texts)
+
+
+def _has_begun(kline: Kline) -> bool:
+    due_ms = kline.close_ms if kline.is_closed else kline.open_ms
+    return due_ms <= kline.event_ms + AHEAD_MS_MAX

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TradeRun, gap_json
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.gaps import Gap, GapReason, explain_ids
-from data_collector.model.records import Ticker
+from data_collector.model.records import Kline, Ticker
 from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
@@ -19,8 +20,14 @@ from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APP
 KLINES_PER_CALL = 100
 """One call blocks the server; this many take below a millisecond."""
 
+SIDE_PER_CALL = 50
+"""Quarantined frames have up to 4 KiB each."""
+
 MARKER_LIFE_S = 86_400
 """How long a writer's marker outlives its last entry."""
+
+
+Item = TypeVar("Item")
 
 
 class StoreLimits(Struct, frozen=True):
@@ -34,13 +41,25 @@ class StoreLimits(Struct, frozen=True):
     """Entries of each `gaps:`, `late:` and `quarantine:` stream."""
 
 
+class KlinePart(Struct):
+    """Updates of one symbol that go in one call."""
+
+    updates: list[KlineUpdate]
+
+
+class SidePart(Struct):
+    """Side entries that go in one call."""
+
+    entries: list[SideEntry]
+
+
 class Call(Struct):
     """A command and what it carries."""
 
     command: Command
-    subject: TradeRun | list[KlineUpdate] | Ticker | SideEntry
-    gaps: dict[str, list[Gap]]
-    """What this try declares, by channel: counted when it is stored."""
+    subject: TradeRun | KlinePart | Ticker | SidePart | Kline
+    gaps: list[list[Gap]] = field(default_factory=list)
+    """What this try declares if the store misses it: of a run one list, of kline updates one for each."""
 
 
 class CallBuilder:
@@ -54,15 +73,21 @@ class CallBuilder:
 
     def calls(self, batch: Batch) -> Iterator[Call]:
         """The first try of everything in a batch."""
+        tails: dict[str, int] = {}
         for run in batch.trades:
-            yield self.trades(run)
+            # What lies between two runs of one batch is known to be missing; before the first, the store tells.
+            tail = tails.get(run.symbol)
+            yield self.trades(run, bridge=None if tail is None or tail >= run.first_id - 1 else (tail, "lost"))
+            tails[run.symbol] = run.first_id + run.count - 1
         for updates in batch.klines:
-            for start in range(0, len(updates), KLINES_PER_CALL):
-                yield self.klines(updates[start : start + KLINES_PER_CALL])
+            for part in _parts(updates, KLINES_PER_CALL):
+                yield self.klines(part)
         for ticker in batch.tickers:
             yield self.ticker(ticker)
-        for entry in batch.side:
-            yield self.side(entry)
+        for entries in _parts(batch.side, SIDE_PER_CALL):
+            yield self.side(entries)
+        for kline in batch.revisions:
+            yield self.revision(kline)
 
     def trades(self, run: TradeRun, *, bridge: tuple[int, GapReason] | None = None) -> Call:
         """`bridge`: the store's tail, and why what lies between it and the run is missing."""
@@ -84,26 +109,28 @@ class CallBuilder:
                 *run.entries,
             ),
             run,
-            {"trade": gaps},
+            [gaps],
         )  # fmt: skip
 
-    def klines(self, updates: list[KlineUpdate], *, bridges: dict[str, tuple[int, GapReason]] | None = None) -> Call:
-        """Updates of one symbol. `bridges`: per interval the open time that the store misses, and why."""
+    def klines(self, updates: list[KlineUpdate], *, missing: Mapping[str, tuple[int, GapReason]] | None = None) -> Call:
+        """Updates of one symbol. `missing`: per interval the open time that the store misses first, and why."""
         symbol, prefix = updates[0].kline.symbol, self._prefix
         symbol_json = json_text(symbol)
         keys: list[str] = []
         arguments: list[str | int] = []
-        declared: list[Gap] = []
-        waiting = dict(bridges or {})
+        declared: list[list[Gap]] = []
+        due = dict(missing or {})
         for update in updates:
             kline = update.kline
             bridged, gaps = "", list[Gap]()
-            bridge = waiting.get(kline.interval)
-            if bridge is not None and kline.is_closed and kline.open_ms > bridge[0]:
-                del waiting[kline.interval]
-                bridged, gaps = str(bridge[0]), self._kline_gaps(update, *bridge)
-                declared += gaps
-            keys.append(f"{prefix}kline:{symbol}:{kline.interval}:{open_time_text(kline.open_ms)}")
+            if kline.is_closed:
+                first_ms, reason = due.get(kline.interval, (kline.open_ms, "lost"))
+                if first_ms < kline.open_ms:
+                    bridged, gaps = str(first_ms), self._kline_gaps(update, first_ms, reason)
+                # Within one batch it is known what must close next.
+                due[kline.interval] = (update.next_open_ms, "lost")
+            declared.append(gaps)
+            keys.append(self._kline_key(kline))
             arguments += (
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
                 self._limits.kline_ttl_s(kline.interval), bridged,
@@ -115,8 +142,8 @@ class CallBuilder:
                 f"{prefix}collector:klines:{symbol}", f"{prefix}gaps:{symbol}", *keys, self._limits.stream_maxlen,
                 self._limits.side_maxlen, len(updates), *arguments,
             ),
-            updates,
-            {"kline": declared},
+            KlinePart(updates),
+            declared,
         )  # fmt: skip
 
     def ticker(self, ticker: Ticker) -> Call:
@@ -128,20 +155,29 @@ class CallBuilder:
                 ticker.last_price, time_text, *ticker_fields(ticker),
             ),
             ticker,
-            {},
         )  # fmt: skip
 
-    def side(self, entry: SideEntry) -> Call:
-        """An entry of `quarantine:` or `late:`."""
-        marker = f"{self._prefix}collector:writer:{self._writer}"
+    def side(self, entries: list[SideEntry]) -> Call:
+        """Entries of `quarantine:` and `late:`, numbers rising by one."""
+        words: list[str | int] = []
+        for entry in entries:
+            words += (len(entry.fields), *entry.fields)
         return Call(
             (
-                "FCALL", APPEND_ONCE, 2, f"{self._prefix}{entry.stream}", marker, self._limits.side_maxlen,
-                entry.number, MARKER_LIFE_S, *entry.fields,
+                "FCALL", APPEND_ONCE, 1 + len(entries), f"{self._prefix}collector:writer:{self._writer}",
+                *(f"{self._prefix}{entry.stream}" for entry in entries), self._limits.side_maxlen, entries[0].number,
+                len(entries), MARKER_LIFE_S, *words,
             ),
-            entry,
-            {},
+            SidePart(entries),
         )  # fmt: skip
+
+    def revision(self, kline: Kline) -> Call:
+        """A closed kline whose place in `stream:` is past, into its key."""
+        text = kline_json(kline, json_text(kline.symbol))
+        return Call(("SET", self._kline_key(kline), text, "EX", self._limits.kline_ttl_s(kline.interval)), kline)
+
+    def _kline_key(self, kline: Kline) -> str:
+        return f"{self._prefix}kline:{kline.symbol}:{kline.interval}:{open_time_text(kline.open_ms)}"
 
     def _kline_gaps(self, update: KlineUpdate, first_ms: int, reason: GapReason) -> list[Gap]:
         kline = update.kline
@@ -173,3 +209,8 @@ class CallBuilder:
                 first, last = f'"{open_time_text(gap.first)}"', f'"{open_time_text(gap.last)}"'
             texts.append(gap_json(json_text(symbol), channel, interval, gap, first, last, now))
         return json.dumps(texts)
+
+
+def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

@@ -86,6 +86,8 @@ class StoreConnection(asyncio.Protocol):
         is closed.
         """
         assert self._answered is None, "batches take turns"
+        if not commands:
+            return []
         if self._lost is not None or self._transport is None:
             raise SinkUnavailable(self._lost or "The store is not connected.")
         loop = asyncio.get_running_loop()

@@ -2,13 +2,22 @@
 
 -- The store itself decides what is new: each function reads the tail of what it writes to, drops what is already
 -- there and refuses what would leave a hole, so that retries, several writers and fail-overs can neither double nor
--- lose a record. Everything that one call writes is written at once. docs/semantics.md explains the promises.
+-- lose a record. Everything that one call writes is written at once: whatever can fail is looked at before the first
+-- write. docs/semantics.md explains the promises.
 -- Names carry a digest of this text, so that collectors of two versions can work on one store.
 -- Numbers are doubles here: ids and times must stay below 2^53.
 
+-- Whether the key exists. Raises WRONGTYPE with the key's name when somebody uses it for something else.
+local function exists(key, wanted)
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' then return false end
+  if found ~= wanted then error({err = 'WRONGTYPE ' .. key .. ' is a ' .. found .. ' and should be a ' .. wanted}) end
+  return true
+end
+
 -- Trade id and milliseconds of the last entry ever added (trimming does not change it); nil without a stream.
 local function tail_of(stream)
-  if redis.call('EXISTS', stream) == 0 then return nil, 0 end
+  if not exists(stream, 'stream') then return nil, 0 end
   local reply = redis.call('XINFO', 'STREAM', stream)
   for i = 1, #reply, 2 do
     if reply[i] == 'last-generated-id' then
@@ -18,45 +27,47 @@ local function tail_of(stream)
   end
 end
 
--- `texts` is a JSON array of texts; each becomes one entry with a field `data`.
-local function add_gaps(stream, texts, maxlen)
-  if texts == '' then return end
-  for _, text in ipairs(cjson.decode(texts)) do
-    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', text)
-  end
+-- Side streams take a JSON array of entries; an empty text means none.
+local function entries_of(text, stream)
+  if text == '' then return {} end
+  exists(stream, 'stream')
+  return cjson.decode(text)
 end
 
--- `refusals` is a JSON array of [trade id, data, why, at]; those at or below the tail were written by an earlier call.
-local function add_refusals(stream, refusals, maxlen, tail)
-  if refusals == '' then return end
-  for _, refusal in ipairs(cjson.decode(refusals)) do
-    if refusal[1] > tail then
-      redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', refusal[2], 'why', refusal[3], 'at', refusal[4])
-    end
+local function add_gaps(stream, gaps, maxlen)
+  for _, gap in ipairs(gaps) do
+    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap)
   end
 end
 
 -- keys: trades stream, latest hash, gaps stream, quarantine stream
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
---       bridged tail, gaps, refusals, then time in ms and JSON of each trade, ids rising by one.
+--       bridged tail, gaps, refusals as [trade id, data, why, at],
+--       then time in ms and JSON of each trade, ids rising by one.
 -- A hole before the first id is refused with the tail, unless the caller names that very tail as bridged: then the
--- gaps and refusals are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
--- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added}.
+-- gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1. Refusals at or below
+-- the tail were written by an earlier call.
+-- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added, 1 when a hole was bridged}.
 local function append_trades(keys, args)
-  local first, count = tonumber(args[1]), tonumber(args[2])
+  local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
   local tail, ms = tail_of(keys[1])
-  local skip = 0
-  if tail then
-    skip = tail + 1 - first
-    if skip < 0 then
-      if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0} end
-      add_gaps(keys[3], args[8], args[4])
-      skip = 0
-      if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
+  local skip = tail and tail + 1 - first or 0
+  if skip < 0 then
+    if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
+    skip, bridged = 0, 1
+  end
+  local price_known = exists(keys[2], 'hash') and redis.call('HMGET', keys[2], 'volume', 'trade_id') or {}
+  local gaps, refusals = entries_of(args[8], keys[3]), entries_of(args[9], keys[4])
+  if bridged == 1 then
+    add_gaps(keys[3], gaps, args[4])
+    if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
+  end
+  for _, refusal in ipairs(refusals) do
+    if refusal[1] > (tail or -1) then
+      redis.call('XADD', keys[4], 'MAXLEN', '~', args[4], '*', 'data', refusal[2], 'why', refusal[3], 'at', refusal[4])
     end
   end
-  add_refusals(keys[4], args[9], args[4], tail or -1)
-  if skip >= count then return {'DUP', tail or -1, 0} end
+  if skip >= count then return {'DUP', tail or -1, 0, bridged} end
   local position = 10 + skip * 2
   for id = first + skip, first + count - 1 do
     local time = tonumber(args[position])
@@ -66,19 +77,22 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  local known = redis.call('HMGET', keys[2], 'volume', 'trade_id')
-  if known[1] and (not known[2] or tonumber(known[2]) < last) then
+  if price_known[1] and (not price_known[2] or tonumber(price_known[2]) < last) then
     redis.call('HSET', keys[2], 'price', args[5], 'timestamp', args[6], 'trade_id', string.format('%d', last))
   end
-  return {'OK', last, count - skip}
+  return {'OK', last, count - skip, bridged}
 end
 
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
 --       time, '1' when closed, time to live in s, bridged open time, gaps, JSON.
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
--- time of the newest update. Returns for each record 1 (stored), 0 (known or older), or the open time that is missing.
+-- time of the newest update. Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or
+-- older), or as text the open time that is missing.
 local function append_klines(keys, args)
+  exists(keys[1], 'stream')
+  exists(keys[2], 'hash')
+  exists(keys[3], 'stream')
   local outcome, blocked, position = {}, {}, 4
   for i = 1, tonumber(args[3]) do
     local interval, open, next_open, event = args[position], tonumber(args[position + 1]), args[position + 2],
@@ -87,21 +101,23 @@ local function append_klines(keys, args)
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
     local due_open = tonumber(due)
-    local old = open < due_open
-        or not closed and (open < tonumber(newest) or open == tonumber(newest) and event <= tonumber(newest_event))
-    local hole = closed and due_open >= 0 and open > due_open and bridged ~= due
-    if blocked[interval] or hole and not old then
+    newest, newest_event = tonumber(newest), tonumber(newest_event)
+    local newer = open > newest or open == newest and event > newest_event
+    local old = open < due_open or not closed and not newer
+    local hole = closed and due_open >= 0 and open > due_open
+    if blocked[interval] or hole and not old and bridged ~= due then
       outcome[i] = due
       blocked[interval] = true
     elseif old then
       outcome[i] = 0
     else
-      if closed and open > due_open and due_open >= 0 then add_gaps(keys[3], args[position + 7], args[2]) end
+      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3]), args[2]) end
       redis.call('XADD', keys[1], '*', 'data', args[position + 8])
       redis.call('SET', keys[3 + i], args[position + 8], 'EX', args[position + 5])
+      if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
-        string.format('%s %d %d', closed and next_open or due, open, event))
-      outcome[i] = 1
+        string.format('%s %d %d', closed and next_open or due, newest, newest_event))
+      outcome[i] = hole and 2 or 1
     end
     position = position + 9
   end
@@ -113,6 +129,7 @@ end
 -- args: event time, last trade id, price, time text, then field and value of each statistic.
 -- An older ticker changes nothing, and the price stays that of a newer trade. Returns 1 (stored) or 0 (older).
 local function put_ticker(keys, args)
+  exists(keys[1], 'hash')
   local known = redis.call('HMGET', keys[1], 'event_ms', 'trade_id')
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], unpack(args, 5))
@@ -122,15 +139,27 @@ local function put_ticker(keys, args)
   return 1
 end
 
--- keys: stream, marker
--- args: maxlen, number of this entry (grows per writer), life of the marker in s, then field and value of the entry.
--- The marker holds the writer's last number, so that a resent entry is not added again. Returns 1 (added) or 0.
+-- keys: marker, then the stream of each entry
+-- args: maxlen, number of the first entry (numbers rise by one per writer), count, life of the marker in s, then of
+--       each entry how many words follow and the words: field and value in turn.
+-- The marker holds the writer's last number: what is resent is not added again, and nothing is left out.
+-- Returns how many were added.
 local function append_once(keys, args)
-  local last = redis.call('GET', keys[2])
-  if last and tonumber(args[2]) <= tonumber(last) then return 0 end
-  redis.call('XADD', keys[1], 'MAXLEN', '~', args[1], '*', unpack(args, 4))
-  redis.call('SET', keys[2], args[2], 'EX', args[3])
-  return 1
+  local first, count = tonumber(args[2]), tonumber(args[3])
+  local last = exists(keys[1], 'string') and tonumber(redis.call('GET', keys[1])) or first - 1
+  if first > last + 1 then error({err = 'ERR entries before these are missing'}) end
+  for i = 1, count do exists(keys[1 + i], 'stream') end
+  local position, added = 5, 0
+  for i = 1, count do
+    local words = tonumber(args[position])
+    if first + i - 1 > last then
+      redis.call('XADD', keys[1 + i], 'MAXLEN', '~', args[1], '*', unpack(args, position + 1, position + words))
+      added = added + 1
+    end
+    position = position + 1 + words
+  end
+  if added > 0 then redis.call('SET', keys[1], string.format('%d', first + count - 1), 'EX', args[4]) end
+  return added
 end
 
 redis.register_function('append_trades_@DIGEST@', append_trades)

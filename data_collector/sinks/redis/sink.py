@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from typing import assert_never
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.gaps import GapReason
-from data_collector.model.records import Ticker
+from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.records import Kline, Ticker
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.sinks.redis.calls import Call, CallBuilder
+from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import load_functions
 from data_collector.sinks.redis.suitability import check_store
@@ -23,8 +23,11 @@ from data_collector.sinks.redis.suitability import check_store
 ROUNDS_MAX = 8
 """A hole takes two rounds; each further one means that another writer moved the tail in between."""
 
-BROKEN_KEY_KINDS = frozenset({"WRONGTYPE"})
-"""Errors of one key, which no waiting mends: that key's records are dropped and counted, the others go on."""
+WRONG_TYPE = "WRONGTYPE"
+"""Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
+
+BRIDGED = 2
+"""append_klines' answer for a record before which a hole was declared."""
 
 
 class RedisSink:
@@ -100,22 +103,27 @@ class RedisSink:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
             case Ticker():
-                self._count("ticker", 1 if reply == 1 else 0, 1)
-            case SideEntry():
-                self._count(subject.stream.partition(":")[0], 1 if reply == 1 else 0, 1)
-            case list():
+                self._count("ticker", int(reply == 1), 1)
+            case Kline():
+                self._counters.add("data_collector_records_late_total", channel="kline")
+            case KlinePart():
                 return self._settle_klines(call, subject, reply)
+            case SidePart():
+                assert isinstance(reply, int), "append_once answers with a count"
+                for entry in subject.entries[len(subject.entries) - reply :]:
+                    self._count(entry.stream.partition(":")[0], 1, 1)
             case _:
                 assert_never(subject)
         return None
 
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
-        outcome, tail, added = reply
+        outcome, tail, added, bridged = reply
         key = (run.symbol, None)
         if outcome == "GAP":
             if key in self._bridged:
-                return self._calls.trades(run)
+                # The run before it in this batch closes the hole.
+                return call
             self._bridged.add(key)
             return self._calls.trades(run, bridge=(int(tail), self._reason(key)))
         if outcome == "DUP" and key not in self._begun and run.count:
@@ -124,17 +132,18 @@ class RedisSink:
             self.ahead.pop(run.symbol, None)
             self._begun.add(key)
         self._count("trade", int(added), run.count)
-        self._declare(call)
+        if bridged:
+            self._declare("trade", call.gaps[0])
         if run.count:
             seconds = (time.time_ns() - run.oldest_ns) / 1e9
             self._counters.observe("data_collector_received_to_stored_seconds", seconds, run.count)
         return None
 
-    def _settle_klines(self, call: Call, updates: list[KlineUpdate], reply: object) -> Call | None:
+    def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
         missing: dict[str, tuple[int, GapReason]] = {}
         again: list[KlineUpdate] = []
-        for update, outcome in zip(updates, reply, strict=True):
+        for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
             key = (update.kline.symbol, update.kline.interval)
             if isinstance(outcome, str):
                 again.append(update)
@@ -144,9 +153,10 @@ class RedisSink:
                 continue
             if update.kline.is_closed:
                 self._begun.add(key)
-            self._count("kline", int(outcome), 1)
-        self._declare(call)
-        return self._calls.klines(again, bridges=missing) if again else None
+            self._count("kline", int(outcome > 0), 1)
+            if outcome == BRIDGED:
+                self._declare("kline", gaps)
+        return self._calls.klines(again, missing=missing) if again else None
 
     def _reason(self, key: tuple[str, str | None]) -> GapReason:
         # What is missing before our first record was passed while we were not running.
@@ -158,16 +168,16 @@ class RedisSink:
         if offered > stored:
             self._counters.add("data_collector_records_known_total", offered - stored, channel=channel)
 
-    def _declare(self, call: Call) -> None:
-        for channel, gaps in call.gaps.items():
-            for gap in gaps:
-                self._counters.add("data_collector_gaps_total", channel=channel, reason=gap.reason)
-                self._counters.add("data_collector_gap_records_total", gap.count, channel=channel, reason=gap.reason)
+    def _declare(self, channel: str, gaps: list[Gap]) -> None:
+        for gap in gaps:
+            self._counters.add("data_collector_gaps_total", channel=channel, reason=gap.reason)
+            self._counters.add("data_collector_gap_records_total", gap.count, channel=channel, reason=gap.reason)
 
     def _fail(self, call: Call, error: ReplyError) -> None:
         self._counters.add("data_collector_store_errors_total", kind=error.kind)
-        if error.kind in BROKEN_KEY_KINDS:
-            self.broken_keys[str(call.command[3])] = str(error)
+        if error.kind == WRONG_TYPE:
+            # The functions name the key: "WRONGTYPE latest:BTCUSDT is a string …".
+            self.broken_keys[str(error).split(" ")[1]] = str(error)
             return
         # A promoted replica may lack the functions; opening again loads them. Whatever else the server says, the same
         # batch is written again after a pause, because stored records are known by their ids.

@@ -42,8 +42,10 @@ def _trade_payload(trade: Trade, unit: int) -> dict[str, object]:
         "e": "trade", "E": trade.event_ms * unit, "s": trade.symbol, "t": trade.trade_id, "p": trade.price,
         "q": trade.quantity,
     }  # fmt: skip
-    if trade.buyer_order_id is not None and trade.seller_order_id is not None:
-        payload |= {"b": trade.buyer_order_id, "a": trade.seller_order_id}
+    if trade.buyer_order_id is not None:
+        payload["b"] = trade.buyer_order_id
+    if trade.seller_order_id is not None:
+        payload["a"] = trade.seller_order_id
     time = trade.time_ms if unit == 1 else trade.time_ms * 1000 + (trade.sub_ms_us or 0)
     return payload | {"T": time, "m": trade.is_buyer_maker, "M": True}
 

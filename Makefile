@@ -1,0 +1,81 @@
+# `make` alone lists what there is. Any make (3.81 of macOS too) and any POSIX shell will do.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Only ready wheels whose hash is pinned: nothing of an index runs while it is being installed.
+PINNED := --require-hashes --only-binary :all:
+RUNTIME := $(VENV)/runtime.stamp
+DEVELOPMENT := $(VENV)/development.stamp
+FUZZ_SECONDS ?= 60
+
+# An environment whose Python is gone (upgraded, copied from elsewhere) is made anew, whatever its stamps say.
+ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
+.PHONY: $(RUNTIME) $(DEVELOPMENT)
+endif
+
+.PHONY: help venv demo run test test-all lint format bench lock fuzz clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo "  Variables: ARGS='--help' goes to demo, run and bench; PYTHON=python3.12 names the Python to use."
+
+demo: $(RUNTIME) ## Exchange simulator, store, collector and API on this machine, no account, no exchange (Ctrl-C ends it)
+	@exec $(RUN) -m data_collector demo $(ARGS)
+
+run: $(RUNTIME) ## The same service against the live exchange
+	@exec $(RUN) -m data_collector run $(ARGS)
+
+venv: $(DEVELOPMENT) ## .venv with all that developing needs
+	@echo "$(VENV) is ready."
+
+test: $(DEVELOPMENT) ## The tests that run in minutes on any machine, with coverage
+	@$(RUN) -m pytest -m "not slow" --cov --cov-report=term $(PYTEST_ARGS)
+
+test-all: $(DEVELOPMENT) ## Every test, slow ones too, then the fuzzers for a bounded time
+	@$(RUN) -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory fuzz
+
+lint: $(DEVELOPMENT) ## Format, lint, types, layers, and nothing in the tree that only this machine has
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	@$(RUN) -m pytest -q --no-header tests/docs/test_tree.py
+
+format: $(DEVELOPMENT) ## Format the code and mend what can be mended without thought
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+bench: $(RUNTIME) ## Measure cost per message, memory and latency on this machine
+	@exec $(RUN) -m benchmarks $(ARGS)
+
+fuzz: $(DEVELOPMENT) ## Feed garbage to the decoders, FUZZ_SECONDS each (60)
+	@set -e; for target in tests/fuzz/fuzz_*.py; do \
+	  [ -e "$$target" ] || { echo "There is no tests/fuzz/fuzz_*.py."; exit 1; }; \
+	  $(RUN) -c "import atheris" 2>/dev/null || { echo "No atheris for this platform: the fuzzers run on Linux x86_64."; exit 0; }; \
+	  echo "Fuzzing with $$target for $(FUZZ_SECONDS) s"; \
+	  PYTHONPATH=. $(RUN) "$$target" -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+lock: ## Pin requirements*.in anew; LOCK_ARGS=--upgrade takes the newest versions
+	@.ci/venv .venv-lock --upgrade uv
+	@for name in requirements requirements-dev; do \
+	  .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    $$([ $$name = requirements ] || echo "--constraint requirements.txt") $(LOCK_ARGS) \
+	    --output-file $$name.txt $$name.in || exit 1; \
+	done
+	@rm -rf .venv-lock
+
+clean: ## Delete the environment and everything built; collected data in var/ stays
+	@rm -rf .venv .venv-* build dist htmlcov *.egg-info .coverage .coverage.* .*_cache .hypothesis benchmarks/results
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements.txt
+	@.ci/venv $(VENV) $(PINNED) -r $<
+	@touch $@
+
+# The development pins hold the runtime pins unchanged (a test sees to it), so both are up to date afterwards.
+$(DEVELOPMENT): requirements-dev.txt requirements.txt
+	@.ci/venv $(VENV) $(PINNED) -r $<
+	@touch $(RUNTIME) $@

@@ -1,0 +1,33 @@
+"""Prices and quantities as integers of 10^-8, and their texts: nothing in the market is a binary float."""
+
+from __future__ import annotations
+
+SCALE = 10**8
+"""Eight decimals, as in every amount that Binance sends."""
+
+
+def amount_text(amount: int) -> str:
+    """`12345678` as `"0.12345678"`; always eight decimals."""
+    if amount < 0:
+        return "-" + amount_text(-amount)
+    whole, fraction = divmod(amount, SCALE)
+    return f"{whole}.{fraction:08d}"
+
+
+def percent_text(change: int, base: int) -> str:
+    """`change` in percent of `base` with three decimals, rounded half away from zero (as in recordings)."""
+    if base == 0:
+        return "0.000"
+    thousandths = rounded_quotient(abs(change) * 100_000, base)
+    sign = "-" if change < 0 and thousandths else ""
+    return f"{sign}{thousandths // 1000}.{thousandths % 1000:03d}"
+
+
+def rounded_quotient(numerator: int, denominator: int) -> int:
+    """The quotient of non-negative numbers, rounded half up."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def product(price: int, quantity: int) -> int:
+    """The quote amount of a trade: truncated, not rounded, as in every recorded row."""
+    return price * quantity // SCALE

@@ -1,0 +1,140 @@
+"""Faults on request: what the exchange shall do wrong, how often, and to whom.
+
+In process through `Simulator.faults`; from outside as JSON through POST /simulator/faults (docs/simulator.md).
+"""
+
+from __future__ import annotations
+
+import random
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from msgspec import Struct, field
+
+FrameFaultKind = Literal["drop", "duplicate", "reorder", "delay", "change", "conflict", "corrupt"]
+
+CorruptShape = Literal["truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary"]
+
+
+class FrameFault(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A fault in the frames of streams.
+
+    `drop`: not sent. `duplicate`: sent twice. `reorder`: sent after the next `span` frames of the connection.
+    `delay`: sent `delay_s` later. `change`: `set`, `add` and `remove` are applied to the payload. `conflict`: sent,
+    and then once more with the change. `corrupt`: something of the given `shape` is sent in its place.
+    """
+
+    kind: FrameFaultKind
+    stream: str = "*"
+    """Name of the streams, as a shell pattern: `btcusdt@trade`, `*@kline_1m`."""
+    connection: int | None = None
+    """Number of one connection (they are counted from 1); None is all."""
+    contains: str = ""
+    """Only payloads with this text in them: `"x":true` for closing frames."""
+    rate: float = 1.0
+    """Which share of the frames, drawn from the seed."""
+    count: int | None = None
+    """How many frames; None until it is cleared."""
+    span: int = 1
+    delay_s: float = 0.0
+    set: dict[str, object] = field(default_factory=dict)
+    """New values by key; `k.x` is the key `x` inside `k`."""
+    add: dict[str, int] = field(default_factory=dict)
+    """What to add to integers."""
+    remove: tuple[str, ...] = ()
+    shape: CorruptShape = "truncated"
+
+
+class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A fault in REST answers: another status, a delay, silence, or an empty list."""
+
+    path: str = "*"
+    """Shell pattern of the path: `/api/v3/klines`, `*`."""
+    status: int | None = None
+    """429, 418, 403, 451, 500, … with the body that Binance sends with it; None answers as usual."""
+    retry_after_s: int | None = None
+    code: int | None = None
+    message: str | None = None
+    delay_s: float = 0.0
+    hang: bool = False
+    """Never answer; the connection is dropped when the simulator stops."""
+    empty: bool = False
+    """An empty list, or an empty object where an object is usual."""
+    count: int | None = None
+
+
+class Refuse(Struct, kw_only=True, forbid_unknown_fields=True):
+    """New stream connections get this HTTP status instead of an upgrade."""
+
+    status: int = 503
+    count: int | None = None
+    location: str | None = None
+    """For a 3xx status: where to redirect to."""
+
+
+class Faults:
+    """Every fault that is in force. They are tried in the order in which they came; the first that fits acts."""
+
+    def __init__(self, seed: int) -> None:
+        self.frame_faults: list[FrameFault] = []
+        self.rest_faults: list[RestFault] = []
+        self.refusals: list[Refuse] = []
+        self.hit_counts: dict[str, int] = {}
+        self._random = random.Random(f"{seed}:faults")
+
+    def add(self, fault: FrameFault | RestFault | Refuse) -> None:
+        """Put a fault in force."""
+        match fault:
+            case FrameFault():
+                self.frame_faults.append(fault)
+            case RestFault():
+                self.rest_faults.append(fault)
+            case Refuse():
+                self.refusals.append(fault)
+
+    def clear(self) -> None:
+        """Behave again."""
+        self.frame_faults.clear()
+        self.rest_faults.clear()
+        self.refusals.clear()
+
+    def frame_fault(self, connection: int, stream: str, payload: bytes) -> FrameFault | None:
+        """The fault for a frame that is about to be sent; counts it."""
+        for fault in self.frame_faults:
+            fits = fault.connection in (None, connection) and fnmatchcase(stream, fault.stream)
+            if fits and fault.contains.encode() in payload and self._random.random() < fault.rate:
+                if _is_spent(fault):
+                    self.frame_faults.remove(fault)
+                self._hit(fault.kind)
+                return fault
+        return None
+
+    def rest_fault(self, path: str) -> RestFault | None:
+        """The fault for a REST request; counts it."""
+        for fault in self.rest_faults:
+            if fnmatchcase(path, fault.path):
+                if _is_spent(fault):
+                    self.rest_faults.remove(fault)
+                self._hit("rest")
+                return fault
+        return None
+
+    def refusal(self) -> Refuse | None:
+        """The fault for a new stream connection; counts it."""
+        if not self.refusals:
+            return None
+        fault = self.refusals[0]
+        if _is_spent(fault):
+            self.refusals.remove(fault)
+        self._hit("refuse")
+        return fault
+
+    def _hit(self, kind: str) -> None:
+        self.hit_counts[kind] = self.hit_counts.get(kind, 0) + 1
+
+
+def _is_spent(fault: FrameFault | RestFault | Refuse) -> bool:
+    if fault.count is None:
+        return False
+    fault.count -= 1
+    return fault.count <= 0

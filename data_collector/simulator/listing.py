@@ -1,0 +1,86 @@
+"""What trades on the simulated exchange: well-known pairs by name, and any other name on demand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from data_collector.simulator.amounts import SCALE
+
+QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
+"""How a symbol is cut into base and quote: by the first of these that it ends with."""
+
+
+class Listing(Struct, frozen=True):
+    """One symbol and the grid that its trades lie on; amounts in 10^-8."""
+
+    symbol: str
+    base: str
+    quote: str
+    start_price: int
+    tick: int
+    lot: int
+
+
+def _known(symbol: str, start_price: str, tick: str, lot: str) -> Listing:
+    base, quote = _pair(symbol)
+    return Listing(symbol, base, quote, _amount(start_price), _amount(tick), _amount(lot))
+
+
+def _amount(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    return int(whole) * SCALE + int(fraction.ljust(8, "0"))
+
+
+def _pair(symbol: str) -> tuple[str, str]:
+    for quote in QUOTES:
+        if symbol.endswith(quote) and symbol != quote:
+            return symbol.removesuffix(quote), quote
+    return symbol, "USDT"
+
+
+# Grids as on Binance; prices of the right size. ETHBTC has nine decimals between tick and lot, so its quote
+# amounts are really truncated; one PEPE is below a thousandth of a cent.
+KNOWN: dict[str, Listing] = {
+    listing.symbol: listing
+    for listing in (
+        _known("BTCUSDT", "67250.0", "0.01", "0.00001"),
+        _known("ETHUSDT", "3480.0", "0.01", "0.0001"),
+        _known("BNBUSDT", "585.0", "0.01", "0.001"),
+        _known("SOLUSDT", "165.0", "0.01", "0.001"),
+        _known("XRPUSDT", "0.5230", "0.0001", "1.0"),
+        _known("ADAUSDT", "0.4460", "0.0001", "0.1"),
+        _known("DOGEUSDT", "0.15830", "0.00001", "1.0"),
+        _known("LTCUSDT", "83.0", "0.01", "0.001"),
+        _known("LINKUSDT", "16.5", "0.01", "0.01"),
+        _known("AVAXUSDT", "35.2", "0.01", "0.01"),
+        _known("DOTUSDT", "7.05", "0.001", "0.01"),
+        _known("TRXUSDT", "0.1170", "0.0001", "0.1"),
+        _known("PEPEUSDT", "0.00001315", "0.00000001", "1.0"),
+        _known("ETHBTC", "0.05175", "0.00001", "0.0001"),
+        _known("BNBBTC", "0.0087", "0.000001", "0.001"),
+        _known("BTCEUR", "62110.0", "0.01", "0.00001"),
+    )
+}
+
+
+def listing_of(symbol: str, seed: int) -> Listing:
+    """The listing of a symbol: Binance's grid where we know it, one drawn from the seed and the name elsewhere."""
+    if symbol in KNOWN:
+        return KNOWN[symbol]
+    base, quote = _pair(symbol)
+    generator = random.Random(f"{seed}:listing:{symbol}")
+    tick = 10 ** generator.randint(2, 6)
+    return Listing(symbol, base, quote, tick * generator.randint(2_000, 90_000), tick, SCALE * 1000 // tick)
+
+
+def synthetic_symbols(count: int) -> tuple[str, ...]:
+    """`count` made-up names: SIM0001USDT, SIM0002USDT, …"""
+    return tuple(f"SIM{number:04d}USDT" for number in range(1, count + 1))
+
+
+def listings_of(symbols: Sequence[str], seed: int) -> dict[str, Listing]:
+    """The listings of several symbols by name; a name given twice counts once."""
+    return {symbol: listing_of(symbol, seed) for symbol in symbols}

@@ -1,0 +1,92 @@
+"""What a simulated exchange can be told at start."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Literal
+
+from msgspec import Struct
+
+from data_collector.simulator.intervals import DAY_MS
+from data_collector.simulator.listing import KNOWN
+
+ErrorShape = Literal["nested", "flat"]
+"""`nested` is what the wire shows: {"error":{"code":2,"msg":"…"},"id":1}; `flat` is what the documents show."""
+
+TRADES_IN_ALL_MAX = 4_000_000
+"""Bound of all tapes together: about 200 MB."""
+
+HISTORY_TRADES_IN_ALL_MAX = 200_000
+"""Bound of all histories together: they are made at some 300,000 trades a second."""
+
+TAPE_TRADES_MIN = 2_000
+"""No tape is shorter than two full REST pages."""
+
+
+class SimulatorSettings(Struct, frozen=True, kw_only=True):
+    """Every default is what Binance does, or works on a laptop."""
+
+    seed: int = 1
+    """Same seed, start time and other settings: the same market, trade for trade."""
+    symbols: tuple[str, ...] = tuple(KNOWN)
+    """What the exchange lists. Known names get Binance's grid of prices, others one drawn from the seed."""
+    trades_per_s: float = 5.0
+    """Mean number of trades per symbol and second of market time; 0: only what is asked for by `burst`."""
+    speed: float = 1.0
+    """How many seconds of market time pass in a second."""
+    driven: bool = False
+    """The market's clock stands still and moves by `advance` only, for tests."""
+    start_ms: int | None = None
+    """Market time at start, UTC; None is now."""
+    history_ms: int = DAY_MS
+    """How long before the start the symbols were listed."""
+    history_trades: int = 2_000
+    """About how many trades each symbol has from before the start; fewer when there are over 100 symbols."""
+    tape_trades_max: int = 200_000
+    """How many of its newest trades a symbol keeps; fewer when there are over 20 symbols. REST has no older ones."""
+    klines_max: int = 5_000
+    """How many candles with trades are kept per symbol and interval."""
+    order_ids: bool = False
+    """Send the order ids `b` and `a` in trades, as until June 2024."""
+
+    host: str = "127.0.0.1"
+    ws_port: int = 0
+    rest_port: int = 0
+    """0 takes a free port; `Simulator.ws_url` and `rest_url` tell it."""
+    tls: ssl.SSLContext | None = None
+    """A server context: both ports then speak TLS."""
+
+    ping_interval_s: float = 20.0
+    pong_timeout_s: float = 60.0
+    max_age_s: float = 86_400.0
+    """A stream connection is closed when it is this old."""
+    enforce_limits: bool = True
+    """False: nobody is refused or cut for asking too much; weights are still counted and told."""
+    messages_per_s: int = 5
+    """Pings, pongs and texts of a connection in any second."""
+    streams_per_connection: int = 1024
+    connects_max: int = 300
+    connects_window_s: float = 300.0
+    """All clients together count as one address."""
+    weight_per_minute: int = 6_000
+    error_shape: ErrorShape = "nested"
+
+    kline_period_ms: int = 2_000
+    """How often a changed candle is sent; `1s` candles and tickers have one second."""
+    closing_delay_ms: tuple[int, int] = (100, 2_000)
+    """When the closing frame (`x:true`) comes: between these after the close, drawn per candle."""
+    close_empty_klines: bool = False
+    """Send the closing frame of candles without trades too; the default is silence, as recorded for quiet pairs."""
+    write_buffer_bytes_max: int = 64 * 1024 * 1024
+    """A client that leaves this much unread is cut off."""
+
+
+def tape_limit(settings: SimulatorSettings) -> int:
+    """How many trades each symbol keeps."""
+    share = TRADES_IN_ALL_MAX // max(1, len(settings.symbols))
+    return min(settings.tape_trades_max, max(share, TAPE_TRADES_MIN))
+
+
+def history_size(settings: SimulatorSettings) -> int:
+    """About how many trades each symbol has from before the start."""
+    return min(settings.history_trades, HISTORY_TRADES_IN_ALL_MAX // max(1, len(settings.symbols)))

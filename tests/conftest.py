@@ -1,0 +1,54 @@
+"""What every test shares: where the recordings are, and the promise that CI skips nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+RECORDINGS = Path(__file__).parents[2] / "shared" / "captures"
+"""Recordings of real exchanges. They are large and not ours to publish, so they lie beside the repository."""
+
+NO_RECORDINGS = "the recordings of real exchanges are not on this machine"
+"""The one reason for which `--no-skips` lets a test be skipped."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail when a test is skipped for another reason than missing recordings (CI)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Turn a run red in which something was skipped, where that was not to happen."""
+    if not session.config.getoption("--no-skips"):
+        return
+    unexpected = _unexpected_skips(session.config)
+    if unexpected and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was skipped and should have run."""
+    unexpected = _unexpected_skips(config) if config.getoption("--no-skips") else []
+    if unexpected:
+        terminalreporter.section("skipped although --no-skips was given", red=True)
+    for line in unexpected:
+        terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recordings; the test is skipped where there is none."""
+    if not RECORDINGS.is_dir():
+        pytest.skip(NO_RECORDINGS)
+    return RECORDINGS
+
+
+def _unexpected_skips(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    return [f"{report.nodeid}: {report.longrepr[2]}" for report in reports if "recordings" not in str(report.longrepr)]

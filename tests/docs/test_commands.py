@@ -1,0 +1,52 @@
+"""Commands that documents tell people to type exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.docs.test_links import DOCUMENTS
+from tests.docs.tree import ROOT, read
+
+MAKE = re.compile(r"(?:^|`|\n)make((?: [a-z-]+)+)")
+COMMAND = re.compile(r"(?:data-collector|-m data_collector) ([a-z]+)")
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_make_targets_that_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), flags=re.MULTILINE))
+    named = {word for text in map(read, DOCUMENTS) for words in MAKE.findall(text) for word in words.split()}
+
+    assert named >= {"demo", "run", "test", "lint", "bench"}
+    assert named - targets == set()
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (help .+)$", read("Makefile"), flags=re.MULTILINE)
+
+    assert phony is not None
+    assert [target for target in phony.group(1).split() if f"make {target} " not in listed] == []
+
+
+def test_subcommands_that_documents_name_exist() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "data_collector", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    named = {command for text in map(read, DOCUMENTS) for command in COMMAND.findall(text)}
+
+    assert named >= {"run", "demo", "simulate", "tail", "redis", "doctor", "version"}
+    assert [command for command in sorted(named) if not re.search(rf"\b{command}\b", printed)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_and_json_of_documents_can_be_parsed(document: str) -> None:
+    for language, text in FENCE.findall(read(document)):
+        if language == "python":
+            compile(text, document, "exec")
+        if language == "json":
+            json.loads(text)

@@ -1,0 +1,41 @@
+"""Metrics that are declared, counted and documented are the same ones."""
+
+from __future__ import annotations
+
+import re
+
+from data_collector.observe.metrics import METRICS
+from tests.docs.test_links import DOCUMENTS
+from tests.docs.tree import ROOT, project_files, read
+
+NAME = re.compile(r"\bdata_collector_[a-z0-9_]+")
+COUNTED = re.compile(r"\b(?:add|set|observe|Sample|Histogram)\(\s*\"(data_collector_[a-z0-9_]+)\"")
+DECLARED = {metric.name: metric for metric in METRICS}
+
+
+def test_every_metric_has_a_row_with_its_kind_and_labels_and_every_row_a_metric() -> None:
+    rows = {}
+    for line in read("docs/metrics.md").splitlines():
+        if line.startswith("| `data_collector_"):
+            rows[NAME.findall(line)[0]] = line
+
+    assert rows.keys() == DECLARED.keys()
+    for name, metric in DECLARED.items():
+        words = set(re.findall(r"\w+", rows[name]))
+        assert {metric.kind, *(label.name for label in metric.labels)} - words == set(), name
+
+
+def test_every_counted_metric_is_declared() -> None:
+    package = [path for path in project_files(".py") if path.is_relative_to(ROOT / "data_collector")]
+    counted = {name for path in package for name in COUNTED.findall(read(path))}
+
+    assert "data_collector_messages_copies_total" in counted
+    assert counted - DECLARED.keys() == set()
+
+
+def test_documents_name_only_metrics_that_exist() -> None:
+    # A histogram is read as three series.
+    series = {f"{name}{end}" for name in DECLARED for end in ("", "_bucket", "_sum", "_count")}
+    named = {name for document in DOCUMENTS for name in re.findall(r"`(data_collector_[a-z0-9_]+)", read(document))}
+
+    assert named - series == set()
