@@ -26,6 +26,12 @@ ROUNDS_MAX = 8
 WRONG_TYPE = "WRONGTYPE"
 """Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
 
+AHEAD_MAX = 100_000
+"""A second collector is ahead by less; a store that is ahead by more was filled from another market."""
+
+CLAIM_S = 5.0
+"""How often the store is claimed anew: it may have been wiped."""
+
 BRIDGED = 2
 """append_klines' answer for a record before which a hole was declared."""
 
@@ -45,6 +51,7 @@ class RedisSink:
         self._prefix = prefix
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
+        self._claimed_s = 0.0
         self._begun: set[tuple[str, str | None]] = set()
         self._bridged: set[tuple[str, str | None]] = set()
         """Keys whose hole this round has found: what follows in the same batch needs no bridge of its own."""
@@ -84,6 +91,7 @@ class RedisSink:
             self._counters.add("data_collector_store_reconnects_total")
         connection = self._connection
         assert connection is not None, "open() has connected"
+        await self._claim(connection)
         calls = list(self._calls.calls(batch))
         for _ in range(ROUNDS_MAX):
             self._bridged.clear()
@@ -93,11 +101,20 @@ class RedisSink:
                 return
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
 
+    async def _claim(self, connection: StoreConnection) -> None:
+        now = time.monotonic()
+        if now - self._claimed_s >= CLAIM_S:
+            self._claimed_s = now
+            await connection.execute([("SET", f"{self._prefix}collector:source", self._source, "NX")])
+
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""
         if isinstance(reply, ReplyError):
             self._fail(call, reply)
             return None
+        if self.broken_keys:
+            for key in call.command:
+                self.broken_keys.pop(str(key), None)
         subject = call.subject
         match subject:
             case TradeRun():
@@ -126,8 +143,9 @@ class RedisSink:
                 return call
             self._bridged.add(key)
             return self._calls.trades(run, bridge=(int(tail), self._reason(key)))
-        if outcome == "DUP" and key not in self._begun and run.count:
-            self.ahead[run.symbol] = (int(tail), run.first_id + run.count - 1)
+        newest_id = run.first_id + run.count - 1
+        if outcome == "DUP" and int(tail) - newest_id > AHEAD_MAX:
+            self.ahead[run.symbol] = (int(tail), newest_id)
         else:
             self.ahead.pop(run.symbol, None)
             self._begun.add(key)
