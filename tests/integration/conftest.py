@@ -1,0 +1,49 @@
+"""A real store for the tests of the running service: one server per session, emptied for each test."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_collector.embedded.binary import server_binary
+from data_collector.embedded.peer import free_port
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that is nobody's embedded one."""
+    folder = tmp_path_factory.mktemp("store")
+    port = free_port()
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    process = subprocess.Popen([server_binary(), *arguments], stdout=subprocess.DEVNULL)
+    url = f"redis://127.0.0.1:{port}/0"
+    probe = Store(url)
+    try:
+        until(probe.answers, "an answer of the store")
+        yield url
+    finally:
+        probe.close()
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def store(store_server: str) -> Iterator[Store]:
+    """An empty store."""
+    store = Store(store_server)
+    store.ask("FLUSHALL")
+    store.ask("FUNCTION", "FLUSH")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For VAR_DIR."""
+    return tmp_path / "var"
+

@@ -1,0 +1,195 @@
+"""Five clients that know nothing of us take trades and klines from the simulated exchange: the proof that it is honest.
+
+Each lives in a virtual environment of its own under `.venv-foreign/`, made on the first run. The simulator runs as
+a process; what a client received is held against what the simulator's REST side and tape say was sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+
+from tests.foreign.collected import CANDLES_ENOUGH, INTERVAL, SYMBOL, TRADES_ENOUGH
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+CLIENTS = ("python_binance", "binance_sdk", "unicorn", "ccxt_pro", "cryptofeed_feed")
+TLS_CLIENTS = ("cryptofeed_feed",)
+"""cryptofeed refuses addresses that do not begin with wss."""
+AGGREGATE_CLIENTS = ("cryptofeed_feed",)
+"""cryptofeed subscribes to aggregates when it is asked for trades."""
+
+ENVIRONMENTS_AT_ONCE = 2
+INSTALL_TIMEOUT_S = 400
+CLIENT_TIMEOUT_S = 120
+LISTEN_TIMEOUT_S = 60
+PAGE = 1000
+
+# Thirty times real time: a one-minute candle closes every two seconds. Pings come often, to see them answered.
+SIMULATE = ("simulate", "--ws-port", "0", "--rest-port", "0", "--speed", "30", "--trades-per-s", "2",
+            "--ping-interval-s", "1", "--pong-timeout-s", "30", "--symbols", f"{SYMBOL},ETHUSDT")  # fmt: skip
+
+
+class Received(TypedDict):
+    """What `tests.foreign.collected` wrote."""
+
+    trades: list[dict[str, object]]
+    klines: list[dict[str, object]]
+
+
+@pytest.fixture(scope="module")
+def environments() -> dict[str, Path]:
+    """The Python of each client's environment."""
+    with ThreadPoolExecutor(ENVIRONMENTS_AT_ONCE) as workers:
+        return dict(zip(CLIENTS, workers.map(environment_of, CLIENTS), strict=True))
+
+
+def environment_of(client: str) -> Path:
+    folder = ROOT / ".venv-foreign" / client
+    requirements = ROOT / "tests" / "foreign" / f"{client}.txt"
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    stamp, python = folder / "stamp", folder / "bin" / "python"
+    if stamp.exists() and stamp.read_text() == digest:
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True)
+    install: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        requirements,
+    ]
+    done = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    stamp.write_text(digest)
+    return python
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost and its key, made now."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+class Exchange:
+    """A simulator process and the truth that it tells."""
+
+    def __init__(self, rest_url: str, ws_url: str, certificate: Path) -> None:
+        self.rest_url, self.ws_url = rest_url, ws_url
+        self._context = ssl.create_default_context(cafile=str(certificate))
+
+    def get(self, path: str) -> list[dict[str, object]]:
+        context = self._context if self.rest_url.startswith("https") else None
+        url = self.rest_url + path
+        with urllib.request.urlopen(url, context=context, timeout=30) as answer:  # noqa: S310 - our own process
+            body = json.load(answer)
+        assert isinstance(body, list)
+        return body
+
+
+@pytest.fixture
+def exchange(client: str, certificate: tuple[Path, Path], tmp_path: Path) -> Iterator[Exchange]:
+    port_file = tmp_path / "ports.json"
+    tls = ["--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])] if client in TLS_CLIENTS else []
+    command = [sys.executable, "-m", "data_collector", *SIMULATE, "--port-file", str(port_file), *tls]
+    with (tmp_path / "simulator.log").open("w") as log:
+        running = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        deadline_s = time.monotonic() + LISTEN_TIMEOUT_S
+        while not port_file.exists():
+            assert running.poll() is None, (tmp_path / "simulator.log").read_text()
+            assert time.monotonic() < deadline_s, "the simulator does not listen"
+            time.sleep(0.05)
+        ports = json.loads(port_file.read_text())
+        yield Exchange(ports["rest_url"], ports["ws_url"], certificate[0])
+    finally:
+        running.terminate()
+        assert running.wait(30) == 0
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_foreign_client_receives_what_the_simulator_sent(
+    client: str, environments: dict[str, Path], exchange: Exchange, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "received.json"
+    program: list[str | Path] = [
+        environments[client],
+        "-m",
+        f"tests.foreign.{client}",
+        exchange.rest_url,
+        exchange.ws_url,
+        out,
+    ]
+    surroundings = {**os.environ, "REQUESTS_CA_BUNDLE": str(certificate[0]), "HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        program, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    received: Received = json.loads(out.read_text())
+    assert_trades(received["trades"], exchange, aggregates=client in AGGREGATE_CLIENTS)
+    assert_klines(received["klines"], exchange)
+
+
+def assert_trades(received: list[dict[str, object]], exchange: Exchange, *, aggregates: bool) -> None:
+    """No trade is missing, doubled or changed between the first and the last."""
+    assert len(received) >= TRADES_ENOUGH
+    path = "aggTrades" if aggregates else "historicalTrades"
+    names = ("a", "p", "q", "T", "m") if aggregates else ("id", "price", "qty", "time", "isBuyerMaker")
+    sent: list[tuple[object, ...]] = []
+    next_id = int(str(received[0]["id"]))
+    while len(sent) < len(received):
+        page = exchange.get(f"/api/v3/{path}?symbol={SYMBOL}&fromId={next_id}&limit={PAGE}")
+        assert page, "the client must not know more than there is"
+        sent += [tuple(row[name] for name in names) for row in page]
+        next_id = int(str(sent[-1][0])) + 1
+
+    for trade, (number, price, quantity, time_ms, taker_sold) in zip(received, sent, strict=False):
+        assert (trade["id"], trade["time_ms"], trade["taker_sold"]) == (number, time_ms, taker_sold)
+        assert Decimal(str(trade["price"])) == Decimal(str(price))
+        assert Decimal(str(trade["quantity"])) == Decimal(str(quantity))
+
+
+def assert_klines(received: list[dict[str, object]], exchange: Exchange) -> None:
+    """The last state of every candle but the newest is its final one, in the simulator and in its REST answers."""
+    final = {int(str(kline["open_ms"])): kline["amounts"] for kline in received}
+    assert len(final) >= CANDLES_ENOUGH
+    del final[max(final)]
+    first, last = min(final), max(final)
+    rows = exchange.get(f"/api/v3/klines?symbol={SYMBOL}&interval={INTERVAL}&startTime={first}&endTime={last}")
+    by_open = {int(str(row[0])): row[1:6] for row in map(list, rows)}
+    told = {kline["open_ms"]: kline for kline in exchange.get(f"/simulator/klines?symbol={SYMBOL}&interval={INTERVAL}")}
+
+    for open_ms, amounts in final.items():
+        assert isinstance(amounts, list)
+        truth = [told[open_ms][name] for name in ("open", "high", "low", "close", "volume")]
+        assert by_open[open_ms] == truth
+        assert [Decimal(amount) for amount in amounts] == [Decimal(str(amount)) for amount in truth]
