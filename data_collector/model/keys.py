@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Literal
 
 from msgspec import Struct
@@ -11,14 +10,6 @@ Channel = Literal["kline", "trade", "ticker", "aggTrade", "miniTicker", "bookTic
 """What may be subscribed to. The first three can be collected; the others are decoded for subclasses only."""
 
 COLLECTED_CHANNELS: tuple[Channel, ...] = ("kline", "trade", "ticker")
-
-
-class Continuity(Enum):
-    """What the sequence of a channel promises, and so what a hole in it is."""
-
-    CONTIGUOUS = "each number is the last plus one (trade ids)"
-    PERIODIC = "each is the next open time (closed klines)"
-    MONOTONIC = "numbers grow, holes mean nothing"
 
 
 class Key(Struct, frozen=True, order=True):

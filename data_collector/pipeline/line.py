@@ -58,7 +58,6 @@ class Line:
         self, name: str, streams: Sequence[str], address: Address, codec: Codec, limits: StreamLimits,
         receive: Receive, dials: Governor, counters: Counters,
     ) -> None:  # fmt: skip
-        self._name = name
         self._streams = tuple(streams)
         self._address = address
         self._codec = codec

@@ -84,7 +84,7 @@ class Service:
 
     async def run(self, control: socket.socket | None = None) -> None:
         """Collect until stopped. Raises `Misconfigured` or `Unavailable` when it cannot, and bugs as they are."""
-        for notice in self._settings.notices:
+        for notice in (*self._settings.notices, *_without_effect(self._settings)):
             self._log.warning("notice", text=notice)
         try:
             async with asyncio.TaskGroup() as group:
@@ -259,6 +259,15 @@ class Service:
             return None
         name = "HTTPS_PROXY" if self._settings.binance_ws_url.startswith("wss:") else "HTTP_PROXY"
         return os.environ.get(name) or os.environ.get(name.lower())
+
+
+def _without_effect(settings: Settings) -> list[str]:
+    """What is set for a part that this version does not have yet (README, Planned)."""
+    planned = {
+        "DATABASE_URL": (settings.database_url is not None, "nothing is written to PostgreSQL"),
+        "VALIDATION_SERVICE_URL": (settings.validation_service_url is not None, "the embedded rules check every record"),
+    }
+    return [f"{name} is set and has no effect yet: {what}." for name, (given, what) in planned.items() if given]
 
 
 def _first(errors: BaseExceptionGroup[CollectorError]) -> CollectorError:
