@@ -67,7 +67,7 @@ async def latency(per_s: int, *, seconds: int) -> None:
 
 
 def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:
-    """Interpolated within its bucket. Each message counts with the age of the oldest of its batch: an upper bound."""
+    """Interpolated within its bucket. The messages of a batch lie evenly between its first and its last."""
     wanted, seen, lower = sum(counts) * part, 0, 0.0
     for bound, count in zip([*histogram.bounds, float("inf")], counts, strict=True):
         if seen + count >= wanted:

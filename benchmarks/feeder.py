@@ -87,7 +87,8 @@ class Feed(WSListener):
                 warm_up = 0
                 await asyncio.sleep(PAUSE_S)
             for _ in range(burst):
-                transport.send(WSMsgType.TEXT, next(frames))
+                if not transport.is_disconnected:
+                    transport.send(WSMsgType.TEXT, next(frames))
             sent += burst
             if per_s:
                 await asyncio.sleep(max(0.0, started + sent / per_s - time.perf_counter()))

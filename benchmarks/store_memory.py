@@ -44,7 +44,8 @@ def trades(count: int, first_ms: int) -> list[TradeRun]:
             trade = Trade(SYMBOL, 4_000_000_000 + number, price, quantity, time_ms, time_ms, number % 3 == 0)
             entries += (time_ms, trade_json(trade, f'"{SYMBOL}"'))
         text = trade_time_text(time_ms)
-        runs.append(TradeRun(SYMBOL, 4_000_000_000 + start, entries, price, text, time.time_ns()))
+        now_ns = time.time_ns()
+        runs.append(TradeRun(SYMBOL, 4_000_000_000 + start, entries, price, text, now_ns, now_ns))
     return runs
 
 

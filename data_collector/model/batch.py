@@ -31,7 +31,9 @@ class TradeRun(Struct):
     """Of the newest trade, for `latest:`."""
     time_text: str
     oldest_ns: int
-    """Receive time of the oldest, for the latency metric."""
+    """Receive time of the first trade, for the latency metric."""
+    newest_ns: int
+    """Receive time of the last."""
     refused: dict[int, Refusal] = field(default_factory=dict)
     """Refused trades since the run before, by id: what explains (part of) a hole before `first_id`."""
 

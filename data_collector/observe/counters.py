@@ -31,14 +31,35 @@ class Counters:
         """Put a gauge."""
         self._values[name, tuple(labels.items())] = value
 
-    def observe(self, name: str, seconds: float, count: int = 1) -> None:
-        """`count` observations of the same length."""
+    def observe(self, name: str, seconds: float) -> None:
+        """One observation."""
+        histogram = self._histogram(name)
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
+        histogram.total += seconds
+
+    def observe_between(self, name: str, shortest_s: float, longest_s: float, count: int) -> None:
+        """`count` observations that lie evenly between two lengths, both of them included.
+
+        A batch of records that came one after the other: measuring each would cost more than storing it.
+        """
+        histogram = self._histogram(name)
+        histogram.total += (shortest_s + longest_s) / 2 * count
+        first = bisect_left(histogram.bounds, shortest_s)
+        last = bisect_left(histogram.bounds, longest_s)
+        step_s = (longest_s - shortest_s) / max(count - 1, 1)
+        below = 0
+        for bucket in range(first, last):
+            up_to = min(count, int((histogram.bounds[bucket] - shortest_s) / step_s) + 1)
+            histogram.counts[bucket] += up_to - below
+            below = up_to
+        histogram.counts[last] += count - below
+
+    def _histogram(self, name: str) -> Histogram:
         histogram = self._histograms.get(name)
         if histogram is None:
             bounds = list(LATENCY_BOUNDS_S)
             histogram = self._histograms[name] = Histogram(name, bounds, [0] * (len(bounds) + 1), 0.0)
-        histogram.counts[bisect_left(histogram.bounds, seconds)] += count
-        histogram.total += seconds * count
+        return histogram
 
     def value(self, name: str, **labels: str) -> float:
         """What a counter stands at; 0 when it never counted."""

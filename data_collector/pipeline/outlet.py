@@ -79,7 +79,14 @@ class Lane:
             time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
             self.runs.append(
                 TradeRun(
-                    self.symbol, self.first_id, self.entries, newest.price, time_text, self.oldest_ns, self.refused
+                    self.symbol,
+                    self.first_id,
+                    self.entries,
+                    newest.price,
+                    time_text,
+                    self.oldest_ns,
+                    newest.received_ns,
+                    self.refused,
                 )
             )
             self.refused = {}
@@ -236,7 +243,7 @@ def pass_over(lane: Lane) -> TradeRun | None:
     if not lane.refused or lane.entries or lane.runs:
         return None
     first_id = max(lane.refused) + 1
-    run = TradeRun(lane.symbol, first_id, [], "", "", 0, lane.refused)
+    run = TradeRun(lane.symbol, first_id, [], "", "", 0, 0, lane.refused)
     lane.refused = {}
     if lane.next_id < first_id:
         lane.order.pass_over(lane.next_id, first_id - 1)

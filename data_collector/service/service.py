@@ -265,7 +265,10 @@ def _without_effect(settings: Settings) -> list[str]:
     """What is set for a part that this version does not have yet (README, Planned)."""
     planned = {
         "DATABASE_URL": (settings.database_url is not None, "nothing is written to PostgreSQL"),
-        "VALIDATION_SERVICE_URL": (settings.validation_service_url is not None, "the embedded rules check every record"),
+        "VALIDATION_SERVICE_URL": (
+            settings.validation_service_url is not None,
+            "the embedded rules check every record",
+        ),
     }
     return [f"{name} is set and has no effect yet: {what}." for name, (given, what) in planned.items() if given]
 

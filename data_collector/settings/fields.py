@@ -83,7 +83,7 @@ class Settings(BaseModel):
     catch_up_seconds: Annotated[int, texts.whole_number(0, 30 * _DAY_S)] = 3600
     """How far back, in seconds, a restart fills before live records pass; older ranges are told in `gaps:`."""
 
-    flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 2
+    flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 1
     """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""
 
     suites_dir: Annotated[Path, texts.parsed(texts.folder)] = Path("var/suites")

@@ -153,8 +153,11 @@ class RedisSink:
         if bridged:
             self._declare("trade", call.gaps[0])
         if run.count:
-            seconds = (time.time_ns() - run.oldest_ns) / 1e9
-            self._counters.observe("data_collector_received_to_stored_seconds", seconds, run.count)
+            now_ns = time.time_ns()
+            self._counters.observe_between(
+                "data_collector_received_to_stored_seconds",
+                (now_ns - run.newest_ns) / 1e9, (now_ns - run.oldest_ns) / 1e9, run.count,
+            )  # fmt: skip
         return None
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
