@@ -112,8 +112,8 @@ def prepared_frames(plan: Plan) -> Iterator[bytes]:
             yield codec.encode(_trade(symbol, trade_id, start_ms + trade_id))
         for offset in range(klines):
             yield codec.encode(_kline(symbol, start_ms, (number - 1) * klines + offset))
-        for _ in range(tickers):
-            yield codec.encode(_ticker(symbol, start_ms + number))
+        for offset in range(tickers):
+            yield codec.encode(_ticker(symbol, start_ms + (number - 1) * tickers + offset + 1))
 
 
 def _trade(symbol: str, trade_id: int, time_ms: int) -> Trade:

@@ -28,6 +28,7 @@ from data_collector.model.protocols import Venue
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import kline_object, ticker_object, trade_object
+from data_collector.observe.logs import configure_logs
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
 from data_collector.venues.discovery import find_venue
@@ -73,6 +74,9 @@ class DataCollector:
 
     async def start(self) -> None:
         """Return when records are being collected. Raises what keeps the collector from it."""
+        if not structlog.is_configured():
+            # The library's own default prints local variables with a traceback, and those may hold a password.
+            configure_logs()
         running = asyncio.create_task(self._service.run())
         collecting = asyncio.create_task(self._service.wait_collecting())
         self._tasks = [running]

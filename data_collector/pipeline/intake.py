@@ -108,6 +108,7 @@ class Intake:
             self._counters.add("data_collector_messages_copies_total", channel="ticker")
         elif self._passes(ticker, "ticker", self._check_ticker(lane, ticker)):
             self._ticker_event_ms[ticker.symbol] = ticker.event_ms
+            self._newest_event_ms = max(self._newest_event_ms, ticker.event_ms)
             if ticker.received_ns:
                 self.tickers_spoken.add(ticker.symbol)
             self._outlet.put_ticker(lane, ticker)
@@ -149,9 +150,12 @@ class Intake:
                 self._counters.add("data_collector_messages_copies_total", channel="trade")
                 lane.unconfirmed = waiting
                 return False
-            if 0 < trade.trade_id - waiting.trade_id <= JUMP_MAX:
-                self._let_through(lane, waiting)
-                return trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade)
+            if abs(trade.trade_id - waiting.trade_id) <= JUMP_MAX:
+                first, second = sorted((waiting, trade), key=lambda each: each.trade_id)
+                self._let_through(lane, first)
+                if second.trade_id == lane.next_id or self._take_out_of_order(lane, second):
+                    self._let_through(lane, second)
+                return False
             self._refuse_trade(lane, waiting, ("trade_id_jump",))
         if lane.reference_id >= 0 and abs(trade.trade_id - lane.reference_id) <= JUMP_MAX:
             return True
@@ -212,6 +216,7 @@ class Intake:
             self._counters.add("data_collector_messages_copies_total", channel="kline")
             return
         self._accept(kline)
+        self._newest_event_ms = max(self._newest_event_ms, kline.event_ms)
         if verdict is not Order.NEXT:
             self._outlet.put_revision(lane, kline, "revision" if verdict is Order.REVISED else "recovered")
             return

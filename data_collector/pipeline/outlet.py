@@ -77,6 +77,8 @@ class Lane:
         newest = self.newest
         if newest is not None:
             time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
+            # Refused ids beyond this run explain a hole before a later one.
+            refused = {number: refusal for number, refusal in self.refused.items() if number < self.first_id}
             self.runs.append(
                 TradeRun(
                     self.symbol,
@@ -86,10 +88,10 @@ class Lane:
                     time_text,
                     self.oldest_ns,
                     newest.received_ns,
-                    self.refused,
+                    refused,
                 )
             )
-            self.refused = {}
+            self.refused = {number: refusal for number, refusal in self.refused.items() if number > self.first_id}
             self._begin(-1)
 
     def take_trades(self) -> list[TradeRun]:

@@ -46,4 +46,3 @@ def store(store_server: str) -> Iterator[Store]:
 def folder(tmp_path: Path) -> Path:
     """For VAR_DIR."""
     return tmp_path / "var"
-

@@ -157,8 +157,8 @@ class CallBuilder:
             ticker,
         )  # fmt: skip
 
-    def side(self, entries: list[SideEntry]) -> Call:
-        """Entries of `quarantine:` and `late:`, numbers rising by one."""
+    def side(self, entries: list[SideEntry], *, go_on: bool = False) -> Call:
+        """Entries of `quarantine:` and `late:`, numbers rising by one; `go_on` passes over numbers that are missing."""
         words: list[str | int] = []
         for entry in entries:
             words += (len(entry.fields), *entry.fields)
@@ -166,7 +166,7 @@ class CallBuilder:
             (
                 "FCALL", APPEND_ONCE, 1 + len(entries), f"{self._prefix}collector:writer:{self._writer}",
                 *(f"{self._prefix}{entry.stream}" for entry in entries), self._limits.side_maxlen, entries[0].number,
-                len(entries), MARKER_LIFE_S, *words,
+                len(entries), MARKER_LIFE_S, int(go_on), *words,
             ),
             SidePart(entries),
         )  # fmt: skip

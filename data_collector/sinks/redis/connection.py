@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import hiredis
@@ -19,6 +20,9 @@ from data_collector.model.store_url import StoreAddress
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 10.0
 """A server that loads its data answers at once with LOADING; this long means that it is stuck or away."""
+
+_MORE = object()
+"""The parser's word for an unfinished reply."""
 
 Command = tuple[str | bytes | int, ...]
 
@@ -45,8 +49,12 @@ class _Writable(Protocol):
 class StoreConnection(asyncio.Protocol):
     """Open with `connect`. Commands take turns: one batch is under way at a time."""
 
-    def __init__(self) -> None:
-        self._reader = hiredis.Reader(encoding="utf-8", errors="replace", replyError=ReplyError, protocolError=OSError)
+    def __init__(self, place: str = "") -> None:
+        """`place` is the store's address for sentences."""
+        self._name = f"The store at {place}" if place else "The store"
+        self._reader = hiredis.Reader(
+            encoding="utf-8", errors="replace", replyError=ReplyError, protocolError=OSError, notEnoughData=_MORE
+        )
         self._transport: _Writable | None = None
         self._replies: list[object] = []
         self._expected = 0
@@ -57,13 +65,14 @@ class StoreConnection(asyncio.Protocol):
     async def connect(cls, address: StoreAddress) -> StoreConnection:
         """Connect, authenticate and select the database. Raises `SinkUnavailable`, or `Misconfigured` when refused."""
         loop = asyncio.get_running_loop()
+        make = partial(cls, address.place)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 if address.unix_path is not None:
-                    _, connection = await loop.create_unix_connection(cls, address.unix_path)
+                    _, connection = await loop.create_unix_connection(make, address.unix_path)
                 else:
                     context = tls_context(address) if address.tls else None
-                    _, connection = await loop.create_connection(cls, address.host, address.port, ssl=context)
+                    _, connection = await loop.create_connection(make, address.host, address.port, ssl=context)
         except ssl.SSLCertVerificationError as error:
             raise Misconfigured(
                 f"The store at {address.place} shows a certificate that cannot be trusted ({error.verify_message}). "
@@ -95,7 +104,7 @@ class StoreConnection(asyncio.Protocol):
         self._answered = loop.create_future()
         self._transport.write(b"".join(map(hiredis.pack_command, commands)))
         # A plain timer: asyncio.timeout costs more than the rest of a small batch.
-        timer = loop.call_later(timeout_s, self._fail, f"The store has not answered for {timeout_s:g} s.")
+        timer = loop.call_later(timeout_s, self._fail, f"{self._name} has not answered for {timeout_s:g} s.")
         try:
             await self._answered
         except asyncio.CancelledError:
@@ -138,17 +147,18 @@ class StoreConnection(asyncio.Protocol):
         """asyncio calls this."""
         self._reader.feed(data)
         try:
-            while (reply := self._reader.gets()) is not False:
+            while (reply := self._reader.gets()) is not _MORE:
                 self._replies.append(reply)
-        except OSError as error:
-            self._fail(f"The store does not speak the Redis protocol ({error}).")
+        except (OSError, TypeError, ValueError) as error:
+            # hiredis lets through what Python says of a map with impossible keys.
+            self._fail(f"{self._name} does not speak the Redis protocol ({error}).")
             return
         if self._answered is not None and len(self._replies) >= self._expected and not self._answered.done():
             self._answered.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio calls this."""
-        self._fail(f"The store has closed the connection ({_reason(exc) if exc else 'end of stream'}).")
+        self._fail(f"{self._name} has closed the connection ({_reason(exc) if exc else 'end of stream'}).")
 
     def _fail(self, sentence: str) -> None:
         self._lost = self._lost or sentence

@@ -140,26 +140,33 @@ local function put_ticker(keys, args)
 end
 
 -- keys: marker, then the stream of each entry
--- args: maxlen, number of the first entry (numbers rise by one per writer), count, life of the marker in s, then of
---       each entry how many words follow and the words: field and value in turn.
--- The marker holds the writer's last number: what is resent is not added again, and nothing is left out.
--- Returns how many were added.
+-- args: maxlen, number of the first entry (numbers rise by one per writer), count, life of the marker in s, '1' to go on
+--       over missing numbers, then of each entry how many words follow and the words: field and value in turn.
+-- The marker holds the writer's last number: what is resent is not added again. Missing numbers are refused, because
+-- an earlier call of the same batch may have failed. A stream of another type is passed over.
+-- Returns {'OK', how many were added, the key of another type or ''}, or {'GAP'}.
 local function append_once(keys, args)
   local first, count = tonumber(args[2]), tonumber(args[3])
   local last = exists(keys[1], 'string') and tonumber(redis.call('GET', keys[1])) or first - 1
-  if first > last + 1 then error({err = 'ERR entries before these are missing'}) end
-  for i = 1, count do exists(keys[1 + i], 'stream') end
-  local position, added = 5, 0
+  if first > last + 1 and args[5] ~= '1' then return {'GAP'} end
+  local position, added, foreign = 6, 0, ''
   for i = 1, count do
-    local words = tonumber(args[position])
+    local words, stream = tonumber(args[position]), keys[1 + i]
     if first + i - 1 > last then
-      redis.call('XADD', keys[1 + i], 'MAXLEN', '~', args[1], '*', unpack(args, position + 1, position + words))
-      added = added + 1
+      local kind = redis.call('TYPE', stream).ok
+      if kind == 'stream' or kind == 'none' then
+        redis.call('XADD', stream, 'MAXLEN', '~', args[1], '*', unpack(args, position + 1, position + words))
+        added = added + 1
+      else
+        foreign = stream
+      end
     end
     position = position + 1 + words
   end
-  if added > 0 then redis.call('SET', keys[1], string.format('%d', first + count - 1), 'EX', args[4]) end
-  return added
+  if first + count - 1 > last then
+    redis.call('SET', keys[1], string.format('%d', first + count - 1), 'EX', args[4])
+  end
+  return {'OK', added, foreign}
 end
 
 redis.register_function('append_trades_@DIGEST@', append_trades)

@@ -126,9 +126,7 @@ class RedisSink:
             case KlinePart():
                 return self._settle_klines(call, subject, reply)
             case SidePart():
-                assert isinstance(reply, int), "append_once answers with a count"
-                for entry in subject.entries[len(subject.entries) - reply :]:
-                    self._count(entry.stream.partition(":")[0], 1, 1)
+                return self._settle_side(subject, reply)
             case _:
                 assert_never(subject)
         return None
@@ -178,6 +176,18 @@ class RedisSink:
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
         return self._calls.klines(again, missing=missing) if again else None
+
+    def _settle_side(self, part: SidePart, reply: object) -> Call | None:
+        assert isinstance(reply, list), "append_once answers with an array"
+        if reply[0] == "GAP":
+            return self._calls.side(part.entries, go_on=True)
+        _, added, foreign = reply
+        if foreign:
+            self._counters.add("data_collector_store_errors_total", kind=WRONG_TYPE)
+            self.broken_keys[str(foreign)] = "it is no stream"
+        for entry in part.entries[len(part.entries) - int(added) :]:
+            self._count(entry.stream.partition(":")[0], 1, 1)
+        return None
 
     def _reason(self, key: tuple[str, str | None]) -> GapReason:
         # What is missing before our first record was passed while we were not running.

@@ -51,14 +51,22 @@ def test_observation_counts_in_the_bucket_that_it_does_not_exceed(seconds: float
     assert len(histogram.counts) == len(histogram.bounds) + 1
 
 
-def test_many_observations_of_one_length_count_at_once() -> None:
-    counters = Counters()
-    counters.observe("wait_seconds", 0.5, 4)
-    counters.observe("wait_seconds", 0.25)
+@pytest.mark.parametrize(
+    ("shortest_s", "longest_s", "count"),
+    [(0.5, 0.5, 4), (0.0, 0.0, 1), (0.0001, 0.0009, 9), (0.001, 70.0, 1_000), (0.3, 0.1, 5), (0.0, 100.0, 2)],
+)
+def test_evenly_spread_observations_count_as_if_each_were_made(shortest_s: float, longest_s: float, count: int) -> None:
+    at_once, one_by_one = Counters(), Counters()
+    at_once.observe_between("wait_seconds", shortest_s, longest_s, count)
+    for index in range(count):
+        one_by_one.observe("wait_seconds", shortest_s + (longest_s - shortest_s) * index / max(count - 1, 1))
 
-    (histogram,) = counters.histograms()
-    assert sum(histogram.counts) == 5
-    assert histogram.total == pytest.approx(2.25)
+    (whole,), (single,) = at_once.histograms(), one_by_one.histograms()
+    assert sum(whole.counts) == count
+    assert whole.total == pytest.approx(single.total)
+    if longest_s >= shortest_s:
+        # A length on a bound may fall on either side of it.
+        assert all(abs(one - other) <= 1 for one, other in zip(whole.counts, single.counts, strict=True))
 
 
 def test_bounds_rise() -> None:
