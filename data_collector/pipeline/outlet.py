@@ -78,7 +78,10 @@ class Lane:
         if newest is not None:
             time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
             # Refused ids beyond this run explain a hole before a later one.
-            refused = {number: refusal for number, refusal in self.refused.items() if number < self.first_id}
+            end_id = self.first_id + len(self.entries) // 2
+            refused = {number: refusal for number, refusal in self.refused.items() if number < end_id}
+            for number in refused:
+                del self.refused[number]
             self.runs.append(
                 TradeRun(
                     self.symbol,
@@ -91,7 +94,6 @@ class Lane:
                     refused,
                 )
             )
-            self.refused = {number: refusal for number, refusal in self.refused.items() if number > self.first_id}
             self._begin(-1)
 
     def take_trades(self) -> list[TradeRun]:
