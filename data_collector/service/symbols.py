@@ -14,14 +14,16 @@ TRADING = "TRADING"
 
 def check_venue(settings: Settings, venue: Venue) -> None:
     """Intervals and channels that the exchange does not have. Raises `Misconfigured` with all of them."""
-    unknown = [interval for interval in settings.intervals if interval not in venue.intervals]
-    if unknown:
-        raise Misconfigured(
-            f"INTERVALS: {', '.join(unknown)}: {venue.name} has {', '.join(venue.intervals)} (case matters)."
-        )
-    missing = [channel for channel in settings.channels if channel not in venue.channels]
-    if missing:
-        raise Misconfigured(f"CHANNELS: {', '.join(missing)}: {venue.name} has {', '.join(venue.channels)}.")
+    faults = []
+    intervals = [interval for interval in settings.intervals if interval not in venue.intervals]
+    if intervals:
+        have = ", ".join(venue.intervals)
+        faults.append(f"INTERVALS: {venue.name} has no {', '.join(intervals)}; it has {have} (case matters).")
+    channels = [channel for channel in settings.channels if channel not in venue.channels]
+    if channels:
+        faults.append(f"CHANNELS: {venue.name} has no {', '.join(channels)}; it has {', '.join(venue.channels)}.")
+    if faults:
+        raise Misconfigured("\n".join(faults))
 
 
 def unknown_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> list[str]:

@@ -1,0 +1,84 @@
+"""Real servers to write to: the embedded Valkey, and the machine's own Redis where there is one."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from data_collector.embedded.binary import server_binary
+from data_collector.model.store_url import StoreAddress
+from data_collector.observe.counters import Counters
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract.stores import Reader, opened, redis_sink
+
+DEADLINE_S = 20.0
+
+MACHINES_REDIS = Path("/usr/bin/redis-server")
+
+SERVERS = {"valkey": server_binary()} | ({"redis": MACHINES_REDIS} if MACHINES_REDIS.exists() else {})
+"""Every suite runs on each."""
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def store_address(request: pytest.FixtureRequest) -> Iterator[StoreAddress]:
+    """A server of its own on a socket in a short folder; nothing listens on a port."""
+    with tempfile.TemporaryDirectory(prefix="dc-") as folder:
+        path = f"{folder}/s"
+        process = subprocess.Popen(
+            [SERVERS[request.param], "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            _wait_until_it_answers(process, path)
+            yield StoreAddress(unix_path=path)
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+
+
+@pytest.fixture
+def reader(store_address: StoreAddress) -> Iterator[Reader]:
+    """What users read with, on an empty store."""
+    client = redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True)
+    client.flushall()
+    yield Reader(client)
+    client.close()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    """Those of the `sink`."""
+    return Counters()
+
+
+@pytest.fixture
+async def sink(store_address: StoreAddress, reader: Reader, counters: Counters) -> AsyncIterator[RedisSink]:
+    """The sink as the service makes it, on an empty store."""
+    async with opened(redis_sink(store_address, counters=counters)) as sink:
+        yield sink
+
+
+@pytest.fixture
+async def other(store_address: StoreAddress, reader: Reader) -> AsyncIterator[RedisSink]:
+    """A second collector on the same store."""
+    async with opened(redis_sink(store_address, writer="writer2")) as sink:
+        yield sink
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], path: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    client = redis.Redis(unix_socket_path=path)
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.ping():
+                client.close()
+                return
+        except redis.ConnectionError:
+            time.sleep(0.01)
+    raise RuntimeError("the store did not come up")

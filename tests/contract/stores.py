@@ -1,0 +1,136 @@
+"""How contract tests write to a store and read from it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import redis
+
+from data_collector.model.batch import Batch, KlineUpdate, Refusal, TradeRun
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.records import Kline, Trade
+from data_collector.model.store_url import StoreAddress
+from data_collector.model.wire import json_text, trade_json, trade_time_text
+from data_collector.observe.counters import Counters
+from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
+from data_collector.sinks.redis.sink import RedisSink
+from tests.market import SYMBOL, trade
+
+SOURCE = "https://exchange.example"
+WEEK_S = 604_800
+
+Entry = tuple[str, dict[str, str]]
+
+
+def limits(**changes: int) -> StoreLimits:
+    """Of the size that no test reaches, but for what it names."""
+    sizes = {"trades_maxlen": 1_000_000, "stream_maxlen": 1_000_000, "side_maxlen": 10_000} | changes
+    return StoreLimits(
+        trades_maxlen=sizes["trades_maxlen"],
+        stream_maxlen=sizes["stream_maxlen"],
+        kline_ttl_s=lambda interval: 3600 if interval == "1s" else WEEK_S,
+        side_maxlen=sizes["side_maxlen"],
+    )
+
+
+def redis_sink(
+    address: StoreAddress,
+    *,
+    counters: Counters | None = None,
+    prefix: str = "",
+    writer: str = "writer1",
+    store_limits: StoreLimits | None = None,
+) -> RedisSink:
+    """A sink as the service makes it; `writer` names the process."""
+    calls = CallBuilder(prefix, store_limits or limits(), UtcCalendar(), writer)
+    return RedisSink(address, calls, counters or Counters(), source=SOURCE, prefix=prefix)
+
+
+@asynccontextmanager
+async def opened(sink: RedisSink) -> AsyncIterator[RedisSink]:
+    """The sink, open; closed with its socket at the end."""
+    await sink.open()
+    try:
+        yield sink
+    finally:
+        await sink.close()
+        await asyncio.sleep(0)
+
+
+def refusal(trade_id: int, *rules: str) -> Refusal:
+    """What quarantine keeps of a refused trade."""
+    why = json.dumps([{"rule": rule, "message": "It is wrong."} for rule in rules])
+    return Refusal(json.dumps({"trade_id": trade_id}), why, "2024-01-01T12:00:00.000+00:00", rules)
+
+
+def run_of(trades: Sequence[Trade], refused: Iterable[int] = (), *, first_id: int | None = None) -> TradeRun:
+    """The run that an outlet makes of consecutive trades; refused for their price."""
+    entries: list[int | str] = []
+    for one in trades:
+        entries += [one.time_ms, trade_json(one, json_text(one.symbol))]
+    refusals = {number: refusal(number, "price_positive") for number in refused}
+    if not trades:
+        assert first_id is not None, "a run without trades says where it ends"
+        return TradeRun(SYMBOL, first_id, [], "", "", 0, 0, refusals)
+    newest = trades[-1]
+    time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
+    return TradeRun(newest.symbol, trades[0].trade_id, entries, newest.price, time_text, 1, 2, refusals)
+
+
+def trades(first_id: int, last_id: int, refused: Iterable[int] = ()) -> Batch:
+    """A batch of one run, both ends included."""
+    return Batch(trades=[run_of([trade(number) for number in range(first_id, last_id + 1)], refused)])
+
+
+def klines(*records: Kline, refused: dict[int, tuple[str, ...]] | None = None) -> Batch:
+    """A batch of one symbol; `refused` goes with the last one."""
+    calendar = UtcCalendar()
+    updates = [KlineUpdate(one, calendar.next_open_ms(one.interval, one.open_ms)) for one in records]
+    if refused:
+        updates[-1].refused = refused
+    return Batch(klines=[updates])
+
+
+class Reader:
+    """What stands in the store, as redis-py reads it."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def entries(self, stream: str) -> list[Entry]:
+        """All of a stream, oldest first."""
+        found = self.client.xrange(stream) or []
+        return [
+            (str(entry_id), {str(name): str(value) for name, value in (fields or {}).items()})
+            for entry_id, fields in found
+        ]
+
+    def records(self, stream: str) -> list[dict[str, object]]:
+        """The `data` of all entries, numbers as `Decimal`."""
+        return [json.loads(fields["data"], parse_float=Decimal) for _, fields in self.entries(stream)]
+
+    def ids(self, symbol: str = SYMBOL) -> list[object]:
+        """Trade ids of `trades:`."""
+        return [record["trade_id"] for record in self.records(f"trades:{symbol}")]
+
+    def gaps(self, symbol: str = SYMBOL) -> list[tuple[object, object, object, object]]:
+        """First, last, count and reason of each entry of `gaps:`."""
+        return [(gap["first"], gap["last"], gap["count"], gap["reason"]) for gap in self.records(f"gaps:{symbol}")]
+
+    def quarantined(self, symbol: str = SYMBOL) -> list[object]:
+        """Trade ids of `quarantine:`."""
+        return [record["trade_id"] for record in self.records(f"quarantine:{symbol}")]
+
+    def minutes(self, symbol: str = SYMBOL) -> list[tuple[str, object]]:
+        """Hour and minute of each entry of `stream:`, and whether it is closed."""
+        return [(str(record["timestamp"])[11:16], record["is_closed"]) for record in self.records(f"stream:{symbol}")]
+
+    def latest(self, symbol: str = SYMBOL) -> dict[str, str]:
+        """The hash."""
+        fields = self.client.hgetall(f"latest:{symbol}")
+        assert isinstance(fields, dict)
+        return {str(name): str(value) for name, value in fields.items()}

@@ -1,0 +1,144 @@
+"""The functions for klines, `latest:` and side entries, on every server that is found."""
+
+from __future__ import annotations
+
+from data_collector.model.batch import Batch, SideEntry
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract.stores import Reader, klines, run_of, trades
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+
+TRADES = f"trades:{SYMBOL}"
+STREAM = f"stream:{SYMBOL}"
+
+
+async def test_closed_klines_are_appended_once_and_in_order(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
+    for writer in (sink, other, sink):
+        await writer.write(klines(kline(0), kline(1)))
+    await other.write(klines(kline(1), kline(2)))
+
+    assert reader.minutes() == [("12:00", True), ("12:01", True), ("12:02", True)]
+
+
+async def test_open_updates_pass_when_newer_and_end_with_the_close(sink: RedisSink, reader: Reader) -> None:
+    early, later = (kline(0, closed=False, event_ms=NOON_MS + offset) for offset in (2_000, 4_000))
+    for record in (early, later, early, later, kline(0), later):
+        await sink.write(klines(record))
+
+    assert reader.minutes() == [("12:00", False), ("12:00", False), ("12:00", True)]
+
+
+async def test_hole_between_closed_klines_is_told_and_passed_over(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0)))
+    for _ in range(2):
+        await sink.write(klines(kline(4), refused={NOON_MS + 2 * MINUTE_MS: ("price_order",)}))
+
+    assert reader.minutes() == [("12:00", True), ("12:04", True)]
+    minute = "2024-01-01T12:0{}:00+00:00"
+    assert reader.gaps() == [
+        (minute.format(1), minute.format(1), 1, "lost"),
+        (minute.format(2), minute.format(2), 1, "refused"),
+        (minute.format(3), minute.format(3), 1, "lost"),
+    ]
+
+
+async def test_klines_missed_before_our_first_were_skipped(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0)))
+    await other.write(klines(kline(3)))
+
+    assert [gap[2:] for gap in reader.gaps()] == [(2, "skipped")]
+
+
+async def test_hole_of_one_interval_does_not_touch_another(sink: RedisSink, reader: Reader) -> None:
+    hour = kline(0, interval="1h", close_ms=NOON_MS + 3_599_999)
+    await sink.write(klines(kline(0), hour))
+    await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999)))
+
+    assert [gap["interval"] for gap in reader.records("gaps:BTCUSDT")] == ["1m"]
+    assert len(reader.records(STREAM)) == 4
+
+
+async def test_open_update_before_any_close_opens_no_gap(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0, closed=False)))
+    await sink.write(klines(kline(0), kline(1, closed=False)))
+    await sink.write(klines(kline(1)))
+
+    assert reader.gaps() == []
+    assert len(reader.minutes()) == 4
+
+
+async def test_open_kline_after_a_hole_waits_for_no_one(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0)))
+    await sink.write(klines(kline(3, closed=False)))
+
+    assert reader.minutes() == [("12:00", True), ("12:03", False)]
+    assert reader.gaps() == []
+
+
+async def test_open_updates_do_not_go_back_after_a_late_close(sink: RedisSink, reader: Reader) -> None:
+    newest = kline(1, closed=False, event_ms=NOON_MS + 90_000)
+    await sink.write(klines(newest))
+    await sink.write(klines(kline(0)))
+    await sink.write(klines(newest))
+    await sink.write(klines(kline(1, closed=False, event_ms=NOON_MS + 80_000)))
+
+    assert reader.minutes() == [("12:01", False), ("12:00", True)]
+
+
+async def test_stream_that_was_lost_goes_on_with_what_comes(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0), kline(1)))
+    reader.client.delete(STREAM)
+    await sink.write(klines(kline(1), kline(2)))
+
+    assert reader.minutes()[-1] == ("12:02", True)
+    assert reader.gaps() == []
+
+
+async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(tickers=[ticker(NOON_MS, last_price="2")]))
+    await sink.write(Batch(tickers=[ticker(NOON_MS - 1, last_price="1", volume="1")]))
+
+    assert (reader.latest()["price"], reader.latest()["volume"]) == ("2", "8913.30000000")
+
+
+async def test_newer_trade_moves_the_price_and_an_older_ticker_does_not_move_it_back(
+    sink: RedisSink, reader: Reader
+) -> None:
+    await sink.write(Batch(tickers=[ticker(NOON_MS, last_price="1", last_id=10)]))
+    await sink.write(Batch(trades=[run_of([trade(11, price="2"), trade(12, price="3")])]))
+    assert reader.latest()["price"] == "3"
+
+    await sink.write(Batch(tickers=[ticker(NOON_MS + 1_000, last_price="2", last_id=11, volume="9")]))
+    assert (reader.latest()["price"], reader.latest()["volume"]) == ("3", "9")
+    assert reader.latest()["timestamp"] == "2024-01-01T12:00:00.123+00:00"
+
+    await sink.write(Batch(tickers=[ticker(NOON_MS + 2_000, last_price="4", last_id=13)]))
+    assert reader.latest()["price"] == "4"
+
+
+async def test_trade_older_than_the_ticker_does_not_move_the_price_back(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(tickers=[ticker(NOON_MS, last_price="9", last_id=20)]))
+    await sink.write(trades(15, 18))
+
+    assert reader.latest()["price"] == "9"
+
+
+async def test_trades_alone_make_no_half_filled_latest(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(15, 18))
+
+    assert reader.latest() == {}
+
+
+async def test_side_entry_that_is_sent_again_is_known(sink: RedisSink, reader: Reader) -> None:
+    batch = Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", "{}", "why", "recovered"), number) for number in (1, 2)])
+    await sink.write(batch)
+    await sink.write(batch)
+
+    assert len(reader.entries("late:BTCUSDT")) == 2
+
+
+async def test_each_collectors_side_entries_are_its_own(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
+    batch = Batch(side=[SideEntry(f"quarantine:{SYMBOL}", ("data", "{}", "why", "[]"), 1)])
+    await sink.write(batch)
+    await other.write(batch)
+
+    assert len(reader.entries("quarantine:BTCUSDT")) == 2

@@ -1,0 +1,162 @@
+"""Every venue, found by its folder: samples mean the records beside them, and `decode` undoes `encode`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from msgspec import Struct, structs
+
+import data_collector.venues
+from data_collector.model import records
+from data_collector.model.errors import BadFrame
+from data_collector.model.keys import Key
+from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent, Venue
+from data_collector.model.records import Record, Trade
+from data_collector.venues.discovery import find_venue, venue_names
+
+FOLDER = Path(data_collector.venues.__path__[0])
+RECEIVED_NS = 1_700_000_000_000_000_000
+NOTICES: dict[str, type[Struct]] = {kind.__name__: kind for kind in (Reply, ShutdownNotice, UnknownEvent)}
+NAMES = venue_names()
+
+
+class Sample(Struct, forbid_unknown_fields=True):
+    """A payload and what it means: records, or a notice."""
+
+    meaning: str
+    payload: msgspec.Raw
+    stream: str | None = None
+    records: list[dict[str, dict[str, object]]] = []
+    notice: dict[str, dict[str, object]] = {}
+
+
+class SampleFile(Struct, forbid_unknown_fields=True):
+    """Samples of one kind, with where they come from."""
+
+    origin: str
+    page: str
+    samples: list[Sample]
+
+
+def samples_of(name: str) -> Iterator[tuple[str, Sample]]:
+    for path in sorted((FOLDER / name / "samples").glob("*.json")):
+        for sample in msgspec.json.decode(path.read_bytes(), type=SampleFile).samples:
+            yield f"{name}-{path.stem}-{sample.meaning}", sample
+
+
+SAMPLES = [pytest.param(find_venue(name), sample, id=case) for name in NAMES for case, sample in samples_of(name)]
+
+
+def made(described: dict[str, dict[str, object]]) -> Struct:
+    ((kind, fields),) = described.items()
+    type_: type[Struct] = NOTICES.get(kind) or getattr(records, kind)
+    wanted = set(fields) - set(type_.__struct_fields__)
+    assert not wanted, f"{kind} has no {wanted}"
+    return msgspec.convert(fields, type_)
+
+
+def meant_by(sample: Sample) -> list[Record]:
+    found = [structs.replace(made(one), received_ns=RECEIVED_NS) for one in sample.records]
+    assert all(isinstance(one, Record) for one in found)
+    return [one for one in found if isinstance(one, Record)]
+
+
+def listed(decoded: Decoded | list[Record]) -> list[object]:
+    return list(decoded) if isinstance(decoded, list) else [decoded]
+
+
+def frames_of(sample: Sample) -> Iterator[bytes]:
+    """Raw, and combined where the payload belongs to a stream."""
+    payload = bytes(sample.payload)
+    yield payload
+    if sample.stream is not None:
+        yield b'{"stream":' + json.dumps(sample.stream).encode() + b',"data":' + payload + b"}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_venue_has_samples_that_say_where_they_come_from(name: str) -> None:
+    files = [
+        msgspec.json.decode(path.read_bytes(), type=SampleFile) for path in (FOLDER / name / "samples").glob("*.json")
+    ]
+
+    assert files
+    assert all(file.origin and file.page.startswith("https://") and file.samples for file in files)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_venue_has_a_readme(name: str) -> None:
+    assert (FOLDER / name / "README.md").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_show_every_channel_that_can_be_collected(name: str) -> None:
+    shown = {kind for _, sample in samples_of(name) for one in sample.records for kind in one}
+
+    assert shown >= {channel.title() for channel in find_venue(name).channels}
+
+
+@pytest.mark.parametrize(("venue", "sample"), SAMPLES)
+def test_sample_means_what_stands_beside_it(venue: Venue, sample: Sample) -> None:
+    expected = meant_by(sample) if sample.records else [made(sample.notice)]
+
+    for frame in frames_of(sample):
+        assert listed(venue.codec.decode(frame, RECEIVED_NS)) == expected
+        assert listed(venue.codec.decode(memoryview(frame), RECEIVED_NS)) == expected
+
+
+@pytest.mark.parametrize("microseconds", [False, True])
+@pytest.mark.parametrize("combined", [False, True])
+@pytest.mark.parametrize(("venue", "sample"), SAMPLES)
+def test_decode_undoes_encode(venue: Venue, sample: Sample, combined: bool, microseconds: bool) -> None:
+    for record in meant_by(sample):
+        if isinstance(record, Trade):
+            # A connection carries microseconds of every trade, or of none.
+            sub_ms_us = (record.sub_ms_us or 0) if microseconds else None
+            record = structs.replace(record, sub_ms_us=sub_ms_us)  # noqa: PLW2901
+
+        frame = venue.codec.encode(record, combined=combined, microseconds=microseconds)
+
+        assert venue.codec.decode(frame, RECEIVED_NS) == record
+
+
+@pytest.mark.parametrize(("venue", "sample"), SAMPLES)
+def test_sample_cut_anywhere_is_a_bad_frame_and_nothing_worse(venue: Venue, sample: Sample) -> None:
+    for frame in frames_of(sample):
+        for length in range(len(frame)):
+            with pytest.raises(BadFrame):
+                venue.codec.decode(frame[:length], RECEIVED_NS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stream_names_differ_for_every_key(name: str) -> None:
+    venue = find_venue(name)
+    keys = [Key(channel, symbol) for channel in ("trade", "ticker", "bookTicker") for symbol in ("BTCUSDT", "ETHUSDT")]
+    keys += [Key("kline", "BTCUSDT", interval) for interval in venue.intervals]
+
+    assert len({venue.codec.stream_name(key) for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_limits_leave_the_exchange_something(name: str) -> None:
+    limits = find_venue(name).limits
+
+    assert limits.streams_per_connection >= limits.streams_per_control_message > 0
+    assert limits.control_messages_per_s > 0
+    assert limits.connection_attempts > 0 < limits.connection_attempts_window_s
+    assert limits.max_age_s > limits.ping_interval_s > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_first_exchange_has_no_prefix(name: str) -> None:
+    assert find_venue(name).key_prefix == ("" if name == "binance" else f"{name}:")
+
+
+def test_every_record_kind_is_covered_by_a_sample() -> None:
+    shown = {kind for name in NAMES for _, sample in samples_of(name) for one in sample.records for kind in one}
+
+    assert shown == {kind.__name__ for kind in get_args(Record)}

@@ -1,0 +1,55 @@
+"""Records of every kind with any content that a frame can carry."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
+
+TIMES_MS = st.integers(10**12, 4 * 10**12)
+"""The years 2001 to 2096: below, microseconds could be taken for milliseconds."""
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+DIGITS = st.from_regex(r"(0|[1-9][0-9]{0,19})(\.[0-9]{1,18})?", fullmatch=True)
+"""Decimal numbers as exchanges write them."""
+
+INTERVALS = st.sampled_from(
+    ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
+)
+
+
+def trades(*, microseconds: bool) -> st.SearchStrategy[Trade]:
+    """Of a connection that speaks microseconds, or milliseconds."""
+    order_ids = st.none() | INTEGERS
+    return st.builds(
+        Trade,
+        symbol=TEXTS,
+        trade_id=INTEGERS,
+        price=TEXTS,
+        quantity=TEXTS,
+        time_ms=TIMES_MS,
+        event_ms=TIMES_MS,
+        is_buyer_maker=st.booleans(),
+        received_ns=st.just(7),
+        buyer_order_id=order_ids,
+        seller_order_id=order_ids,
+        sub_ms_us=st.integers(0, 999) if microseconds else st.none(),
+    )
+
+
+def records(*, microseconds: bool) -> st.SearchStrategy[Record]:
+    """Of every kind."""
+    times = {"open_ms": TIMES_MS, "close_ms": TIMES_MS, "event_ms": TIMES_MS, "received_ns": st.just(7)}
+    return st.one_of(
+        trades(microseconds=microseconds),
+        st.builds(Kline, **times),
+        st.builds(Ticker, open_time=TIMES_MS, close_time=TIMES_MS, event_ms=TIMES_MS, received_ns=st.just(7)),
+        st.builds(AggregateTrade, time_ms=TIMES_MS, event_ms=TIMES_MS, received_ns=st.just(7)),
+        st.builds(MiniTicker, event_ms=TIMES_MS, received_ns=st.just(7)),
+        st.builds(Quote, received_ns=st.just(7)),
+    )
+
+
+st.register_type_strategy(str, TEXTS)
+st.register_type_strategy(int, INTEGERS)

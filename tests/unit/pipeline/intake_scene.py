@@ -1,0 +1,67 @@
+"""An intake with its outlet, to feed with frames."""
+
+from __future__ import annotations
+
+import json
+
+from data_collector.model.batch import Batch, SideEntry
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.protocols import Reply, ShutdownNotice
+from data_collector.model.records import Record
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.outlet import Outlet
+from data_collector.validation.gate import SafetyGate, sentences
+from data_collector.venues.binance.codec import BinanceCodec
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
+
+CODEC = BinanceCodec()
+COPIES = "data_collector_messages_copies_total"
+
+
+class Scene:
+    """An intake with its outlet, fed with records as frames."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.outlet = Outlet([SYMBOL, "ETHUSDT"])
+        self.intake = Intake(
+            CODEC, SafetyGate(), sentences, self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters
+        )
+        self.lane = self.outlet.lanes[SYMBOL]
+
+    def send(self, *records: Record) -> None:
+        for record in records:
+            self.frame(CODEC.encode(record))
+
+    def begin(self, trade_id: int = 10) -> None:
+        """The first trade is let through, with a ticker that vouches for its id."""
+        self.send(ticker(NOON_MS - MINUTE_MS, first_id=1, last_id=trade_id), trade(trade_id))
+
+    def frame(self, frame: bytes) -> Reply | ShutdownNotice | None:
+        answer = self.intake.receive(memoryview(frame), 5)
+        intake = self.intake
+        assert intake.received == intake.validated + intake.errors
+        return answer
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self.intake.received, self.intake.validated, self.intake.errors
+
+    def take_side(self) -> list[SideEntry]:
+        return self.outlet.take().side
+
+    def take(self) -> Batch:
+        return self.outlet.take()
+
+
+def fields(entry: SideEntry) -> dict[str, str]:
+    return dict(zip(entry.fields[::2], entry.fields[1::2], strict=True))
+
+
+def rules(entry: SideEntry) -> list[str]:
+    return [item["rule"] for item in json.loads(fields(entry)["why"])]
+
+
+def runs(batch: Batch) -> list[tuple[int, int]]:
+    return [(run.first_id, run.count) for run in batch.trades]

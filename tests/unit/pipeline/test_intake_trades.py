@@ -1,0 +1,188 @@
+"""Trades in the intake: first ones, holes, late, refused and poisoned ones."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data_collector.pipeline.arbiter import JUMP_MAX
+from data_collector.pipeline.outlet import pass_over
+from tests.market import NOON_MS, SYMBOL, ticker, trade
+from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
+
+
+def test_first_trade_waits_until_something_confirms_its_id(scene: Scene) -> None:
+    scene.send(trade(10))
+
+    assert scene.counts == (0, 0, 0)
+    assert not scene.take()
+
+
+def test_second_trade_confirms_the_first(scene: Scene) -> None:
+    scene.send(trade(10), trade(10), trade(11))
+
+    assert scene.counts == (2, 2, 0)
+    assert runs(scene.take()) == [(10, 2)]
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_first_trades_may_come_with_a_hole_or_in_reverse(scene: Scene) -> None:
+    scene.send(trade(10), trade(12), trade(7, symbol="ETHUSDT"), trade(6, symbol="ETHUSDT"))
+
+    batch = scene.take()
+    assert [(run.symbol, run.first_id, run.count) for run in batch.trades] == [
+        (SYMBOL, 10, 1),
+        (SYMBOL, 12, 1),
+        ("ETHUSDT", 6, 2),
+    ]
+    assert scene.counts == (4, 4, 0)
+
+
+def test_ticker_confirms_the_first_trade_before_or_after_it(scene: Scene) -> None:
+    scene.send(trade(10), ticker(first_id=1, last_id=9))
+
+    assert scene.counts == (2, 2, 0)
+    assert runs(scene.take()) == [(10, 1)]
+
+
+def test_poisoned_first_trade_is_refused_when_the_real_ones_come(scene: Scene) -> None:
+    scene.send(trade(2**50), trade(10), trade(11))
+
+    batch = scene.take()
+    assert scene.counts == (3, 2, 1)
+    assert runs(batch) == [(10, 2)]
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+
+
+def test_hole_is_passed_over_at_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15))
+
+    assert runs(scene.take()) == [(10, 1), (15, 1)]
+
+
+def test_late_trade_goes_to_late_and_not_to_trades(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15), trade(12, price="45180.99"))
+
+    batch = scene.take()
+    (entry,) = batch.side
+    assert runs(batch) == [(10, 1), (15, 1)]
+    assert entry.stream == "late:BTCUSDT"
+    assert fields(entry)["why"] == "recovered"
+    assert json.loads(fields(entry)["data"])["trade_id"] == 12
+    assert scene.counts == (4, 4, 0)
+
+
+def test_late_trade_comes_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15), trade(12), trade(12))
+
+    assert len(scene.take_side()) == 1
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_refused_trade_counts_as_received_and_as_an_error_each_time(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(11, price="0"))
+
+    assert scene.counts == (4, 2, 2)
+    assert scene.counters.value(
+        "data_collector_records_refused_total", channel="trade", rule="price_positive"
+    ) == 2  # fmt: skip
+
+
+def test_refused_trade_is_passed_over_by_the_next_good_one(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12))
+
+    first, second = scene.take().trades
+    assert (first.first_id, second.first_id) == (10, 12)
+    assert list(second.refused) == [11]
+    assert second.refused[11].rules == ("price_positive",)
+    assert json.loads(second.refused[11].content)["trade_id"] == 11
+    assert json.loads(second.refused[11].why)[0]["rule"] == "price_positive"
+
+
+def test_good_copy_of_a_refused_trade_takes_its_place(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(11), trade(12))
+
+    assert runs(scene.take()) == [(10, 1), (11, 2)]
+    assert scene.counts == (5, 4, 1)
+
+
+def test_refused_trade_behind_the_cursor_is_quarantined_at_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(9, price="0"))
+
+    (entry,) = scene.take_side()
+    assert entry.stream == "quarantine:BTCUSDT"
+    assert set(fields(entry)) == {"data", "why", "at"}
+
+
+@pytest.mark.parametrize("trade_id", [-1, 0, 2**53 - 1, 2**53, 2**70, 10 + 1 + JUMP_MAX + 1])
+@pytest.mark.parametrize("begun", [True, False])
+def test_refused_trade_with_a_poisoned_id_moves_nothing(scene: Scene, trade_id: int, begun: bool) -> None:
+    if begun:
+        scene.begin()
+        scene.take()
+    next_id = scene.lane.next_id
+
+    scene.send(trade(trade_id, price="0"))
+
+    (entry,) = scene.take_side()
+    assert "price_positive" in rules(entry)
+    assert pass_over(scene.lane) is None
+    assert scene.lane.next_id == next_id
+
+
+def test_poisoned_id_is_refused_and_the_symbol_goes_on(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11 + JUMP_MAX + 1), trade(11))
+
+    batch = scene.take()
+    assert runs(batch) == [(10, 2)]
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+    assert scene.counts == (4, 3, 1)
+
+
+def test_jump_that_a_second_trade_follows_is_believed(scene: Scene) -> None:
+    far = 11 + JUMP_MAX + 1
+    scene.begin()
+    scene.send(trade(far), trade(far + 1))
+
+    assert runs(scene.take()) == [(10, 1), (far + 1, 1)]
+    assert scene.counts == (4, 3, 1)
+
+
+def test_good_trades_that_come_after_they_were_passed_over_are_late(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15, price="0"))
+    scene.take()
+    assert pass_over(scene.lane) is not None
+
+    scene.send(trade(12), trade(15), trade(16))
+
+    batch = scene.take()
+    assert [json.loads(fields(entry)["data"])["trade_id"] for entry in batch.side] == [12, 15]
+    assert runs(batch) == [(16, 1)]
+
+
+def test_message_from_years_ahead_is_refused_and_the_rest_goes_on(scene: Scene) -> None:
+    scene.begin()
+    years = 10 * 365 * 86_400_000
+    scene.send(trade(11, time_ms=NOON_MS + years, event_ms=NOON_MS + years), trade(11))
+
+    assert runs(scene.take()) == [(10, 1), (11, 1)]
+    assert scene.counts == (4, 3, 1)
+
+
+def test_exchange_that_was_away_for_days_is_believed_at_the_second_message(scene: Scene) -> None:
+    scene.begin()
+    days = 3 * 86_400_000
+    scene.send(*(trade(number, time_ms=NOON_MS + days, event_ms=NOON_MS + days) for number in (11, 12, 13)))
+
+    assert scene.counts == (5, 4, 1)
+    assert runs(scene.take()) == [(10, 1), (12, 2)]

@@ -1,0 +1,307 @@
+"""What waits: runs, conflation, bounds, passing over."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data_collector.model.batch import KlineUpdate, Refusal, TradeRun
+from data_collector.model.records import Kline, Trade
+from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, RUN_ENTRIES_MAX, Lane, Outlet, pass_over
+from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
+
+REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", ("price_positive",))
+
+
+@pytest.fixture
+def outlet() -> Outlet:
+    return Outlet([SYMBOL, "ETHUSDT"])
+
+
+def put(outlet: Outlet, *ids: int, symbol: str = SYMBOL) -> Lane:
+    """As the intake does: a hole ends the run."""
+    lane = outlet.lanes[symbol]
+    for trade_id in ids:
+        if lane.next_id not in {-1, trade_id}:
+            lane.end_run()
+        lane.next_id = trade_id + 1
+        outlet.put_trade(lane, trade(trade_id, symbol=symbol))
+    return lane
+
+
+def update(record: Kline) -> KlineUpdate:
+    return KlineUpdate(record, record.open_ms + MINUTE_MS)
+
+
+def ids_of(run: TradeRun) -> list[int]:
+    texts = run.entries[1::2]
+    assert all(isinstance(text, str) for text in texts)
+    return [json.loads(str(text))["trade_id"] for text in texts]
+
+
+def test_nothing_waits_at_first(outlet: Outlet) -> None:
+    assert not outlet.waiting.is_set()
+    assert not outlet.take()
+
+
+def test_trades_that_follow_each_other_are_one_run(outlet: Outlet) -> None:
+    put(outlet, 10, 11, 12)
+
+    (run,) = outlet.take().trades
+    assert (run.symbol, run.first_id, run.count, run.refused) == (SYMBOL, 10, 3, {})
+    assert ids_of(run) == [10, 11, 12]
+    assert run.entries[::2] == [trade().time_ms] * 3
+
+
+def test_run_knows_price_and_time_of_its_newest_and_receive_time_of_its_oldest(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    outlet.put_trade(lane, trade(10, received_ns=5))
+    outlet.put_trade(lane, trade(11, received_ns=6, price="45181.00", sub_ms_us=45))
+
+    (run,) = outlet.take().trades
+    assert (run.price, run.time_text, run.oldest_ns) == ("45181.00", "2024-01-01T12:00:00.123045+00:00", 5)
+
+
+def test_hole_ends_the_run(outlet: Outlet) -> None:
+    put(outlet, 10, 11, 15, 16)
+
+    assert [(run.first_id, run.count) for run in outlet.take().trades] == [(10, 2), (15, 2)]
+
+
+def test_long_run_is_cut_where_one_call_would_block_the_server(outlet: Outlet) -> None:
+    count = RUN_ENTRIES_MAX // 2
+    put(outlet, *range(10, 10 + 2 * count + 1))
+
+    assert [(run.first_id, run.count) for run in outlet.take().trades] == [
+        (10, count),
+        (10 + count, count),
+        (10 + 2 * count, 1),
+    ]
+
+
+def test_taking_empties(outlet: Outlet) -> None:
+    put(outlet, 10)
+    assert outlet.waiting.is_set()
+    assert outlet.records == 1
+
+    outlet.take()
+
+    assert not outlet.waiting.is_set()
+    assert outlet.records == 0
+    assert not outlet.take()
+
+
+def test_run_begins_anew_after_taking(outlet: Outlet) -> None:
+    put(outlet, 10, 11)
+    outlet.take()
+    put(outlet, 12)
+
+    (run,) = outlet.take().trades
+    assert (run.first_id, run.count) == (12, 1)
+
+
+def test_refused_trade_goes_with_the_run_that_passes_over_it(outlet: Outlet) -> None:
+    lane = put(outlet, 10)
+    outlet.put_refused(lane, 11, REFUSAL)
+    put(outlet, 12)
+
+    first, second = outlet.take().trades
+    assert (first.first_id, first.refused) == (10, {})
+    assert (second.first_id, second.refused) == (12, {11: REFUSAL})
+
+
+def test_refused_trade_that_nothing_follows_stays(outlet: Outlet) -> None:
+    lane = put(outlet, 10)
+    outlet.put_refused(lane, 11, REFUSAL)
+
+    (run,) = outlet.take().trades
+    assert run.refused == {}
+    assert lane.refused == {11: REFUSAL}
+
+
+def test_refused_trade_that_came_ahead_waits_for_the_run_after_its_hole(outlet: Outlet) -> None:
+    lane = put(outlet, 10)
+    outlet.put_refused(lane, 12, REFUSAL)
+    put(outlet, 11, 13)
+
+    runs = outlet.take().trades
+    assert [(run.first_id, list(run.refused)) for run in runs] == [(10, []), (11, []), (13, [12])]
+
+
+def test_refused_trades_are_bounded(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    for trade_id in range(REFUSED_MAX + 5):
+        outlet.put_refused(lane, trade_id, REFUSAL)
+
+    assert len(lane.refused) == REFUSED_MAX
+    assert outlet.dropped["quarantine"] == 5
+
+
+def test_pass_over_moves_the_cursor_over_refused_trades(outlet: Outlet) -> None:
+    lane = put(outlet, 10)
+    outlet.put_refused(lane, 11, REFUSAL)
+    outlet.put_refused(lane, 12, REFUSAL)
+    outlet.take()
+
+    run = pass_over(lane)
+
+    assert run is not None
+    assert (run.first_id, run.count, sorted(run.refused)) == (13, 0, [11, 12])
+    assert lane.next_id == 13
+    assert lane.refused == {}
+    assert pass_over(lane) is None
+
+
+def test_pass_over_waits_while_trades_of_the_symbol_do(outlet: Outlet) -> None:
+    lane = put(outlet, 10)
+    outlet.put_refused(lane, 11, REFUSAL)
+
+    assert pass_over(lane) is None
+    put(outlet, 12)
+    assert pass_over(lane) is None
+
+
+def test_pass_over_never_moves_the_cursor_back(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    outlet.put_refused(lane, 9, REFUSAL)
+    lane.next_id = 20
+
+    pass_over(lane)
+
+    assert lane.next_id == 20
+
+
+def test_open_klines_are_conflated_to_the_newest(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    newest = update(kline(closed=False, close="45190"))
+    outlet.put_open_kline(lane, update(kline(closed=False)))
+    outlet.put_open_kline(lane, newest)
+
+    assert outlet.take().klines == [[newest]]
+    assert outlet.conflated["kline"] == 1
+    assert outlet.records == 0
+
+
+def test_closed_klines_come_first_and_all_of_them(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    closed = [update(kline(minute)) for minute in range(3)]
+    opened = update(kline(3, closed=False))
+    for one in closed:
+        outlet.put_closed_kline(lane, one)
+    outlet.put_open_kline(lane, opened)
+
+    assert outlet.take().klines == [[*closed, opened]]
+
+
+def test_closed_kline_supersedes_the_waiting_open_state_of_itself(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    closed = update(kline())
+    outlet.put_open_kline(lane, update(kline(closed=False)))
+    outlet.put_closed_kline(lane, closed)
+
+    assert outlet.take().klines == [[closed]]
+
+
+def test_late_closing_frame_leaves_the_open_state_of_the_next_kline(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    opened, closed = update(kline(1, closed=False)), update(kline(0))
+    outlet.put_open_kline(lane, opened)
+    outlet.put_closed_kline(lane, closed)
+
+    assert outlet.take().klines == [[closed, opened]]
+
+
+def test_intervals_do_not_supersede_each_other(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    hour = update(kline(closed=False, interval="1h"))
+    outlet.put_open_kline(lane, hour)
+    outlet.put_open_kline(lane, update(kline(closed=False)))
+    outlet.put_closed_kline(lane, update(kline()))
+
+    assert outlet.take().klines == [[update(kline()), hour]]
+
+
+def test_tickers_are_conflated_to_the_newest(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    outlet.put_ticker(lane, ticker(1))
+    outlet.put_ticker(lane, ticker(2))
+
+    assert [one.event_ms for one in outlet.take().tickers] == [2]
+    assert outlet.conflated["ticker"] == 1
+
+
+def test_symbols_are_written_apart(outlet: Outlet) -> None:
+    put(outlet, 10)
+    put(outlet, 99, symbol="ETHUSDT")
+
+    assert [(run.symbol, run.first_id) for run in outlet.take().trades] == [(SYMBOL, 10), ("ETHUSDT", 99)]
+
+
+def test_full_outlet_drops_the_newest_trades_and_the_next_run_shows_the_hole() -> None:
+    outlet = Outlet([SYMBOL], records_max=3)
+    put(outlet, *range(10, 16))
+
+    assert (outlet.is_full, outlet.dropped["trade"]) == (True, 3)
+    assert [ids_of(run) for run in outlet.take().trades] == [[10, 11, 12]]
+
+    put(outlet, 16)
+    assert (outlet.is_full, outlet.dropped["trade"]) == (False, 3)
+    assert [(run.first_id, run.count) for run in outlet.take().trades] == [(16, 1)]
+
+
+def test_full_outlet_drops_closed_klines_too() -> None:
+    outlet = Outlet([SYMBOL], records_max=1)
+    lane = outlet.lanes[SYMBOL]
+    outlet.put_closed_kline(lane, update(kline(0)))
+    outlet.put_closed_kline(lane, update(kline(1)))
+
+    assert outlet.dropped["kline"] == 1
+    assert outlet.take().klines == [[update(kline(0))]]
+
+
+def test_side_entries_are_numbered_without_repeat_over_batches(outlet: Outlet) -> None:
+    outlet.put_side("quarantine:BTCUSDT", ("data", "1"))
+    first = outlet.take().side
+    outlet.put_side("late:BTCUSDT", ("data", "2"))
+    outlet.put_side("late:BTCUSDT", ("data", "3"))
+    second = outlet.take().side
+
+    assert [(entry.stream, entry.number) for entry in first + second] == [
+        ("quarantine:BTCUSDT", 1),
+        ("late:BTCUSDT", 2),
+        ("late:BTCUSDT", 3),
+    ]
+
+
+def test_side_entries_are_bounded_and_counted_by_kind() -> None:
+    outlet = Outlet([SYMBOL], side_max=2)
+    for stream in ("quarantine:BTCUSDT", "late:BTCUSDT", "late:BTCUSDT", "quarantine:unknown"):
+        outlet.put_side(stream, ("data", "1"))
+
+    assert len(outlet.take().side) == 2
+    assert outlet.dropped == {"trade": 0, "kline": 0, "quarantine": 1, "late": 1}
+
+
+def test_one_batch_takes_a_bounded_number_of_records_and_the_rest_waits() -> None:
+    symbols = ["A", "B", "C"]
+    outlet = Outlet(symbols)
+    newest = trade(1)
+    for symbol in symbols:
+        fill(outlet, symbol, newest, BATCH_RECORDS_MAX)
+
+    batch = outlet.take()
+
+    assert {run.symbol for run in batch.trades} == {"A"}
+    assert outlet.waiting.is_set()
+    assert outlet.records == 2 * BATCH_RECORDS_MAX
+    assert {run.symbol for run in outlet.take().trades} == {"B"}
+    assert {run.symbol for run in outlet.take().trades} == {"C"}
+    assert not outlet.waiting.is_set()
+    assert outlet.records == 0
+
+
+def fill(outlet: Outlet, symbol: str, record: Trade, count: int) -> None:
+    lane = outlet.lanes[symbol]
+    for _ in range(count):
+        outlet.put_trade(lane, record)

@@ -1,0 +1,252 @@
+"""From a batch to commands: keys, arguments, what a hole is explained with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.gaps import Gap
+from data_collector.model.wire import json_text, kline_json
+from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
+from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker
+
+LIMITS = StoreLimits(
+    trades_maxlen=1_000, stream_maxlen=500, kline_ttl_s=lambda interval: 3600 if interval == "1s" else 7, side_maxlen=50
+)
+CALLS = CallBuilder("", LIMITS, UtcCalendar(), "writer1")
+
+
+def refusal(*rules: str) -> Refusal:
+    return Refusal('{"bad": 1}', "[]", "2024-01-01T12:00:00.000+00:00", rules)
+
+
+def run(first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None = None) -> TradeRun:
+    entries: list[int | str] = []
+    for offset in range(count):
+        entries += [NOON_MS + offset, f'{{"trade_id": {first_id + offset}}}']
+    return TradeRun(SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {})
+
+
+def update(minute: int, *, closed: bool = True, refused: dict[int, tuple[str, ...]] | None = None) -> KlineUpdate:
+    record = kline(minute, closed=closed)
+    return KlineUpdate(record, record.open_ms + MINUTE_MS, refused or {})
+
+
+def gaps_in(text: object) -> list[dict[str, object]]:
+    assert isinstance(text, str)
+    return [json.loads(entry) for entry in json.loads(text)]
+
+
+def keys_of(call: Call) -> list[object]:
+    count = call.command[2]
+    assert isinstance(count, int)
+    return list(call.command[3 : 3 + count])
+
+
+def arguments_of(call: Call) -> list[object]:
+    count = call.command[2]
+    assert isinstance(count, int)
+    return list(call.command[3 + count :])
+
+
+def test_trades_name_their_keys_and_carry_their_entries() -> None:
+    call = CALLS.trades(run())
+
+    assert call.command[:2] == ("FCALL", APPEND_TRADES)
+    assert keys_of(call) == ["trades:BTCUSDT", "latest:BTCUSDT", "gaps:BTCUSDT", "quarantine:BTCUSDT"]
+    assert arguments_of(call) == [
+        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "",
+        NOON_MS, '{"trade_id": 10}', NOON_MS + 1, '{"trade_id": 11}',
+    ]  # fmt: skip
+    assert call.gaps == [[]]
+
+
+def test_bridge_names_the_tail_and_explains_the_hole() -> None:
+    call = CALLS.trades(run(refused={8: refusal("price_positive")}), bridge=(6, "lost"))
+
+    bridged, gaps, refusals = arguments_of(call)[6:9]
+    assert bridged == "6"
+    assert [(gap["first"], gap["last"], gap["count"], gap["reason"], gap["rules"]) for gap in gaps_in(gaps)] == [
+        (7, 7, 1, "lost", []),
+        (8, 8, 1, "refused", ["price_positive"]),
+        (9, 9, 1, "lost", []),
+    ]
+    assert isinstance(refusals, str)
+    assert json.loads(refusals)[0][-1] == "2024-01-01T12:00:00.000+00:00"
+    assert call.gaps[0][1] == Gap(8, 8, 1, "refused", ("price_positive",))
+
+
+def test_run_without_trades_only_moves_the_tail() -> None:
+    call = CALLS.trades(run(first_id=12, count=0, refused={11: refusal("price_positive")}), bridge=(10, "lost"))
+
+    assert arguments_of(call)[:2] == [12, 0]
+    assert [gap["reason"] for gap in gaps_in(arguments_of(call)[7])] == ["refused"]
+
+
+def test_klines_name_one_key_each_and_carry_their_state() -> None:
+    call = CALLS.klines([update(0), update(1, closed=False)])
+
+    assert call.command[:2] == ("FCALL", APPEND_KLINES)
+    assert keys_of(call) == [
+        "stream:BTCUSDT",
+        "collector:klines:BTCUSDT",
+        "gaps:BTCUSDT",
+        "kline:BTCUSDT:1m:2024-01-01T12:00:00+00:00",
+        "kline:BTCUSDT:1m:2024-01-01T12:01:00+00:00",
+    ]
+    first, second = kline(0), kline(1, closed=False)
+    symbol_json = json_text(SYMBOL)
+    assert arguments_of(call) == [
+        500, 50, 2,
+        "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "", kline_json(first, symbol_json),
+        "1m", second.open_ms, second.open_ms + MINUTE_MS, second.event_ms, 0, 7, "", "",
+        kline_json(second, symbol_json),
+    ]  # fmt: skip
+
+
+def test_time_to_live_is_that_of_the_interval() -> None:
+    record = kline(interval="1s")
+
+    assert arguments_of(CALLS.klines([KlineUpdate(record, record.open_ms + 1000)]))[8] == 3600
+
+
+def bridged(updates: list[KlineUpdate], first_missing: int) -> tuple[list[object], list[dict[str, object]]]:
+    """Bridge arguments of every update, and the gaps of the one that has some."""
+    call = CALLS.klines(updates, missing={"1m": (NOON_MS + first_missing * MINUTE_MS, "lost")})
+    arguments = arguments_of(call)[3:]
+    bridges, gaps = arguments[6::9], [text for text in arguments[7::9] if text]
+    assert len(gaps) == 1
+    return bridges, gaps_in(gaps[0])
+
+
+def times_of(gap: dict[str, object]) -> tuple[object, ...]:
+    first, last = str(gap["first"]), str(gap["last"])
+    return first[11:16], last[11:16], gap["count"], gap["reason"]
+
+
+def test_only_the_first_closed_kline_after_the_hole_bridges_it() -> None:
+    bridges, gaps = bridged([update(3, closed=False), update(3), update(4)], first_missing=1)
+
+    assert bridges == ["", str(NOON_MS + MINUTE_MS), ""]
+    assert [times_of(gap) for gap in gaps] == [("12:01", "12:02", 2, "lost")]
+    assert gaps[0]["interval"] == "1m"
+    assert gaps[0]["channel"] == "kline"
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [
+        ([1], [("12:01", "12:01", 1, "refused"), ("12:02", "12:04", 3, "lost")]),
+        ([4], [("12:01", "12:03", 3, "lost"), ("12:04", "12:04", 1, "refused")]),
+        ([2, 3], [("12:01", "12:01", 1, "lost"), ("12:02", "12:02", 1, "refused"), ("12:03", "12:03", 1, "refused"),
+                  ("12:04", "12:04", 1, "lost")]),
+        ([0, 5], [("12:01", "12:04", 4, "lost")]),
+    ],
+)  # fmt: skip
+def test_refused_klines_are_told_from_lost_ones(refused: list[int], expected: list[tuple[object, ...]]) -> None:
+    rules: dict[int, tuple[str, ...]] = {NOON_MS + minute * MINUTE_MS: ("price_order",) for minute in refused}
+
+    _, gaps = bridged([update(5, refused=rules)], first_missing=1)
+
+    assert [times_of(gap) for gap in gaps] == expected
+
+
+def test_ticker_writes_statistics_and_price() -> None:
+    call = CALLS.ticker(ticker())
+
+    assert call.command[:5] == ("FCALL", PUT_TICKER, 1, "latest:BTCUSDT", NOON_MS)
+    assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
+    statistics = arguments_of(call)[4:]
+    assert statistics[:2] == ["symbol", "BTCUSDT"]
+    assert len(statistics) % 2 == 0
+
+
+def test_side_entries_carry_the_writers_numbers() -> None:
+    entries = [
+        SideEntry("quarantine:BTCUSDT", ("data", "{}", "why", "[]"), 17),
+        SideEntry("late:BTCUSDT", ("data", "1"), 18),
+    ]
+
+    call = CALLS.side(entries)
+
+    assert call.command[:2] == ("FCALL", APPEND_ONCE)
+    assert set(keys_of(call)) == {"collector:writer:writer1", "quarantine:BTCUSDT", "late:BTCUSDT"}
+    assert arguments_of(call)[:3] == [50, 17, 2]
+    assert arguments_of(call)[4] == 0
+    assert arguments_of(call)[5:] == [4, "data", "{}", "why", "[]", 2, "data", "1"]
+
+
+def test_many_side_entries_are_cut_into_calls() -> None:
+    entries = [SideEntry("late:BTCUSDT", ("data", "1"), number) for number in range(1, 2 * SIDE_PER_CALL + 2)]
+
+    counts = [arguments_of(call)[1:3] for call in CALLS.calls(Batch(side=entries))]
+
+    assert counts == [[1, SIDE_PER_CALL], [SIDE_PER_CALL + 1, SIDE_PER_CALL], [2 * SIDE_PER_CALL + 1, 1]]
+
+
+def test_hole_between_two_runs_of_a_batch_is_bridged_at_once() -> None:
+    first, second, third = CALLS.calls(Batch(trades=[run(10), run(12), run(20)]))
+
+    assert [arguments_of(call)[6] for call in (first, second, third)] == ["", "", "13"]
+    assert third.gaps == [[Gap(14, 19, 6, "lost")]]
+
+
+def test_hole_between_two_klines_of_a_batch_is_bridged_at_once() -> None:
+    (call,) = CALLS.calls(Batch(klines=[[update(0), update(1), update(4)]]))
+
+    assert arguments_of(call)[3:][6::9] == ["", "", str(NOON_MS + 2 * MINUTE_MS)]
+    assert [[times_of(gap) for gap in gaps_in(text)] for text in arguments_of(call)[3:][7::9] if text] == [
+        [("12:02", "12:03", 2, "lost")]
+    ]
+
+
+def test_revision_replaces_the_key_and_its_expiry() -> None:
+    (call,) = CALLS.calls(Batch(revisions=[kline(0)]))
+
+    key = "kline:BTCUSDT:1m:2024-01-01T12:00:00+00:00"
+    assert call.command == ("SET", key, kline_json(kline(0), json_text(SYMBOL)), "EX", 7)
+
+
+def test_batch_becomes_calls_in_order() -> None:
+    batch = Batch(
+        trades=[run(10), run(12)],
+        klines=[[update(0)]],
+        tickers=[ticker()],
+        side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)],
+    )
+
+    functions = [call.command[1] for call in CALLS.calls(batch)]
+
+    assert functions == [APPEND_TRADES, APPEND_TRADES, APPEND_KLINES, PUT_TICKER, APPEND_ONCE]
+
+
+def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:
+    updates = [update(minute) for minute in range(KLINES_PER_CALL + 1)]
+
+    sizes = [call.command[2] for call in CALLS.calls(Batch(klines=[updates]))]
+
+    assert sizes == [3 + KLINES_PER_CALL, 3 + 1]
+
+
+def test_other_exchanges_have_their_prefix_on_every_key() -> None:
+    calls = CallBuilder("kraken:", LIMITS, UtcCalendar(), "writer1")
+    batch = Batch(
+        trades=[run()], klines=[[update(0)]], tickers=[ticker()], side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)]
+    )
+
+    keys = [str(key) for call in calls.calls(batch) for key in keys_of(call)]
+
+    assert len(keys) == 4 + 4 + 1 + 2
+    assert [key for key in keys if not key.startswith("kraken:")] == []
+
+
+def test_command_holds_only_what_the_packer_takes() -> None:
+    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], tickers=[ticker()])
+
+    kinds = {type(part) for call in CALLS.calls(batch) for part in call.command}
+
+    assert kinds <= {str, int}
