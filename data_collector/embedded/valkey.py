@@ -38,6 +38,7 @@ LOAD_TIMEOUT_S = 900.0
 """Reading the append-only file back: about 200,000 entries a second, so this is far above any store of ours."""
 
 PORTS_TRIED = 100
+PORT_MAX = 65_535
 UNIX_PATH_BYTES_MAX = 103
 """The limit of macOS; Linux allows four more."""
 
@@ -89,8 +90,10 @@ class EmbeddedValkey:
         if not await asyncio.to_thread(self._lock.take) and await self._go_on_with_orphan():
             return
         binary = await asyncio.to_thread(server_binary)
-        for port in self._ports():
+        last_port = await asyncio.to_thread(self._last_port)
+        for port in self._ports(last_port):
             if await asyncio.to_thread(is_port_free, port) and await self._launch(binary, port):
+                await asyncio.to_thread(self._port_file.write_text, str(port))
                 self._log.info("embedded_store_started", pid=self.pid, url=self.address.masked)
                 return
         raise Misconfigured(
@@ -120,10 +123,21 @@ class EmbeddedValkey:
         assert self._record is not None, "the embedded store is not started"
         return self._record
 
-    def _ports(self) -> Iterator[int]:
-        if self._record is not None:
-            # A server that is brought back belongs where its users look for it.
-            yield self._record.port
+    @property
+    def _port_file(self) -> Path:
+        return self._directory / "valkey.port"
+
+    def _last_port(self) -> int | None:
+        try:
+            port = int(self._port_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return port if 0 < port <= PORT_MAX else None
+
+    def _ports(self, last_port: int | None) -> Iterator[int]:
+        if last_port is not None:
+            # A server that comes back belongs where its users look for it.
+            yield last_port
         for offset in range(PORTS_TRIED):
             yield self._first_port + offset if self._first_port else free_port()
 
