@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import structlog
 
-from data_collector.model.errors import Transient
+from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import Venue
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
@@ -31,6 +31,7 @@ from data_collector.model.wire import kline_object, ticker_object, trade_object
 from data_collector.observe.logs import configure_logs
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
+from data_collector.settings.fields import variables
 from data_collector.venues.discovery import find_venue
 
 HOOK_QUEUE_MAX = 10_000
@@ -54,10 +55,14 @@ class DataCollector:
 
         Raises `Misconfigured` with every fault at once.
         """
-        environ = {
-            **os.environ,
-            **{name.upper(): _text(value) for name, value in settings.items() if value is not None},
-        }
+        environ = dict(os.environ)
+        unknown = sorted(name for name in settings if name.upper() not in variables())
+        if unknown:
+            raise Misconfigured(f"There are no settings named {', '.join(unknown)}; docs/settings.md lists them.")
+        for name, value in settings.items():
+            if value is not None:
+                environ.pop(f"{name.upper()}_FILE", None)
+                environ[name.upper()] = _text(value)
         exchange = self.exchange
         venue = find_venue(exchange) if isinstance(exchange, str) else exchange
         hooked = self._hooks()
@@ -105,6 +110,7 @@ class DataCollector:
             for task in hooks:
                 task.cancel()
             await asyncio.wait(self._tasks)
+            self._tasks = []
 
     async def wait(self) -> None:
         """Return when the collector has ended, raising what ended it."""

@@ -50,14 +50,14 @@ async def start_child(
     return child, ours
 
 
-async def end_child(child: asyncio.subprocess.Process, over: asyncio.Event) -> None:
+async def end_child(child: asyncio.subprocess.Process) -> None:
     """Wait for a child that has been hung up on; one that does not stop in order is told ever more firmly."""
     for patience_s, firmer in ((ORDERLY_STOP_S, signal.SIGTERM), (TERMINATED_STOP_S, signal.SIGKILL)):
-        if await _is_over(over, patience_s):
+        if await _is_over(child, patience_s):
             return
         _log.error("collector_does_not_stop", pid=child.pid, waited_s=patience_s, signal=firmer.name)
         child.send_signal(firmer)
-    await over.wait()
+    await child.wait()
 
 
 def shell_code(returncode: int) -> int:
@@ -65,10 +65,10 @@ def shell_code(returncode: int) -> int:
     return returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode
 
 
-async def _is_over(over: asyncio.Event, patience_s: float) -> bool:
+async def _is_over(child: asyncio.subprocess.Process, patience_s: float) -> bool:
     try:
         async with asyncio.timeout(patience_s):
-            await over.wait()
+            await child.wait()
     except TimeoutError:
         return False
     return True

@@ -79,7 +79,7 @@ class Collector:
         assert self._client is not None, "start() comes first"
         self.stopping = True
         self._client.close()
-        await end_child(self._child, self._over)
+        await end_child(self._child)
 
     async def status(self) -> Snapshot:
         """The state now, at most `FRESH_S` old; an unhealthy one with the last known numbers when nothing answers."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
 
@@ -17,14 +20,14 @@ Try, in another terminal:
 
   curl {url}/health
   export REDIS_URL={store}
-  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS stream:{first} '$'
-  redis-cli -u "$REDIS_URL" XREVRANGE trades:{first} + - COUNT 1
-  {python} -m data_collector redis HGETALL latest:{first}      (the same where no redis-cli is installed)
+  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {prefix}stream:{first} '$'
+  redis-cli -u "$REDIS_URL" XREVRANGE {prefix}trades:{first} + - COUNT 1
+  {python} -m data_collector redis HGETALL {prefix}latest:{first}      (the same where no redis-cli is installed)
   {python} -m data_collector tail {first}
 
   import json, redis
   r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
-  print(r.hgetall("latest:{first}")["price"])
+  print(r.hgetall("{prefix}latest:{first}")["price"])
 
 {ending}
 """
@@ -36,7 +39,6 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
     """The text. `url` is the API's base URL."""
     shown = ", ".join(settings.symbols[:_SYMBOLS_SHOWN])
     more = len(settings.symbols) - _SYMBOLS_SHOWN
-    prefix = snapshot.key_prefix
     return _SCREEN.format(
         url=url,
         store=snapshot.redis_url,
@@ -44,7 +46,14 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),
         intervals=", ".join(settings.intervals),
-        first=prefix + settings.symbols[0],
-        python=".venv/bin/python",
+        first=settings.symbols[0],
+        prefix=snapshot.key_prefix,
+        python=_python(),
         ending=ending,
     )
+
+
+def _python() -> str:
+    """This interpreter, as short as it can be typed here."""
+    executable = Path(sys.executable)
+    return str(executable.relative_to(Path.cwd())) if executable.is_relative_to(Path.cwd()) else str(executable)

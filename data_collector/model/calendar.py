@@ -13,6 +13,11 @@ class Calendar(Protocol):
     def next_open_ms(self, interval: str, open_ms: int) -> int:
         """The open time after `open_ms`, which is an open time itself."""
 
+    def is_open_time(self, interval: str, open_ms: int) -> bool:
+        """Whether a kline of this interval can open then."""
+
+
+DAY_MS = 86_400_000
 
 _MS_OF_UNIT = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
@@ -24,6 +29,13 @@ class UtcCalendar:
         """Open times of `1M` are firsts of the month, 00:00 UTC."""
         step_ms = _step_ms(interval)
         return _months_after(open_ms, int(interval[:-1])) if step_ms is None else open_ms + step_ms
+
+    def is_open_time(self, interval: str, open_ms: int) -> bool:
+        """Weeks and `3d` open on some midnight; which one is the exchange's choice."""
+        step_ms = _step_ms(interval)
+        if step_ms is None:
+            return open_ms % DAY_MS == 0 and datetime.fromtimestamp(open_ms / 1000, UTC).day == 1
+        return open_ms % min(step_ms, DAY_MS) == 0
 
 
 @cache

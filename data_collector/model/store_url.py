@@ -23,7 +23,8 @@ DATABASE_MAX = 65_535
 _SCHEMES = {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss", "unix": "unix"}
 _FORMS = "redis://:PASSWORD@HOST:6379/0, rediss://… for TLS, or unix://:PASSWORD@/path/to/socket?db=0"
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
-_HOST_NAME = re.compile(r"[^\s/?#@:%\[\]\x00-\x1f\x7f]{1,253}")
+_LABEL = r"[^\s./?#@:%\[\]\x00-\x1f\x7f]{1,63}"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 
 
 class StoreAddress(Struct, frozen=True, kw_only=True):

@@ -69,6 +69,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_messages_copies_total", "counter", "Further copies of messages already counted", (CHANNEL,)),
     Metric("data_collector_records_stored_total", "counter", "Records that the store acknowledged", (CHANNEL,)),
+    Metric(
+        "data_collector_records_unstorable_total",
+        "counter",
+        "Records dropped because a key of theirs is of another type",
+        (SIDE_CHANNEL,),
+    ),
+    Metric("data_collector_statistics_refused_total", "counter", "24 h statistics by REST that broke a rule"),
     Metric("data_collector_records_known_total", "counter", "Records offered that the store had already", (CHANNEL,)),
     Metric("data_collector_records_refused_total", "counter", "Rules broken by refused records", (CHANNEL, RULE)),
     Metric(

@@ -19,7 +19,7 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Codec, Gate, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.wire import trade_json
+from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.arbiter import JUMP_MAX, KlineOrder, Order
 from data_collector.pipeline.outlet import Lane, Outlet
@@ -32,6 +32,12 @@ REFUSED_KLINES_MAX = 1_000
 
 EVENT_STEP_MS = 86_400_000
 """A day: an event time further ahead is believed when a second message confirms it."""
+
+UNWRITABLE = frozenset({"number_text", "number_length", "time_range", "close_after_open"})
+"""Rules whose breach keeps a record from being written as JSON of the contract."""
+
+OFF_GRID = frozenset({"time_range", "open_time_grid"})
+"""Rules whose breach leaves a kline no place in its interval."""
 
 UNKNOWN = "quarantine:unknown"
 """Where frames go whose symbol cannot be read or was not subscribed."""
@@ -99,20 +105,33 @@ class Intake:
             self._take_other(decoded)
         return None
 
+    def take_statistics(self, ticker: Ticker) -> None:
+        """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
+        lane = self.lanes.get(ticker.symbol)
+        if lane is None or ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
+            return
+        broken = self._check_ticker(lane, ticker)
+        if broken:
+            self._counters.add("data_collector_statistics_refused_total")
+            return
+        self._put_ticker(lane, ticker)
+
     def take_ticker(self, ticker: Ticker) -> None:
-        """A ticker from the stream or from REST."""
+        """A ticker of the stream."""
         lane = self.lanes.get(ticker.symbol)
         if lane is None:
             self._refuse_unknown(ticker)
         elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             self._counters.add("data_collector_messages_copies_total", channel="ticker")
         elif self._passes(ticker, "ticker", self._check_ticker(lane, ticker)):
-            self._ticker_event_ms[ticker.symbol] = ticker.event_ms
-            self._newest_event_ms = max(self._newest_event_ms, ticker.event_ms)
-            if ticker.received_ns:
-                self.tickers_spoken.add(ticker.symbol)
-            self._outlet.put_ticker(lane, ticker)
-            self._learn_reference(lane, ticker.last_id)
+            self.tickers_spoken.add(ticker.symbol)
+            self._put_ticker(lane, ticker)
+
+    def _put_ticker(self, lane: Lane, ticker: Ticker) -> None:
+        self._ticker_event_ms[ticker.symbol] = ticker.event_ms
+        self._newest_event_ms = max(self._newest_event_ms, ticker.event_ms)
+        self._outlet.put_ticker(lane, ticker)
+        self._learn_reference(lane, ticker.last_id)
 
     def _take_trade(self, trade: Trade) -> None:
         lane = self.lanes.get(trade.symbol)
@@ -204,9 +223,15 @@ class Intake:
             self._refuse_unknown(kline)
             return
         broken = self._check_timely(kline, kline.event_ms)
+        if not broken and not self._calendar.is_open_time(kline.interval, kline.open_ms):
+            broken = ("open_time_grid",)
         if broken:
             refused = lane.refused_klines.setdefault(kline.interval, {})
-            if kline.is_closed and "time_range" not in broken and len(refused) < REFUSED_KLINES_MAX:
+            if (
+                kline.is_closed
+                and {"time_range", "open_time_grid"}.isdisjoint(broken)
+                and len(refused) < REFUSED_KLINES_MAX
+            ):
                 refused[kline.open_ms] = broken
             self._count_refused("kline", broken)
             self._quarantine(kline.symbol, self._refusal(kline, broken))
@@ -306,14 +331,23 @@ class Intake:
         self._put_quarantine(stream, bytes(frame[:RAW_BYTES_MAX]).decode(errors="replace"), why, _now())
 
     def _refusal(self, record: Record, rules: tuple[str, ...]) -> Refusal:
-        content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
-        return Refusal(content, json.dumps(self._sentences(rules)), _now(), rules)
+        return Refusal(_content(record, rules), json.dumps(self._sentences(rules)), _now(), rules)
 
     def _quarantine(self, symbol: str, refusal: Refusal) -> None:
         self._put_quarantine(f"quarantine:{symbol}", refusal.content, refusal.why, refusal.at)
 
     def _put_quarantine(self, stream: str, content: str, why: str, at: str) -> None:
         self._outlet.put_side(stream, ("data", content, "why", why, "at", at))
+
+
+def _content(record: Record, rules: tuple[str, ...]) -> str:
+    """The record as users know it, where its parts can be written so; else all that was read of it."""
+    if UNWRITABLE.isdisjoint(rules):
+        if isinstance(record, Trade):
+            return trade_json(record, json_text(record.symbol))
+        if isinstance(record, Kline):
+            return kline_json(record, json_text(record.symbol))
+    return msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
 
 
 def _now() -> str:

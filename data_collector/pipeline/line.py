@@ -102,12 +102,9 @@ class Line:
                 except VenueUnreachable as error:
                     socket = await self._wait_after(error, socket)
                     continue
-                if socket is not None:
-                    # What the old connection still brings comes first; copies are known by their ids.
-                    await socket.wait_ended(OVERLAP_S)
-                    socket.close("rollover")
-                    self._release()
-                socket = following
+                old, socket = socket, following
+                if old is not None:
+                    await self._hand_over(old)
                 if not await self._watch(socket):
                     socket = None
                     await self._pause(self._backoff.next_delay_s(served_s=time.monotonic() - self._subscribed_s))
@@ -117,6 +114,14 @@ class Line:
             self._connected_at = None
             if socket is not None:
                 socket.close("stop")
+
+    async def _hand_over(self, old: WebSocket) -> None:
+        """What the old connection still brings comes first; copies are known by their ids."""
+        try:
+            await old.wait_ended(OVERLAP_S)
+        finally:
+            old.close("rollover")
+            self._release()
 
     async def _connect(self, *, replacing: WebSocket | None) -> WebSocket:
         """One try to connect and subscribe. Raises `VenueUnreachable`."""
@@ -136,7 +141,7 @@ class Line:
         )
         try:
             await self._subscribe(socket)
-        except (VenueUnreachable, asyncio.CancelledError):
+        except BaseException:
             socket.close("not subscribed")
             raise
         self._state.state = "connected"

@@ -34,8 +34,11 @@ BATCH_RECORDS_MAX = 20_000
 RUN_ENTRIES_MAX = 400
 """200 trades, two entries each: one call blocks the server for about 0.7 ms."""
 
-REFUSED_MAX = 10_000
-"""Refused trades that wait for the next good one of their symbol, per symbol."""
+REFUSED_MAX = 20_000
+"""Refused trades that wait to be written; those beyond are dropped and counted."""
+
+RUNS_PER_TAKE = 50
+"""Of one symbol in one flush: 10,000 trades."""
 
 
 class Lane:
@@ -97,9 +100,9 @@ class Lane:
             self._begin(-1)
 
     def take_trades(self) -> list[TradeRun]:
-        """All runs, oldest first; refused trades that no good one has followed yet stay here."""
+        """The oldest runs; refused trades that no good one has followed yet stay here."""
         self.end_run()
-        runs, self.runs = self.runs, []
+        runs, self.runs = self.runs[:RUNS_PER_TAKE], self.runs[RUNS_PER_TAKE:]
         return runs
 
     def take_klines(self) -> list[KlineUpdate]:
@@ -126,6 +129,7 @@ class Outlet:
         self._revisions: list[Kline] = []
         self._side_number = 0
         self._dirty: deque[Lane] = deque()
+        self._refusals = 0
 
     @property
     def is_full(self) -> bool:
@@ -154,9 +158,10 @@ class Outlet:
     def put_refused(self, lane: Lane, trade_id: int, refusal: Refusal) -> None:
         """The refused trade is written with the next good one, which passes over it."""
         lane.end_run()
-        if len(lane.refused) >= REFUSED_MAX:
+        if self._refusals >= REFUSED_MAX:
             self.dropped["quarantine"] += 1
             return
+        self._refusals += trade_id not in lane.refused
         lane.refused[trade_id] = refusal
         self._mark(lane)
 
@@ -228,7 +233,23 @@ class Outlet:
         if lane.ticker is not None:
             batch.tickers.append(lane.ticker)
             lane.ticker = None
+        self._refusals -= sum(len(run.refused) for run in runs)
+        if lane.runs:
+            self._mark(lane)
         return closed + sum(run.count for run in runs)
+
+    def pass_over(self, lane: Lane) -> TradeRun | None:
+        """A run without trades that moves the store's tail over refused ones, when no good trade follows them."""
+        if not lane.refused or lane.entries or lane.runs:
+            return None
+        first_id = max(lane.refused) + 1
+        run = TradeRun(lane.symbol, first_id, [], "", "", 0, 0, lane.refused)
+        self._refusals -= len(lane.refused)
+        lane.refused = {}
+        if lane.next_id < first_id:
+            lane.order.pass_over(lane.next_id, first_id - 1)
+            lane.next_id = first_id
+        return run
 
     def _mark(self, lane: Lane) -> None:
         if not lane.dirty:
@@ -240,16 +261,3 @@ class Outlet:
         # The next trade that finds room begins a run of its own, and the store will say what is missing before it.
         lane.end_run()
         self.dropped["trade"] += 1
-
-
-def pass_over(lane: Lane) -> TradeRun | None:
-    """A run without trades that moves the store's tail over refused ones, when no good trade follows them."""
-    if not lane.refused or lane.entries or lane.runs:
-        return None
-    first_id = max(lane.refused) + 1
-    run = TradeRun(lane.symbol, first_id, [], "", "", 0, 0, lane.refused)
-    lane.refused = {}
-    if lane.next_id < first_id:
-        lane.order.pass_over(lane.next_id, first_id - 1)
-        lane.next_id = first_id
-    return run

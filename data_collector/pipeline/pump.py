@@ -15,7 +15,7 @@ from data_collector.model.batch import Batch
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.outlet import Outlet, pass_over
+from data_collector.pipeline.outlet import Outlet
 
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 2.0
@@ -36,6 +36,12 @@ class Pump:
         self._timer: asyncio.TimerHandle
         self.down_reason: str | None = None
         """What the sink said last, while it does not take batches."""
+
+    @property
+    def held(self) -> int:
+        """Trades and klines in the batch that the sink has not taken yet."""
+        batch = self._batch
+        return 0 if batch is None else sum(run.count for run in batch.trades) + sum(map(len, batch.klines))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -84,7 +90,9 @@ class Pump:
         if now - self._passed_over_s < PASS_OVER_S:
             return
         self._passed_over_s = now
-        batch.trades += [run for lane in self._outlet.lanes.values() if (run := pass_over(lane)) is not None]
+        batch.trades += [
+            run for lane in self._outlet.lanes.values() if (run := self._outlet.pass_over(lane)) is not None
+        ]
 
     async def _write(self, batch: Batch) -> None:
         delay_s = RETRY_FIRST_S

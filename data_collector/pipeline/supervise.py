@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from data_collector.model.errors import CollectorError
+
 RESTARTS_MAX = 3
 RESTART_WINDOW_S = 60.0
 RESTART_DELAY_S = 1.0
@@ -24,6 +26,9 @@ async def supervised(name: str, run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
+        except CollectorError:
+            # Not a bug: whoever raised it past its own retries means the operator.
+            raise
         except Exception:  # the one place where bugs are caught (style guide)
             now = time.monotonic()
             failures.append(now)

@@ -17,6 +17,8 @@ from data_collector.pipeline.pump import Pump
 from data_collector.service.statistics import Statistics
 from data_collector.sinks.redis.sink import RedisSink
 
+STOPPED = "stopped by operator"
+
 NAMES_SHOWN = 5
 """Of many symbols a sentence names this many."""
 
@@ -74,7 +76,7 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
     unhealthy: list[str] = []
     degraded: list[str] = []
     if not snapshot.collector_running:
-        degraded.append("stopped by operator")
+        degraded.append(STOPPED)
         return unhealthy, degraded
     if parts.pump.down_reason is not None:
         full = parts.outlet.is_full

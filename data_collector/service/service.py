@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import structlog
 
@@ -29,7 +30,7 @@ from data_collector.pipeline.line import Address, Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.supervise import supervised
-from data_collector.service.report import Parts, fill
+from data_collector.service.report import STOPPED, Parts, fill
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue, unknown_sentence, unknown_symbols
@@ -39,8 +40,8 @@ from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.discovery import find_venue
 
-DRAIN_S = 8.0
-"""How long a stop waits for the store to take what is left."""
+DRAIN_S = 3.0
+"""How long a stop waits for the store to take what is left; a reload has 5 s for everything."""
 
 LIVE_FOLDER = "live"
 
@@ -67,6 +68,7 @@ class Service:
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._running = False
+        self._stopping = False
         self._changed = asyncio.Condition()
         self._work: asyncio.Task[None] | None = None
         self._collection: asyncio.Task[None] | None = None
@@ -80,12 +82,14 @@ class Service:
         self._history = self._venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._sink: RedisSink | None = None
+        self._pump: Pump | None = None
         self._parts: Parts | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:
         """Collect until stopped. Raises `Misconfigured` or `Unavailable` when it cannot, and bugs as they are."""
         for notice in (*self._settings.notices, *_without_effect(self._settings)):
             self._log.warning("notice", text=notice)
+        self._stopping = False
         try:
             async with asyncio.TaskGroup() as group:
                 self._work = group.create_task(self._run_work(group))
@@ -95,8 +99,9 @@ class Service:
             raise _first(errors) from None
 
     async def stop(self) -> None:
-        """End `run` in order."""
-        if self._work is not None:
+        """End `run` in order. A second call changes nothing: the first must be able to finish."""
+        if self._work is not None and not self._stopping:
+            self._stopping = True
             self._work.cancel()
 
     async def wait_collecting(self) -> None:
@@ -135,6 +140,8 @@ class Service:
         )
         if self._parts is None:
             snapshot.reasons = [self._store.waiting_for or "starting"]
+            if not self._wanted.is_set():
+                snapshot.condition, snapshot.reasons = "degraded", [STOPPED]
         else:
             fill(snapshot, self._parts)
         return snapshot
@@ -205,7 +212,10 @@ class Service:
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
         sink.begin()
-        pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
+        if self._pump is None:
+            # One for all starts: it may hold a batch that the store has not taken yet.
+            self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
+        pump = self._pump
         lines = list(self._lines())
         self._parts = Parts(self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters)
         await self._set_running(value=True)
@@ -227,7 +237,7 @@ class Service:
             async with asyncio.timeout(DRAIN_S):
                 await pump.drain()
         except TimeoutError:
-            self._log.error("records_left", records=self._outlet.records, reason=pump.down_reason)
+            self._log.error("records_left", records=self._outlet.records + pump.held, reason=pump.down_reason)
 
     async def _set_running(self, *, value: bool) -> None:
         async with self._changed:
@@ -257,8 +267,11 @@ class Service:
     def _proxy(self) -> str | None:
         if not self._settings.use_proxy:
             return None
-        name = "HTTPS_PROXY" if self._settings.binance_ws_url.startswith("wss:") else "HTTP_PROXY"
-        return os.environ.get(name) or os.environ.get(name.lower())
+        parts = urlsplit(self._settings.binance_ws_url)
+        if proxy_bypass(parts.netloc):
+            return None
+        proxies = getproxies()
+        return proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
 
 
 def _without_effect(settings: Settings) -> list[str]:

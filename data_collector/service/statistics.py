@@ -41,7 +41,7 @@ class Statistics:
         self._symbols = symbols
         self._channels = channels
         self._counters = counters
-        self._first_ids: dict[str, int] = {}
+        self._last_ids: dict[str, int] = {}
         self._due_s: dict[str, float] = {}
         self.quiet: set[str] = set()
         """Symbols that proved not to trade since the start."""
@@ -119,20 +119,19 @@ class Statistics:
 
     def _wanted(self, silent: Mapping[str, object]) -> set[str]:
         wanted = set(silent) if self._is_due("silent") else set()
-        if not self._first_ids or ("ticker" not in self._channels and self._is_due("statistics")):
+        if not self._last_ids or ("ticker" not in self._channels and self._is_due("statistics")):
             wanted |= set(self._symbols)
         return wanted - set(self.unlisted)
 
     def _judge(self, tickers: Sequence[Ticker], silent: Mapping[str, object]) -> None:
         for ticker in tickers:
-            self._intake.take_ticker(ticker)
-            before = self._first_ids.setdefault(ticker.symbol, -1)
-            if before >= 0 and before == ticker.last_id and ticker.symbol in silent:
+            self._intake.take_statistics(ticker)
+            # Between two polls: what was traded before the subscription must not count against the stream for ever.
+            if ticker.symbol in silent and self._last_ids.get(ticker.symbol) == ticker.last_id:
                 self.quiet.add(ticker.symbol)
             else:
                 self.quiet.discard(ticker.symbol)
-            if before < 0:
-                self._first_ids[ticker.symbol] = ticker.last_id
+            self._last_ids[ticker.symbol] = ticker.last_id
 
     def _is_due(self, what: str) -> bool:
         return time.monotonic() >= self._due_s.get(what, 0.0)

@@ -12,7 +12,7 @@ import structlog
 
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
-from data_collector.model.errors import SinkUnavailable, Unavailable
+from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_url import StoreAddress
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
@@ -21,6 +21,7 @@ WAIT_S = 60.0
 """For a store that this folder was never filled into: likely a wrong address, so give up with the reason."""
 
 RETRY_S = 0.5
+BRING_BACK_S = 5.0
 
 
 class StoreHome:
@@ -100,7 +101,17 @@ class StoreHome:
         while True:
             code = await self._embedded.wait()
             structlog.get_logger().error("embedded_store_ended", exit_code=code)
-            await self._embedded.start()
+            await self._bring_back(self._embedded)
+
+    async def _bring_back(self, embedded: EmbeddedValkey) -> None:
+        while True:
+            try:
+                await embedded.start()
+            except (Misconfigured, Unavailable) as error:
+                structlog.get_logger().error("embedded_store_not_back", reason=str(error), retry_s=BRING_BACK_S)
+                await asyncio.sleep(BRING_BACK_S)
+            else:
+                return
 
     async def close(self) -> None:
         """Stop the embedded server with everything written, and unlock the folder."""

@@ -22,7 +22,8 @@ SHOWN_CHARACTERS_MAX = 60
 SECRET_CHARACTERS_MAX = 4096
 
 _INTERVAL = re.compile("[1-9][0-9]?[smhdwM]")
-_HOST = re.compile("[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 _NOT_IN_SYMBOLS = frozenset(":{}*?\"'\\%&#")
 """They would make a key or a URL mean something else."""
 

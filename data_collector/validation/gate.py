@@ -25,6 +25,7 @@ RULES: Final[dict[str, str]] = {
     "time_range": "A time is not between the years 2001 and 2100.",
     "time_plausible": "The trade time is more than a minute after or a day before the time it was sent.",
     "close_after_open": "The kline does not close after it opens.",
+    "open_time_grid": "The open time is none of its interval.",
     "kline_time_plausible": "The kline opens or closes more than a minute after the time it was sent.",
     "price_order": "Low, open, close and high are not in order.",
     "volume_sign": "A volume or count is negative.",

@@ -188,14 +188,10 @@ async def test_a_collector_that_does_not_stop_is_made_to(
     ignoring = "".join(f"signal.signal({int(number)}, signal.SIG_IGN);" for number in deaf_to)
     program = f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(b'.');signal.pause()"
     process, connection = await child.start_child([sys.executable, "-c", program], None)
-    over = asyncio.Event()
     with connection:
         await asyncio.get_running_loop().sock_recv(connection, 1)
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(child.end_child(process, over))
-            await process.wait()
-            over.set()
+        await child.end_child(process)
 
     assert process.returncode == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
 

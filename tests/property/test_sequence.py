@@ -13,7 +13,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, explain_ids
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.outlet import Outlet, pass_over
+from data_collector.pipeline.outlet import Outlet
 from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, SYMBOL, ticker, trade
@@ -89,7 +89,7 @@ def collect(sent: Iterable[Sent], takes: Iterable[int]) -> tuple[Store, Intake]:
 def write(store: Store, outlet: Outlet, *, passing_over: bool) -> None:
     batch = outlet.take()
     if passing_over:
-        batch.trades += [run for lane in outlet.lanes.values() if (run := pass_over(lane)) is not None]
+        batch.trades += [run for lane in outlet.lanes.values() if (run := outlet.pass_over(lane)) is not None]
     store.write(batch)
 
 

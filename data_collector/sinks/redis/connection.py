@@ -136,7 +136,9 @@ class StoreConnection(asyncio.Protocol):
                 self.close()
                 if reply.kind in {"LOADING", "MASTERDOWN", "BUSY"}:
                     raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
-                raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {reply} Check REDIS_URL.")
+                # A server may repeat the command in its error, and with AUTH the password.
+                told = reply.kind if command[0] == "AUTH" else str(reply)
+                raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {told}. Check REDIS_URL.")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio calls this."""
@@ -153,7 +155,9 @@ class StoreConnection(asyncio.Protocol):
             # hiredis lets through what Python says of a map with impossible keys.
             self._fail(f"{self._name} does not speak the Redis protocol ({error}).")
             return
-        if self._answered is not None and len(self._replies) >= self._expected and not self._answered.done():
+        if self._answered is None or len(self._replies) > self._expected:
+            self._fail(f"{self._name} has sent more replies than there were commands.")
+        elif len(self._replies) == self._expected and not self._answered.done():
             self._answered.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -27,11 +27,13 @@ local function tail_of(stream)
   end
 end
 
--- Side streams take a JSON array of entries; an empty text means none.
-local function entries_of(text, stream)
+-- Side streams take a JSON array of entries; an empty text means none. One of another type is passed over and told.
+local function entries_of(text, stream, foreign)
   if text == '' then return {} end
-  exists(stream, 'stream')
-  return cjson.decode(text)
+  local found = redis.call('TYPE', stream).ok
+  if found == 'stream' or found == 'none' then return cjson.decode(text) end
+  foreign[#foreign + 1] = stream
+  return {}
 end
 
 local function add_gaps(stream, gaps, maxlen)
@@ -47,7 +49,7 @@ end
 -- A hole before the first id is refused with the tail, unless the caller names that very tail as bridged: then the
 -- gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1. Refusals at or below
 -- the tail were written by an earlier call.
--- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added, 1 when a hole was bridged}.
+-- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
 local function append_trades(keys, args)
   local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
   local tail, ms = tail_of(keys[1])
@@ -56,8 +58,14 @@ local function append_trades(keys, args)
     if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
     skip, bridged = 0, 1
   end
-  local price_known = exists(keys[2], 'hash') and redis.call('HMGET', keys[2], 'volume', 'trade_id') or {}
-  local gaps, refusals = entries_of(args[8], keys[3]), entries_of(args[9], keys[4])
+  local foreign, price_known = {}, {}
+  local latest = redis.call('TYPE', keys[2]).ok
+  if latest == 'hash' then
+    price_known = redis.call('HMGET', keys[2], 'volume', 'trade_id')
+  elseif latest ~= 'none' then
+    foreign[1] = keys[2]
+  end
+  local gaps, refusals = entries_of(args[8], keys[3], foreign), entries_of(args[9], keys[4], foreign)
   if bridged == 1 then
     add_gaps(keys[3], gaps, args[4])
     if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
@@ -67,7 +75,7 @@ local function append_trades(keys, args)
       redis.call('XADD', keys[4], 'MAXLEN', '~', args[4], '*', 'data', refusal[2], 'why', refusal[3], 'at', refusal[4])
     end
   end
-  if skip >= count then return {'DUP', tail or -1, 0, bridged} end
+  if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
   local position = 10 + skip * 2
   for id = first + skip, first + count - 1 do
     local time = tonumber(args[position])
@@ -80,7 +88,7 @@ local function append_trades(keys, args)
   if price_known[1] and (not price_known[2] or tonumber(price_known[2]) < last) then
     redis.call('HSET', keys[2], 'price', args[5], 'timestamp', args[6], 'trade_id', string.format('%d', last))
   end
-  return {'OK', last, count - skip, bridged}
+  return {'OK', last, count - skip, bridged, unpack(foreign)}
 end
 
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record
@@ -92,7 +100,6 @@ end
 local function append_klines(keys, args)
   exists(keys[1], 'stream')
   exists(keys[2], 'hash')
-  exists(keys[3], 'stream')
   local outcome, blocked, position = {}, {}, 4
   for i = 1, tonumber(args[3]) do
     local interval, open, next_open, event = args[position], tonumber(args[position + 1]), args[position + 2],
@@ -111,7 +118,7 @@ local function append_klines(keys, args)
     elseif old then
       outcome[i] = 0
     else
-      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3]), args[2]) end
+      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2]) end
       redis.call('XADD', keys[1], '*', 'data', args[position + 8])
       redis.call('SET', keys[3 + i], args[position + 8], 'EX', args[position + 5])
       if newer then newest, newest_event = open, event end

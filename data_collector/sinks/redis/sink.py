@@ -18,13 +18,19 @@ from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import load_functions
-from data_collector.sinks.redis.suitability import check_store
+from data_collector.sinks.redis.suitability import check_store, claim_store
 
 ROUNDS_MAX = 8
 """A hole takes two rounds; each further one means that another writer moved the tail in between."""
 
 WRONG_TYPE = "WRONGTYPE"
 """Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
+
+KINDS = frozenset({
+    "BUSY", "CLUSTERDOWN", "ERR", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM",
+    "READONLY", "TRYAGAIN", WRONG_TYPE,
+})  # fmt: skip
+"""Labels of the error metric; any other first word counts as `other`."""
 
 AHEAD_MAX = 100_000
 """A second collector is ahead by less; a store that is ahead by more was filled from another market."""
@@ -105,7 +111,7 @@ class RedisSink:
         now = time.monotonic()
         if now - self._claimed_s >= CLAIM_S:
             self._claimed_s = now
-            await connection.execute([("SET", f"{self._prefix}collector:source", self._source, "NX")])
+            await claim_store(connection, self._address, source=self._source, prefix=self._prefix)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""
@@ -113,7 +119,7 @@ class RedisSink:
             self._fail(call, reply)
             return None
         if self.broken_keys:
-            for key in call.command:
+            for key in _used_keys(call):
                 self.broken_keys.pop(str(key), None)
         subject = call.subject
         match subject:
@@ -133,7 +139,7 @@ class RedisSink:
 
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
-        outcome, tail, added, bridged = reply
+        outcome, tail, added, bridged, *foreign = reply
         key = (run.symbol, None)
         if outcome == "GAP":
             if key in self._bridged:
@@ -147,6 +153,8 @@ class RedisSink:
         else:
             self.ahead.pop(run.symbol, None)
             self._begun.add(key)
+        for key_name in foreign:
+            self._note_foreign(str(key_name), "it is of another type")
         self._count("trade", int(added), run.count)
         if bridged:
             self._declare("trade", call.gaps[0])
@@ -183,8 +191,7 @@ class RedisSink:
             return self._calls.side(part.entries, go_on=True)
         _, added, foreign = reply
         if foreign:
-            self._counters.add("data_collector_store_errors_total", kind=WRONG_TYPE)
-            self.broken_keys[str(foreign)] = "it is no stream"
+            self._note_foreign(str(foreign), "it is no stream")
         for entry in part.entries[len(part.entries) - int(added) :]:
             self._count(entry.stream.partition(":")[0], 1, 1)
         return None
@@ -204,14 +211,51 @@ class RedisSink:
             self._counters.add("data_collector_gaps_total", channel=channel, reason=gap.reason)
             self._counters.add("data_collector_gap_records_total", gap.count, channel=channel, reason=gap.reason)
 
+    def _note_foreign(self, key: str, what: str) -> None:
+        self._counters.add("data_collector_store_errors_total", kind=WRONG_TYPE)
+        self.broken_keys[key] = what
+
     def _fail(self, call: Call, error: ReplyError) -> None:
-        self._counters.add("data_collector_store_errors_total", kind=error.kind)
+        self._counters.add("data_collector_store_errors_total", kind=error.kind if error.kind in KINDS else "other")
         if error.kind == WRONG_TYPE:
             # The functions name the key: "WRONGTYPE latest:BTCUSDT is a string …".
             self.broken_keys[str(error).split(" ")[1]] = str(error)
+            channel, count = _offered(call)
+            self._counters.add("data_collector_records_unstorable_total", count, channel=channel)
             return
         # A promoted replica may lack the functions; opening again loads them. Whatever else the server says, the same
         # batch is written again after a pause, because stored records are known by their ids.
         assert self._connection is not None, "a reply came over it"
         self._connection.close()
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
+
+
+def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
+    """Keys that a call which succeeded has found to be ours."""
+    subject, command = call.subject, call.command
+    match subject:
+        case TradeRun():
+            return command[3:5] + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
+        case KlinePart():
+            return command[3:5]
+        case Ticker():
+            return command[3:4]
+        case SidePart():
+            return command[4 : 4 + len(subject.entries)]
+        case Kline():
+            return command[1:2]
+
+
+def _offered(call: Call) -> tuple[str, int]:
+    """Channel and number of the records in a call."""
+    match call.subject:
+        case TradeRun():
+            return "trade", call.subject.count
+        case KlinePart():
+            return "kline", len(call.subject.updates)
+        case Ticker():
+            return "ticker", 1
+        case SidePart():
+            return "quarantine", len(call.subject.entries)
+        case Kline():
+            return "late", 1

@@ -132,6 +132,7 @@ class BinanceHistory:
         """Release the connections."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
     async def _get(self, path: str, query: Mapping[str, str], weight: int, kind: type[Body]) -> Body:
         async with self._turn:

@@ -50,11 +50,12 @@ def test_older_ticker_is_a_copy(scene: Scene) -> None:
     assert scene.counters.value(COPIES, channel="ticker") == 1
 
 
-def test_ticker_from_rest_counts_but_says_nothing_of_the_stream(scene: Scene) -> None:
-    scene.intake.take_ticker(ticker(received_ns=0))
+def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
+    scene.intake.take_statistics(ticker(received_ns=0))
     assert scene.intake.tickers_spoken == set()
-    assert scene.counts == (1, 1, 0)
-    assert scene.intake.last_received_ns > 0
+    assert scene.counts == (0, 0, 0)
+    assert scene.intake.last_received_ns == 0
+    assert [taken.symbol for taken in scene.outlet.take().tickers] == [SYMBOL]
 
     scene.send(ticker(NOON_MS + 1_000))
     assert scene.intake.tickers_spoken == {SYMBOL}

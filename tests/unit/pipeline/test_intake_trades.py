@@ -7,7 +7,6 @@ import json
 import pytest
 
 from data_collector.pipeline.arbiter import JUMP_MAX
-from data_collector.pipeline.outlet import pass_over
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
 
@@ -134,7 +133,7 @@ def test_refused_trade_with_a_poisoned_id_moves_nothing(scene: Scene, trade_id: 
 
     (entry,) = scene.take_side()
     assert "price_positive" in rules(entry)
-    assert pass_over(scene.lane) is None
+    assert scene.outlet.pass_over(scene.lane) is None
     assert scene.lane.next_id == next_id
 
 
@@ -161,7 +160,7 @@ def test_good_trades_that_come_after_they_were_passed_over_are_late(scene: Scene
     scene.begin()
     scene.send(trade(15, price="0"))
     scene.take()
-    assert pass_over(scene.lane) is not None
+    assert scene.outlet.pass_over(scene.lane) is not None
 
     scene.send(trade(12), trade(15), trade(16))
 
