@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.errors import BadFrame
     from data_collector.observe.counters import Counters
     from data_collector.pipeline.intake import RAW_BYTES_MAX, Intake
-    from data_collector.pipeline.outlet import Outlet, pass_over
+    from data_collector.pipeline.outlet import Outlet
     from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
     from data_collector.validation.gate import SafetyGate, sentences
     from data_collector.venues.binance.codec import BinanceCodec
@@ -60,7 +60,9 @@ class Target:
         intake.receive(memoryview(frame), 1)
         assert intake.received == intake.validated + intake.errors, "the counts do not agree"
         batch = self._outlet.take()
-        batch.trades += [run for lane in self._outlet.lanes.values() if (run := pass_over(lane)) is not None]
+        batch.trades += [
+            run for lane in self._outlet.lanes.values() if (run := self._outlet.pass_over(lane)) is not None
+        ]
         self._check(batch)
         self._frames += 1
         if self._frames % FRAMES_PER_INTAKE == 0:

@@ -76,7 +76,7 @@ class StoreConnection(asyncio.Protocol):
         except ssl.SSLCertVerificationError as error:
             raise Misconfigured(
                 f"The store at {address.place} shows a certificate that cannot be trusted ({error.verify_message}). "
-                "Name its authority with ?ssl_ca_certs=FILE in REDIS_URL."
+                f"{_certificate_cure(error.verify_message)}"
             ) from error
         except (OSError, TimeoutError) as error:
             raise SinkUnavailable(f"The store at {address.place} does not answer ({_reason(error)}).") from error
@@ -187,3 +187,11 @@ def _reason(error: BaseException) -> str:
         return f"no answer in {CONNECT_TIMEOUT_S:g} s"
     text = getattr(error, "strerror", None) or str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _certificate_cure(fault: str) -> str:
+    if "mismatch" in fault:
+        return "Write a name of the certificate in REDIS_URL, or give the server a certificate for this one."
+    if "expired" in fault or "not yet valid" in fault:
+        return "Give the server a new certificate, and look at this machine's clock."
+    return "Name its authority with ?ssl_ca_certs=FILE in REDIS_URL."

@@ -176,6 +176,51 @@ local function append_once(keys, args)
   return {'OK', added, foreign}
 end
 
+-- What the functions and the sink do, one command a line; the word that ends in a colon is the beginning of the key.
+local NEEDED = [[
+TYPE trades:
+XINFO STREAM trades:
+XADD trades: * data x
+XTRIM trades: MAXLEN 1
+XSETID trades: 0-1
+TYPE latest:
+HMGET latest: volume
+HSET latest: volume 1
+TYPE stream:
+XADD stream: * data x
+XTRIM stream: MAXLEN 1
+TYPE collector:
+HGET collector: 1m
+HSET collector: 1m x
+GET collector:
+SET collector: x
+SET kline: x EX 1
+TYPE gaps:
+XADD gaps: * data x
+TYPE quarantine:
+XADD quarantine: * data x
+TYPE late:
+XADD late: * data x
+]]
+
+-- args: what every key begins with
+-- A right that is missing would show itself in the midst of a function, after its first write. Returns the commands
+-- that the caller may not give, each with its kind of key.
+local function missing_rights(keys, args)
+  local missing = {}
+  for line in string.gmatch(NEEDED, '[^\n]+') do
+    local words = {}
+    for word in string.gmatch(line, '%S+') do
+      words[#words + 1] = string.sub(word, -1) == ':' and args[1] .. word or word
+    end
+    if not redis.acl_check_cmd(unpack(words)) then missing[#missing + 1] = string.match(line, '^.-:') end
+  end
+  return missing
+end
+
+redis.register_function{
+  function_name = 'missing_rights_@DIGEST@', callback = missing_rights, flags = {'no-writes'}
+}
 redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
 redis.register_function('put_ticker_@DIGEST@', put_ticker)

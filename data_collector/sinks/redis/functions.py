@@ -17,6 +17,7 @@ APPEND_TRADES = f"append_trades_{DIGEST}"
 APPEND_KLINES = f"append_klines_{DIGEST}"
 PUT_TICKER = f"put_ticker_{DIGEST}"
 APPEND_ONCE = f"append_once_{DIGEST}"
+MISSING_RIGHTS = f"missing_rights_{DIGEST}"
 
 LIBRARY = _text.replace("@DIGEST@", DIGEST)
 
@@ -34,3 +35,23 @@ async def load_functions(connection: StoreConnection) -> None:
     if "unknown command" in str(reply).lower():
         raise Misconfigured("The store has no functions: Redis 7 or Valkey 7.2 is the oldest that works.")
     raise SinkUnavailable(f"The store does not take the functions now: {reply}")
+
+
+async def check_rights(connection: StoreConnection, prefix: str) -> None:
+    """Raise `Misconfigured` when our user may not do what the functions do; call after `load_functions`.
+
+    Raises `SinkUnavailable` where the server cannot tell now.
+    """
+    (reply,) = await connection.execute([("FCALL", MISSING_RIGHTS, 0, prefix)])
+    if isinstance(reply, ReplyError):
+        if reply.kind != "NOPERM":
+            raise SinkUnavailable(f"The store does not run the functions now: {reply}")
+        missing = ["FCALL"]
+    else:
+        assert isinstance(reply, list), "missing_rights answers with an array"
+        missing = [f"{command}*" for command in reply]
+    if missing:
+        raise Misconfigured(
+            f"The store's user lacks rights: {', '.join(missing)}. "
+            "docs/operations.md has the ACL SETUSER command that gives all of them."
+        )

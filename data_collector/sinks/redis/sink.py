@@ -17,7 +17,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.functions import load_functions
+from data_collector.sinks.redis.functions import check_rights, load_functions
 from data_collector.sinks.redis.suitability import check_store, claim_store
 
 ROUNDS_MAX = 8
@@ -74,6 +74,7 @@ class RedisSink:
                 connection, self._address, source=self._source, prefix=self._prefix, expected_bytes=self._expected_bytes
             )
             await load_functions(connection)
+            await check_rights(connection, self._prefix)
         except (SinkUnavailable, Misconfigured):
             connection.close()
             raise
@@ -154,7 +155,7 @@ class RedisSink:
             self.ahead.pop(run.symbol, None)
             self._begun.add(key)
         for key_name in foreign:
-            self._note_foreign(str(key_name), "it is of another type")
+            self._note_foreign(str(key_name))
         self._count("trade", int(added), run.count)
         if bridged:
             self._declare("trade", call.gaps[0])
@@ -191,7 +192,7 @@ class RedisSink:
             return self._calls.side(part.entries, go_on=True)
         _, added, foreign = reply
         if foreign:
-            self._note_foreign(str(foreign), "it is no stream")
+            self._note_foreign(str(foreign))
         for entry in part.entries[len(part.entries) - int(added) :]:
             self._count(entry.stream.partition(":")[0], 1, 1)
         return None
@@ -211,9 +212,9 @@ class RedisSink:
             self._counters.add("data_collector_gaps_total", channel=channel, reason=gap.reason)
             self._counters.add("data_collector_gap_records_total", gap.count, channel=channel, reason=gap.reason)
 
-    def _note_foreign(self, key: str, what: str) -> None:
+    def _note_foreign(self, key: str) -> None:
         self._counters.add("data_collector_store_errors_total", kind=WRONG_TYPE)
-        self.broken_keys[key] = what
+        self.broken_keys[key] = f"{WRONG_TYPE} (somebody else uses it)"
 
     def _fail(self, call: Call, error: ReplyError) -> None:
         self._counters.add("data_collector_store_errors_total", kind=error.kind if error.kind in KINDS else "other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import StoreAddress
-from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
 
 async def check_store(
@@ -15,7 +15,7 @@ async def check_store(
     Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange,
     `SinkUnavailable` when it cannot answer now.
     """
-    memory, _, claimed = await connection.execute([("INFO", "memory"), *_claim(source, prefix)])
+    (memory,) = await connection.execute([("INFO", "memory")])
     if isinstance(memory, ReplyError):
         _raise_refusal(address, memory)
     facts = dict(line.split(":", 1) for line in str(memory).splitlines() if ":" in line)
@@ -31,23 +31,17 @@ async def check_store(
             f"fill about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, "
             "collect fewer symbols, or give the store more."
         )
-    _check_claim(claimed, address, source)
+    await claim_store(connection, address, source=source, prefix=prefix)
 
 
 async def claim_store(connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str) -> None:
     """Write down which exchange the store is filled from. Raises `Misconfigured` when it is another one's."""
-    _, claimed = await connection.execute(_claim(source, prefix))
-    _check_claim(claimed, address, source)
-
-
-def _claim(source: str, prefix: str) -> list[Command]:
-    key = f"{prefix}collector:source"
-    return [("SET", key, source, "NX"), ("GET", key)]
-
-
-def _check_claim(claimed: object, address: StoreAddress, source: str) -> None:
-    if isinstance(claimed, ReplyError):
-        _raise_refusal(address, claimed)
+    claim = f"{prefix}collector:source"
+    written, claimed = await connection.execute([("SET", claim, source, "NX"), ("GET", claim)])
+    # A store that is full or a replica refuses to write and may well hold our claim.
+    for reply in (claimed, written if claimed is None else None):
+        if isinstance(reply, ReplyError):
+            _raise_refusal(address, reply)
     if claimed != source:
         raise Misconfigured(
             f"The store at {address.place} was filled from {claimed}, and this collector reads {source}: their trades "

@@ -1,0 +1,160 @@
+"""`data-collector demo` as a newcomer runs it: it works without a network, and Ctrl-C leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import ROOT, get_json, is_running
+from tests.integration.store_reader import Store
+from tests.integration.waiting import DEADLINE_S, until
+
+SYMBOL = "BTCUSDT"
+KINDS = (f"trades:{SYMBOL}", f"stream:{SYMBOL}")
+
+
+@dataclass
+class Demo:
+    """A running demo in a terminal of its own."""
+
+    process: subprocess.Popen[bytes]
+    screen_file: Path
+    store: Store
+    url: str
+
+    def screen(self) -> str:
+        """All that it has printed."""
+        return self.screen_file.read_text()
+
+    def health(self) -> dict[str, object]:
+        return get_json(f"{self.url}/health")
+
+    def interrupt(self) -> int:
+        """Ctrl-C, which a terminal sends to the whole group; the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(DEADLINE_S)
+
+
+@contextmanager
+def demo(folder: Path, *options: str) -> Iterator[Demo]:
+    """The demo with its screen in a file; killed hard if the test fails."""
+    folder.mkdir(exist_ok=True)
+    screen = folder / "screen.txt"
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
+    with screen.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "data_collector", "demo", "--trades-per-s", "20", *options],
+            cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    store: Store | None = None
+    try:
+        until(lambda: "Ctrl-C ends" in screen.read_text(), "the welcome", output=screen.read_text)
+        store = Store(first(r"REDIS_URL=(\S+)", screen.read_text()))
+        yield Demo(process, screen, store, first(r"(http://\S+?)/? ", screen.read_text()))
+    finally:
+        if store is not None:
+            store.close()
+        for pid in reversed([process.pid, *family(process.pid)]):
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(DEADLINE_S)
+
+
+def first(pattern: str, text: str) -> str:
+    """What the pattern's group finds first."""
+    found = re.search(pattern, text)
+    assert found is not None, text
+    return found[1]
+
+
+def family(pid: int) -> list[int]:
+    """All that descends from a process."""
+    shown = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [found for child in map(int, shown.stdout.split()) for found in (child, *family(child))]
+
+
+def grows(store: Store) -> None:
+    """Records of all four kinds come in."""
+    before = [store.length(key) for key in KINDS]
+    until(lambda: all(store.length(key) > count for key, count in zip(KINDS, before, strict=True)), "more records")
+    timestamp = until(lambda: store.hash(f"latest:{SYMBOL}").get("timestamp"), "the newest price")
+    until(lambda: store.hash(f"latest:{SYMBOL}")["timestamp"] > timestamp, "a newer price")
+    klines = len(store.keys(f"kline:{SYMBOL}:*"))
+    until(lambda: len(store.keys(f"kline:{SYMBOL}:*")) > klines, "more klines")
+
+
+def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_left(tmp_path: Path) -> None:
+    with demo(tmp_path / "var") as running:
+        grows(running.store)
+        until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
+        assert_commands_work(running)
+        started = family(running.process.pid)
+        assert len(started) >= 3, "collector, store and exchange"
+
+        code = running.interrupt()
+
+        assert code in (0, 130)
+        until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
+        assert "Traceback" not in running.screen()
+        assert not (tmp_path / "var" / "demo" / "valkey.json").exists()
+
+
+def assert_commands_work(running: Demo) -> None:
+    """What the screen proposes, but for what waits."""
+    (curl,) = re.findall(r"^ +curl (\S+)$", running.screen(), re.MULTILINE)
+    (command,) = re.findall(r"^ +\S*python -m data_collector (redis .*?)(?:  .*)?$", running.screen(), re.MULTILINE)
+    environment = {**os.environ, "REDIS_URL": running.store.url, "PYTHONPATH": str(ROOT)}
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "data_collector", *shlex.split(command)],
+        env=environment, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert get_json(curl)["service"] == "data-collector"
+    assert "price" in ran.stdout
+
+
+@pytest.mark.slow
+def test_kept_demo_goes_on_with_the_same_market_and_a_plain_one_starts_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    with demo(folder) as running:
+        grows(running.store)
+        running.interrupt()
+    with demo(folder, "--keep") as running:
+        tail = running.store.tail_id(SYMBOL)
+        assert tail > 0
+        until(lambda: running.store.tail_id(SYMBOL) > tail + 20, "newer trades", output=running.screen)
+        ids = [int(entry["id"].partition("-")[2]) for entry in running.store.entries(f"trades:{SYMBOL}")]
+        (gap,) = running.store.gaps(SYMBOL, "trade")
+        missing = sorted(set(range(ids[0], ids[-1] + 1)) - set(ids))
+        assert gap["reason"] == "skipped"
+        assert (gap["first"], gap["last"], gap["count"]) == (missing[0], missing[-1], len(missing))
+        running.interrupt()
+    with demo(folder) as running:
+        grows(running.store)
+        assert running.store.gaps(SYMBOL, "trade") == []
+        running.interrupt()
+
+
+def test_demo_that_was_never_run_cannot_be_kept(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "VAR_DIR": str(tmp_path / "var"), "PORT": "0"}
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "data_collector", "demo", "--keep"], env=environment, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+    assert ran.returncode == 78
+    assert "leave out --keep" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,306 @@
+"""Frames that are missing, double, out of order, or no frames at all: nothing is doubled, everything is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from data_collector.simulator import FrameFault
+from data_collector.simulator.actions import Send, SkipIds
+from data_collector.simulator.faults import CorruptShape
+from tests.integration.scene import NO_HOLES, START_MS, Scene, playing
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until_async
+
+TRADES = "btcusdt@trade"
+YEAR_MS = 365 * 86_400_000
+
+
+@pytest.fixture
+async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
+    """A market that has been collected from for a while."""
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        yield scene
+
+
+async def quarantined(scene: Scene, stream: str, count: int) -> list[dict[str, str]]:
+    """The entries of a quarantine stream, once there are so many."""
+    await until_async(lambda: scene.store.length(stream) >= count, f"{count} entries in {stream}")
+    return [entry["fields"] for entry in scene.store.entries(stream)]
+
+
+def rules_of(entry: dict[str, str]) -> list[str]:
+    return [broken["rule"] for broken in json.loads(entry["why"])]
+
+
+async def test_duplicates_are_stored_once_and_counted_as_copies(scene: Scene) -> None:
+    scene.simulator.faults.add(FrameFault(kind="duplicate"))
+
+    await scene.trade(30_000)
+    await scene.klines_closed()
+
+    assert scene.assert_trades_exact() == NO_HOLES
+    closed = [record["timestamp"] for record in scene.store.records("stream:BTCUSDT") if record["is_closed"]]
+    assert len(closed) == len(set(closed)) > 0
+    assert scene.counted("messages_copies_total", channel="trade") > 100
+    scene.assert_counts_add_up()
+
+
+async def test_dropped_trades_are_declared_lost_exactly(scene: Scene) -> None:
+    first = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES, count=3))
+
+    await scene.trade()
+
+    assert scene.assert_trades_exact() == {"BTCUSDT": [(first, first + 2, "lost")], "ETHUSDT": []}
+    assert scene.counted("gap_records_total", channel="trade", reason="lost") == 3
+
+
+async def test_scattered_drops_are_all_declared(scene: Scene) -> None:
+    scene.simulator.faults.add(FrameFault(kind="drop", stream="*@trade", rate=0.1))
+
+    for _ in range(5):
+        scene.simulator.advance(10_000)
+    scene.simulator.faults.clear()
+    await scene.trade(20_000)
+
+    holes = scene.assert_trades_exact()
+    assert len(holes["BTCUSDT"]) > 5
+    assert {reason for declared in holes.values() for *_, reason in declared} == {"lost"}
+
+
+async def test_reordered_trades_are_passed_over_and_kept_as_late(scene: Scene) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="reorder", stream=TRADES, count=1, span=3))
+
+    await scene.trade()
+
+    assert scene.assert_trades_exact()["BTCUSDT"] == [(due, due, "lost")]
+    (late,) = scene.store.entries("late:BTCUSDT")
+    assert late["fields"]["why"] == "recovered"
+    assert json.loads(late["fields"]["data"])["trade_id"] == due
+
+
+async def test_delayed_trade_goes_to_late_and_not_into_the_stream(scene: Scene) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="delay", stream=TRADES, count=1, delay_s=0.3))
+
+    await scene.trade()
+    await until_async(lambda: scene.store.length("late:BTCUSDT") == 1, "the late trade")
+
+    (late,) = scene.store.records("late:BTCUSDT")
+    truth = {trade.trade_id: trade for trade in scene.simulator.tape("BTCUSDT")}
+    assert (late["trade_id"], late["price"]) == (due, truth[due].price)
+    assert scene.assert_trades_exact()["BTCUSDT"] == [(due, due, "lost")]
+
+
+async def test_ids_that_the_exchange_never_gave_are_declared(scene: Scene) -> None:
+    first = scene.store.tail_id("BTCUSDT") + 1
+    await scene.simulator.perform(SkipIds(symbol="BTCUSDT", count=7))
+
+    await scene.trade()
+
+    assert [(gap["first"], gap["last"]) for gap in scene.store.gaps("BTCUSDT", "trade")] == [(first, first + 6)]
+
+
+async def test_missing_closing_frame_is_declared_with_its_open_time(scene: Scene) -> None:
+    await scene.klines_closed()
+    fault = FrameFault(kind="drop", stream="btcusdt@kline_1m", contains='"x":true', count=1)
+    scene.simulator.faults.add(fault)
+    now_ms = scene.simulator.market.now_ms
+    scene.simulator.advance(60_000)
+    await scene.klines_closed()
+
+    (gap,) = scene.store.gaps("BTCUSDT", "kline")
+    missed = scene.simulator.closed_klines("BTCUSDT", "1m")[-2]
+    closed = [record["timestamp"] for record in scene.store.records("stream:BTCUSDT")
+              if record["is_closed"] and record["interval"] == "1m"]  # fmt: skip
+    assert missed.open_ms <= now_ms < missed.close_ms
+    assert (gap["interval"], gap["count"], gap["reason"], gap["first"]) == ("1m", 1, "lost", gap["last"])
+    assert gap["first"] not in closed
+    assert scene.store.gaps("ETHUSDT", "kline") == []
+
+
+@pytest.mark.parametrize(
+    "shape", ["truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary"]
+)
+async def test_garbage_is_kept_counted_and_survived(scene: Scene, shape: CorruptShape) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    connection = scene.simulator.connections()[0].number
+    scene.simulator.faults.add(FrameFault(kind="corrupt", stream=TRADES, count=2, shape=shape))
+
+    await scene.trade()
+
+    holes = scene.assert_trades_exact()["BTCUSDT"]
+    kept = scene.store.length("quarantine:unknown") + scene.store.length("quarantine:BTCUSDT")
+    if holes:
+        # What cannot be read has no place in the sequence, so the ids are lost; the frames themselves are kept.
+        assert holes == [(due, due + 1, "lost")]
+        assert kept == 2 or shape == "duplicate_keys"
+        assert scene.status.validation_errors == kept
+    scene.assert_counts_add_up()
+    assert [each.number for each in scene.simulator.connections()] == [connection]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"p": "0.00000000"}, "price_positive"),
+        ({"p": "-1.5"}, "price_positive"),
+        ({"p": "NaN"}, "number_text"),
+        ({"p": "1_000"}, "number_text"),
+        ({"q": "١٢"}, "number_text"),
+        ({"q": "1" * 65}, "number_length"),
+        ({"T": 4_200_000_000_000}, "time_range"),
+        ({"T": 0}, "time_range"),
+    ],
+    ids=lambda value: str(value)[:24] if isinstance(value, dict) else None,
+)
+async def test_impossible_trade_is_refused_with_its_rule_and_its_id_is_explained(
+    scene: Scene, changed: dict[str, object], rule: str
+) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set=changed))
+
+    await scene.trade()
+
+    (kept,) = await quarantined(scene, "quarantine:BTCUSDT", 1)
+    assert rule in rules_of(kept)
+    assert all(broken["message"] for broken in json.loads(kept["why"]))
+    assert scene.assert_trades_exact()["BTCUSDT"] == [(due, due, "refused")]
+    assert scene.store.gaps("BTCUSDT", "trade")[0]["rules"] == rules_of(kept)
+    assert scene.status.validation_errors == 1
+    scene.assert_counts_add_up()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"p": 45.1}, {"t": "1"}, {"t": True}, {"t": None}, {"m": "yes"}, {"s": 5}, {"q": None}, {"T": "now"}],
+    ids=str,
+)
+async def test_wrong_type_is_quarantined_and_the_stream_goes_on(scene: Scene, changed: dict[str, object]) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set=changed))
+
+    await scene.trade()
+
+    await until_async(
+        lambda: scene.store.length("quarantine:unknown") + scene.store.length("quarantine:BTCUSDT") == 1,
+        "the frame in quarantine",
+    )
+    assert scene.assert_trades_exact()["BTCUSDT"] == [(due, due, "lost")]
+    assert scene.status.validation_errors == 1
+
+
+@pytest.mark.parametrize("jump", [10_000_000, 2**52, 2**53, 2**63, 2**70])
+async def test_poisoned_id_does_not_move_the_symbol(scene: Scene, jump: int) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"t": jump + due}))
+
+    await scene.trade()
+
+    assert scene.assert_trades_exact()["BTCUSDT"] == [(due, due, "lost")]
+    kept = scene.store.length("quarantine:unknown") + scene.store.length("quarantine:BTCUSDT")
+    assert kept == 1
+
+
+async def test_poisoned_id_in_the_very_first_trade_does_not_wedge_the_symbol(store: Store, folder: Path) -> None:
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"t": 2**52}))
+        scene.simulator.advance(5_000)
+        scene.simulator.advance(5_000)
+        newest = scene.simulator.tape("ETHUSDT")[-1].trade_id
+        await until_async(lambda: store.tail_id("ETHUSDT") == newest, "the newest trade of the other symbol")
+
+        assert scene.assert_trades_exact()["BTCUSDT"] == []
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+async def test_time_that_is_years_off_is_refused(scene: Scene, years: int) -> None:
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, add={"T": years * YEAR_MS}))
+
+    await scene.trade()
+
+    assert scene.assert_trades_exact()["BTCUSDT"] == [(due, due, "refused")]
+
+
+async def test_time_in_microseconds_is_understood_and_moves_no_entry_id(scene: Scene) -> None:
+    scene.simulator.faults.add(
+        FrameFault(kind="change", stream=TRADES, count=1, set={"T": START_MS * 1000 + 5_000_123})
+    )
+
+    await scene.trade()
+
+    for entry in scene.store.entries("trades:BTCUSDT"):
+        assert int(entry["id"].partition("-")[0]) <= scene.simulator.market.now_ms
+
+
+async def test_conflicting_copy_of_a_trade_changes_nothing(scene: Scene) -> None:
+    scene.simulator.faults.add(FrameFault(kind="conflict", stream=TRADES, count=3, set={"p": "1.00000000"}))
+
+    await scene.trade()
+
+    assert scene.assert_trades_exact()["BTCUSDT"] == []
+
+
+async def test_second_close_of_a_kline_changes_nothing_in_the_stream(scene: Scene) -> None:
+    fault = FrameFault(kind="conflict", stream="btcusdt@kline_1m", contains='"x":true', set={"k.n": 999_999})
+    scene.simulator.faults.add(fault)
+
+    await scene.klines_closed()
+
+    closed = [record for record in scene.store.records("stream:BTCUSDT") if record["is_closed"]]
+    times = [(record["interval"], record["timestamp"]) for record in closed]
+    assert len(times) == len(set(times)) > 0
+    assert all(record["trades"] != 999_999 for record in closed)
+
+
+async def test_unknown_events_are_counted_and_skipped(scene: Scene) -> None:
+    received = scene.status.messages_received
+    for text in ('{"e":"newThing","E":1,"s":"BTCUSDT"}', '{"stream":"x@newThing","data":{"e":"newThing","E":1}}'):
+        await scene.simulator.perform(Send(text=text))
+    await until_async(lambda: scene.counted("events_unknown_total") == 2, "two unknown events")
+
+    assert scene.status.messages_received == received
+    await scene.trade()
+    assert scene.assert_trades_exact()["BTCUSDT"] == []
+
+
+async def test_symbol_that_was_not_subscribed_is_quarantined_as_unknown(scene: Scene) -> None:
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"s": "FREEUSDT"}))
+
+    await scene.trade()
+
+    (kept,) = await quarantined(scene, "quarantine:unknown", 1)
+    assert rules_of(kept) == ["not_subscribed"]
+    assert scene.store.keys("*FREEUSDT*") == []
+
+
+async def test_hostile_symbol_makes_no_key(scene: Scene) -> None:
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"s": "A\r\nFLUSHALL\r\n"}))
+
+    await scene.trade()
+
+    assert len(await quarantined(scene, "quarantine:unknown", 1)) == 1
+    assert scene.store.keys("*FLUSHALL*") == []
+    assert scene.store.length("trades:ETHUSDT") > 0
+
+
+async def test_refused_kline_is_quarantined_and_its_open_time_declared(scene: Scene) -> None:
+    await scene.klines_closed()
+    fault = FrameFault(kind="change", stream="btcusdt@kline_1m", contains='"x":true', count=1, set={"k.h": "0.001"})
+    scene.simulator.faults.add(fault)
+    scene.simulator.advance(60_000)
+    await scene.klines_closed()
+
+    (kept,) = await quarantined(scene, "quarantine:BTCUSDT", 1)
+    assert rules_of(kept) == ["price_order"]
+    (gap,) = scene.store.gaps("BTCUSDT", "kline")
+    assert (gap["reason"], gap["rules"], gap["count"]) == ("refused", ["price_order"], 1)

@@ -1,0 +1,247 @@
+"""Processes that are killed, stopped and held while records flow: nothing is doubled, what is missing is declared."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.exactness import assert_trades_exact
+from tests.integration.processes import (
+    CollectorProcess,
+    Exchange,
+    collecting,
+    end_embedded_server,
+    exchange,
+    is_running,
+)
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture(scope="module")
+def running_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    """A market in a hurry."""
+    with exchange(tmp_path_factory.mktemp("exchange"), "--speed", "20", "--trades-per-s", "5") as running:
+        yield running
+
+
+@pytest.fixture
+def market(running_market: Exchange) -> Iterator[Exchange]:
+    """It goes on after a test has stopped it."""
+    yield running_market
+    running_market.act("resume")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """VAR_DIR; no server is left in it."""
+    folder = tmp_path / "var"
+    folder.mkdir()
+    yield folder
+    end_embedded_server(folder)
+
+
+def first_trades(collector: CollectorProcess, count: int = 50) -> Store:
+    """The store, once there are some trades of each symbol in it."""
+    store = collector.embedded_store()
+    until(lambda: all(store.length(f"trades:{symbol}") >= count for symbol in SYMBOLS), "trades", output=collector.told)
+    return store
+
+
+def settle(market: Exchange, store: Store) -> None:
+    """Stop the market, and wait until its last trade is stored."""
+    market.act("pause")
+    for symbol in SYMBOLS:
+        newest = market.last_id(symbol)
+        until(lambda: store.tail_id(symbol) == newest, f"trade {newest} of {symbol}")  # noqa: B023
+
+
+def server_pid(store: Store) -> int:
+    facts = store.ask("INFO", "server")
+    assert isinstance(facts, dict)
+    return int(facts["process_id"])
+
+
+def test_killed_collector_goes_on_and_declares_what_it_missed_once(market: Exchange, folder: Path) -> None:
+    collector = CollectorProcess(folder, market)
+    store = first_trades(collector)
+    pid = server_pid(store)
+    collector.kill()
+    last = {symbol: market.last_id(symbol) for symbol in SYMBOLS}
+    until(lambda: all(market.last_id(symbol) > last[symbol] + 20 for symbol in SYMBOLS), "trades that nobody collects")
+    assert is_running(pid)
+
+    with collecting(folder, market) as again:
+        until(lambda: all(store.tail_id(symbol) > last[symbol] + 20 for symbol in SYMBOLS), "newer", output=again.told)
+        settle(market, store)
+
+        assert server_pid(store) == pid
+        for symbol in SYMBOLS:
+            (hole,) = assert_trades_exact(store, symbol, market.trades(symbol))
+            assert hole[2] == "skipped"
+        store.close()
+
+
+@pytest.mark.slow
+def test_collector_that_is_killed_again_and_again_never_doubles(market: Exchange, folder: Path) -> None:
+    kills = 4
+    for _ in range(kills):
+        collector = CollectorProcess(folder, market)
+        store = collector.embedded_store()
+        tails = {symbol: store.tail_id(symbol) for symbol in SYMBOLS}
+        until(lambda: all(store.tail_id(symbol) > tails[symbol] for symbol in SYMBOLS), "progress")  # noqa: B023
+        collector.kill()
+        store.close()
+    with collecting(folder, market) as last:
+        store = last.embedded_store()
+        settle_after_progress(market, store)
+
+        for symbol in SYMBOLS:
+            holes = assert_trades_exact(store, symbol, market.trades(symbol))
+            assert len(holes) <= kills
+            assert {reason for *_, reason in holes} <= {"skipped"}
+        store.close()
+
+
+def settle_after_progress(market: Exchange, store: Store) -> None:
+    tails = {symbol: store.tail_id(symbol) for symbol in SYMBOLS}
+    until(lambda: all(store.tail_id(symbol) > tails[symbol] for symbol in SYMBOLS), "progress")
+    settle(market, store)
+
+
+def test_terminated_collector_stores_all_that_it_received_and_exits_0(market: Exchange, folder: Path) -> None:
+    collector = CollectorProcess(folder, market)
+    store = first_trades(collector)
+    market.act("burst", symbol="BTCUSDT", trades=30_000)
+    # The exchange stands still: what it has sent is all there is.
+    market.act("pause")
+
+    code = collector.terminate()
+
+    assert code == 0, collector.output
+    with collecting(folder, market) as again:
+        store = again.embedded_store()
+        until(lambda: again.status().collector_running, "the collector")
+        stored = store.tail_id("BTCUSDT")
+        received = [line for line in collector.output.splitlines() if "records_left" in line]
+        assert received == []
+        market.act("resume")
+        settle_after_progress(market, store)
+        holes = assert_trades_exact(store, "BTCUSDT", market.trades("BTCUSDT"))
+        assert all(first > stored and reason == "skipped" for first, _, reason in holes)
+        store.close()
+
+
+@pytest.mark.slow
+def test_interrupted_collector_ends_its_store_too(market: Exchange, folder: Path) -> None:
+    collector = CollectorProcess(folder, market)
+    store = first_trades(collector, 5)
+    pid = server_pid(store)
+
+    assert collector.terminate() == 0
+
+    assert not is_running(pid)
+    assert not (folder / "live" / "valkey.json").exists()
+    assert "Traceback" not in collector.output
+
+
+def test_hung_up_control_line_ends_collector_and_store(market: Exchange, folder: Path) -> None:
+    collector = CollectorProcess(folder, market)
+    store = first_trades(collector, 5)
+    pid = server_pid(store)
+
+    collector.hang_up()
+
+    assert collector.process.wait(20) == 0
+    assert not is_running(pid)
+
+
+def test_killed_store_comes_back_and_nothing_is_doubled(market: Exchange, folder: Path) -> None:
+    with collecting(folder, market) as collector:
+        store = first_trades(collector)
+        port = store.url
+        pid = server_pid(store)
+
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: "embedded_store_ended" in collector.output, "the end of the store")
+        until(lambda: '"store_up"' in collector.output, "the store again", output=collector.told)
+        settle_after_progress(market, store)
+
+        assert collector.embedded_store().url == port
+        assert server_pid(store) != pid
+        for symbol in SYMBOLS:
+            # Synced every second: the end of what was acknowledged may be gone, and is declared then.
+            assert {why for *_, why in assert_trades_exact(store, symbol, market.trades(symbol))} <= {"lost"}
+        assert collector.process.poll() is None
+        store.close()
+
+
+@pytest.mark.slow
+def test_held_store_loses_nothing(market: Exchange, folder: Path) -> None:
+    with collecting(folder, market) as collector:
+        store = first_trades(collector)
+        pid = server_pid(store)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            now_ms = market.now_ms()
+            until(lambda: market.now_ms() > now_ms + 60_000, "three seconds at twentyfold speed")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        settle(market, store)
+
+        for symbol in SYMBOLS:
+            assert assert_trades_exact(store, symbol, market.trades(symbol)) == []
+        store.close()
+
+
+@pytest.mark.slow
+def test_held_collector_catches_up_without_doubling(market: Exchange, folder: Path) -> None:
+    with collecting(folder, market) as collector:
+        store = first_trades(collector)
+        os.kill(collector.process.pid, signal.SIGSTOP)
+        now_ms = market.now_ms()
+        until(lambda: market.now_ms() > now_ms + 20_000, "a second at twentyfold speed")
+        os.kill(collector.process.pid, signal.SIGCONT)
+        settle(market, store)
+
+        for symbol in SYMBOLS:
+            assert assert_trades_exact(store, symbol, market.trades(symbol)) == []
+        store.close()
+
+
+@pytest.mark.slow
+def test_klines_that_closed_while_nobody_collected_are_declared_once(tmp_path: Path, folder: Path) -> None:
+    with exchange(tmp_path / "exchange", "--speed", "60", "--trades-per-s", "2") as market:
+        collector = CollectorProcess(folder, market)
+        store = first_trades(collector)
+        until(lambda: _closed(store) >= 2, "closed klines")
+        collector.kill()
+        now_ms = market.now_ms()
+        until(lambda: market.now_ms() > now_ms + 150_000, "two and a half minutes of market time")
+
+        with collecting(folder, market):
+            count = _closed(store)
+            until(lambda: _closed(store) >= count + 2, "more closed klines")
+            market.act("pause")
+            gaps = [gap for gap in store.gaps("BTCUSDT", "kline") if gap["interval"] == "1m"]
+            assert len(gaps) == 1
+            assert gaps[0]["reason"] == "skipped"
+            stored = [
+                r["timestamp"] for r in store.records("stream:BTCUSDT") if r["interval"] == "1m" and r["is_closed"]
+            ]
+            assert len(stored) == len(set(stored))
+            assert stored == sorted(stored, key=str)
+            closed = market.closed_klines("BTCUSDT", "1m")
+            assert gaps[0]["count"] >= 2
+            assert len(closed) >= len(stored) + gaps[0]["count"]
+            store.close()
+
+
+def _closed(store: Store) -> int:
+    return sum(bool(r["is_closed"]) for r in store.records("stream:BTCUSDT") if r["interval"] == "1m")

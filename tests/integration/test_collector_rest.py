@@ -1,0 +1,133 @@
+"""A REST side that fails or is slow never stops what the streams bring, and is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_collector.simulator import RestFault, Simulator
+from data_collector.simulator.actions import SetStatus
+from data_collector.venues.binance.codec import BinanceCodec
+from tests.integration.scene import DRIVEN, NO_HOLES, playing
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until_async
+
+FAULTS = {
+    "429": (RestFault(status=429, retry_after_s=1), "asks us to wait"),
+    "418": (RestFault(status=418, retry_after_s=1), "asks us to wait"),
+    "451": (RestFault(status=451), "binance.us"),
+    "403": (RestFault(status=403), "403"),
+    "500": (RestFault(status=500), "500"),
+    "503": (RestFault(status=503), "503"),
+    "empty": (RestFault(empty=True), "answered with something else"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_streams_are_collected_while_rest_fails(store: Store, folder: Path, name: str) -> None:
+    fault, words = FAULTS[name]
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator.faults.add(fault)
+    async with playing(store, folder, simulator=simulator) as scene:
+        await scene.subscribed()
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert scene.status.condition == "degraded"
+        assert any(words in reason for reason in scene.status.reasons), scene.status.reasons
+
+
+async def test_rest_that_never_answers_delays_the_start_by_its_timeout_only(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.venues.binance.history.TIMEOUT_S", 0.5)
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator.faults.add(RestFault(hang=True))
+    async with playing(store, folder, simulator=simulator) as scene:
+        await scene.subscribed()
+        await scene.trade()
+
+        assert any("did not answer" in reason for reason in scene.status.reasons)
+        assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_health_recovers_with_the_rest_side(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade(120_000)
+        await until_async(lambda: scene.status.condition == "healthy", "health")
+        scene.simulator.faults.add(RestFault(status=500))
+        monkeypatch.setattr("data_collector.service.statistics.CLOCK_S", 0.0)
+        monkeypatch.setattr("data_collector.service.statistics.LIST_S", 0.0)
+
+        # What is due is asked for at the next poll.
+        scene.collector._service._statistics._due_s.clear()
+        await until_async(lambda: scene.status.condition == "degraded", "the fault in health")
+        scene.simulator.faults.clear()
+
+        await until_async(lambda: scene.status.condition == "healthy", "health again")
+        assert scene.status.reasons == []
+
+
+async def test_rest_that_stays_down_stays_told(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade(120_000)
+        await until_async(lambda: scene.status.condition == "healthy", "health")
+        scene.simulator.faults.add(RestFault(status=500))
+        scene.collector._service._statistics._due_s.clear()
+        await until_async(lambda: scene.status.condition == "degraded", "the fault in health")
+
+        requests = scene.simulator.faults.hit_counts["rest"]
+        await until_async(
+            lambda: scene.simulator.faults.hit_counts["rest"] > requests + 3 or scene.status.condition == "healthy",
+            "further polls",
+        )
+
+        assert scene.status.condition == "degraded"
+
+
+async def test_symbol_list_that_comes_late_stops_only_the_symbol_that_it_lacks(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator.faults.add(RestFault(path="/api/v3/exchangeInfo", status=500, count=1))
+    async with playing(store, folder, simulator=simulator, symbols=("BTCUSDT", "NOPEUSDT")) as scene:
+        await scene.subscribed()
+        simulator.advance(5_000)
+        await until_async(lambda: store.tail_id("BTCUSDT") > 0, "trades of the other symbol")
+
+        await until_async(lambda: any("does not list NOPEUSDT" in r for r in scene.status.reasons), "the reason")
+        assert scene.status.collector_running
+
+
+async def test_volume_is_kept_current_by_rest_where_tickers_are_not_collected(store: Store, folder: Path) -> None:
+    async with playing(store, folder, channels="trade") as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await until_async(lambda: "volume" in store.hash("latest:BTCUSDT"), "the volume")
+        await scene.trade()
+
+        latest = store.hash("latest:BTCUSDT")
+        assert latest["price"] == scene.simulator.tape("BTCUSDT")[-1].price
+        assert float(latest["volume"]) > 0
+        assert store.keys("stream:*") == []
+
+
+async def test_symbol_that_does_not_trade_is_told_and_waited_for(store: Store, folder: Path) -> None:
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    await simulator.perform(SetStatus(symbol="ETHUSDT", status="BREAK"))
+    async with playing(store, folder, simulator=simulator) as scene:
+        await scene.subscribed()
+        simulator.advance(5_000)
+        await until_async(lambda: store.tail_id("BTCUSDT") > 0, "trades of the other symbol")
+
+        assert any("ETHUSDT (BREAK)" in reason for reason in scene.status.reasons)
+        assert store.length("trades:ETHUSDT") == 0
+        await simulator.perform(SetStatus(symbol="ETHUSDT", status="TRADING"))
+        await scene.trade()
+        assert scene.assert_trades_exact()["ETHUSDT"] == []

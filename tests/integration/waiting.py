@@ -1,0 +1,39 @@
+"""Waiting for what another process or task will do: asked again and again, with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+DEADLINE_S = 20.0
+"""For anything to happen at all; a slow machine only makes the tests slower."""
+
+POLL_S = 0.02
+
+
+def until(
+    ask: Callable[[], Found | None], what: str, *, deadline_s: float = DEADLINE_S, output: Callable[[], str] = str
+) -> Found:
+    """What `ask` first returns that is something; `output` is told with a failure."""
+    end = time.monotonic() + deadline_s
+    while True:
+        found = ask()
+        if found:
+            return found
+        assert time.monotonic() < end, f"within {deadline_s:g} s there was not: {what}; {output()}"
+        time.sleep(POLL_S)
+
+
+async def until_async(ask: Callable[[], Found | None], what: str, *, deadline_s: float = DEADLINE_S) -> Found:
+    """The same, while the event loop goes on."""
+    end = time.monotonic() + deadline_s
+    while True:
+        found = ask()
+        if found:
+            return found
+        assert time.monotonic() < end, f"within {deadline_s:g} s there was not: {what}"
+        await asyncio.sleep(POLL_S)
