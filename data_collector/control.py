@@ -60,7 +60,8 @@ class ControlClient:
                     reader, writer = self._streams
                     await _write_frame(writer, msgspec.msgpack.encode(Request(action)))
                     return _snapshot_decoder.decode(await _read_frame(reader))
-            except (OSError, EOFError, TimeoutError, ValueError) as error:
+            except (OSError, EOFError, TimeoutError, ValueError, RuntimeError) as error:
+                # RuntimeError: uvloop's, for writing to a line that has just been closed.
                 self.close()
                 raise Transient("The collector process does not answer.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -56,7 +57,8 @@ async def end_child(child: asyncio.subprocess.Process) -> None:
         if await _is_over(child, patience_s):
             return
         _log.error("collector_does_not_stop", pid=child.pid, waited_s=patience_s, signal=firmer.name)
-        child.send_signal(firmer)
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(firmer)
     await child.wait()
 
 

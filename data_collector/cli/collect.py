@@ -20,13 +20,14 @@ def collect(
     *,
     control_fd: Annotated[int, typer.Option(help="Inherited socket on which the starter asks and hangs up.")] = -1,
     folder: Annotated[str, typer.Option(help="Folder below VAR_DIR.")] = LIVE_FOLDER,
+    source: Annotated[str, typer.Option(help="What the store is filled from, when its address does not tell.")] = "",
     empty: Annotated[bool, typer.Option(help="Start with an empty embedded store.")] = False,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
     # Files and sockets of ours are for this user alone.
     os.umask(0o077)
     configure_logs()
-    service = Service(load_settings(), folder=folder, empty=empty)
+    service = Service(load_settings(), folder=folder, empty=empty, source=source or None)
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     uvloop.run(_run(service, control))
 

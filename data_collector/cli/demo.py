@@ -58,11 +58,13 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
     environment["REDIS_URL"] = ""
     folder = load_settings(environment).var_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    market = _kept_market(folder) if keep else None
+    market = _market(folder) if keep else None
     with _simulator(folder, market, trades_per_s) as (ws_url, rest_url):
         environment |= {"BINANCE_WS_URL": ws_url, "BINANCE_REST_URL": rest_url}
         settings = load_settings(environment)
-        command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER]
+        # Not the address: a kept market may come back at other ports.
+        source = f"the simulated market {_market(folder).start_ms}"
+        command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER, "--source", source]
         ending = (
             f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
             "Ctrl-C ends everything."
@@ -76,7 +78,7 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
     raise typer.Exit(code)
 
 
-def _kept_market(folder: Path) -> DemoMarket:
+def _market(folder: Path) -> DemoMarket:
     try:
         return msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
@@ -94,9 +96,9 @@ def _simulator(folder: Path, kept: DemoMarket | None, trades_per_s: float) -> It
     # A session of its own: Ctrl-C must reach the collector first, and it hears of the end from us.
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
         [
-            sys.executable, "-m", "data_collector", "simulate", "--exit-with-parent", "--port-file", str(port_file),
-            "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
-            "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
+            sys.executable, "-m", "data_collector", "simulate", "--exit-with-parent", "--parent", str(os.getpid()),
+            "--port-file", str(port_file), "--seed", str(market.seed), "--start-ms", str(market.start_ms),
+            "--trades-per-s", str(trades_per_s), "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
         ],
         start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip

@@ -45,6 +45,9 @@ OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a i
 EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
 ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
 PortFileOption = Annotated[Path | None, typer.Option(help="Write the addresses there as JSON once it listens.")]
+ParentPidOption = Annotated[
+    int, typer.Option(help="Which process that is, for starters that may end before this one runs.", hidden=True)
+]
 ParentOption = Annotated[bool, typer.Option(help="End when the process that started this one is gone.")]
 
 
@@ -71,6 +74,7 @@ def simulate(
     error_shape: ErrorShapeOption = "nested",
     port_file: PortFileOption = None,
     exit_with_parent: ParentOption = False,
+    parent: ParentPidOption = 0,
 ) -> None:
     """Run a simulated exchange that speaks Binance's protocol, streams and REST, from one seeded market.
 
@@ -83,7 +87,7 @@ def simulate(
         enforce_limits=limits, ping_interval_s=ping_interval_s, pong_timeout_s=pong_timeout_s, max_age_s=max_age_s,
         order_ids=order_ids, close_empty_klines=close_empty_klines, error_shape=error_shape,
     )  # fmt: skip
-    uvloop.run(_serve(settings, port_file=port_file, parent=os.getppid() if exit_with_parent else None))
+    uvloop.run(_serve(settings, port_file=port_file, parent=(parent or os.getppid()) if exit_with_parent else None))
 
 
 def _symbols(names: str, synthetic: int) -> tuple[str, ...]:

@@ -51,14 +51,16 @@ class Service:
 
     def __init__(
         self, settings: Settings, *, folder: str = LIVE_FOLDER, venue: Venue | None = None, tap: Tap | None = None,
-        extra_channels: Sequence[Channel] = (), empty: bool = False,
+        extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
     ) -> None:  # fmt: skip
         """`folder` is the part of VAR_DIR that is ours; `tap` gets each record that passed the gate.
 
-        `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held.
+        `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held;
+        `source` is what the store is filled from (default: the exchange's REST address).
         Raises `Misconfigured`.
         """
         self._settings = settings
+        self._source = source or settings.binance_rest_url
         self._venue = venue or find_venue("binance")
         check_venue(settings, self._venue)
         self._channels = (*settings.channels, *extra_channels)
@@ -190,9 +192,7 @@ class Service:
         calls = CallBuilder(prefix, limits, self._venue.calendar, writer=uuid.uuid4().hex)
         expected = expected_store_bytes(settings)
         self._log.info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
-        sink = RedisSink(
-            address, calls, self._counters, source=settings.binance_rest_url, prefix=prefix, expected_bytes=expected
-        )
+        sink = RedisSink(address, calls, self._counters, source=self._source, prefix=prefix, expected_bytes=expected)
         await self._store.open(sink)
         self._sink = sink
         return sink

@@ -217,7 +217,11 @@ async def test_store_of_another_exchange_is_refused_naming_both(store_address: S
         await redis_sink(store_address).open()
 
 
-async def test_store_is_claimed_for_its_exchange(sink: RedisSink, reader: Reader) -> None:
+async def test_store_is_claimed_with_the_first_record(sink: RedisSink, reader: Reader) -> None:
+    assert reader.client.get("collector:source") is None
+
+    await sink.write(everything())
+
     assert reader.client.get("collector:source") == SOURCE
 
 

@@ -103,8 +103,16 @@ def test_all_faults_of_the_settings_are_told_in_one_message(market: Exchange, fo
 
 
 def test_unknown_interval_is_told_with_the_known_ones(market: Exchange, folder: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"INTERVALS: .*7m, 9h.*15m.*case matters"):
-        collector_inside(folder, market, intervals="1m,7m,9h")
+    with pytest.raises(Misconfigured, match=r"INTERVALS: .*10m, 3h.*15m.*case matters"):
+        collector_inside(folder, market, intervals="1m,10m,3h")
+
+
+def test_slip_in_an_interval_is_told_with_the_other_faults(market: Exchange, folder: Path) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        collector_inside(folder, market, intervals="1m,7m", port="99999")
+
+    assert "'7m'" in str(refused.value)
+    assert "PORT" in str(refused.value)
 
 
 def test_interval_in_the_wrong_case_is_told(market: Exchange, folder: Path) -> None:

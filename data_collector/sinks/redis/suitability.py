@@ -10,7 +10,7 @@ from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 async def check_store(
     connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str, expected_bytes: int
 ) -> None:
-    """Claim the store for the exchange at `source` (its REST base URL).
+    """Look whether the store suits us and belongs to no other exchange than that at `source`.
 
     Raises `Misconfigured` when it would evict keys, is too small or was filled from another exchange,
     `SinkUnavailable` when it cannot answer now.
@@ -31,7 +31,10 @@ async def check_store(
             f"fill about {expected_bytes / 2**20:,.0f} MiB. Lower TRADES_MAXLEN, STREAM_MAXLEN or KLINE_TTL_SECONDS, "
             "collect fewer symbols, or give the store more."
         )
-    await claim_store(connection, address, source=source, prefix=prefix)
+    # Claimed with the first record: a start that never got one leaves the store free.
+    (claimed,) = await connection.execute([("GET", f"{prefix}collector:source")])
+    if claimed is not None:
+        _check_claim(claimed, address, source)
 
 
 async def claim_store(connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str) -> None:
@@ -42,6 +45,12 @@ async def claim_store(connection: StoreConnection, address: StoreAddress, *, sou
     for reply in (claimed, written if claimed is None else None):
         if isinstance(reply, ReplyError):
             _raise_refusal(address, reply)
+    _check_claim(claimed, address, source)
+
+
+def _check_claim(claimed: object, address: StoreAddress, source: str) -> None:
+    if isinstance(claimed, ReplyError):
+        _raise_refusal(address, claimed)
     if claimed != source:
         raise Misconfigured(
             f"The store at {address.place} was filled from {claimed}, and this collector reads {source}: their trades "

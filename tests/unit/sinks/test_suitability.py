@@ -13,7 +13,7 @@ SOURCE = "https://exchange.example"
 
 
 async def check(memory: bytes, claimed: bytes, *, expected_bytes: int = 0) -> None:
-    connection, wire = connected(memory, b"+OK\r\n" + claimed)
+    connection, wire = connected(memory, claimed)
     wire.take_turns()
     await check_store(connection, StoreAddress(), source=SOURCE, prefix="", expected_bytes=expected_bytes)
 
