@@ -53,11 +53,12 @@ class _NewestTime:
         self._text = ""
 
     def text(self, trade: Trade) -> str:
+        time_ms = trade.time_ms
+        if time_ms == self._time_ms and trade.sub_ms_us is None:
+            return self._text
         if trade.sub_ms_us is not None:
-            return trade_time_text(trade.time_ms, trade.sub_ms_us)
-        if trade.time_ms != self._time_ms:
-            self._text = trade_time_text(trade.time_ms)
-            self._time_ms = trade.time_ms
+            return trade_time_text(time_ms, trade.sub_ms_us)
+        self._time_ms, self._text = time_ms, trade_time_text(time_ms)
         return self._text
 
 
@@ -72,13 +73,21 @@ def open_time_text(open_ms: int) -> str:
 def trade_json(trade: Trade, symbol_json: str) -> str:
     """The contract's trade record; `symbol_json` is `json_text(trade.symbol)`, made once by the caller."""
     buyer, seller = trade.buyer_order_id, trade.seller_order_id
+    if buyer is None and seller is None:
+        orders = _NO_ORDERS
+    else:
+        orders = f'"buyer_order_id":{_number(buyer)},"seller_order_id":{_number(seller)},"is_buyer_maker":'
     return (
         f'{{"symbol":{symbol_json},"timestamp":"{_newest.text(trade)}","trade_id":{trade.trade_id},'
-        f'"price":{trade.price},"quantity":{trade.quantity},'
-        f'"buyer_order_id":{"null" if buyer is None else buyer},'
-        f'"seller_order_id":{"null" if seller is None else seller},'
-        f'"is_buyer_maker":{"true" if trade.is_buyer_maker else "false"}}}'
+        f'"price":{trade.price},"quantity":{trade.quantity},{orders}{"true}" if trade.is_buyer_maker else "false}"}'
     )
+
+
+_NO_ORDERS = '"buyer_order_id":null,"seller_order_id":null,"is_buyer_maker":'
+
+
+def _number(number: int | None) -> str:
+    return "null" if number is None else str(number)
 
 
 def kline_json(kline: Kline, symbol_json: str) -> str:

@@ -61,6 +61,7 @@ class Intake:
         self._check_trade = gate.check_trade
         self._sentences = sentences
         self._outlet = outlet
+        self._put_trade = outlet.put_trade
         self._calendar = calendar
         self._counters = counters
         self.lanes = outlet.lanes
@@ -144,16 +145,24 @@ class Intake:
         if broken:
             self._refuse_trade(lane, trade, broken)
             return
-        if trade.trade_id != lane.next_id and not self._take_unexpected(lane, trade):
+        trade_id = trade.trade_id
+        if trade_id != lane.next_id and not self._take_unexpected(lane, trade):
             return
-        self._let_through(lane, trade)
+        # As `_let_through`, whose call would cost a tenth of all this.
+        lane.next_id = trade_id + 1
+        self.received += 1
+        self.validated += 1
+        self.newest_trade = trade
+        self._put_trade(lane, trade)
+        if self.tap is not None:
+            self.tap(trade)
 
     def _let_through(self, lane: Lane, trade: Trade) -> None:
         lane.next_id = trade.trade_id + 1
         self.received += 1
         self.validated += 1
         self.newest_trade = trade
-        self._outlet.put_trade(lane, trade)
+        self._put_trade(lane, trade)
         if self.tap is not None:
             self.tap(trade)
 

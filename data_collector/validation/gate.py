@@ -41,6 +41,8 @@ AHEAD_MS_MAX: Final = 60_000
 AGE_MS_MAX: Final = 86_400_000
 """Trade time against event time of the same message: a time years off would move the stream's entry ids for good."""
 
+_EARLIEST_MS: Final = -AHEAD_MS_MAX
+
 ID_MAX: Final = 2**53
 """The store's functions count in doubles."""
 
@@ -78,7 +80,7 @@ class SafetyGate:
             and quantity > 0.0
             and 0 <= trade.trade_id < ID_MAX
             and TIME_MS_MIN < trade.time_ms < TIME_MS_MAX
-            and -AHEAD_MS_MAX <= trade.event_ms - trade.time_ms <= AGE_MS_MAX
+            and _EARLIEST_MS <= trade.event_ms - trade.time_ms <= AGE_MS_MAX
             and len(trade.price) <= NUMBER_CHARACTERS_MAX
             and len(trade.quantity) <= NUMBER_CHARACTERS_MAX
             and trade.buyer_order_id is None
@@ -91,7 +93,7 @@ class SafetyGate:
             ("trade_id_range", 0 <= trade.trade_id < ID_MAX),
             ("order_id_range", _order_id(trade.buyer_order_id) and _order_id(trade.seller_order_id)),
             ("time_range", TIME_MS_MIN < trade.time_ms < TIME_MS_MAX),
-            ("time_plausible", -AHEAD_MS_MAX <= trade.event_ms - trade.time_ms <= AGE_MS_MAX),
+            ("time_plausible", _EARLIEST_MS <= trade.event_ms - trade.time_ms <= AGE_MS_MAX),
             ("number_length", _short((trade.price, trade.quantity))),
         )
 

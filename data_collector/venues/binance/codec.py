@@ -66,6 +66,12 @@ class BinanceCodec:
             message = self._combined(frame).data
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._decode_uncommon(frame, received_ns)
+        # Trades in milliseconds are nine of ten frames: made here, to spare a call.
+        if type(message) is TradeMessage and message.T < MICROSECONDS_FROM:
+            return Trade(
+                message.s, message.t, message.p, message.q, message.T, message.E, message.m, received_ns, message.b,
+                message.a,
+            )  # fmt: skip
         return _record(message, received_ns)
 
     def encode(self, record: Record, *, combined: bool = True, microseconds: bool = False) -> bytes:
