@@ -108,7 +108,7 @@ async def test_unknown_symbols_and_intervals_are_named() -> None:
     async with exchange() as simulator:
         wrong = settings(
             SYMBOLS="BTCUSDT,NOPEUSDT",
-            INTERVALS="1m,7m",
+            INTERVALS="1m,10m",
             BINANCE_WS_URL=simulator.ws_url,
             BINANCE_REST_URL=simulator.rest_url,
         )
@@ -117,7 +117,7 @@ async def test_unknown_symbols_and_intervals_are_named() -> None:
     assert states(findings)["symbols"] == states(findings)["intervals"] == "fail"
     seen = " ".join(finding.seen for finding in findings)
     assert "does not have NOPEUSDT" in seen
-    assert "no interval 7m" in seen
+    assert "no interval 10m" in seen
 
 
 async def test_clock_that_is_far_off_is_told() -> None:
