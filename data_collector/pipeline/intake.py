@@ -148,7 +148,7 @@ class Intake:
         trade_id = trade.trade_id
         if trade_id != lane.next_id and not self._take_unexpected(lane, trade):
             return
-        # As `_let_through`, whose call would cost a tenth of all this.
+        # As `_let_through`, written out to spare every trade a call.
         lane.next_id = trade_id + 1
         self.received += 1
         self.validated += 1

@@ -117,6 +117,7 @@ class Line:
 
     async def _hand_over(self, old: WebSocket) -> None:
         """What the old connection still brings comes first; copies are known by their ids."""
+        self._counters.add("data_collector_rollovers_total")
         try:
             await old.wait_ended(OVERLAP_S)
         finally:
@@ -228,7 +229,6 @@ class Line:
         while True:
             now = time.monotonic()
             if now >= until_s or (self._roll_over and for_s is None):
-                self._counters.add("data_collector_rollovers_total")
                 return True
             if socket.heard:
                 socket.heard = False
