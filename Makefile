@@ -61,7 +61,7 @@ fuzz: $(DEVELOPMENT) ## Feed garbage to the decoders, FUZZ_SECONDS each (60)
 lock: ## Pin requirements*.in anew; LOCK_ARGS=--upgrade takes the newest versions
 	@.ci/venv .venv-lock --upgrade uv
 	@for name in requirements requirements-dev; do \
-	  .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
 	    $$([ $$name = requirements ] || echo "--constraint requirements.txt") $(LOCK_ARGS) \
 	    --output-file $$name.txt $$name.in || exit 1; \
 	done
