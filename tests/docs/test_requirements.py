@@ -29,7 +29,7 @@ def test_every_direct_requirement_is_pinned() -> None:
 
 def pins(name: str) -> dict[str, str]:
     """Package to version of a compiled file."""
-    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", read(name), flags=re.MULTILINE))
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;]+)", read(name), flags=re.MULTILINE))
 
 
 def direct_requirements(name: str) -> set[str]:
