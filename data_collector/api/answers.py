@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import ConfigDict, JsonValue
 
 from data_collector.model.status import Condition, ConnectionStatus, Snapshot
-
-_LOGIN = re.compile(r"(://[^\s/:@]*):\S*@")
-_SECRET_PARAMETER = re.compile(r"(?i)((?:key|token|secret|signature|password)=)[^&\s]+")
-
+from data_collector.web.answers import Answer, masked
 
 _COUNTERS: dict[str, JsonValue] = {"messages_received": 12345, "messages_validated": 12340, "validation_errors": 5}
 _METRICS: dict[str, JsonValue] = {
@@ -28,12 +24,6 @@ _METRICS: dict[str, JsonValue] = {
 
 def _with_example(example: dict[str, JsonValue]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
-
-
-class Answer(BaseModel):
-    """What all answers share: the docstrings of the fields are their descriptions in the OpenAPI page."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Health(Answer):
@@ -205,13 +195,6 @@ class RefusedPage(Answer):
     errors: list[Refused]
 
 
-class Problem(Answer):
-    """Every error has this shape."""
-
-    detail: str
-    """One sentence."""
-
-
 def health_of(snapshot: Snapshot, environment: str) -> Health:
     """The contract's `/health`."""
     return Health(
@@ -260,11 +243,6 @@ def success_rate(validated: int, errors: int) -> float:
     """Percent with two decimals; 100.0 before there is anything to divide."""
     decided = validated + errors
     return round(100 * validated / decided, 2) if decided else 100.0
-
-
-def masked(text: str) -> str:
-    """The text without passwords and keys of URLs. The collector masks its own; this is the last door before people."""
-    return _SECRET_PARAMETER.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
 
 
 def _connection_of(connection: ConnectionStatus) -> Connection:

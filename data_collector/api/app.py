@@ -9,31 +9,25 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 
 from data_collector import __version__
 from data_collector.api import pages, routes
-from data_collector.api.answers import masked
-from data_collector.api.bounds import RateLimit, RequestBounds
 from data_collector.api.collector import Collector
-from data_collector.api.guard import WriteGuard, WritePolicy
-from data_collector.api.headers import SECURITY_HEADERS, AnswerHeaders
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.api.rejections import Rejections
 from data_collector.api.workers import refuse_workers
 from data_collector.model.errors import Misconfigured
 from data_collector.model.status import Snapshot
-from data_collector.observe.logs import configure_logs, get_log
+from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-
-FAULTS_TOLD_MAX = 10
-"""A sentence about a body lists at most so many things that are wrong with it."""
+from data_collector.web.answers import answer_bug, answer_invalid
+from data_collector.web.bounds import RateLimit, RequestBounds
+from data_collector.web.guard import WriteGuard, WritePolicy
+from data_collector.web.headers import AnswerHeaders
+from data_collector.web.rejections import Rejections
 
 _DESCRIPTION = "Market data of an exchange into Redis. Records are read from Redis; here is how the service is."
-
-_log = get_log()
 
 
 def create_app(
@@ -62,7 +56,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lambda app: _lifespan(surroundings_of_app(app), on_ready),
-        exception_handlers={RequestValidationError: _answer_invalid, Exception: _answer_bug},
+        exception_handlers={RequestValidationError: answer_invalid, Exception: answer_bug},
         routes=list(pages.ASSETS),
     )
     app.state.surroundings = routes.Surroundings(settings, collector, QuarantineReader(), rejections)
@@ -118,19 +112,3 @@ def _settings_or_exit() -> Settings:
     except Misconfigured as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(error.exit_code) from None
-
-
-async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
-    """One sentence that names every fault, and never what was given: that may be a secret in the wrong place."""
-    assert isinstance(error, RequestValidationError), "registered for this class"
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    return JSONResponse({"detail": masked("; ".join(faults[:FAULTS_TOLD_MAX]))}, 422)
-
-
-async def _answer_bug(request: Request, error: Exception) -> JSONResponse:
-    """At the edge every bug becomes an answer; the log has the traceback, the client learns nothing of it.
-
-    This answer is made outside of the layers that add headers to all others.
-    """
-    _log.error("request_failed", path=request.url.path, exc_info=error)
-    return JSONResponse({"detail": "The service has a bug; its log tells more."}, 500, SECURITY_HEADERS)

@@ -15,24 +15,23 @@ from data_collector.api.answers import (
     Health,
     Live,
     Metrics,
-    Problem,
     Ready,
     RefusedPage,
     Status,
     health_of,
-    masked,
     metrics_of,
     status_of,
 )
 from data_collector.api.collector import Collector
-from data_collector.api.negotiation import wants_prometheus
 from data_collector.api.quarantine import UNKNOWN, QuarantineReader
-from data_collector.api.rejections import Rejections
 from data_collector.model.errors import SinkUnavailable, Transient
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import get_log
 from data_collector.observe.metrics import CONTENT_TYPE, render
 from data_collector.settings import Settings
+from data_collector.web.answers import Problem, masked
+from data_collector.web.negotiation import wants_prometheus
+from data_collector.web.rejections import Rejections
 
 _log = get_log()
 

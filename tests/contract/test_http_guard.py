@@ -11,10 +11,10 @@ import pytest
 from starlette.routing import BaseRoute, Route
 
 from data_collector.api import create_app
-from data_collector.api.bounds import BODY_BYTES_MAX, READS, URL_BYTES_MAX
-from data_collector.api.guard import SAFE_METHODS
 from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
+from data_collector.web.bounds import BODY_BYTES_MAX, READS, URL_BYTES_MAX
+from data_collector.web.guard import SAFE_METHODS
 from tests.contract.http_service import DEADLINE_S, HttpService, running
 
 RUNNING = Snapshot(condition="healthy", collector_running=True)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from data_collector.api import create_app
-from data_collector.api.answers import Answer, ControlRequest, Health, Metrics, RefusedPage, Status
+from data_collector.api.answers import ControlRequest, Health, Metrics, RefusedPage, Status
 from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
+from data_collector.web.answers import Answer
 from tests.contract.http_service import ROOT, HttpService, running
 from tests.contract.http_service import Answer as HttpAnswer
 

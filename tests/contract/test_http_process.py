@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from data_collector.api import child
-from data_collector.api.server import listen
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
+from data_collector.web.listening import listen
 from tests.contract.http_service import (
     DEADLINE_S,
     ROOT,

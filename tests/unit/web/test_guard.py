@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import HTTPConnection
 
-from data_collector.api.bounds import client_of
-from data_collector.api.guard import WritePolicy
+from data_collector.web.guard import WritePolicy
 
 JSON = {"content-type": "application/json", "host": "localhost:8001"}
 
@@ -118,20 +117,3 @@ def test_own_origin_is_accepted_and_cross_site_never() -> None:
 def test_what_is_not_json_is_told_last(media_type: str) -> None:
     assert refused(policy(), content_type=media_type) == "content_type"
     assert refused(policy("production"), content_type=media_type) == "token"
-
-
-@pytest.mark.parametrize(
-    ("host", "client"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::"),
-        ("testclient", "other"),
-        (None, "local"),
-    ],
-)
-def test_rate_is_counted_by_address_or_network(host: str | None, client: str) -> None:
-    scope = connection({}, client=host).scope
-
-    assert client_of(scope) == client

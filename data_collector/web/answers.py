@@ -1,0 +1,55 @@
+"""What every answer shares: its base class, the one shape of errors, and no secret in either."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+
+from data_collector.observe.logs import get_log
+from data_collector.web.headers import SECURITY_HEADERS
+
+FAULTS_TOLD_MAX = 10
+"""A sentence about a body lists at most so many things that are wrong with it."""
+
+_LOGIN = re.compile(r"(://[^\s/:@]*):\S*@")
+_SECRET_PARAMETER = re.compile(r"(?i)((?:key|token|secret|signature|password)=)[^&\s]+")
+
+_log = get_log()
+
+
+class Answer(BaseModel):
+    """What all answers share: the docstrings of the fields are their descriptions in the OpenAPI page."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Problem(Answer):
+    """Every error has this shape."""
+
+    detail: str
+    """One sentence."""
+
+
+async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:
+    """One sentence that names every fault, and never what was given: that may be a secret in the wrong place."""
+    assert isinstance(error, RequestValidationError), "registered for this class"
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    return JSONResponse({"detail": masked("; ".join(faults[:FAULTS_TOLD_MAX]))}, 422)
+
+
+async def answer_bug(request: Request, error: Exception) -> JSONResponse:
+    """At the edge every bug becomes an answer; the log has the traceback, the client learns nothing of it.
+
+    This answer is made outside of the layers that add headers to all others.
+    """
+    _log.error("request_failed", path=request.url.path, exc_info=error)
+    return JSONResponse({"detail": "The service has a bug; its log tells more."}, 500, SECURITY_HEADERS)
+
+
+def masked(text: str) -> str:
+    """The text without passwords and keys of URLs. The collector masks its own; this is the last door before people."""
+    return _SECRET_PARAMETER.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
