@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import math
 import time
+from collections.abc import Collection, Mapping
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
@@ -24,45 +25,71 @@ HEADER_BYTES_MAX = 16 * 1024
 BODY_TIMEOUT_S = 10.0
 """For the whole body. An honest client sends the few bytes we take at once."""
 
+LARGE_BODY_TIMEOUT_S = 30.0
+"""For the whole body where a larger one is taken; 16 MiB come in time at 5 Mbit/s."""
+
 READS = RateLimitItemPerSecond(200, multiples=4, namespace="reads")
 """50 a second with bursts of 200: a dashboard asks once a second, a scraper every few seconds."""
 
 WRITES = RateLimitItemPerSecond(10, multiples=10, namespace="writes")
 """Once a second: people write, programs read. It bounds the guessing of tokens too."""
 
+WORK = RateLimitItemPerSecond(200, multiples=4, namespace="work")
+"""What a program posts to get an answer and changes nothing by; as often as it may read."""
+
 _CLOSE = {"Connection": "close"}
 """What else such a client sends on this connection is of no interest."""
 
 
 class RequestBounds:
-    """ASGI: answers 413, 414 or 431 to what is too large, and 408 to a body that does not come."""
+    """ASGI: answers 413, 414 or 431 to what is too large, and 408 to a body that does not come.
 
-    def __init__(self, app: ASGIApp, rejections: Rejections) -> None:
+    `large_bodies` has the limits, in bytes, of the paths that take more than `body_bytes_max`, and more time.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        rejections: Rejections,
+        *,
+        body_bytes_max: int = BODY_BYTES_MAX,
+        large_bodies: Mapping[str, int] | None = None,
+    ) -> None:
         self._app = app
         self._rejections = rejections
+        self._body_bytes_max = body_bytes_max
+        self._large_bodies = large_bodies or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        rejection = _too_large(scope)
+        large = self._large_bodies.get(scope["path"])
+        body_bytes_max = self._body_bytes_max if large is None else large
+        timeout_s = BODY_TIMEOUT_S if large is None else LARGE_BODY_TIMEOUT_S
+        rejection = _too_large(scope, body_bytes_max)
         if rejection is None:
-            await self._app(scope, _BoundedBody(receive, self._rejections).receive, send)
+            body = _BoundedBody(receive, self._rejections, bytes_max=body_bytes_max, timeout_s=timeout_s)
+            await self._app(scope, body.receive, send)
         else:
             await self._rejections.answer(rejection, _CLOSE)(scope, receive, send)
 
 
 class RateLimit:
-    """ASGI: answers 429 to a client that comes too often. Reading and writing are counted apart."""
+    """ASGI: answers 429 to a client that comes too often. Reading, writing and working are counted apart.
 
-    def __init__(self, app: ASGIApp, rejections: Rejections) -> None:
+    A POST to one of `work_paths` is work.
+    """
+
+    def __init__(self, app: ASGIApp, rejections: Rejections, *, work_paths: Collection[str] = ()) -> None:
         self._app = app
         self._rejections = rejections
+        self._work_paths = frozenset(work_paths)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            limit = READS if scope["method"] in SAFE_METHODS else WRITES
+            limit = self._limit_of(scope)
             client = client_of(scope)
             if not await self._limiter.hit(limit, client):
                 headers = {"Retry-After": str(await self._retry_after_s(limit, client))}
@@ -70,6 +97,11 @@ class RateLimit:
                 await self._rejections.answer(rejection, headers)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _limit_of(self, scope: Scope) -> RateLimitItem:
+        if scope["method"] in SAFE_METHODS:
+            return READS
+        return WORK if scope["method"] == "POST" and scope["path"] in self._work_paths else WRITES
 
     async def _retry_after_s(self, limit: RateLimitItem, client: str) -> int:
         stats = await self._limiter.get_window_stats(limit, client)
@@ -79,9 +111,11 @@ class RateLimit:
 class _BoundedBody:
     """The body of one request, counted and timed as it is read."""
 
-    def __init__(self, receive: Receive, rejections: Rejections) -> None:
+    def __init__(self, receive: Receive, rejections: Rejections, *, bytes_max: int, timeout_s: float) -> None:
         self._receive = receive
         self._rejections = rejections
+        self._bytes_max = bytes_max
+        self._timeout_s = timeout_s
         self._bytes_read = 0
         self._deadline: float | None = None
         self._complete = False
@@ -92,7 +126,7 @@ class _BoundedBody:
             # What comes now is the news that the client has gone, whenever that may be.
             return await self._receive()
         loop = asyncio.get_running_loop()
-        self._deadline = self._deadline or loop.time() + BODY_TIMEOUT_S
+        self._deadline = self._deadline or loop.time() + self._timeout_s
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
@@ -100,16 +134,13 @@ class _BoundedBody:
             raise self._refused(Rejection(408, "timeout", "The body did not come in time.")) from None
         self._bytes_read += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
-        if self._bytes_read > BODY_BYTES_MAX:
-            raise self._refused(_BODY_TOO_LARGE)
+        if self._bytes_read > self._bytes_max:
+            raise self._refused(_body_too_large(self._bytes_max))
         return message
 
     def _refused(self, rejection: Rejection) -> HTTPException:
         self._rejections.answer(rejection)
         return HTTPException(rejection.status, rejection.detail, _CLOSE)
-
-
-_BODY_TOO_LARGE = Rejection(413, "body", f"The body has more than {BODY_BYTES_MAX} bytes.")
 
 
 def client_of(scope: Scope) -> str:
@@ -126,7 +157,7 @@ def client_of(scope: Scope) -> str:
     return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False).network_address)
 
 
-def _too_large(scope: Scope) -> Rejection | None:
+def _too_large(scope: Scope, body_bytes_max: int) -> Rejection | None:
     headers = scope["headers"]
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES_MAX:
         return Rejection(414, "url", f"The URL has more than {URL_BYTES_MAX} bytes.")
@@ -134,6 +165,10 @@ def _too_large(scope: Scope) -> Rejection | None:
         return Rejection(431, "headers", f"More than {HEADERS_MAX} headers or {HEADER_BYTES_MAX} bytes of headers.")
     length = HTTPConnection(scope).headers.get("content-length", "0")
     # Longer digits than these are too large whatever they say, and int() of thousands of digits is slow.
-    if not length.isdigit() or len(length) > 12 or int(length) > BODY_BYTES_MAX:
-        return _BODY_TOO_LARGE
+    if not length.isdigit() or len(length) > 12 or int(length) > body_bytes_max:
+        return _body_too_large(body_bytes_max)
     return None
+
+
+def _body_too_large(bytes_max: int) -> Rejection:
+    return Rejection(413, "body", f"The body has more than {bytes_max} bytes.")
