@@ -1,14 +1,14 @@
 """Who may call the routes that write: the right Host, our own pages, and the token where one is needed.
 
 GET, HEAD and OPTIONS pass: they change nothing. Every other method is held back for every path, so that a route
-added later is closed without anybody thinking of it.
+added later is closed without anybody thinking of it. A POST that only computes its answer is let in by name.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,16 +20,36 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+CLOSED = (
+    "Routes that write are closed until CONTROL_TOKEN is set (open without it only in development, from this machine)."
+)
+
+_PAGE_HEADERS = ("origin", "sec-fetch-site")
+"""A browser sends the first with every POST of a page; a program of somebody's own sends neither."""
+
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Such a request came through a proxy on this machine, so its loopback address says nothing of its sender."""
 
 
 class WritePolicy:
-    """Decides by what a request says of itself; no state, no I/O."""
+    """Decides by what a request says of itself; no state, no I/O.
 
-    def __init__(self, *, environment: str, token: str | None, allowed_hosts: Iterable[str] | None) -> None:
-        self._environment = environment
+    With `always_token` nobody writes without the token, not even in development on this machine. `closed` is what
+    a client is told that cannot write because there is no token.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: str,
+        token: str | None,
+        allowed_hosts: Iterable[str] | None,
+        always_token: bool = False,
+        closed: str = CLOSED,
+    ) -> None:
         self._token = token
+        self._open_to_this_machine = environment == "development" and not always_token
+        self._closed = closed
         hosts = LOOPBACK_HOSTS if allowed_hosts is None else tuple(allowed_hosts)
         self._any_host = "*" in hosts
         self._hosts = {_bracketed(host.lower()) for host in hosts}
@@ -52,19 +72,20 @@ class WritePolicy:
             return Rejection(403, "origin", "Pages of another site may not write here.")
         return None
 
+    def foreign_page(self, request: HTTPConnection) -> Rejection | None:
+        """As `foreign`, for routes that any program may post to, by whatever name it knows this machine."""
+        if any(name in request.headers for name in _PAGE_HEADERS):
+            return self.foreign(request)
+        return None
+
     def _knows(self, host: str) -> bool:
         return self._any_host or host in self._hosts or _without_port(host) in self._hosts
 
     def _unauthorised(self, request: HTTPConnection) -> Rejection | None:
         if self._token is None:
-            if self._environment == "development" and _is_local(request):
+            if self._open_to_this_machine and _is_local(request):
                 return None
-            return Rejection(
-                403,
-                "token",
-                "Routes that write are closed until CONTROL_TOKEN is set (open without it only in development,"
-                " from this machine).",
-            )
+            return Rejection(403, "token", self._closed)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             return Rejection(403, "token", "The bearer token is missing: send 'Authorization: Bearer CONTROL_TOKEN'.")
@@ -74,16 +95,25 @@ class WritePolicy:
 
 
 class WriteGuard:
-    """ASGI: lets a writing request in only when the policy has nothing against it."""
+    """ASGI: lets a writing request in only when the policy has nothing against it.
 
-    def __init__(self, app: ASGIApp, policy: WritePolicy, rejections: Rejections) -> None:
+    A POST to one of `open_paths` needs no token and may have any content type, which the route judges; only pages
+    of other sites are kept out.
+    """
+
+    def __init__(
+        self, app: ASGIApp, policy: WritePolicy, rejections: Rejections, *, open_paths: Collection[str] = ()
+    ) -> None:
         self._app = app
         self._policy = policy
         self._rejections = rejections
+        self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
-            rejection = self._policy.rejection(HTTPConnection(scope))
+            request = HTTPConnection(scope)
+            is_open = scope["method"] == "POST" and scope["path"] in self._open_paths
+            rejection = self._policy.foreign_page(request) if is_open else self._policy.rejection(request)
             if rejection is not None:
                 await self._rejections.answer(rejection)(scope, receive, send)
                 return

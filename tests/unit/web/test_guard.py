@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
-from data_collector.web.guard import WritePolicy
+from data_collector.web.guard import CLOSED, WriteGuard, WritePolicy
+from data_collector.web.rejections import Rejections
+from tests.unit.web.asgi import Answer, ask, counting_app
 
 JSON = {"content-type": "application/json", "host": "localhost:8001"}
+SUITES_CLOSED = "Writing suites is closed until CONTROL_TOKEN is set; or edit the files in SUITES_DIR."
 
 
 def connection(
@@ -117,3 +121,111 @@ def test_own_origin_is_accepted_and_cross_site_never() -> None:
 def test_what_is_not_json_is_told_last(media_type: str) -> None:
     assert refused(policy(), content_type=media_type) == "content_type"
     assert refused(policy("production"), content_type=media_type) == "token"
+
+
+def guarded(policy: WritePolicy, *open_paths: str) -> FastAPI:
+    app = counting_app()
+    app.add_middleware(WriteGuard, policy=policy, rejections=Rejections(), open_paths=open_paths)
+    return app
+
+
+def suites_policy(
+    token: str | None = None, environment: str = "development", *, always_token: bool = True
+) -> WritePolicy:
+    return WritePolicy(
+        environment=environment, token=token, allowed_hosts=None, always_token=always_token, closed=SUITES_CLOSED
+    )
+
+
+async def post_msgpack(app: FastAPI, path: str, *, method: str = "POST", **headers: str) -> Answer:
+    """As a collector in another container does."""
+    given = {"content-type": "application/msgpack", "host": "data-validation:8000"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return await ask(app, method, path, headers=given, body=[b"\x90"], address="192.0.2.7")
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+@pytest.mark.parametrize("token", [None, "secret"])
+async def test_an_open_path_takes_any_programs_post(environment: str, token: str | None) -> None:
+    app = guarded(suites_policy(token, environment), "/validate", "/audit")
+
+    assert [(await post_msgpack(app, path)).status for path in ("/validate", "/audit")] == [200, 200]
+    assert (await post_msgpack(app, "/validate", content_type="text/plain", x_forwarded_for="192.0.2.9")).status == 200
+    assert (await ask(app, "POST", "/validate")).status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_only_post_is_open(method: str) -> None:
+    app = guarded(suites_policy("secret"), "/validate", "/audit")
+
+    assert (await post_msgpack(app, "/validate", method=method, host="localhost")).detail == (
+        "The bearer token is missing: send 'Authorization: Bearer CONTROL_TOKEN'."
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/suites", "/validate/", "/validate/x", "/validated", "/Validate", "//validate", "/x/../validate"]
+)
+async def test_a_path_is_open_only_by_its_full_name(path: str) -> None:
+    app = guarded(suites_policy("secret"), "/validate", "/audit")
+
+    assert (await post_msgpack(app, path)).status == 403
+    assert (await post_msgpack(app, path, host="localhost")).status == 403
+
+
+async def test_without_open_paths_all_are_closed() -> None:
+    app = guarded(suites_policy())
+
+    assert [(await post_msgpack(app, path)).status for path in ("/validate", "/audit")] == [403, 403]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://elsewhere.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"origin": "http://localhost:8000", "sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"host": "rebound.example", "origin": "http://rebound.example"}, 403),
+        ({"host": "rebound.example", "sec_fetch_site": "same-origin"}, 403),
+        ({"host": "rebound.example", "sec_fetch_site": ""}, 403),
+        ({"origin": "http://localhost:8000"}, 200),
+        ({"origin": "http://localhost:8000", "sec_fetch_site": "same-origin"}, 200),
+        ({"sec_fetch_site": "none"}, 200),
+        ({"host": "rebound.example"}, 200),
+    ],
+)
+async def test_pages_of_other_sites_may_not_post_to_an_open_path(headers: dict[str, str], status: int) -> None:
+    app = guarded(suites_policy(), "/validate", "/audit")
+
+    for path in ("/validate", "/audit"):
+        assert (await post_msgpack(app, path, **{"host": "localhost:8000", **headers})).status == status
+
+
+async def test_where_a_token_is_always_needed_this_machine_needs_it_too() -> None:
+    without, with_token = guarded(suites_policy()), guarded(suites_policy("secret"))
+    bearer = JSON | {"authorization": "Bearer secret"}
+
+    refused = await ask(without, "PUT", "/suites/trade", headers=bearer)
+    assert (refused.status, refused.detail) == (403, SUITES_CLOSED)
+    assert (await ask(with_token, "PUT", "/suites/trade", headers=JSON)).status == 403
+    assert (await ask(with_token, "PUT", "/suites/trade", headers=bearer)).status == 200
+    assert (await ask(without, "GET", "/suites/trade")).status == 200
+
+
+async def test_where_it_is_not_this_machine_may_write_and_others_get_the_same_sentence() -> None:
+    development, production = suites_policy(always_token=False), suites_policy(None, "production", always_token=False)
+
+    assert (await ask(guarded(development), "PUT", "/suites/trade", headers=JSON)).status == 200
+    elsewhere = await ask(guarded(development), "PUT", "/suites/trade", headers=JSON, address="192.0.2.7")
+    assert (elsewhere.status, elsewhere.detail) == (403, SUITES_CLOSED)
+    assert (await ask(guarded(production), "PUT", "/suites/trade", headers=JSON)).detail == SUITES_CLOSED
+
+
+async def test_a_policy_without_a_sentence_of_its_own_tells_how_to_open_it() -> None:
+    assert (await ask(guarded(policy("production")), "POST", "/control", headers=JSON)).detail == CLOSED
+    assert CLOSED == (
+        "Routes that write are closed until CONTROL_TOKEN is set (open without it only in development,"
+        " from this machine)."
+    )
