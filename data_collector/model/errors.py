@@ -2,6 +2,7 @@
 
 CollectorError
 ├── Misconfigured      stop at start, exit code 78
+│   └── SuiteRefused         ... or, while running, keep the suite that is in force
 ├── Unavailable        give up waiting, exit code 69
 ├── Transient          try again after a back-off
 │   ├── VenueUnreachable     ... the exchange
@@ -11,6 +12,8 @@ CollectorError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class CollectorError(Exception):
@@ -23,6 +26,15 @@ class Misconfigured(CollectorError):
     """The settings or the surroundings cannot work; every fault is named with its cure."""
 
     exit_code = 78
+
+
+class SuiteRefused(Misconfigured):
+    """A validation suite that cannot be taken as it is; every faulty rule is named with the reason."""
+
+    def __init__(self, origin: str, faults: Sequence[str]) -> None:
+        super().__init__("\n".join([f"{origin} is refused:", *(f"  - {fault}" for fault in faults)]))
+        self.origin = origin
+        self.faults = tuple(faults)
 
 
 class Unavailable(CollectorError):
