@@ -9,7 +9,7 @@ from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.validation.columns import KINDS, Kind, kind_of
 from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
 from data_collector.validation.suite import Suite
-from data_collector.validation.verdict import Verdict
+from data_collector.model.verdict import Verdict
 
 ORDER_RULES: Final = {
     "trade_id_jump": "The trade id is more than 2,000,000 ahead of the one before, and no second trade confirms it.",
