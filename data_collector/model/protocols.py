@@ -68,6 +68,10 @@ class SymbolRules(Struct, frozen=True):
     """`TRADING` when it trades now."""
     base: str
     quote: str
+    tick_size: float = 0.0
+    """Step of its prices; 0.0 where the list has none."""
+    step_size: float = 0.0
+    """Step of its quantities; 0.0 where the list has none."""
 
 
 class History(Protocol):
@@ -142,8 +146,8 @@ class Gate(Protocol):
     def check(self, record: Record) -> Verdict | None:
         """Which rules it breaks; None when it breaks none."""
 
-    def sentences(self, rules: Sequence[str]) -> list[dict[str, str]]:
-        """Rule ids to what people read: [{"rule", "message"}]."""
+    def sentences(self, record: Record, rules: Sequence[str]) -> list[dict[str, str]]:
+        """The rules that a record broke as people read them: [{"rule", "message"}]."""
 
 
 class AuditNotes(Protocol):

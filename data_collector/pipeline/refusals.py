@@ -48,7 +48,7 @@ class Refusals:
 
     def refusal(self, record: Record, verdict: Verdict) -> Refusal:
         """The entry of a record, with the sentences of all rules that it broke."""
-        why = json.dumps(self.gate.sentences(verdict.rules))
+        why = json.dumps(self.gate.sentences(record, verdict.rules))
         return Refusal(_content(record, verdict), why, _now(), _columns(record), verdict.critical)
 
     def quarantine(self, record: Record, verdict: Verdict) -> None:

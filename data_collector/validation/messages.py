@@ -48,6 +48,14 @@ class Audit(Struct, tag=True):
     """msgpack of `Chunk`."""
 
 
+class AuditUpload(Struct):
+    """What a collector posts to a validation service, which knows the suites by their digests."""
+
+    source: str
+    chunks: list[msgspec.Raw]
+    """msgpack of `Chunk`."""
+
+
 class Validate(Struct, tag=True):
     """Check rows with real Great Expectations. Answered with a `ValidateReport`."""
 
