@@ -104,7 +104,8 @@ def test_klines_name_one_key_each_and_carry_their_state() -> None:
     symbol_json = json_text(SYMBOL)
     assert arguments_of(call) == [
         500, 50, 2,
-        "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "", kline_json(first, symbol_json), "",
+        "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "",
+        kline_json(first, symbol_json), "",
         "1m", second.open_ms, second.open_ms + MINUTE_MS, second.event_ms, 0, 7, "", "",
         kline_json(second, symbol_json), "",
     ]  # fmt: skip
@@ -237,7 +238,10 @@ def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:
 def test_other_exchanges_have_their_prefix_on_every_key() -> None:
     calls = CallBuilder("kraken:", LIMITS, UtcCalendar(), "writer1")
     batch = Batch(
-        trades=[run()], klines=[[update(0)]], tickers=[TickerUpdate(ticker())], side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)]
+        trades=[run()],
+        klines=[[update(0)]],
+        tickers=[TickerUpdate(ticker())],
+        side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)],
     )
 
     keys = [str(key) for call in calls.calls(batch) for key in keys_of(call)]
