@@ -11,11 +11,11 @@ import argparse
 import asyncio
 import platform
 import statistics
-from collections.abc import Sequence
 
+from benchmarks import validation
 from benchmarks.feeder import Plan
+from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
-from data_collector.model.status import Histogram
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 """The default three; `--symbols 100` shows what many cost."""
@@ -53,27 +53,14 @@ async def latency(per_s: int, *, seconds: int) -> None:
         before = await rig.read_until(lambda reading: reading.received >= per_s, timeout_s=60)
         await asyncio.sleep(seconds)
         after = await rig.read()
-    assert before.latency is not None, "trades have been stored"
-    assert after.latency is not None, "trades have been stored"
-    counts = [now - then for now, then in zip(after.latency.counts, before.latency.counts, strict=True)]
     rate = (after.received - before.received) / seconds
     cpu = (after.collector_cpu_s - before.collector_cpu_s) / (after.received - before.received) * 1e6
-    p50, p99 = (_quantile(after.latency, counts, part) * 1e3 for part in (0.50, 0.99))
+    p50, p99 = (seconds_ * 1e3 for seconds_ in quantiles(before, after, (0.50, 0.99)))
     print(
         f"  {per_s:6,} messages/s  p50 {p50:5.2f} ms   p99 {p99:5.2f} ms   collector {cpu:5.2f} µs a message"
         f"   (measured at {rate:,.0f}/s)",
         flush=True,
     )
-
-
-def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:
-    """Interpolated within its bucket. The messages of a batch lie evenly between its first and its last."""
-    wanted, seen, lower = sum(counts) * part, 0, 0.0
-    for bound, count in zip([*histogram.bounds, float("inf")], counts, strict=True):
-        if seen + count >= wanted:
-            return bound if count == 0 or bound == float("inf") else lower + (bound - lower) * (wanted - seen) / count
-        seen, lower = seen + count, bound
-    return lower
 
 
 async def memory(symbols: int) -> None:
@@ -87,8 +74,16 @@ async def memory(symbols: int) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """All of it."""
+    """The parts that are asked for."""
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    if arguments.part in {"all", "feed"}:
+        await feed(arguments)
+    if arguments.part in {"all", "validation"}:
+        await validation.run(seconds=arguments.seconds)
+
+
+async def feed(arguments: argparse.Namespace) -> None:
+    """Cost, latency and memory of the way from the socket to the store."""
     symbols = (
         SYMBOLS if arguments.symbols == len(SYMBOLS) else [f"S{number}USDT" for number in range(arguments.symbols)]
     )
@@ -123,6 +118,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--part", choices=["all", "feed", "validation"], default="all")
     asyncio.run(run(parser.parse_args()))
 
 

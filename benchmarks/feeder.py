@@ -109,39 +109,41 @@ def prepared_frames(plan: Plan) -> Iterator[bytes]:
         trades, klines, tickers = plan.mix
         for offset in range(trades):
             trade_id = (number - 1) * trades + offset + 1
-            yield codec.encode(_trade(symbol, trade_id, start_ms + trade_id))
+            yield codec.encode(trade_at(symbol, trade_id, start_ms + trade_id))
         for offset in range(klines):
-            yield codec.encode(_kline(symbol, start_ms, (number - 1) * klines + offset))
+            yield codec.encode(kline_at(symbol, start_ms, (number - 1) * klines + offset))
         for offset in range(tickers):
-            yield codec.encode(_ticker(symbol, start_ms + (number - 1) * tickers + offset + 1))
+            yield codec.encode(ticker_at(symbol, start_ms + (number - 1) * tickers + offset + 1))
 
 
-def _trade(symbol: str, trade_id: int, time_ms: int) -> Trade:
+def trade_at(symbol: str, trade_id: int, time_ms: int) -> Trade:
+    """A good trade."""
     price = f"{45_000 + trade_id % 997}.{trade_id % 100:02d}000000"
     return Trade(symbol, trade_id, price, f"0.{trade_id % 99_999:05d}100", time_ms, time_ms + 1, trade_id % 2 == 0)
 
 
-def _kline(symbol: str, start_ms: int, number: int) -> Kline:
+def kline_at(symbol: str, start_ms: int, number: int) -> Kline:
     """Thirty states of each minute, the last of them closed: as many as the exchange sends in a busy one."""
     minute, state = divmod(number, 30)
     open_ms = start_ms + minute * MINUTE_MS
     return Kline(
         symbol=symbol, interval="1m", open_ms=open_ms, close_ms=open_ms + MINUTE_MS - 1,
         open="45180.50000000", high="45200.00000000", low="45100.00000000", close="45190.25000000",
-        volume=f"{state + 1}.45600000", quote_volume=f"{45_190 * (state + 1)}.12000000",
-        taker_buy_base_volume="0.72800000", taker_buy_quote_volume="32783.06000000", trades=100 * (state + 1),
+        volume=f"{state + 1}.00000000", quote_volume=f"{45_190 * (state + 1)}.12000000",
+        taker_buy_base_volume="0.72800000", taker_buy_quote_volume="32898.32000000", trades=100 * (state + 1),
         is_closed=state == 29, event_ms=open_ms + state * 2000 + 1, first_trade_id=1, last_trade_id=100 * (state + 1),
     )  # fmt: skip
 
 
-def _ticker(symbol: str, event_ms: int) -> Ticker:
+def ticker_at(symbol: str, event_ms: int) -> Ticker:
+    """Good statistics."""
     return Ticker(
         symbol=symbol, price_change="28.23000000", price_change_percent="1.600", weighted_avg_price="1781.16275609",
         prev_close_price="1764.61000000", last_price="1792.84000000", last_qty="0.55720000",
         bid_price="1792.83000000", bid_qty="1.62740000", ask_price="1792.84000000", ask_qty="20.29140000",
         open_price="1764.61000000", high_price="1808.98000000", low_price="1748.94000000", volume="471703.53110000",
         quote_volume="840180761.51358100", open_time=event_ms - 86_400_000, close_time=event_ms, first_id=1,
-        last_id=event_ms % 1_000_000, count=552_479, event_ms=event_ms,
+        last_id=1_000_000, count=552_479, event_ms=event_ms,
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ async def collecting(
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ours, theirs:
         environment = os.environ | {
-            "SYMBOLS": ",".join(symbols), "INTERVALS": "1m", "VAR_DIR": folder, "REDIS_URL": "",
+            "SYMBOLS": ",".join(symbols), "INTERVALS": "1m", "VAR_DIR": folder, "REDIS_URL": "", "GX_AUDIT": "0",
             "BINANCE_WS_URL": ws_url, "BINANCE_REST_URL": rest_url, **settings,
         }  # fmt: skip
         log = Path(folder) / "collector.log"

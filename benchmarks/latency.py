@@ -1,0 +1,26 @@
+"""Quantiles between two readings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.rig import Reading
+from data_collector.model.status import Histogram
+
+
+def quantiles(before: Reading, after: Reading, parts: Sequence[float]) -> list[float]:
+    """Seconds from socket to acknowledged write of the messages between the two."""
+    assert before.latency is not None, "trades have been stored"
+    assert after.latency is not None, "trades have been stored"
+    counts = [now - then for now, then in zip(after.latency.counts, before.latency.counts, strict=True)]
+    return [_quantile(after.latency, counts, part) for part in parts]
+
+
+def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:
+    """Interpolated within its bucket. The messages of a batch lie evenly between its first and its last."""
+    wanted, seen, lower = sum(counts) * part, 0, 0.0
+    for bound, count in zip([*histogram.bounds, float("inf")], counts, strict=True):
+        if seen + count >= wanted:
+            return bound if count == 0 or bound == float("inf") else lower + (bound - lower) * (wanted - seen) / count
+        seen, lower = seen + count, bound
+    return lower
