@@ -20,7 +20,11 @@ from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, T
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
+from data_collector.validation.auditor import Auditor
+from data_collector.validation.columns import Checked
+from data_collector.validation.ports import EmbeddedPort
 from data_collector.venues.binance.codec import BinanceCodec
+from data_collector.venues.binance.history import _ExchangeInfo, _symbol_rules, _Ticker, _ticker
 from tests.judging import Notebook, shipped_gate
 
 CODEC = BinanceCodec()
@@ -138,3 +142,109 @@ def test_single_frames_of_several_years_are_decoded(recordings: Path) -> None:
     assert counted["no event kind"] == 1
     assert sum(counted.values()) == len(decoded)
     assert all(shipped_gate().check(one) is None for one in decoded if isinstance(one, Kline | Ticker))
+
+
+def rest_klines(path: Path, symbol: str, interval: str) -> list[Kline]:
+    """Rows of `/api/v3/klines`, or of a daily file, which has the same columns."""
+    if path.suffix == ".csv":
+        rows = [line.split(",") for line in path.read_text().splitlines()]
+    else:
+        rows = [
+            [str(value) for value in row] for row in msgspec.json.decode(path.read_bytes(), type=list[list[object]])
+        ]
+    return [
+        Kline(
+            symbol, interval, int(row[0]), int(row[6]), row[1], row[2], row[3], row[4], row[5], row[7], row[9], row[10],
+            int(row[8]), is_closed=True, event_ms=int(row[6]) + 1,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+class RestTrade(msgspec.Struct, rename="camel"):
+    id: int
+    price: str
+    qty: str
+    time: int
+    is_buyer_maker: bool
+
+
+def recorded(recordings: Path) -> dict[str, list[Checked]]:
+    """Every recorded message of a kind that has a suite, by where it comes from."""
+    rest = recordings / "gocryptotrader"
+    trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[RestTrade])
+    tickers = msgspec.json.decode(
+        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[_Ticker]
+    )
+    frames = [CODEC.decode(frame, 1) for frame in cryptofeed_frames(recordings)]
+    lines = (recordings / "crypto-msg-parser" / "binance_spot_ws_messages.jsonl").read_bytes().splitlines()
+    singles = [CODEC.decode(line, 1) for line in lines]
+    flat = [one for found in singles for one in (found if isinstance(found, list) else [found])]
+    return {
+        "1m klines by REST": list(rest_klines(rest / "klines_BTCUSDT_1m_2020-05-06_60rows.json", "BTCUSDT", "1m")),
+        "1h klines by REST": list(rest_klines(rest / "klines_BTCUSDT_1h_2020-05-01_1000rows.json", "BTCUSDT", "1h")),
+        "daily file": list(rest_klines(recordings / "nautilus_trader" / "ADABTC-1m-2021-11-27.csv", "ADABTC", "1m")),
+        "trades by REST": [
+            Trade("ETHBTC", one.id, one.price, one.qty, one.time, one.time, one.is_buyer_maker) for one in trades
+        ],
+        "tickers by REST": [_ticker(row) for row in tickers],
+        "trades of the stream": [
+            one
+            for name in HFTBACKTEST
+            for received_ns, frame in hftbacktest_frames(recordings, name)
+            if isinstance(one := CODEC.decode(frame, received_ns), Trade)
+        ],
+        "other frames": [one for one in (*frames, *flat) if isinstance(one, Kline | Ticker)],
+    }
+
+
+COUNTS = {
+    "1m klines by REST": 60, "1h klines by REST": 1_000, "daily file": 10, "trades by REST": 1_000,
+    "tickers by REST": 2, "trades of the stream": 15_863,
+}  # fmt: skip
+
+
+def test_shipped_suites_refuse_and_mark_nothing_that_was_recorded(recordings: Path) -> None:
+    found = recorded(recordings)
+
+    assert {name: len(records) for name, records in found.items() if name in COUNTS} == COUNTS
+    assert len(found["other frames"]) >= 5
+    odd = [
+        (name, verdict) for name, records in found.items() for one in records if (verdict := shipped_gate().check(one))
+    ]
+    assert odd == []
+
+
+async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings: Path) -> None:
+    """The whole audit, with its batch rules; the symbol list is the one that was recorded."""
+    info = (recordings / "gocryptotrader" / "exchangeInfo_2025-08-07_25symbols.json").read_bytes()
+    listed = {item.symbol: _symbol_rules(item) for item in msgspec.json.decode(info, type=_ExchangeInfo).symbols}
+    port = EmbeddedPort()
+    auditor = Auditor(shipped_gate(), port)
+    auditor.learn(listed)
+    try:
+        for name, records in recorded(recordings).items():
+            # What was recorded elsewhere is another collector's.
+            port._source = name
+            for record in records:
+                auditor.note(record, shipped_gate().check(record))
+            await auditor.drain(60)
+    finally:
+        await port.close()
+
+    assert auditor.coverage == 1.0
+    assert auditor.checked.total() > 17_900
+    assert not auditor.disagreements
+    assert not auditor.failures
+    assert set(auditor.broken) <= EXPLAINED.keys()
+
+
+EXPLAINED = {
+    ("trade", "tick_size"): "ETHBTC traded in steps of 0.000001 in 2023; the recorded list of 2025 says 0.00001",
+    ("ticker", "last_price_tick_size"): "the same list, held against tickers of 2022 and 2024",
+    ("ticker", "ticker_order"): "single frames of several years, not in the order of their times",
+    ("ticker", "last_id_order"): "the same frames",
+    ("kline", "open_time_order"): "the same frames",
+    ("trade", "clock_skew"): "the recorder's clock was wrong",
+}
+"""Findings of the audit, none of which refuses or marks a record, and why each is no fault of its rule."""
