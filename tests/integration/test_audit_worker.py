@@ -298,15 +298,18 @@ async def test_killed_worker_is_found_out_and_started_again(worker: AuditWorker)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_worker_does_not_grow(worker: AuditWorker) -> None:
-    request = shipped_audit("trade", 200)
+    suite = shipped_suite("trade")
+    records = [*good_records("trade", 200), trade(300, price="0"), trade(301, quantity="x")]
+    request = audit_of(chunk_of(compile_suite(suite), records), suites=[suite], source="growth")
     for _ in range(30):
         before = await audited(worker, request)
 
     for _ in range(300):
         after = await audited(worker, request)
 
-    assert after.memory_bytes - before.memory_bytes < LEAK_BYTES_MAX
+    assert after.memory_bytes - before.memory_bytes < LEAK_BYTES_MAX, (before, after)
 
 
 def running(worker: AuditWorker) -> int:
