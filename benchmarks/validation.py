@@ -18,7 +18,7 @@ from data_collector.validation.columns import KINDS, Checked, Kind
 from data_collector.validation.gate import gate_of
 from data_collector.validation.messages import Audit, AuditReport, Chunk, encode
 from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.worker_process import AuditWorker
+from data_collector.validation.audit_worker import AuditWorker
 from data_collector.venues.binance.codec import BinanceCodec
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]

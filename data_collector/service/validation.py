@@ -16,7 +16,7 @@ from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.gate import Gate
 from data_collector.validation.ports import EmbeddedPort, ServicePort
 from data_collector.validation.suite import Rule
-from data_collector.validation.worker_process import gx_is_installed
+from data_collector.validation.audit_worker import gx_is_installed
 
 KEPT_FOLDER: Final = "suites-of-the-service"
 NOT_INSTALLED: Final = (

@@ -72,6 +72,7 @@ def compile_suite(suite: Suite) -> CompiledSuite:
         "__builtins__": {"len": len, "max": max, "min": min, "abs": abs, "map": map},
         "_numbers": _NUMBERS[kind],
         "_unreadable": _UNREADABLE,
+        "_whole": whole,
     }
     for number, rule in enumerate(rules):
         names |= {f"_c{number}_{place}": value for place, value in enumerate(_condition(rule).constants)}
@@ -172,13 +173,18 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
         f"        {conjunction or True}",
         "    ):",
         "        return None",
-        f"    return _verdict(*failed({', '.join(_passed(kind))}))",
+        f"    positions = failed({', '.join(_passed(kind))})",
+        "    return _verdict(*positions) if positions else None",
     ])  # fmt: skip
 
 
 def _passed(kind: Kind) -> Iterator[str]:
     for name in GATE_COLUMNS[kind]:
-        yield name if name in DECIMALS[kind] else _loaded(name)
+        if name in DECIMALS[kind]:
+            yield name
+        else:
+            # As in `values_of`, so that the audit, which sees clamped numbers, finds the same rules broken.
+            yield f"_whole({_loaded(name)})" if COLUMNS[kind][name].type == "integer" else _loaded(name)
 
 
 def _loaded(name: str) -> str:

@@ -22,7 +22,7 @@ from data_collector.validation.messages import (
     answer_decoder,
     encode,
 )
-from data_collector.validation.worker_process import AuditWorker
+from data_collector.validation.audit_worker import AuditWorker
 
 AUDIT_TIMEOUT_S: Final = 60.0
 """40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""
