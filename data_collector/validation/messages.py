@@ -6,16 +6,19 @@ validation service by HTTP. Requests are answered one at a time, in order. Nothi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.validation.columns import Kind, Value
 
 FRAME_BYTES_MAX: Final = 32 * 1024 * 1024
 """A request holds at most 16 MiB of chunks and the suites that they were judged by."""
+
+
+SOURCE_CHARACTERS_MAX: Final = 128
 
 
 class Chunk(Struct, omit_defaults=True):
@@ -48,6 +51,15 @@ class Audit(Struct, tag=True):
     """msgpack of `Chunk`."""
 
 
+class AuditUpload(Struct):
+    """What a collector posts to `/audit` of a validation service, which adds the suites. Answered with an `AuditReport`."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=SOURCE_CHARACTERS_MAX)]
+    """As in `Audit`."""
+    chunks: list[msgspec.Raw]
+    """msgpack of `Chunk`."""
+
+
 class Validate(Struct, tag=True):
     """Check rows with real Great Expectations. Answered with a `ValidateReport`."""
 
@@ -64,7 +76,16 @@ class CheckSuite(Struct, tag=True):
     suite: bytes
 
 
-Request = Audit | Validate | CheckSuite
+class BuildDocs(Struct, tag=True):
+    """Write real Data Docs of the newest audits. Answered with a `DocsReport`."""
+
+    folder: str
+    """Does not exist yet."""
+    keep: int
+    """At most so many validation results are shown."""
+
+
+Request = Audit | Validate | CheckSuite | BuildDocs
 
 
 class Disagreement(Struct):
@@ -116,13 +137,20 @@ class CheckReport(Struct, tag=True):
     """Sentences that name the rule; empty when it can."""
 
 
+class DocsReport(Struct, tag=True):
+    """The Data Docs that were built."""
+
+    results: int
+    """Validation results in them. With none, there is no folder either."""
+
+
 class WorkerFault(Struct, tag=True):
     """The request could not be carried out; the worker goes on."""
 
     message: str
 
 
-Answer = AuditReport | ValidateReport | CheckReport | WorkerFault
+Answer = AuditReport | ValidateReport | CheckReport | DocsReport | WorkerFault
 
 encode: Final = msgspec.msgpack.Encoder().encode
 request_decoder: Final = msgspec.msgpack.Decoder(Request)
