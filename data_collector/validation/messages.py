@@ -57,7 +57,10 @@ class Audit(Struct, tag=True):
 
 
 class AuditUpload(Struct):
-    """What a collector posts to `/audit` of a validation service, which adds the suites. Answered with an `AuditReport`."""
+    """What a collector posts to `/audit` of a validation service, which adds the suites.
+
+    Answered with an `AuditReport`.
+    """
 
     source: Annotated[str, Meta(min_length=1, max_length=SOURCE_CHARACTERS_MAX)]
     """As in `Audit`."""

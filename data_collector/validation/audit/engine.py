@@ -6,12 +6,15 @@ Not for several threads: an asset that two of them share gives each the results 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
 import great_expectations as gx
-from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.core.expectation_validation_result import (
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+)
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import Expectation
 from msgspec import Struct
@@ -77,8 +80,16 @@ class Engine:
         self.suite = lru_cache(SUITES_KEPT)(_read)
         """Kind and document to the suite. Raises `SuiteRefused`."""
 
-    def check(self, suite: LoadedSuite, frame: DataFrame) -> list[Outcome]:
-        """The outcome of every rule that is not switched off, in the order of the suite."""
+    def check(
+        self,
+        suite: LoadedSuite,
+        frame: DataFrame,
+        keep: Callable[[ExpectationSuiteValidationResult], None] | None = None,
+    ) -> list[Outcome]:
+        """The outcome of every rule that is not switched off, in the order of the suite.
+
+        `keep` gets what Great Expectations itself answered, to do with as it likes.
+        """
         results: dict[str, Outcome] = {rule: Outcome(rule, fault=fault) for rule, fault in suite.faults.items()}
         if suite.expectations.expectations:
             batch = self._batches[suite.rules.kind].get_batch(batch_parameters={"dataframe": frame})
@@ -86,6 +97,8 @@ class Engine:
             for result in found.results:
                 outcome = _outcome(result)
                 results[outcome.rule] = outcome
+            if keep is not None:
+                keep(found)
         asked = [rule.id for rule in suite.rules.rules if not rule.disabled]
         return [results.get(rule, Outcome(rule, fault="Great Expectations gave no result.")) for rule in asked]
 

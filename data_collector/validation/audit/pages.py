@@ -25,7 +25,9 @@ _DROPPED_ALONE: Final = frozenset({"link", "base", "embed", "input", "source", "
 """Elements that have no content."""
 
 _ADDRESSES: Final = frozenset({"href", "src", "xlink:href", "poster", "background"})
-_DROPPED_ATTRIBUTES: Final = frozenset({"srcset", "ping", "action", "formaction", "target", "integrity", "data", "http-equiv"})
+_DROPPED_ATTRIBUTES: Final = frozenset(
+    {"srcset", "ping", "action", "formaction", "target", "integrity", "data", "http-equiv"}
+)
 _ELSEWHERE: Final = re.compile(r"[\s\x00-\x20]*(?:[a-zA-Z][a-zA-Z0-9+.-]*:|[/\\]{2})")
 _STYLE_ADDRESS: Final = re.compile(r"(?i)url\([^)]*\)|@import[^;]*;?")
 _SCRIPTED_TABLE: Final = re.compile(
@@ -40,7 +42,11 @@ def make_offline(site: Path) -> None:
     shutil.rmtree(site / "static", ignore_errors=True)
     vendored = files("data_collector.validation.audit") / "vendored"
     (site / ASSETS).mkdir(mode=0o700)
-    for asset in (vendored / "site.css", vendored / "bootstrap" / "bootstrap.min.css", vendored / "bootstrap" / "LICENSE"):
+    for asset in (
+        vendored / "site.css",
+        vendored / "bootstrap" / "bootstrap.min.css",
+        vendored / "bootstrap" / "LICENSE",
+    ):
         with as_file(asset) as path:
             shutil.copyfile(path, site / ASSETS / asset.name)
     for page in sorted(site.rglob("*.html")):

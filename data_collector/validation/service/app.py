@@ -18,7 +18,7 @@ from data_collector.model.errors import Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
 from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.messages import CheckReport, CheckSuite
+from data_collector.validation.messages import CheckReport, CheckSuite, WorkerFault
 from data_collector.validation.service import routes, suite_routes
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_BYTES_MAX, LargeBodies
 from data_collector.validation.service.counting import CountRequests
@@ -157,7 +157,9 @@ async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
         report = await line.ask_for_us(CheckSuite(suite.kind, suite_document(suite)))
     except Transient:
         return None
-    return report.faults if isinstance(report, CheckReport) else [getattr(report, "message", "it cannot load it")]
+    if isinstance(report, CheckReport):
+        return report.faults
+    return [report.message if isinstance(report, WorkerFault) else "it answered something else"]
 
 
 async def _answer_later(_request: Request, error: Exception) -> JSONResponse:

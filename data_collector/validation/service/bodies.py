@@ -81,6 +81,8 @@ class Validation(Struct, omit_defaults=True):
     results: list[msgspec.Raw]
     """Each an encoded `Result`."""
     not_evaluated: list[NotEvaluated] = []
+    broken_as_a_whole: list[Failed] = []
+    """Rules about all records together that these break."""
 
 
 class LargeBodies:

@@ -19,7 +19,7 @@ from starlette.types import Scope
 from data_collector.model.errors import Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.validation.messages import BuildDocs, DocsReport
+from data_collector.validation.messages import BuildDocs, DocsReport, WorkerFault
 from data_collector.validation.service.line import WorkerLine
 
 RESULTS_SHOWN: Final = 50
@@ -83,10 +83,7 @@ class DocsSite:
     async def _build(self) -> bool:
         site = self._folder / f"site-{time.time_ns()}"
         try:
-            report = await self._line.ask_for_us(BuildDocs(str(site), RESULTS_SHOWN))
-            if not isinstance(report, DocsReport):
-                raise Transient(getattr(report, "message", "The worker answered something else."))
-            if report.results:
+            if await self._results(site):
                 await asyncio.to_thread(self._show, site)
         except (Transient, OSError) as error:
             _log.error("data_docs_not_built", reason=str(error))
@@ -95,6 +92,13 @@ class DocsSite:
             return False
         self._counters.add("data_validation_docs_builds_total", outcome="built")
         return True
+
+    async def _results(self, site: Path) -> int:
+        """How many results the worker has put into a new site. Raises `Transient`."""
+        report = await self._line.ask_for_us(BuildDocs(str(site), RESULTS_SHOWN))
+        if isinstance(report, DocsReport):
+            return report.results
+        raise Transient(report.message if isinstance(report, WorkerFault) else "The worker answered something else.")
 
     def _show(self, site: Path) -> None:
         link = self._folder / f".{CURRENT}.{os.getpid()}"

@@ -84,10 +84,8 @@ def _worker_reasons(around: Surroundings) -> list[str]:
     if line.state == "up" or (around.running.in_grace and line.restarts == 0):
         return []
     told = f" ({line.last_error})" if line.last_error else ""
-    return [
-        f"The Great Expectations worker is not up{told}: nothing is audited. It is started again; judging by the"
-        " compiled suites works."
-    ]
+    sentence = f"The Great Expectations worker is not up{told}: nothing is audited. It is started again;"
+    return [f"{sentence} judging by the compiled suites works."]
 
 
 def _suite_health(around: Surroundings, kind: Literal["kline", "trade", "ticker"]) -> SuiteHealth:

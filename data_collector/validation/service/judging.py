@@ -52,7 +52,7 @@ class _Results:
         self.outcomes[found[1]] += 1
 
     def _made(self, broken: tuple[str, ...]) -> tuple[msgspec.Raw, Outcome]:
-        failed = [Failed(rule.id, rule.severity, rule.sentence) for rule in map(self._rules.__getitem__, broken)]
+        failed = [_failed(self._rules[rule]) for rule in broken]
         valid = all(each.severity != "critical" for each in failed)
         return msgspec.Raw(encoded(self._encoding, Result(valid, failed))), "valid" if valid else "invalid"
 
@@ -90,7 +90,12 @@ async def judge_by_gx(line: WorkerLine, suite: CompiledSuite, records: Sequence[
     for broken in report.broken:
         results.add(tuple(broken))
     failures = [NotEvaluated(failure.rule, failure.message) for failure in report.failures]
-    return Judged(Validation(kind, "gx", results.raw, failures), results.outcomes)
+    whole = [_failed(rules[rule]) for rule in report.broken_as_a_whole]
+    return Judged(Validation(kind, "gx", results.raw, failures, whole), results.outcomes)
+
+
+def _failed(rule: Rule) -> Failed:
+    return Failed(rule.id, rule.severity, rule.sentence)
 
 
 def _refuse_without_critical(rules: Mapping[str, Rule], failures: Sequence[Failure]) -> None:

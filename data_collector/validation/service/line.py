@@ -130,7 +130,7 @@ class WorkerLine:
             self._worker = worker
             self.state = "up"
             _log.info("audit_worker_up", pid=worker.pid)
-            while worker.alive:
+            while worker.alive:  # noqa: ASYNC110 - it is another process that ends
                 await asyncio.sleep(LOOK_S)
             self.last_error = "It ended."
         except (Transient, OSError) as error:

@@ -103,7 +103,8 @@ def _suites_of(rulebook: Rulebook, chunks: Sequence[msgspec.Raw]) -> dict[str, b
         document = rulebook.document(label.digest)
         if document is None:
             raise HTTPException(
-                409, f"No {label.kind} suite with the digest {label.digest[:64]!r} was in force here; GET /suites again."
+                409,
+                f"No {label.kind} suite with the digest {label.digest[:64]!r} was in force here; GET /suites again.",
             )
         suites[label.digest] = document
     return suites

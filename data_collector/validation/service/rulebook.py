@@ -1,4 +1,4 @@
-"""The suites in force: read at start, watched for edits by hand, and replaced by PUT. Those who change them take turns."""
+"""The suites in force: read at start, watched for edits by hand, replaced by PUT. Those who change them take turns."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ class Rulebook:
         shelved = await asyncio.to_thread(self._shelf.load)
         self._tell_faults(shelved.faults)
         for kind in KINDS:
-            suite = shelved.suites.get(kind) or await asyncio.to_thread(self._last_known, kind)
+            suite = shelved.suites.get(kind)
+            if suite is None:
+                suite = await asyncio.to_thread(self._last_known, kind)
             await self._put_in_force(await asyncio.to_thread(compile_suite, suite))
             self._unchecked.add(kind)
 
@@ -92,7 +94,7 @@ class Rulebook:
                 await self._check_late()
 
     async def put(self, kind: Kind, content: bytes, *, expected: Callable[[str], bool]) -> Accepted:
-        """Keep and use a user's suite. Raises `SuiteRefused`, `OSError`, and `Stale` when `expected(digest)` is false."""
+        """Keep and use a user's suite. Raises `SuiteRefused`, `OSError`, and `Stale` if `expected(digest)` is false."""
         async with self._turn:
             await self._refresh()
             if not expected(self._compiled[kind].digest):

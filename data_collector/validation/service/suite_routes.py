@@ -47,7 +47,7 @@ class SuiteAccepted(Answer):
 @router.get("")
 async def suites(around: Around) -> Suites:
     """Which suites are in force."""
-    found = {}
+    found: dict[str, SuiteEntry] = {}
     for kind in KINDS:
         compiled = around.rulebook.in_force(kind)
         count = sum(not rule.disabled for rule in compiled.suite.rules)
