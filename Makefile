@@ -7,6 +7,8 @@ PINNED := --require-hashes --only-binary :all:
 RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 FUZZ_SECONDS ?= 60
+# Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started.
+WORKERS := -n 2 --dist loadfile
 
 # An environment whose Python is gone (upgraded, copied from elsewhere) is made anew, whatever its stamps say.
 ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
@@ -29,11 +31,11 @@ run: $(RUNTIME) ## The same service against the live exchange
 venv: $(DEVELOPMENT) ## .venv with all that developing needs
 	@echo "$(VENV) is ready."
 
-test: $(DEVELOPMENT) ## The tests that run in minutes on any machine, with coverage
-	@$(RUN) -m pytest -m "not slow" --cov --cov-report=term $(PYTEST_ARGS)
+test: $(DEVELOPMENT) ## The tests that run in minutes on any machine
+	@$(RUN) -m pytest $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
-test-all: $(DEVELOPMENT) ## Every test, slow ones too, then the fuzzers for a bounded time
-	@$(RUN) -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+test-all: $(DEVELOPMENT) ## Every test, slow ones too, with coverage, then the fuzzers for a bounded time
+	@$(RUN) -m pytest $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory fuzz
 
 lint: $(DEVELOPMENT) ## Format, lint, types, layers, and nothing in the tree that only this machine has

@@ -1,4 +1,4 @@
-"""What `doctor` checks of validation: the built-in rules load, and a service beside them answers."""
+"""What `doctor` checks of validation: the rules load, and a service beside them answers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ import aiohttp
 from data_collector.cli.finding import Finding
 from data_collector.observe.logs import escaped
 from data_collector.settings import Settings
-from data_collector.validation.gate import RULES
+from data_collector.validation.shelf import Shelf
 
 ANSWER_TIMEOUT_S = 5.0
 
 
 async def check_validation(settings: Settings) -> list[Finding]:
-    """A service that does not answer is no failure: the built-in rules gate every record then."""
-    rules = Finding("validation", "ok", f"{len(RULES)} built-in rules load")
+    """A service that does not answer is no failure: the last known rules gate every record then."""
+    shelved = await asyncio.to_thread(Shelf(settings.suites_dir).load)
+    count = sum(len(suite.rules) for suite in shelved.suites.values())
+    if shelved.faults:
+        cure = "Until then the shipped rules of that kind gate every record. `data-collector suites check` tells more."
+        rules = Finding("validation", "warn", " ".join(shelved.faults.values()), cure)
+    else:
+        rules = Finding("validation", "ok", f"{count} rules load")
     url = settings.validation_service_url
     if url is None:
         return [rules]
     seen = await _health_of(url, use_proxy=settings.use_proxy)
     if seen is None:
         return [rules, Finding("validation service", "ok", f"{url} answers")]
-    cure = "Records are gated by the built-in rules until it answers. Start it, or correct VALIDATION_SERVICE_URL."
+    cure = "Records are gated by the last known rules until it answers. Start it, or correct VALIDATION_SERVICE_URL."
     return [rules, Finding("validation service", "warn", f"{url} {seen}", cure)]
 
 

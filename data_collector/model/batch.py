@@ -17,7 +17,14 @@ class Refusal(Struct, frozen=True):
     """JSON list of {"rule", "message"}."""
     at: str
     """When it was refused, ISO-8601 UTC."""
+    columns: str
+    """JSON object: its kind, and what rules see beside the record's keys."""
     rules: tuple[str, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The entry's names and values in turn."""
+        return ("data", self.content, "why", self.why, "at", self.at, "columns", self.columns)
 
 
 class TradeRun(Struct):
@@ -26,7 +33,10 @@ class TradeRun(Struct):
     symbol: str
     first_id: int
     entries: list[int | str]
-    """Time in ms and JSON of each trade, in turn. Empty when the run only passes over refused ids before it."""
+    """Time in ms (then, after a blank, the rules that mark it, if any) and JSON of each trade, in turn.
+
+    Empty when the run only passes over refused ids before it.
+    """
     price: str
     """Of the newest trade, for `latest:`."""
     time_text: str
@@ -48,8 +58,18 @@ class KlineUpdate(Struct):
 
     kline: Kline
     next_open_ms: int
+    warnings: tuple[str, ...] = ()
+    """Rules that it is marked with."""
     refused: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Open times of refused closed klines before this one, with the rules: what explains a hole before it."""
+
+
+class TickerUpdate(Struct, frozen=True):
+    """The newest statistics of a symbol."""
+
+    ticker: Ticker
+    warnings: tuple[str, ...] = ()
+    """Rules that it is marked with."""
 
 
 class SideEntry(Struct):
@@ -69,7 +89,7 @@ class Batch(Struct):
     trades: list[TradeRun] = field(default_factory=list)
     klines: list[list[KlineUpdate]] = field(default_factory=list)
     """One list per symbol: the closed ones in order, then the newest open ones."""
-    tickers: list[Ticker] = field(default_factory=list)
+    tickers: list[TickerUpdate] = field(default_factory=list)
     side: list[SideEntry] = field(default_factory=list)
     """Numbers rise by one."""
     revisions: list[Kline] = field(default_factory=list)

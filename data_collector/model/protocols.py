@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from data_collector.model.batch import Batch
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Record, Ticker, Trade
+from data_collector.model.verdict import Verdict
 
 
 class Reply(Struct, frozen=True):
@@ -67,6 +68,10 @@ class SymbolRules(Struct, frozen=True):
     """`TRADING` when it trades now."""
     base: str
     quote: str
+    tick_size: float = 0.0
+    """Step of its prices; 0.0 where the list has none."""
+    step_size: float = 0.0
+    """Step of its quantities; 0.0 where the list has none."""
 
 
 class History(Protocol):
@@ -132,13 +137,28 @@ class Venue(Struct, frozen=True):
 
 
 class Gate(Protocol):
-    """Decides whether a record may pass. Pure and synchronous."""
+    """Decides whether a record may pass. Pure, synchronous and immutable: other rules are another gate."""
 
-    def check_trade(self, trade: Trade) -> tuple[str, ...]:
+    @property
+    def check_trade(self) -> Callable[[Trade], Verdict | None]:
         """`check` for trades alone, which are nine of ten records."""
 
-    def check(self, record: Record) -> tuple[str, ...]:
-        """The ids of the critical rules that it breaks; empty when it may pass."""
+    def check(self, record: Record) -> Verdict | None:
+        """Which rules it breaks; None when it breaks none."""
+
+    def sentences(self, record: Record, rules: Sequence[str]) -> list[dict[str, str]]:
+        """The rules that a record broke as people read them: [{"rule", "message"}]."""
+
+
+class AuditNotes(Protocol):
+    """Takes note of every message that the gate judged, so that real Great Expectations can check it later."""
+
+    @property
+    def note_trade(self) -> Callable[[Trade], None]:
+        """A trade that broke no rule and was stored in its place: nine of ten messages."""
+
+    def note(self, record: Record, verdict: Verdict | None, *, accepted: bool = True, late: bool = False) -> None:
+        """Any other message: `accepted` when it was stored, `late` when its place had been passed."""
 
 
 class Sink(Protocol):

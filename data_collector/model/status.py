@@ -45,6 +45,53 @@ class Histogram(Struct):
     labels: dict[str, str] = field(default_factory=dict)
 
 
+class RuleStatus(Struct):
+    """One rule in force, and how often it was broken since the process started."""
+
+    kind: str
+    rule: str
+    severity: str
+    message: str
+    source: str
+    """`shipped` or `user`."""
+    gated: bool
+    """Whether each record is judged by it before it is stored; else only the audit judges by it."""
+    broken: int = 0
+    """By the gate."""
+    broken_in_audit: int = 0
+    """By Great Expectations: rows, or batches for a rule about whole batches."""
+
+
+class AuditStatus(Struct):
+    """How far real Great Expectations has checked what the gate judged."""
+
+    state: Literal["running", "down", "off"] = "off"
+    reason: str | None = None
+    coverage: float = 0.0
+    """Share of the stored messages that were checked, 0 to 1."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Checked messages per kind, refused ones too."""
+    waiting: int = 0
+    oldest_seconds: float = 0.0
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Messages that will never be checked, per kind."""
+    disagreements: dict[str, int] = field(default_factory=dict)
+    """`kind/rule` to rows of which gate and Great Expectations say different things."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """`kind/rule` to why Great Expectations could not evaluate it in the newest audit."""
+
+
+class ValidationStatus(Struct):
+    """The rules in force and what became of them."""
+
+    suites: dict[str, str] = field(default_factory=dict)
+    """Kind to the digest of its suite."""
+    faults: list[str] = field(default_factory=list)
+    """Why suites that were offered are not in force."""
+    rules: list[RuleStatus] = field(default_factory=list)
+    audit: AuditStatus = field(default_factory=AuditStatus)
+
+
 class Snapshot(Struct, kw_only=True):
     """The state of the collector at one moment."""
 
@@ -68,6 +115,7 @@ class Snapshot(Struct, kw_only=True):
     validation_service_url: str = "embedded"
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""
+    validation: ValidationStatus = field(default_factory=ValidationStatus)
     connections: list[ConnectionStatus] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     histograms: list[Histogram] = field(default_factory=list)

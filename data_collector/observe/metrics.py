@@ -50,6 +50,7 @@ class Metric(Struct, frozen=True):
 CHANNEL = Label("channel", "a channel: kline, trade, ticker")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 RULE = Label("rule", "an id of the validation rules")
+SEVERITY = Label("severity", "warning, info")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
@@ -78,6 +79,39 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_statistics_refused_total", "counter", "24 h statistics by REST that broke a rule"),
     Metric("data_collector_records_known_total", "counter", "Records offered that the store had already", (CHANNEL,)),
     Metric("data_collector_records_refused_total", "counter", "Rules broken by refused records", (CHANNEL, RULE)),
+    Metric(
+        "data_collector_records_marked_total",
+        "counter",
+        "Rules broken that refuse nothing: warnings mark the record, infos are counted alone",
+        (CHANNEL, RULE, SEVERITY),
+    ),
+    Metric("data_collector_suites_changed_total", "counter", "Times that other rules came into force"),
+    Metric("data_collector_suites_refused", "gauge", "Suites that are offered and cannot be used"),
+    Metric("data_collector_gx_audit_up", "gauge", "1 while Great Expectations audits, else 0"),
+    Metric("data_collector_gx_audits_total", "counter", "Batches that Great Expectations has checked"),
+    Metric("data_collector_gx_audit_busy_seconds_total", "counter", "Time that it spent on them"),
+    Metric(
+        "data_collector_gx_audit_rows_total", "counter", "Messages that it has checked, refused ones too", (CHANNEL,)
+    ),
+    Metric("data_collector_gx_audit_skipped_total", "counter", "Messages that it will never check", (CHANNEL,)),
+    Metric("data_collector_gx_audit_waiting_rows", "gauge", "Messages that wait for it"),
+    Metric("data_collector_gx_audit_waiting_bytes", "gauge", "Memory that they take"),
+    Metric("data_collector_gx_audit_lag_seconds", "gauge", "How long the oldest of them has been waiting"),
+    Metric("data_collector_gx_audit_worker_starts_total", "counter", "Times that its process was started"),
+    Metric("data_collector_gx_audit_memory_bytes", "gauge", "Resident memory of its process"),
+    Metric(
+        "data_collector_gx_audit_broken_total",
+        "counter",
+        "Rows that it found to break a rule; batches for a rule about whole batches",
+        (CHANNEL, RULE),
+    ),
+    Metric("data_collector_gx_audit_failures_total", "counter", "Rules that it could not evaluate", (CHANNEL, RULE)),
+    Metric(
+        "data_collector_gx_compiled_disagreements_total",
+        "counter",
+        "Rows of which gate and Great Expectations say different things",
+        (CHANNEL, RULE),
+    ),
     Metric(
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
     ),

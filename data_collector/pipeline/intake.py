@@ -7,25 +7,24 @@ in quarantine, and the next one is read.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
-import msgspec
+from msgspec import structs
 
-from data_collector.model.batch import KlineUpdate, Refusal
+from data_collector.model.batch import KlineUpdate
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import Codec, Gate, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.wire import json_text, kline_json, trade_json
+from data_collector.model.verdict import Verdict
+from data_collector.model.wire import trade_json
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.arbiter import JUMP_MAX, KlineOrder, Order
+from data_collector.pipeline.holdback import ARBITRATION_S, Holdback
 from data_collector.pipeline.outlet import Lane, Outlet
-
-RAW_BYTES_MAX = 4096
-"""What quarantine keeps of a frame that cannot be read."""
+from data_collector.pipeline.refusals import Refusals
 
 REFUSED_KLINES_MAX = 1_000
 """Refused closed klines remembered per interval until a good one follows; those beyond are declared lost."""
@@ -33,37 +32,31 @@ REFUSED_KLINES_MAX = 1_000
 EVENT_STEP_MS = 86_400_000
 """A day: an event time further ahead is believed when a second message confirms it."""
 
-UNWRITABLE = frozenset({"number_text", "number_length", "time_range", "close_after_open"})
-"""Rules whose breach keeps a record from being written as JSON of the contract."""
-
-OFF_GRID = frozenset({"time_range", "open_time_grid"})
-"""Rules whose breach leaves a kline no place in its interval."""
-
-UNKNOWN = "quarantine:unknown"
-"""Where frames go whose symbol cannot be read or was not subscribed."""
+TIME_MS_MIN = 10**12
+TIME_MS_MAX = 4_102_444_800_000
+"""What calendars can place."""
 
 Tap = Callable[[Record], None]
 """Called with each record that passed; for subclasses that look at records themselves."""
-
-Sentences = Callable[[Sequence[str]], list[dict[str, str]]]
-"""Rule ids to what people read: [{"rule", "message"}]."""
 
 
 class Intake:
     """Where all lines meet."""
 
     def __init__(
-        self, codec: Codec, gate: Gate, sentences: Sentences, outlet: Outlet, calendar: Calendar,
-        intervals: Sequence[str], counters: Counters,
+        self, codec: Codec, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
+        counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._decode = codec.decode
-        self._check = gate.check
-        self._check_trade = gate.check_trade
-        self._sentences = sentences
         self._outlet = outlet
         self._put_trade = outlet.put_trade
         self._calendar = calendar
         self._counters = counters
+        self._note_trade = audit.note_trade
+        self._note = audit.note
+        self._refusals = Refusals(outlet, gate, counters)
+        self._holdback = Holdback(clock)
+        self.use(gate)
         self.lanes = outlet.lanes
         self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
         self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
@@ -78,6 +71,26 @@ class Intake:
         self._newest_event_ms = 0
         self._event_limit_ms = 0
         self._untimely_ms = 0
+
+    def use(self, gate: Gate) -> None:
+        """Judge by this gate from now on."""
+        self._check = gate.check
+        self._check_trade = gate.check_trade
+        self._refusals.gate = gate
+
+    async def arbitrate(self) -> None:
+        """Let go the trades that waited long enough behind a refused id; never returns."""
+        while True:
+            await self._holdback.holding.wait()
+            await asyncio.sleep(ARBITRATION_S / 3)
+            self.release_held()
+
+    def release_held(self, *, everything: bool = False) -> None:
+        """Let go what was held back, as far as the time is over; `everything`: nothing comes any more."""
+        for lane in list(self._holdback.lanes):
+            if everything:
+                lane.refused_s.clear()
+            self._release(lane)
 
     @property
     def last_received_ns(self) -> int:
@@ -111,11 +124,11 @@ class Intake:
         lane = self.lanes.get(ticker.symbol)
         if lane is None or ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             return
-        broken = self._check_ticker(lane, ticker)
-        if broken:
+        verdict = self._check_ticker(lane, ticker)
+        if verdict is not None and verdict.critical:
             self._counters.add("data_collector_statistics_refused_total")
             return
-        self._put_ticker(lane, ticker)
+        self._put_ticker(lane, ticker, verdict)
 
     def take_ticker(self, ticker: Ticker) -> None:
         """A ticker of the stream."""
@@ -124,14 +137,16 @@ class Intake:
             self._refuse_unknown(ticker)
         elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             self._counters.add("data_collector_messages_copies_total", channel="ticker")
-        elif self._passes(ticker, "ticker", self._check_ticker(lane, ticker)):
-            self.tickers_spoken.add(ticker.symbol)
-            self._put_ticker(lane, ticker)
+        else:
+            verdict = self._check_ticker(lane, ticker)
+            if self._passes(ticker, "ticker", verdict):
+                self.tickers_spoken.add(ticker.symbol)
+                self._put_ticker(lane, ticker, verdict)
 
-    def _put_ticker(self, lane: Lane, ticker: Ticker) -> None:
+    def _put_ticker(self, lane: Lane, ticker: Ticker, verdict: Verdict | None) -> None:
         self._ticker_event_ms[ticker.symbol] = ticker.event_ms
         self._newest_event_ms = max(self._newest_event_ms, ticker.event_ms)
-        self._outlet.put_ticker(lane, ticker)
+        self._outlet.put_ticker(lane, ticker, verdict.warnings if verdict is not None else ())
         self._learn_reference(lane, ticker.last_id)
 
     def _take_trade(self, trade: Trade) -> None:
@@ -139,36 +154,61 @@ class Intake:
         if lane is None:
             self._refuse_unknown(trade)
             return
-        broken = self._check_trade(trade)
+        verdict = self._check_trade(trade)
         if trade.event_ms > self._event_limit_ms and not self._is_timely(trade.event_ms):
-            broken = (*broken, "event_time_jump")
-        if broken:
-            self._refuse_trade(lane, trade, broken)
+            verdict = _also_refused("event_time_jump", verdict)
+        if verdict is not None and verdict.critical:
+            self._refuse_trade(lane, trade, verdict)
             return
-        trade_id = trade.trade_id
-        if trade_id != lane.next_id and not self._take_unexpected(lane, trade):
+        if trade.trade_id != lane.next_id and not self._take_unexpected(lane, trade, verdict):
             return
-        # As `_let_through`, written out to spare every trade a call.
-        lane.next_id = trade_id + 1
-        self.received += 1
-        self.validated += 1
-        self.newest_trade = trade
-        self._put_trade(lane, trade)
-        if self.tap is not None:
-            self.tap(trade)
+        if verdict is None:
+            # As `_let_through`, written out to spare every trade a call.
+            lane.next_id = trade.trade_id + 1
+            self.received += 1
+            self.validated += 1
+            self.newest_trade = trade
+            self._put_trade(lane, trade)
+            self._note_trade(trade)
+            if self.tap is not None:
+                self.tap(trade)
+        else:
+            self._let_through(lane, trade, verdict)
+        if lane.held:
+            self._release(lane)
 
-    def _let_through(self, lane: Lane, trade: Trade) -> None:
+    def _let_through(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
         lane.next_id = trade.trade_id + 1
         self.received += 1
         self.validated += 1
         self.newest_trade = trade
-        self._put_trade(lane, trade)
-        if self.tap is not None:
-            self.tap(trade)
+        self._put_trade(lane, trade, () if verdict is None else verdict.warnings)
+        self._note_accepted(trade, "trade", verdict)
 
-    def _take_unexpected(self, lane: Lane, trade: Trade) -> bool:
+    def _note_accepted(self, record: Record, channel: str, verdict: Verdict | None, *, late: bool = False) -> None:
+        if verdict is not None:
+            self._refusals.count_marks(channel, verdict)
+        self._note(record, verdict, late=late)
+        if self.tap is not None:
+            self.tap(record)
+
+    def _take_unexpected(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> bool:
         """Whether a trade that is not the next one goes on to the stream."""
-        return self._take_out_of_order(lane, trade) if lane.next_id >= 0 else self._take_first(lane, trade)
+        if lane.next_id < 0:
+            return self._take_first(lane, trade)
+        # What waited longest goes first.
+        self._release(lane)
+        if self._holdback.must_wait(lane, trade.trade_id):
+            if not self._holdback.hold(lane, trade, verdict):
+                self._counters.add("data_collector_messages_copies_total", channel="trade")
+            return False
+        return trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade, verdict)
+
+    def _release(self, lane: Lane) -> None:
+        while (waiting := self._holdback.take(lane)) is not None:
+            trade, verdict = waiting
+            if trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade, verdict):
+                self._let_through(lane, trade, verdict)
 
     def _take_first(self, lane: Lane, trade: Trade) -> bool:
         """The first id of a symbol is believed when a ticker names one near it, or when a second trade follows it."""
@@ -180,11 +220,12 @@ class Intake:
                 return False
             if abs(trade.trade_id - waiting.trade_id) <= JUMP_MAX:
                 first, second = sorted((waiting, trade), key=lambda each: each.trade_id)
-                self._let_through(lane, first)
-                if second.trade_id == lane.next_id or self._take_out_of_order(lane, second):
-                    self._let_through(lane, second)
+                self._let_through(lane, first, self._check_trade(first))
+                verdict = self._check_trade(second)
+                if second.trade_id == lane.next_id or self._take_out_of_order(lane, second, verdict):
+                    self._let_through(lane, second, verdict)
                 return False
-            self._refuse_trade(lane, waiting, ("trade_id_jump",))
+            self._refuse_trade(lane, waiting, _also_refused("trade_id_jump", self._check_trade(waiting)))
         if lane.reference_id >= 0 and abs(trade.trade_id - lane.reference_id) <= JUMP_MAX:
             return True
         lane.unconfirmed = trade
@@ -195,9 +236,9 @@ class Intake:
         waiting = lane.unconfirmed
         if waiting is not None and abs(waiting.trade_id - trade_id) <= JUMP_MAX:
             lane.unconfirmed = None
-            self._let_through(lane, waiting)
+            self._let_through(lane, waiting, self._check_trade(waiting))
 
-    def _take_out_of_order(self, lane: Lane, trade: Trade) -> bool:
+    def _take_out_of_order(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> bool:
         order = lane.order.judge(trade, lane.next_id)
         match order:
             case Order.AHEAD:
@@ -209,21 +250,22 @@ class Intake:
                 self._counters.add("data_collector_records_late_total", channel="trade")
                 fields = ("data", trade_json(trade, lane.symbol_json), "why", "recovered")
                 self._outlet.put_side(f"late:{trade.symbol}", fields)
+                self._note_accepted(trade, "trade", verdict, late=True)
             case Order.IMPLAUSIBLE:
-                self._refuse_trade(lane, trade, ("trade_id_jump",))
+                self._refuse_trade(lane, trade, _also_refused("trade_id_jump", verdict))
             case Order.KNOWN | Order.NEXT:
                 self._counters.add("data_collector_messages_copies_total", channel="trade")
         return False
 
-    def _refuse_trade(self, lane: Lane, trade: Trade, rules: tuple[str, ...]) -> None:
-        self._count_refused("trade", rules)
-        refusal = self._refusal(trade, rules)
+    def _refuse_trade(self, lane: Lane, trade: Trade, verdict: Verdict) -> None:
+        self._count_refused(trade, "trade", verdict)
         # Before the first good trade there is no sequence that it could have a place in; an id that is behind or
         # far ahead has none either, and must not move the store's tail.
         if lane.next_id >= 0 and 0 <= trade.trade_id - lane.next_id <= JUMP_MAX:
-            self._outlet.put_refused(lane, trade.trade_id, refusal)
+            self._outlet.put_refused(lane, trade.trade_id, self._refusals.refusal(trade, verdict))
+            self._holdback.note_refused(lane, trade.trade_id)
         else:
-            self._quarantine(trade.symbol, refusal)
+            self._refusals.quarantine(trade, verdict)
 
     def _take_kline(self, kline: Kline) -> None:
         lane = self.lanes.get(kline.symbol)
@@ -231,35 +273,38 @@ class Intake:
         if lane is None or order is None:
             self._refuse_unknown(kline)
             return
-        broken = self._check_timely(kline, kline.event_ms)
-        if not broken and not self._calendar.is_open_time(kline.interval, kline.open_ms):
-            broken = ("open_time_grid",)
-        if broken:
-            refused = lane.refused_klines.setdefault(kline.interval, {})
-            if (
-                kline.is_closed
-                and {"time_range", "open_time_grid"}.isdisjoint(broken)
-                and len(refused) < REFUSED_KLINES_MAX
-            ):
-                refused[kline.open_ms] = broken
-            self._count_refused("kline", broken)
-            self._quarantine(kline.symbol, self._refusal(kline, broken))
+        verdict = self._check_timely(kline, kline.event_ms)
+        if verdict is not None and verdict.critical:
+            self._refuse_kline(lane, kline, verdict)
             return
-        verdict = order.judge(kline)
-        if verdict is Order.KNOWN:
+        place = order.judge(kline)
+        if place is Order.KNOWN:
             self._counters.add("data_collector_messages_copies_total", channel="kline")
             return
-        self._accept(kline)
+        self._accept(kline, "kline", verdict, late=place is not Order.NEXT)
         self._newest_event_ms = max(self._newest_event_ms, kline.event_ms)
-        if verdict is not Order.NEXT:
-            self._outlet.put_revision(lane, kline, "revision" if verdict is Order.REVISED else "recovered")
+        if place is not Order.NEXT:
+            self._outlet.put_revision(lane, kline, "revision" if place is Order.REVISED else "recovered")
             return
         next_open_ms = self._calendar.next_open_ms(kline.interval, kline.open_ms)
+        warnings = () if verdict is None else verdict.warnings
         if kline.is_closed:
             refused = lane.refused_klines.pop(kline.interval, {})
-            self._outlet.put_closed_kline(lane, KlineUpdate(kline, next_open_ms, refused))
+            self._outlet.put_closed_kline(lane, KlineUpdate(kline, next_open_ms, warnings, refused))
         else:
-            self._outlet.put_open_kline(lane, KlineUpdate(kline, next_open_ms))
+            self._outlet.put_open_kline(lane, KlineUpdate(kline, next_open_ms, warnings))
+
+    def _refuse_kline(self, lane: Lane, kline: Kline, verdict: Verdict) -> None:
+        refused = lane.refused_klines.setdefault(kline.interval, {})
+        if kline.is_closed and len(refused) < REFUSED_KLINES_MAX and self._has_place(kline):
+            refused[kline.open_ms] = verdict.critical
+        self._count_refused(kline, "kline", verdict)
+        self._refusals.quarantine(kline, verdict)
+
+    def _has_place(self, kline: Kline) -> bool:
+        """Whether a kline of its interval can open then."""
+        in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
+        return in_time and self._calendar.is_open_time(kline.interval, kline.open_ms)
 
     def _take_other(self, record: Record) -> None:
         match record:
@@ -275,18 +320,20 @@ class Intake:
                 else:
                     self._passes(record, "other", self._check(record))
 
-    def _check_timely(self, record: Record, event_ms: int) -> tuple[str, ...]:
-        broken = self._check(record)
-        if not broken and event_ms > self._event_limit_ms and not self._is_timely(event_ms):
-            return ("event_time_jump",)
-        return broken
+    def _check_timely(self, record: Record, event_ms: int) -> Verdict | None:
+        verdict = self._check(record)
+        if verdict is not None and verdict.critical:
+            return verdict
+        if event_ms > self._event_limit_ms and not self._is_timely(event_ms):
+            return _also_refused("event_time_jump", verdict)
+        return verdict
 
-    def _check_ticker(self, lane: Lane, ticker: Ticker) -> tuple[str, ...]:
-        broken = self._check_timely(ticker, ticker.event_ms)
+    def _check_ticker(self, lane: Lane, ticker: Ticker) -> Verdict | None:
+        verdict = self._check_timely(ticker, ticker.event_ms)
         known_id = max(lane.next_id, lane.reference_id)
-        if not broken and 0 <= known_id < ticker.last_id - JUMP_MAX:
-            return ("trade_id_jump",)
-        return broken
+        if 0 <= known_id < ticker.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
+            return _also_refused("trade_id_jump", verdict)
+        return verdict
 
     def _is_timely(self, event_ms: int) -> bool:
         """Whether the exchange's clock may stand there: at most a day after the newest time, or told twice.
@@ -302,62 +349,37 @@ class Intake:
         self._event_limit_ms = event_ms + EVENT_STEP_MS
         return True
 
-    def _passes(self, record: Record, channel: str, broken: tuple[str, ...]) -> bool:
-        if broken:
-            self._count_refused(channel, broken)
-            self._quarantine(record.symbol, self._refusal(record, broken))
+    def _passes(self, record: Record, channel: str, verdict: Verdict | None) -> bool:
+        if verdict is not None and verdict.critical:
+            self._count_refused(record, channel, verdict)
+            self._refusals.quarantine(record, verdict)
             return False
-        self._accept(record)
+        self._accept(record, channel, verdict)
         return True
 
-    def _accept(self, record: Record) -> None:
+    def _accept(self, record: Record, channel: str, verdict: Verdict | None, *, late: bool = False) -> None:
         self.received += 1
         self.validated += 1
         self._last_other_ns = record.received_ns or time.time_ns()
-        if self.tap is not None:
-            self.tap(record)
+        self._note_accepted(record, channel, verdict, late=late)
 
-    def _count_refused(self, channel: str, rules: tuple[str, ...]) -> None:
+    def _count_refused(self, record: Record, channel: str, verdict: Verdict) -> None:
         self.received += 1
         self.errors += 1
-        for rule in rules:
-            self._counters.add("data_collector_records_refused_total", channel=channel, rule=rule)
+        self._refusals.count(channel, verdict)
+        self._note(record, verdict, accepted=False)
 
     def _refuse_unknown(self, record: Record) -> None:
         self.received += 1
         self.errors += 1
-        self._counters.add("data_collector_frames_bad_total", reason="not_subscribed")
-        why = [{"rule": "not_subscribed", "message": "The symbol or interval was not subscribed to."}]
-        content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
-        self._put_quarantine(UNKNOWN, content, json.dumps(why), _now())
+        self._refusals.quarantine_unknown(record)
 
     def _refuse_frame(self, frame: memoryview, error: BadFrame) -> None:
         self.received += 1
         self.errors += 1
-        self._counters.add("data_collector_frames_bad_total", reason=error.reason)
-        why = json.dumps([{"rule": error.reason, "message": str(error)}])
-        stream = f"quarantine:{error.symbol}" if error.symbol in self.lanes else UNKNOWN
-        self._put_quarantine(stream, bytes(frame[:RAW_BYTES_MAX]).decode(errors="replace"), why, _now())
-
-    def _refusal(self, record: Record, rules: tuple[str, ...]) -> Refusal:
-        return Refusal(_content(record, rules), json.dumps(self._sentences(rules)), _now(), rules)
-
-    def _quarantine(self, symbol: str, refusal: Refusal) -> None:
-        self._put_quarantine(f"quarantine:{symbol}", refusal.content, refusal.why, refusal.at)
-
-    def _put_quarantine(self, stream: str, content: str, why: str, at: str) -> None:
-        self._outlet.put_side(stream, ("data", content, "why", why, "at", at))
+        self._refusals.quarantine_frame(frame, error, self.lanes)
 
 
-def _content(record: Record, rules: tuple[str, ...]) -> str:
-    """The record as users know it, where its parts can be written so; else all that was read of it."""
-    if UNWRITABLE.isdisjoint(rules):
-        if isinstance(record, Trade):
-            return trade_json(record, json_text(record.symbol))
-        if isinstance(record, Kline):
-            return kline_json(record, json_text(record.symbol))
-    return msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _also_refused(rule: str, verdict: Verdict | None) -> Verdict:
+    """The verdict with a rule of the pipeline added."""
+    return Verdict((rule,)) if verdict is None else structs.replace(verdict, critical=(*verdict.critical, rule))

@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.verdict import Verdict
 from data_collector.model.wire import json_text, kline_json, trade_json, trade_time_text
 from data_collector.pipeline.arbiter import TradeOrder
 
@@ -45,8 +46,9 @@ class Lane:
     """What waits of one symbol, and the arbiter's cursor for its trades."""
 
     __slots__ = (
-        "closed", "dirty", "entries", "first_id", "newest", "next_id", "oldest_ns", "open", "order", "reference_id",
-        "refused", "refused_klines", "runs", "symbol", "symbol_json", "ticker", "unconfirmed",
+        "closed", "dirty", "entries", "first_id", "held", "newest", "next_id", "oldest_ns", "open", "order",
+        "reference_id", "refused", "refused_klines", "refused_s", "runs", "symbol", "symbol_json", "ticker",
+        "unconfirmed",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -62,11 +64,15 @@ class Lane:
         self.dirty = False
         self.runs: list[TradeRun] = []
         self.refused: dict[int, Refusal] = {}
+        self.refused_s: dict[int, float] = {}
+        """When each refused id that is still due was refused first: for a while a good copy may take its place."""
+        self.held: dict[int, tuple[Trade, Verdict | None]] = {}
+        """Trades that wait behind such an id."""
         self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
         """Per interval: open times of refused closed klines since the last good one, with the rules."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
-        self.ticker: Ticker | None = None
+        self.ticker: TickerUpdate | None = None
         self._begin(-1)
 
     def _begin(self, first_id: int) -> None:
@@ -136,7 +142,7 @@ class Outlet:
         """Whether trades and closed klines are being dropped."""
         return self.records >= self._records_max
 
-    def put_trade(self, lane: Lane, trade: Trade) -> None:
+    def put_trade(self, lane: Lane, trade: Trade, warnings: tuple[str, ...] = ()) -> None:
         """The trade follows the one before it in the lane, or `end_run` has been called."""
         if self.records >= self._records_max:
             self._drop_trade(lane)
@@ -148,7 +154,7 @@ class Outlet:
         if not entries:
             lane.first_id = trade.trade_id
             lane.oldest_ns = trade.received_ns
-        entries.append(trade.time_ms)
+        entries.append(f"{trade.time_ms} {','.join(warnings)}" if warnings else trade.time_ms)
         entries.append(trade_json(trade, lane.symbol_json))
         lane.newest = trade
         self.records += 1
@@ -187,11 +193,11 @@ class Outlet:
         lane.open[interval] = update
         self._mark(lane)
 
-    def put_ticker(self, lane: Lane, ticker: Ticker) -> None:
+    def put_ticker(self, lane: Lane, ticker: Ticker, warnings: tuple[str, ...] = ()) -> None:
         """Replaces the waiting one."""
         if lane.ticker is not None:
             self.conflated["ticker"] += 1
-        lane.ticker = ticker
+        lane.ticker = TickerUpdate(ticker, warnings)
         self._mark(lane)
 
     def put_revision(self, lane: Lane, kline: Kline, why: str) -> None:
@@ -240,12 +246,13 @@ class Outlet:
 
     def pass_over(self, lane: Lane) -> TradeRun | None:
         """A run without trades that moves the store's tail over refused ones, when no good trade follows them."""
-        if not lane.refused or lane.entries or lane.runs:
+        if not lane.refused or lane.entries or lane.runs or lane.held:
             return None
         first_id = max(lane.refused) + 1
         run = TradeRun(lane.symbol, first_id, [], "", "", 0, 0, lane.refused)
         self._refusals -= len(lane.refused)
         lane.refused = {}
+        lane.refused_s.clear()
         if lane.next_id < first_id:
             lane.order.pass_over(lane.next_id, first_id - 1)
             lane.next_id = first_id

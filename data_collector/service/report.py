@@ -13,6 +13,7 @@ from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.service.statistics import Statistics
+from data_collector.service.validation import Validation
 from data_collector.sinks.redis.sink import RedisSink
 
 STOPPED = "stopped by operator"
@@ -29,7 +30,7 @@ class Parts:
 
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
-        statistics: Statistics, counters: Counters,
+        statistics: Statistics, counters: Counters, validation: Validation,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -38,6 +39,7 @@ class Parts:
         self.lines = lines
         self.statistics = statistics
         self.counters = counters
+        self.validation = validation
         self.started_s = time.monotonic()
         self.started_at_s = time.time()
 
@@ -99,6 +101,7 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         degraded.append(f"waiting for symbols that do not trade now: {_names(states)}")
     if statistics.down_reason is not None:
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
+    degraded += parts.validation.reasons()
     return unhealthy, degraded
 
 
@@ -129,6 +132,7 @@ def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
     newest = intake.newest_trade
     if newest is not None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
+    parts.validation.set_gauges()
     counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())

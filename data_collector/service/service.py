@@ -34,10 +34,10 @@ from data_collector.service.report import STOPPED, Parts, fill
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue, unknown_sentence, unknown_symbols
+from data_collector.service.validation import Validation
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
-from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.discovery import find_venue
 
 DRAIN_S = 3.0
@@ -77,12 +77,16 @@ class Service:
         self._control: asyncio.Task[None] | None = None
         self._outlet = Outlet(list(settings.symbols))
         codec, calendar = self._venue.codec, self._venue.calendar
+        self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
-            codec, SafetyGate(), sentences, self._outlet, calendar, settings.intervals, self._counters
-        )
+            codec, self._validation.keeper.gate, self._outlet, calendar, settings.intervals, self._counters,
+            self._validation.auditor,
+        )  # fmt: skip
+        self._validation.use = self._intake.use
         self._intake.tap = tap
         self._history = self._venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
+        self._statistics.on_listed = self._validation.auditor.learn
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
@@ -139,6 +143,7 @@ class Service:
             redis_url=None if store is None else store.masked,
             validation_service_url=settings.validation_service_url or "embedded",
             key_prefix=self._venue.key_prefix,
+            validation=self._validation.status(),
         )
         if self._parts is None:
             snapshot.reasons = [self._store.waiting_for or "starting"]
@@ -154,10 +159,11 @@ class Service:
         await self.stop()
 
     async def _run_work(self, group: asyncio.TaskGroup) -> None:
-        watch: asyncio.Task[None] | None = None
+        watches: list[asyncio.Task[None]] = []
         try:
             sink = await self._prepare()
-            watch = group.create_task(supervised("store", self._store.watch))
+            watches.append(group.create_task(supervised("store", self._store.watch)))
+            watches += [group.create_task(supervised(name, run)) for name, run in self._validation.tasks()]
             while True:
                 await self._wanted.wait()
                 self._collection = group.create_task(self._collect(sink))
@@ -165,14 +171,15 @@ class Service:
         except asyncio.CancelledError:
             self._log.info("stopping")
         finally:
-            await self._close(watch)
+            await self._close(watches)
 
-    async def _close(self, watch: asyncio.Task[None] | None) -> None:
+    async def _close(self, watches: list[asyncio.Task[None]]) -> None:
         if self._collection is not None:
             self._collection.cancel()
             await asyncio.wait((self._collection,))
-        if watch is not None:
+        for watch in watches:
             watch.cancel()
+        await self._validation.close()
         if self._sink is not None:
             await self._sink.close()
         await self._history.close()
@@ -217,7 +224,9 @@ class Service:
             self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
         pump = self._pump
         lines = list(self._lines())
-        self._parts = Parts(self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters)
+        self._parts = Parts(
+            self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters, self._validation
+        )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
         gc.collect()
@@ -227,12 +236,14 @@ class Service:
                 for line in lines:
                     group.create_task(supervised("line", line.run))
                 group.create_task(supervised("pump", pump.run))
+                group.create_task(supervised("arbitration", self._intake.arbitrate))
                 group.create_task(supervised("statistics", self._statistics.run))
         finally:
             await self._drain(pump)
             await self._set_running(value=False)
 
     async def _drain(self, pump: Pump) -> None:
+        self._intake.release_held(everything=True)
         try:
             async with asyncio.timeout(DRAIN_S):
                 await pump.drain()
@@ -278,10 +289,6 @@ def _without_effect(settings: Settings) -> list[str]:
     """What is set for a part that this version does not have yet (README, Planned)."""
     planned = {
         "DATABASE_URL": (settings.database_url is not None, "nothing is written to PostgreSQL"),
-        "VALIDATION_SERVICE_URL": (
-            settings.validation_service_url is not None,
-            "the embedded rules check every record",
-        ),
     }
     return [f"{name} is set and has no effect yet: {what}." for name, (given, what) in planned.items() if given]
 

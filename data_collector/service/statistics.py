@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -48,6 +48,8 @@ class Statistics:
         self.unlisted: list[str] = []
         self.resting: dict[str, str] = {}
         self.listed = False
+        self.on_listed: Callable[[Mapping[str, SymbolRules]], None] | None = None
+        """Gets the exchange's symbol list whenever it was asked for."""
         """Whether the exchange's symbol list has been read."""
         self.down_reason: str | None = None
 
@@ -67,6 +69,8 @@ class Statistics:
     def learn(self, listed: dict[str, SymbolRules]) -> None:
         """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
         self.listed = True
+        if self.on_listed is not None:
+            self.on_listed(listed)
         self._next("list", LIST_S)
         unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
         if unlisted != self.unlisted:

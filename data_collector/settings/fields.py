@@ -89,6 +89,9 @@ class Settings(BaseModel):
     suites_dir: Annotated[Path, texts.parsed(texts.folder)] = Path("var/suites")
     """Folder of your own validation rules: one there replaces the shipped rule of the same id. Follows `VAR_DIR`."""
 
+    gx_audit: Annotated[bool, texts.parsed(texts.yes_or_no)] = True
+    """1: real Great Expectations checks every message too, in a process of its own. 0: the compiled rules alone do."""
+
     use_proxy: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: `HTTPS_PROXY` and friends are obeyed. 0: they are ignored."""
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.verdict import Verdict
 from data_collector.validation.columns import KINDS, Kind, kind_of
 from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
 from data_collector.validation.suite import Suite
-from data_collector.validation.verdict import Verdict
 
 ORDER_RULES: Final = {
     "trade_id_jump": "The trade id is more than 2,000,000 ahead of the one before, and no second trade confirms it.",
@@ -26,8 +26,10 @@ class Gate:
         self.check_trade = suites["trade"].check
         self.check_kline = suites["kline"].check
         self.check_ticker = suites["ticker"].check
-        rules = [rule for compiled in suites.values() for rule in compiled.suite.rules]
-        self._sentences = READING_RULES | ORDER_RULES | {rule.id: rule.sentence for rule in rules}
+        self._sentences = {
+            kind: READING_RULES | ORDER_RULES | {rule.id: rule.sentence for rule in compiled.suite.rules}
+            for kind, compiled in suites.items()
+        }
 
     def check(self, record: Record) -> Verdict | None:
         """The verdict on any record; None where nothing is broken, or no suite is about it."""
@@ -35,9 +37,10 @@ class Gate:
             return self.suites[kind_of(record)].check(record)
         return None
 
-    def sentences(self, rules: Sequence[str]) -> list[dict[str, str]]:
-        """The rules as users read them in quarantine: [{"rule", "message"}]."""
-        return [{"rule": rule, "message": self._sentences.get(rule, rule)} for rule in rules]
+    def sentences(self, record: Record, rules: Sequence[str]) -> list[dict[str, str]]:
+        """The rules that a record broke as users read them in quarantine: [{"rule", "message"}]."""
+        known = self._sentences[kind_of(record)] if isinstance(record, Trade | Kline | Ticker) else ORDER_RULES
+        return [{"rule": rule, "message": known.get(rule, rule)} for rule in rules]
 
 
 def gate_of(suites: Mapping[Kind, Suite]) -> Gate:

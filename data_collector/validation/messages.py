@@ -57,7 +57,7 @@ class Audit(Struct, tag=True):
 
 
 class AuditUpload(Struct):
-    """What a collector posts to `/audit` of a validation service, which adds the suites.
+    """What a collector posts to `/audit` of a validation service, which knows the suites by their digests.
 
     Answered with an `AuditReport`.
     """

@@ -150,6 +150,18 @@ def merged(shipped: Suite, user: Suite, *, origin: str = "") -> Suite:
     return Suite(shipped.kind, (*kept, *(rule for rule in user.rules if rule.id not in known)))
 
 
+def check_guards(shipped: Suite, suite: Suite, *, origin: str) -> None:
+    """A suite that comes whole from elsewhere must hold the rules that guard the store. Raises `SuiteRefused`."""
+    given = {rule.id: rule for rule in suite.rules}
+    faults = [
+        f"rule {rule.id}: it guards the store, and is missing or another one"
+        for rule in shipped.rules
+        if rule.locked and (rule.id not in given or not same_rule(rule, given[rule.id]))
+    ]
+    if faults:
+        raise SuiteRefused(origin, faults)
+
+
 def same_rule(one: Rule, other: Rule) -> bool:
     """Whether two rules say the same, wherever they come from."""
     return msgspec.structs.replace(one, source=other.source, locked=other.locked) == other
@@ -203,7 +215,7 @@ def _parse_rule(kind: Kind, entry: object, source: Literal["shipped", "user"]) -
             audit_only=_flag(meta, "audit_only"),
             disabled=_flag(meta, "disabled"),
             locked=source == "shipped" and _flag(meta, "locked"),
-            source=source,
+            source="user" if meta.get("source") == "user" else source,
         ),
     )
 

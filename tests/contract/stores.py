@@ -64,7 +64,7 @@ async def opened(sink: RedisSink) -> AsyncIterator[RedisSink]:
 def refusal(trade_id: int, *rules: str) -> Refusal:
     """What quarantine keeps of a refused trade."""
     why = json.dumps([{"rule": rule, "message": "It is wrong."} for rule in rules])
-    return Refusal(json.dumps({"trade_id": trade_id}), why, "2024-01-01T12:00:00.000+00:00", rules)
+    return Refusal(json.dumps({"trade_id": trade_id}), why, "2024-01-01T12:00:00.000+00:00", "{}", rules)
 
 
 def run_of(trades: Sequence[Trade], refused: Iterable[int] = (), *, first_id: int | None = None) -> TradeRun:

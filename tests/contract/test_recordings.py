@@ -20,8 +20,8 @@ from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, T
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
-from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.binance.codec import BinanceCodec
+from tests.judging import Notebook, shipped_gate
 
 CODEC = BinanceCodec()
 HFTBACKTEST = {
@@ -65,7 +65,7 @@ def test_five_minutes_of_trades_are_decoded_without_a_gap(recordings: Path, name
 
 def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
     outlet = Outlet([symbol for symbol, *_ in HFTBACKTEST.values()])
-    intake = Intake(CODEC, SafetyGate(), sentences, outlet, UtcCalendar(), ["1m"], Counters())
+    intake = Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
     batch = Batch()
     for name in HFTBACKTEST:
         for received_ns, frame in hftbacktest_frames(recordings, name):
@@ -85,7 +85,7 @@ def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
 def test_stored_digits_are_those_of_the_recording(recordings: Path, name: str) -> None:
     symbol, _, trades, *_ = HFTBACKTEST[name]
     outlet = Outlet([symbol])
-    intake = Intake(CODEC, SafetyGate(), sentences, outlet, UtcCalendar(), ["1m"], Counters())
+    intake = Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
     sent: list[tuple[int, str, str]] = []
     for received_ns, frame in hftbacktest_frames(recordings, name):
         intake.receive(memoryview(frame), received_ns)
@@ -117,7 +117,7 @@ def test_half_a_minute_of_four_quiet_symbols_is_decoded(recordings: Path) -> Non
     decoded = [CODEC.decode(frame, 1) for frame in cryptofeed_frames(recordings)]
 
     assert kinds(iter(decoded)) == {"depthUpdate": 177, "Quote": 84, "AggregateTrade": 2, "Kline": 2}
-    assert all(SafetyGate().check(one) == () for one in decoded if isinstance(one, Kline | AggregateTrade))
+    assert all(shipped_gate().check(one) is None for one in decoded if isinstance(one, Kline | AggregateTrade))
     assert [one.is_closed for one in decoded if isinstance(one, Kline)] == [False, False]
 
 
@@ -137,4 +137,4 @@ def test_single_frames_of_several_years_are_decoded(recordings: Path) -> None:
     assert counted["Ticker"] >= 2
     assert counted["no event kind"] == 1
     assert sum(counted.values()) == len(decoded)
-    assert all(SafetyGate().check(one) == () for one in decoded if isinstance(one, Kline | Ticker))
+    assert all(shipped_gate().check(one) is None for one in decoded if isinstance(one, Kline | Ticker))

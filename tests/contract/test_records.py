@@ -16,9 +16,9 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
-from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.contract.stores import WEEK_S, Reader, klines, opened, redis_sink, run_of, trades
+from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
 
 TRADE_KEYS = [
@@ -43,7 +43,9 @@ class Frames:
         self.codec = BinanceCodec()
         self.outlet = Outlet([SYMBOL])
         self.sink = sink
-        self.intake = Intake(self.codec, SafetyGate(), sentences, self.outlet, UtcCalendar(), ["1m", "1h"], Counters())
+        self.intake = Intake(
+            self.codec, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h"], Counters(), Notebook()
+        )
 
     async def send(self, *frames: bytes) -> None:
         """Receive frames, then write out what they came to."""

@@ -21,6 +21,13 @@ def test_another_skip_turns_the_run_red_and_is_named(tmp_path: Path) -> None:
     assert "no luck" in ran.stdout
 
 
+def test_a_skip_in_a_worker_turns_the_run_red_too(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, SKIPPED_BY_CHANCE, "--no-skips", "-n", "1")
+
+    assert ran.returncode == 1
+    assert "no luck" in ran.stdout
+
+
 def test_missing_recordings_are_excused(tmp_path: Path) -> None:
     assert run_pytest(tmp_path, SKIPPED_FOR_RECORDINGS, "--no-skips").returncode == 0
 

@@ -21,12 +21,13 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.calendar import UtcCalendar
     from data_collector.model.errors import BadFrame
     from data_collector.observe.counters import Counters
-    from data_collector.pipeline.intake import RAW_BYTES_MAX, Intake
+    from data_collector.pipeline.intake import Intake
     from data_collector.pipeline.outlet import Outlet
+    from data_collector.pipeline.refusals import RAW_BYTES_MAX
     from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
-    from data_collector.validation.gate import SafetyGate, sentences
     from data_collector.venues.binance.codec import BinanceCodec
     from data_collector.venues.binance.venue import VENUE
+    from tests.judging import Notebook, shipped_gate
 
 CORPUS = Path(__file__).parent / "corpus"
 SAMPLES = Path("data_collector/venues/binance/samples")
@@ -49,7 +50,7 @@ class Target:
     def _renew(self) -> None:
         self._outlet = Outlet(["BTCUSDT", "BNBBTC"], records_max=100, side_max=100)
         self._intake = Intake(
-            self._codec, SafetyGate(), sentences, self._outlet, UtcCalendar(), VENUE.intervals, Counters()
+            self._codec, shipped_gate(), self._outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook()
         )
 
     def __call__(self, frame: bytes) -> None:

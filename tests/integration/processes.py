@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from data_collector.embedded.peer import free_port
 from data_collector.embedded.record import read_record
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
@@ -108,6 +109,8 @@ class CollectorProcess:
         self.log = folder / f"collector-{len(list(folder.glob('collector-*')))}.log"
         self._line, theirs = socket.socketpair()
         self._line.settimeout(DEADLINE_S)
+        if "redis_url" not in settings:
+            _choose_store_port(folder / "live")
         environment = variables(folder, exchange, **settings)
         with theirs, self.log.open("w") as log:
             number = theirs.fileno()
@@ -241,6 +244,14 @@ def is_running(pid: int) -> bool:
     """True while the process exists and is no zombie."""
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(shown.strip()) and not shown.strip().startswith("Z")
+
+
+def _choose_store_port(store_folder: Path) -> None:
+    """Let the embedded store come up at a port that no other test's collector asks for in the same moment."""
+    store_folder.mkdir(exist_ok=True)
+    port_file = store_folder / "valkey.port"
+    if not port_file.exists():
+        port_file.write_text(str(free_port()))
 
 
 def _frame(body: object) -> bytes:

@@ -64,7 +64,7 @@ def test_kline_gaps_cut_the_hole_into_parts_of_one_reason(missing: int, refused:
     update = KlineUpdate(
         record,
         record.open_ms + MINUTE_MS,
-        {NOON_MS + minute * MINUTE_MS: rules for minute, rules in refused.items()},
+        refused={NOON_MS + minute * MINUTE_MS: rules for minute, rules in refused.items()},
     )
 
     call = CallBuilder("", limits, CALENDAR, "w").klines([update], missing={"1m": (NOON_MS, "lost")})

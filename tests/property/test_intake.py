@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import RAW_BYTES_MAX, Intake
+from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
-from data_collector.validation.gate import SafetyGate, sentences
+from data_collector.pipeline.refusals import RAW_BYTES_MAX
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.venue import VENUE
+from tests.judging import Notebook, shipped_gate
 from tests.market import SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.property.strategies import records
 
@@ -34,7 +35,7 @@ FIELDS = st.sampled_from([*"eEstpqTmbakucohlvnxVQFLOC", "id", "result", "error",
 
 def intake() -> Intake:
     outlet = Outlet([SYMBOL], records_max=50, side_max=50)
-    return Intake(CODEC, SafetyGate(), sentences, outlet, UtcCalendar(), VENUE.intervals, Counters())
+    return Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook())
 
 
 def receive(frames: list[bytes]) -> None:

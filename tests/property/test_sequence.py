@@ -14,8 +14,8 @@ from data_collector.model.gaps import Gap, explain_ids
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
-from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.binance.codec import BinanceCodec
+from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 
 CODEC = BinanceCodec()
@@ -73,15 +73,22 @@ def lines(draw: st.DrawFn) -> list[Sent]:
 def collect(sent: Iterable[Sent], takes: Iterable[int]) -> tuple[Store, Intake]:
     """Run it through; `takes` says after which arrivals a batch is written (negative: and refused ones passed over)."""
     outlet = Outlet([SYMBOL])
-    intake = Intake(CODEC, SafetyGate(), sentences, outlet, UtcCalendar(), ["1m"], Counters())
+    now_s = [0.0]
+    intake = Intake(
+        CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook(), clock=lambda: now_s[0]
+    )
     store = Store()
     intake.receive(memoryview(CODEC.encode(ticker(NOON_MS - 1, first_id=1, last_id=FIRST))), 1)
     cuts = set(takes)
     for index, (trade_id, good) in enumerate(sent, start=1):
         intake.receive(memoryview(CODEC.encode(trade(trade_id, price="1.5" if good else "0"))), 1)
         if index in cuts or -index in cuts:
+            if -index in cuts:
+                now_s[0] += 1.0
+                intake.release_held()
             write(store, outlet, passing_over=-index in cuts)
         assert intake.received == intake.validated + intake.errors
+    intake.release_held(everything=True)
     write(store, outlet, passing_over=True)
     return store, intake
 

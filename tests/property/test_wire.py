@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from data_collector.model.wire import json_text, kline_json, kline_object, trade_json, trade_object
-from data_collector.validation.gate import SafetyGate
+from tests.judging import refusing, shipped_gate
 from tests.market import kline, trade
 from tests.property.strategies import DIGITS, TEXTS, TIMES_MS
 
-GATE = SafetyGate()
+GATE = shipped_gate()
 NUMBER_LIKE = st.text("0123456789.eE+-_ \n\tNaInfity,[]\"'{}", max_size=12)
 KLINE_NUMBERS = (
     "open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume",
@@ -71,4 +71,4 @@ def test_kline_that_passes_the_gate_is_json(numbers: list[str]) -> None:
 def test_decimal_texts_of_an_exchange_are_never_refused_for_their_form(texts: list[str]) -> None:
     price, quantity = texts
 
-    assert "number_text" not in GATE.check_trade(trade(price=price, quantity=quantity))
+    assert "number_text" not in refusing(trade(price=price, quantity=quantity))

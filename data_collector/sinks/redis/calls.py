@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TradeRun, gap_json
+from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun, gap_json
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.gaps import Gap, GapReason, explain_ids
-from data_collector.model.records import Kline, Ticker
+from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
@@ -57,7 +57,7 @@ class Call(Struct):
     """A command and what it carries."""
 
     command: Command
-    subject: TradeRun | KlinePart | Ticker | SidePart | Kline
+    subject: TradeRun | KlinePart | TickerUpdate | SidePart | Kline
     gaps: list[list[Gap]] = field(default_factory=list)
     """What this try declares if the store misses it: of a run one list, of kline updates one for each."""
 
@@ -82,8 +82,8 @@ class CallBuilder:
         for updates in batch.klines:
             for part in _parts(updates, KLINES_PER_CALL):
                 yield self.klines(part)
-        for ticker in batch.tickers:
-            yield self.ticker(ticker)
+        for update in batch.tickers:
+            yield self.ticker(update)
         for entries in _parts(batch.side, SIDE_PER_CALL):
             yield self.side(entries)
         for kline in batch.revisions:
@@ -100,7 +100,7 @@ class CallBuilder:
             gaps = explain_ids(tail + 1, run.first_id - 1, rules, reason)
             bridged, texts = str(tail), self._gap_texts(symbol, "trade", None, gaps)
         if run.refused:
-            refusals = json.dumps([[number, r.content, r.why, r.at] for number, r in sorted(run.refused.items())])
+            refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
             (
                 "FCALL", APPEND_TRADES, 4, f"{prefix}trades:{symbol}", f"{prefix}latest:{symbol}",
@@ -135,6 +135,7 @@ class CallBuilder:
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
                 self._limits.kline_ttl_s(kline.interval), bridged,
                 self._gap_texts(symbol, "kline", kline.interval, gaps), kline_json(kline, symbol_json),
+                ",".join(update.warnings),
             )  # fmt: skip
         return Call(
             (
@@ -146,15 +147,16 @@ class CallBuilder:
             declared,
         )  # fmt: skip
 
-    def ticker(self, ticker: Ticker) -> Call:
+    def ticker(self, update: TickerUpdate) -> Call:
         """Statistics into `latest:`."""
+        ticker = update.ticker
         time_text = trade_time_text(ticker.event_ms)
         return Call(
             (
                 "FCALL", PUT_TICKER, 1, f"{self._prefix}latest:{ticker.symbol}", ticker.event_ms, ticker.last_id,
-                ticker.last_price, time_text, *ticker_fields(ticker),
+                ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
             ),
-            ticker,
+            update,
         )  # fmt: skip
 
     def side(self, entries: list[SideEntry], *, go_on: bool = False) -> Call:

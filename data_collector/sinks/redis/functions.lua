@@ -44,8 +44,9 @@ end
 
 -- keys: trades stream, latest hash, gaps stream, quarantine stream
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
---       bridged tail, gaps, refusals as [trade id, data, why, at],
---       then time in ms and JSON of each trade, ids rising by one.
+--       bridged tail, gaps, refusals as [trade id, field, value, ..],
+--       then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
+--       the trade is marked with.
 -- A hole before the first id is refused with the tail, unless the caller names that very tail as bridged: then the
 -- gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1. Refusals at or below
 -- the tail were written by an earlier call.
@@ -72,15 +73,23 @@ local function append_trades(keys, args)
   end
   for _, refusal in ipairs(refusals) do
     if refusal[1] > (tail or -1) then
-      redis.call('XADD', keys[4], 'MAXLEN', '~', args[4], '*', 'data', refusal[2], 'why', refusal[3], 'at', refusal[4])
+      redis.call('XADD', keys[4], 'MAXLEN', '~', args[4], '*', unpack(refusal, 2))
     end
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
   local position = 10 + skip * 2
   for id = first + skip, first + count - 1 do
-    local time = tonumber(args[position])
+    local time, warnings = tonumber(args[position]), nil
+    if not time then
+      time, warnings = string.match(args[position], '^(%d+) (.*)$')
+      time = tonumber(time)
+    end
     if time > ms then ms = time end
-    redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1])
+    if warnings then
+      redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1], 'warnings', warnings)
+    else
+      redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1])
+    end
     position = position + 2
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
@@ -93,7 +102,7 @@ end
 
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
---       time, '1' when closed, time to live in s, bridged open time, gaps, JSON.
+--       time, '1' when closed, time to live in s, bridged open time, gaps, JSON, rules that it is marked with.
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
 -- time of the newest update. Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or
 -- older), or as text the open time that is missing.
@@ -119,14 +128,18 @@ local function append_klines(keys, args)
       outcome[i] = 0
     else
       if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2]) end
-      redis.call('XADD', keys[1], '*', 'data', args[position + 8])
+      if args[position + 9] == '' then
+        redis.call('XADD', keys[1], '*', 'data', args[position + 8])
+      else
+        redis.call('XADD', keys[1], '*', 'data', args[position + 8], 'warnings', args[position + 9])
+      end
       redis.call('SET', keys[3 + i], args[position + 8], 'EX', args[position + 5])
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
         string.format('%s %d %d', closed and next_open or due, newest, newest_event))
       outcome[i] = hole and 2 or 1
     end
-    position = position + 9
+    position = position + 10
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[1])
   return outcome

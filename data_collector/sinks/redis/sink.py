@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import assert_never
 
-from data_collector.model.batch import Batch, KlineUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.model.records import Kline, Ticker
+from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
@@ -126,7 +126,7 @@ class RedisSink:
         match subject:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
-            case Ticker():
+            case TickerUpdate():
                 self._count("ticker", int(reply == 1), 1)
             case Kline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
@@ -239,7 +239,7 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3:5] + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
         case KlinePart():
             return command[3:5]
-        case Ticker():
+        case TickerUpdate():
             return command[3:4]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
@@ -254,7 +254,7 @@ def _offered(call: Call) -> tuple[str, int]:
             return "trade", call.subject.count
         case KlinePart():
             return "kline", len(call.subject.updates)
-        case Ticker():
+        case TickerUpdate():
             return "ticker", 1
         case SidePart():
             return "quarantine", len(call.subject.entries)

@@ -45,11 +45,20 @@ class _ErrorBody(Struct):
     msg: str = ""
 
 
-class _Symbol(Struct):
+class _Filter(Struct, rename="camel"):
+    """One rule for orders of a symbol; only the two about steps concern trades."""
+
+    filter_type: str = ""
+    tick_size: str = ""
+    step_size: str = ""
+
+
+class _Symbol(Struct, rename="camel"):
     symbol: str
     status: str
-    baseAsset: str  # noqa: N815 - the exchange's name
-    quoteAsset: str  # noqa: N815
+    base_asset: str
+    quote_asset: str
+    filters: list[_Filter] = []
 
 
 class _ExchangeInfo(Struct):
@@ -104,10 +113,7 @@ class BinanceHistory:
     async def symbols(self) -> dict[str, SymbolRules]:
         """Weight 20."""
         listed = await self._get("/api/v3/exchangeInfo", {"showPermissionSets": "false"}, 20, _ExchangeInfo)
-        return {
-            item.symbol: SymbolRules(item.symbol, item.status, item.baseAsset, item.quoteAsset)
-            for item in listed.symbols
-        }
+        return {item.symbol: _symbol_rules(item) for item in listed.symbols}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         """Weight 2 for up to 20 symbols, 40 for up to 100, 80 for all that are listed, whichever is least."""
@@ -197,6 +203,22 @@ class BinanceHistory:
         if 400 <= status < 500 and status != 403 and error.code:
             return VenueRefused(told, code=error.code)
         return VenueUnreachable(told)
+
+
+def _symbol_rules(item: _Symbol) -> SymbolRules:
+    filters = {found.filter_type: found for found in item.filters}
+    price, lot = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())
+    return SymbolRules(
+        item.symbol, item.status, item.base_asset, item.quote_asset, _step(price.tick_size), _step(lot.step_size)
+    )
+
+
+def _step(text: str) -> float:
+    """A step, or 0.0 for one that is missing or no number: the rule about it is not applied then."""
+    try:
+        return msgspec.json.decode(text, type=float)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return 0.0
 
 
 def _ticker(row: _Ticker) -> Ticker:

@@ -11,8 +11,8 @@ from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
-from data_collector.validation.gate import SafetyGate, sentences
 from data_collector.venues.binance.codec import BinanceCodec
+from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
 
 CODEC = BinanceCodec()
@@ -24,10 +24,13 @@ class Scene:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.notebook = Notebook()
+        self.now_s = 0.0
         self.outlet = Outlet([SYMBOL, "ETHUSDT"])
         self.intake = Intake(
-            CODEC, SafetyGate(), sentences, self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters
-        )
+            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters, self.notebook,
+            clock=lambda: self.now_s,
+        )  # fmt: skip
         self.lane = self.outlet.lanes[SYMBOL]
 
     def send(self, *records: Record) -> None:
@@ -37,6 +40,11 @@ class Scene:
     def begin(self, trade_id: int = 10) -> None:
         """The first trade is let through, with a ticker that vouches for its id."""
         self.send(ticker(NOON_MS - MINUTE_MS, first_id=1, last_id=trade_id), trade(trade_id))
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the intake lets go what waited long enough."""
+        self.now_s += seconds
+        self.intake.release_held()
 
     def frame(self, frame: bytes) -> Reply | ShutdownNotice | None:
         answer = self.intake.receive(memoryview(frame), 5)

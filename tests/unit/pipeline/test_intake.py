@@ -8,7 +8,7 @@ import pytest
 
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
-from data_collector.pipeline.intake import RAW_BYTES_MAX, UNKNOWN
+from data_collector.pipeline.refusals import RAW_BYTES_MAX, UNKNOWN
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
 
@@ -39,14 +39,14 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
 
     batch = scene.take()
     assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
-    assert batch.tickers[0].volume == "8913.30000000"
+    assert batch.tickers[0].ticker.volume == "8913.30000000"
     assert scene.counts == (2, 1, 1)
 
 
 def test_older_ticker_is_a_copy(scene: Scene) -> None:
     scene.send(ticker(NOON_MS + 2_000), ticker(NOON_MS + 1_000))
 
-    assert [one.event_ms for one in scene.take().tickers] == [NOON_MS + 2_000]
+    assert [one.ticker.event_ms for one in scene.take().tickers] == [NOON_MS + 2_000]
     assert scene.counters.value(COPIES, channel="ticker") == 1
 
 
@@ -55,7 +55,7 @@ def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
     assert scene.intake.tickers_spoken == set()
     assert scene.counts == (0, 0, 0)
     assert scene.intake.last_received_ns == 0
-    assert [taken.symbol for taken in scene.outlet.take().tickers] == [SYMBOL]
+    assert [taken.ticker.symbol for taken in scene.outlet.take().tickers] == [SYMBOL]
 
     scene.send(ticker(NOON_MS + 1_000))
     assert scene.intake.tickers_spoken == {SYMBOL}

@@ -19,7 +19,7 @@ def test_refused_closed_kline_goes_with_the_next_good_one_of_its_interval(scene:
 
     batch = scene.take()
     refused = [(update.kline.interval, update.refused) for update in batch.klines[0]]
-    assert refused == [("1m", {}), ("1h", {}), ("1m", {NOON_MS + MINUTE_MS: ("price_positive",)})]
+    assert refused == [("1m", {}), ("1h", {}), ("1m", {NOON_MS + MINUTE_MS: ("price_not_negative",)})]
     assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
     assert scene.counts == (4, 3, 1)
 

@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from data_collector.model.records import Trade
 from data_collector.pipeline.arbiter import JUMP_MAX
+from data_collector.pipeline.holdback import ARBITRATION_S
+from tests.judging import gate_with
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
 
@@ -95,6 +98,7 @@ def test_refused_trade_counts_as_received_and_as_an_error_each_time(scene: Scene
 def test_refused_trade_is_passed_over_by_the_next_good_one(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(11, price="0"), trade(12))
+    scene.wait(ARBITRATION_S)
 
     first, second = scene.take().trades
     assert (first.first_id, second.first_id) == (10, 12)
@@ -112,13 +116,99 @@ def test_good_copy_of_a_refused_trade_takes_its_place(scene: Scene) -> None:
     assert scene.counts == (5, 4, 1)
 
 
+def test_good_copy_takes_its_place_before_what_came_meanwhile(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(13), trade(12), trade(13))
+    assert runs(scene.take()) == [(10, 1)]
+
+    scene.send(trade(11))
+
+    assert runs(scene.take()) == [(11, 3)]
+    assert scene.counters.value(COPIES, channel="trade") == 1
+    assert scene.counts == (6, 5, 1)
+
+
+def test_copy_that_comes_too_late_finds_its_place_passed(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12))
+    scene.wait(ARBITRATION_S)
+
+    scene.send(trade(11))
+
+    batch = scene.take()
+    assert runs(batch) == [(10, 1), (12, 1)]
+    assert [fields(entry)["why"] for entry in batch.side] == ["recovered"]
+
+
+def test_every_refused_id_waits_its_own_time(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12))
+    scene.wait(ARBITRATION_S / 2)
+    scene.send(trade(13, price="0"), trade(14))
+    scene.wait(ARBITRATION_S / 2)
+    assert runs(scene.take()) == [(10, 1), (12, 1)]
+
+    scene.send(trade(13))
+
+    assert runs(scene.take()) == [(13, 2)]
+
+
+def test_trades_go_on_without_a_timer_when_the_time_is_over(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12))
+    scene.now_s += ARBITRATION_S
+
+    scene.send(trade(13))
+
+    assert runs(scene.take()) == [(10, 1), (12, 2)]
+
+
+def test_what_waits_is_let_go_when_nothing_comes_any_more(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12))
+
+    scene.intake.release_held(everything=True)
+
+    assert runs(scene.take()) == [(10, 1), (12, 1)]
+
+
+def test_trade_with_warnings_goes_on_and_is_marked(scene: Scene) -> None:
+    scene.intake.use(gate_with("trade", {"min_value": 0, "max_value": 1_000}, severity="warning"))
+    scene.begin()
+    scene.send(trade(11, price="999"))
+
+    (run,) = scene.take().trades
+    assert run.entries[0::2] == [f"{NOON_MS + 123} price_cap", NOON_MS + 123]
+    assert scene.counts == (3, 3, 0)
+    assert scene.counters.value(
+        "data_collector_records_marked_total", channel="trade", rule="price_cap", severity="warning"
+    ) == 1  # fmt: skip
+    assert [(record, verdict.rules) for record, verdict, _, _ in scene.notebook.others if verdict is not None] == [
+        (trade(10, received_ns=5), ("price_cap",))
+    ]
+
+
+def test_audit_is_told_of_every_message_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11), trade(11), trade(12, price="0"), trade(15), trade(13))
+    scene.wait(ARBITRATION_S)
+
+    assert [one.trade_id for one in scene.notebook.plain] == [10, 11]
+    told = [
+        (record.trade_id, accepted, late)
+        for record, _, accepted, late in scene.notebook.others
+        if isinstance(record, Trade)
+    ]
+    assert told == [(12, False, False), (13, True, False), (15, True, False)]
+
+
 def test_refused_trade_behind_the_cursor_is_quarantined_at_once(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(9, price="0"))
 
     (entry,) = scene.take_side()
     assert entry.stream == "quarantine:BTCUSDT"
-    assert set(fields(entry)) == {"data", "why", "at"}
+    assert set(fields(entry)) == {"data", "why", "at", "columns"}
 
 
 @pytest.mark.parametrize("trade_id", [-1, 0, 2**53 - 1, 2**53, 2**70, 10 + 1 + JUMP_MAX + 1])
@@ -182,6 +272,7 @@ def test_exchange_that_was_away_for_days_is_believed_at_the_second_message(scene
     scene.begin()
     days = 3 * 86_400_000
     scene.send(*(trade(number, time_ms=NOON_MS + days, event_ms=NOON_MS + days) for number in (11, 12, 13)))
+    scene.wait(ARBITRATION_S)
 
     assert scene.counts == (5, 4, 1)
     assert runs(scene.take()) == [(10, 1), (12, 2)]

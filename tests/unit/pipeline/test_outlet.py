@@ -11,7 +11,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, RUN_ENTRIES_MAX, Lane, Outlet
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
 
-REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", ("price_positive",))
+REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", "{}", ("price_positive",))
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_tickers_are_conflated_to_the_newest(outlet: Outlet) -> None:
     outlet.put_ticker(lane, ticker(1))
     outlet.put_ticker(lane, ticker(2))
 
-    assert [one.event_ms for one in outlet.take().tickers] == [2]
+    assert [one.ticker.event_ms for one in outlet.take().tickers] == [2]
     assert outlet.conflated["ticker"] == 1
 
 

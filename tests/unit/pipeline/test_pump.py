@@ -15,7 +15,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from tests.market import SYMBOL, trade
 
-REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", ("price_positive",))
+REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", "{}", ("price_positive",))
 DEADLINE_S = 5.0
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.wire import json_text, kline_json
@@ -21,7 +21,7 @@ CALLS = CallBuilder("", LIMITS, UtcCalendar(), "writer1")
 
 
 def refusal(*rules: str) -> Refusal:
-    return Refusal('{"bad": 1}', "[]", "2024-01-01T12:00:00.000+00:00", rules)
+    return Refusal('{"bad": 1}', "[]", "2024-01-01T12:00:00.000+00:00", "{}", rules)
 
 
 def run(first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None = None) -> TradeRun:
@@ -33,7 +33,7 @@ def run(first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None =
 
 def update(minute: int, *, closed: bool = True, refused: dict[int, tuple[str, ...]] | None = None) -> KlineUpdate:
     record = kline(minute, closed=closed)
-    return KlineUpdate(record, record.open_ms + MINUTE_MS, refused or {})
+    return KlineUpdate(record, record.open_ms + MINUTE_MS, refused=refused or {})
 
 
 def gaps_in(text: object) -> list[dict[str, object]]:
@@ -76,7 +76,9 @@ def test_bridge_names_the_tail_and_explains_the_hole() -> None:
         (9, 9, 1, "lost", []),
     ]
     assert isinstance(refusals, str)
-    assert json.loads(refusals)[0][-1] == "2024-01-01T12:00:00.000+00:00"
+    assert json.loads(refusals) == [
+        [8, "data", '{"bad": 1}', "why", "[]", "at", "2024-01-01T12:00:00.000+00:00", "columns", "{}"]
+    ]
     assert call.gaps[0][1] == Gap(8, 8, 1, "refused", ("price_positive",))
 
 
@@ -102,9 +104,9 @@ def test_klines_name_one_key_each_and_carry_their_state() -> None:
     symbol_json = json_text(SYMBOL)
     assert arguments_of(call) == [
         500, 50, 2,
-        "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "", kline_json(first, symbol_json),
+        "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "", kline_json(first, symbol_json), "",
         "1m", second.open_ms, second.open_ms + MINUTE_MS, second.event_ms, 0, 7, "", "",
-        kline_json(second, symbol_json),
+        kline_json(second, symbol_json), "",
     ]  # fmt: skip
 
 
@@ -118,7 +120,7 @@ def bridged(updates: list[KlineUpdate], first_missing: int) -> tuple[list[object
     """Bridge arguments of every update, and the gaps of the one that has some."""
     call = CALLS.klines(updates, missing={"1m": (NOON_MS + first_missing * MINUTE_MS, "lost")})
     arguments = arguments_of(call)[3:]
-    bridges, gaps = arguments[6::9], [text for text in arguments[7::9] if text]
+    bridges, gaps = arguments[6::10], [text for text in arguments[7::10] if text]
     assert len(gaps) == 1
     return bridges, gaps_in(gaps[0])
 
@@ -156,7 +158,7 @@ def test_refused_klines_are_told_from_lost_ones(refused: list[int], expected: li
 
 
 def test_ticker_writes_statistics_and_price() -> None:
-    call = CALLS.ticker(ticker())
+    call = CALLS.ticker(TickerUpdate(ticker()))
 
     assert call.command[:5] == ("FCALL", PUT_TICKER, 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
@@ -215,7 +217,7 @@ def test_batch_becomes_calls_in_order() -> None:
     batch = Batch(
         trades=[run(10), run(12)],
         klines=[[update(0)]],
-        tickers=[ticker()],
+        tickers=[TickerUpdate(ticker())],
         side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)],
     )
 
@@ -235,7 +237,10 @@ def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:
 def test_other_exchanges_have_their_prefix_on_every_key() -> None:
     calls = CallBuilder("kraken:", LIMITS, UtcCalendar(), "writer1")
     batch = Batch(
-        trades=[run()], klines=[[update(0)]], tickers=[ticker()], side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)]
+        trades=[run()],
+        klines=[[update(0)]],
+        tickers=[TickerUpdate(ticker())],
+        side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)],
     )
 
     keys = [str(key) for call in calls.calls(batch) for key in keys_of(call)]
@@ -245,7 +250,7 @@ def test_other_exchanges_have_their_prefix_on_every_key() -> None:
 
 
 def test_command_holds_only_what_the_packer_takes() -> None:
-    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], tickers=[ticker()])
+    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], tickers=[TickerUpdate(ticker())])
 
     kinds = {type(part) for call in CALLS.calls(batch) for part in call.command}
 

@@ -1,0 +1,220 @@
+"""Keeps the gate up to date: with the files in `SUITES_DIR`, or with a validation service.
+
+A suite that is wrong is told and never put in force; the one before stays. Swapping gates takes a moment on the event
+loop, between two messages, so none is lost or judged by half a suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from data_collector.model.errors import SuiteRefused, Transient
+from data_collector.validation.auditor import encode_document
+from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.compiler import CompiledSuite, compile_suite
+from data_collector.validation.gate import Gate, gate_of
+from data_collector.validation.ports import EmbeddedPort, ServicePort
+from data_collector.validation.shelf import Shelf
+from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.suite import Suite, check_guards, read_suite
+
+FOLDER_POLL_S: Final = 1.0
+SERVICE_POLL_S: Final = 5.0
+
+
+class Offered(Struct, frozen=True):
+    """What a source has now."""
+
+    suites: Mapping[Kind, Suite]
+    faults: Mapping[str, str]
+    """What is offered and cannot be used, by a name of its own, as a sentence."""
+
+
+class SuiteSource(Protocol):
+    """Where suites come from."""
+
+    poll_s: float
+
+    def first(self) -> Offered:
+        """What gates from the start: whatever is at hand without waiting. Blocks for a moment."""
+
+    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+        """What is offered now, given the digests in force; None when that is what it was. Raises `Transient`."""
+
+    async def refused_because(self, suite: Suite) -> list[str]:
+        """What else speaks against a suite that could be read."""
+
+
+class FolderSource:
+    """`SUITES_DIR`, laid over the shipped suites."""
+
+    poll_s = FOLDER_POLL_S
+
+    def __init__(self, folder: Path, worker: EmbeddedPort | None) -> None:
+        self._shelf = Shelf(folder)
+        self._worker = worker
+        self._stamp: object = None
+
+    def first(self) -> Offered:
+        """See `SuiteSource`."""
+        shelved = self._shelf.load()
+        return Offered(shelved.suites, shelved.faults)
+
+    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+        """See `SuiteSource`."""
+        stamp = await asyncio.to_thread(self._shelf.stamp)
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        return await asyncio.to_thread(self.first)
+
+    async def refused_because(self, suite: Suite) -> list[str]:
+        """Great Expectations itself loads and runs it, where it is at hand."""
+        if self._worker is None or suite.digest == shipped_suite(suite.kind).digest:
+            return []
+        try:
+            return await self._worker.check(suite.kind, encode_document(suite))
+        except Transient as error:
+            structlog.get_logger().warning("suite_unchecked", kind=suite.kind, reason=str(error))
+            return []
+
+
+class _Listed(Struct):
+    digest: str
+
+
+class _Listing(Struct):
+    suites: dict[Kind, _Listed]
+
+
+class ServiceSource:
+    """A validation service; what it had last is kept in a file for a start without it."""
+
+    poll_s = SERVICE_POLL_S
+
+    def __init__(self, url: str, port: ServicePort, kept: Path) -> None:
+        self._url = url
+        self._port = port
+        self._kept = kept
+
+    def first(self) -> Offered:
+        """See `SuiteSource`."""
+        suites: dict[Kind, Suite] = {}
+        for kind in KINDS:
+            try:
+                suites[kind] = self._read(kind, (self._kept / f"{kind}.json").read_bytes())
+            except (OSError, SuiteRefused):
+                # The shipped one gates until the service has answered.
+                continue
+        return Offered(suites, {})
+
+    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+        """See `SuiteSource`."""
+        try:
+            listing = msgspec.json.decode(await self._port.get("/suites"), type=_Listing)
+        except msgspec.DecodeError as error:
+            raise Transient(f"{self._url}/suites answered with something else ({error})") from error
+        suites: dict[Kind, Suite] = {}
+        faults: dict[str, str] = {}
+        for kind, listed in listing.suites.items():
+            if listed.digest == known[kind]:
+                continue
+            content = await self._port.get(f"/suites/{kind}")
+            try:
+                suites[kind] = self._read(kind, content)
+            except SuiteRefused as error:
+                faults[kind] = str(error)
+            else:
+                await asyncio.to_thread(self._keep, kind, content)
+        return Offered(suites, faults)
+
+    async def refused_because(self, suite: Suite) -> list[str]:
+        """The service has had it checked."""
+        return []
+
+    def _read(self, kind: Kind, content: bytes) -> Suite:
+        origin = f"the {kind} suite of {self._url}"
+        suite = read_suite(kind, content, source="shipped", origin=origin)
+        check_guards(shipped_suite(kind), suite, origin=origin)
+        return suite
+
+    def _keep(self, kind: Kind, content: bytes) -> None:
+        self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = self._kept / f".{kind}.{os.getpid()}"
+        partial.write_bytes(content)
+        partial.rename(self._kept / f"{kind}.json")
+
+
+class SuiteKeeper:
+    """One eternal task; the gate in force is `gate`."""
+
+    def __init__(self, source: SuiteSource, install: Callable[[Gate], None]) -> None:
+        """`install` puts a gate in force; it is called on the event loop."""
+        self._source = source
+        self._install = install
+        offered = source.first()
+        self.faults: dict[str, str] = dict(offered.faults)
+        """Why something that is offered is not in force."""
+        self.down_reason: str | None = None
+        """Why the source cannot be asked."""
+        self.gate = gate_of({kind: offered.suites.get(kind, shipped_suite(kind)) for kind in KINDS})
+        self._unchecked: set[Kind] = {kind for kind in KINDS if kind in offered.suites}
+        for fault in self.faults.values():
+            structlog.get_logger().error("suite_refused", reason=fault)
+
+    async def run(self) -> None:
+        """Look for changes; never returns."""
+        while True:
+            try:
+                offered = await self._source.changed({kind: self.gate.suites[kind].digest for kind in KINDS})
+            except Transient as error:
+                self._note_down(str(error))
+            else:
+                self._note_up()
+                if offered is not None:
+                    await self._take(offered)
+            await asyncio.sleep(self._source.poll_s)
+
+    async def _take(self, offered: Offered) -> None:
+        faults = dict(offered.faults)
+        changed: dict[Kind, CompiledSuite] = {}
+        for kind, suite in offered.suites.items():
+            is_new = suite.digest != self.gate.suites[kind].digest
+            if not is_new and kind not in self._unchecked:
+                continue
+            found = await self._source.refused_because(suite)
+            if found:
+                faults[kind] = str(SuiteRefused(f"the {kind} suite", found))
+                if is_new:
+                    continue
+                # It gated from the start, before anybody could be asked.
+                changed[kind] = compile_suite(shipped_suite(kind))
+            elif is_new:
+                changed[kind] = await asyncio.to_thread(compile_suite, suite)
+            self._unchecked.discard(kind)
+        for name in faults.keys() - {name for name, fault in self.faults.items() if faults.get(name) == fault}:
+            structlog.get_logger().error("suite_refused", reason=faults[name])
+        self.faults = faults
+        if changed:
+            self.gate = Gate(self.gate.suites | changed)
+            self._install(self.gate)
+            digests = {kind: compiled.digest for kind, compiled in changed.items()}
+            structlog.get_logger().info("suites_changed", **digests)
+
+    def _note_down(self, reason: str) -> None:
+        if self.down_reason is None:
+            structlog.get_logger().warning("suites_unreachable", reason=reason)
+        self.down_reason = reason
+
+    def _note_up(self) -> None:
+        if self.down_reason is not None:
+            structlog.get_logger().info("suites_reachable")
+        self.down_reason = None

@@ -1,0 +1,163 @@
+"""Gate, audit and suites as one part of the collector: made here, run by the service, told to the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from data_collector.model.status import AuditStatus, RuleStatus, ValidationStatus
+from data_collector.observe.counters import Counters
+from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeeper
+from data_collector.settings import Settings
+from data_collector.validation.auditor import Auditor
+from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.gate import Gate
+from data_collector.validation.ports import EmbeddedPort, ServicePort
+from data_collector.validation.suite import Rule
+from data_collector.validation.worker_process import gx_is_installed
+
+KEPT_FOLDER: Final = "suites-of-the-service"
+NOT_INSTALLED: Final = (
+    "great_expectations is not installed: the compiled rules gate every record, and nothing audits them"
+)
+SWITCHED_OFF: Final = "GX_AUDIT=0"
+LAG_S: Final = 60.0
+"""Chunks that wait longer are told: a worker that starts on a busy machine needs some seconds."""
+
+SKIPPED_TOLD_S: Final = 600.0
+DRAIN_S: Final = 0.5
+"""What a stop spends on the audit of the last messages."""
+
+
+class Validation:
+    """What the service holds of validation."""
+
+    def __init__(self, settings: Settings, folder: Path, counters: Counters) -> None:
+        self._counters = counters
+        self._url = settings.validation_service_url
+        self._started_s = time.monotonic()
+        self._off = _why_off(settings)
+        worker = EmbeddedPort() if self._url is None and self._off is None else None
+        service = None if self._url is None else ServicePort(self._url, use_proxy=settings.use_proxy)
+        self._worker, self._service = worker, service
+        if self._url is not None and service is not None:
+            self.keeper = SuiteKeeper(ServiceSource(self._url, service, folder / KEPT_FOLDER), self._install)
+        else:
+            self.keeper = SuiteKeeper(FolderSource(settings.suites_dir, worker), self._install)
+        self.auditor = Auditor(self.keeper.gate, None if self._off is not None else worker or service)
+        self.use: Callable[[Gate], None] | None = None
+        """Puts a gate into the pipeline."""
+
+    def tasks(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What runs as long as the service."""
+        yield "suites", self.keeper.run
+        if self._off is None:
+            yield "audit chunks", self.auditor.seal_forever
+            yield "audit", self.auditor.deliver_forever
+
+    async def close(self) -> None:
+        """Audit what is left if that is quick, and end the worker."""
+        await self.auditor.drain(DRAIN_S)
+        for port in (self._worker, self._service):
+            if port is not None:
+                await port.close()
+
+    def reasons(self) -> list[str]:
+        """What an operator must know."""
+        told = [f"{fault} The rules before it stay in force." for fault in self.keeper.faults.values()]
+        if self.keeper.down_reason is not None:
+            told.append(f"VALIDATION_SERVICE_URL: {self.keeper.down_reason}; the last known suites gate every record")
+        if self._off == NOT_INSTALLED:
+            told.append(NOT_INSTALLED)
+        return told + list(self._audit_reasons())
+
+    def status(self) -> ValidationStatus:
+        """For the API."""
+        suites = self.keeper.gate.suites
+        return ValidationStatus(
+            suites={kind: compiled.digest for kind, compiled in suites.items()},
+            faults=list(self.keeper.faults.values()),
+            rules=[self._rule_status(kind, rule) for kind in KINDS for rule in suites[kind].suite.rules],
+            audit=self._audit_status(),
+        )
+
+    def set_gauges(self) -> None:
+        """Metrics that are read and not counted as they happen."""
+        auditor, counters = self.auditor, self._counters
+        counters.set("data_collector_gx_audit_coverage_ratio", auditor.coverage)
+        counters.set("data_collector_gx_audit_waiting_rows", auditor.waiting_rows)
+        counters.set("data_collector_gx_audit_waiting_bytes", auditor.waiting_bytes)
+        counters.set("data_collector_gx_audit_lag_seconds", auditor.oldest_s)
+        counters.set("data_collector_gx_audit_up", 0 if self._off is not None or auditor.down_reason else 1)
+        counters.set("data_collector_gx_audits_total", auditor.reports)
+        counters.set("data_collector_gx_audit_busy_seconds_total", auditor.report_seconds)
+        counters.set("data_collector_gx_audit_memory_bytes", auditor.worker_memory_bytes)
+        counters.set("data_collector_suites_refused", len(self.keeper.faults))
+        if self._worker is not None:
+            counters.set("data_collector_gx_audit_worker_starts_total", self._worker.starts)
+        for kind in KINDS:
+            counters.set("data_collector_gx_audit_rows_total", auditor.checked[kind], channel=kind)
+            counters.set("data_collector_gx_audit_skipped_total", auditor.skipped[kind], channel=kind)
+        for name, counted in (
+            ("data_collector_gx_audit_broken_total", auditor.broken),
+            ("data_collector_gx_audit_failures_total", auditor.failures),
+            ("data_collector_gx_compiled_disagreements_total", auditor.disagreements),
+        ):
+            for (kind, rule), count in counted.items():
+                counters.set(name, count, channel=kind, rule=rule)
+
+    def _install(self, gate: Gate) -> None:
+        self.auditor.use(gate)
+        if self.use is not None:
+            self.use(gate)
+        self._counters.add("data_collector_suites_changed_total")
+
+    def _audit_reasons(self) -> Iterator[str]:
+        auditor = self.auditor
+        if auditor.oldest_s > LAG_S:
+            why = f": {auditor.down_reason}" if auditor.down_reason else ""
+            yield f"{auditor.waiting_rows} messages wait for the audit by Great Expectations{why}"
+        if time.monotonic() - auditor.skipped_s < SKIPPED_TOLD_S:
+            yield f"{auditor.skipped.total()} messages will never be audited (the audit failed, or its buffer was full)"
+        for (kind, rule), rows in auditor.disagreements.items():
+            yield f"gate and Great Expectations disagree on rule {rule} of the {kind} suite ({rows} rows): a bug of ours"
+        for failure in auditor.newest_failures:
+            yield (
+                f"Great Expectations cannot evaluate rule {failure.rule} of the {failure.kind} suite: {failure.message}"
+            )
+
+    def _audit_status(self) -> AuditStatus:
+        auditor = self.auditor
+        reason = self._off or auditor.down_reason
+        return AuditStatus(
+            state="off" if self._off is not None else "down" if reason else "running",
+            reason=reason,
+            coverage=round(auditor.coverage, 6),
+            rows=dict[str, int](auditor.checked),
+            waiting=auditor.waiting_rows,
+            oldest_seconds=round(auditor.oldest_s, 3),
+            skipped=dict[str, int](auditor.skipped),
+            disagreements={f"{kind}/{rule}": rows for (kind, rule), rows in auditor.disagreements.items()},
+            failures={f"{found.kind}/{found.rule}": found.message for found in auditor.newest_failures},
+        )
+
+    def _rule_status(self, kind: Kind, rule: Rule) -> RuleStatus:
+        name, labels = "data_collector_records_refused_total", {"channel": kind, "rule": rule.id}
+        if rule.severity != "critical":
+            name, labels = "data_collector_records_marked_total", labels | {"severity": rule.severity}
+        return RuleStatus(
+            kind, rule.id, rule.severity, rule.sentence, rule.source,
+            gated=rule.gated and not rule.disabled,
+            broken=int(self._counters.value(name, **labels)),
+            broken_in_audit=self.auditor.broken[kind, rule.id],
+        )  # fmt: skip
+
+
+def _why_off(settings: Settings) -> str | None:
+    if not settings.gx_audit:
+        return SWITCHED_OFF
+    if settings.validation_service_url is None and not gx_is_installed():
+        return NOT_INSTALLED
+    return None

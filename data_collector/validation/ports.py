@@ -1,0 +1,161 @@
+"""Where chunks are audited: the worker process of our own, or a validation service. Nothing here imports the real thing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from data_collector.model.errors import Transient
+from data_collector.validation.auditor import AuditBroken, Sealed
+from data_collector.validation.columns import Kind
+from data_collector.validation.messages import (
+    Audit,
+    AuditReport,
+    AuditUpload,
+    CheckReport,
+    CheckSuite,
+    WorkerFault,
+    answer_decoder,
+    encode,
+)
+from data_collector.validation.worker_process import AuditWorker
+
+AUDIT_TIMEOUT_S: Final = 60.0
+"""40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""
+
+CHECK_TIMEOUT_S: Final = 20.0
+"""A worker that starts needs some seconds to import Great Expectations."""
+
+GROWTH_BYTES_MAX: Final = 512 * 1024 * 1024
+"""A worker that has grown so much since its first report is replaced."""
+
+SERVICE_TIMEOUT_S: Final = 30.0
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class EmbeddedPort:
+    """A worker process, started when it is needed and started again when it died."""
+
+    def __init__(self) -> None:
+        self._worker = AuditWorker()
+        self._source = uuid.uuid4().hex
+        self._first_bytes = 0
+        self.starts = 0
+
+    async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
+        """See `AuditPort`. Raises `AuditBroken`."""
+        await self._ready()
+        suites = {chunk.digest: chunk.document for chunk in chunks}
+        request = Audit(self._source, suites, [msgspec.Raw(chunk.body) for chunk in chunks])
+        try:
+            answer = await self._worker.ask(request, timeout_s=AUDIT_TIMEOUT_S)
+        except Transient as error:
+            raise AuditBroken(f"The audit worker failed: {error}") from error
+        if not isinstance(answer, AuditReport):
+            raise AuditBroken(f"The audit worker refused: {_told(answer)}")
+        await self._replace_grown(answer.memory_bytes)
+        return answer
+
+    async def check(self, kind: Kind, document: bytes) -> list[str]:
+        """What Great Expectations has against a suite. Raises `Transient` when it cannot be asked."""
+        await self._ready()
+        answer = await self._worker.ask(CheckSuite(kind, document), timeout_s=CHECK_TIMEOUT_S)
+        if not isinstance(answer, CheckReport):
+            raise Transient(f"The audit worker refused: {_told(answer)}")
+        return answer.faults
+
+    async def close(self) -> None:
+        """End the worker."""
+        await self._worker.close()
+
+    async def _ready(self) -> None:
+        if not self._worker.alive:
+            self._first_bytes = 0
+            self.starts += 1
+            try:
+                await self._worker.start()
+            except OSError as error:
+                raise Transient(f"The audit worker cannot be started: {error}") from error
+
+    async def _replace_grown(self, memory_bytes: int) -> None:
+        self._first_bytes = self._first_bytes or memory_bytes
+        if memory_bytes > self._first_bytes + GROWTH_BYTES_MAX:
+            await self._worker.close()
+
+
+class ServicePort:
+    """A validation service over HTTP."""
+
+    def __init__(self, url: str, *, use_proxy: bool) -> None:
+        self._url = url
+        self._use_proxy = use_proxy
+        self._source = uuid.uuid4().hex
+        self._session: aiohttp.ClientSession | None = None
+
+    async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
+        """See `AuditPort`. Raises `AuditBroken` when the service refuses these chunks, `Transient` when it is away."""
+        body = encode(AuditUpload(self._source, [msgspec.Raw(chunk.body) for chunk in chunks]))
+        status, answer, retry_after_s = await self._request("POST", "/audit", body)
+        if status in {409, 413, 422, 500}:
+            raise AuditBroken(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}")
+        if status != 200:
+            raise Transient(
+                f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}", retry_after_s=retry_after_s
+            )
+        try:
+            report = answer_decoder.decode(answer)
+        except msgspec.DecodeError as error:
+            raise Transient(f"{self._url}/audit answered with something else ({error})") from error
+        if not isinstance(report, AuditReport):
+            raise AuditBroken(f"{self._url}/audit answered: {_told(report)}")
+        return report
+
+    async def get(self, path: str) -> bytes:
+        """The body of a GET. Raises `Transient` with what the service answered instead of 200."""
+        status, answer, retry_after_s = await self._request("GET", path, None)
+        if status != 200:
+            message = f"{self._url}{path} answered HTTP {status}: {_sentence(answer)}"
+            raise Transient(message, retry_after_s=retry_after_s)
+        return answer
+
+    async def close(self) -> None:
+        """Release the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, float | None]:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=SERVICE_TIMEOUT_S, sock_connect=2.0)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=self._use_proxy)
+        headers = {"Content-Type": "application/msgpack"} if body is not None else {}
+        try:
+            request = self._session.request(method, self._url + path, data=body, headers=headers, allow_redirects=False)
+            async with request as response:
+                answer = bytearray()
+                async for part in response.content.iter_any():
+                    answer += part
+                    if len(answer) > ANSWER_BYTES_MAX:
+                        raise Transient(f"{self._url}{path} answered with more than {ANSWER_BYTES_MAX} bytes")
+                given = response.headers.get("Retry-After", "")
+                return response.status, bytes(answer), float(given) if given.isdigit() else None
+        except TimeoutError as error:
+            raise Transient(f"{self._url} did not answer within {SERVICE_TIMEOUT_S:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Transient(f"{self._url} cannot be reached ({error})") from error
+
+
+def _told(answer: object) -> str:
+    return answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
+
+
+def _sentence(answer: bytes) -> str:
+    """The `detail` of our own errors; of anything else what fits in a line."""
+    try:
+        return msgspec.json.decode(answer, type=dict[str, str]).get("detail", "")[:500]
+    except msgspec.DecodeError:
+        return answer[:200].decode(errors="replace")
