@@ -54,6 +54,8 @@ class Audit(Struct, tag=True):
     """Digest to the suite document (JSON), of every chunk."""
     chunks: list[msgspec.Raw]
     """msgpack of `Chunk`."""
+    for_docs: bool = False
+    """Whether the results are kept for `BuildDocs`, which costs some milliseconds a batch."""
 
 
 class AuditUpload(Struct):

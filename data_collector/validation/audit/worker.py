@@ -85,7 +85,7 @@ class Worker:
             suite = self._engine.suite(batch.kind, request.suites[batch.digest])
             frame = frame_of_batch(request.source, batch, self._history)
             remember = partial(self._docs.remember, request.source, suite.rules, len(batch.records))
-            outcomes = self._engine.check(suite, frame, remember)
+            outcomes = self._engine.check(suite, frame, remember if request.for_docs else None)
             _count(report, batch, frame, outcomes)
             gated = set(suite.gated)
             report.disagreements += _disagreements(batch, [outcome for outcome in outcomes if outcome.rule in gated])

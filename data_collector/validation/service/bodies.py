@@ -121,7 +121,9 @@ def read_records(encoding: Encoding, body: bytes) -> tuple[Kind, list[Struct]]:
     try:
         records = _record_decoders[encoding, envelope.kind](envelope.records)
     except _UNREADABLE as error:
-        raise _wrong(str(error).replace("`$", "`$.records")) from error
+        message = str(error)
+        placed = message.replace("`$", "`$.records") if "`$" in message else f"{message} - at `$.records`"
+        raise _wrong(placed) from error
     if len(records) > RECORDS_MAX:
         raise _wrong(f"There are more than {RECORDS_MAX} records - at `$.records`")
     return envelope.kind, records

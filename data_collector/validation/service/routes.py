@@ -76,7 +76,7 @@ async def audit(around: Around, request: Request) -> Response:
     around.line.refuse_when_busy()
     upload = read_upload(await around.bodies.read(request))
     suites = _suites_of(around.rulebook, upload.chunks)
-    report = await around.line.ask(Audit(upload.source, suites, upload.chunks))
+    report = await around.line.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"The chunks could not be audited: {report.message}")
     assert isinstance(report, AuditReport), "it is the answer to Audit"
