@@ -491,7 +491,9 @@ async def test_a_wrong_file_at_start_is_told_and_the_last_known_suite_goes_on(tm
 def test_history_keeps_a_bounded_number_over_restarts(tmp_path: Path) -> None:
     history = SuiteHistory(tmp_path)
     history.load()
-    suites = [msgspec.structs.replace(shipped_suite("kline"), rules=shipped_suite("kline").rules[:n]) for n in range(59)]
+    suites = [
+        msgspec.structs.replace(shipped_suite("kline"), rules=shipped_suite("kline").rules[:n]) for n in range(59)
+    ]
     for each in suites:
         history.keep(each)
 

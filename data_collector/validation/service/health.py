@@ -81,7 +81,7 @@ def metrics_text(around: Surroundings) -> bytes:
 
 def _worker_reasons(around: Surroundings) -> list[str]:
     line = around.line
-    if line.state == "up" or (around.running.in_grace and line.restarts == 0):
+    if line.state == "up" or (line.state == "starting" and around.running.in_grace):
         return []
     told = f" ({line.last_error})" if line.last_error else ""
     sentence = f"The Great Expectations worker is not up{told}: nothing is audited. It is started again;"

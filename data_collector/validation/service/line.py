@@ -61,11 +61,18 @@ class WorkerLine:
         self._make = make
         self._worker: Worker | None = None
         self._turn = asyncio.Lock()
-        self.state: State = "starting"
+        self._was_up = False
         self.starts = 0
         self.waiting = 0
         """Clients' requests that are not under way yet."""
         self.last_error = ""
+
+    @property
+    def state(self) -> State:
+        """`starting` is the first start alone; whoever waits for another one hears `down`."""
+        if self._worker is not None and self._worker.alive:
+            return "up"
+        return "down" if self._was_up or self.last_error else "starting"
 
     @property
     def pid(self) -> int | None:
@@ -113,7 +120,7 @@ class WorkerLine:
             raise WorkerBusy(f"{WAITING_MAX} requests wait for Great Expectations already; try again.", retry_after_s=1)
 
     def _refuse_when_down(self) -> None:
-        if self._worker is None or self.state != "up":
+        if self.state != "up":
             raise Transient(f"The Great Expectations worker is {self.state}; try again.", retry_after_s=1)
 
     async def _ask(self, request: Request) -> Answer:
@@ -128,7 +135,7 @@ class WorkerLine:
         try:
             await worker.start()
             self._worker = worker
-            self.state = "up"
+            self._was_up = True
             _log.info("audit_worker_up", pid=worker.pid)
             while worker.alive:  # noqa: ASYNC110 - it is another process that ends
                 await asyncio.sleep(LOOK_S)
@@ -137,7 +144,6 @@ class WorkerLine:
             self.last_error = str(error)
         finally:
             self._worker = None
-            self.state = "down"
             await _close(worker)
 
 

@@ -120,10 +120,9 @@ class Rulebook:
             return
         self._stamp = stamp
         shelved: Shelved = await asyncio.to_thread(self._shelf.load)
-        self._gx_faults.clear()
-        self._tell_faults(shelved.faults)
         for kind, suite in shelved.suites.items():
             if suite.digest == self._compiled[kind].digest:
+                self._gx_faults.pop(f"{kind}.json", None)
                 continue
             faults = await self._check(suite)
             if faults:
@@ -131,6 +130,8 @@ class Rulebook:
                 continue
             compiled = await asyncio.to_thread(compile_suite, suite)
             await self._use(kind, compiled, source="file", checked=faults is not None)
+        # Last, so that who sees a fault gone finds the mended suite in force.
+        self._tell_faults(shelved.faults)
 
     async def _check_late(self) -> None:
         """What came into force while the worker was not up. It stays in force: the gate can do it, the audit cannot."""

@@ -48,8 +48,8 @@ class Surroundings(Struct, frozen=True):
     site: DocsSite
 
 
-def surroundings_of(request: Request) -> Surroundings:
-    """For `Depends`."""
+async def surroundings_of(request: Request) -> Surroundings:
+    """For `Depends`; a coroutine, because a plain function would be run in a thread."""
     surroundings: Surroundings = request.app.state.surroundings
     return surroundings
 
