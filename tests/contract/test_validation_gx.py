@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
@@ -16,6 +15,8 @@ from data_collector.validation.columns import Kind
 from data_collector.validation.messages import AuditReport, AuditUpload, Chunk, answer_decoder, encode
 from data_collector.validation.worker_process import AuditWorker
 from tests.contract.validation_app import BAD, GOOD, MSGPACK, App, rule, serving, suite, until_up
+from tests.integration.processes import is_running
+from tests.integration.waiting import until_async
 from tests.market import kline, trade
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -116,9 +117,7 @@ async def test_built_data_docs_ask_nobody_and_run_nothing(app: App) -> None:
         source=f"../../{MARKUP}",
     )  # fmt: skip
     site = app.folder / "state" / "docs" / "current"
-    async with asyncio.timeout(60):
-        while not site.is_dir() or not list(site.rglob("*evil.example*")):
-            await asyncio.sleep(0.1)
+    await until_async(lambda: site.is_dir() and list(site.rglob("*evil.example*")), "Data Docs", deadline_s=60)
 
     pages = [path.relative_to(site) for path in site.rglob("*.html")]
 
@@ -169,4 +168,4 @@ async def test_the_worker_ends_with_the_service(tmp_path: Path) -> None:
         pid = app.around.line.pid
 
     assert pid is not None
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_running(pid)

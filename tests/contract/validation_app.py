@@ -18,6 +18,7 @@ from data_collector.validation.service import Options, create_app
 from data_collector.validation.service.app import surroundings_of_app
 from data_collector.validation.service.line import Worker
 from data_collector.validation.service.surroundings import Surroundings
+from tests.integration.waiting import until_async
 
 TOKEN = "a token of the tests"
 JSON = {"content-type": "application/json"}
@@ -159,9 +160,7 @@ async def serving(
 
 async def until_up(app: App) -> None:
     """Wait for the worker."""
-    async with asyncio.timeout(60):
-        while app.around.line.state != "up":
-            await asyncio.sleep(0.02)
+    await until_async(lambda: app.around.line.state == "up", "the worker", deadline_s=60)
 
 
 def rule(rule_id: str = "price_cap", **changes: object) -> dict[str, object]:
