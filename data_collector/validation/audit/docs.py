@@ -24,6 +24,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 )
 from msgspec import Struct
 
+from data_collector.observe.logs import get_log
 from data_collector.validation.audit.pages import make_offline
 from data_collector.validation.columns import Kind
 from data_collector.validation.suite import Suite
@@ -40,6 +41,8 @@ _CHECKED: Final = frozenset({"type", "operator"})
 """Texts of suites that are names out of a list."""
 
 _IN_PATHS: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+
+_log = get_log()
 
 
 class _Kept(Struct, frozen=True):
@@ -62,14 +65,18 @@ class Docs:
 
     def remember(self, source: str, suite: Suite, rows: int, found: ExpectationSuiteValidationResult) -> None:
         """A batch has been checked. Shortens `found`, which nobody may need any more."""
-        self._count += 1
         at = datetime.now(UTC)
         for result in found.results:
             result.result = {name: value for name, value in result.result.items() if name not in _LONG}
         found.meta["run_id"] = RunIdentifier(run_name=source, run_time=at)
+        try:
+            text = _text(found.to_json_dict())
+        except Exception:  # noqa: BLE001 - the audit itself is done, and what is shown of it must not undo it
+            _log.warning("audit_not_in_data_docs", kind=suite.kind, exc_info=True)
+            return
+        self._count += 1
         self._suites[suite.kind] = _text([rule.document() for rule in suite.rules if not rule.disabled])
-        batch = f"{self._count}-{suite.kind}-{rows}-rows"
-        self._kept.append(_Kept(suite.kind, source, at, batch, _text(found.to_json_dict())))
+        self._kept.append(_Kept(suite.kind, source, at, f"{self._count}-{suite.kind}-{rows}-rows", text))
 
     def build(self, folder: Path, keep: int) -> int:
         """Write the site into a folder that does not exist yet; returns how many results it shows. None: no folder."""
