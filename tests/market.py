@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Ticker, Trade
+from data_collector.validation.intervals import LENGTHS_MS
 
 SYMBOL = "BTCUSDT"
 NOON_MS = 1_704_110_400_000
@@ -25,11 +26,14 @@ def kline(minute: int = 0, /, **changes: object) -> Kline:
     """The contract's example, `minute` minutes later; `closed=False` is the one in its middle."""
     closed = bool(changes.pop("closed", True))
     open_ms = NOON_MS + minute * MINUTE_MS
+    interval = str(changes.get("interval", "1m"))
+    # An interval that nobody has is still the length of a minute.
+    length_ms = LENGTHS_MS.get(interval, MINUTE_MS)
     made = Kline(
         symbol=SYMBOL,
         interval="1m",
         open_ms=open_ms,
-        close_ms=open_ms + MINUTE_MS - 1,
+        close_ms=open_ms + length_ms - 1,
         open="45123.45",
         high="45200.00",
         low="45100.00",
@@ -40,7 +44,7 @@ def kline(minute: int = 0, /, **changes: object) -> Kline:
         taker_buy_quote_volume="2783945.06",
         trades=1234,
         is_closed=closed,
-        event_ms=open_ms + (MINUTE_MS if closed else MINUTE_MS // 2),
+        event_ms=open_ms + (length_ms if closed else length_ms // 2),
         first_trade_id=100,
         last_trade_id=1333,
         received_ns=1,

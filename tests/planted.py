@@ -68,7 +68,7 @@ TICKERS: dict[str, dict[str, object]] = {
             "ask_qty", "open_price", "high_price", "low_price", "volume", "quote_volume",
         )
     },
-    "event_time_range": {"event_ms": 1},
+    "event_time_range": {"event_ms": TIME_MAX + 1},
     "first_id_range": {"first_id": -2},
     "last_id_range": {"last_id": 2**53},
     "count_range": {"count": -1},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from pydantic import ConfigDict, JsonValue
 
 from data_collector.model.status import Condition, ConnectionStatus, Snapshot
@@ -172,6 +173,55 @@ class Refused(Answer):
     """The frame as text, cut to 4 KiB; null when there is a record."""
 
 
+class RuleAnswer(Answer):
+    """A rule in force, and how often it was broken since the collector process started."""
+
+    kind: str
+    rule: str
+    severity: Literal["critical", "warning", "info"]
+    """`critical` refuses a record, `warning` marks it, `info` is counted."""
+    message: str
+    source: Literal["shipped", "user"]
+    gated: bool
+    """Whether every record is judged by it before it is stored; else only the audit judges by it."""
+    broken: int
+    """By the gate."""
+    broken_in_audit: int
+    """By Great Expectations: rows, or batches for a rule about whole batches."""
+
+
+class AuditAnswer(Answer):
+    """How far real Great Expectations has checked what the gate judged."""
+
+    state: Literal["running", "down", "off"]
+    reason: str | None
+    coverage: float
+    """Share, 0 to 1, of the stored messages that it has checked."""
+    rows: dict[str, int]
+    """Checked messages per kind, refused ones too."""
+    waiting: int
+    oldest_seconds: float
+    skipped: dict[str, int]
+    """Messages that it will never check, per kind."""
+    disagreements: dict[str, int]
+    """`kind/rule` to rows of which gate and Great Expectations say different things: a bug of ours."""
+    failures: dict[str, str]
+    """`kind/rule` to why it could not be evaluated in the newest audit."""
+
+
+class ValidationAnswer(Answer):
+    """The rules in force, what they found, and how far the audit is."""
+
+    validation_service_url: str
+    """`embedded` when none is set."""
+    suites: dict[str, str]
+    """Kind to the digest of its suite."""
+    faults: list[str]
+    """Why suites that are offered are not in force."""
+    audit: AuditAnswer
+    rules: list[RuleAnswer]
+
+
 class RefusedPage(Answer):
     """The newest refusals, newest first."""
 
@@ -183,7 +233,7 @@ class RefusedPage(Answer):
                     "symbol": "BTCUSDT",
                     "id": "1704110400123-0",
                     "at": "2024-01-01T12:00:00.123+00:00",
-                    "reasons": [{"rule": "price_positive", "message": "The price is not above zero."}],
+                    "reasons": [{"rule": "price_positive", "message": "The price must be above zero."}],
                     "record": {"symbol": "BTCUSDT", "timestamp": "2024-01-01T12:00:00.120+00:00", "price": -1.5},
                     "frame": None,
                 }
@@ -237,6 +287,14 @@ def status_of(snapshot: Snapshot) -> Status:
         metrics=metrics_of(snapshot),
         connections=[_connection_of(connection) for connection in snapshot.connections],
     )
+
+
+def validation_of(snapshot: Snapshot) -> ValidationAnswer:
+    """The rules and their audit."""
+    found = msgspec.to_builtins(snapshot.validation)
+    faults = [masked(fault) for fault in snapshot.validation.faults]
+    url = masked(snapshot.validation_service_url)
+    return ValidationAnswer.model_validate(found | {"faults": faults, "validation_service_url": url})
 
 
 def success_rate(validated: int, errors: int) -> float:

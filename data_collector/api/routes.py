@@ -18,9 +18,11 @@ from data_collector.api.answers import (
     Ready,
     RefusedPage,
     Status,
+    ValidationAnswer,
     health_of,
     metrics_of,
     status_of,
+    validation_of,
 )
 from data_collector.api.collector import Collector
 from data_collector.api.quarantine import UNKNOWN, QuarantineReader
@@ -114,6 +116,12 @@ async def prometheus(snapshot: Now, around: Around) -> Response:
 async def status(snapshot: Now) -> Status:
     """What is collected, where to, and through which connections. Passwords and keys are shown as `***`."""
     return status_of(snapshot)
+
+
+@router.get("/validation", tags=["status"])
+async def validation(snapshot: Now) -> ValidationAnswer:
+    """The rules in force, how often each was broken, and how far real Great Expectations has checked."""
+    return validation_of(snapshot)
 
 
 @router.get(

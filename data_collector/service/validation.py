@@ -135,10 +135,10 @@ class Validation:
             state="off" if self._off is not None else "down" if reason else "running",
             reason=reason,
             coverage=round(auditor.coverage, 6),
-            rows=dict[str, int](auditor.checked),
+            rows={kind: auditor.checked[kind] for kind in KINDS},
             waiting=auditor.waiting_rows,
             oldest_seconds=round(auditor.oldest_s, 3),
-            skipped=dict[str, int](auditor.skipped),
+            skipped={kind: auditor.skipped[kind] for kind in KINDS},
             disagreements={f"{kind}/{rule}": rows for (kind, rule), rows in auditor.disagreements.items()},
             failures={f"{found.kind}/{found.rule}": found.message for found in auditor.newest_failures},
         )

@@ -2,7 +2,7 @@
 
 Life cycle: the service makes one; the intake notes messages synchronously; two eternal tasks seal what was noted into
 chunks, four times a second, and deliver chunks to a port (the worker process, or a validation service). A port that is
-slow or dead delays nothing: chunks wait, up to `WAITING_BYTES_MAX`; then the oldest are dropped, and counted as skipped.
+slow or dead delays nothing: chunks wait, up to `WAITING_BYTES_MAX`; then the oldest are dropped and counted as skipped.
 A chunk is delivered until it is answered, and counted then, once.
 """
 
@@ -39,8 +39,8 @@ DELIVERY_BYTES_MAX: Final = 8 * 1024 * 1024
 DELIVERY_ROWS_MAX: Final = 40_000
 INTERVAL_S: Final = 1.0
 DUTY_SHARE: Final = 0.25
-"""Great Expectations costs about the same for one row as for ten thousand, so deliveries are spaced: the worker works at
-most this share of the time, unless so much waits that a delivery is full."""
+"""Great Expectations costs about the same for one row as for ten thousand, so deliveries are spaced: the worker works
+at most this share of the time, unless so much waits that a delivery is full."""
 
 TRIES_MAX: Final = 3
 """A delivery that broke the worker so often is skipped: it would break the next one too."""

@@ -1,4 +1,4 @@
-"""What an expectation says of a single record, as a Python expression with the meaning that Great Expectations gives it.
+"""What an expectation says of a single record, as a Python expression that means what Great Expectations means.
 
 An expression names columns, and constants as `{0}`, `{1}` …: nothing that a user writes becomes source text but names of
 columns, which are checked against the list. Meanings are those of version 1.24 on pandas; the differential test and the

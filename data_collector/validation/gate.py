@@ -1,4 +1,4 @@
-"""The gate: the compiled suites that every record must pass before it is stored. Immutable; a change makes a new one."""
+"""The gate: compiled suites, which every record must pass before it is stored. Immutable; a change makes a new one."""
 
 from __future__ import annotations
 

@@ -130,6 +130,7 @@ class AuditReport(Struct, tag=True):
     disagreements: list[Disagreement]
     failures: list[Failure]
     seconds: float
+    """CPU time: on a busy machine a worker of low priority waits more than it works."""
     memory_bytes: int
 
 

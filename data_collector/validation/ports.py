@@ -1,4 +1,4 @@
-"""Where chunks are audited: the worker process of our own, or a validation service. Nothing here imports the real thing."""
+"""Where chunks are audited: a worker process of our own, or a validation service."""
 
 from __future__ import annotations
 
@@ -76,10 +76,7 @@ class EmbeddedPort:
         if not self._worker.alive:
             self._first_bytes = 0
             self.starts += 1
-            try:
-                await self._worker.start()
-            except OSError as error:
-                raise Transient(f"The audit worker cannot be started: {error}") from error
+            await self._worker.start()
 
     async def _replace_grown(self, memory_bytes: int) -> None:
         self._first_bytes = self._first_bytes or memory_bytes

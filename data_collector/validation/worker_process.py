@@ -59,7 +59,7 @@ class AuditWorker:
         return self._child is not None and self._child.returncode is None
 
     async def start(self) -> None:
-        """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` when it does not."""
+        """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` if it does not."""
         async with self._turn:
             await self._kill()
             async with self._or_killed("was not ready", START_S):

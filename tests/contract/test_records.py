@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, TickerUpdate
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
@@ -112,7 +112,10 @@ async def test_kline_record(sink: RedisSink, reader: Reader) -> None:
 
 @pytest.mark.parametrize("digits", ["123456789012.12345678", "0.12300000", "45180.50", "0.00000001"])
 async def test_no_digit_is_lost_from_frame_to_store(frames: Frames, reader: Reader, digits: str) -> None:
-    numbers = {"open": digits, "high": digits, "low": digits, "close": digits}
+    # A candle without trades: what it says of prices then holds for any price.
+    nothing = {"volume": "0", "quote_volume": "0", "taker_buy_base_volume": "0", "taker_buy_quote_volume": "0"}
+    numbers = {"open": digits, "high": digits, "low": digits, "close": digits, "trades": 0, **nothing}
+    numbers |= {"first_trade_id": -1, "last_trade_id": -1}
     await frames.send(
         frames.codec.encode(trade(1, price=digits, quantity=digits)),
         frames.codec.encode(trade(2)),
@@ -219,7 +222,7 @@ async def test_trades_stream_holds_every_trade_with_its_id_in_the_entry_id(sink:
 async def test_latest_is_a_hash_with_symbol_price_volume_timestamp_and_the_rest_names(
     sink: RedisSink, reader: Reader
 ) -> None:
-    await sink.write(Batch(tickers=[ticker()]))
+    await sink.write(Batch(tickers=[TickerUpdate(ticker())]))
 
     latest = reader.latest()
     assert set(latest) >= {"symbol", "price", "volume", "timestamp", *STATISTICS}
@@ -234,7 +237,7 @@ async def test_latest_price_is_the_newest_of_trade_and_ticker(frames: Frames, re
     await frames.send(codec.encode(trade(11, price="2.0")))
     assert reader.latest()["price"] == "2.0"
 
-    await frames.send(codec.encode(ticker(NOON_MS + 1_000, last_id=12, count=12, last_price="3.0")))
+    await frames.send(codec.encode(ticker(NOON_MS + 1_000, last_id=12, count=12, last_price="3.0", low_price="1")))
     assert reader.latest()["price"] == "3.0"
 
     await frames.send(codec.encode(trade(12, price="9.0")))
@@ -245,10 +248,12 @@ async def test_refused_trade_is_quarantined_with_the_reason_and_told_in_gaps(fra
     codec = frames.codec
     await frames.send(codec.encode(trade(10)), codec.encode(trade(11)))
     await frames.send(codec.encode(trade(12, price="-1")), codec.encode(trade(13)))
+    frames.intake.release_held(everything=True)
+    await frames.send()
 
     ((_, entry),) = reader.entries("quarantine:BTCUSDT")
     assert json.loads(entry["data"])["trade_id"] == 12
-    assert json.loads(entry["why"]) == [{"rule": "price_positive", "message": "The price is not above zero."}]
+    assert json.loads(entry["why"]) == [{"rule": "price_positive", "message": "The price must be above zero."}]
     assert re.fullmatch(ISO_TIME, entry["at"])
     assert reader.gaps() == [(12, 12, 1, "refused")]
     assert reader.ids() == [10, 11, 13]
@@ -366,7 +371,7 @@ async def test_symbol_stands_in_keys_as_the_exchange_writes_it(store_address: St
 
 
 async def test_reader_of_the_contract_gets_latest_and_klines(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(tickers=[ticker()]))
+    await sink.write(Batch(tickers=[TickerUpdate(ticker())]))
     latest = reader.client.hgetall("latest:BTCUSDT")
     assert isinstance(latest, dict)
     assert float(latest["price"]) == 45180.5

@@ -8,7 +8,7 @@ import random
 import pytest
 
 import data_collector.sinks
-from data_collector.model.batch import Batch, SideEntry, TradeRun
+from data_collector.model.batch import Batch, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured
 from data_collector.model.protocols import Sink
 from data_collector.model.store_url import StoreAddress
@@ -33,7 +33,7 @@ def everything() -> Batch:
         run_of([trade(20)], refused=[17]),
         run_of([trade(number, symbol=OTHER) for number in range(1, 4)]),
     ]
-    batch.tickers = [ticker(), ticker(symbol=OTHER)]
+    batch.tickers = [TickerUpdate(ticker()), TickerUpdate(ticker(symbol=OTHER))]
     batch.side = [
         SideEntry("quarantine:unknown", ("data", "x", "why", "[]", "at", "2024-01-01T12:00:00.000+00:00"), 1),
         SideEntry(f"late:{SYMBOL}", ("data", "{}", "why", "recovered"), 2),
@@ -154,7 +154,7 @@ async def test_key_that_somebody_uses_for_something_else_is_named_and_other_symb
     for number, trade_id in ((3, 30), (5, 40)):
         batch = klines(kline(trade_id))
         batch.trades = [run_of([trade(trade_id)], refused=[trade_id - 1]), run_of([trade(trade_id, symbol=OTHER)])]
-        batch.tickers = [ticker(NOON_MS + trade_id)]
+        batch.tickers = [TickerUpdate(ticker(NOON_MS + trade_id))]
         batch.side = [
             SideEntry(f"quarantine:{SYMBOL}", ("data", "x", "why", "[]"), number),
             SideEntry(f"late:{OTHER}", ("data", "x", "why", "[]"), number + 1),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TradeRun, gap_json
+from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun, gap_json
 from data_collector.model.gaps import Gap
 from tests.market import MINUTE_MS, NOON_MS, kline, ticker
 
@@ -22,7 +22,7 @@ def test_empty_batch_is_false() -> None:
     [
         Batch(trades=[RUN]),
         Batch(klines=[[KlineUpdate(kline(), NOON_MS + MINUTE_MS)]]),
-        Batch(tickers=[ticker()]),
+        Batch(tickers=[TickerUpdate(ticker())]),
         Batch(side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)]),
     ],
 )

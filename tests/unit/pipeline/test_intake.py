@@ -8,6 +8,7 @@ import pytest
 
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
+from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.refusals import RAW_BYTES_MAX, UNKNOWN
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
@@ -152,8 +153,9 @@ def test_tap_sees_each_record_that_passed_and_only_those(scene: Scene) -> None:
     scene.intake.tap = seen.append
     scene.begin()
     scene.send(trade(10), trade(11, price="0"), trade(12), trade(symbol="XRPUSDT"), aggregate_trade(), mini_ticker())
+    scene.wait(ARBITRATION_S)
 
-    assert [type(record).__name__ for record in seen] == ["Ticker", "Trade", "Trade", "AggregateTrade", "MiniTicker"]
+    assert [type(record).__name__ for record in seen] == ["Ticker", "Trade", "AggregateTrade", "MiniTicker", "Trade"]
     assert scene.counts == (7, 5, 2)
 
 

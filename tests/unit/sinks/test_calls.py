@@ -200,8 +200,8 @@ def test_hole_between_two_runs_of_a_batch_is_bridged_at_once() -> None:
 def test_hole_between_two_klines_of_a_batch_is_bridged_at_once() -> None:
     (call,) = CALLS.calls(Batch(klines=[[update(0), update(1), update(4)]]))
 
-    assert arguments_of(call)[3:][6::9] == ["", "", str(NOON_MS + 2 * MINUTE_MS)]
-    assert [[times_of(gap) for gap in gaps_in(text)] for text in arguments_of(call)[3:][7::9] if text] == [
+    assert arguments_of(call)[3:][6::10] == ["", "", str(NOON_MS + 2 * MINUTE_MS)]
+    assert [[times_of(gap) for gap in gaps_in(text)] for text in arguments_of(call)[3:][7::10] if text] == [
         [("12:02", "12:03", 2, "lost")]
     ]
 
