@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import ssl
 from pathlib import Path
@@ -13,15 +11,12 @@ from typing import Annotated
 import typer
 import uvloop
 
+from data_collector.cli.started import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
 from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
 from data_collector.venues.binance.codec import BinanceCodec
-
-PARENT_CHECK_S = 0.5
-"""How often `--exit-with-parent` looks whether the parent is still there."""
-
 
 SymbolsOption = Annotated[
     str, typer.Option(help="Comma-separated names; unknown ones are made up. Default: 16 well-known pairs.")
@@ -44,11 +39,6 @@ AgeOption = Annotated[float, typer.Option(min=0.1, help="A connection is closed 
 OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a in trades, as until June 2024.")]
 EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
 ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
-PortFileOption = Annotated[Path | None, typer.Option(help="Write the addresses there as JSON once it listens.")]
-ParentPidOption = Annotated[
-    int, typer.Option(help="Which process that is, for starters that may end before this one runs.", hidden=True)
-]
-ParentOption = Annotated[bool, typer.Option(help="End when the process that started this one is gone.")]
 
 
 def simulate(
@@ -87,7 +77,9 @@ def simulate(
         enforce_limits=limits, ping_interval_s=ping_interval_s, pong_timeout_s=pong_timeout_s, max_age_s=max_age_s,
         order_ids=order_ids, close_empty_klines=close_empty_klines, error_shape=error_shape,
     )  # fmt: skip
-    uvloop.run(_serve(settings, port_file=port_file, parent=(parent or os.getppid()) if exit_with_parent else None))
+    if exit_with_parent:
+        end_with_parent(parent)
+    uvloop.run(_serve(settings, port_file=port_file))
 
 
 def _symbols(names: str, synthetic: int) -> tuple[str, ...]:
@@ -113,7 +105,7 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-async def _serve(settings: SimulatorSettings, *, port_file: Path | None, parent: int | None) -> None:
+async def _serve(settings: SimulatorSettings, *, port_file: Path | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,23 +119,18 @@ async def _serve(settings: SimulatorSettings, *, port_file: Path | None, parent:
     try:
         _tell(simulator)
         if port_file is not None:
-            await asyncio.to_thread(_write_ports, simulator, port_file)
-        await _until_stopped(simulator, stopping, parent)
+            addresses = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+            await asyncio.to_thread(write_ports, port_file, addresses)
+        await _until_stopped(simulator, stopping)
     finally:
         await simulator.stop()
 
 
-async def _until_stopped(simulator: Simulator, stopping: asyncio.Event, parent: int | None) -> None:
+async def _until_stopped(simulator: Simulator, stopping: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         # A market that breaks ends the group with its traceback.
         market = tasks.create_task(simulator.wait())
-        while parent is None or os.getppid() == parent:
-            try:
-                async with asyncio.timeout(PARENT_CHECK_S):
-                    await stopping.wait()
-                    break
-            except TimeoutError:
-                continue
+        await stopping.wait()
         market.cancel()
 
 
@@ -154,11 +141,3 @@ def _tell(simulator: Simulator) -> None:
     print(f"  export BINANCE_WS_URL={simulator.ws_url}")
     print(f"  export BINANCE_REST_URL={simulator.rest_url}")
     print(f"Its counters: {simulator.rest_url}/simulator/state  Faults: docs/simulator.md  End: Ctrl-C", flush=True)
-
-
-def _write_ports(simulator: Simulator, path: Path) -> None:
-    ports = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url, "pid": os.getpid()}
-    # Renamed into place, so that a reader never sees half of it.
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(ports) + "\n")
-    partial.rename(path)

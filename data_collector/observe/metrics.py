@@ -157,8 +157,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),
 )
 
-BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
-
 _Key = tuple[str, tuple[str, ...]]
 
 
@@ -167,7 +165,12 @@ def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
 
     Raises `KeyError` for a sample or a label that is not declared here: that is a bug of whoever made it.
     """
-    return generate_latest(_Families(_families(snapshot, [*_totals(snapshot), *snapshot.samples, *more])))
+    return render_table(METRICS, [*_totals(snapshot), *snapshot.samples, *more], snapshot.histograms)
+
+
+def render_table(metrics: Iterable[Metric], samples: Iterable[Sample], histograms: Iterable[Histogram] = ()) -> bytes:
+    """The Prometheus text (0.0.4) of samples of these metrics; raises `KeyError` as `render` does."""
+    return generate_latest(_Families(_families({each.name: each for each in metrics}, samples, histograms)))
 
 
 class _Families(Collector):
@@ -193,15 +196,17 @@ def _totals(snapshot: Snapshot) -> list[Sample]:
     return totals
 
 
-def _families(snapshot: Snapshot, samples: list[Sample]) -> list[Family]:
+def _families(
+    by_name: Mapping[str, Metric], samples: Iterable[Sample], histograms: Iterable[Histogram]
+) -> list[Family]:
     # By key, because two lines of the same name and labels make a scraper refuse the whole page.
-    values = {_key(sample): sample.value for sample in samples}
-    histograms = {_key(histogram): histogram for histogram in snapshot.histograms}
-    return [_family(metric, values, histograms) for metric in METRICS]
+    values = {_key(by_name, sample): sample.value for sample in samples}
+    distributions = {_key(by_name, histogram): histogram for histogram in histograms}
+    return [_family(metric, values, distributions) for metric in by_name.values()]
 
 
-def _key(member: Sample | Histogram) -> _Key:
-    metric = BY_NAME[member.name]
+def _key(by_name: Mapping[str, Metric], member: Sample | Histogram) -> _Key:
+    metric = by_name[member.name]
     if (metric.kind == "histogram") != isinstance(member, Histogram):
         raise KeyError(f"{member.name} is a {metric.kind}")
     return metric.name, metric.values_of(member.labels)

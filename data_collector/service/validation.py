@@ -11,12 +11,12 @@ from data_collector.model.status import AuditStatus, RuleStatus, ValidationStatu
 from data_collector.observe.counters import Counters
 from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeeper
 from data_collector.settings import Settings
+from data_collector.validation.audit_worker import gx_is_installed
 from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.gate import Gate
 from data_collector.validation.ports import EmbeddedPort, ServicePort
 from data_collector.validation.suite import Rule
-from data_collector.validation.audit_worker import gx_is_installed
 
 KEPT_FOLDER: Final = "suites-of-the-service"
 NOT_INSTALLED: Final = (
@@ -122,7 +122,7 @@ class Validation:
         if time.monotonic() - auditor.skipped_s < SKIPPED_TOLD_S:
             yield f"{auditor.skipped.total()} messages will never be audited (the audit failed, or its buffer was full)"
         for (kind, rule), rows in auditor.disagreements.items():
-            yield f"gate and Great Expectations disagree on rule {rule} of the {kind} suite ({rows} rows): a bug of ours"
+            yield f"gate and Great Expectations disagree on {kind} rule {rule} ({rows} rows): a bug of ours"
         for failure in auditor.newest_failures:
             yield (
                 f"Great Expectations cannot evaluate rule {failure.rule} of the {failure.kind} suite: {failure.message}"

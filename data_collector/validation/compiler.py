@@ -1,8 +1,8 @@
 """From a suite to Python: one function per kind that judges a record in less than a microsecond.
 
 Two functions are generated from the same conditions. `check` looks at a decoded record once: one conjunction of all
-rules, in which whatever the decoder guarantees costs nothing. Only when that is false does `failed` find out which rules
-are broken, with Great Expectations' meaning of nulls. Source text is made of column names and of names of constants,
+rules, in which whatever the decoder guarantees costs nothing. Only when that is false does `failed` find out which are
+broken, with Great Expectations' meaning of nulls. Source text is made of column names and of names of constants,
 never of anything else that a suite says (docs/decisions/0006-compiled-suites.md).
 """
 

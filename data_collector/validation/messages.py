@@ -6,10 +6,10 @@ validation service by HTTP. Requests are answered one at a time, in order. Nothi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.validation.columns import Kind, Value
@@ -21,6 +21,9 @@ LENGTH_BYTES: Final = 4
 
 READY: Final = bytes(LENGTH_BYTES)
 """The worker's first frame, which is empty: it has imported everything and can answer."""
+
+
+SOURCE_CHARACTERS_MAX: Final = 128
 
 
 class Chunk(Struct, omit_defaults=True):
@@ -51,12 +54,18 @@ class Audit(Struct, tag=True):
     """Digest to the suite document (JSON), of every chunk."""
     chunks: list[msgspec.Raw]
     """msgpack of `Chunk`."""
+    for_docs: bool = False
+    """Whether the results are kept for `BuildDocs`, which costs some milliseconds a batch."""
 
 
 class AuditUpload(Struct):
-    """What a collector posts to a validation service, which knows the suites by their digests."""
+    """What a collector posts to `/audit` of a validation service, which knows the suites by their digests.
 
-    source: str
+    Answered with an `AuditReport`.
+    """
+
+    source: Annotated[str, Meta(min_length=1, max_length=SOURCE_CHARACTERS_MAX)]
+    """As in `Audit`."""
     chunks: list[msgspec.Raw]
     """msgpack of `Chunk`."""
 
@@ -77,7 +86,16 @@ class CheckSuite(Struct, tag=True):
     suite: bytes
 
 
-Request = Audit | Validate | CheckSuite
+class BuildDocs(Struct, tag=True):
+    """Write real Data Docs of the newest audits. Answered with a `DocsReport`."""
+
+    folder: str
+    """Does not exist yet."""
+    keep: int
+    """At most so many validation results are shown."""
+
+
+Request = Audit | Validate | CheckSuite | BuildDocs
 
 
 class Disagreement(Struct):
@@ -132,13 +150,20 @@ class CheckReport(Struct, tag=True):
     """Sentences that name the rule; empty when it can."""
 
 
+class DocsReport(Struct, tag=True):
+    """The Data Docs that were built."""
+
+    results: int
+    """Validation results in them. With none, there is no folder either."""
+
+
 class WorkerFault(Struct, tag=True):
     """The request could not be carried out; the worker goes on."""
 
     message: str
 
 
-Answer = AuditReport | ValidateReport | CheckReport | WorkerFault
+Answer = AuditReport | ValidateReport | CheckReport | DocsReport | WorkerFault
 
 encode: Final = msgspec.msgpack.Encoder().encode
 request_decoder: Final = msgspec.msgpack.Decoder(Request)

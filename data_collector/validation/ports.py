@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from data_collector.model.errors import Transient
+from data_collector.validation.audit_worker import AuditWorker
 from data_collector.validation.auditor import AuditBroken, Sealed
 from data_collector.validation.columns import Kind
 from data_collector.validation.messages import (
@@ -22,7 +23,6 @@ from data_collector.validation.messages import (
     answer_decoder,
     encode,
 )
-from data_collector.validation.audit_worker import AuditWorker
 
 AUDIT_TIMEOUT_S: Final = 60.0
 """40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""

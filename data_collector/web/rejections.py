@@ -24,9 +24,10 @@ class Rejection(Struct, frozen=True):
 
 
 class Rejections:
-    """Counts refusals since the HTTP process started."""
+    """Counts refusals since the HTTP process started; `metric` is the name that the program gives the count."""
 
-    def __init__(self) -> None:
+    def __init__(self, metric: str = "data_collector_api_rejected_total") -> None:
+        self._metric = metric
         self._counts: Counter[Reason] = Counter()
 
     def answer(self, rejection: Rejection, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -36,7 +37,4 @@ class Rejections:
 
     def samples(self) -> list[Sample]:
         """For the metrics page."""
-        return [
-            Sample("data_collector_api_rejected_total", count, {"reason": reason})
-            for reason, count in self._counts.items()
-        ]
+        return [Sample(self._metric, count, {"reason": reason}) for reason, count in self._counts.items()]

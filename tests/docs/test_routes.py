@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import re
 
+from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from data_collector.api import pages, routes
+from data_collector.validation.service import routes as service_routes
+from data_collector.validation.service import suite_routes
 from tests.docs.tree import read
 
-SERVED = {
-    f"{method} {route.path}"
-    for router in (routes.router, pages.router)
-    for route in router.routes
-    if isinstance(route, APIRoute)
-    for method in (route.methods or set()) - {"HEAD"}
-}
+ROUTE = re.compile(r"\b((?:GET|POST|PUT|DELETE|PATCH) /[\w/{}.-]*)")
+SERVICE_SECTION = "\n## Data Validation Service\n"
+
+
+def served(*routers: APIRouter) -> set[str]:
+    return {
+        f"{method} {route.path}"
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+
+
+SERVED = served(routes.router, pages.router)
 
 
 def test_every_route_is_documented_and_every_documented_route_is_served() -> None:
-    documented = set(re.findall(r"\b((?:GET|POST|PUT|DELETE|PATCH) /[\w/{}.-]*)", read("docs/api.md")))
+    of_the_collector, _, of_the_service = read("docs/api.md").partition(SERVICE_SECTION)
 
-    assert documented == SERVED
+    assert set(ROUTE.findall(of_the_collector)) == SERVED
+    assert set(ROUTE.findall(of_the_service)) == served(service_routes.router, suite_routes.router)
 
 
 def test_the_readme_names_only_routes_that_are_served() -> None:

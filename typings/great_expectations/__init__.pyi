@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
 from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.expectations.expectation import Expectation
 from pandas import DataFrame
@@ -29,10 +31,22 @@ class _DataSources(Protocol):
 class _Variables(Protocol):
     progress_bars: ProgressBarsConfig
 
+class _Suites(Protocol):
+    def add(self, suite: ExpectationSuite) -> ExpectationSuite: ...
+
+class _ValidationResultsStore(Protocol):
+    def set(self, key: ValidationResultIdentifier, value: ExpectationSuiteValidationResult) -> None: ...
+
 class EphemeralDataContext:
     @property
     def data_sources(self) -> _DataSources: ...
     @property
     def variables(self) -> _Variables: ...
+    @property
+    def suites(self) -> _Suites: ...
+    @property
+    def validation_results_store(self) -> _ValidationResultsStore: ...
+    def add_data_docs_site(self, site_name: str, site_config: Mapping[str, object]) -> None: ...
+    def build_data_docs(self, site_names: Sequence[str]) -> Mapping[str, str]: ...
 
 def get_context(mode: Literal["ephemeral"]) -> EphemeralDataContext: ...

@@ -6,12 +6,15 @@ Not for several threads: an asset that two of them share gives each the results 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 import great_expectations as gx
-from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.core.expectation_validation_result import (
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+)
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.expectations.expectation import Expectation
@@ -38,6 +41,10 @@ _VERDICTS: Final = {"result_format": "BOOLEAN_ONLY"}
 
 # No index query: nobody reads it. No index columns: those cost eight times the time when half of the rows are bad.
 _ROWS: Final = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+
+
+Keep = Callable[[ExpectationSuiteValidationResult], None]
+"""Gets a whole result of Great Expectations."""
 
 
 class Outcome(Struct, frozen=True):
@@ -82,13 +89,19 @@ class Engine:
         self.suite = lru_cache(SUITES_KEPT)(_read)
         """Kind and document to the suite. Raises `SuiteRefused`."""
 
-    def check(self, suite: LoadedSuite, frame: DataFrame) -> list[Outcome]:
-        """The outcome of every rule that is not switched off, in the order of the suite."""
+    def check(self, suite: LoadedSuite, frame: DataFrame, keep: Keep | None = None) -> list[Outcome]:
+        """The outcome of every rule that is not switched off, in the order of the suite.
+
+        `keep` gets what Great Expectations itself answered, to do with as it likes.
+        """
         batch = self._batches[suite.rules.kind].get_batch(batch_parameters={"dataframe": frame})
         results = {rule: Outcome(rule, fault=fault) for rule, fault in suite.faults.items()}
-        results |= _outcomes(batch, suite, list(suite.expectations), _VERDICTS)
-        broken = [rule for rule, outcome in results.items() if outcome.whole]
-        results |= _outcomes(batch, suite, broken, _ROWS)
+        if keep is None:
+            results |= _outcomes(batch, suite, list(suite.expectations), _VERDICTS)
+            broken = [rule for rule, outcome in results.items() if outcome.whole]
+            results |= _outcomes(batch, suite, broken, _ROWS)
+        else:
+            results |= _outcomes(batch, suite, list(suite.expectations), _ROWS, keep)
         asked = [rule.id for rule in suite.rules.rules if not rule.disabled]
         return [results.get(rule, Outcome(rule, fault="Great Expectations gave no result.")) for rule in asked]
 
@@ -119,15 +132,21 @@ def _expectation(rule: Rule) -> Expectation:
 
 
 def _outcomes(
-    batch: Batch, suite: LoadedSuite, rules: Sequence[str], result_format: Mapping[str, object]
+    batch: Batch,
+    suite: LoadedSuite,
+    rules: Sequence[str],
+    result_format: Mapping[str, object],
+    keep: Keep | None = None,
 ) -> dict[str, Outcome]:
     """By rule; without rows a rule that is broken is broken as a whole."""
     if not rules:
         return {}
     expectations = [suite.expectations[rule] for rule in rules]
     asked = gx.ExpectationSuite(name=suite.rules.kind, expectations=expectations)
-    found = [_outcome(result) for result in batch.validate(asked, result_format=result_format).results]
-    return {outcome.rule: outcome for outcome in found}
+    found = batch.validate(asked, result_format=result_format)
+    if keep is not None:
+        keep(found)
+    return {outcome.rule: outcome for outcome in map(_outcome, found.results)}
 
 
 def _outcome(result: ExpectationValidationResult) -> Outcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import socket
 import time
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -13,6 +15,7 @@ from pandas import DataFrame
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.logs import get_log
 from data_collector.observe.memory import resident_bytes
+from data_collector.validation.audit.docs import Docs
 from data_collector.validation.audit.engine import Engine, Outcome
 from data_collector.validation.audit.frames import Batch, batches_of, frame_of_batch, frame_of_rows
 from data_collector.validation.audit.history import History
@@ -24,9 +27,11 @@ from data_collector.validation.messages import (
     Answer,
     Audit,
     AuditReport,
+    BuildDocs,
     CheckReport,
     CheckSuite,
     Disagreement,
+    DocsReport,
     Failure,
     Request,
     Validate,
@@ -51,6 +56,7 @@ class Worker:
     def __init__(self) -> None:
         self._engine = Engine()
         self._history = History()
+        self._docs = Docs()
 
     def answer(self, request: Request) -> Answer:
         """Carry out a request. May raise anything that is wrong with it, or with us."""
@@ -58,6 +64,8 @@ class Worker:
             return self._audit(request)
         if isinstance(request, Validate):
             return self._validate(request)
+        if isinstance(request, BuildDocs):
+            return DocsReport(self._docs.build(Path(request.folder), request.keep))
         return self._check_suite(request)
 
     def warm_up(self) -> None:
@@ -76,7 +84,8 @@ class Worker:
         for batch in batches_of([chunk_decoder.decode(chunk) for chunk in request.chunks]):
             suite = self._engine.suite(batch.kind, request.suites[batch.digest])
             frame = frame_of_batch(request.source, batch, self._history)
-            outcomes = self._engine.check(suite, frame)
+            remember = partial(self._docs.remember, request.source, suite.rules, len(batch.records))
+            outcomes = self._engine.check(suite, frame, remember if request.for_docs else None)
             _count(report, batch, frame, outcomes)
             gated = set(suite.gated)
             report.disagreements += _disagreements(batch, [outcome for outcome in outcomes if outcome.rule in gated])

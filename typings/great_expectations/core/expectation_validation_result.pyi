@@ -10,4 +10,11 @@ class ExpectationValidationResult:
     result: Mapping[str, object]
 
 class ExpectationSuiteValidationResult:
+    meta: dict[str, object]
     results: list[ExpectationValidationResult]
+    def to_json_dict(self) -> dict[str, object]: ...
+
+class _Schema:
+    def load(self, data: object) -> ExpectationSuiteValidationResult: ...
+
+expectationSuiteValidationResultSchema: _Schema  # noqa: N816 - its own name

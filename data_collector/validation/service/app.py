@@ -1,0 +1,168 @@
+"""The application: its doors, its routes, and the tasks behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.routing import Mount
+
+from data_collector.model.errors import Transient
+from data_collector.observe.counters import Counters
+from data_collector.observe.logs import get_log
+from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.messages import CheckReport, CheckSuite, WorkerFault
+from data_collector.validation.service import routes, suite_routes
+from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_BYTES_MAX, LargeBodies
+from data_collector.validation.service.counting import CountRequests
+from data_collector.validation.service.docs_site import DocsSite, SiteFiles
+from data_collector.validation.service.findings import Findings
+from data_collector.validation.service.history import SuiteHistory, suite_document
+from data_collector.validation.service.line import Worker, WorkerLine
+from data_collector.validation.service.options import Options
+from data_collector.validation.service.rulebook import Rulebook, Source
+from data_collector.validation.service.surroundings import Running, Surroundings
+from data_collector.validation.shelf import Shelf
+from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
+from data_collector.web.answers import answer_bug, answer_invalid
+from data_collector.web.bounds import RateLimit, RequestBounds
+from data_collector.web.guard import WriteGuard, WritePolicy
+from data_collector.web.headers import AnswerHeaders
+from data_collector.web.rejections import Rejections
+
+OPEN_PATHS = ("/validate", "/audit")
+"""A POST there computes an answer and changes nothing."""
+
+LARGE_BODIES = {
+    "/validate": VALIDATE_BYTES_MAX,
+    "/audit": AUDIT_BYTES_MAX,
+    **{f"/suites/{kind}": DOCUMENT_BYTES_MAX for kind in KINDS},
+}
+
+CLOSED = "Suites can be PUT only where CONTROL_TOKEN is set; without one, edit the files in SUITES_DIR."
+
+_log = get_log()
+
+
+def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
+    """The application, which starts a worker process when it is served."""
+    around = _surroundings(options, make_worker)
+    app = FastAPI(
+        title="Data Validation Service",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lambda _: _lifespan(around),
+        exception_handlers={
+            RequestValidationError: answer_invalid,
+            Transient: _answer_later,
+            Exception: answer_bug,
+        },
+        routes=[Mount("/docs-site", SiteFiles(around.site), name="docs-site")],
+    )
+    app.state.surroundings = around
+    app.include_router(routes.router)
+    app.include_router(suite_routes.router)
+    policy = WritePolicy(
+        environment=options.environment,
+        token=options.token,
+        allowed_hosts=options.allowed_hosts,
+        always_token=True,
+        closed=CLOSED,
+    )
+    rejections = around.rejections
+    # The last one added is the first one that a request meets.
+    app.add_middleware(WriteGuard, policy=policy, rejections=rejections, open_paths=OPEN_PATHS)
+    app.add_middleware(RateLimit, rejections=rejections, work_paths=OPEN_PATHS)
+    app.add_middleware(RequestBounds, rejections=rejections, large_bodies=LARGE_BODIES)
+    app.add_middleware(AnswerHeaders)
+    app.add_middleware(CountRequests, counters=around.counters)
+    return app
+
+
+def surroundings_of_app(app: FastAPI) -> Surroundings:
+    """What an application's routes work with."""
+    surroundings: Surroundings = app.state.surroundings
+    return surroundings
+
+
+def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surroundings:
+    counters = Counters()
+    findings = Findings(counters)
+    line = WorkerLine(make_worker)
+
+    def changed(kind: Kind, source: Source) -> None:
+        findings.suite_changed(kind)
+        counters.add("data_validation_suite_changes_total", kind=kind, source=source)
+
+    return Surroundings(
+        options=options,
+        running=Running(time.monotonic()),
+        line=line,
+        rulebook=Rulebook(
+            Shelf(options.suites_dir),
+            SuiteHistory(options.folder / "suites"),
+            check=lambda suite: _faults_by_gx(line, suite),
+            on_change=changed,
+        ),
+        findings=findings,
+        counters=counters,
+        rejections=Rejections("data_validation_rejected_total"),
+        bodies=LargeBodies(),
+        site=DocsSite(
+            options.folder / "docs", line, counters, every_s=options.docs_every_s, audits=lambda: findings.audits
+        ),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(around: Surroundings) -> AsyncIterator[None]:
+    await around.rulebook.load()
+    # A TaskGroup around the yield would go on answering after a crash in it; tasks with a callback cannot.
+    tasks = [
+        asyncio.create_task(around.line.run(), name="worker"),
+        asyncio.create_task(around.rulebook.watch(), name="suites"),
+        asyncio.create_task(around.site.run(), name="data docs"),
+    ]
+    for task in tasks:
+        task.add_done_callback(lambda task: _end_server(around, task))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _end_server(around: Surroundings, task: asyncio.Task[None]) -> None:
+    """A service of which a part has died must not go on as if nothing were."""
+    if task.cancelled():
+        return
+    _log.error("task_failed", task=task.get_name(), exc_info=task.exception())
+    around.running.fault = f"The service's task for {task.get_name()} has ended; this is a bug, its log tells more."
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
+    """What real Great Expectations has against a suite; None when it cannot be asked."""
+    try:
+        report = await line.ask_for_us(CheckSuite(suite.kind, suite_document(suite)))
+    except Transient:
+        return None
+    if isinstance(report, CheckReport):
+        return report.faults
+    return [report.message if isinstance(report, WorkerFault) else "it answered something else"]
+
+
+async def _answer_later(_request: Request, error: Exception) -> JSONResponse:
+    """The worker cannot do it now: 503, and when to come back."""
+    assert isinstance(error, Transient), "registered for this class"
+    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": f"{error.retry_after_s or 1:.0f}"})

@@ -1,0 +1,68 @@
+"""What the audits have found so far: counts for the metrics page, and disagreements that somebody must look at."""
+
+from __future__ import annotations
+
+from data_collector.model.status import Sample
+from data_collector.observe.counters import Counters
+from data_collector.observe.logs import get_log
+from data_collector.validation.columns import Kind
+from data_collector.validation.messages import AuditReport, Disagreement, Failure
+
+_log = get_log()
+
+
+class Findings:
+    """A disagreement is remembered until the suite of its kind changes; counts go on from the start of the process."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._disagreements: dict[tuple[Kind, str], Disagreement] = {}
+        self.audits = 0
+
+    def add(self, report: AuditReport) -> None:
+        """One audit has been done."""
+        self.audits += 1
+        count = self._counters
+        count.add("data_validation_audit_seconds_total", report.seconds)
+        count.set("data_validation_worker_memory_bytes", report.memory_bytes)
+        for kind, rows in report.rows.items():
+            accepted = report.accepted.get(kind, 0)
+            count.add("data_validation_audit_rows_total", accepted, kind=kind, outcome="accepted")
+            count.add("data_validation_audit_rows_total", rows - accepted, kind=kind, outcome="refused")
+        for kind, broken in report.broken.items():
+            for rule, times in broken.items():
+                count.add("data_validation_rules_broken_total", times, kind=kind, rule=rule)
+        self.add_failures(report.failures)
+        for disagreement in report.disagreements:
+            self._add_disagreement(disagreement)
+
+    def add_failures(self, failures: list[Failure]) -> None:
+        """Rules that Great Expectations could not evaluate."""
+        for failure in failures:
+            self._counters.add("data_validation_failures_total", kind=failure.kind, rule=failure.rule)
+
+    def suite_changed(self, kind: Kind) -> None:
+        """Other rules are in force: what the old ones were found to do is the past."""
+        for key in [key for key in self._disagreements if key[0] == kind]:
+            del self._disagreements[key]
+
+    def reasons(self) -> list[str]:
+        """Sentences for `/health`."""
+        return [
+            f"The gate and Great Expectations disagree on the rule {rule} of {kind}: this is a bug, please report it."
+            for kind, rule in sorted(self._disagreements)
+        ]
+
+    def samples(self) -> list[Sample]:
+        """For the metrics page."""
+        return self._counters.samples()
+
+    def _add_disagreement(self, found: Disagreement) -> None:
+        rows = found.gate_only + found.gx_only
+        self._counters.add("data_validation_disagreements_total", rows, kind=found.kind, rule=found.rule)
+        if (found.kind, found.rule) not in self._disagreements:
+            _log.error(
+                "gate_and_gx_disagree", kind=found.kind, rule=found.rule, gate_only=found.gate_only,
+                gx_only=found.gx_only, sample=found.sample,
+            )  # fmt: skip
+        self._disagreements[found.kind, found.rule] = found

@@ -1,0 +1,93 @@
+"""How the service is, for `/health` and the metrics page."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from data_collector.model.status import Condition, Sample
+from data_collector.observe.metrics import render_table
+from data_collector.observe.validation_metrics import VALIDATION_METRICS
+from data_collector.validation.columns import KINDS
+from data_collector.validation.service.line import State
+from data_collector.validation.service.surroundings import Surroundings
+from data_collector.web.answers import Answer
+
+
+class WorkerHealth(Answer):
+    """The process that runs Great Expectations."""
+
+    state: State
+    pid: int | None
+    restarts: int
+    waiting: int
+    """Requests that wait for it."""
+    last_error: str
+
+
+class SuiteHealth(Answer):
+    """A suite in force."""
+
+    digest: str
+    rules: int
+
+
+class ServiceHealth(Answer):
+    """How the service is."""
+
+    status: Condition
+    """`degraded`: an operator must know something. `unhealthy` (503): a part of the service died."""
+    service: Literal["data-validation"] = "data-validation"
+    environment: str
+    version: str
+    worker: WorkerHealth
+    suites: dict[str, SuiteHealth]
+    reasons: list[str] = Field(default_factory=list)
+    """Sentences for the operator, worst first; empty when healthy."""
+
+
+def health_of(around: Surroundings) -> ServiceHealth:
+    """The answer of `/health`."""
+    line = around.line
+    reasons = [*_worker_reasons(around), *around.findings.reasons(), *around.rulebook.faults.values()]
+    status: Condition = "degraded" if reasons else "healthy"
+    if around.running.fault:
+        status = "unhealthy"
+        reasons.insert(0, around.running.fault)
+    return ServiceHealth(
+        status=status,
+        environment=around.options.environment,
+        version=around.options.version,
+        worker=WorkerHealth(
+            state=line.state, pid=line.pid, restarts=line.restarts, waiting=line.waiting, last_error=line.last_error
+        ),
+        suites={kind: _suite_health(around, kind) for kind in KINDS},
+        reasons=reasons,
+    )
+
+
+def metrics_text(around: Surroundings) -> bytes:
+    """The answer of `/metrics`."""
+    line = around.line
+    now = [
+        Sample("data_validation_worker_up", line.state == "up"),
+        Sample("data_validation_worker_restarts_total", line.restarts),
+        Sample("data_validation_waiting_requests", line.waiting),
+        Sample("data_validation_suite_faults", len(around.rulebook.faults)),
+    ]
+    return render_table(VALIDATION_METRICS, [*around.counters.samples(), *around.rejections.samples(), *now])
+
+
+def _worker_reasons(around: Surroundings) -> list[str]:
+    line = around.line
+    if line.state == "up" or (line.state == "starting" and around.running.in_grace):
+        return []
+    told = f" ({line.last_error})" if line.last_error else ""
+    sentence = f"The Great Expectations worker is not up{told}: nothing is audited. It is started again;"
+    return [f"{sentence} judging by the compiled suites works."]
+
+
+def _suite_health(around: Surroundings, kind: Literal["kline", "trade", "ticker"]) -> SuiteHealth:
+    compiled = around.rulebook.in_force(kind)
+    return SuiteHealth(digest=compiled.digest, rules=sum(not rule.disabled for rule in compiled.suite.rules))

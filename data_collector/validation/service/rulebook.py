@@ -1,0 +1,187 @@
+"""The suites in force: read at start, watched for edits by hand, replaced by PUT. Those who change them take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from data_collector.model.errors import SuiteRefused
+from data_collector.observe.logs import get_log
+from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.compiler import CompiledSuite, compile_suite
+from data_collector.validation.service.history import SuiteHistory
+from data_collector.validation.shelf import Shelf, Shelved, Stamp
+from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.suite import Suite, difference, merged, read_suite
+
+LOOK_S: Final = 1.0
+"""An edit by hand comes into force within two of these."""
+
+Source = Literal["file", "put"]
+
+Check = Callable[[Suite], Awaitable[list[str] | None]]
+"""Real Great Expectations' opinion of a suite: its faults; None when it cannot be asked now."""
+
+_log = get_log()
+
+
+class Stale(Exception):
+    """The suite is another one by now than the client thinks."""
+
+
+class Accepted(Struct, frozen=True):
+    """A suite that was PUT and is in force."""
+
+    suite: Suite
+    kept: list[str]
+    """Ids of the rules that are stored as the user's."""
+    checked: bool
+    """Whether real Great Expectations has loaded it."""
+
+
+class Rulebook:
+    """Compiled suites by kind. A file that is wrong leaves what was in force before, and a fault that tells of it."""
+
+    def __init__(
+        self, shelf: Shelf, history: SuiteHistory, *, check: Check, on_change: Callable[[Kind, Source], None]
+    ) -> None:
+        self._shelf = shelf
+        self._history = history
+        self._check = check
+        self._on_change = on_change
+        self._turn = asyncio.Lock()
+        self._stamp: Stamp | None = None
+        self._unchecked: set[Kind] = set()
+        self._file_faults: Mapping[str, str] = {}
+        self._gx_faults: dict[str, str] = {}
+        self._compiled: dict[Kind, CompiledSuite] = {}
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """File name to the sentence that says why it is not in force."""
+        return {**self._gx_faults, **self._file_faults}
+
+    def in_force(self, kind: Kind) -> CompiledSuite:
+        """What records of a kind are judged by."""
+        return self._compiled[kind]
+
+    def document(self, digest: str) -> bytes | None:
+        """The suite of a digest that is or was in force."""
+        return self._history.document(digest)
+
+    async def load(self) -> None:
+        """At start. Where a file is refused, the last suite that was in force goes on, or the shipped one."""
+        await asyncio.to_thread(self._history.load)
+        self._stamp = await asyncio.to_thread(self._shelf.stamp)
+        shelved = await asyncio.to_thread(self._shelf.load)
+        self._tell_faults(shelved.faults)
+        for kind in KINDS:
+            suite = shelved.suites.get(kind)
+            if suite is None:
+                suite = await asyncio.to_thread(self._last_known, kind)
+            await self._put_in_force(await asyncio.to_thread(compile_suite, suite))
+            self._unchecked.add(kind)
+
+    async def watch(self) -> None:
+        """Look for edits by hand, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            async with self._turn:
+                await self._refresh()
+                await self._check_late()
+
+    async def put(self, kind: Kind, content: bytes, *, expected: Callable[[str], bool]) -> Accepted:
+        """Keep and use a user's suite. Raises `SuiteRefused`, `OSError`, and `Stale` if `expected(digest)` is false."""
+        async with self._turn:
+            await self._refresh()
+            if not expected(self._compiled[kind].digest):
+                raise Stale
+            user = await asyncio.to_thread(read_suite, kind, content)
+            suite = merged(shipped_suite(kind), user)
+            compiled = await asyncio.to_thread(compile_suite, suite)
+            faults = await self._check(suite)
+            if faults:
+                raise SuiteRefused(f"the {kind} suite", faults)
+            await asyncio.to_thread(self._shelf.save, kind, user)
+            # What it wrote is known; another file that changed meanwhile is read by the next look.
+            shelved = await asyncio.to_thread(self._shelf.load)
+            self._tell_faults(shelved.faults)
+            await self._use(kind, compiled, source="put", checked=faults is not None)
+            kept = [rule.id for rule in difference(shipped_suite(kind), user).rules]
+            return Accepted(suite, kept, faults is not None)
+
+    async def _refresh(self) -> None:
+        """Read the folder again if a file of it has changed."""
+        stamp = await asyncio.to_thread(self._shelf.stamp)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        shelved: Shelved = await asyncio.to_thread(self._shelf.load)
+        for kind, suite in shelved.suites.items():
+            if suite.digest == self._compiled[kind].digest:
+                self._gx_faults.pop(f"{kind}.json", None)
+                continue
+            faults = await self._check(suite)
+            if faults:
+                self._refuse(kind, faults)
+                continue
+            compiled = await asyncio.to_thread(compile_suite, suite)
+            await self._use(kind, compiled, source="file", checked=faults is not None)
+        # Last, so that who sees a fault gone finds the mended suite in force.
+        self._tell_faults(shelved.faults)
+
+    async def _check_late(self) -> None:
+        """What came into force while the worker was not up. It stays in force: the gate can do it, the audit cannot."""
+        for kind in sorted(self._unchecked):
+            faults = await self._check(self._compiled[kind].suite)
+            if faults is None:
+                return
+            self._unchecked.discard(kind)
+            if faults:
+                self._refuse(kind, faults)
+
+    async def _use(self, kind: Kind, compiled: CompiledSuite, *, source: Source, checked: bool) -> None:
+        self._gx_faults.pop(f"{kind}.json", None)
+        self._unchecked.discard(kind)
+        if not checked:
+            self._unchecked.add(kind)
+        if compiled.digest == self._compiled[kind].digest:
+            return
+        await self._put_in_force(compiled)
+        self._on_change(kind, source)
+        _log.info("suite_in_force", kind=kind, digest=compiled.digest, source=source, rules=len(compiled.suite.rules))
+
+    async def _put_in_force(self, compiled: CompiledSuite) -> None:
+        self._compiled[compiled.suite.kind] = compiled
+        try:
+            await asyncio.to_thread(self._history.keep, compiled.suite)
+        except OSError as error:
+            _log.error("suite_history_not_written", digest=compiled.digest, reason=str(error))
+
+    def _last_known(self, kind: Kind) -> Suite:
+        """What was in force before this start, under the shipped rules of this version."""
+        shipped = shipped_suite(kind)
+        document = self._history.newest(kind)
+        if document is None:
+            return shipped
+        try:
+            return merged(shipped, read_suite(kind, document))
+        except SuiteRefused:
+            return shipped
+
+    def _refuse(self, kind: Kind, faults: list[str]) -> None:
+        refusal = SuiteRefused(str(self._shelf.path_of(kind)), [f"Great Expectations: {fault}" for fault in faults])
+        self._gx_faults[f"{kind}.json"] = str(refusal)
+        _log.error("suite_refused", file=f"{kind}.json", reason=str(refusal))
+
+    def _tell_faults(self, faults: Mapping[str, str]) -> None:
+        """Each fault is logged once."""
+        for name, sentence in faults.items():
+            if self._file_faults.get(name) != sentence:
+                _log.error("suite_refused", file=name, reason=sentence)
+        for name in self._file_faults.keys() - faults.keys():
+            _log.info("suite_mended", file=name)
+        self._file_faults = faults
