@@ -44,7 +44,7 @@ _ROWS: Final = {"result_format": "COMPLETE", "return_unexpected_index_query": Fa
 
 
 Keep = Callable[[ExpectationSuiteValidationResult], None]
-"""Gets a whole result of Great Expectations."""
+"""Gets a whole result of Great Expectations, and may change it."""
 
 
 class Outcome(Struct, frozen=True):
@@ -144,9 +144,10 @@ def _outcomes(
     expectations = [suite.expectations[rule] for rule in rules]
     asked = gx.ExpectationSuite(name=suite.rules.kind, expectations=expectations)
     found = batch.validate(asked, result_format=result_format)
+    outcomes = {outcome.rule: outcome for outcome in map(_outcome, found.results)}
     if keep is not None:
         keep(found)
-    return {outcome.rule: outcome for outcome in map(_outcome, found.results)}
+    return outcomes
 
 
 def _outcome(result: ExpectationValidationResult) -> Outcome:
