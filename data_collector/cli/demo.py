@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,18 +17,20 @@ import typer
 from msgspec import Struct
 
 from data_collector.api import serve
+from data_collector.cli.beside import beside
 from data_collector.cli.welcome import welcome
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import configure_logs
-from data_collector.settings import load_settings
+from data_collector.settings import Settings, load_settings
 
 FOLDER = "demo"
 SEED = 7
 WS_PORT = 19443
 REST_PORT = 19080
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 5.0
+VALIDATION_PORT = 8000
+DOCS_EVERY_S = 60
+"""The Data Docs of a demo are looked at soon."""
 
 
 class DemoMarket(Struct):
@@ -47,35 +47,42 @@ RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol
 
 
 def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
-    """Run everything on embedded parts: simulated exchange, store, collector and API. Needs no network.
+    """Run everything on embedded parts: simulated exchange, store, collector, validation service and API.
 
-    Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS, CHANNELS and
-    PORT are obeyed; REDIS_URL and the exchange's addresses are not.
+    Needs no network. Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS,
+    CHANNELS, PORT and SUITES_DIR are obeyed; REDIS_URL and the exchange's addresses are not.
     """
     configure_logs()
     environment = {name: value for name, value in os.environ.items() if name not in {"REDIS_URL", "REDIS_URL_FILE"}}
     # An empty value also hides the one of a .env file.
     environment["REDIS_URL"] = ""
-    folder = load_settings(environment).var_dir / FOLDER
+    given = load_settings(environment)
+    folder = given.var_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     market = _market(folder) if keep else None
-    with _simulator(folder, market, trades_per_s) as (ws_url, rest_url):
+    with ExitStack() as programs:
+        ws_url, rest_url = programs.enter_context(_simulator(folder, market, trades_per_s))
         environment |= {"BINANCE_WS_URL": ws_url, "BINANCE_REST_URL": rest_url}
-        settings = load_settings(environment)
-        # Not the address: a kept market may come back at other ports.
-        source = f"the simulated market {_market(folder).start_ms}"
-        command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER, "--source", source]
-        ending = (
-            f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
-            "Ctrl-C ends everything."
-        )
-        code = serve(
-            settings,
-            announce=lambda url, snapshot: print(welcome(url, snapshot, settings, ending=ending), flush=True),
-            collector_command=command if keep else [*command, "--empty"],
-            collector_environment=environment,
-        )
+        if given.validation_service_url is None:
+            environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
+        code = _serve(load_settings(environment), folder, environment, keep=keep)
     raise typer.Exit(code)
+
+
+def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, keep: bool) -> int:
+    # Not the address: a kept market may come back at other ports.
+    source = f"the simulated market {_market(folder).start_ms}"
+    command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER, "--source", source]
+    ending = (
+        f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
+        "Ctrl-C ends everything."
+    )
+    return serve(
+        settings,
+        announce=lambda url, snapshot: print(welcome(url, snapshot, settings, ending=ending), flush=True),
+        collector_command=command if keep else [*command, "--empty"],
+        collector_environment=environment,
+    )
 
 
 def _market(folder: Path) -> DemoMarket:
@@ -91,44 +98,29 @@ def _market(folder: Path) -> DemoMarket:
 def _simulator(folder: Path, kept: DemoMarket | None, trades_per_s: float) -> Iterator[tuple[str, str]]:
     """Runs the exchange as a process of its own; yields its two addresses."""
     market = kept or DemoMarket(int(time.time() * 1000), *_free_ports())
-    port_file = folder / "simulator.json"
-    port_file.unlink(missing_ok=True)
-    # A session of its own: Ctrl-C must reach the collector first, and it hears of the end from us.
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-        [
-            sys.executable, "-m", "data_collector", "simulate", "--exit-with-parent", "--parent", str(os.getpid()),
-            "--port-file", str(port_file), "--seed", str(market.seed), "--start-ms", str(market.start_ms),
-            "--trades-per-s", str(trades_per_s), "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
-        ],
-        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        addresses = _await_ports(process, port_file)
+    arguments = [
+        "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
+        "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
+    ]  # fmt: skip
+    with beside("The simulated exchange", arguments, folder / "simulator.json") as addresses:
         if kept is None:
             (folder / "market.json").write_bytes(msgspec.json.encode(market))
         else:
             print("Bringing the kept market up to the present …", flush=True)
-            asyncio.run(_advance(addresses[1], int(time.time() * 1000) - market.start_ms))
-        yield addresses
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            asyncio.run(_advance(addresses["rest_url"], int(time.time() * 1000) - market.start_ms))
+        yield addresses["ws_url"], addresses["rest_url"]
 
 
-def _await_ports(process: subprocess.Popen[bytes], port_file: Path) -> tuple[str, str]:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not port_file.exists():
-        if process.poll() is not None:
-            raise Unavailable("The simulated exchange ended at once; its reason stands above.")
-        if time.monotonic() > deadline:
-            raise Unavailable(f"The simulated exchange did not start within {START_TIMEOUT_S:.0f} s.")
-        time.sleep(0.05)
-    ports = json.loads(port_file.read_text())
-    return ports["ws_url"], ports["rest_url"]
+@contextmanager
+def _validation_service(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Runs the Data Validation Service; yields its address."""
+    port = VALIDATION_PORT if is_port_free(VALIDATION_PORT) else 0
+    arguments = [
+        "validation-service", "--port", str(port), "--folder", str(folder / "validation-service"),
+        "--docs-every-s", str(DOCS_EVERY_S),
+    ]  # fmt: skip
+    with beside("The validation service", arguments, folder / "validation-service.json", environment) as addresses:
+        yield addresses["url"]
 
 
 async def _advance(rest_url: str, milliseconds: int) -> None:

@@ -14,6 +14,7 @@ Data Collector is running.
   Page and API   {url}/   (documentation: {url}/docs)
   Store          {store}
   Exchange       {exchange}
+  Validation     {validation}
   Collecting     {symbols}  ({channels}; klines of {intervals})
 
 Try, in another terminal:
@@ -43,6 +44,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
         url=url,
         store=snapshot.redis_url,
         exchange=f"{settings.binance_ws_url}, {settings.binance_rest_url}",
+        validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),
         intervals=", ".join(settings.intervals),
@@ -51,6 +53,13 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
         python=_python(),
         ending=ending,
     )
+
+
+def _validation(settings: Settings) -> str:
+    url = settings.validation_service_url
+    if url is not None:
+        return f"{url}/suites   (Data Docs: {url}/docs-site/)"
+    return f"embedded; your own rules go into {settings.suites_dir}"
 
 
 def _python() -> str:
