@@ -183,7 +183,7 @@ class RefusedPage(Answer):
                     "symbol": "BTCUSDT",
                     "id": "1704110400123-0",
                     "at": "2024-01-01T12:00:00.123+00:00",
-                    "reasons": [{"rule": "price_positive", "message": "The price is not above zero."}],
+                    "reasons": [{"rule": "price_positive", "message": "The price must be above zero."}],
                     "record": {"symbol": "BTCUSDT", "timestamp": "2024-01-01T12:00:00.120+00:00", "price": -1.5},
                     "frame": None,
                 }

@@ -158,6 +158,8 @@ class Recording:
         except BadFrame as error:
             self._skip(number, f"a bad frame ({error.reason})", str(error))
             return
+        if decoded == []:
+            self._skip(number, "an empty array")
         for record in decoded if isinstance(decoded, list) else [decoded]:
             if isinstance(record, Trade | Kline | Ticker):
                 yield _of_record(number, record)
