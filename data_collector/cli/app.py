@@ -10,6 +10,7 @@ from data_collector.cli.doctor import doctor
 from data_collector.cli.redis_command import redis
 from data_collector.cli.run import run
 from data_collector.cli.simulate import simulate
+from data_collector.cli.suites import suites
 from data_collector.cli.tail import tail
 from data_collector.cli.validation_service import validation_service
 from data_collector.cli.version import version
@@ -32,6 +33,7 @@ app.command()(validation_service)
 app.command()(tail)
 # Everything after the first word of a Redis command belongs to that command, also what begins with a dash.
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(redis)
+app.add_typer(suites)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)

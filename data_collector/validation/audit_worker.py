@@ -43,8 +43,10 @@ def gx_is_installed() -> bool:
 class AuditWorker:
     """One worker process, asked one thing at a time. When it is gone, whoever holds this may start it again."""
 
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND, *, quiet: bool = False) -> None:
+        """`quiet`: its log lines go nowhere, for a command whose terminal belongs to people."""
         self._command = command
+        self._log_to = asyncio.subprocess.DEVNULL if quiet else None
         self._child: asyncio.subprocess.Process | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
@@ -116,6 +118,7 @@ class AuditWorker:
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
+                    stderr=self._log_to,
                     # Ctrl-C in a terminal goes to the whole foreground group; the worker ends when we hang up.
                     start_new_session=True,
                     env=with_package(os.environ),

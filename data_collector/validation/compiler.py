@@ -8,6 +8,7 @@ never of anything else that a suite says (docs/decisions/0006-compiled-suites.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
@@ -139,6 +140,23 @@ def _decimal(text: str, broken: dict[str, None]) -> float | None:
     return number
 
 
+def condition_text(kind: Kind, rule: Rule) -> str:
+    """What `check` asks of a decoded record for a gated rule, for people: with the constants in their places."""
+    nullable = {name for name, column in COLUMNS[kind].items() if column.nullable}
+    return _guarded(_condition(rule), nullable).format(*map(_constant_text, _condition(rule).constants))
+
+
+def _constant_text(value: object) -> str:
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
+    owner = getattr(value, "__self__", None)
+    if isinstance(owner, re.Pattern):
+        return f"re.compile({owner.pattern!r}).search"
+    if isinstance(owner, dict):
+        return "milliseconds_of"
+    return getattr(value, "__name__", None) or repr(value)
+
+
 def _condition(rule: Rule) -> Condition:
     assert rule.condition is not None, "gated rules have one"
     return rule.condition
@@ -213,11 +231,14 @@ def _is_given(rule: Rule, nullable: Collection[str]) -> bool:
 def _keeps(rule: Rule, number: int, *, nullable: Collection[str]) -> str:
     """An expression that is true when the rule is kept, given which columns may be null."""
     condition = _condition(rule)
-    text = _with_nulls(condition, nullable)
-    if condition.applies is not None:
-        text = f"(not {condition.applies} or {text})"
     places = [f"_c{number}_{place}" for place in range(len(condition.constants))]
-    return text.format(*places)
+    return _guarded(condition, nullable).format(*places)
+
+
+def _guarded(condition: Condition, nullable: Collection[str]) -> str:
+    """With its nulls and with the records that it applies to; constants are still `{0}`, `{1}` …"""
+    text = _with_nulls(condition, nullable)
+    return text if condition.applies is None else f"(not {condition.applies} or {text})"
 
 
 def _with_nulls(condition: Condition, nullable: Collection[str]) -> str:

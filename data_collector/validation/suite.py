@@ -222,7 +222,7 @@ def _parse_rule(kind: Kind, entry: object, source: Literal["shipped", "user"]) -
 
 def _gated_rule(kind: Kind, rule: Rule) -> Rule:
     """The rule with its condition, if a single record can be judged by it."""
-    why_not = _why_not_gated(kind, rule)
+    why_not = why_not_gated(kind, rule)
     if why_not is None:
         return msgspec.structs.replace(rule, condition=condition_of(kind, rule.type, rule.kwargs))
     if rule.type in GATED:
@@ -234,7 +234,8 @@ def _gated_rule(kind: Kind, rule: Rule) -> Rule:
     return rule
 
 
-def _why_not_gated(kind: Kind, rule: Rule) -> str | None:
+def why_not_gated(kind: Kind, rule: Rule) -> str | None:
+    """Why only the audit judges a rule, as the end of a sentence; None where the gate can."""
     if rule.audit_only:
         return "it is audit_only"
     if rule.type not in GATED:
