@@ -9,9 +9,8 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import data_collector
+from data_collector.observe.environment import with_package
 from data_collector.observe.logs import get_log
 
 COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
@@ -45,7 +44,7 @@ async def start_child(
             # Ctrl-C in a terminal goes to the whole foreground group. The child must not hear it, not even before
             # it can ignore it: it stops when we hang up.
             start_new_session=True,
-            env=_with_package(os.environ if environment is None else environment),
+            env=with_package(os.environ if environment is None else environment),
         )
     ours.setblocking(False)
     return child, ours
@@ -74,10 +73,3 @@ async def _is_over(child: asyncio.subprocess.Process, patience_s: float) -> bool
     except TimeoutError:
         return False
     return True
-
-
-def _with_package(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which this very package is found, also when we were started from another folder."""
-    root = str(Path(data_collector.__file__).parent.parent)
-    others = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": os.pathsep.join([root, others] if others else [root])}

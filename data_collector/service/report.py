@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from data_collector.model.status import Condition, Snapshot
 from data_collector.observe.counters import Counters
+from data_collector.observe.memory import resident_bytes
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
@@ -134,12 +132,3 @@ def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
     counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())
-
-
-def resident_bytes() -> int:
-    """Memory of this process; where the system does not tell the present value, the highest so far."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize()
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest if sys.platform == "darwin" else highest * 1024

@@ -17,6 +17,11 @@ from data_collector.validation.columns import Kind, Value
 FRAME_BYTES_MAX: Final = 32 * 1024 * 1024
 """A request holds at most 16 MiB of chunks and the suites that they were judged by."""
 
+LENGTH_BYTES: Final = 4
+
+READY: Final = bytes(LENGTH_BYTES)
+"""The worker's first frame, which is empty: it has imported everything and can answer."""
+
 
 class Chunk(Struct, omit_defaults=True):
     """Records of one kind, in the order of their arrival, and what the gate said of them."""
@@ -107,6 +112,8 @@ class ValidateReport(Struct, tag=True):
 
     broken: list[list[str]]
     failures: list[Failure]
+    broken_as_a_whole: list[str] = []
+    """Rules about all rows together that these break."""
 
 
 class CheckReport(Struct, tag=True):

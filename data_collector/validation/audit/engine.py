@@ -1,0 +1,147 @@
+"""Real Great Expectations over data frames, by its public interface, and what it found in terms of rules and rows.
+
+Not for several threads: an asset that two of them share gives each the results of the other, without an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+import great_expectations as gx
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.expectation import Expectation
+from msgspec import Struct
+from pandas import DataFrame
+
+from data_collector.validation.audit import expectations
+from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.suite import Rule, Suite, read_suite
+
+SUITES_KEPT: Final = 8
+"""A kind has one suite in force; another while a change of it is under way."""
+
+MESSAGE_CHARACTERS_MAX: Final = 500
+
+OWN_EXPECTATIONS: Final = expectations.__name__
+"""Named here so that nobody takes the import for unused: it registers them."""
+
+# The second sets a level of its own while it is imported.
+_LOGGERS: Final = ("great_expectations", "great_expectations.data_context.types.base")
+
+# No index query: nobody reads it. No index columns: those cost eight times the time when half of the rows are bad.
+_RESULT_FORMAT: Final = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+
+
+class Outcome(Struct, frozen=True):
+    """What Great Expectations says of one rule and one batch."""
+
+    rule: str
+    rows: frozenset[int] = frozenset()
+    """Rows that break it."""
+    whole: bool = False
+    """The batch as a whole breaks it."""
+    fault: str | None = None
+    """Why it could not be evaluated: then nothing is known of any row."""
+
+
+class LoadedSuite(Struct, frozen=True):
+    """A suite as Great Expectations has it, without the rules that are switched off."""
+
+    rules: Suite
+    expectations: gx.ExpectationSuite
+    faults: Mapping[str, str]
+    """Rule to why Great Expectations does not take it."""
+
+    @property
+    def gated(self) -> list[str]:
+        """The rules that the gate judges too."""
+        return [rule.id for rule in self.rules.rules if rule.gated and not rule.disabled]
+
+
+class Engine:
+    """Checks frames. One thread only."""
+
+    def __init__(self) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        source = context.data_sources.add_pandas("records")
+        self._batches = {
+            kind: source.add_dataframe_asset(kind).add_batch_definition_whole_dataframe("all") for kind in KINDS
+        }
+        self.suite = lru_cache(SUITES_KEPT)(_read)
+        """Kind and document to the suite. Raises `SuiteRefused`."""
+
+    def check(self, suite: LoadedSuite, frame: DataFrame) -> list[Outcome]:
+        """The outcome of every rule that is not switched off, in the order of the suite."""
+        results: dict[str, Outcome] = {rule: Outcome(rule, fault=fault) for rule, fault in suite.faults.items()}
+        if suite.expectations.expectations:
+            batch = self._batches[suite.rules.kind].get_batch(batch_parameters={"dataframe": frame})
+            found = batch.validate(suite.expectations, result_format=_RESULT_FORMAT)
+            for result in found.results:
+                outcome = _outcome(result)
+                results[outcome.rule] = outcome
+        asked = [rule.id for rule in suite.rules.rules if not rule.disabled]
+        return [results.get(rule, Outcome(rule, fault="Great Expectations gave no result.")) for rule in asked]
+
+
+def load(suite: Suite) -> LoadedSuite:
+    """Hand the rules to Great Expectations, one at a time: it drops what it does not know, without a word."""
+    loaded: list[Expectation] = []
+    faults: dict[str, str] = {}
+    for rule in suite.rules:
+        if rule.disabled:
+            continue
+        try:
+            loaded.append(_expectation(rule))
+        except Exception as error:  # noqa: BLE001 - what its checks of arguments raise is not documented
+            faults[rule.id] = _shortened(str(error))
+    return LoadedSuite(suite, gx.ExpectationSuite(name=suite.kind, expectations=loaded), faults)
+
+
+def _read(kind: Kind, document: bytes) -> LoadedSuite:
+    return load(read_suite(kind, document, source="shipped", origin=f"the {kind} suite of the request"))
+
+
+def _expectation(rule: Rule) -> Expectation:
+    made = gx.ExpectationSuite(name=rule.id, expectations=[rule.document()]).expectations
+    if len(made) != 1:
+        raise ValueError(f"Great Expectations does not know {rule.type} with these arguments")
+    return made[0]
+
+
+def _outcome(result: ExpectationValidationResult) -> Outcome:
+    configuration = result.expectation_config
+    assert configuration is not None, "we gave it one"
+    rule = str(configuration.meta["rule_id"])
+    fault = next(_messages(result.exception_info), None)
+    if fault is not None:
+        return Outcome(rule, fault=_shortened(fault))
+    if result.success:
+        # With `mostly` some rows may break a rule that is kept.
+        return Outcome(rule)
+    # `unexpected_list` would end after 200 rows.
+    listed = result.result.get("unexpected_index_list")
+    rows = frozenset(int(str(row)) for row in listed) if isinstance(listed, list) else frozenset()
+    return Outcome(rule, rows, whole=not rows)
+
+
+def _messages(info: Mapping[str, object] | None) -> Iterator[str]:
+    """The exceptions of a result: one, or one for each metric that failed."""
+    if not info:
+        return
+    if info.get("raised_exception"):
+        yield str(info.get("exception_message") or "It failed.")
+    for part in info.values():
+        if isinstance(part, dict):
+            yield from _messages(part)
+
+
+def _shortened(message: str) -> str:
+    text = " ".join(message.split()) or "It failed."
+    return text if len(text) <= MESSAGE_CHARACTERS_MAX else text[: MESSAGE_CHARACTERS_MAX - 1] + "…"

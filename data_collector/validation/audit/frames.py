@@ -1,0 +1,195 @@
+"""From chunks and rows to data frames: plain numpy columns in the order of `columns.COLUMNS`, and rows from 0 on.
+
+Great Expectations is slow with columns of Python objects, and wrong with the nullable types of pandas. So decimals are
+64-bit floats with NaN for null, whole numbers are 64-bit integers, or floats where some are null, flags are booleans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct, field
+from pandas import DataFrame, Series
+
+from data_collector.validation.audit.history import History
+from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
+from data_collector.validation.compiler import NUMBER_CHARACTERS_MAX, whole
+from data_collector.validation.messages import Chunk
+
+Column = npt.NDArray[np.generic]
+Mask = npt.NDArray[np.bool_]
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError)
+_number = msgspec.json.Decoder(float).decode
+_numbers = msgspec.json.Decoder(list[float]).decode
+
+_PYTHON_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
+    "text": (str,), "decimal": (float, int), "integer": (int,), "flag": (bool,),
+}  # fmt: skip
+
+
+class Batch(Struct):
+    """The chunks of one kind that one suite judged, one after the other."""
+
+    kind: Kind
+    digest: str
+    records: list[Checked] = field(default_factory=list)
+    broken: dict[str, set[int]] = field(default_factory=dict)
+    """Rule to the rows that the gate found to break it."""
+    refused: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
+    sizes: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, chunk: Chunk) -> None:
+        """Append the rows of a chunk. Raises `ValueError` when it speaks of a row that it does not have."""
+        records = _records(chunk)
+        named = (*chunk.broken, *chunk.refused, *chunk.late)
+        if named and (min(named) < 0 or max(named) >= len(records)):
+            raise ValueError(f"a chunk of {len(records)} {chunk.kind} records speaks of a row that it does not have")
+        first = len(self.records)
+        self.records += records
+        for row, rules in chunk.broken.items():
+            for rule in rules:
+                self.broken.setdefault(rule, set()).add(first + row)
+        self.refused += [first + row for row in chunk.refused]
+        self.late += [first + row for row in chunk.late]
+        self.sizes |= chunk.sizes
+
+
+def batches_of(chunks: Sequence[Chunk]) -> list[Batch]:
+    """The chunks by kind and suite; those of one batch stay in their order."""
+    batches: dict[tuple[Kind, str], Batch] = {}
+    for chunk in chunks:
+        batches.setdefault((chunk.kind, chunk.digest), Batch(chunk.kind, chunk.digest)).add(chunk)
+    return [batch for batch in batches.values() if batch.records]
+
+
+def frame_of_batch(source: str, batch: Batch, history: History) -> DataFrame:
+    """The frame of a batch, which becomes part of the history."""
+    kind, count = batch.kind, len(batch.records)
+    columns = {name: _recorded(kind, name, batch.records) for name in GATE_COLUMNS[kind]}
+    accepted, late = ~_mask(batch.refused, count), _mask(batch.late, count)
+    columns |= {"accepted": accepted, "late": late}
+    columns |= {name: _size(column, columns["symbol"], batch.sizes) for name, column in _size_columns(kind)}
+    remembered = history.columns(source, kind, columns, in_place=accepted & ~late)
+    return _frame(kind, columns | {name: _typed(kind, name, values) for name, values in remembered.items()})
+
+
+def frame_of_rows(kind: Kind, rows: Sequence[Sequence[Value]]) -> DataFrame:
+    """The frame of rows that were sent for validation: accepted, not late, and no more is known.
+
+    Raises `ValueError` when a row is too short or too long, or a value is not of its column's type.
+    """
+    names = GATE_COLUMNS[kind]
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise ValueError(f"row {number} has {len(row)} values instead of {len(names)}")
+    columns = {name: _sent(kind, name, [row[place] for row in rows]) for place, name in enumerate(names)}
+    for name, column in COLUMNS[kind].items():
+        if column.audit_only:
+            flag = np.full(len(rows), name == "accepted")
+            columns[name] = flag if column.type == "flag" else np.full(len(rows), np.nan)
+    return _frame(kind, columns)
+
+
+def decimals(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Decimal texts as the gate reads them: NaN for what is no JSON number, or too long."""
+    try:
+        numbers = _numbers(f"[{','.join(texts)}]")
+    except _UNREADABLE:
+        numbers = []
+    # "1,2" would be two numbers.
+    if len(numbers) != len(texts) or max(map(len, texts), default=0) > NUMBER_CHARACTERS_MAX:
+        numbers = [_decimal(text) for text in texts]
+    return np.array(numbers, dtype=np.float64)
+
+
+def integers(numbers: Sequence[int | None]) -> Column:
+    """Whole numbers as rules see them (`compiler.whole`); floats where one is null."""
+    if None in numbers:
+        clamped = [np.nan if number is None else whole(number) for number in numbers]
+        return np.array(clamped, dtype=np.float64)
+    try:
+        exact = np.array(numbers, dtype=np.int64)
+    except OverflowError:
+        exact = np.array([whole(number) for number in numbers], dtype=np.int64)
+    return np.clip(exact, -INTEGER_MAX - 1, INTEGER_MAX + 1)
+
+
+def _records(chunk: Chunk) -> Sequence[Checked]:
+    if chunk.kind == "trade":
+        return chunk.trades
+    return chunk.klines if chunk.kind == "kline" else chunk.tickers
+
+
+def _frame(kind: Kind, columns: Mapping[str, Column]) -> DataFrame:
+    # pandas would make its own type of text of an array of texts, unless it is told the type.
+    return DataFrame({name: Series(columns[name], dtype=columns[name].dtype) for name in COLUMNS[kind]})
+
+
+def _decimal(text: str) -> float:
+    try:
+        number = _number(text)
+    except _UNREADABLE:
+        return np.nan
+    return number if len(text) <= NUMBER_CHARACTERS_MAX else np.nan
+
+
+def _recorded(kind: Kind, name: str, records: Sequence[Checked]) -> Column:
+    if name == "received_ms":
+        return integers([record.received_ns // 1_000_000 or None for record in records])
+    values = list(map(attrgetter(name), records))
+    return _READERS[COLUMNS[kind][name].type](values)
+
+
+def _sent(kind: Kind, name: str, values: list[Value]) -> Column:
+    column_type = COLUMNS[kind][name].type
+    for number, value in enumerate(values):
+        if value is not None and type(value) not in _PYTHON_TYPES[column_type]:
+            raise ValueError(f"row {number}: {name} must be {column_type} or null")
+    if column_type == "decimal":
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    if column_type == "integer":
+        return integers([value for value in values if value is None or isinstance(value, int)])
+    return _objects(values) if column_type == "text" or None in values else _flags(values)
+
+
+def _flags(values: Sequence[object]) -> Column:
+    return np.array(values, dtype=np.bool_)
+
+
+def _objects(values: Sequence[object]) -> Column:
+    return np.array(values, dtype=np.object_)
+
+
+_READERS: Final[Mapping[ColumnType, Callable[..., Column]]] = {
+    "text": _objects, "decimal": decimals, "integer": integers, "flag": _flags,
+}  # fmt: skip
+
+
+def _typed(kind: Kind, name: str, values: npt.NDArray[np.float64]) -> Column:
+    whole_column = COLUMNS[kind][name].type == "integer" and not np.isnan(values).any()
+    return values.astype(np.int64) if whole_column else values
+
+
+def _mask(rows: Sequence[int], count: int) -> Mask:
+    mask = np.zeros(count, dtype=np.bool_)
+    mask[np.array(rows, dtype=np.intp)] = True
+    return mask
+
+
+def _size_columns(kind: Kind) -> Iterator[tuple[str, int]]:
+    """The columns of steps, and the place of each in `Chunk.sizes`."""
+    for place, name in enumerate(("tick_size", "step_size")):
+        if name in COLUMNS[kind]:
+            yield name, place
+
+
+def _size(place: int, symbols: Column, sizes: Mapping[str, tuple[float, float]]) -> Column:
+    known = {symbol: size[place] or np.nan for symbol, size in sizes.items()}
+    return np.array([known.get(symbol, np.nan) for symbol in symbols.tolist()], dtype=np.float64)

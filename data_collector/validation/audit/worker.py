@@ -1,0 +1,188 @@
+"""The audit worker: one request at a time, in order, until the other side hangs up."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import time
+from typing import Final
+
+import msgspec
+from pandas import DataFrame
+
+from data_collector.model.errors import SuiteRefused
+from data_collector.observe.logs import get_log
+from data_collector.observe.memory import resident_bytes
+from data_collector.validation.audit.engine import Engine, Outcome
+from data_collector.validation.audit.frames import Batch, batches_of, frame_of_batch, frame_of_rows
+from data_collector.validation.audit.history import History
+from data_collector.validation.audit.specimens import specimen_frame
+from data_collector.validation.messages import (
+    FRAME_BYTES_MAX,
+    LENGTH_BYTES,
+    READY,
+    Answer,
+    Audit,
+    AuditReport,
+    CheckReport,
+    CheckSuite,
+    Disagreement,
+    Failure,
+    Request,
+    Validate,
+    ValidateReport,
+    WorkerFault,
+    chunk_decoder,
+    encode,
+    request_decoder,
+)
+from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.suite import read_suite
+
+SKIPPED_BYTES: Final = 64 * 1024
+"""What is read at once of a frame that is too long."""
+
+_log = get_log()
+
+
+class Worker:
+    """Answers requests; knows the records before them."""
+
+    def __init__(self) -> None:
+        self._engine = Engine()
+        self._history = History()
+
+    def answer(self, request: Request) -> Answer:
+        """Carry out a request. May raise anything that is wrong with it, or with us."""
+        if isinstance(request, Audit):
+            return self._audit(request)
+        if isinstance(request, Validate):
+            return self._validate(request)
+        return self._check_suite(request)
+
+    def warm_up(self) -> None:
+        """Do once what is slow only once, then take everything that exists out of the garbage collector's sight.
+
+        A collection over the 230,000 objects of Great Expectations takes 130 ms.
+        """
+        document = msgspec.json.encode(shipped_suite("trade").document())
+        self._engine.check(self._engine.suite("trade", document), specimen_frame("trade"))
+        gc.collect()
+        gc.freeze()
+
+    def _audit(self, request: Audit) -> AuditReport:
+        started = time.perf_counter()
+        report = AuditReport({}, {}, {}, [], [], seconds=0.0, memory_bytes=0)
+        for batch in batches_of([chunk_decoder.decode(chunk) for chunk in request.chunks]):
+            suite = self._engine.suite(batch.kind, request.suites[batch.digest])
+            frame = frame_of_batch(request.source, batch, self._history)
+            outcomes = self._engine.check(suite, frame)
+            _count(report, batch, frame, outcomes)
+            gated = set(suite.gated)
+            report.disagreements += _disagreements(batch, [outcome for outcome in outcomes if outcome.rule in gated])
+        report.seconds = time.perf_counter() - started
+        report.memory_bytes = resident_bytes()
+        return report
+
+    def _validate(self, request: Validate) -> ValidateReport:
+        suite = self._engine.suite(request.kind, request.suite)
+        outcomes = self._engine.check(suite, frame_of_rows(request.kind, request.rows))
+        broken: list[list[str]] = [[] for _ in request.rows]
+        for outcome in outcomes:
+            for row in outcome.rows:
+                broken[row].append(outcome.rule)
+        failures = [Failure(request.kind, outcome.rule, outcome.fault) for outcome in outcomes if outcome.fault]
+        return ValidateReport(broken, failures, [outcome.rule for outcome in outcomes if outcome.whole])
+
+    def _check_suite(self, request: CheckSuite) -> CheckReport:
+        try:
+            read_suite(request.kind, request.suite, source="user")
+            suite = self._engine.suite(request.kind, request.suite)
+        except SuiteRefused as refused:
+            return CheckReport(list(refused.faults))
+        outcomes = self._engine.check(suite, specimen_frame(request.kind))
+        return CheckReport([f"rule {outcome.rule}: {outcome.fault}" for outcome in outcomes if outcome.fault])
+
+
+def _count(report: AuditReport, batch: Batch, frame: DataFrame, outcomes: list[Outcome]) -> None:
+    kind = batch.kind
+    report.rows[kind] = report.rows.get(kind, 0) + len(batch.records)
+    report.accepted[kind] = report.accepted.get(kind, 0) + int(frame["accepted"].sum())
+    counts = report.broken.setdefault(kind, {})
+    for outcome in outcomes:
+        if outcome.rows or outcome.whole:
+            counts[outcome.rule] = counts.get(outcome.rule, 0) + (len(outcome.rows) or 1)
+        if outcome.fault is not None:
+            report.failures.append(Failure(kind, outcome.rule, outcome.fault))
+
+
+def _disagreements(batch: Batch, outcomes: list[Outcome]) -> list[Disagreement]:
+    """Of the rules that the gate judges: those of which Great Expectations finds other rows."""
+    found = []
+    for outcome in outcomes:
+        gate_only = batch.broken.get(outcome.rule, set()) - outcome.rows
+        gx_only = outcome.rows - batch.broken.get(outcome.rule, set())
+        if outcome.fault is None and (gate_only or gx_only):
+            sample = msgspec.json.encode(batch.records[min(gate_only | gx_only)]).decode()
+            found.append(Disagreement(batch.kind, outcome.rule, len(gate_only), len(gx_only), sample))
+    return found
+
+
+def serve(line: socket.socket) -> None:
+    """Warm up, say so, and answer until end of file."""
+    started = time.perf_counter()
+    worker = Worker()
+    worker.warm_up()
+    _log.info("audit_ready", seconds=round(time.perf_counter() - started, 2), memory_bytes=resident_bytes())
+    try:
+        line.sendall(READY)
+        while (frame := _read_frame(line)) is not None:
+            _send(line, _answer(worker, frame))
+    except ConnectionError:
+        return  # Whoever asked is gone, which is how the worker ends.
+
+
+def _answer(worker: Worker, frame: bytes | int) -> Answer:
+    if isinstance(frame, int):
+        return WorkerFault(f"The request has {frame} bytes and may have {FRAME_BYTES_MAX}.")
+    try:
+        return worker.answer(request_decoder.decode(frame))
+    except Exception as error:  # noqa: BLE001 - whatever one request does, the next one gets its answer
+        _log.warning("audit_request_failed", exc_info=True)
+        return WorkerFault(f"{type(error).__name__}: {error}")
+
+
+def _send(line: socket.socket, answer: Answer) -> None:
+    content = encode(answer)
+    if len(content) > FRAME_BYTES_MAX:
+        content = encode(WorkerFault(f"The answer would have {len(content)} bytes and may have {FRAME_BYTES_MAX}."))
+    line.sendall(len(content).to_bytes(LENGTH_BYTES))
+    line.sendall(content)
+
+
+def _read_frame(line: socket.socket) -> bytes | int | None:
+    """The next request; the length of one that was too long, and was skipped; None at end of file."""
+    header = _read(line, LENGTH_BYTES)
+    if header is None:
+        return None
+    length = int.from_bytes(header)
+    if length <= FRAME_BYTES_MAX:
+        return _read(line, length)
+    left = length
+    while left:
+        skipped = line.recv(min(left, SKIPPED_BYTES))
+        if not skipped:
+            return None
+        left -= len(skipped)
+    return length
+
+
+def _read(line: socket.socket, length: int) -> bytes | None:
+    content = bytearray(length)
+    view = memoryview(content)
+    while view:
+        received = line.recv_into(view)
+        if not received:
+            return None
+        view = view[received:]
+    return bytes(content)

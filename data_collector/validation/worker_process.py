@@ -1,0 +1,154 @@
+"""Starting, asking and ending the audit worker. Nothing here imports Great Expectations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from typing import Final
+
+import msgspec
+
+from data_collector.model.errors import Transient
+from data_collector.observe.environment import with_package
+from data_collector.validation.messages import (
+    FRAME_BYTES_MAX,
+    LENGTH_BYTES,
+    Answer,
+    Request,
+    WorkerFault,
+    answer_decoder,
+    encode,
+)
+
+COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
+"""`--fd N` is appended: the end of the socket pair that the worker answers on."""
+
+START_S: Final = 60.0
+"""Importing takes 2 s, and many times that where nothing is compiled yet and the machine is busy."""
+
+ORDERLY_STOP_S: Final = 5.0
+"""It sees that we hung up when it has answered; one that takes longer is killed, which costs nothing but the answer."""
+
+
+def gx_is_installed() -> bool:
+    """Whether there can be an audit here: a slim image leaves Great Expectations out."""
+    return find_spec("great_expectations") is not None
+
+
+class AuditWorker:
+    """One worker process, asked one thing at a time. When it is gone, whoever holds this may start it again."""
+
+    def __init__(self) -> None:
+        self._child: asyncio.subprocess.Process | None = None
+        self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the worker, while there is one."""
+        return self._child.pid if self._child is not None and self.alive else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; one that died is found out about by asking it, or a moment later."""
+        return self._child is not None and self._child.returncode is None
+
+    async def start(self) -> None:
+        """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` when it does not."""
+        async with self._turn:
+            await self._kill()
+            async with self._or_killed("was not ready", START_S):
+                await self._launch()
+                await self._read()
+
+    async def ask(self, request: Request, timeout_s: float) -> Answer:
+        """Its answer. Raises `Transient` when it is gone, or has not answered in time and was killed for it.
+
+        It is also killed when the caller is cancelled: the next answer would be to the wrong question.
+        """
+        content = encode(request)
+        if len(content) > FRAME_BYTES_MAX:
+            return WorkerFault(f"The request has {len(content)} bytes and may have {FRAME_BYTES_MAX}.")
+        async with self._turn, self._or_killed("did not answer", timeout_s):
+            await self._write(content)
+            answer: Answer = answer_decoder.decode(await self._read())
+        return answer
+
+    async def close(self) -> None:
+        """Hang up and wait until it has ended. May be called at any time, and again."""
+        self._hang_up()
+        if self._child is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ORDERLY_STOP_S):
+                    await self._child.wait()
+        await self._kill()
+
+    @contextlib.asynccontextmanager
+    async def _or_killed(self, failing: str, timeout_s: float) -> AsyncIterator[None]:
+        done = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+            done = True
+        except TimeoutError as error:
+            raise Transient(f"The audit worker {failing} within {timeout_s:g} s.") from error
+        except (OSError, EOFError, msgspec.DecodeError) as error:
+            raise Transient(f"The audit worker is gone ({type(error).__name__}: {error}).") from error
+        finally:
+            if not done:
+                await self._kill()
+
+    async def _launch(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._line = await asyncio.open_connection(sock=ours)
+                self._child = await asyncio.create_subprocess_exec(
+                    *COMMAND,
+                    "--fd",
+                    str(theirs.fileno()),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    # Ctrl-C in a terminal goes to the whole foreground group; the worker ends when we hang up.
+                    start_new_session=True,
+                    env=with_package(os.environ),
+                )
+            except BaseException:
+                ours.close()
+                raise
+
+    async def _write(self, content: bytes) -> None:
+        _, writer = self._connected()
+        writer.write(len(content).to_bytes(LENGTH_BYTES))
+        writer.write(content)
+        await writer.drain()
+
+    async def _read(self) -> bytes:
+        reader, _ = self._connected()
+        length = int.from_bytes(await reader.readexactly(LENGTH_BYTES))
+        if length > FRAME_BYTES_MAX:
+            raise EOFError(f"it announced {length} bytes and may send {FRAME_BYTES_MAX}")
+        return await reader.readexactly(length)
+
+    def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._line is None:
+            raise EOFError("it was not started")
+        return self._line
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line[1].close()
+            self._line = None
+
+    async def _kill(self) -> None:
+        self._hang_up()
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+            await self._child.wait()
