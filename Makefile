@@ -9,17 +9,18 @@ DEVELOPMENT := $(VENV)/development.stamp
 FUZZ_SECONDS ?= 60
 # Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started.
 WORKERS := -n 2 --dist loadfile
+DIFFERENTIAL_EXAMPLES ?= 5000
 
 # An environment whose Python is gone (upgraded, copied from elsewhere) is made anew, whatever its stamps say.
 ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all lint format bench lock fuzz clean
+.PHONY: help venv demo run test test-all differential lint format bench lock fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "  Variables: ARGS='--help' goes to demo, run and bench; PYTHON=python3.12 names the Python to use."
 
 demo: $(RUNTIME) ## Exchange simulator, store, collector and API on this machine, no account, no exchange (Ctrl-C ends it)
@@ -37,6 +38,9 @@ test: $(DEVELOPMENT) ## The tests that run in minutes on any machine
 test-all: $(DEVELOPMENT) ## Every test, slow ones too, with coverage, then the fuzzers for a bounded time
 	@$(RUN) -m pytest $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory fuzz
+
+differential: $(DEVELOPMENT) ## Hold compiled suites against Great Expectations, DIFFERENTIAL_EXAMPLES random ones (5000)
+	@DIFFERENTIAL_EXAMPLES=$(DIFFERENTIAL_EXAMPLES) $(RUN) -m pytest tests/differential $(PYTEST_ARGS)
 
 lint: $(DEVELOPMENT) ## Format, lint, types, layers, and nothing in the tree that only this machine has
 	@$(RUN) -m ruff format --check .

@@ -74,6 +74,7 @@ def compile_suite(suite: Suite) -> CompiledSuite:
         "_numbers": _NUMBERS[kind],
         "_unreadable": _UNREADABLE,
         "_whole": whole,
+        "OverflowError": OverflowError,
     }
     for number, rule in enumerate(rules):
         names |= {f"_c{number}_{place}": value for place, value in enumerate(_condition(rule).constants)}
@@ -89,8 +90,9 @@ def compile_suite(suite: Suite) -> CompiledSuite:
         return compiled.verdict_of(*values_of(kind, record))
 
     @lru_cache(VERDICTS_KEPT)
-    def verdict(*positions: int) -> Verdict:
-        return _verdict(rules, positions, ())
+    def verdict(*positions: int) -> Verdict | None:
+        # Only numbers beyond 2^53 are judged otherwise by `check`, which has them at their full length.
+        return _verdict(rules, positions, ()) if positions else None
 
     names |= {"_judge_slowly": judge_slowly, "_verdict": verdict}
     return compiled
@@ -175,7 +177,7 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
     decimals = DECIMALS[kind]
     texts = ",".join(f"{{record.{name}}}" for name in decimals)
     asked = [(number, rule) for number, rule in enumerate(rules) if not _is_given(rule, nullable)]
-    conjunction = "\n        and ".join(_keeps(rule, number, nullable=nullable) for number, rule in asked)
+    conjunction = "\n            and ".join(_keeps(rule, number, nullable=nullable) for number, rule in asked)
     lengths = ", ".join(f"record.{name}" for name in decimals)
     return "\n".join([
         "def check(record):",
@@ -187,22 +189,25 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
         f"    if len(text) > {NUMBER_CHARACTERS_MAX} and max(map(len, ({lengths}))) > {NUMBER_CHARACTERS_MAX}:",
         "        return _judge_slowly(record)",
         *_loads(kind, {name for _, rule in asked for name in _names(rule)}),
-        "    if (",
-        f"        {conjunction or True}",
-        "    ):",
-        "        return None",
+        "    try:",
+        "        if (",
+        f"            {conjunction or True}",
+        "        ):",
+        "            return None",
+        "    except OverflowError:",
+        "        pass",
         f"    positions = failed({', '.join(_passed(kind))})",
         "    return _verdict(*positions) if positions else None",
     ])  # fmt: skip
 
 
 def _passed(kind: Kind) -> Iterator[str]:
+    """What the exact function is given: integers as Great Expectations sees them, whatever their length."""
     for name in GATE_COLUMNS[kind]:
-        if name in DECIMALS[kind]:
-            yield name
+        if COLUMNS[kind][name].type == "integer":
+            yield f"_whole({_loaded(name)})"
         else:
-            # As in `values_of`, so that the audit, which sees clamped numbers, finds the same rules broken.
-            yield f"_whole({_loaded(name)})" if COLUMNS[kind][name].type == "integer" else _loaded(name)
+            yield name if name in DECIMALS[kind] else _loaded(name)
 
 
 def _loaded(name: str) -> str:

@@ -7,7 +7,6 @@ audit hold both against each other (docs/validation.md).
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
@@ -23,6 +22,7 @@ Nulls = Literal["skip_any", "skip_all", "fail", "asked"]
 CONDITIONS_MAX: Final = 100
 SET_VALUES_MAX: Final = 10_000
 REGEX_CHARACTERS_MAX: Final = 1_000
+DECIMAL_MAX: Final = 2.0**1000
 SUMMANDS_MAX: Final = 7
 """More of them are added in another order by numpy, and rounded otherwise."""
 
@@ -64,7 +64,7 @@ class _Arguments:
         return self._typed(given, types)
 
     def column_list(self, *types: tuple[ColumnType, ...]) -> list[str]:
-        """`column_list` with one column per entry of `types`; any number of numbers without."""
+        """`column_list` with one column per entry of `types`; any number of decimals without."""
         given = self._kwargs.get("column_list")
         if not isinstance(given, list) or len(given) < 2 or not all(isinstance(name, str) for name in given):
             raise ValueError("column_list must name columns")
@@ -72,16 +72,16 @@ class _Arguments:
             raise ValueError("column_list names a column twice")
         if types and len(given) != len(types):
             raise ValueError(f"column_list must name {len(types)} columns")
-        return [self._typed(name, types[number] if types else NUMBER) for number, name in enumerate(given)]
+        return [self._typed(name, types[number] if types else ("decimal",)) for number, name in enumerate(given)]
 
     def number(self, name: str, default: float | None = None) -> float | None:
         """A finite number, or the default."""
         given = self._kwargs.get(name)
         if given is None:
             return default
-        if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        if isinstance(given, bool) or not isinstance(given, int | float):
             raise ValueError(f"{name} must be a number" + (" ($PARAMETER is not supported)" * isinstance(given, dict)))
-        if abs(given) > 2.0**1000 or (isinstance(given, int) and abs(given) > INTEGER_MAX):
+        if not abs(given) <= (INTEGER_MAX if isinstance(given, int) else DECIMAL_MAX):
             raise ValueError(f"{name} is beyond 2^53, where numbers are rounded")
         return float(given)
 
@@ -108,9 +108,9 @@ class _Arguments:
         }  # fmt: skip
         column_type = self.type_of(column)
         if type(value) not in wanted[column_type]:
-            raise ValueError(f"{where}: {value!r} is no {column_type}, which {column} is")
-        if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= INTEGER_MAX):
-            raise ValueError(f"{where}: {value!r} is beyond 2^53, where numbers are rounded")
+            raise ValueError(f"{where}: {_shown(value)} is no {column_type}, which {column} is")
+        if isinstance(value, int | float) and not abs(value) <= INTEGER_MAX:
+            raise ValueError(f"{where}: {_shown(value)} is beyond 2^53, where numbers are rounded")
 
     def bounds(self, *, default: float | None = None) -> tuple[float | None, float | None]:
         """`min_value` and `max_value`, at least one of them."""
@@ -126,9 +126,9 @@ class _Arguments:
         given = self._kwargs.get("ignore_row_if")
         if given is None:
             return default
-        if given not in choices:
+        if not isinstance(given, str) or given not in choices:
             raise ValueError(f"ignore_row_if must be one of {', '.join(choices)}")
-        return choices[str(given)]
+        return choices[given]
 
     def regex(self) -> re.Pattern[str]:
         """`regex`, compiled: Great Expectations would take a broken one, and fail with every batch."""
@@ -153,6 +153,8 @@ class _Arguments:
 
     def applies(self) -> tuple[str | None, tuple[str, ...]]:
         """`row_condition` in the structured form as an expression."""
+        if self._kwargs.get("condition_parser") not in (None, "pandas"):
+            raise ValueError("condition_parser is not needed: give row_condition in its structured form")
         given = self._kwargs.get("row_condition")
         if given is None:
             return None, ()
@@ -164,7 +166,7 @@ class _Arguments:
 
     def _applies(self, given: Mapping[str, object], *, inside: str) -> tuple[str, tuple[str, ...]]:
         form = given.get("type")
-        if form in {"and", "or"}:
+        if form in ("and", "or"):
             parts = given.get("conditions")
             if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
                 raise ValueError(f'row_condition: "{form}" needs a list "conditions"')
@@ -186,21 +188,21 @@ class _Arguments:
         return self._comparison(name, given.get("operator"), given.get("parameter")), (name,)
 
     def _comparison(self, name: str, operator: object, parameter: object) -> str:
-        plain = {"==": "==", "!=": "!="}
+        plain = ["==", "!="]
         if self.type_of(name) in NUMBER:
-            plain |= {sign: sign for sign in ("<", "<=", ">", ">=")}
-        if operator in {"IN", "NOT_IN"} and self.type_of(name) != "flag":
+            plain += ["<", "<=", ">", ">="]
+        if operator in ("IN", "NOT_IN") and self.type_of(name) != "flag":
             if not isinstance(parameter, list) or not 0 < len(parameter) <= SET_VALUES_MAX:
                 raise ValueError(f"row_condition: {operator} needs a list of values")
             for value in parameter:
                 self._check_parameter(name, value)
             return f"({name} {'not ' if operator == 'NOT_IN' else ''}in {self.constant(frozenset(parameter))})"
         if operator not in plain:
-            raise ValueError(f"row_condition: the operator {operator!r} does not go with {name}")
+            raise ValueError(f"row_condition: the operator {_shown(operator)} does not go with {name}")
         self._check_parameter(name, parameter)
         comparison = f"{name} {operator} {self.constant(parameter)}"
         # Null is unequal to everything and in no order with anything.
-        return f"({comparison})" if operator in {"==", "!="} else f"({name} is not None and {comparison})"
+        return f"({comparison})" if operator in ("==", "!=") else f"({name} is not None and {comparison})"
 
     def _check_parameter(self, name: str, value: object) -> None:
         self.check_value(name, value, "row_condition")
@@ -211,7 +213,7 @@ class _Arguments:
 
 NUMBER: Final[tuple[ColumnType, ...]] = ("decimal", "integer")
 _PAIR: Final[dict[str, Nulls]] = {
-    "both_values_are_missing": "skip_all", "either_value_is_missing": "skip_any", "neither": "fail", "never": "fail",
+    "both_values_are_missing": "skip_all", "either_value_is_missing": "skip_any", "neither": "fail",
 }  # fmt: skip
 _MANY: Final[dict[str, Nulls]] = {
     "all_values_are_missing": "skip_all", "any_value_is_missing": "skip_any", "never": "fail",
@@ -239,6 +241,8 @@ def _within(arguments: _Arguments, expression: str, *, whole: bool) -> str:
     """`whole`: the expression gives whole numbers, and those are compared with whole numbers in half the time."""
     low, high = arguments.bounds()
     if whole:
+        if max(abs(bound) for bound in (low, high) if bound is not None) > INTEGER_MAX:
+            raise ValueError("min_value or max_value is beyond 2^53, where whole numbers are rounded")
         low = int(low) if low is not None and low.is_integer() else low
         high = int(high) if high is not None and high.is_integer() else high
     left = "" if low is None else f"{arguments.constant(low)} {'<' if arguments.flag('strict_min') else '<='} "
@@ -297,6 +301,7 @@ def _equal(arguments: _Arguments) -> Expression:
 
 
 def _sum(arguments: _Arguments) -> Expression:
+    # Whole numbers beside others are added in an order of their own, and exactly until one of a batch is null.
     columns = arguments.column_list()
     if len(columns) > SUMMANDS_MAX:
         raise ValueError(f"column_list must name at most {SUMMANDS_MAX} columns")
@@ -325,7 +330,9 @@ def _multiple(arguments: _Arguments) -> Expression:
     tolerance = arguments.constant(arguments.number("tolerance", 1e-6))
     rest = f"{one} / {other} % 1.0"
     near = f"min({rest}, 1.0 - {rest}) <= {tolerance} + {one} / {other} * 4e-16"
-    return (one, other), f"({other} <= 0 or {near})", arguments.nulls("skip_any", _PAIR)
+    # A null beside a step of zero is neither a multiple nor none.
+    nulls = arguments.nulls("skip_any", {"either_value_is_missing": "skip_any"})
+    return (one, other), f"({other} <= 0 or {near})", nulls
 
 
 def _open_time(arguments: _Arguments) -> Expression:
@@ -406,8 +413,6 @@ GATED: Final[Mapping[str, Callable[[_Arguments], Expression]]] = {
 
 def condition_of(kind: Kind, expectation: str, kwargs: Mapping[str, object]) -> Condition:
     """What an expectation of `GATED` says of one record. Raises `ValueError` with what is wrong with its arguments."""
-    if kwargs.get("condition_parser") not in {None, "pandas"}:
-        raise ValueError("condition_parser is not needed: give row_condition in its structured form")
     arguments = _Arguments(kind, kwargs)
     columns, holds, nulls = GATED[expectation](arguments)
     applies, applies_columns = arguments.applies()
@@ -429,6 +434,15 @@ def columns_named(kwargs: Mapping[str, object]) -> list[str]:
         columns = [comparison.get("column") for comparison in _comparisons(row_condition)]
         named += [column.get("name") for column in columns if isinstance(column, dict)]
     return [name for name in named if isinstance(name, str)]
+
+
+def _shown(value: object) -> str:
+    """As users read it, whatever they wrote."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "the number"
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _comparisons(row_condition: Mapping[str, object], depth: int = 0) -> Iterator[Mapping[str, object]]:

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.columns import COLUMNS, Kind
-from data_collector.validation.conditions import GATED, Condition, columns_named, condition_of
+from data_collector.validation.conditions import GATED, Condition, check_row_condition, columns_named, condition_of
 from data_collector.validation.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]
@@ -227,6 +227,8 @@ def _gated_rule(kind: Kind, rule: Rule) -> Rule:
         return msgspec.structs.replace(rule, condition=condition_of(kind, rule.type, rule.kwargs))
     if rule.type in GATED:
         condition_of(kind, rule.type, rule.kwargs)
+    else:
+        check_row_condition(kind, rule.kwargs)
     if rule.severity == "critical" and not rule.disabled:
         raise ValueError(
             f"a critical rule must be decided for each record alone, and {why_not}; make it warning or info"
