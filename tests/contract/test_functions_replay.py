@@ -17,6 +17,9 @@ from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, KlineKey, Quaran
 from tests.contract.stores import WEEK_S, Reader
 from tests.market import SYMBOL, kline, trade
 
+Word = bytes | bytearray | memoryview | str | int | float
+"""What redis-py takes."""
+
 QUARANTINE, LATE = f"quarantine:{SYMBOL}", f"late:{SYMBOL}"
 NOON = "2024-01-01T12:00:00+00:00"
 KLINE_KEY = f"kline:{SYMBOL}:1m:{NOON}"
@@ -50,13 +53,21 @@ def text_of(record: Kline) -> str:
 
 def refuse(reader: Reader, text: str, **more: str) -> str:
     """An entry of quarantine; its id."""
-    return str(reader.client.xadd(QUARANTINE, {"data": text, "why": "[]", "at": NOON, **more}))
+    fields: dict[Word, Word] = {"data": text, "why": "[]", "at": NOON}
+    fields.update(more.items())
+    return str(reader.client.xadd(QUARANTINE, fields))
 
 
 def released(entry_id: str, *warnings: str, closed: bool | None = None) -> Release:
     """A trade, or the kline of noon when it is said whether it is closed."""
     key = None if closed is None else KlineKey("1m", NOON, closed, WEEK_S)
     return Release(entry_id, warnings, key)
+
+
+def everything(reader: Reader) -> dict[object, object]:
+    """All keys with what they hold."""
+    keys = reader.client.keys()
+    return {key: reader.client.dump(str(key)) for key in keys}
 
 
 def late(reader: Reader) -> list[dict[str, str]]:
@@ -155,13 +166,13 @@ async def test_with_a_key_of_another_type_nothing_is_written(
 ) -> None:
     entry_id = "1-1" if foreign == QUARANTINE else refuse(reader, text_of(kline()))
     reader.client.sadd(foreign, "somebody else's")
-    before = {key: reader.client.dump(str(key)) for key in reader.client.keys()}
+    before = everything(reader)
 
     assert await streams.release(SYMBOL, [released(entry_id, closed=True)]) == ["foreign_key"]
 
     (sentence,) = streams.foreign
     assert sentence.startswith(f"{foreign} is a set and should be a st")
-    assert {key: reader.client.dump(str(key)) for key in reader.client.keys()} == before
+    assert everything(reader) == before
 
 
 async def test_key_that_holds_no_kline_stays_as_it_is(streams: QuarantineStreams, reader: Reader) -> None:
@@ -227,9 +238,10 @@ async def test_right_that_is_missing_is_told_before_anything_is_written(
 ) -> None:
     rights = ["~quarantine:*", "~late:*", "~kline:*", "+fcall", "+function|load", "+client|setname"]
     rights += ["+type", "+xrange", "+xadd", "+xdel", "+get", "+set"]
-    reader.client.execute_command(
-        "ACL", "SETUSER", "operator", "reset", "on", ">secret", *(right for right in rights if right != missing)
-    )
+    given = [right for right in rights if right != missing]
+    keys = [right[1:] for right in given if right.startswith("~")]
+    commands = [right for right in given if right.startswith("+")]
+    reader.client.acl_setuser("operator", enabled=True, passwords="+secret", keys=keys, commands=commands, reset=True)
     refuse(reader, DIGITS)
     address = StoreAddress(unix_path=store_address.unix_path, username="operator", password="secret")
     connection = await StoreConnection.connect(address)
@@ -238,7 +250,7 @@ async def test_right_that_is_missing_is_told_before_anything_is_written(
         await QuarantineStreams(connection, "").prepare()
     connection.close()
     await asyncio.sleep(0)
-    reader.client.execute_command("ACL", "DELUSER", "operator")
+    reader.client.acl_deluser("operator")
 
     assert (len(reader.entries(QUARANTINE)), late(reader)) == (1, [])
 
