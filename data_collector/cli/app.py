@@ -7,6 +7,7 @@ import typer
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
+from data_collector.cli.quarantine import quarantine
 from data_collector.cli.redis_command import redis
 from data_collector.cli.run import run
 from data_collector.cli.simulate import simulate
@@ -34,6 +35,7 @@ app.command()(tail)
 # Everything after the first word of a Redis command belongs to that command, also what begins with a dash.
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(redis)
 app.add_typer(suites)
+app.add_typer(quarantine, name="quarantine")
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)

@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from data_collector.model.errors import Transient, Unavailable
+from data_collector.validation.audit_worker import AuditWorker
 from data_collector.validation.columns import Kind, Value
 from data_collector.validation.messages import (
     Answer,
@@ -21,7 +22,6 @@ from data_collector.validation.messages import (
     WorkerFault,
 )
 from data_collector.validation.suite import Suite
-from data_collector.validation.audit_worker import AuditWorker
 
 ANSWER_TIMEOUT_S: Final = 120.0
 """10,000 rows and a hundred rules take a second, and many times that on a busy machine."""

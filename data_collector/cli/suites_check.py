@@ -12,9 +12,9 @@ import typer
 from data_collector.cli.gx_worker import great_expectations, waiting
 from data_collector.cli.suite_file import KindOption, SuiteFile, counted, read_suite_file, refusal_lines
 from data_collector.model.errors import SuiteRefused
+from data_collector.validation.audit_worker import gx_is_installed
 from data_collector.validation.shipped import shipped_suite
 from data_collector.validation.suite import Suite, same_rule
-from data_collector.validation.audit_worker import gx_is_installed
 
 NOT_INSTALLED = "great_expectations is not installed here, so it was not asked."
 

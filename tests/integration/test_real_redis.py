@@ -18,6 +18,7 @@ from data_collector.model.store_url import parse_store_url
 from data_collector.settings import load_settings
 from data_collector.simulator import FrameFault
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.quarantine import QuarantineStreams, Release
 from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import redis_sink
 from tests.integration.exactness import assert_closed_klines_exact, assert_latest_is_newest
@@ -34,7 +35,7 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 USER_PASSWORD = "right-and-proper"  # the user's of the documented rights
 
 # What Store asks for while a scene is played, so that nobody can tell whether the collector asked too.
-READERS_COMMANDS = {"get", "xrevrange"}
+READERS_COMMANDS = {"get", "xrange", "xrevrange"}
 
 
 @pytest.fixture(scope="session")
@@ -265,6 +266,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
         used = called(server) - READERS_COMMANDS
         server.administrator.ask("CONFIG", "RESETSTAT")
         page = await read_refusals(url)
+        moved = await replay_refusals(url)
         settings = load_settings({"REDIS_URL": url, "BINANCE_REST_URL": scene.simulator.rest_url}, None)
         findings = await check_store(settings, VENUE)
         used |= called(server)
@@ -272,6 +274,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
     store.close()
 
     assert page > 0
+    assert moved > 0
     assert {finding.state for finding in findings} == {"ok"}
     assert server.administrator.ask("ACL", "LOG") == []
     assert {right[1:] for right in rights if right.startswith("+")} <= used
@@ -345,6 +348,18 @@ async def read_refusals(url: str) -> int:
     finally:
         reader.close()
     return page.count
+
+
+async def replay_refusals(url: str) -> int:
+    """What `quarantine replay` does when all of a symbol may pass."""
+    connection = await StoreConnection.connect(parse_store_url(url))
+    streams = QuarantineStreams(connection, "")
+    await streams.prepare()
+    outcomes: list[str] = []
+    async for entries in streams.pages("ETHUSDT"):
+        outcomes += await streams.release("ETHUSDT", [Release(entry.id, (), None) for entry in entries])
+    connection.close()
+    return outcomes.count("late")
 
 
 def called(server: RedisServer) -> set[str]:

@@ -23,6 +23,9 @@ KLINES_PER_CALL = 100
 SIDE_PER_CALL = 50
 """Quarantined frames have up to 4 KiB each."""
 
+SIDE_MAXLEN = 10_000
+"""Entries of each `gaps:`, `late:` and `quarantine:` stream."""
+
 MARKER_LIFE_S = 86_400
 """How long a writer's marker outlives its last entry."""
 
@@ -37,8 +40,7 @@ class StoreLimits(Struct, frozen=True):
     stream_maxlen: int
     kline_ttl_s: Callable[[str], int]
     """Interval to seconds."""
-    side_maxlen: int = 10_000
-    """Entries of each `gaps:`, `late:` and `quarantine:` stream."""
+    side_maxlen: int = SIDE_MAXLEN
 
 
 class KlinePart(Struct):

@@ -189,8 +189,54 @@ local function append_once(keys, args)
   return {'OK', added, foreign}
 end
 
+-- Whether the kline that a key holds is closed; nil without one. Raises WRONGTYPE when it holds something else.
+local function closed_in(key)
+  if not exists(key, 'string') then return nil end
+  local readable, kline = pcall(cjson.decode, redis.call('GET', key))
+  if not readable or type(kline) ~= 'table' then error({err = 'WRONGTYPE ' .. key .. ' holds no kline'}) end
+  return kline.is_closed == true
+end
+
+-- keys: quarantine stream, late stream, then, of a kline, its key
+-- args: id of the quarantine entry, maxlen of the side streams, rules that the record is marked with, then, of a kline,
+--       '1' when closed, time to live in s.
+-- Moves a record out of quarantine, once: without the entry nothing happens. The text is taken from the entry as it is.
+-- A closed kline goes into its key too, unless a closed one is there, which is newer; an open one only where nothing is.
+-- Returns 'gone', 'late', 'newer_kept' (in late, and the key stays as it is), 'known' (the key holds this very record,
+-- so late or the stream had it: another collector's copy), 'open_key' or 'superseded'.
+local function replay(keys, args)
+  if not exists(keys[1], 'stream') then return 'gone' end
+  exists(keys[2], 'stream')
+  local entry = redis.call('XRANGE', keys[1], args[1], args[1])[1]
+  if not entry then return 'gone' end
+  local given = {}
+  for i = 1, #entry[2], 2 do given[entry[2][i]] = entry[2][i + 1] end
+  local outcome, present, writes_key = 'late', nil, false
+  if keys[3] then
+    present = closed_in(keys[3])
+    writes_key = present == nil or args[4] == '1' and not present
+    if args[4] ~= '1' then
+      outcome = writes_key and 'open_key' or 'superseded'
+    elseif present then
+      outcome = redis.call('GET', keys[3]) == given.data and 'known' or 'newer_kept'
+    end
+  end
+  if outcome == 'late' or outcome == 'newer_kept' then
+    local more = {}
+    if args[3] ~= '' then more = {'warnings', args[3]} end
+    if given.src then
+      more[#more + 1] = 'src'
+      more[#more + 1] = given.src
+    end
+    redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', given.data, 'why', 'replayed', unpack(more))
+  end
+  if writes_key then redis.call('SET', keys[3], given.data, 'EX', args[5]) end
+  redis.call('XDEL', keys[1], args[1])
+  return outcome
+end
+
 -- What the functions and the sink do, one command a line; the word that ends in a colon is the beginning of the key.
-local NEEDED = [[
+local NEEDED = {collector = [[
 TYPE trades:
 XINFO STREAM trades:
 XADD trades: * data x
@@ -214,14 +260,23 @@ TYPE quarantine:
 XADD quarantine: * data x
 TYPE late:
 XADD late: * data x
-]]
+]], replay = [[
+TYPE quarantine:
+XRANGE quarantine: - +
+XDEL quarantine: 0-1
+TYPE late:
+XADD late: * data x
+TYPE kline:
+GET kline:
+SET kline: x EX 1
+]]}
 
--- args: what every key begins with
+-- args: what every key begins with, whose rights ('collector' or 'replay')
 -- A right that is missing would show itself in the midst of a function, after its first write. Returns the commands
 -- that the caller may not give, each with its kind of key.
 local function missing_rights(keys, args)
   local missing = {}
-  for line in string.gmatch(NEEDED, '[^\n]+') do
+  for line in string.gmatch(NEEDED[args[2]], '[^\n]+') do
     local words = {}
     for word in string.gmatch(line, '%S+') do
       words[#words + 1] = string.sub(word, -1) == ':' and args[1] .. word or word
@@ -238,3 +293,4 @@ redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
 redis.register_function('put_ticker_@DIGEST@', put_ticker)
 redis.register_function('append_once_@DIGEST@', append_once)
+redis.register_function('replay_@DIGEST@', replay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
@@ -17,6 +18,7 @@ APPEND_TRADES = f"append_trades_{DIGEST}"
 APPEND_KLINES = f"append_klines_{DIGEST}"
 PUT_TICKER = f"put_ticker_{DIGEST}"
 APPEND_ONCE = f"append_once_{DIGEST}"
+REPLAY = f"replay_{DIGEST}"
 MISSING_RIGHTS = f"missing_rights_{DIGEST}"
 
 LIBRARY = _text.replace("@DIGEST@", DIGEST)
@@ -37,12 +39,14 @@ async def load_functions(connection: StoreConnection) -> None:
     raise SinkUnavailable(f"The store does not take the functions now: {reply}")
 
 
-async def check_rights(connection: StoreConnection, prefix: str) -> None:
+async def check_rights(
+    connection: StoreConnection, prefix: str, whose: Literal["collector", "replay"] = "collector"
+) -> None:
     """Raise `Misconfigured` when our user may not do what the functions do; call after `load_functions`.
 
     Raises `SinkUnavailable` where the server cannot tell now.
     """
-    (reply,) = await connection.execute([("FCALL", MISSING_RIGHTS, 0, prefix)])
+    (reply,) = await connection.execute([("FCALL", MISSING_RIGHTS, 0, prefix, whose)])
     if isinstance(reply, ReplyError):
         if reply.kind != "NOPERM":
             raise SinkUnavailable(f"The store does not run the functions now: {reply}")

@@ -11,9 +11,9 @@ from msgspec import Struct
 from data_collector.cli import suites_try
 from data_collector.cli.gx_worker import GreatExpectations
 from data_collector.model.errors import Unavailable
+from data_collector.validation.audit_worker import AuditWorker
 from data_collector.validation.messages import Answer, Failure, Request, ValidateReport, WorkerFault
 from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.audit_worker import AuditWorker
 
 TRADE = (
     '{{"symbol": "BTCUSDT", "trade_id": {}, "price": {}, "quantity": 1, "is_buyer_maker": true, '

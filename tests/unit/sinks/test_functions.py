@@ -12,11 +12,12 @@ from data_collector.sinks.redis.functions import (
     DIGEST,
     LIBRARY,
     PUT_TICKER,
+    REPLAY,
     load_functions,
 )
 from tests.unit.sinks.wire import connected
 
-NAMES = (APPEND_TRADES, APPEND_KLINES, PUT_TICKER, APPEND_ONCE)
+NAMES = (APPEND_TRADES, APPEND_KLINES, PUT_TICKER, APPEND_ONCE, REPLAY)
 
 
 def test_every_name_carries_the_digest_of_the_text() -> None:
