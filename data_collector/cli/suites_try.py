@@ -20,10 +20,10 @@ from data_collector.cli.suite_file import KindOption, counted, read_suite_file, 
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.verdict import Verdict
 from data_collector.observe.logs import escaped
+from data_collector.validation.arguments import columns_named
 from data_collector.validation.audit_worker import gx_is_installed
 from data_collector.validation.columns import COLUMNS, DECIMALS, Kind
 from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
-from data_collector.validation.conditions import columns_named
 from data_collector.validation.messages import ValidateReport
 from data_collector.validation.suite import Rule, Suite
 from data_collector.venues.discovery import find_venue

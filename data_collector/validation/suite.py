@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
+from data_collector.validation.arguments import columns_named
 from data_collector.validation.columns import COLUMNS, Kind
-from data_collector.validation.conditions import GATED, Condition, check_row_condition, columns_named, condition_of
+from data_collector.validation.conditions import GATED, Condition, check_row_condition, condition_of
 from data_collector.validation.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]
