@@ -1,8 +1,8 @@
 """What an expectation says of a single record, as a Python expression that means what Great Expectations means.
 
 An expression names columns, and constants as `{0}`, `{1}` …: of what a user writes only names of columns become source
-text, and those are checked against the list. Meanings are those of version 1.24 on pandas; the differential test and the
-audit hold both against each other (docs/validation.md).
+text, and those are checked against the list. Meanings are those of version 1.24 on pandas; the differential test and
+the audit hold both against each other (docs/validation.md).
 """
 
 from __future__ import annotations

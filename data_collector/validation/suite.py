@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.arguments import columns_named
+from data_collector.validation.arguments import columns_named, shown
 from data_collector.validation.columns import COLUMNS, Kind
 from data_collector.validation.conditions import GATED, Condition, check_row_condition, condition_of
 from data_collector.validation.vocabulary import SQL_ONLY, VOCABULARY
@@ -109,9 +109,9 @@ def parse_suite(
     listed = document.get("expectations")
     if not isinstance(listed, list):
         raise SuiteRefused(origin, ['it has no list "expectations"'])
-    faults = [f"there is no key {name!r} in a suite" for name in document if name not in _SUITE_KEYS]
+    faults = [f"there is no key {shown(name)} in a suite" for name in document if name not in _SUITE_KEYS]
     if document.get("name", kind) != kind:
-        faults.append(f"its name is {document.get('name')!r} and should be {kind!r}")
+        faults.append(f"its name is {shown(document.get('name'))} and should be {kind!r}")
     if len(listed) > RULES_MAX:
         faults.append(f"it has more than {RULES_MAX} rules")
     rules: dict[str, Rule] = {}
@@ -191,13 +191,13 @@ def _parse_rule(kind: Kind, entry: object, source: Literal["shipped", "user"]) -
         raise ValueError("it is not a JSON object")
     unknown = sorted(str(name) for name in entry if name not in _KEYS)
     if unknown:
-        raise ValueError(f"there is no key {unknown[0]!r} in an expectation{_meant(unknown[0], _KEYS)}")
+        raise ValueError(f"there is no key {shown(unknown[0])} in an expectation{_meant(unknown[0], _KEYS)}")
     expectation = _known_type(entry.get("type"))
     meta = _meta(entry.get("meta"))
     severity = entry.get("severity", "critical")
     if severity not in SEVERITIES:
         known = ", ".join(SEVERITIES)
-        raise ValueError(f"severity {severity!r} is none of {known}{_meant(str(severity), SEVERITIES)}")
+        raise ValueError(f"severity {shown(severity)} is none of {known}{_meant(shown(severity), SEVERITIES)}")
     sentence = entry.get("description")
     if not isinstance(sentence, str) or not sentence.strip() or len(sentence) > SENTENCE_CHARACTERS_MAX:
         raise ValueError(
@@ -255,7 +255,7 @@ def _known_type(given: object) -> str:
     if given in SQL_ONLY:
         raise ValueError(f"{given} works on SQL databases only")
     if given not in VOCABULARY:
-        raise ValueError(f"there is no expectation {given[:100]!r}{_meant(given, VOCABULARY)}")
+        raise ValueError(f"there is no expectation {shown(given)}{_meant(given, VOCABULARY)}")
     return given
 
 
@@ -288,7 +288,7 @@ def _kwargs(kind: Kind, expectation: str, given: object) -> dict[str, object]:
     arguments = VOCABULARY[expectation]
     for name in given:
         if name not in arguments:
-            raise ValueError(f"{expectation} has no argument {str(name)!r}{_meant(str(name), arguments)}")
+            raise ValueError(f"{expectation} has no argument {shown(name)}{_meant(str(name), arguments)}")
     missing = [name for name, required in arguments.items() if required and name not in given]
     if missing:
         raise ValueError(f"{expectation} needs the argument {missing[0]}")
@@ -297,7 +297,7 @@ def _kwargs(kind: Kind, expectation: str, given: object) -> dict[str, object]:
         raise ValueError("mostly must be a number from 0 to 1")
     for name in columns_named(given):
         if name not in COLUMNS[kind]:
-            raise ValueError(f"a {kind} has no column {name[:100]!r}{_meant(name, COLUMNS[kind])}")
+            raise ValueError(f"a {kind} has no column {shown(name)}{_meant(name, COLUMNS[kind])}")
     return given
 
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.errors import SuiteRefused
+from data_collector.validation.arguments import SET_VALUES_MAX
 from data_collector.validation.columns import COLUMNS, INTEGER_MAX, KINDS, Checked, Kind
 from data_collector.validation.compiler import (
     NUMBER_CHARACTERS_MAX,
@@ -18,7 +19,6 @@ from data_collector.validation.compiler import (
     values_of,
     whole,
 )
-from data_collector.validation.conditions import SET_VALUES_MAX
 from data_collector.validation.shipped import shipped_suite
 from data_collector.validation.suite import read_suite
 from tests.market import kline, ticker, trade
