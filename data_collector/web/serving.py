@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -26,10 +26,13 @@ INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
 
 
-def serve_until_signal(listener: socket.socket, app: ASGIApp, *, farewell: str) -> None:
+def serve_until_signal(
+    listener: socket.socket, app: ASGIApp, *, farewell: str, on_exit: Callable[[], None] | None = None
+) -> None:
     """Run an application on a listening socket; SIGTERM and Ctrl-C end it.
 
-    A second Ctrl-C leaves at once, with the sentence `farewell` on standard error.
+    `on_exit` is called at the first signal, before answers under way are waited for. A second Ctrl-C leaves at once,
+    with the sentence `farewell` on standard error.
     """
     config = uvicorn.Config(
         app,
@@ -49,19 +52,22 @@ def serve_until_signal(listener: socket.socket, app: ASGIApp, *, farewell: str) 
         timeout_graceful_shutdown=GRACE_S,
     )
     with _quiet_signals():
-        _Server(config, farewell).run(sockets=[listener])
+        _Server(config, farewell, on_exit).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, farewell: str) -> None:
+    def __init__(self, config: uvicorn.Config, farewell: str, on_exit: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._farewell = farewell
+        self._on_exit = on_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come; Python calls this between any two steps of the program."""
         if self.should_exit and sig == signal.SIGINT:
             os.write(2, f"{self._farewell}\n".encode())
             os._exit(INTERRUPTED)
+        if self._on_exit is not None and not self.should_exit:
+            self._on_exit()
         super().handle_exit(sig, frame)
 
 

@@ -62,6 +62,7 @@ class WorkerLine:
         self._worker: Worker | None = None
         self._turn = asyncio.Lock()
         self._was_up = False
+        self._leaving = False
         self.starts = 0
         self.waiting = 0
         """Clients' requests that are not under way yet."""
@@ -84,12 +85,22 @@ class WorkerLine:
         """How often a worker was started after the first."""
         return max(self.starts - 1, 0)
 
+    def leave(self) -> None:
+        """The service ends: whoever waits for the worker is told at once, and no other one is started."""
+        self._leaving = True
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
     async def run(self) -> None:
         """Keep a worker up, until cancelled."""
         failures = 0
         while True:
             began = time.monotonic()
             await self._serve_once()
+            if self._leaving:
+                await asyncio.Event().wait()
             failures = 0 if time.monotonic() - began > HEALTHY_S else failures + 1
             delay_s = min(DELAY_MAX_S, DELAY_FIRST_S * 2.0 ** (failures - 1))
             _log.warning("audit_worker_down", reason=self.last_error, next_start_s=delay_s)

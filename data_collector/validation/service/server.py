@@ -20,5 +20,6 @@ def serve(listener: socket.socket, options: Options, make_worker: Callable[[], W
     0 when it was asked to end, 70 when one of its tasks died. A second Ctrl-C leaves at once.
     """
     app = create_app(options, make_worker)
-    serve_until_signal(listener, app, farewell=FAREWELL)
-    return CollectorError.exit_code if surroundings_of_app(app).running.fault else 0
+    around = surroundings_of_app(app)
+    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=around.line.leave)
+    return CollectorError.exit_code if around.running.fault else 0
