@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_collector.model.status import ConnectionStatus, Sample, Snapshot
+from data_collector.model.status import (
+    AuditStatus,
+    ConnectionStatus,
+    RuleStatus,
+    Sample,
+    Snapshot,
+    ValidationStatus,
+)
 from tests.contract.http_service import HttpService, running, until
 
 HEALTHY = Snapshot(
@@ -51,6 +58,27 @@ def tell(service: HttpService, **changes: object) -> None:
         return service.questions() >= asked_before + 2
 
     until(has_asked_twice)
+
+
+def test_validation_tells_rules_audit_and_faults(service: HttpService) -> None:
+    rule = RuleStatus("trade", "price_positive", "critical", "The price must be above zero.", "shipped", True, 3, 2)
+    audit = AuditStatus("running", None, 0.5, {"trade": 9}, 9, 1.5, {"trade": 0}, {"trade/x": 1}, {"trade/y": "why"})
+    tell(service, validation=ValidationStatus({"trade": "0123"}, ["http://u:secret@host is refused"], [rule], audit))
+
+    answer = service.get("/validation").json
+
+    assert list(answer) == ["validation_service_url", "suites", "faults", "audit", "rules"]
+    assert answer["faults"] == ["http://u:***@host is refused"]
+    assert answer["audit"] == {
+        "state": "running", "reason": None, "coverage": 0.5, "rows": {"trade": 9}, "waiting": 9, "oldest_seconds": 1.5,
+        "skipped": {"trade": 0}, "disagreements": {"trade/x": 1}, "failures": {"trade/y": "why"},
+    }  # fmt: skip
+    assert answer["rules"] == [
+        {
+            "kind": "trade", "rule": "price_positive", "severity": "critical", "source": "shipped", "gated": True,
+            "message": "The price must be above zero.", "broken": 3, "broken_in_audit": 2,
+        }
+    ]  # fmt: skip
 
 
 def test_health_has_the_keys_of_the_contract_in_order(service: HttpService) -> None:
