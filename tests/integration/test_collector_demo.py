@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.integration.processes import ROOT, get_json, is_running
@@ -99,8 +100,10 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         grows(running.store)
         until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
         assert_commands_work(running)
+        suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
+        assert set(msgspec.convert(suites["suites"], dict[str, object])) == {"kline", "trade", "ticker"}
         started = family(running.process.pid)
-        assert len(started) >= 3, "collector, store and exchange"
+        assert len(started) >= 4, "collector, store, exchange and validation service"
 
         code = running.interrupt()
 
