@@ -108,9 +108,9 @@ class _Arguments:
         }  # fmt: skip
         column_type = self.type_of(column)
         if type(value) not in wanted[column_type]:
-            raise ValueError(f"{where}: {_shown(value)} is no {column_type}, which {column} is")
+            raise ValueError(f"{where}: {shown(value)} is no {column_type}, which {column} is")
         if isinstance(value, int | float) and not abs(value) <= INTEGER_MAX:
-            raise ValueError(f"{where}: {_shown(value)} is beyond 2^53, where numbers are rounded")
+            raise ValueError(f"{where}: {shown(value)} is beyond 2^53, where numbers are rounded")
 
     def bounds(self, *, default: float | None = None) -> tuple[float | None, float | None]:
         """`min_value` and `max_value`, at least one of them."""
@@ -198,7 +198,7 @@ class _Arguments:
                 self._check_parameter(name, value)
             return f"({name} {'not ' if operator == 'NOT_IN' else ''}in {self.constant(frozenset(parameter))})"
         if operator not in plain:
-            raise ValueError(f"row_condition: the operator {_shown(operator)} does not go with {name}")
+            raise ValueError(f"row_condition: the operator {shown(operator)} does not go with {name}")
         self._check_parameter(name, parameter)
         comparison = f"{name} {operator} {self.constant(parameter)}"
         # Null is unequal to everything and in no order with anything.
@@ -436,7 +436,7 @@ def columns_named(kwargs: Mapping[str, object]) -> list[str]:
     return [name for name in named if isinstance(name, str)]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """As users read it, whatever they wrote."""
     try:
         text = repr(value)

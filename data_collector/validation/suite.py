@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.columns import COLUMNS, Kind
-from data_collector.validation.conditions import GATED, Condition, check_row_condition, columns_named, condition_of
+from data_collector.validation.conditions import GATED, Condition, check_row_condition, columns_named, condition_of, shown
 from data_collector.validation.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]
@@ -108,9 +108,9 @@ def parse_suite(
     listed = document.get("expectations")
     if not isinstance(listed, list):
         raise SuiteRefused(origin, ['it has no list "expectations"'])
-    faults = [f"there is no key {name!r} in a suite" for name in document if name not in _SUITE_KEYS]
+    faults = [f"there is no key {shown(name)} in a suite" for name in document if name not in _SUITE_KEYS]
     if document.get("name", kind) != kind:
-        faults.append(f"its name is {document.get('name')!r} and should be {kind!r}")
+        faults.append(f"its name is {shown(document.get('name'))} and should be {kind!r}")
     if len(listed) > RULES_MAX:
         faults.append(f"it has more than {RULES_MAX} rules")
     rules: dict[str, Rule] = {}
@@ -178,13 +178,13 @@ def _parse_rule(kind: Kind, entry: object, source: Literal["shipped", "user"]) -
         raise ValueError("it is not a JSON object")
     unknown = sorted(str(name) for name in entry if name not in _KEYS)
     if unknown:
-        raise ValueError(f"there is no key {unknown[0]!r} in an expectation{_meant(unknown[0], _KEYS)}")
+        raise ValueError(f"there is no key {shown(unknown[0])} in an expectation{_meant(unknown[0], _KEYS)}")
     expectation = _known_type(entry.get("type"))
     meta = _meta(entry.get("meta"))
     severity = entry.get("severity", "critical")
     if severity not in SEVERITIES:
         known = ", ".join(SEVERITIES)
-        raise ValueError(f"severity {severity!r} is none of {known}{_meant(str(severity), SEVERITIES)}")
+        raise ValueError(f"severity {shown(severity)} is none of {known}{_meant(str(severity), SEVERITIES)}")
     sentence = entry.get("description")
     if not isinstance(sentence, str) or not sentence.strip() or len(sentence) > SENTENCE_CHARACTERS_MAX:
         raise ValueError(
@@ -257,7 +257,7 @@ def _rule_id(meta: Mapping[str, object]) -> str:
         raise ValueError("meta.rule_id must be 1 to 64 of a-z, 0-9 and _, and begin with a letter")
     unknown = sorted(str(name) for name in meta if name not in _META)
     if unknown:
-        raise ValueError(f"there is no meta.{unknown[0]}{_meant(unknown[0], _META)}")
+        raise ValueError(f"there is no meta.{unknown[0][:100]}{_meant(unknown[0], _META)}")
     return rule_id
 
 
@@ -274,7 +274,7 @@ def _kwargs(kind: Kind, expectation: str, given: object) -> dict[str, object]:
     arguments = VOCABULARY[expectation]
     for name in given:
         if name not in arguments:
-            raise ValueError(f"{expectation} has no argument {str(name)!r}{_meant(str(name), arguments)}")
+            raise ValueError(f"{expectation} has no argument {shown(name)}{_meant(str(name), arguments)}")
     missing = [name for name, required in arguments.items() if required and name not in given]
     if missing:
         raise ValueError(f"{expectation} needs the argument {missing[0]}")
