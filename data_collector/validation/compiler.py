@@ -73,6 +73,7 @@ def compile_suite(suite: Suite) -> CompiledSuite:
         "_numbers": _NUMBERS[kind],
         "_unreadable": _UNREADABLE,
         "_whole": whole,
+        # What an integer of hundreds of digits raises beside a float; `failed` gets it clamped.
         "OverflowError": OverflowError,
     }
     for number, rule in enumerate(rules):
@@ -89,9 +90,8 @@ def compile_suite(suite: Suite) -> CompiledSuite:
         return compiled.verdict_of(*values_of(kind, record))
 
     @lru_cache(VERDICTS_KEPT)
-    def verdict(*positions: int) -> Verdict | None:
-        # Only numbers beyond 2^53 are judged otherwise by `check`, which has them at their full length.
-        return _verdict(rules, positions, ()) if positions else None
+    def verdict(*positions: int) -> Verdict:
+        return _verdict(rules, positions, ())
 
     names |= {"_judge_slowly": judge_slowly, "_verdict": verdict}
     return compiled
@@ -178,17 +178,18 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
         "            return None",
         "    except OverflowError:",
         "        pass",
-        f"    return _verdict(*failed({', '.join(_passed(kind))}))",
+        f"    positions = failed({', '.join(_passed(kind))})",
+        "    return _verdict(*positions) if positions else None",
     ])  # fmt: skip
 
 
 def _passed(kind: Kind) -> Iterator[str]:
-    """What the exact function is given: integers as Great Expectations sees them, whatever their length."""
     for name in GATE_COLUMNS[kind]:
-        if COLUMNS[kind][name].type == "integer":
-            yield f"_whole({_loaded(name)})"
+        if name in DECIMALS[kind]:
+            yield name
         else:
-            yield name if name in DECIMALS[kind] else _loaded(name)
+            # As in `values_of`, so that the audit, which sees clamped numbers, finds the same rules broken.
+            yield f"_whole({_loaded(name)})" if COLUMNS[kind][name].type == "integer" else _loaded(name)
 
 
 def _loaded(name: str) -> str:

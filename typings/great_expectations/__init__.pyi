@@ -3,22 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from pandas import DataFrame
-
-from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.expectations.expectation import Expectation
+from pandas import DataFrame
 
 __version__: str
 
 class ExpectationSuite:
     def __init__(self, name: str, expectations: Sequence[Mapping[str, object]] | Sequence[Expectation]) -> None: ...
     expectations: list[Expectation]
-
-class Batch:
-    def validate(
-        self, expect: ExpectationSuite, *, result_format: Mapping[str, object]
-    ) -> ExpectationSuiteValidationResult: ...
 
 class BatchDefinition:
     def get_batch(self, batch_parameters: Mapping[str, DataFrame]) -> Batch: ...

@@ -51,7 +51,8 @@ class ColumnPairDifferenceBetween(ColumnPairMapMetricProvider):
         **_: object,
     ) -> Series:
         whole = first.dtype.kind == second.dtype.kind == "i"
-        difference = first.to_numpy() - second.to_numpy()
+        with np.errstate(all="ignore"):
+            difference = first.to_numpy() - second.to_numpy()
         above = operator.gt if strict_min else operator.ge
         below = operator.lt if strict_max else operator.le
         keeps = np.ones(len(difference), dtype=np.bool_)
@@ -101,7 +102,9 @@ class ColumnPairMultiple(ColumnPairMapMetricProvider):
         with np.errstate(all="ignore"):
             rest = one / other % 1.0
             near = np.minimum(rest, 1.0 - rest) <= tolerance + one / other * 4e-16
-        return Series((other <= 0) | near, index=first.index)
+        # Without a step there is nothing to fit, but a null that was let through keeps no rule.
+        keeps = np.where(other <= 0, ~np.isnan(one), near)
+        return Series(keeps, index=first.index)
 
 
 class ColumnPairOpenTimeFits(ColumnPairMapMetricProvider):

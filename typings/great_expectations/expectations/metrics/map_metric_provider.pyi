@@ -1,9 +1,8 @@
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
-from pandas import Series
-
 from great_expectations.execution_engine import PandasExecutionEngine
+from pandas import Series
 
 _Condition = TypeVar("_Condition", bound=Callable[..., Series])
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
 from typing import Final
 
@@ -43,7 +43,8 @@ def gx_is_installed() -> bool:
 class AuditWorker:
     """One worker process, asked one thing at a time. When it is gone, whoever holds this may start it again."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
         self._child: asyncio.subprocess.Process | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
@@ -59,7 +60,7 @@ class AuditWorker:
         return self._child is not None and self._child.returncode is None
 
     async def start(self) -> None:
-        """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` when it does not."""
+        """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` if it cannot."""
         async with self._turn:
             await self._kill()
             async with self._or_killed("was not ready", START_S):
@@ -109,7 +110,7 @@ class AuditWorker:
             try:
                 self._line = await asyncio.open_connection(sock=ours)
                 self._child = await asyncio.create_subprocess_exec(
-                    *COMMAND,
+                    *self._command,
                     "--fd",
                     str(theirs.fileno()),
                     pass_fds=(theirs.fileno(),),
