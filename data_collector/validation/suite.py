@@ -21,7 +21,14 @@ from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.columns import COLUMNS, Kind
-from data_collector.validation.conditions import GATED, Condition, check_row_condition, columns_named, condition_of, shown
+from data_collector.validation.conditions import (
+    GATED,
+    Condition,
+    check_row_condition,
+    columns_named,
+    condition_of,
+    shown,
+)
 from data_collector.validation.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]

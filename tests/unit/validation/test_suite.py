@@ -103,7 +103,7 @@ def test_rule_id_is_a_plain_short_name(rule_id: object) -> None:
 
 def test_sentence_quotes_only_the_beginning_of_what_is_long() -> None:
     long = "x" * 100_000
-    for entry in (present(severity=long), present(long), present(**{long: 1}), expectation(long, {})):
+    for entry in (present(severity=long), present(long), present() | {long: 1}, expectation(long, {})):
         (fault,) = faults_of(entry)
 
         assert len(fault) < 300
