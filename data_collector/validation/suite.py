@@ -271,7 +271,7 @@ def _rule_id(meta: Mapping[str, object]) -> str:
         raise ValueError("meta.rule_id must be 1 to 64 of a-z, 0-9 and _, and begin with a letter")
     unknown = sorted(str(name) for name in meta if name not in _META)
     if unknown:
-        raise ValueError(f"there is no meta.{unknown[0]}{_meant(unknown[0], _META)}")
+        raise ValueError(f"there is no meta.{unknown[0][:100]}{_meant(unknown[0], _META)}")
     return rule_id
 
 

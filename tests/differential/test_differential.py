@@ -57,6 +57,7 @@ def test_every_expectation_of_the_gate_is_drawn() -> None:
     assert set(ARGUMENTS) == set(GATED)
 
 
+@pytest.mark.timeout(TIMEOUT_S)
 @settings(examples_at_most(SLICE))
 @given(example=examples())
 def test_some_random_suites_judge_rows_as_great_expectations_does(oracle: Oracle, example: Example) -> None:
@@ -71,6 +72,7 @@ def test_random_suites_judge_rows_as_great_expectations_does(oracle: Oracle, exa
     compare_random(oracle, example)
 
 
+@pytest.mark.timeout(TIMEOUT_S)
 @pytest.mark.parametrize("kind", KINDS)
 @settings(examples_at_most(SLICE // SHIPPED_PART))
 @given(data=st.data())

@@ -101,6 +101,14 @@ def test_rule_id_is_a_plain_short_name(rule_id: object) -> None:
     assert fault.endswith("meta.rule_id must be 1 to 64 of a-z, 0-9 and _, and begin with a letter")
 
 
+def test_sentence_quotes_only_the_beginning_of_what_is_long() -> None:
+    long = "x" * 100_000
+    for entry in (present(severity=long), present(long), present() | {long: 1}, expectation(long, {})):
+        (fault,) = faults_of(entry)
+
+        assert len(fault) < 300
+
+
 def test_expectation_without_an_id_is_named_by_its_number() -> None:
     assert faults_of(present(), present(meta=None)) == ['expectation 2: "meta" must hold at least {"rule_id": "…"}']
     assert faults_of("not null") == ["expectation 1: it is not a JSON object"]
