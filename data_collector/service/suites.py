@@ -21,7 +21,7 @@ from data_collector.validation.auditor import encode_document
 from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.compiler import CompiledSuite, compile_suite
 from data_collector.validation.gate import Gate, gate_of
-from data_collector.validation.ports import EmbeddedPort, ServicePort
+from data_collector.validation.ports import UNREADABLE, EmbeddedPort, ServicePort
 from data_collector.validation.shelf import Shelf
 from data_collector.validation.shipped import shipped_suite
 from data_collector.validation.suite import Suite, check_guards, read_suite
@@ -49,8 +49,8 @@ class SuiteSource(Protocol):
     async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
         """What is offered now, given the digests in force; None when that is what it was. Raises `Transient`."""
 
-    async def refused_because(self, suite: Suite) -> list[str]:
-        """What else speaks against a suite that could be read."""
+    async def refused_because(self, suite: Suite) -> list[str] | None:
+        """What else speaks against a suite that could be read; None when that cannot be found out now."""
 
 
 class FolderSource:
@@ -76,7 +76,7 @@ class FolderSource:
         self._stamp = stamp
         return await asyncio.to_thread(self.first)
 
-    async def refused_because(self, suite: Suite) -> list[str]:
+    async def refused_because(self, suite: Suite) -> list[str] | None:
         """Great Expectations itself loads and runs it, where it is at hand."""
         if self._worker is None or suite.digest == shipped_suite(suite.kind).digest:
             return []
@@ -84,7 +84,7 @@ class FolderSource:
             return await self._worker.check(suite.kind, encode_document(suite))
         except Transient as error:
             structlog.get_logger().warning("suite_unchecked", kind=suite.kind, reason=str(error))
-            return []
+            return None
 
 
 class _Listed(Struct):
@@ -120,7 +120,7 @@ class ServiceSource:
         """See `SuiteSource`."""
         try:
             listing = msgspec.json.decode(await self._port.get("/suites"), type=_Listing)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Transient(f"{self._url}/suites answered with something else ({error})") from error
         suites: dict[Kind, Suite] = {}
         faults: dict[str, str] = {}
@@ -136,7 +136,7 @@ class ServiceSource:
                 await asyncio.to_thread(self._keep, kind, content)
         return Offered(suites, faults)
 
-    async def refused_because(self, suite: Suite) -> list[str]:
+    async def refused_because(self, suite: Suite) -> list[str] | None:
         """The service has had it checked."""
         return []
 
@@ -147,10 +147,14 @@ class ServiceSource:
         return suite
 
     def _keep(self, kind: Kind, content: bytes) -> None:
-        self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = self._kept / f".{kind}.{os.getpid()}"
-        partial.write_bytes(content)
-        partial.rename(self._kept / f"{kind}.json")
+        try:
+            self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = self._kept / f".{kind}.{os.getpid()}"
+            partial.write_bytes(content)
+            partial.rename(self._kept / f"{kind}.json")
+        except OSError as error:
+            # It gates all the same; only a start without the service would not know it.
+            structlog.get_logger().warning("suite_not_kept", kind=kind, reason=str(error))
 
 
 class SuiteKeeper:
@@ -179,6 +183,9 @@ class SuiteKeeper:
                 self._note_down(str(error))
             else:
                 self._note_up()
+                if offered is None and self._unchecked:
+                    in_force = {kind: self.gate.suites[kind].suite for kind in self._unchecked}
+                    offered = Offered(in_force, self.faults)
                 if offered is not None:
                     await self._take(offered)
             await asyncio.sleep(self._source.poll_s)
@@ -191,15 +198,17 @@ class SuiteKeeper:
             if not is_new and kind not in self._unchecked:
                 continue
             found = await self._source.refused_because(suite)
+            self._unchecked.discard(kind)
+            if found is None:
+                self._unchecked.add(kind)
             if found:
                 faults[kind] = str(SuiteRefused(f"the {kind} suite", found))
                 if is_new:
                     continue
-                # It gated from the start, before anybody could be asked.
+                # It gates already: nobody could be asked when it came.
                 changed[kind] = compile_suite(shipped_suite(kind))
             elif is_new:
                 changed[kind] = await asyncio.to_thread(compile_suite, suite)
-            self._unchecked.discard(kind)
         for name in faults.keys() - {name for name, fault in self.faults.items() if faults.get(name) == fault}:
             structlog.get_logger().error("suite_refused", reason=faults[name])
         self.faults = faults

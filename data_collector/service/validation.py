@@ -103,7 +103,7 @@ class Validation:
         for name, counted in (
             ("data_collector_gx_audit_broken_total", auditor.broken),
             ("data_collector_gx_audit_failures_total", auditor.failures),
-            ("data_collector_gx_compiled_disagreements_total", auditor.disagreements),
+            ("data_collector_gx_compiled_disagreements_total", auditor.disagreed),
         ):
             for (kind, rule), count in counted.items():
                 counters.set(name, count, channel=kind, rule=rule)

@@ -3,7 +3,7 @@
 Life cycle: the service makes one; the intake notes messages synchronously; two eternal tasks seal what was noted into
 chunks, four times a second, and deliver chunks to a port (the worker process, or a validation service). A port that is
 slow or dead delays nothing: chunks wait, up to `WAITING_BYTES_MAX`; then the oldest are dropped and counted as skipped.
-A chunk is delivered until it is answered, and counted then, once.
+A chunk is delivered until it is answered, and counted then, once; one that breaks the audit again and again is skipped.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from itertools import islice
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.model.errors import Transient
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.validation.columns import KINDS, Checked, Kind, kind_of
-from data_collector.validation.compiler import READING_RULES
+from data_collector.validation.compiler import READING_RULES, whole
 from data_collector.validation.gate import ORDER_RULES, Gate
-from data_collector.validation.messages import AuditReport, Chunk, Disagreement, Failure, encode
+from data_collector.validation.messages import AuditReport, Chunk, Failure, encode
 from data_collector.validation.suite import Suite
 
 SEAL_S: Final = 0.25
@@ -35,6 +36,9 @@ CHUNK_ROWS_MAX: Final = 1_000
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 """About 300,000 trades."""
 
+CHUNK_OVERHEAD_BYTES: Final = 300
+"""What a chunk takes beside its body: at low rates a chunk is a row or two."""
+
 DELIVERY_BYTES_MAX: Final = 8 * 1024 * 1024
 DELIVERY_ROWS_MAX: Final = 40_000
 INTERVAL_S: Final = 1.0
@@ -42,8 +46,11 @@ DUTY_SHARE: Final = 0.25
 """Great Expectations costs about the same for one row as for ten thousand, so deliveries are spaced: the worker works
 at most this share of the time, unless so much waits that a delivery is full."""
 
-TRIES_MAX: Final = 3
-"""A delivery that broke the worker so often is skipped: it would break the next one too."""
+TRIES_MAX: Final = 2
+"""A chunk that broke the audit so often, alone, is skipped: it would break the next one too."""
+
+SKIPPED_LOG_S: Final = 10.0
+"""A full buffer skips a chunk four times a second."""
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_CAP_S: Final = 15.0
@@ -83,7 +90,7 @@ class Auditor:
     """The `AuditNotes` of the intake."""
 
     def __init__(self, gate: Gate, port: AuditPort | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Without a port nothing is kept, and `off` says why."""
+        """Without a port nothing is kept."""
         self._port = port
         self._clock = clock
         self._trades: list[Trade] = []
@@ -95,12 +102,13 @@ class Auditor:
         self._listed: Mapping[str, SymbolRules] = {}
         self._waiting: deque[Sealed] = deque()
         self._arrived = asyncio.Event()
-        self.off: str | None = None
-        """Why nothing is audited at all."""
         self.down_reason: str | None = None
         """What is in the way of the port; None while it answers."""
         self.waiting_bytes = 0
         """Of sealed chunks."""
+        self._sealed_rows = 0
+        self._dropped = 0
+        """Chunks that gave way to newer ones: always the oldest."""
         self.judged: Counter[Kind] = Counter()
         """Accepted messages that were noted and sealed."""
         self.checked: Counter[Kind] = Counter()
@@ -110,8 +118,10 @@ class Auditor:
         self.skipped_s = float("-inf")
         """When a chunk was skipped last."""
         self.broken: Counter[tuple[Kind, str]] = Counter()
+        self.disagreed: Counter[tuple[Kind, str]] = Counter()
+        """Rows of which gate and Great Expectations say different things, since the start."""
         self.disagreements: Counter[tuple[Kind, str]] = Counter()
-        self.last_disagreement: Disagreement | None = None
+        """The same, of the suites in force: the alarms."""
         self.failures: Counter[tuple[Kind, str]] = Counter()
         self.newest_failures: list[Failure] = []
         self.reports = 0
@@ -123,8 +133,7 @@ class Auditor:
     @property
     def waiting_rows(self) -> int:
         """Messages that wait for the audit, sealed ones and those of the last moment."""
-        sealed = sum(chunk.rows for chunk in self._waiting)
-        return sealed + len(self._trades) + len(self._klines) + len(self._tickers)
+        return self._sealed_rows + len(self._trades) + len(self._klines) + len(self._tickers)
 
     @property
     def oldest_s(self) -> float:
@@ -145,7 +154,6 @@ class Auditor:
         self._gate = gate
         self._documents = {kind: encode_document(gate.suites[kind].suite) for kind in KINDS}
         self.disagreements.clear()
-        self.last_disagreement = None
 
     def learn(self, listed: Mapping[str, SymbolRules]) -> None:
         """The exchange's symbol list, for the rules about tick and step sizes."""
@@ -176,24 +184,36 @@ class Auditor:
     async def deliver_forever(self) -> None:
         """Deliver what was sealed; never returns."""
         assert self._port is not None, "there is somebody to deliver to"
-        delay_s, tries = RETRY_FIRST_S, 0
+        delay_s, tries, alone = RETRY_FIRST_S, 0, 0
+        batch: list[Sealed] = []
         while True:
             await self._arrived.wait()
-            batch = self._next_delivery()
+            dropped = self._dropped
+            # The same again until it is settled, so that whoever answered in vain knows it.
+            batch = batch or self._next_delivery(chunks_max=1 if alone else None)
             try:
                 report = await self._port.audit(batch)
             except Transient as error:
-                tries += isinstance(error, AuditBroken)
                 self._note_down(str(error))
-                if tries >= TRIES_MAX:
-                    self._skip(len(batch), f"the audit failed {tries} times: {error}")
-                    tries = 0
-                await asyncio.sleep(error.retry_after_s or delay_s)
+                batch = batch[self._dropped - dropped :]
+                if isinstance(error, AuditBroken):
+                    alone, tries, batch = self._divide(batch, alone, tries, error)
+                pause_s = min(error.retry_after_s or delay_s, RETRY_CAP_S)
                 delay_s = min(delay_s * 2, RETRY_CAP_S)
-                continue
-            delay_s, tries = RETRY_FIRST_S, 0
-            self._settle(batch, report)
-            await self._rest(report)
+            else:
+                self._settle(batch[self._dropped - dropped :], report)
+                pause_s = self._rest_s(report)
+                delay_s, tries, alone, batch = RETRY_FIRST_S, 0, max(0, alone - 1), []
+            await asyncio.sleep(pause_s)
+
+    def _divide(self, batch: list[Sealed], alone: int, tries: int, error: AuditBroken) -> tuple[int, int, list[Sealed]]:
+        """What broke the audit together is delivered chunk by chunk, so that only the one to blame is skipped."""
+        if len(batch) > 1:
+            return len(batch), 0, []
+        if tries + 1 < TRIES_MAX:
+            return max(1, alone), tries + 1, batch
+        self._skip(batch, f"the audit failed {tries + 1} times: {error}")
+        return max(0, alone - 1), 0, []
 
     async def drain(self, patience_s: float) -> None:
         """At a stop: what is left is delivered if that takes no longer than this."""
@@ -208,9 +228,10 @@ class Auditor:
         except (TimeoutError, Transient):
             structlog.get_logger().info("audit_left", rows=self.waiting_rows)
 
-    async def _rest(self, report: AuditReport) -> None:
-        if sum(chunk.rows for chunk in self._waiting) < DELIVERY_ROWS_MAX:
-            await asyncio.sleep(max(INTERVAL_S, report.seconds * (1 / DUTY_SHARE - 1)))
+    def _rest_s(self, report: AuditReport) -> float:
+        if self._sealed_rows >= DELIVERY_ROWS_MAX:
+            return 0.0
+        return max(INTERVAL_S, report.seconds * (1 / DUTY_SHARE - 1))
 
     def _rows_of(self, kind: Kind) -> Sequence[Checked]:
         match kind:
@@ -236,8 +257,13 @@ class Auditor:
         self._trades.clear()
         self._klines.clear()
         self._tickers.clear()
+        full: list[Sealed] = []
         while self.waiting_bytes > WAITING_BYTES_MAX:
-            self._skip(1, "the buffer was full")
+            full.append(self._waiting[0])
+            self._remove(1)
+        if full:
+            self._dropped += len(full)
+            self._count_skipped(full, "the buffer was full")
 
     def _seal_chunk(self, kind: Kind, start: int, end: int) -> None:
         chunk = Chunk(kind, self._gate.suites[kind].digest)
@@ -254,47 +280,48 @@ class Auditor:
         chunk.refused = [row for row, (_, accepted, _) in marked if not accepted]
         chunk.late = [row for row, (_, _, late) in marked if late]
         chunk.sizes = self._sizes({record.symbol for record in self._rows_of(kind)[start:end]})
-        body, count = encode(chunk), end - start
+        body, count = _encoded(chunk), end - start
         accepted = count - len(chunk.refused)
         self.judged[kind] += accepted
         sealed = Sealed(kind, chunk.digest, self._documents[kind], count, accepted, body, self._clock())
         self._waiting.append(sealed)
-        self.waiting_bytes += len(body)
+        self.waiting_bytes += len(body) + CHUNK_OVERHEAD_BYTES
+        self._sealed_rows += count
         self._arrived.set()
 
     def _sizes(self, symbols: set[str]) -> dict[str, tuple[float, float]]:
         listed = self._listed
         return {name: (listed[name].tick_size, listed[name].step_size) for name in symbols if name in listed}
 
-    def _next_delivery(self) -> list[Sealed]:
+    def _next_delivery(self, chunks_max: int | None = None) -> list[Sealed]:
         batch: list[Sealed] = []
         rows = size = 0
-        for chunk in self._waiting:
+        for chunk in islice(self._waiting, chunks_max):
             rows, size = rows + chunk.rows, size + len(chunk.body)
             if batch and (rows > DELIVERY_ROWS_MAX or size > DELIVERY_BYTES_MAX):
                 break
             batch.append(chunk)
         return batch
 
-    def _remove(self, batch: Sequence[Sealed]) -> None:
-        """What was delivered stands in front, but for what was dropped meanwhile."""
-        delivered = set(map(id, batch))
-        while self._waiting and id(self._waiting[0]) in delivered:
-            self.waiting_bytes -= len(self._waiting.popleft().body)
+    def _remove(self, chunks: int) -> None:
+        """The oldest."""
+        for _ in range(chunks):
+            chunk = self._waiting.popleft()
+            self.waiting_bytes -= len(chunk.body) + CHUNK_OVERHEAD_BYTES
+            self._sealed_rows -= chunk.rows
         if not self._waiting:
             self._arrived.clear()
 
-    def _skip(self, chunks: int, reason: str) -> None:
-        rows = 0
-        for _ in range(min(chunks, len(self._waiting))):
-            chunk = self._waiting.popleft()
-            self.waiting_bytes -= len(chunk.body)
+    def _skip(self, batch: Sequence[Sealed], reason: str) -> None:
+        self._remove(len(batch))
+        self._count_skipped(batch, reason)
+
+    def _count_skipped(self, chunks: Sequence[Sealed], reason: str) -> None:
+        for chunk in chunks:
             self.skipped[chunk.kind] += chunk.rows
-            rows += chunk.rows
+        if self._clock() - self.skipped_s > SKIPPED_LOG_S:
+            structlog.get_logger().warning("audit_skipped", rows=sum(c.rows for c in chunks), reason=reason)
         self.skipped_s = self._clock()
-        structlog.get_logger().warning("audit_skipped", rows=rows, reason=reason)
-        if not self._waiting:
-            self._arrived.clear()
 
     def _note_down(self, reason: str) -> None:
         if self.down_reason is None:
@@ -302,16 +329,15 @@ class Auditor:
         self.down_reason = reason
 
     def _settle(self, batch: Sequence[Sealed], report: AuditReport) -> None:
+        """`batch` stands in front; what was dropped of it meanwhile has been counted as skipped."""
         if self.down_reason is not None:
             self.down_reason = None
             structlog.get_logger().info("audit_up")
-        # A chunk that was dropped while it was being checked has been counted as skipped.
-        kept = set(map(id, self._waiting))
         for chunk in batch:
-            if id(chunk) in kept:
-                self.checked[chunk.kind] += chunk.rows
-                self.checked_accepted[chunk.kind] += chunk.accepted
-        self._remove(batch)
+            self.checked[chunk.kind] += chunk.rows
+            self.checked_accepted[chunk.kind] += chunk.accepted
+        digests = {chunk.kind: chunk.digest for chunk in batch}
+        self._remove(len(batch))
         self.reports += 1
         self.report_seconds += report.seconds
         self.worker_memory_bytes = report.memory_bytes
@@ -322,8 +348,10 @@ class Auditor:
         for failure in report.failures:
             self.failures[failure.kind, failure.rule] += 1
         for found in report.disagreements:
-            self.disagreements[found.kind, found.rule] += found.gate_only + found.gx_only
-            self.last_disagreement = found
+            rows = found.gate_only + found.gx_only
+            self.disagreed[found.kind, found.rule] += rows
+            if digests.get(found.kind) == self._gate.suites[found.kind].digest:
+                self.disagreements[found.kind, found.rule] += rows
             structlog.get_logger().error(
                 "gate_and_audit_disagree", kind=found.kind, rule=found.rule, gate_only=found.gate_only,
                 gx_only=found.gx_only, sample=found.sample,
@@ -333,6 +361,29 @@ class Auditor:
 def encode_document(suite: Suite) -> bytes:
     """A suite as it is sent to where Great Expectations is."""
     return msgspec.json.encode(suite.document())
+
+
+def _encoded(chunk: Chunk) -> bytes:
+    try:
+        return encode(chunk)
+    except OverflowError:
+        # Refused records may hold integers that msgpack has no room for; rules see them clamped anyway.
+        chunk.trades = [_clamped(record) for record in chunk.trades]
+        chunk.klines = [_clamped(record) for record in chunk.klines]
+        chunk.tickers = [_clamped(record) for record in chunk.tickers]
+        return encode(chunk)
+
+
+Clamped = TypeVar("Clamped", Trade, Kline, Ticker)
+
+
+def _clamped(record: Clamped) -> Clamped:
+    numbers = {
+        name: whole(value)
+        for name in record.__struct_fields__
+        if name != "received_ns" and type(value := getattr(record, name)) is int
+    }
+    return structs.replace(record, **numbers)
 
 
 def _forget(_trade: Trade) -> None:

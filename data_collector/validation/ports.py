@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from typing import Final
@@ -28,12 +29,19 @@ AUDIT_TIMEOUT_S: Final = 60.0
 """40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""
 
 CHECK_TIMEOUT_S: Final = 20.0
-"""A worker that starts needs some seconds to import Great Expectations."""
+"""Loading a suite and running it over a few records takes less than a second."""
 
 GROWTH_BYTES_MAX: Final = 512 * 1024 * 1024
 """A worker that has grown so much since its first report is replaced."""
 
-SERVICE_TIMEOUT_S: Final = 30.0
+SERVICE_TIMEOUT_S: Final = 10.0
+SERVICE_AUDIT_TIMEOUT_S: Final = 90.0
+"""Longer than the service itself waits for its worker."""
+
+RETRY_AFTER_S_MAX: Final = 60.0
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What decoding a body may raise that somebody else wrote."""
+
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
@@ -44,6 +52,7 @@ class EmbeddedPort:
         self._worker = AuditWorker()
         self._source = uuid.uuid4().hex
         self._first_bytes = 0
+        self._starting = asyncio.Lock()
         self.starts = 0
 
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
@@ -63,9 +72,13 @@ class EmbeddedPort:
     async def check(self, kind: Kind, document: bytes) -> list[str]:
         """What Great Expectations has against a suite. Raises `Transient` when it cannot be asked."""
         await self._ready()
-        answer = await self._worker.ask(CheckSuite(kind, document), timeout_s=CHECK_TIMEOUT_S)
+        try:
+            answer = await self._worker.ask(CheckSuite(kind, document), timeout_s=CHECK_TIMEOUT_S)
+        except Transient as error:
+            # It was up: what it could not survive must not become the suite in force.
+            return [f"Great Expectations could not try it: {error}"]
         if not isinstance(answer, CheckReport):
-            raise Transient(f"The audit worker refused: {_told(answer)}")
+            return [f"Great Expectations could not try it: {_told(answer)}"]
         return answer.faults
 
     async def close(self) -> None:
@@ -73,10 +86,11 @@ class EmbeddedPort:
         await self._worker.close()
 
     async def _ready(self) -> None:
-        if not self._worker.alive:
-            self._first_bytes = 0
-            self.starts += 1
-            await self._worker.start()
+        async with self._starting:
+            if not self._worker.alive:
+                self._first_bytes = 0
+                self.starts += 1
+                await self._worker.start()
 
     async def _replace_grown(self, memory_bytes: int) -> None:
         self._first_bytes = self._first_bytes or memory_bytes
@@ -96,7 +110,7 @@ class ServicePort:
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
         """See `AuditPort`. Raises `AuditBroken` when the service refuses these chunks, `Transient` when it is away."""
         body = encode(AuditUpload(self._source, [msgspec.Raw(chunk.body) for chunk in chunks]))
-        status, answer, retry_after_s = await self._request("POST", "/audit", body)
+        status, answer, retry_after_s = await self._request("POST", "/audit", body, SERVICE_AUDIT_TIMEOUT_S)
         if status in {409, 413, 422, 500}:
             raise AuditBroken(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}")
         if status != 200:
@@ -105,7 +119,7 @@ class ServicePort:
             )
         try:
             report = answer_decoder.decode(answer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Transient(f"{self._url}/audit answered with something else ({error})") from error
         if not isinstance(report, AuditReport):
             raise AuditBroken(f"{self._url}/audit answered: {_told(report)}")
@@ -113,7 +127,7 @@ class ServicePort:
 
     async def get(self, path: str) -> bytes:
         """The body of a GET. Raises `Transient` with what the service answered instead of 200."""
-        status, answer, retry_after_s = await self._request("GET", path, None)
+        status, answer, retry_after_s = await self._request("GET", path, None, SERVICE_TIMEOUT_S)
         if status != 200:
             message = f"{self._url}{path} answered HTTP {status}: {_sentence(answer)}"
             raise Transient(message, retry_after_s=retry_after_s)
@@ -125,25 +139,35 @@ class ServicePort:
             await self._session.close()
             self._session = None
 
-    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, float | None]:
+    async def _request(
+        self, method: str, path: str, body: bytes | None, timeout_s: float
+    ) -> tuple[int, bytes, float | None]:
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=SERVICE_TIMEOUT_S, sock_connect=2.0)
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=self._use_proxy)
+            self._session = aiohttp.ClientSession(trust_env=self._use_proxy)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=2.0)
         headers = {"Content-Type": "application/msgpack"} if body is not None else {}
         try:
-            request = self._session.request(method, self._url + path, data=body, headers=headers, allow_redirects=False)
+            request = self._session.request(
+                method, self._url + path, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            )
             async with request as response:
                 answer = bytearray()
                 async for part in response.content.iter_any():
                     answer += part
                     if len(answer) > ANSWER_BYTES_MAX:
                         raise Transient(f"{self._url}{path} answered with more than {ANSWER_BYTES_MAX} bytes")
-                given = response.headers.get("Retry-After", "")
-                return response.status, bytes(answer), float(given) if given.isdigit() else None
+                return response.status, bytes(answer), _seconds(response.headers.get("Retry-After", ""))
         except TimeoutError as error:
-            raise Transient(f"{self._url} did not answer within {SERVICE_TIMEOUT_S:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
+            raise Transient(f"{self._url} did not answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise Transient(f"{self._url} cannot be reached ({error})") from error
+
+
+def _seconds(text: str) -> float | None:
+    """Of a Retry-After header; a date, or what is no number, is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        return None
+    return min(float(text), RETRY_AFTER_S_MAX)
 
 
 def _told(answer: object) -> str:
@@ -154,5 +178,5 @@ def _sentence(answer: bytes) -> str:
     """The `detail` of our own errors; of anything else what fits in a line."""
     try:
         return msgspec.json.decode(answer, type=dict[str, str]).get("detail", "")[:500]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return answer[:200].decode(errors="replace")
