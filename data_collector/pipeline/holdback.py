@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 
 from data_collector.model.records import Trade
-from data_collector.model.verdict import Verdict
 from data_collector.pipeline.arbiter import JUMP_MAX
 from data_collector.pipeline.outlet import Lane
 
@@ -19,8 +18,6 @@ ARBITRATION_S = 0.15
 
 HELD_MAX = 20_000
 """Trades of a symbol that wait."""
-
-Waiting = tuple[Trade, Verdict | None]
 
 
 class Holdback:
@@ -35,35 +32,35 @@ class Holdback:
 
     def note_refused(self, lane: Lane, trade_id: int) -> None:
         """An id that is due or will be was refused."""
-        for passed in [known for known in lane.refused_s if known < lane.next_id]:
-            del lane.refused_s[passed]
         if len(lane.refused_s) < HELD_MAX:
             lane.refused_s.setdefault(trade_id, self._clock())
 
     def must_wait(self, lane: Lane, trade_id: int) -> bool:
-        """Whether a good copy of the refused trade whose turn it is may still come before this one."""
-        refused_s = lane.refused_s.get(lane.next_id)
+        """Whether a good copy of the refused trade that is due first may still come before this one."""
+        refused_s = lane.refused_s
+        while refused_s and (first_id := next(iter(refused_s))) < lane.next_id:
+            del refused_s[first_id]
         return (
-            refused_s is not None
-            and lane.next_id < trade_id <= lane.next_id + JUMP_MAX
-            and self._clock() - refused_s < ARBITRATION_S
+            bool(refused_s)
+            and first_id < trade_id <= lane.next_id + JUMP_MAX
+            and self._clock() - refused_s[first_id] < ARBITRATION_S
             and len(lane.held) < HELD_MAX
         )
 
-    def hold(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> bool:
+    def hold(self, lane: Lane, trade: Trade) -> bool:
         """Keep the trade; False when it is there already."""
         held = lane.held
         if trade.trade_id in held:
             return False
         in_order = not held or trade.trade_id > next(reversed(held))
-        held[trade.trade_id] = (trade, verdict)
+        held[trade.trade_id] = trade
         if not in_order:
             lane.held = dict(sorted(held.items()))
         self.lanes.add(lane)
         self.holding.set()
         return True
 
-    def take(self, lane: Lane) -> Waiting | None:
+    def take(self, lane: Lane) -> Trade | None:
         """The next trade that need not wait any more."""
         trade_id = next(iter(lane.held), None)
         if trade_id is None or self.must_wait(lane, trade_id):

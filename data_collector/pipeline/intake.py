@@ -1,8 +1,8 @@
 """From a frame to the outlet in plain function calls: decode, order, check, put. No task, queue or await.
 
 Life cycle: the service makes one intake; every line calls `receive` from its socket's read callback. It runs on the
-event loop, holds nothing that grows, and raises nothing for what an exchange sends: a bad frame is counted and kept
-in quarantine, and the next one is read.
+event loop and raises nothing for what an exchange sends: a bad frame is counted and kept in quarantine, and the next
+one is read. Trades behind a refused id wait in their lane for a moment (`pipeline.holdback`), a bounded number of them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ REFUSED_KLINES_MAX = 1_000
 
 EVENT_STEP_MS = 86_400_000
 """A day: an event time further ahead is believed when a second message confirms it."""
+
+REFUSED_AHEAD_MAX = 10_000
+"""A refused id further ahead gets no place in the sequence: when nothing follows it, it would move the symbol there."""
 
 TIME_MS_MIN = 10**12
 TIME_MS_MAX = 4_102_444_800_000
@@ -199,16 +202,26 @@ class Intake:
         # What waited longest goes first.
         self._release(lane)
         if self._holdback.must_wait(lane, trade.trade_id):
-            if not self._holdback.hold(lane, trade, verdict):
+            if not self._holdback.hold(lane, trade):
                 self._counters.add("data_collector_messages_copies_total", channel="trade")
             return False
+        if lane.held and trade.trade_id > next(reversed(lane.held)):
+            # This one goes past what is held: a jump, or too much is held.
+            lane.refused_s.clear()
+            self._release(lane)
         return trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade, verdict)
 
     def _release(self, lane: Lane) -> None:
-        while (waiting := self._holdback.take(lane)) is not None:
-            trade, verdict = waiting
-            if trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade, verdict):
-                self._let_through(lane, trade, verdict)
+        while (trade := self._holdback.take(lane)) is not None:
+            self._admit(lane, trade)
+
+    def _admit(self, lane: Lane, trade: Trade) -> None:
+        """A trade that had to wait is judged by the rules of now."""
+        verdict = self._check_trade(trade)
+        if verdict is not None and verdict.critical:
+            self._refuse_trade(lane, trade, verdict)
+        elif lane.next_id < 0 or trade.trade_id == lane.next_id or self._take_out_of_order(lane, trade, verdict):
+            self._let_through(lane, trade, verdict)
 
     def _take_first(self, lane: Lane, trade: Trade) -> bool:
         """The first id of a symbol is believed when a ticker names one near it, or when a second trade follows it."""
@@ -219,11 +232,8 @@ class Intake:
                 lane.unconfirmed = waiting
                 return False
             if abs(trade.trade_id - waiting.trade_id) <= JUMP_MAX:
-                first, second = sorted((waiting, trade), key=lambda each: each.trade_id)
-                self._let_through(lane, first, self._check_trade(first))
-                verdict = self._check_trade(second)
-                if second.trade_id == lane.next_id or self._take_out_of_order(lane, second, verdict):
-                    self._let_through(lane, second, verdict)
+                for each in sorted((waiting, trade), key=lambda each: each.trade_id):
+                    self._admit(lane, each)
                 return False
             self._refuse_trade(lane, waiting, _also_refused("trade_id_jump", self._check_trade(waiting)))
         if lane.reference_id >= 0 and abs(trade.trade_id - lane.reference_id) <= JUMP_MAX:
@@ -236,7 +246,7 @@ class Intake:
         waiting = lane.unconfirmed
         if waiting is not None and abs(waiting.trade_id - trade_id) <= JUMP_MAX:
             lane.unconfirmed = None
-            self._let_through(lane, waiting, self._check_trade(waiting))
+            self._admit(lane, waiting)
 
     def _take_out_of_order(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> bool:
         order = lane.order.judge(trade, lane.next_id)
@@ -261,7 +271,7 @@ class Intake:
         self._count_refused(trade, "trade", verdict)
         # Before the first good trade there is no sequence that it could have a place in; an id that is behind or
         # far ahead has none either, and must not move the store's tail.
-        if lane.next_id >= 0 and 0 <= trade.trade_id - lane.next_id <= JUMP_MAX:
+        if lane.next_id >= 0 and 0 <= trade.trade_id - lane.next_id <= REFUSED_AHEAD_MAX:
             self._outlet.put_refused(lane, trade.trade_id, self._refusals.refusal(trade, verdict))
             self._holdback.note_refused(lane, trade.trade_id)
         else:

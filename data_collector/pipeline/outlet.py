@@ -19,7 +19,6 @@ from collections import deque
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.verdict import Verdict
 from data_collector.model.wire import json_text, kline_json, trade_json, trade_time_text
 from data_collector.pipeline.arbiter import TradeOrder
 
@@ -66,7 +65,7 @@ class Lane:
         self.refused: dict[int, Refusal] = {}
         self.refused_s: dict[int, float] = {}
         """When each refused id that is still due was refused first: for a while a good copy may take its place."""
-        self.held: dict[int, tuple[Trade, Verdict | None]] = {}
+        self.held: dict[int, Trade] = {}
         """Trades that wait behind such an id."""
         self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
         """Per interval: open times of refused closed klines since the last good one, with the rules."""

@@ -15,6 +15,7 @@ from data_collector.model.batch import Batch
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.outlet import Outlet
 
 RETRY_FIRST_S = 0.05
@@ -90,9 +91,13 @@ class Pump:
         if now - self._passed_over_s < PASS_OVER_S:
             return
         self._passed_over_s = now
-        batch.trades += [
-            run for lane in self._outlet.lanes.values() if (run := self._outlet.pass_over(lane)) is not None
-        ]
+        for lane in self._outlet.lanes.values():
+            # A good copy of what was refused a moment ago may still come.
+            if any(now - refused_s < ARBITRATION_S for refused_s in lane.refused_s.values()):
+                continue
+            run = self._outlet.pass_over(lane)
+            if run is not None:
+                batch.trades.append(run)
 
     async def _write(self, batch: Batch) -> None:
         delay_s = RETRY_FIRST_S

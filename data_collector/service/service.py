@@ -179,6 +179,8 @@ class Service:
             await asyncio.wait((self._collection,))
         for watch in watches:
             watch.cancel()
+        if watches:
+            await asyncio.wait(watches)
         await self._validation.close()
         if self._sink is not None:
             await self._sink.close()

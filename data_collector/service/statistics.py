@@ -48,9 +48,9 @@ class Statistics:
         self.unlisted: list[str] = []
         self.resting: dict[str, str] = {}
         self.listed = False
+        """Whether the exchange's symbol list has been read."""
         self.on_listed: Callable[[Mapping[str, SymbolRules]], None] | None = None
         """Gets the exchange's symbol list whenever it was asked for."""
-        """Whether the exchange's symbol list has been read."""
         self.down_reason: str | None = None
 
     async def run(self) -> None:

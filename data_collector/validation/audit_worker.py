@@ -31,7 +31,7 @@ COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
 START_S: Final = 60.0
 """Importing takes 2 s, and many times that where nothing is compiled yet and the machine is busy."""
 
-ORDERLY_STOP_S: Final = 5.0
+ORDERLY_STOP_S: Final = 0.5
 """It sees that we hung up when it has answered; one that takes longer is killed, which costs nothing but the answer."""
 
 

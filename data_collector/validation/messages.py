@@ -111,7 +111,7 @@ class Disagreement(Struct):
 
 
 class Failure(Struct):
-    """A rule that Great Expectations could not evaluate; its rows count as not checked by it."""
+    """A rule that Great Expectations could not evaluate; the rows count as checked by the others."""
 
     kind: Kind
     rule: str

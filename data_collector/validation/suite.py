@@ -148,7 +148,14 @@ def merged(shipped: Suite, user: Suite, *, origin: str = "") -> Suite:
         raise SuiteRefused(origin or f"the {shipped.kind} suite", faults)
     kept = [rule if same_rule(rule, given.get(rule.id, rule)) else given[rule.id] for rule in shipped.rules]
     known = {rule.id for rule in shipped.rules}
-    return Suite(shipped.kind, (*kept, *(rule for rule in user.rules if rule.id not in known)))
+    suite = Suite(shipped.kind, (*kept, *(rule for rule in user.rules if rule.id not in known)))
+    if len(suite.rules) > RULES_MAX:
+        fault = f"with the {len(shipped.rules)} shipped ones there are more than {RULES_MAX} rules"
+        raise SuiteRefused(origin or f"the {shipped.kind} suite", [fault])
+    if len(msgspec.json.encode(suite.document())) > DOCUMENT_BYTES_MAX:
+        fault = f"with the shipped rules it has more than {DOCUMENT_BYTES_MAX} bytes"
+        raise SuiteRefused(origin or f"the {shipped.kind} suite", [fault])
+    return suite
 
 
 def check_guards(shipped: Suite, suite: Suite, *, origin: str) -> None:

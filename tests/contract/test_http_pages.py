@@ -17,7 +17,8 @@ from tests.contract.http_service import ROOT, HttpService, running
 from tests.contract.http_service import Answer as HttpAnswer
 
 ENDPOINTS = {
-    "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation/errors",
+    "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
+    "/validation/errors",
     "/control",
 }  # fmt: skip
 

@@ -357,7 +357,7 @@ def ours(kind: Kind, decimals: tuple[str, str, str], integers: tuple[str, str, s
         (ratio, {"column_A": first, "column_B": second, "max_value": 3, "ignore_row_if": either}),
         (multiple, {"column_A": price, "column_B": quantity}),
         (multiple, {"column_A": first, "column_B": second, "tolerance": 0.25}),
-        (multiple, {"column_A": price, "column_B": amount, "tolerance": 0, "ignore_row_if": both}),
+        (multiple, {"column_A": price, "column_B": amount, "tolerance": 0, "ignore_row_if": either}),
         (differs, {"column_list": [price, quantity, amount], "tolerance": 1e-8, "relative": 1e-9}),
         (differs, {"column_list": [first, second, third], "offset": 1, "ignore_row_if": never}),
         (product, {"column_list": [price, quantity, amount], "relative": 1e-4, "factor": 0.01}),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import Final
+
 from data_collector.model.status import Sample
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
 from data_collector.validation.columns import Kind
 from data_collector.validation.messages import AuditReport, Disagreement, Failure
+
+ANSWERS_KEPT: Final = 32
+"""A collector has one request under way."""
 
 _log = get_log()
 
@@ -18,6 +25,17 @@ class Findings:
         self._counters = counters
         self._disagreements: dict[tuple[Kind, str], Disagreement] = {}
         self.audits = 0
+        self._answers: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def remember(self, body: bytes, answer: bytes) -> None:
+        """What a request was answered with; the last `ANSWERS_KEPT` are known."""
+        self._answers[blake2b(body).digest()] = answer
+        if len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+
+    def answer_to(self, body: bytes) -> bytes | None:
+        """The answer to the very same request, if it has been answered."""
+        return self._answers.get(blake2b(body).digest())
 
     def add(self, report: AuditReport) -> None:
         """One audit has been done."""

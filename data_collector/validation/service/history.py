@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from data_collector.validation.columns import Kind
+from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.shipped import shipped_suite
 from data_collector.validation.suite import Suite
 
 SUITES_KEPT: Final = 50
@@ -66,8 +68,8 @@ class SuiteHistory:
             self._path_of(each).unlink(missing_ok=True)
 
     def document(self, digest: str) -> bytes | None:
-        """The suite of a digest."""
-        return self._documents.get(digest)
+        """The suite of a digest: one that was in force here, or is shipped and gates a collector that finds nobody."""
+        return self._documents.get(digest) or _shipped_documents().get(digest)
 
     def newest(self, kind: Kind) -> bytes | None:
         """The suite of a kind that was the last one in force."""
@@ -78,6 +80,12 @@ class SuiteHistory:
 
     def _path_of(self, digest: str) -> Path:
         return self._folder / f"{digest}.json"
+
+
+@cache
+def _shipped_documents() -> dict[str, bytes]:
+    suites = [shipped_suite(kind) for kind in KINDS]
+    return {suite.digest: suite_document(suite) for suite in suites}
 
 
 class _Named(Struct):

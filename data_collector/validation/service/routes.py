@@ -74,14 +74,21 @@ async def audit(around: Around, request: Request) -> Response:
     if encoding_of(request) != "msgpack":
         raise HTTPException(415, f"Send the header 'Content-Type: {MSGPACK}'.")
     around.line.refuse_when_busy()
-    upload = read_upload(await around.bodies.read(request))
+    body = await around.bodies.read(request)
+    told = around.findings.answer_to(body)
+    if told is not None:
+        # Its sender did not hear the answer; what it sends again must not be counted again.
+        return Response(told, media_type=MSGPACK)
+    upload = read_upload(body)
     suites = _suites_of(around.rulebook, upload.chunks)
     report = await around.line.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"The chunks could not be audited: {report.message}")
     assert isinstance(report, AuditReport), "it is the answer to Audit"
     around.findings.add(report)
-    return Response(encode_message(report), media_type=MSGPACK)
+    answer = encode_message(report)
+    around.findings.remember(body, answer)
+    return Response(answer, media_type=MSGPACK)
 
 
 @router.get("/docs-site")

@@ -9,6 +9,7 @@ import pytest
 from data_collector.model.records import Trade
 from data_collector.pipeline.arbiter import JUMP_MAX
 from data_collector.pipeline.holdback import ARBITRATION_S
+from data_collector.pipeline.intake import REFUSED_AHEAD_MAX
 from tests.judging import gate_with
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
@@ -161,6 +162,47 @@ def test_trades_go_on_without_a_timer_when_the_time_is_over(scene: Scene) -> Non
     scene.send(trade(13))
 
     assert runs(scene.take()) == [(10, 1), (12, 2)]
+
+
+def test_what_waits_is_judged_by_the_rules_of_when_it_goes_on(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12), trade(13, price="50"))
+    scene.intake.use(gate_with("trade", {"max_value": 100}))
+
+    scene.wait(ARBITRATION_S)
+
+    batch = scene.take()
+    assert runs(batch) == [(10, 1), (13, 1)]
+    assert list(batch.trades[1].refused) == [11, 12]
+
+
+def test_refused_id_behind_a_hole_waits_too(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12, price="0"), trade(13))
+    assert runs(scene.take()) == [(10, 1)]
+
+    scene.send(trade(12))
+
+    assert [number for first, count in runs(scene.take()) for number in range(first, first + count)] == [12, 13]
+
+
+def test_jump_that_is_believed_does_not_pass_what_waits(scene: Scene) -> None:
+    far = 14 + JUMP_MAX + 1
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(12), trade(13), trade(far), trade(far + 1))
+
+    batch = scene.take()
+    assert runs(batch) == [(10, 1), (12, 2), (far + 1, 1)]
+    assert [entry for entry in batch.side if entry.stream.startswith("late:")] == []
+
+
+def test_refused_id_far_ahead_gets_no_place(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11 + REFUSED_AHEAD_MAX + 1, price="0"))
+
+    batch = scene.take()
+    assert [rules(entry) for entry in batch.side] == [["price_positive"]]
+    assert scene.outlet.pass_over(scene.lane) is None
 
 
 def test_what_waits_is_let_go_when_nothing_comes_any_more(scene: Scene) -> None:

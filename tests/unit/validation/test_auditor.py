@@ -153,6 +153,40 @@ async def test_delivery_that_breaks_the_audit_again_and_again_is_skipped(monkeyp
     assert auditor.coverage == 0.5
 
 
+async def test_only_the_chunk_to_blame_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Choosy(Port):
+        """Breaks at one kind."""
+
+        async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
+            if any(chunk.kind == "kline" for chunk in chunks):
+                raise AuditBroken("died of a kline")
+            return await super().audit(chunks)
+
+    auditor = Auditor(shipped_gate(), Choosy())
+    auditor.note_trade(trade(10))
+    auditor.note(kline(), None)
+    auditor.note(ticker(), None)
+
+    async with delivering(auditor, monkeypatch):
+        await settled(auditor)
+
+    assert auditor.checked == {"trade": 1, "ticker": 1}
+    assert auditor.skipped == {"kline": 1}
+    assert auditor.waiting_bytes == 0
+
+
+async def test_integers_that_no_message_can_carry_are_clamped() -> None:
+    port = Port()
+    auditor = Auditor(shipped_gate(), port)
+    poisoned = trade(2**70)
+
+    auditor.note(poisoned, shipped_gate().check(poisoned), accepted=False)
+    await auditor.drain(5)
+
+    assert port.chunks[0].trades[0].trade_id == 2**53
+    assert port.chunks[0].broken == {0: ["trade_id_range"]}
+
+
 async def test_audit_that_is_away_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     port = Port(*[Transient("away")] * (TRIES_MAX * 3))
     auditor = Auditor(shipped_gate(), port)
@@ -167,14 +201,14 @@ async def test_audit_that_is_away_is_waited_for_without_end(monkeypatch: pytest.
 
 
 def test_buffer_is_bounded_and_the_oldest_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "WAITING_BYTES_MAX", 2_000)
+    monkeypatch.setattr(subject, "WAITING_BYTES_MAX", 5_000)
     auditor = Auditor(shipped_gate(), Port())
 
     for number in range(100):
         auditor.note_trade(trade(number))
         auditor.use(shipped_gate())
 
-    assert auditor.waiting_bytes <= 2_000
+    assert auditor.waiting_bytes <= 5_000
     assert auditor.skipped["trade"] == 100 - auditor.waiting_rows
     assert 0 < auditor.waiting_rows < 20
     assert auditor.coverage == 0.0
@@ -207,6 +241,7 @@ async def test_disagreement_is_kept_until_the_rules_change() -> None:
 
     auditor.use(shipped_gate())
     assert not auditor.disagreements
+    assert auditor.disagreed == {("trade", "price_positive"): 3}
 
 
 def test_without_a_port_nothing_is_kept() -> None:
