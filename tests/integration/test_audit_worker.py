@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from data_collector.model.errors import Transient
+from data_collector.validation import audit_worker
 from data_collector.validation.audit_worker import AuditWorker
 from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
 from data_collector.validation.compiler import compile_suite
@@ -382,3 +383,18 @@ OURS: dict[Kind, list[dict[str, object]]] = {
     "kline": ours("kline", ("high", "low", "volume"), ("open_ms", "close_ms", "event_ms")),
     "ticker": ours("ticker", ("ask_price", "bid_price", "volume"), ("first_id", "last_id", "count")),
 }
+
+
+async def test_worker_that_has_grown_is_ended_after_its_answer_and_can_start_again(
+    worker: AuditWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_worker, "GROWTH_BYTES_MAX", -1)
+
+    report = await audited(worker, shipped_audit("trade", 5, source="grown"))
+
+    assert report.rows == {"trade": 5}
+    assert not worker.alive
+    monkeypatch.undo()
+    await worker.start()
+    await audited(worker, shipped_audit("trade", 5, source="after it"))
+    assert worker.alive
