@@ -243,19 +243,25 @@ class Outlet:
             self._mark(lane)
         return closed + sum(run.count for run in runs)
 
-    def pass_over(self, lane: Lane) -> TradeRun | None:
-        """A run without trades that moves the store's tail over refused ones, when no good trade follows them."""
-        if not lane.refused or lane.entries or lane.runs or lane.held:
+    def pass_over(self, lane: Lane, before_id: int | None = None) -> TradeRun | None:
+        """A run without trades that moves the store's tail over refused ones, when no good trade follows them.
+
+        Only over those below `before_id`, if it is given.
+        """
+        if lane.entries or lane.runs or lane.held:
             return None
-        first_id = max(lane.refused) + 1
-        run = TradeRun(lane.symbol, first_id, [], "", "", 0, 0, lane.refused)
-        self._refusals -= len(lane.refused)
-        lane.refused = {}
-        lane.refused_s.clear()
+        refused = {number: each for number, each in lane.refused.items() if before_id is None or number < before_id}
+        if not refused:
+            return None
+        first_id = max(refused) + 1
+        for number in refused:
+            del lane.refused[number]
+            lane.refused_s.pop(number, None)
+        self._refusals -= len(refused)
         if lane.next_id < first_id:
             lane.order.pass_over(lane.next_id, first_id - 1)
             lane.next_id = first_id
-        return run
+        return TradeRun(lane.symbol, first_id, [], "", "", 0, 0, refused)
 
     def _mark(self, lane: Lane) -> None:
         if not lane.dirty:

@@ -93,9 +93,8 @@ class Pump:
         self._passed_over_s = now
         for lane in self._outlet.lanes.values():
             # A good copy of what was refused a moment ago may still come.
-            if any(now - refused_s < ARBITRATION_S for refused_s in lane.refused_s.values()):
-                continue
-            run = self._outlet.pass_over(lane)
+            young = [trade_id for trade_id, refused_s in lane.refused_s.items() if now - refused_s < ARBITRATION_S]
+            run = self._outlet.pass_over(lane, before_id=min(young, default=None))
             if run is not None:
                 batch.trades.append(run)
 

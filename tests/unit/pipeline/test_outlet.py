@@ -153,6 +153,22 @@ def test_pass_over_moves_the_cursor_over_refused_trades(outlet: Outlet) -> None:
     assert outlet.pass_over(lane) is None
 
 
+def test_pass_over_leaves_what_was_refused_a_moment_ago(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    lane.next_id = 11
+    for trade_id in (11, 12, 13):
+        outlet.put_refused(lane, trade_id, REFUSAL)
+    outlet.take()
+
+    run = outlet.pass_over(lane, before_id=13)
+
+    assert run is not None
+    assert (run.first_id, sorted(run.refused)) == (13, [11, 12])
+    assert list(lane.refused) == [13]
+    assert lane.next_id == 13
+    assert outlet.pass_over(lane, before_id=13) is None
+
+
 def test_pass_over_waits_while_trades_of_the_symbol_do(outlet: Outlet) -> None:
     lane = put(outlet, 10)
     outlet.put_refused(lane, 11, REFUSAL)
