@@ -10,6 +10,7 @@ import pytest
 
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
+from tests.integration.processes import Exchange, end_embedded_server, exchange
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
@@ -43,6 +44,23 @@ def store(store_server: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """For VAR_DIR."""
-    return tmp_path / "var"
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """For VAR_DIR; no embedded server is left in it."""
+    folder = tmp_path / "var"
+    folder.mkdir()
+    yield folder
+    end_embedded_server(folder)
+
+
+@pytest.fixture(scope="module")
+def running_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    """A market in a hurry, as a process of its own."""
+    with exchange(tmp_path_factory.mktemp("exchange"), "--speed", "20", "--trades-per-s", "5") as running:
+        yield running
+
+
+@pytest.fixture
+def market(running_market: Exchange) -> Iterator[Exchange]:
+    """It goes on after a test has stopped it."""
+    yield running_market
+    running_market.act("resume")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,36 +12,13 @@ import pytest
 
 from data_collector.model.status import Snapshot
 from tests.integration.exactness import assert_trades_exact
-from tests.integration.processes import CollectorProcess, Exchange, collecting, end_embedded_server, exchange
+from tests.integration.processes import CollectorProcess, Exchange, collecting
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DEADLINE_S = 60.0
 """A worker of low priority starts slowly beside other tests."""
-
-
-@pytest.fixture(scope="module")
-def running_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    """A market in a hurry."""
-    with exchange(tmp_path_factory.mktemp("exchange"), "--speed", "20", "--trades-per-s", "5") as running:
-        yield running
-
-
-@pytest.fixture
-def market(running_market: Exchange) -> Iterator[Exchange]:
-    """It goes on after a test has stopped it."""
-    yield running_market
-    running_market.act("resume")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """VAR_DIR; no server is left in it."""
-    folder = tmp_path / "var"
-    folder.mkdir()
-    yield folder
-    end_embedded_server(folder)
 
 
 def rule_file(folder: Path, rule_id: str, most: float, *, severity: str = "critical", symbol: str = "BTCUSDT") -> None:

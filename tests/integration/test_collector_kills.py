@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from tests.integration.processes import (
     CollectorProcess,
     Exchange,
     collecting,
-    end_embedded_server,
     exchange,
     is_running,
 )
@@ -22,29 +20,6 @@ from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-
-
-@pytest.fixture(scope="module")
-def running_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    """A market in a hurry."""
-    with exchange(tmp_path_factory.mktemp("exchange"), "--speed", "20", "--trades-per-s", "5") as running:
-        yield running
-
-
-@pytest.fixture
-def market(running_market: Exchange) -> Iterator[Exchange]:
-    """It goes on after a test has stopped it."""
-    yield running_market
-    running_market.act("resume")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """VAR_DIR; no server is left in it."""
-    folder = tmp_path / "var"
-    folder.mkdir()
-    yield folder
-    end_embedded_server(folder)
 
 
 def first_trades(collector: CollectorProcess, count: int = 50) -> Store:

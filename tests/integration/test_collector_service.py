@@ -16,7 +16,7 @@ import pytest
 
 from data_collector.embedded.peer import free_port
 from tests.integration.exactness import assert_trades_exact
-from tests.integration.processes import ROOT, Exchange, collecting, end, end_embedded_server, exchange
+from tests.integration.processes import ROOT, Exchange, collecting, end
 from tests.integration.test_collector_audit import (
     DEADLINE_S,
     SYMBOLS,
@@ -36,29 +36,6 @@ RULE = {
     "description": "The price must be as I like it.",
     "meta": {"rule_id": "my_price"},
 }
-
-
-@pytest.fixture(scope="module")
-def running_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    """A market in a hurry."""
-    with exchange(tmp_path_factory.mktemp("exchange"), "--speed", "20", "--trades-per-s", "5") as running:
-        yield running
-
-
-@pytest.fixture
-def market(running_market: Exchange) -> Iterator[Exchange]:
-    """It goes on after a test has stopped it."""
-    yield running_market
-    running_market.act("resume")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """VAR_DIR of the collector; no server is left in it."""
-    folder = tmp_path / "var"
-    folder.mkdir()
-    yield folder
-    end_embedded_server(folder)
 
 
 class Service:
