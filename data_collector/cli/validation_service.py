@@ -59,7 +59,8 @@ def validation_service(
 def _options(settings: Settings, folder: Path | None, docs_every_s: float) -> Options:
     token = settings.control_token
     return Options(
-        folder=folder or settings.var_dir / "validation-service",
+        # Great Expectations takes no relative path.
+        folder=(folder or settings.var_dir / "validation-service").absolute(),
         suites_dir=settings.suites_dir,
         environment=settings.environment,
         token=None if token is None else token.get_secret_value(),

@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [
             sys.executable, "-m", "data_collector", "validation-service", "--port", str(port), "--docs-every-s", "1",
         ],
-        cwd=folder, env={**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder)},
+        cwd=folder, env={**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": "var"},
     )  # fmt: skip
     try:
         until(lambda: audited(url), "an audit", deadline_s=DEADLINE_S)
