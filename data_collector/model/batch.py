@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
@@ -46,11 +48,27 @@ class TradeRun(Struct):
     """Receive time of the last."""
     refused: dict[int, Refusal] = field(default_factory=dict)
     """Refused trades since the run before, by id: what explains (part of) a hole before `first_id`."""
+    gaps: list[Gap] = field(default_factory=list)
+    """What lies between the record before and `first_id`, explained: adjoining, in order, up to `first_id` - 1."""
+    begins: bool = False
+    """Whether it may begin a stream where there is none; else a store without one has lost it."""
+
+    @property
+    def start_id(self) -> int:
+        """The id from which on the run says what was traded: that of its first gap, or of its first trade."""
+        return self.gaps[0].first if self.gaps else self.first_id
 
     @property
     def count(self) -> int:
         """How many trades."""
         return len(self.entries) // 2
+
+
+RecordSource = Literal["ws", "rest", "built"]
+"""Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
+
+KlineCheck = Literal["ok", "mismatch", "unchecked"]
+"""How a closed kline compared with our own trades of its time."""
 
 
 class KlineUpdate(Struct):
@@ -62,6 +80,12 @@ class KlineUpdate(Struct):
     """Rules that it is marked with."""
     refused: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Open times of refused closed klines before this one, with the rules: what explains a hole before it."""
+    source: RecordSource = "ws"
+    check: KlineCheck = "unchecked"
+    gaps: list[Gap] = field(default_factory=list)
+    """What lies between the closed kline before and this one, explained: open times in ms, adjoining, in order."""
+    begins: bool = False
+    """Whether it may begin a series where there is none; else a store without one has lost it."""
 
 
 class TickerUpdate(Struct, frozen=True):
@@ -81,6 +105,16 @@ class SideEntry(Struct):
     """Names and values in turn."""
     number: int
     """Grows by one per process, so that a resent entry is known."""
+
+
+class Behind(Struct, frozen=True):
+    """The store lacks what we took to be there: it lost the end of what it acknowledged, or all of it."""
+
+    symbol: str
+    interval: str | None
+    """None for trades."""
+    due: int | None
+    """What the store must get next: a trade id, or an open time in ms. None when it has nothing at all."""
 
 
 class Batch(Struct):

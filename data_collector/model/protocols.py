@@ -10,7 +10,7 @@ from msgspec import Struct
 from data_collector.model.batch import Batch
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
-from data_collector.model.records import Record, Ticker, Trade
+from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 
 
@@ -91,6 +91,19 @@ class History(Protocol):
 
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
+
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000) -> list[Trade]:
+        """Trades with ids from `from_id` on, rising; fewer than `limit` when the newest is among them.
+
+        The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
+        contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`.
+        """
+
+    async def first_trade_id(self, symbol: str, since_ms: int) -> int | None:
+        """The first trade id at or after a time; None when nothing was traded since."""
+
+    async def klines(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+        """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes."""
 
     async def close(self) -> None:
         """Release the connections."""

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.protocols import SymbolRules
-from data_collector.model.records import Ticker
+from data_collector.model.records import Kline, Ticker, Trade
 
 TIMEOUT_S = 10.0
 """The exchange's own limit for an answer."""
@@ -95,6 +95,28 @@ class _Ticker(Struct, rename="camel"):
     count: int
 
 
+class _Trade(Struct, rename="camel"):
+    """A row of `/api/v3/historicalTrades`."""
+
+    id: int
+    price: str
+    qty: str
+    time: int
+    is_buyer_maker: bool
+
+
+class _AggregateTrade(Struct):
+    """A row of `/api/v3/aggTrades`: only the id of its first trade is of use."""
+
+    f: int
+
+
+_KlineRow = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
+"""Open time, open, high, low, close, volume, close time, quote volume, trades, taker volumes, unused."""
+
+CLOSED_MARGIN_MS = 1000
+"""A kline whose end is younger may still change: the exchange's parts do not share one clock."""
+
 Body = TypeVar("Body")
 
 
@@ -133,6 +155,32 @@ class BinanceHistory:
     async def server_time_ms(self) -> int:
         """Weight 1."""
         return (await self._get("/api/v3/time", {}, 1, _Time)).serverTime
+
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000) -> list[Trade]:
+        """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup"""
+        query = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
+        rows = await self._get("/api/v3/historicalTrades", query, 25, list[_Trade])
+        before = from_id - 1
+        for row in rows:
+            if row.id <= before:
+                raise VenueUnreachable(f"trades of {symbol} from {from_id} came as {row.id} after {before}")
+            before = row.id
+        return [Trade(symbol, row.id, row.price, row.qty, row.time, row.time, row.is_buyer_maker) for row in rows]
+
+    async def first_trade_id(self, symbol: str, since_ms: int) -> int | None:
+        """Weight 4: aggregate trades can be asked for by time, and each names its first trade."""
+        query = {"symbol": symbol, "startTime": str(since_ms), "limit": "1"}
+        rows = await self._get("/api/v3/aggTrades", query, 4, list[_AggregateTrade])
+        return rows[0].f if rows else None
+
+    async def klines(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+        """Weight 2, and 1 for the exchange's clock: the last row may still be open."""
+        now_ms = await self.server_time_ms()
+        query = {
+            "symbol": symbol, "interval": interval, "startTime": str(first_ms), "endTime": str(last_ms), "limit": "1000",
+        }  # fmt: skip
+        rows = await self._get("/api/v3/klines", query, 2, list[_KlineRow])
+        return [_kline(symbol, interval, row) for row in rows if row[6] < now_ms - CLOSED_MARGIN_MS]
 
     async def close(self) -> None:
         """Release the connections."""
@@ -223,3 +271,11 @@ def _step(text: str) -> float:
 
 def _ticker(row: _Ticker) -> Ticker:
     return Ticker(**msgspec.structs.asdict(row), event_ms=row.close_time)
+
+
+def _kline(symbol: str, interval: str, row: _KlineRow) -> Kline:
+    return Kline(
+        symbol, interval, row[0], row[6], open=row[1], high=row[2], low=row[3], close=row[4], volume=row[5],
+        quote_volume=row[7], taker_buy_base_volume=row[9], taker_buy_quote_volume=row[10], trades=row[8],
+        is_closed=True, event_ms=row[6] + 1,
+    )  # fmt: skip
