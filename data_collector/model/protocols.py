@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
@@ -174,8 +174,22 @@ class AuditNotes(Protocol):
         """Any other message: `accepted` when it was stored, `late` when its place had been passed."""
 
 
+class TradeTail(Struct, frozen=True):
+    """The trades that a store holds of a symbol."""
+
+    first_id: int
+    last_id: int
+    """Of the last one that was ever appended or passed over."""
+
+
 class Sink(Protocol):
     """Where batches go. Idempotent: the same batch written twice is stored once."""
 
-    async def write(self, batch: Batch) -> None:
-        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later."""
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later.
+
+        Returns what could not be stored, because the store lacks what comes before it.
+        """
+
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail]:
+        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`."""

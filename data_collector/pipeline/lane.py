@@ -32,18 +32,41 @@ class OpenGap:
         """Whether the ledger knows of it: what the twin line heals at once is no story."""
 
 
+class Debt:
+    """What the store lacks of a symbol and has to be brought from the retention or the exchange."""
+
+    __slots__ = ("begins", "due_id", "gaps", "progress_s", "retry_s", "skips", "wiped")
+
+    def __init__(self, due_id: int, now_s: float, *, wiped: bool = False) -> None:
+        self.due_id = due_id
+        """The store must get this id next."""
+        self.wiped = wiped
+        """The store has nothing any more; from where on it is filled is still to be found out."""
+        self.begins = False
+        """The next run that is brought may begin a stream."""
+        self.skips = True
+        """Only the newer part of what the retention lacks is asked for."""
+        self.gaps: list[Gap] = []
+        """What was passed over since the newest run that was brought."""
+        self.progress_s = now_s
+        """When something was last brought."""
+        self.retry_s = 0.0
+        """Bring more no sooner."""
+
+
 class Lane:
     """One symbol. The trade intake, the repair and the outlet share it, all on one event loop.
 
-    Two cursors: `next_id` is where the feed stands; `behind_id`, while it is set, is where the store stands, which
-    has lost what lies between or could not take it. New runs then go to the retention alone, and the refill brings
-    all from `behind_id` on, in order.
+    Two cursors: `next_id` is where the feed stands, and the debt, while there is one, tells where the store stands:
+    it has lost what lies between, or could not take it. New runs then go to the retention alone, and the refill
+    brings all from there on, in order.
     """
 
     __slots__ = (
-        "begins", "behind_id", "closed", "dirty", "entries", "first_id", "first_s", "gap", "head_s", "held", "newest",
-        "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "reference_id", "refused", "refused_klines",
-        "refused_s", "runs", "skip_s", "spilled_id", "strangers", "symbol", "symbol_json", "ticker", "wiped",
+        "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
+        "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "reference_id", "refused",
+        "refused_klines", "refused_s", "runs", "skips_old", "spilled_id", "strangers", "symbol", "symbol_json",
+        "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -65,10 +88,12 @@ class Lane:
         self.first_s = 0.0
         """When the first trade of a symbol without a sequence came."""
         self.gap: OpenGap | None = None
-        self.skip_s = 0
-        """After a start: a hole before the first new trade is filled this many seconds back; 0 later on."""
+        self.skips_old = False
+        """After a start: only the newer part of a hole before the first new trade is filled."""
         self.head_s = 0.0
         """Since when a ticker has been naming a later trade than the stream brought; 0.0 while none does."""
+        self.head_id = -1
+        """The id that was due then."""
         self.strangers = 0
         """Trades far behind the cursor, one after the other: of another market, or after a reset of ids."""
         self.refused: dict[int, Refusal] = {}
@@ -76,10 +101,8 @@ class Lane:
         """When each refused id that is still due was refused first: for a while a good copy may take its place."""
         self.passed: list[Gap] = []
         """What was passed over since the newest run, explained."""
-        self.behind_id: int | None = None
-        """The store must get this id next; None while the newest runs follow what it has."""
-        self.wiped = False
-        """The store has nothing any more; from where on it is filled again is still to be found out."""
+        self.debt: Debt | None = None
+        """What the store lacks; None while the newest runs follow what it has."""
         self.dirty = False
         self.runs: list[TradeRun] = []
         self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}

@@ -17,13 +17,14 @@ them in order when the store takes records again |
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
-from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.lane import Debt, Lane
 from data_collector.pipeline.retention import Retention
 
 RECORDS_MAX = 200_000
@@ -49,8 +50,9 @@ class Outlet:
     """All lanes, and what does not belong to a symbol."""
 
     def __init__(
-        self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX
-    ) -> None:
+        self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self.lanes = {symbol: Lane(symbol) for symbol in symbols}
         self.waiting = asyncio.Event()
         """Set while there is something to take."""
@@ -63,6 +65,7 @@ class Outlet:
         self.dropped: dict[str, int] = {"kline": 0, "quarantine": 0, "late": 0}
         self.conflated: dict[str, int] = {"kline": 0, "ticker": 0}
         self._retention = retention
+        self._clock = clock
         self._records_max = records_max
         self._side_max = side_max
         self._side: list[SideEntry] = []
@@ -107,7 +110,7 @@ class Outlet:
         if run is None:
             return
         self._retention.append((run,))
-        if lane.behind_id is not None:
+        if lane.debt is not None:
             self.records -= run.count
         elif self.records >= self._records_max:
             self.records -= run.count
@@ -129,7 +132,7 @@ class Outlet:
 
     def queue_kept(self, lane: Lane, run: TradeRun) -> None:
         """A run that follows the newest one and is in the retention already."""
-        if lane.behind_id is not None:
+        if lane.debt is not None:
             return
         if self.is_full:
             self.retained_only += run.count
@@ -137,23 +140,18 @@ class Outlet:
         else:
             self.queue(lane, [run])
 
-    def fall_behind(self, lane: Lane, due_id: int) -> None:
-        """The store wants `due_id` next: what waits here does not follow that."""
+    def fall_behind(self, lane: Lane, due_id: int | None) -> None:
+        """The store wants `due_id` next (None: it has nothing any more): what waits here does not follow that."""
         self.end_run(lane)
         self.records -= sum(run.count for run in lane.runs)
         lane.runs.clear()
-        self._set_behind(lane, due_id)
+        self._set_behind(lane, lane.next_id if due_id is None else due_id, wiped=due_id is None)
 
     def catch_up(self, lane: Lane) -> None:
         """What comes next follows what the store has or what waits here."""
-        lane.behind_id = None
-        if not any(each.behind_id is not None or each.wiped for each in self.lanes.values()):
+        lane.debt = None
+        if not any(each.debt is not None for each in self.lanes.values()):
             self.behind.clear()
-
-    def mark_wiped(self, lane: Lane) -> None:
-        """The store has nothing of this symbol any more."""
-        lane.wiped = True
-        self.fall_behind(lane, lane.next_id)
 
     def keep(self, runs: Sequence[TradeRun]) -> None:
         """For the retention only: trades whose turn has not come."""
@@ -261,8 +259,8 @@ class Outlet:
         lane.begin_run()
         return run
 
-    def _set_behind(self, lane: Lane, due_id: int) -> None:
-        lane.behind_id = due_id
+    def _set_behind(self, lane: Lane, due_id: int, *, wiped: bool = False) -> None:
+        lane.debt = Debt(due_id, self._clock(), wiped=wiped)
         self.behind.set()
 
     def _mark(self, lane: Lane) -> None:

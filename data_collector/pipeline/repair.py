@@ -13,9 +13,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from msgspec import structs
 
-from data_collector.model.batch import TradeRun
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.protocols import History
@@ -27,6 +25,7 @@ from data_collector.pipeline.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Refill
 from data_collector.pipeline.retention import Retention
+from data_collector.pipeline.runs import absent_ranges
 from data_collector.pipeline.trade_intake import TradeIntake
 
 LOOK_S = 0.02
@@ -99,7 +98,7 @@ class TradeRepair:
                 self._put_to_work(lane)
         if self._outlet.behind.is_set():
             for lane in self._outlet.lanes.values():
-                if lane.behind_id is not None and now_s >= lane.refill_s:
+                if lane.debt is not None and now_s >= lane.debt.retry_s:
                     self._put_to_work(lane)
 
     async def _until_something_waits(self) -> None:
@@ -123,10 +122,7 @@ class TradeRepair:
         """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""
         if lane.gap is not None or not 0 <= lane.next_id <= lane.reference_id:
             lane.head_s = 0.0
-        elif not lane.head_s:
-            lane.head_s = now_s
-            lane.head_id = lane.next_id
-        elif lane.next_id != lane.head_id:
+        elif not lane.head_s or lane.next_id != lane.head_id:
             lane.head_s = now_s
             lane.head_id = lane.next_id
         elif now_s - lane.head_s >= HEAD_S:
@@ -142,8 +138,8 @@ class TradeRepair:
         while True:
             lane = await self._queue.get()
             try:
-                if lane.behind_id is not None:
-                    await self._refill.step(lane)
+                if lane.debt is not None:
+                    await self._refill.step(lane, lane.debt)
                 if lane.gap is not None:
                     await self._fill(lane, lane.gap)
             finally:
@@ -257,18 +253,3 @@ class TradeRepair:
         gap.tries += 1
         delay_s = min(RETRY_FIRST_S * 2.0 ** min(gap.tries - 1, 10), RETRY_CAP_S)
         gap.retry_s = self._clock() + max(delay_s, retry_after_s or 0.0)
-
-
-def absent_ranges(trades: list[Trade], due_id: int) -> list[Gap]:
-    """Ids from `due_id` on that one answer of the exchange leaves out between two that it holds."""
-    gaps: list[Gap] = []
-    for before, after in zip(trades, trades[1:], strict=False):
-        first, last = max(before.trade_id + 1, due_id), after.trade_id - 1
-        if first <= last:
-            gaps.append(Gap(first, last, last - first + 1, "absent"))
-    return gaps
-
-
-def begun(run: TradeRun) -> TradeRun:
-    """The run as one that may begin a stream."""
-    return structs.replace(run, begins=True, gaps=[])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from data_collector.model.batch import TradeRun
+from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
 from data_collector.model.wire import trade_json, trade_time_text
@@ -28,3 +30,13 @@ def runs_of(lane: Lane, trades: Iterable[Trade], check: Callable[[Trade], Verdic
         run.price, run.time_text = trade.price, trade_time_text(trade.time_ms, trade.sub_ms_us)
         run.newest_ns = trade.received_ns
     return runs
+
+
+def absent_ranges(trades: list[Trade], due_id: int) -> list[Gap]:
+    """Ids from `due_id` on that one answer of the exchange leaves out between two that it holds."""
+    gaps: list[Gap] = []
+    for before, after in pairwise(trades):
+        first, last = max(before.trade_id + 1, due_id), after.trade_id - 1
+        if first <= last:
+            gaps.append(Gap(first, last, last - first + 1, "absent"))
+    return gaps

@@ -109,7 +109,7 @@ class TradeIntake:
         holdback.settle(lane)
 
     def take_repaired(self, lane: Lane, trade: Trade) -> None:
-        """A trade that the exchange's REST side gave, if its turn is now: copies of it came or will come by a stream."""
+        """A trade that the exchange's REST side gave; nothing is done unless its turn is now."""
         if trade.trade_id != lane.next_id:
             return
         verdict = self._check(trade)
