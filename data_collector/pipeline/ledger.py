@@ -16,11 +16,11 @@ from msgspec import structs
 
 from data_collector.model.calendar import Calendar, UtcCalendar, missing_range
 from data_collector.model.gaps import GapReason
+from data_collector.model.ranges import Ranges
 from data_collector.model.status import HEAL_BOUNDS_S, GapEvent, GapLife, GapsStatus, GapTotals
 from data_collector.model.wire import second_text
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.pipeline.ranges import Ranges
 
 HealSource = Literal["ws", "rest", "spool", "built"]
 """Where a missing record came from: another copy on a stream, the exchange's REST side, our own memory and spool, or

@@ -37,7 +37,7 @@ class Parts:
 
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
-        statistics: Statistics, counters: Counters, validation: Validation, ledger: Ledger,
+        statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
