@@ -52,6 +52,7 @@ SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
+FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
@@ -125,6 +126,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
+    Metric("data_collector_gaps_open", "gauge", "Gaps that are being repaired"),
+    Metric(
+        "data_collector_gap_filled_total",
+        "counter",
+        "Missing records that came after all, by where they came from",
+        (CHANNEL, FILL_SOURCE),
+    ),
+    Metric("data_collector_gap_heal_seconds", "histogram", "Seconds that a gap was open until all of it had come"),
     Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
     Metric(
         "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)

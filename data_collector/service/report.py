@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from data_collector.model.status import Condition, Snapshot
+from data_collector.model.status import Condition, GapsStatus, Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.observe.memory import resident_bytes
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
@@ -24,13 +25,19 @@ NAMES_SHOWN = 5
 FIRST_WORD_S = 10.0
 """A stream of a trading symbol speaks within this time after the subscription."""
 
+GAP_TOLD_AFTER_S = 0.2
+"""Before that a gap is no more than a record which another line may bring at once."""
+
+GAP_TOLERATED_S = 5.0
+"""A gap that is open longer makes the service not ready: readers wait for the repair."""
+
 
 class Parts:
     """What a report is made of while records are collected."""
 
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
-        statistics: Statistics, counters: Counters, validation: Validation,
+        statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -40,6 +47,7 @@ class Parts:
         self.statistics = statistics
         self.counters = counters
         self.validation = validation
+        self.ledger = ledger
         self.started_s = time.monotonic()
         self.started_at_s = time.time()
 
@@ -56,6 +64,7 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.connections = [line.status for line in parts.lines]
     silent = parts.statistics.silent()
     mute = sorted(set(silent) - parts.statistics.quiet)
+    snapshot.gaps = parts.ledger.status()
     _set_gauges(parts, mute_streams=sum(len(silent[symbol]) for symbol in mute))
     snapshot.samples = parts.counters.samples()
     snapshot.histograms = parts.counters.histograms()
@@ -63,7 +72,9 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
     connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
-    snapshot.ready = snapshot.collector_running and connected and not mute and parts.pump.down_reason is None
+    repaired = snapshot.gaps.oldest_open_s <= GAP_TOLERATED_S
+    takes = parts.pump.down_reason is None
+    snapshot.ready = snapshot.collector_running and connected and not mute and takes and repaired
 
 
 def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
@@ -90,6 +101,7 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         "market? Empty it or choose another"
         for symbol, (tail, trade_id) in parts.sink.ahead.items()
     ]
+    degraded += gap_reasons(snapshot.gaps)
     degraded += _line_reasons(parts.lines)
     statistics = parts.statistics
     if mute and time.monotonic() - parts.started_s > FIRST_WORD_S:
@@ -103,6 +115,21 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
     return unhealthy, degraded
+
+
+def gap_reasons(gaps: GapsStatus) -> list[str]:
+    """A sentence for each of the oldest gaps that are being repaired, and one for all others."""
+    if gaps.oldest_open_s < GAP_TOLD_AFTER_S:
+        return []
+    reasons: list[str] = []
+    for life in gaps.open[:NAMES_SHOWN]:
+        kind = "trade" if life.interval is None else f"{life.interval} kline"
+        plural = "" if life.missing == 1 else "s"
+        open_s = gaps.oldest_open_s - (life.opened_at_s - gaps.open[0].opened_at_s)
+        reasons.append(f"repairing {life.missing:,} {kind}{plural} of {life.symbol} since {open_s:.0f} s")
+    if gaps.open_count > len(reasons):
+        reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
+    return reasons
 
 
 def _line_reasons(lines: Sequence[Line]) -> list[str]:

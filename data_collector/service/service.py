@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake, Tap
+from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Address, Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
@@ -77,6 +79,7 @@ class Service:
         self._control: asyncio.Task[None] | None = None
         self._outlet = Outlet(list(settings.symbols))
         codec, calendar = self._venue.codec, self._venue.calendar
+        self._ledger = Ledger(time.time, self._counters, calendar)
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
             codec, self._validation.keeper.gate, self._outlet, calendar, settings.intervals, self._counters,
@@ -227,7 +230,15 @@ class Service:
         pump = self._pump
         lines = list(self._lines())
         self._parts = Parts(
-            self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters, self._validation
+            self._intake,
+            self._outlet,
+            pump,
+            sink,
+            lines,
+            self._statistics,
+            self._counters,
+            self._validation,
+            ledger=self._ledger,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
