@@ -55,6 +55,7 @@ GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
+REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed, timeout, unreachable, malformed")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -148,6 +149,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_control_messages_total", "counter", "Control messages sent to the exchange"),
     Metric(
         "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"
+    ),
+    Metric("data_collector_rest_requests_total", "counter", "Requests to the exchange's REST side", (REST_OUTCOME,)),
+    Metric(
+        "data_collector_rest_bad_pages_total", "counter", "REST answers that contradicted the question or themselves"
+    ),
+    Metric(
+        "data_collector_rest_banned_until_seconds",
+        "gauge",
+        "Unix time until which the exchange wants no requests; past when it is over, absent before the first time",
     ),
     Metric("data_collector_store_up", "gauge", "1 while the store answers, else 0"),
     Metric("data_collector_store_errors_total", "counter", "Errors that the store answered", (ERROR_KIND,)),

@@ -87,7 +87,9 @@ class Service:
         )  # fmt: skip
         self._validation.use = self._intake.use
         self._intake.tap = tap
-        self._history = self._venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+        self._history = self._venue.open_history(
+            settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
+        )
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
         self._sink: RedisSink | None = None

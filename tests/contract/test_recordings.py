@@ -24,7 +24,7 @@ from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
 from data_collector.validation.ports import EmbeddedPort
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.history import _ExchangeInfo, _symbol_rules, _Ticker, _ticker
+from data_collector.venues.binance.rest_pages import ExchangeInfo, TickerRow, symbols_of, tickers_of
 from tests.judging import Notebook, shipped_gate
 
 CODEC = BinanceCodec()
@@ -174,7 +174,7 @@ def recorded(recordings: Path) -> dict[str, list[Checked]]:
     rest = recordings / "gocryptotrader"
     trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[RestTrade])
     tickers = msgspec.json.decode(
-        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[_Ticker]
+        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[TickerRow]
     )
     frames = [CODEC.decode(frame, 1) for frame in cryptofeed_frames(recordings)]
     lines = (recordings / "crypto-msg-parser" / "binance_spot_ws_messages.jsonl").read_bytes().splitlines()
@@ -187,7 +187,7 @@ def recorded(recordings: Path) -> dict[str, list[Checked]]:
         "trades by REST": [
             Trade("ETHBTC", one.id, one.price, one.qty, one.time, one.time, one.is_buyer_maker) for one in trades
         ],
-        "tickers by REST": [_ticker(row) for row in tickers],
+        "tickers by REST": [*tickers_of({row.symbol for row in tickers}, tickers)],
         "trades of the stream": [
             one
             for name in HFTBACKTEST
@@ -218,7 +218,7 @@ def test_shipped_suites_refuse_and_mark_nothing_that_was_recorded(recordings: Pa
 async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings: Path) -> None:
     """The whole audit, with its batch rules; the symbol list is the one that was recorded."""
     info = (recordings / "gocryptotrader" / "exchangeInfo_2025-08-07_25symbols.json").read_bytes()
-    listed = {item.symbol: _symbol_rules(item) for item in msgspec.json.decode(info, type=_ExchangeInfo).symbols}
+    listed = symbols_of(msgspec.json.decode(info, type=ExchangeInfo))
     port = EmbeddedPort()
     auditor = Auditor(shipped_gate(), port)
     auditor.learn(listed)
