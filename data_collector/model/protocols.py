@@ -206,5 +206,8 @@ class Sink(Protocol):
         Returns what could not be stored, because the store lacks what comes before it.
         """
 
-    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail]:
-        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`."""
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`.
+
+        None where that cannot be told, because somebody else uses the key.
+        """

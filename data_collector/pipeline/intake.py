@@ -43,9 +43,9 @@ class Intake:
         self._outlet = outlet
         self._calendar = calendar
         self._counters = counters
-        self._refusals = Refusals(outlet, gate, counters)
-        self.tally = Tally(self._refusals, counters, audit)
-        self.trades = TradeIntake(outlet, gate, self.tally, self._refusals, counters, audit, clock)
+        self.refusals = Refusals(outlet, gate, counters)
+        self.tally = Tally(self.refusals, counters, audit)
+        self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, counters, audit, clock)
         self._take_trade = self.trades.take
         self.use(gate)
         self.lanes = outlet.lanes
@@ -58,7 +58,7 @@ class Intake:
         """Judge by this gate from now on."""
         self._check = gate.check
         self.trades.use(gate)
-        self._refusals.gate = gate
+        self.refusals.gate = gate
 
     @property
     def tap(self) -> Tap | None:
@@ -175,7 +175,7 @@ class Intake:
         if kline.is_closed and len(refused) < REFUSED_KLINES_MAX and self._has_place(kline):
             refused[kline.open_ms] = verdict.critical
         self.tally.refuse(kline, "kline", verdict)
-        self._refusals.quarantine(kline, verdict)
+        self.refusals.quarantine(kline, verdict)
 
     def _has_place(self, kline: Kline) -> bool:
         """Whether a kline of its interval can open then."""
@@ -209,4 +209,4 @@ class Intake:
     def _refuse_frame(self, frame: memoryview, error: BadFrame) -> None:
         self.tally.received += 1
         self.tally.errors += 1
-        self._refusals.quarantine_frame(frame, error, self.lanes)
+        self.refusals.quarantine_frame(frame, error, self.lanes)

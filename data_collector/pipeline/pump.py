@@ -100,9 +100,15 @@ class Pump:
             return
         for lane in lanes:
             tail = tails.get(lane.symbol)
-            if tail is None:
+            if lane.symbol not in tails:
                 self._fall_behind(Behind(lane.symbol, None, None))
-            elif tail.last_id < lane.next_id - 1 and not lane.entries and not lane.runs and not lane.passed:
+            elif (
+                tail is not None
+                and tail.last_id < lane.next_id - 1
+                and not lane.entries
+                and not lane.runs
+                and not lane.passed
+            ):
                 self._fall_behind(Behind(lane.symbol, None, tail.last_id + 1))
 
     def _fall_behind(self, behind: Behind) -> None:

@@ -42,6 +42,9 @@ WORKERS = 4
 PAGE_TRADES = 1000
 """What the exchange gives in one answer."""
 
+URGENT_TRADES = 10_000
+"""A larger gap is catching up with the past, for which half of the budget must do."""
+
 READ_TRADES = 10_000
 """What is read from the retention at a time."""
 
@@ -203,8 +206,9 @@ class TradeRepair:
         """Ask the exchange for the ids from the due one on, and the one before: it shows what is absent."""
         due_id = lane.next_id
         self._ledger.noted(lane.symbol, None, "rest_asked")
+        urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._history.trades(lane.symbol, max(due_id - 1, 0), limit=PAGE_TRADES)
+            trades = await self._history.trades(lane.symbol, max(due_id - 1, 0), limit=PAGE_TRADES, urgent=urgent)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
             return

@@ -67,6 +67,11 @@ class Tally:
         """Wall clock of the newest message that passed; 0 before the first."""
         return max(self.last_other_ns, self.newest_trade.received_ns if self.newest_trade else 0)
 
+    def exchange_now_ms(self) -> int:
+        """The exchange's time as far as its messages tell; ours before the first."""
+        trade = self.newest_trade
+        return max(self.newest_event_ms, trade.event_ms if trade is not None else 0) or time.time_ns() // 1_000_000
+
     def judged_in_time(self, event_ms: int, verdict: Verdict | None) -> Verdict | None:
         """The verdict, with the rule about the send time added where it is broken."""
         if verdict is not None and verdict.critical:

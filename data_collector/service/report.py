@@ -59,8 +59,8 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.messages_validated = intake.validated
     snapshot.validation_errors = intake.errors
     snapshot.messages_in_flight = intake.received - intake.validated - intake.errors
-    if intake.last_received_ns:
-        snapshot.last_message_seconds_ago = round((time.time_ns() - intake.last_received_ns) / 1e9, 3)
+    if intake.tally.last_received_ns:
+        snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)
     snapshot.connections = [line.status for line in parts.lines]
     silent = parts.statistics.silent()
     mute = sorted(set(silent) - parts.statistics.quiet)
@@ -91,10 +91,8 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         return unhealthy, degraded
     if parts.pump.down_reason is not None:
         full = parts.outlet.is_full
-        kept = (
-            "the buffer is full: what comes now is lost" if full else f"{parts.outlet.records} records wait in memory"
-        )
-        (unhealthy if full else degraded).append(f"{parts.pump.down_reason} {kept}")
+        kept = "memory is full: trades wait in the spool" if full else f"{parts.outlet.records} records wait in memory"
+        degraded.append(f"{parts.pump.down_reason} {kept}")
     degraded += [f"{key} is not ours: {error}" for key, error in parts.sink.broken_keys.items()]
     degraded += [
         f"trades:{symbol} holds id {tail} already and the exchange sends {trade_id}: was the store filled from another "
@@ -156,7 +154,7 @@ def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
         counters.set("data_collector_outlet_dropped_total", count, channel=channel)
     for channel, count in outlet.conflated.items():
         counters.set("data_collector_updates_conflated_total", count, channel=channel)
-    newest = intake.newest_trade
+    newest = intake.tally.newest_trade
     if newest is not None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
     parts.validation.set_gauges()

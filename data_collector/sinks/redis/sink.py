@@ -113,10 +113,10 @@ class RedisSink:
                 return list(self._behind.values())
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
 
-    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail]:
-        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`."""
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        """What the store has of each symbol; see the protocol."""
         connection = await self._connected()
-        tails: dict[str, TradeTail] = {}
+        tails: dict[str, TradeTail | None] = {}
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
             replies = await connection.execute([("XINFO", "STREAM", f"{self._prefix}trades:{name}") for name in part])
@@ -124,7 +124,7 @@ class RedisSink:
                 if isinstance(reply, list):
                     tails[symbol] = _trade_tail(reply)
                 elif isinstance(reply, ReplyError) and reply.kind == WRONG_TYPE:
-                    self._note_foreign(f"{self._prefix}trades:{symbol}")
+                    tails[symbol] = None
                 elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
@@ -172,7 +172,10 @@ class RedisSink:
         outcome, tail, added, bridged, *foreign = reply
         symbol = run.symbol
         if outcome == "GAP":
-            if run.gaps and int(tail) >= run.start_id and (symbol, None) not in self._bridged:
+            if (symbol, None) in self._bridged:
+                # The run before it in this batch closes the hole.
+                return call
+            if run.gaps and int(tail) >= run.start_id and symbol not in self._behind:
                 # Another writer moved the tail into what this run explains.
                 self._bridged.add((symbol, None))
                 return self._calls.trades(run, tail=int(tail))
