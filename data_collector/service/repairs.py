@@ -65,7 +65,7 @@ class Repairs:
         tails = await sink.tails(list(lanes))
         for lane in lanes.values():
             if lane.next_id >= 0:
-                # Collection was stopped for a while; what waits here follows what the store has.
+                # Collection was stopped for a while, and is begun again.
                 lane.skips_old = True
             elif lane.symbol not in tails:
                 self._begin_anew(lane)
