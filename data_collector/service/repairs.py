@@ -82,7 +82,7 @@ class Repairs:
 
     def tasks(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """Eternal ones, with their names."""
-        return [("spool", self.spool.run), ("repair", self._repair.run)]
+        return [("spool", self.spool.run), ("keep", self._outlet.keep), ("repair", self._repair.run)]
 
     def _begin_anew(self, lane: Lane) -> None:
         """The store has nothing of it. If we hold something, then it was lost."""

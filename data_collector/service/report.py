@@ -150,7 +150,7 @@ def _oldest_debt_s(outlet: Outlet) -> float:
 def _strangers(outlet: Outlet) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
-        f"trades of {lane.symbol} come with ids far below {lane.next_id}: have the exchange's ids begun anew, or was the "
+        f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
         f"store filled from another market? Empty trades:{lane.symbol} or choose another store"
         for lane in outlet.lanes.values()
         if lane.strangers >= STRANGERS_MAX
