@@ -201,6 +201,7 @@ async def test_klines_that_lie_are_counted(start: Start, fault: RestFault) -> No
 
 FAILURES = {
     "429": (RestFault(status=429, retry_after_s=7), "limited", 7.0),
+    "429 that tells no time": (RestFault(status=429, retry_after_s=0), "limited", 1.0),
     "418": (RestFault(status=418, retry_after_s=120), "banned", 120.0),
     "403": (RestFault(status=403), "forbidden", 10.0),
     "451": (RestFault(status=451), "forbidden", 10.0),

@@ -39,10 +39,20 @@ def test_missing_leaves_out_the_middle_and_asks_for_what_fills_the_page_up() -> 
 
     assert ids(lying_body(ROWS, fault)) == [10, 11, 14, 15]
     assert filling_query({"fromId": "10", "limit": "6"}, ROWS, fault) == {"fromId": "16", "limit": "2"}
-    assert filling_query({"fromId": "1"}, [{"a": 4}], fault) == {"fromId": "5", "limit": "2"}
-    assert filling_query({"startTime": "1"}, [[60, "1.0"]], fault) == {"startTime": "61", "limit": "2"}
+    assert filling_query({"fromId": "1"}, [{"a": 3}, {"a": 4}], fault) == {"fromId": "5", "limit": "2"}
+    assert filling_query({"startTime": "1"}, [[0, "1.0"], [60, "1.0"]], fault) == {"startTime": "61", "limit": "2"}
     assert filling_query({"fromId": "10"}, [], fault) is None
     assert filling_query({"fromId": "10"}, ROWS, RestFault(kind="short")) is None
+
+
+def test_missing_within_a_range_is_missing_on_every_page() -> None:
+    fault = RestFault(kind="missing", within=(12, 13))
+
+    assert ids(lying_body(ROWS, fault)) == [10, 11, 14, 15]
+    assert ids(lying_body(ROWS[3:], fault)) == [14, 15]
+    assert lying_body([[11, "1.0"], [12, "1.0"]], fault) == [[11, "1.0"]]
+    assert filling_query({"fromId": "10"}, ROWS, fault) == {"fromId": "16", "limit": "2"}
+    assert filling_query({"fromId": "14"}, ROWS[4:], fault) is None
 
 
 def test_alter_changes_one_row_or_all_and_kline_rows_by_their_columns() -> None:
