@@ -152,9 +152,15 @@ class Outlet:
         else:
             self.queue(lane, [run])
 
+    def confirm(self, symbol: str, trade_id: int) -> None:
+        """The store has it."""
+        self._retention.confirm(symbol, trade_id)
+
     def fall_behind(self, lane: Lane, due_id: int | None) -> None:
         """The store wants `due_id` next (None: it has nothing any more): what waits here does not follow that."""
         self.end_run(lane)
+        if due_id is not None:
+            self.confirm(lane.symbol, due_id - 1)
         self.records -= sum(run.count for run in lane.runs)
         lane.runs.clear()
         self._set_behind(lane, lane.next_id if due_id is None else due_id, wiped=due_id is None)
