@@ -25,7 +25,7 @@ from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, T
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
 from data_collector.pipeline.gathering import Gathering
-from data_collector.pipeline.lane import Debt, Lane
+from data_collector.pipeline.lane import Debt, Lane, recent_of
 from data_collector.pipeline.retention import Retention
 
 RECORDS_MAX = 200_000
@@ -57,7 +57,7 @@ class Outlet:
         self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self.lanes = {symbol: Lane(symbol) for symbol in symbols}
+        self.lanes = {symbol: Lane(symbol, recent_of(len(symbols))) for symbol in symbols}
         self.waiting = asyncio.Event()
         """Set while there is something to take."""
         self.behind = asyncio.Event()
