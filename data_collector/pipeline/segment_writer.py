@@ -26,7 +26,7 @@ class FileCalls(Protocol):
     """The calls that a disk can fail; all may raise `OSError`."""
 
     def create(self, path: Path) -> int:
-        """A new file for this user alone, and its descriptor."""
+        """A new file for this user alone, and its descriptor, which appends."""
 
     def write(self, descriptor: int, content: memoryview) -> int:
         """How many bytes were taken."""
@@ -46,7 +46,9 @@ class DiskCalls:
 
     def create(self, path: Path) -> int:
         """See `FileCalls`."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # Appending, because after a file was cut off its descriptor would still write where the end has been.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(path, flags, 0o600)
 
     def write(self, descriptor: int, content: memoryview) -> int:
         """See `FileCalls`."""
