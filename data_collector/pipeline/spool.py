@@ -30,6 +30,9 @@ from data_collector.pipeline.segment_writer import FileCalls, SegmentWriter, Wri
 from data_collector.pipeline.shelf import Cover
 from data_collector.pipeline.spool_files import Segment, SegmentReader, recover
 
+NEW_RUNS_MAX = 256
+"""So many runs are put in their places together: one alone, with a cold cache, costs three times as much."""
+
 _MEBIBYTE = 1024 * 1024
 
 
@@ -86,6 +89,8 @@ class Spool:
         self._corrupt_told = 0
         self._refusal: str | None = None
         self._over_cap = False
+        self._new: list[TradeRun] = []
+        """Appended and in no place yet: every look at what is kept begins with putting them there."""
         # Between the loop and the thread: deques, and numbers that only one of them writes.
         self._queue: deque[tuple[TradeRun, int]] = deque()
         self._queued_bytes = 0
@@ -120,21 +125,9 @@ class Spool:
 
     def append(self, runs: Sequence[TradeRun]) -> None:
         """See `Retention`."""
-        for run in runs:
-            if run.first_id + run.count == run.start_id:
-                # It speaks of no id.
-                continue
-            size = run_bytes(run)
-            self._ring.add(run, size)
-            if self._writer is None:
-                continue
-            if self._queued_bytes - self._taken_bytes + size > self._limits.queue_bytes:
-                self._skipped(run.count)
-                continue
-            self._queued_bytes += size
-            self._queue.append((run, size))
-        if self._queue and not self._has_work.is_set():
-            self._has_work.set()
+        self._new.extend(runs)
+        if len(self._new) >= NEW_RUNS_MAX:
+            self._take_in()
 
     def confirm(self, symbol: str, trade_id: int) -> None:
         """The newest trade that the store has of a symbol; lower than before when it has lost some."""
@@ -142,6 +135,7 @@ class Spool:
 
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
         """See `Retention`."""
+        self._take_in()
         runs = self._ring.read(symbol, first_id, trades_max)
         if runs or self._folder is None:
             return runs
@@ -161,22 +155,30 @@ class Spool:
 
     async def run(self) -> None:
         """Keep the writing thread up and the files within their limits, until cancelled; `close` ends the thread."""
+        kept_up_s = 0.0
         while True:
             ended = self._thread_ended
-            if self._writer is not None and (ended is None or ended.done()):
-                ended = self._start_thread(self._writer)
-            if ended is None:
-                await asyncio.sleep(self._limits.upkeep_s)
-                continue
-            await asyncio.wait((ended,), timeout=self._limits.upkeep_s)
-            if ended.done():
+            if ended is not None and ended.done():
+                self._thread_ended = None
                 ended.result()
-            await self._keep_up()
+            elif ended is None and self._writer is not None:
+                self._start_thread(self._writer)
+            await asyncio.sleep(self._limits.frame_s)
+            self._take_in()
+            if self._queue:
+                self._has_work.set()
+            now = time.monotonic()
+            if now - kept_up_s >= self._limits.upkeep_s:
+                kept_up_s = now
+                self._settle()
+                await self._delete_old()
+                self._tell()
 
     async def close(self) -> None:
         """Write and sync what is queued, when nothing comes any more; bounded by the caller's deadline."""
         if self._writer is None:
             return
+        self._take_in()
         self._closing.set()
         ended = self._thread_ended
         if ended is None or ended.done():
@@ -185,6 +187,23 @@ class Spool:
         await asyncio.wait((ended,))
         self._settle()
         ended.result()
+
+    def _take_in(self) -> None:
+        """Put new runs into the ring and into the queue."""
+        runs, self._new = self._new, []
+        for run in runs:
+            if run.first_id + run.count == run.start_id:
+                # It speaks of no id.
+                continue
+            size = run_bytes(run)
+            self._ring.add(run, size)
+            if self._writer is None:
+                continue
+            if self._queued_bytes - self._taken_bytes + size > self._limits.queue_bytes:
+                self._skipped(run.count)
+                continue
+            self._queued_bytes += size
+            self._queue.append((run, size))
 
     def _start_thread(self, writer: SegmentWriter) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
@@ -203,7 +222,6 @@ class Spool:
                 self._has_work.wait()
                 # Cleared before looking: what comes later sets it anew.
                 self._has_work.clear()
-                self._closing.wait(self._limits.frame_s)
                 self._write_queued(writer)
             self._write_queued(writer)
             writer.close()
@@ -251,11 +269,6 @@ class Spool:
             newest.written_s = now
             newest.add(written.covers)
 
-    async def _keep_up(self) -> None:
-        self._settle()
-        await self._delete_old()
-        self._tell()
-
     async def _delete_old(self) -> None:
         """Whole files, oldest first, never the newest, which is being written."""
         now = self._clock()
@@ -288,6 +301,7 @@ class Spool:
         )
 
     def _covers(self, symbol: str) -> Iterable[Cover]:
+        self._take_in()
         self._settle()
         yield from self._ring.covers(symbol)
         for segment in self._segments:

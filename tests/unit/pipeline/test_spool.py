@@ -16,6 +16,7 @@ import pytest
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import segment_writer
+from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.segment_writer import DiskCalls, segment_path
 from data_collector.pipeline.segments import encode_header
 from data_collector.pipeline.spool import Spool, SpoolLimits
@@ -24,7 +25,7 @@ from tests.market import SYMBOL
 from tests.spooling import ids_of, open_spool, run_of
 
 ALL = 1_000_000
-TINY = SpoolLimits(ring_bytes=1, segment_bytes=2_000, frame_bytes=1, frame_s=0.0, upkeep_s=0.01)
+TINY = SpoolLimits(ring_bytes=1, segment_bytes=2_000, frame_bytes=1, frame_s=0.001, upkeep_s=0.01)
 """Nothing stays in memory, and some runs make a file."""
 
 
@@ -108,10 +109,11 @@ async def test_folder_and_files_are_closed_to_others(tmp_path: Path) -> None:
 
 async def test_memory_answers_before_anything_is_on_disk(tmp_path: Path) -> None:
     async with open_spool(tmp_path) as spool:
-        spool.append([run_of(1, 5)])
+        retention: Retention = spool
+        retention.append([run_of(1, 5)])
 
         assert files(tmp_path) == []
-        assert ids_of(await spool.read(SYMBOL, 2, trades_max=ALL)) == [2, 3, 4, 5]
+        assert ids_of(await retention.read(SYMBOL, 2, trades_max=ALL)) == [2, 3, 4, 5]
 
 
 async def test_without_a_disk_memory_is_all_there_is(tmp_path: Path) -> None:
@@ -194,7 +196,9 @@ async def test_a_restart_knows_how_old_files_are(tmp_path: Path) -> None:
 
 async def test_beyond_its_limit_the_oldest_files_go_and_are_counted(tmp_path: Path) -> None:
     counters = Counters()
-    limits = SpoolLimits(bytes_max=8_000, ring_bytes=1, segment_bytes=2_000, frame_bytes=1, frame_s=0.0, upkeep_s=0.01)
+    limits = SpoolLimits(
+        bytes_max=8_000, ring_bytes=1, segment_bytes=2_000, frame_bytes=1, frame_s=0.001, upkeep_s=0.01
+    )
     spool = Spool(tmp_path, counters, symbols=[SYMBOL], limits=limits)
     async with running(spool):
         for first_id in range(0, 500, 5):
@@ -210,7 +214,7 @@ async def test_beyond_its_limit_the_oldest_files_go_and_are_counted(tmp_path: Pa
 
 async def test_a_slow_sync_holds_up_neither_the_loop_nor_the_ring(tmp_path: Path) -> None:
     disk, counters = SlowDisk(), Counters()
-    limits = SpoolLimits(queue_bytes=10_000, frame_s=0.0, upkeep_s=0.01)
+    limits = SpoolLimits(queue_bytes=10_000, frame_s=0.001, upkeep_s=0.01)
     spool = Spool(tmp_path, counters, symbols=[SYMBOL], limits=limits, calls=disk)
     async with running(spool):
         spool.append([run_of(0)])
@@ -244,7 +248,7 @@ async def test_a_full_disk_is_told_and_used_again_when_there_is_room(
 ) -> None:
     monkeypatch.setattr(segment_writer, "RETRY_S", 0.0)
     disk, counters = SmallDisk(), Counters()
-    limits = SpoolLimits(frame_s=0.0, upkeep_s=0.01)
+    limits = SpoolLimits(frame_s=0.001, upkeep_s=0.01)
     spool = Spool(tmp_path, counters, symbols=[SYMBOL], limits=limits, calls=disk)
     async with running(spool):
         disk.is_full = True
@@ -355,7 +359,7 @@ async def test_a_bug_in_the_writing_thread_comes_out_of_run(tmp_path: Path) -> N
         def sync(self, descriptor: int) -> None:
             raise RuntimeError("a bug")
 
-    spool = Spool(tmp_path, Counters(), symbols=[SYMBOL], calls=BrokenDisk(), limits=SpoolLimits(frame_s=0.0))
+    spool = Spool(tmp_path, Counters(), symbols=[SYMBOL], calls=BrokenDisk(), limits=SpoolLimits(frame_s=0.001))
     await spool.open()
     spool.append([run_of(0)])
 
