@@ -63,12 +63,12 @@ async def paced(spool: Spool | None, runs: list[TradeRun], run_trades: int) -> t
     return time.process_time() - cpu, time.thread_time() - own_cpu, append_s
 
 
-async def measure(run_trades: int, folder: Path, frame_s: float) -> str:
+async def measure(run_trades: int, folder: Path, group_s: float) -> str:
     """One line of the table."""
     runs = make_runs(int(TRADES_PER_S * SECONDS), run_trades)
     trades = len(runs) * run_trades
     without, own_without, _ = await paced(None, runs, run_trades)
-    spool = Spool(folder, Counters(), symbols=SYMBOLS, limits=SpoolLimits(frame_s=frame_s))
+    spool = Spool(folder, Counters(), symbols=SYMBOLS, limits=SpoolLimits(group_s=group_s))
     await spool.open()
     running = asyncio.create_task(spool.run())
     cpu, own_cpu, append_s = await paced(spool, runs, run_trades)
@@ -76,7 +76,7 @@ async def measure(run_trades: int, folder: Path, frame_s: float) -> str:
     await spool.close()
     writer = (cpu - own_cpu) - (without - own_without)
     return (
-        f"  runs of {run_trades:3}, frame each {frame_s * 1e3:3.0f} ms   append {append_s / trades * 1e6:5.2f} µs"
+        f"  runs of {run_trades:3}, sync each {group_s * 1e3:3.0f} ms   append {append_s / trades * 1e6:5.2f} µs"
         f"   all {(cpu - without) / trades * 1e6:5.2f} µs   writing thread {writer / trades * 1e6:5.2f} µs a trade"
     )
 
@@ -97,8 +97,8 @@ def main() -> None:
     """Print the table."""
     print(f"Spool, {TRADES_PER_S:,} trades a second")
     with tempfile.TemporaryDirectory() as folder:
-        for number, (run_trades, frame_s) in enumerate(((5, 0.02), (200, 0.02), (5, 0.1), (200, 0.1))):
-            print(asyncio.run(measure(run_trades, Path(folder) / str(number), frame_s)), flush=True)
+        for number, (run_trades, group_s) in enumerate(((5, 0.02), (200, 0.02), (5, 0.1), (200, 0.1))):
+            print(asyncio.run(measure(run_trades, Path(folder) / str(number), group_s)), flush=True)
         print(asyncio.run(full_speed(Path(folder) / "speed")))
 
 

@@ -1,8 +1,8 @@
-"""Writes frames to the spool's files, each synced before the next. Used by one thread at a time.
+"""Writes groups of runs to the spool's files, each synced before the next. Used by one thread at a time.
 
-What a disk can do to it: be full or refuse for another reason (what was written of the frame is cut off, the frame is
+What a disk can do to it: be full or refuse for another reason (what was written of the group is cut off, the group is
 skipped, and another one is tried a second later), or fail to sync. After a failed sync the kernel may have thrown the
-frame away and will not say so twice: the file is left as it is, and the frame is written anew to another one.
+group away and will not say so twice: the file is left as it is, and the group is written anew to another one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from msgspec import Struct
 from data_collector.model.batch import TradeRun
 from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header
 from data_collector.pipeline.shelf import Cover, covers_of
+
+FRAME_TRADES = 2_000
+"""A frame ends when it has so many: making or reading one keeps other threads from running, about half a ms."""
 
 RETRY_S = 1.0
 """How long nothing is tried after the disk refused."""
@@ -76,7 +79,7 @@ class DiskCalls:
 
 
 class Written(Struct, frozen=True):
-    """What became of one frame."""
+    """What became of one group of runs."""
 
     trades: int
     covers: dict[str, list[Cover]]
@@ -96,7 +99,7 @@ class _SyncFailed(Exception):
 
 
 class SegmentWriter:
-    """The file that is being written, and where its last good frame ends."""
+    """The file that is being written, and where what is synced of it ends."""
 
     def __init__(
         self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: FileCalls | None = None
@@ -112,16 +115,16 @@ class SegmentWriter:
         self._retry_s = 0.0
 
     def write(self, runs: list[TradeRun]) -> Written:
-        """Write one frame and sync it. Blocks for as long as the disk does."""
+        """Write all of them and sync, or none. Blocks for as long as the disk does."""
         covers = covers_of(runs)
         trades = sum(run.count for run in runs)
         if time.monotonic() < self._retry_s:
             return Written(trades, covers, None, 0, 0.0, 0, None)
-        frame = memoryview(encode_frame(self._sequence, runs, covers))
+        content = memoryview(_frames(runs, self._sequence))
         failed_syncs = 0
         while True:
             try:
-                sync_s = self._append(frame)
+                sync_s = self._append(content)
             except _SyncFailed as error:
                 self._leave()
                 failed_syncs += 1
@@ -143,20 +146,20 @@ class SegmentWriter:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _append(self, frame: memoryview) -> float:
+    def _append(self, content: memoryview) -> float:
         if self._descriptor is not None and self._size >= self._segment_bytes:
             self._leave()
         if self._descriptor is None:
             self._begin()
         descriptor = self._descriptor
         assert descriptor is not None
-        self._write_all(descriptor, frame)
+        self._write_all(descriptor, content)
         started = time.perf_counter()
         try:
             self._calls.sync(descriptor)
         except OSError as error:
             raise _SyncFailed(error.strerror) from error
-        self._size += len(frame)
+        self._size += len(content)
         return time.perf_counter() - started
 
     def _begin(self) -> None:
@@ -174,7 +177,7 @@ class SegmentWriter:
             content = content[self._calls.write(descriptor, content) :]
 
     def _cut_off(self) -> None:
-        """Take back what was written of a frame; a file where that fails is left."""
+        """Take back what was written of a group; a file where that fails is left."""
         if self._descriptor is None:
             return
         try:
@@ -191,6 +194,17 @@ class SegmentWriter:
         """Never write to this file again."""
         self.close()
         self._number += 1
+
+
+def _frames(runs: list[TradeRun], sequence: int) -> bytes:
+    frames: list[bytes] = []
+    first = trades = 0
+    for number, run in enumerate(runs, 1):
+        trades += run.count
+        if trades >= FRAME_TRADES or number == len(runs):
+            frames.append(encode_frame(sequence + first, runs[first:number]))
+            first, trades = number, 0
+    return b"".join(frames)
 
 
 def segment_path(folder: Path, number: int) -> Path:

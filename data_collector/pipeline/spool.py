@@ -1,7 +1,7 @@
 """Keeps the runs of trades of the last minutes, in memory and on disk (docs/decisions/0007-spool.md).
 
 Life cycle: `open` once, before anything else; then `append` and `confirm` on the event loop while `run` is kept up;
-`close` at the end. A thread of its own writes: handing each frame to a pool costs the loop more than the frame.
+`close` at the end. A thread of its own writes: handing each group of runs to a pool costs more than writing it.
 
 | what | when more comes than it takes |
 |---|---|
@@ -47,11 +47,11 @@ class SpoolLimits(Struct, frozen=True):
     queue_bytes: int = 32 * _MEBIBYTE
     """Less than the ring, so that what waits for the disk is readable from memory."""
     segment_bytes: int = 8 * _MEBIBYTE
-    frame_bytes: int = 2 * _MEBIBYTE
-    """After a stall of the disk the queue is written in frames of about this size."""
-    frame_s: float = 0.1
-    """How long runs gather for one frame: what a power cut can take. A frame costs about 0.28 ms of CPU, mostly for
-    waking up and for the sync, however little is in it."""
+    group_bytes: int = 8 * _MEBIBYTE
+    """How much one sync covers at most: a disk that takes 2 s for each must keep up with 5,000 trades/s."""
+    group_s: float = 0.1
+    """How long runs gather for one sync: what a power cut can take. It costs about 0.28 ms of CPU, mostly for waking
+    up and for the sync, however little is written."""
     upkeep_s: float = 1.0
     """How often files are looked at for deletion, and figures are told."""
 
@@ -163,7 +163,7 @@ class Spool:
                 ended.result()
             elif ended is None and self._writer is not None:
                 self._start_thread(self._writer)
-            await asyncio.sleep(self._limits.frame_s)
+            await asyncio.sleep(self._limits.group_s)
             self._take_in()
             if self._queue:
                 self._has_work.set()
@@ -235,7 +235,7 @@ class Spool:
         while self._queue:
             runs: list[TradeRun] = []
             size = 0
-            while self._queue and size < self._limits.frame_bytes:
+            while self._queue and size < self._limits.group_bytes:
                 run, run_size = self._queue.popleft()
                 runs.append(run)
                 size += run_size

@@ -34,7 +34,7 @@ from data_collector.pipeline.spool import Spool, SpoolLimits
 from tests.spooling import run_of
 
 async def main() -> None:
-    limits = SpoolLimits(ring_bytes=1, segment_bytes=50_000, frame_bytes=2_000, frame_s=0.001, upkeep_s=0.001)
+    limits = SpoolLimits(ring_bytes=1, segment_bytes=50_000, group_bytes=2_000, group_s=0.001, upkeep_s=0.001)
     spool = Spool(Path(sys.argv[1]), Counters(), symbols=["BTCUSDT"], limits=limits)
     await spool.open()
     running = asyncio.create_task(spool.run())
@@ -106,7 +106,7 @@ async def test_a_full_disk_costs_what_does_not_fit_and_is_used_again_when_there_
 ) -> None:
     monkeypatch.setattr(segment_writer, "RETRY_S", 0.0)
     counters = Counters()
-    limits = SpoolLimits(frame_bytes=1, frame_s=0.001, upkeep_s=0.01)
+    limits = SpoolLimits(group_bytes=1, group_s=0.001, upkeep_s=0.01)
     spool = Spool(small_disk.folder, counters, symbols=[SYMBOL], limits=limits)
     await spool.open()
     running = asyncio.create_task(spool.run())

@@ -39,7 +39,7 @@ sizes = st.builds(
     SpoolLimits,
     ring_bytes=st.sampled_from((1, 5_000, 1_000_000)),
     segment_bytes=st.sampled_from((1, 1_000, 100_000)),
-    frame_bytes=st.sampled_from((1, 4_000, 100_000)),
+    group_bytes=st.sampled_from((1, 4_000, 100_000)),
 )
 
 

@@ -87,6 +87,21 @@ def test_frames_are_written_piece_by_piece_and_synced_each(
     assert written[1].size == segment_path(tmp_path, 1).stat().st_size
 
 
+def test_a_large_group_is_several_frames_and_one_sync(
+    tmp_path: Path, writer: SegmentWriter, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_writer, "FRAME_TRADES", 10)
+
+    written = writer.write([run_of(first_id, 5) for first_id in range(0, 25, 5)])
+    writer.write([run_of(25)])
+
+    frames = scan(segment_path(tmp_path, 1).read_bytes()).frames
+    assert [frame.count for frame in frames] == [2, 2, 1, 1]
+    assert written.trades == 25
+    assert len(disk.synced) == 2
+    assert ids_on_disk(tmp_path) == list(range(26))
+
+
 def test_a_full_segment_is_followed_by_the_next_and_nobody_else_may_read_them(
     tmp_path: Path, writer: SegmentWriter
 ) -> None:

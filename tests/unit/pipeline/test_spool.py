@@ -25,7 +25,7 @@ from tests.market import SYMBOL
 from tests.spooling import ids_of, open_spool, run_of
 
 ALL = 1_000_000
-TINY = SpoolLimits(ring_bytes=1, segment_bytes=2_000, frame_bytes=1, frame_s=0.001, upkeep_s=0.01)
+TINY = SpoolLimits(ring_bytes=1, segment_bytes=2_000, group_bytes=1, group_s=0.001, upkeep_s=0.01)
 """Nothing stays in memory, and some runs make a file."""
 
 
@@ -197,7 +197,7 @@ async def test_a_restart_knows_how_old_files_are(tmp_path: Path) -> None:
 async def test_beyond_its_limit_the_oldest_files_go_and_are_counted(tmp_path: Path) -> None:
     counters = Counters()
     limits = SpoolLimits(
-        bytes_max=8_000, ring_bytes=1, segment_bytes=2_000, frame_bytes=1, frame_s=0.001, upkeep_s=0.01
+        bytes_max=8_000, ring_bytes=1, segment_bytes=2_000, group_bytes=1, group_s=0.001, upkeep_s=0.01
     )
     spool = Spool(tmp_path, counters, symbols=[SYMBOL], limits=limits)
     async with running(spool):
@@ -214,7 +214,7 @@ async def test_beyond_its_limit_the_oldest_files_go_and_are_counted(tmp_path: Pa
 
 async def test_a_slow_sync_holds_up_neither_the_loop_nor_the_ring(tmp_path: Path) -> None:
     disk, counters = SlowDisk(), Counters()
-    limits = SpoolLimits(queue_bytes=10_000, frame_s=0.001, upkeep_s=0.01)
+    limits = SpoolLimits(queue_bytes=10_000, group_s=0.001, upkeep_s=0.01)
     spool = Spool(tmp_path, counters, symbols=[SYMBOL], limits=limits, calls=disk)
     async with running(spool):
         spool.append([run_of(0)])
@@ -248,7 +248,7 @@ async def test_a_full_disk_is_told_and_used_again_when_there_is_room(
 ) -> None:
     monkeypatch.setattr(segment_writer, "RETRY_S", 0.0)
     disk, counters = SmallDisk(), Counters()
-    limits = SpoolLimits(frame_s=0.001, upkeep_s=0.01)
+    limits = SpoolLimits(group_s=0.001, upkeep_s=0.01)
     spool = Spool(tmp_path, counters, symbols=[SYMBOL], limits=limits, calls=disk)
     async with running(spool):
         disk.is_full = True
@@ -268,7 +268,7 @@ async def test_a_full_disk_is_told_and_used_again_when_there_is_room(
 
 
 async def test_bytes_that_were_not_synced_are_all_that_a_power_cut_takes(tmp_path: Path) -> None:
-    async with open_spool(tmp_path, limits=SpoolLimits(frame_bytes=1)) as spool:
+    async with open_spool(tmp_path, limits=SpoolLimits(group_bytes=1)) as spool:
         spool.append([run_of(0, 5), run_of(5, 5)])
     path = segment_path(tmp_path, 1)
     path.write_bytes(path.read_bytes()[:-1])
@@ -359,7 +359,7 @@ async def test_a_bug_in_the_writing_thread_comes_out_of_run(tmp_path: Path) -> N
         def sync(self, descriptor: int) -> None:
             raise RuntimeError("a bug")
 
-    spool = Spool(tmp_path, Counters(), symbols=[SYMBOL], calls=BrokenDisk(), limits=SpoolLimits(frame_s=0.001))
+    spool = Spool(tmp_path, Counters(), symbols=[SYMBOL], calls=BrokenDisk(), limits=SpoolLimits(group_s=0.001))
     await spool.open()
     spool.append([run_of(0)])
 
