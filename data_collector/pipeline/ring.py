@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from data_collector.model.batch import TradeRun
 from data_collector.pipeline.shelf import Cover, Shelf
 
-TRADE_BYTES = 105
-"""What a trade takes beside its text: the text's header, its time, and two places in a list."""
+TRADE_BYTES = 140
+"""What a trade takes beside its text: the text's header, its time, two places in a list, and rounding up."""
 
-RUN_BYTES = 900
+RUN_BYTES = 700
 """What a run takes beside its trades: the struct, its list, texts of its own, and its places in the ring."""
 
 REFUSAL_BYTES = 600

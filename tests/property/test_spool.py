@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from pathlib import Path
 
@@ -10,12 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from data_collector.pipeline.spool import SpoolLimits
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.spool import Spool, SpoolLimits
 from tests.spooling import ids_of, open_spool, run_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 END = 45
 """Few ids, so that runs meet and overlap."""
+
+
+ROUNDS = 2_000
+SEED = 4
 
 
 class Given(Struct, frozen=True):
@@ -41,6 +47,37 @@ sizes = st.builds(
     segment_bytes=st.sampled_from((1, 1_000, 100_000)),
     group_bytes=st.sampled_from((1, 4_000, 100_000)),
 )
+
+
+async def test_what_is_read_while_it_is_written_and_deleted_is_always_right(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    limits = SpoolLimits(
+        bytes_max=40_000, ring_bytes=20_000, segment_bytes=3_000, group_bytes=2_000, group_s=0.001, upkeep_s=0.01
+    )
+    spool = Spool(tmp_path, Counters(), symbols=SYMBOLS, limits=limits)
+    await spool.open()
+    running = asyncio.create_task(spool.run())
+    next_ids = dict.fromkeys(SYMBOLS, 0)
+    from_disk = 0
+    for _ in range(ROUNDS):
+        for symbol in SYMBOLS:
+            # Now and then the store has lost its end, and the same ids come again.
+            first_id = max(0, next_ids[symbol] - chance.choice((0, 0, 0, 0, 40)))
+            next_ids[symbol] = first_id + chance.randint(1, 8)
+            spool.append([run_of(first_id, next_ids[symbol] - first_id, symbol=symbol)])
+        symbol = chance.choice(SYMBOLS)
+        oldest_id = spool.oldest_id(symbol) or 0
+        first_id = chance.randint(oldest_id, next_ids[symbol] + 5)
+        in_memory = bool(spool._ring.read(symbol, first_id, 1))
+        found = await spool.read(symbol, first_id, trades_max=chance.choice((1, 20, 1_000)))
+        ids = ids_of(found, symbol)
+        assert ids == list(range(first_id, first_id + len(ids)))
+        from_disk += bool(ids) and not in_memory
+        await asyncio.sleep(0)
+    running.cancel()
+    await spool.close()
+
+    assert from_disk > ROUNDS / 10
 
 
 @settings(deadline=None, max_examples=150)

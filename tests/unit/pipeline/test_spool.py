@@ -17,6 +17,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import segment_writer
 from data_collector.pipeline.retention import Retention
+from data_collector.pipeline.ring import run_bytes
 from data_collector.pipeline.segment_writer import DiskCalls, segment_path
 from data_collector.pipeline.segments import encode_header
 from data_collector.pipeline.spool import Spool, SpoolLimits
@@ -49,6 +50,18 @@ class SlowDisk(DiskCalls):
     def sync(self, descriptor: int) -> None:
         self.syncing.set()
         self.let.wait()
+        super().sync(descriptor)
+
+
+class FailingDisk(DiskCalls):
+    """Fails to sync once."""
+
+    has_failed = False
+
+    def sync(self, descriptor: int) -> None:
+        if not self.has_failed:
+            self.has_failed = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         super().sync(descriptor)
 
 
@@ -117,7 +130,12 @@ async def test_memory_answers_before_anything_is_on_disk(tmp_path: Path) -> None
 
 
 async def test_without_a_disk_memory_is_all_there_is(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Counters(), symbols=[SYMBOL], limits=SpoolLimits(bytes_max=0, ring_bytes=3_000))
+    spool = Spool(
+        tmp_path / "spool",
+        Counters(),
+        symbols=[SYMBOL],
+        limits=SpoolLimits(bytes_max=0, ring_bytes=2 * run_bytes(run_of(1))),
+    )
     async with running(spool):
         spool.append([run_of(1), run_of(2), run_of(3), run_of(4)])
 
@@ -265,6 +283,19 @@ async def test_a_full_disk_is_told_and_used_again_when_there_is_room(
     async with open_spool(tmp_path) as reopened:
         assert await reopened.read(SYMBOL, 0, trades_max=ALL) == []
         assert ids_of(await reopened.read(SYMBOL, 5, trades_max=ALL)) == list(range(5, 10))
+
+
+async def test_a_failed_sync_is_counted_and_costs_nothing(tmp_path: Path) -> None:
+    counters = Counters()
+    async with open_spool(tmp_path, counters=counters, calls=FailingDisk()) as spool:
+        spool.append([run_of(0, 5)])
+
+    assert counters.value("data_collector_spool_fsync_errors_total") == 1
+    assert counters.value("data_collector_spool_skipped_trades_total") == 0
+    assert [sum(histogram.counts) for histogram in counters.histograms()] == [1]
+    assert files(tmp_path) == ["000000000001.spool", "000000000002.spool"]
+    async with open_spool(tmp_path) as spool:
+        assert ids_of(await spool.read(SYMBOL, 0, trades_max=ALL)) == list(range(5))
 
 
 async def test_bytes_that_were_not_synced_are_all_that_a_power_cut_takes(tmp_path: Path) -> None:
