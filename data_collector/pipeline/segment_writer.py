@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -142,9 +143,11 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Everything that was written is synced already."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # What a disk that fails says here is known already, and the descriptor is gone either way.
+            with suppress(OSError):
+                os.close(descriptor)
 
     def _append(self, content: memoryview) -> float:
         if self._descriptor is not None and self._size >= self._segment_bytes:
@@ -187,7 +190,8 @@ class SegmentWriter:
             return
         if self._size == 0:
             # Not even the header found room.
-            segment_path(self._folder, self._number).unlink(missing_ok=True)
+            with suppress(OSError):
+                segment_path(self._folder, self._number).unlink()
             self._leave()
 
     def _leave(self) -> None:

@@ -320,7 +320,9 @@ class Spool:
 
 def _delete(paths: list[Path]) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        # A disk that has become read-only refuses what is written too, and that is told.
+        with suppress(OSError):
+            path.unlink()
 
 
 def _end(ended: asyncio.Future[None], error: Exception | None) -> None:

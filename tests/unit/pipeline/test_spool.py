@@ -341,13 +341,13 @@ async def test_a_file_deleted_while_running_is_not_kept(tmp_path: Path) -> None:
 
 
 async def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
-    for name in ("README", "copy.spool", "7.spool.bak"):
+    for name in ("README", "copy.spool", "7.spool", "7.spool.bak", "٣.spool"):
         (tmp_path / name).write_text("mine", encoding="utf-8")
 
     async with open_spool(tmp_path) as spool:
         spool.append([run_of(0)])
 
-    assert files(tmp_path) == ["000000000001.spool", "7.spool.bak", "README", "copy.spool"]
+    assert files(tmp_path) == ["000000000001.spool", "7.spool", "7.spool.bak", "README", "copy.spool", "٣.spool"]
 
 
 async def test_files_of_a_newer_version_stop_the_start(tmp_path: Path) -> None:
