@@ -13,12 +13,12 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct, field
 
-from data_collector.api.declared import Declared, declared_pages
-from data_collector.api.newest import StreamEntry, entries_of
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.ranges import Ranges
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.declared import Declared, declared_pages
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""

@@ -10,12 +10,12 @@ from urllib.parse import unquote
 
 from msgspec import Struct, field
 
-from data_collector.api.declared import Declared, declared_of, declared_pages
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
 from data_collector.model.wire import open_time_text
 from data_collector.pipeline.ledger import gap_id
+from data_collector.sinks.redis.declared import Declared, declared_of, declared_pages
 
 _ID = re.compile(r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))")
 
@@ -126,7 +126,7 @@ async def story_of(store: StoreReading, store_url: str, prefix: str, named: Name
     found: list[Declared] = []
     async with store.turn(store_url) as connection:
         async for page in declared_pages(connection, f"{prefix}gaps:{named.symbol}", named.symbol):
-            found += [gap for gap in page if (gap.id == wanted if life is None else _lies_in(gap, life))]
+            found += [gap for gap in page if (_id_of(gap) == wanted if life is None else _lies_in(gap, life))]
             if life is None and found:
                 break
     if life is not None:
@@ -209,10 +209,15 @@ def _gap_of_life(life: GapLife, declared: Iterable[Declared]) -> Gap:
 
 def _gap_of_declared(found: Declared) -> Gap:
     return Gap(
-        found.id, found.symbol, "trade" if found.interval is None else "kline", found.interval,
+        _id_of(found), found.symbol, "trade" if found.interval is None else "kline", found.interval,
         _place(found.interval, found.first), _place(found.interval, found.last), found.count, "declared", 0, {},
         {found.reason: found.count}, list(found.rules), None, None, found.recorded_at,
     )  # fmt: skip
+
+
+def _id_of(found: Declared) -> str:
+    """As the gap is called that this range was the beginning of."""
+    return gap_id(found.symbol, found.interval, found.first)
 
 
 def _lies_in(found: Declared, life: GapLife) -> bool:

@@ -8,9 +8,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from data_collector.api.newest import StreamEntry, entries_of
-from data_collector.pipeline.ledger import gap_id
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
 
 PAGE_ENTRIES = 1000
 
@@ -43,11 +42,6 @@ class Declared(Struct, frozen=True):
     reason: str
     rules: tuple[str, ...]
     recorded_at: str
-
-    @property
-    def id(self) -> str:
-        """As the gap is called that this range was the beginning of."""
-        return gap_id(self.symbol, self.interval, self.first)
 
 
 def declared_of(entry: StreamEntry) -> Declared | None:
