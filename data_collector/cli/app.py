@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
