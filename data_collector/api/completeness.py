@@ -15,7 +15,6 @@ from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar, missing_range
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.ranges import Ranges
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.declared import Declared, declared_pages
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
@@ -149,19 +148,18 @@ def _declared(
     gaps: Iterable[Declared], first: int, end: int, *, calendar: Calendar | None = None, interval: str = ""
 ) -> dict[str, int]:
     """Records from `first` up to `end` by the reason that they lack for; what is declared twice counts once."""
-    taken = Ranges()
     counts: dict[str, int] = {}
-    for gap in gaps:
+    position = first
+    for gap in sorted(gaps, key=lambda gap: gap.first):
         gap_end = gap.last + 1 if calendar is None else calendar.next_open_ms(interval, gap.last)
-        new = Ranges([(max(first, gap.first), min(end, gap_end))])
-        for known_first, known_end in list(taken):
-            new.remove(known_first, known_end)
-        for new_first, new_end in new:
-            count = (
-                new_end - new_first if calendar is None else missing_range(calendar, interval, new_first, new_end)[1]
-            )
+        gap_end = min(end, gap_end)
+        start = max(position, gap.first)
+        if start < gap_end:
+            count = gap_end - start
+            if calendar is not None:
+                _, count = missing_range(calendar, interval, start, gap_end)
             counts[gap.reason] = counts.get(gap.reason, 0) + count
-            taken.add(new_first, new_end)
+            position = gap_end
     return counts
 
 

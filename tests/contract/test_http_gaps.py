@@ -306,3 +306,18 @@ def test_key_of_another_type_is_a_sentence(service: HttpService, store: redis.Re
     answer = service.get("/completeness")
 
     assert (answer.status, "refused to read" in answer.text) == (503, True)
+
+
+def test_ten_thousand_declared_ranges_are_counted(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, 0)
+    pipeline = store.pipeline(transaction=False)
+    for number in range(1, 20_001, 2):
+        gap = Gap(number, number, 1, "refused", ("price_positive",))
+        content = gap_json(json.dumps(SYMBOL), "trade", None, gap, str(number), str(number), AT)
+        pipeline.xadd(f"gaps:{SYMBOL}", {"data": content})
+        pipeline.xadd(f"trades:{SYMBOL}", {"data": "{}"}, id=f"{NOON_MS}-{number + 1}")
+    pipeline.execute()
+
+    found = series(service)
+
+    assert (found["held"], found["refused"], found["proven"]) == (10_001, 10_000, True)
