@@ -102,12 +102,17 @@ class Ledger:
                 again.until_s = self._clock()
 
     def healed(self, symbol: str, interval: str | None, first: int, last: int, source: HealSource) -> None:
-        """Records of the open gap came; it may be healed in parts. What was not missing is not counted."""
+        """Records of the open gap came; it may be healed in parts. What was not missing is not counted.
+
+        Built klines are: a quiet market lacks most of its closing frames, and none of them need be told as open before.
+        """
         count = 0
         for gap, came in self._take(symbol, interval, first, last):
             count += came
             gap.life.healed[source] = gap.life.healed.get(source, 0) + came
             _add_heal(gap.life, GapEvent(self._clock(), "healed", first, last, count=came, by=source))
+        if source == "built":
+            count = self._count(interval, first, self._end(interval, last))
         if count:
             totals = self._totals_of(symbol, interval)
             totals.healed[source] = totals.healed.get(source, 0) + count
@@ -195,6 +200,9 @@ class Ledger:
     def _close(self, life: GapLife) -> None:
         life.missing = 0
         life.closed_at_s = self._clock()
+        if life.healed.keys() == {"built"} and not life.given_up:
+            # Nothing was missing but a frame. Of these there are so many that they would push out all others.
+            return
         self._closed.pop(life.id, None)
         self._closed[life.id] = life
         if len(self._closed) > CLOSED_KEPT:
