@@ -95,8 +95,11 @@ class TradeRepair:
         """Let go what has waited long enough, and put to work what stays missing."""
         now_s = self._clock()
         for lane in list(self._intake.holdback.lanes):
+            before = lane.gap
             self._intake.release(lane)
             gap = lane.gap
+            if before is not None and before.told and gap is not before:
+                self._ledger.passed(lane.symbol, None, lane.next_id)
             if gap is not None and now_s - gap.opened_s >= ARBITRATION_S and now_s >= gap.retry_s:
                 self._put_to_work(lane)
         if self._outlet.behind.is_set():
@@ -184,6 +187,8 @@ class TradeRepair:
             await self._ask(lane, gap)
         self._note_progress(lane, gap, due_id, source)
         self._intake.release(lane)
+        if lane.gap is not gap:
+            self._ledger.passed(lane.symbol, None, lane.next_id)
 
     def _note_progress(self, lane: Lane, gap: OpenGap, due_id: int, source: HealSource) -> None:
         last_id = min(lane.next_id - 1, gap.last_id)
