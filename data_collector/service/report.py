@@ -73,14 +73,10 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
     connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
-<<<<<<< HEAD
-    repaired = max(snapshot.gaps.oldest_open_s, _oldest_debt_s(parts.outlet)) <= GAP_TOLERATED_S
-    takes = parts.pump.down_reason is None
-    snapshot.ready = snapshot.collector_running and connected and not mute and takes and repaired
-=======
     flows = connected and parts.pump.down_reason is None and is_repaired(snapshot.gaps)
-    snapshot.ready = snapshot.collector_running and flows and not mute
->>>>>>> ledger
+    snapshot.ready = (
+        snapshot.collector_running and flows and not mute and _oldest_debt_s(parts.outlet) <= GAP_TOLERATED_S
+    )
 
 
 def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
