@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
@@ -177,5 +177,8 @@ class AuditNotes(Protocol):
 class Sink(Protocol):
     """Where batches go. Idempotent: the same batch written twice is stored once."""
 
-    async def write(self, batch: Batch) -> None:
-        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later."""
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it; what is behind gets nothing, and must be given what it lacks first.
+
+        Raises `SinkUnavailable`; the caller writes the same batch again later.
+        """

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
-from data_collector.model.batch import KlineUpdate
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
@@ -21,23 +20,18 @@ from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.model.wire import trade_json
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import JUMP_MAX, KlineOrder, Order
+from data_collector.pipeline.arbiter import JUMP_MAX, Order
 from data_collector.pipeline.holdback import ARBITRATION_S, Holdback
+from data_collector.pipeline.kline_intake import KlineIntake, Reception
+from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Lane, Outlet
 from data_collector.pipeline.refusals import Refusals
-
-REFUSED_KLINES_MAX = 1_000
-"""Refused closed klines remembered per interval until a good one follows; those beyond are declared lost."""
 
 EVENT_STEP_MS = 86_400_000
 """A day: an event time further ahead is believed when a second message confirms it."""
 
 REFUSED_AHEAD_MAX = 10_000
 """A refused id further ahead gets no place in the sequence: when nothing follows it, it would move the symbol there."""
-
-TIME_MS_MIN = 10**12
-TIME_MS_MAX = 4_102_444_800_000
-"""What calendars can place."""
 
 Tap = Callable[[Record], None]
 """Called with each record that passed; for subclasses that look at records themselves."""
@@ -49,11 +43,11 @@ class Intake:
     def __init__(
         self, codec: Codec, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
         counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
+        *, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
         self._decode = codec.decode
         self._outlet = outlet
         self._put_trade = outlet.put_trade
-        self._calendar = calendar
         self._counters = counters
         self._note_trade = audit.note_trade
         self._note = audit.note
@@ -61,7 +55,13 @@ class Intake:
         self._holdback = Holdback(clock)
         self.use(gate)
         self.lanes = outlet.lanes
-        self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
+        self.klines = KlineIntake(
+            outlet, calendar, intervals, counters, ledger or Ledger(time.time),
+            Reception(
+                self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
+                self._refuse_unknown, self._refusals.quarantine, self._show,
+            ),
+        )  # fmt: skip
         self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
         self.tickers_spoken: set[str] = set()
         """Symbols whose ticker came from the stream, and not only from REST."""
@@ -96,6 +96,12 @@ class Intake:
             self._release(lane)
 
     @property
+    def newest_event_ms(self) -> int:
+        """The exchange's clock, as its messages told it last; 0 before the first."""
+        trade = self.newest_trade
+        return max(self._newest_event_ms, trade.event_ms if trade is not None else 0)
+
+    @property
     def last_received_ns(self) -> int:
         """Wall clock of the newest message that passed; 0 before the first."""
         return max(self._last_other_ns, self.newest_trade.received_ns if self.newest_trade else 0)
@@ -110,7 +116,7 @@ class Intake:
         if type(decoded) is Trade:
             self._take_trade(decoded)
         elif type(decoded) is Kline:
-            self._take_kline(decoded)
+            self.klines.take(decoded)
         elif isinstance(decoded, Reply | ShutdownNotice):
             return decoded
         elif isinstance(decoded, UnknownEvent):
@@ -172,6 +178,7 @@ class Intake:
             self.validated += 1
             self.newest_trade = trade
             self._put_trade(lane, trade)
+            lane.minutes.add(trade)
             self._note_trade(trade)
             if self.tap is not None:
                 self.tap(trade)
@@ -186,6 +193,7 @@ class Intake:
         self.validated += 1
         self.newest_trade = trade
         self._put_trade(lane, trade, () if verdict is None else verdict.warnings)
+        lane.minutes.add(trade)
         self._note_accepted(trade, "trade", verdict)
 
     def _note_accepted(self, record: Record, channel: str, verdict: Verdict | None, *, late: bool = False) -> None:
@@ -277,51 +285,28 @@ class Intake:
         else:
             self._refusals.quarantine(trade, verdict)
 
-    def _take_kline(self, kline: Kline) -> None:
-        lane = self.lanes.get(kline.symbol)
-        order = self.kline_orders.get((kline.symbol, kline.interval))
-        if lane is None or order is None:
-            self._refuse_unknown(kline)
-            return
-        verdict = self._check_timely(kline, kline.event_ms)
-        if verdict is not None and verdict.critical:
-            self._refuse_kline(lane, kline, verdict)
-            return
-        place = order.judge(kline)
-        if place is Order.KNOWN:
-            self._counters.add("data_collector_messages_copies_total", channel="kline")
-            return
-        self._accept(kline, "kline", verdict, late=place is not Order.NEXT)
-        self._newest_event_ms = max(self._newest_event_ms, kline.event_ms)
-        if place is not Order.NEXT:
-            self._outlet.put_revision(lane, kline, "revision" if place is Order.REVISED else "recovered")
-            return
-        next_open_ms = self._calendar.next_open_ms(kline.interval, kline.open_ms)
-        warnings = () if verdict is None else verdict.warnings
-        if kline.is_closed:
-            refused = lane.refused_klines.pop(kline.interval, {})
-            self._outlet.put_closed_kline(lane, KlineUpdate(kline, next_open_ms, warnings, refused))
-        else:
-            self._outlet.put_open_kline(lane, KlineUpdate(kline, next_open_ms, warnings))
+    def _judge_content(self, kline: Kline) -> Verdict | None:
+        # The gate may have been replaced meanwhile.
+        return self._check(kline)
 
-    def _refuse_kline(self, lane: Lane, kline: Kline, verdict: Verdict) -> None:
-        refused = lane.refused_klines.setdefault(kline.interval, {})
-        if kline.is_closed and len(refused) < REFUSED_KLINES_MAX and self._has_place(kline):
-            refused[kline.open_ms] = verdict.critical
+    def _accept_kline(self, kline: Kline, verdict: Verdict | None, late: bool) -> None:
+        self._accept(kline, "kline", verdict, late=late)
+        self._newest_event_ms = max(self._newest_event_ms, kline.event_ms)
+
+    def _refuse_kline(self, kline: Kline, verdict: Verdict) -> None:
         self._count_refused(kline, "kline", verdict)
         self._refusals.quarantine(kline, verdict)
 
-    def _has_place(self, kline: Kline) -> bool:
-        """Whether a kline of its interval can open then."""
-        in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
-        return in_time and self._calendar.is_open_time(kline.interval, kline.open_ms)
+    def _show(self, record: Record) -> None:
+        if self.tap is not None:
+            self.tap(record)
 
     def _take_other(self, record: Record) -> None:
         match record:
             case Trade():
                 self._take_trade(record)
             case Kline():
-                self._take_kline(record)
+                self.klines.take(record)
             case Ticker():
                 self.take_ticker(record)
             case _:
@@ -350,8 +335,7 @@ class Intake:
 
         The limit moves here and not with every message, so that a message costs one comparison.
         """
-        trade = self.newest_trade
-        newest_ms = max(self._newest_event_ms, trade.event_ms if trade is not None else 0)
+        newest_ms = self.newest_event_ms
         if newest_ms and event_ms - newest_ms > EVENT_STEP_MS and abs(event_ms - self._untimely_ms) > EVENT_STEP_MS:
             self._untimely_ms = event_ms
             return False

@@ -21,6 +21,7 @@ from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, T
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import json_text, kline_json, trade_json, trade_time_text
 from data_collector.pipeline.arbiter import TradeOrder
+from data_collector.pipeline.minutes import MinuteVolumes
 
 RECORDS_MAX = 400_000
 """About 110 MB of trades: 80 s at 5,000 trades/s."""
@@ -45,8 +46,8 @@ class Lane:
     """What waits of one symbol, and the arbiter's cursor for its trades."""
 
     __slots__ = (
-        "closed", "dirty", "entries", "first_id", "held", "newest", "next_id", "oldest_ns", "open", "order",
-        "reference_id", "refused", "refused_klines", "refused_s", "runs", "symbol", "symbol_json", "ticker",
+        "closed", "dirty", "entries", "first_id", "held", "minutes", "newest", "next_id", "oldest_ns", "open", "order",
+        "reference_id", "refused", "refused_s", "runs", "symbol", "symbol_json", "ticker",
         "unconfirmed",
     )  # fmt: skip
 
@@ -67,8 +68,8 @@ class Lane:
         """When each refused id that is still due was refused first: for a while a good copy may take its place."""
         self.held: dict[int, Trade] = {}
         """Trades that wait behind such an id."""
-        self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
-        """Per interval: open times of refused closed klines since the last good one, with the rules."""
+        self.minutes = MinuteVolumes()
+        """What the trades that passed say of each minute's kline."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
         self.ticker: TickerUpdate | None = None
@@ -132,6 +133,7 @@ class Outlet:
         self._side_max = side_max
         self._side: list[SideEntry] = []
         self._revisions: list[Kline] = []
+        self._past: list[Kline] = []
         self._side_number = 0
         self._dirty: deque[Lane] = deque()
         self._refusals = 0
@@ -206,6 +208,12 @@ class Outlet:
             self._revisions.append(kline)
             self.waiting.set()
 
+    def put_past(self, kline: Kline) -> None:
+        """A closed kline from before its series began, into its key where nothing is."""
+        if len(self._past) < self._side_max:
+            self._past.append(kline)
+            self.waiting.set()
+
     def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._side) >= self._side_max:
@@ -217,8 +225,8 @@ class Outlet:
 
     def take(self) -> Batch:
         """What waits, at most about `BATCH_RECORDS_MAX` records, whole lanes at a time."""
-        batch = Batch(side=self._side, revisions=self._revisions)
-        self._side, self._revisions = [], []
+        batch = Batch(side=self._side, revisions=self._revisions, past=self._past)
+        self._side, self._revisions, self._past = [], [], []
         taken = 0
         while self._dirty and taken < BATCH_RECORDS_MAX:
             taken += self._take_lane(self._dirty.popleft(), batch)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
@@ -27,7 +28,12 @@ PASS_OVER_S = 1.0
 class Pump:
     """The task of one sink."""
 
-    def __init__(self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float) -> None:
+    def __init__(
+        self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float,
+        go_back: Callable[[Behind], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`go_back` is told of what the store lacks."""
+        self._go_back = go_back
         self._outlet = outlet
         self._sink = sink
         self._counters = counters
@@ -102,7 +108,7 @@ class Pump:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                await self._sink.write(batch)
+                behind = await self._sink.write(batch)
             except SinkUnavailable as error:
                 if self.down_reason is None:
                     structlog.get_logger().warning("store_down", reason=str(error))
@@ -113,4 +119,6 @@ class Pump:
             if self.down_reason is not None:
                 self.down_reason = None
                 structlog.get_logger().info("store_up")
+            for each in behind:
+                self._go_back(each)
             return

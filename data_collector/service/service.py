@@ -19,13 +19,14 @@ from urllib.request import getproxies, proxy_bypass
 import structlog
 
 from data_collector.control import Action, serve_control
-from data_collector.model.errors import CollectorError, Misconfigured, VenueRefused, VenueUnreachable
+from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel, Key
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake, Tap
+from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.line import Address, Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
@@ -42,6 +43,8 @@ from data_collector.venues.discovery import find_venue
 
 DRAIN_S = 3.0
 """How long a stop waits for the store to take what is left; a reload has 5 s for everything."""
+
+STORE_RETRY_S = 1.0
 
 LIVE_FOLDER = "live"
 
@@ -87,6 +90,7 @@ class Service:
         self._history = self._venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
+        self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
@@ -221,9 +225,13 @@ class Service:
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
         sink.begin()
+        self._intake.klines.begin(await self._kline_cursors(sink))
         if self._pump is None:
             # One for all starts: it may hold a batch that the store has not taken yet.
-            self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
+            self._pump = Pump(
+                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
+            )  # fmt: skip
         pump = self._pump
         lines = list(self._lines())
         self._parts = Parts(
@@ -240,9 +248,19 @@ class Service:
                 group.create_task(supervised("pump", pump.run))
                 group.create_task(supervised("arbitration", self._intake.arbitrate))
                 group.create_task(supervised("statistics", self._statistics.run))
+                if "kline" in self._channels:
+                    group.create_task(supervised("kline_repair", self._kline_repair.run))
         finally:
             await self._drain(pump)
             await self._set_running(value=False)
+
+    async def _kline_cursors(self, sink: RedisSink) -> dict[tuple[str, str], int]:
+        while True:
+            try:
+                return await sink.kline_cursors(self._settings.symbols)
+            except SinkUnavailable as error:
+                self._log.warning("store_down", reason=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
 
     async def _drain(self, pump: Pump) -> None:
         self._intake.release_held(everything=True)

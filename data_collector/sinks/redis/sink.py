@@ -7,15 +7,16 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from data_collector.model.batch import Batch, KlineUpdate, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
+from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import check_rights, load_functions
 from data_collector.sinks.redis.suitability import check_store, claim_store
@@ -59,6 +60,8 @@ class RedisSink:
         self._connection: StoreConnection | None = None
         self._claimed_s = 0.0
         self._begun: set[tuple[str, str | None]] = set()
+        self._behind: list[Behind] = []
+        """What the batch under way could not be given to, because the store lacks what comes before."""
         self._bridged: set[tuple[str, str | None]] = set()
         """Keys whose hole this round has found: what follows in the same batch needs no bridge of its own."""
         self.ahead: dict[str, tuple[int, int]] = {}
@@ -90,8 +93,11 @@ class RedisSink:
         if self._connection is not None:
             self._connection.close()
 
-    async def write(self, batch: Batch) -> None:
-        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then."""
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then.
+
+        Returns the keys of which the store lacks what comes before: of these, nothing was stored.
+        """
         if self._connection is None or not self._connection.is_open:
             self._counters.set("data_collector_store_up", 0)
             await self.open()
@@ -99,14 +105,31 @@ class RedisSink:
         connection = self._connection
         assert connection is not None, "open() has connected"
         await self._claim(connection)
+        self._behind = []
         calls = list(self._calls.calls(batch))
         for _ in range(ROUNDS_MAX):
             self._bridged.clear()
             replies = await connection.execute([call.command for call in calls])
             calls = [again for call, reply in zip(calls, replies, strict=True) if (again := self._settle(call, reply))]
             if not calls:
-                return
+                return self._behind
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
+
+    async def kline_cursors(self, symbols: Sequence[str]) -> dict[tuple[str, str], int]:
+        """The open time that the store must get next, of each symbol and interval that it has closed klines of."""
+        if self._connection is None or not self._connection.is_open:
+            await self.open()
+        connection = self._connection
+        assert connection is not None, "open() has connected"
+        replies = await connection.execute([("HGETALL", self._calls.cursors_key(symbol)) for symbol in symbols])
+        cursors: dict[tuple[str, str], int] = {}
+        for symbol, reply in zip(symbols, replies, strict=True):
+            # A key of another type is told when something is to be written.
+            for interval, state in _pairs(reply):
+                due, *_ = state.split(" ")
+                if interval != "entry" and int(due) >= 0:
+                    cursors[symbol, interval] = int(due)
+        return cursors
 
     async def _claim(self, connection: StoreConnection) -> None:
         now = time.monotonic()
@@ -130,6 +153,8 @@ class RedisSink:
                 self._count("ticker", int(reply == 1), 1)
             case Kline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
+            case PastKline():
+                pass
             case KlinePart():
                 return self._settle_klines(call, subject, reply)
             case SidePart():
@@ -169,22 +194,27 @@ class RedisSink:
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
-        missing: dict[str, tuple[int, GapReason]] = {}
+        due: dict[str, int] = {}
         again: list[KlineUpdate] = []
         for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
-            key = (update.kline.symbol, update.kline.interval)
             if isinstance(outcome, str):
-                again.append(update)
-                if key not in self._bridged:
-                    self._bridged.add(key)
-                    missing[update.kline.interval] = (int(outcome), self._reason(key))
+                interval = update.kline.interval
+                if interval not in due:
+                    due[interval] = int(outcome)
+                    if not _explains(update, int(outcome)):
+                        self._note_behind(update, int(outcome))
+                if Behind(update.kline.symbol, interval, _told(due[interval])) not in self._behind:
+                    again.append(update)
                 continue
-            if update.kline.is_closed:
-                self._begun.add(key)
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
-        return self._calls.klines(again, missing=missing) if again else None
+        return self._calls.klines(again, due=due) if again else None
+
+    def _note_behind(self, update: KlineUpdate, due_ms: int) -> None:
+        behind = Behind(update.kline.symbol, update.kline.interval, _told(due_ms))
+        if behind not in self._behind:
+            self._behind.append(behind)
 
     def _settle_side(self, part: SidePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_once answers with an array"
@@ -231,6 +261,22 @@ class RedisSink:
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
 
 
+def _pairs(reply: object) -> Iterator[tuple[str, str]]:
+    if isinstance(reply, list):
+        texts = [str(each) for each in reply]
+        yield from zip(texts[::2], texts[1::2], strict=True)
+
+
+def _told(due_ms: int) -> int | None:
+    """append_klines says -1 when it has nothing of a series."""
+    return due_ms if due_ms >= 0 else None
+
+
+def _explains(update: KlineUpdate, due_ms: int) -> bool:
+    """Whether its gaps reach back to what the store must get next."""
+    return bool(update.gaps) and 0 <= update.gaps[0].first <= due_ms < update.kline.open_ms
+
+
 def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
     """Keys that a call which succeeded has found to be ours."""
     subject, command = call.subject, call.command
@@ -243,7 +289,7 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3:4]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
-        case Kline():
+        case Kline() | PastKline():
             return command[1:2]
 
 
@@ -260,3 +306,5 @@ def _offered(call: Call) -> tuple[str, int]:
             return "quarantine", len(call.subject.entries)
         case Kline():
             return "late", 1
+        case PastKline():
+            return "kline", 1
