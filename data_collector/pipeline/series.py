@@ -234,7 +234,8 @@ class Series:
         if before is not None:
             if not _is_revision(kline, before.kline):
                 return Order.KNOWN
-            before.kline = kline
+            # What was released stays as it is: it may still wait in the outlet.
+            self._recent[kline.open_ms] = structs.replace(before, kline=kline)
             return Order.REVISED
         if not self._recent or kline.open_ms < min(self._recent):
             return Order.KNOWN

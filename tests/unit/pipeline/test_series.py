@@ -217,6 +217,13 @@ def test_closed_kline_with_other_numbers_is_a_revision_when_it_is_newer() -> Non
     assert made.take_closed(kline(0)) is Order.KNOWN
 
 
+def test_revision_does_not_change_what_was_released() -> None:
+    made, (released,) = fed(kline(0))
+    made.take_closed(kline(0, close="45180.51", event_ms=NOON_MS + MINUTE_MS + 500))
+
+    assert released.kline.close == "45180.50"
+
+
 def test_closed_kline_from_before_the_first_is_known() -> None:
     made, _ = fed(kline(5))
 
