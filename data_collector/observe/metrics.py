@@ -126,6 +126,19 @@ METRICS: tuple[Metric, ...] = (
         (CHANNEL,),
     ),
     Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
+    Metric(
+        "data_collector_klines_closed_total",
+        "counter",
+        "Closed klines that went to the store, each once",
+        (Label("source", "ws, rest, built"),),
+    ),
+    Metric("data_collector_kline_revisions_total", "counter", "Closed klines that changed after they were stored"),
+    Metric(
+        "data_collector_candle_checks_total",
+        "counter",
+        "Closed 1m klines compared with our own trades",
+        (Label("result", "ok, mismatch, unchecked"),),
+    ),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
     Metric("data_collector_gaps_open", "gauge", "Gaps that are being repaired"),
     Metric(

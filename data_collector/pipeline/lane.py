@@ -7,6 +7,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text
 from data_collector.pipeline.arbiter import TradeOrder
+from data_collector.pipeline.minutes import MinuteVolumes
 
 RECENT_MAX = 1024
 RECENT_MIN = 16
@@ -76,8 +77,8 @@ class Lane:
 
     __slots__ = (
         "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
-        "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
-        "reference_id", "refused", "refused_klines", "refused_s", "runs", "skips_old", "spilled_id", "strangers",
+        "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
+        "reference_id", "refused", "refused_s", "runs", "skips_old", "spilled_id", "strangers",
         "symbol", "symbol_json", "ticker",
     )  # fmt: skip
 
@@ -121,8 +122,8 @@ class Lane:
         """What the store lacks; None while the newest runs follow what it has."""
         self.dirty = False
         self.runs: list[TradeRun] = []
-        self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
-        """Per interval: open times of refused closed klines since the last good one, with the rules."""
+        self.minutes = MinuteVolumes()
+        """What the trades that passed say of each minute's kline."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
         self.ticker: TickerUpdate | None = None

@@ -90,6 +90,7 @@ class TradeIntake:
             tally.validated += 1
             tally.newest_trade = trade
             self._put(lane, trade)
+            lane.minutes.add(trade)
             self._note(trade)
             if tally.tap is not None:
                 tally.tap(trade)
@@ -202,6 +203,7 @@ class TradeIntake:
         if trade.received_ns:
             tally.newest_trade = trade
         self._put(lane, trade, () if verdict is None else verdict.warnings)
+        lane.minutes.add(trade)
         tally.note_accepted(trade, "trade", verdict)
 
     def _admit(self, lane: Lane, trade: Trade) -> None:

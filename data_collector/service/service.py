@@ -26,6 +26,7 @@ from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.line import Address, Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
@@ -85,7 +86,7 @@ class Service:
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
             codec, self._validation.keeper.gate, self._outlet, calendar, settings.intervals, self._counters,
-            self._validation.auditor,
+            self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
         self._validation.use = self._intake.use
         self._intake.tap = tap
@@ -95,6 +96,7 @@ class Service:
         self._repairs.join(self._outlet, self._intake, self._history)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
+        self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
@@ -230,11 +232,13 @@ class Service:
 
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
-        sink.begin()
         await self._begin(sink)
         if self._pump is None:
             # One for all starts: it may hold a batch that the store has not taken yet.
-            self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
+            self._pump = Pump(
+                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
+            )  # fmt: skip
         pump = self._pump
         lines = list(self._lines())
         self._parts = Parts(
@@ -260,14 +264,18 @@ class Service:
                 for name, run in self._repairs.tasks():
                     group.create_task(supervised(name, run))
                 group.create_task(supervised("statistics", self._statistics.run))
+                if "kline" in self._channels:
+                    group.create_task(supervised("kline_repair", self._kline_repair.run))
         finally:
             await self._drain(pump)
             await self._set_running(value=False)
 
     async def _begin(self, sink: RedisSink) -> None:
+        """Go on where the store, or what we hold for it, ends."""
         while True:
             try:
                 await self._repairs.begin(sink)
+                self._intake.klines.begin(await sink.kline_cursors(self._settings.symbols))
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
                 await asyncio.sleep(BEGIN_RETRY_S)

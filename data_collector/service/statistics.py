@@ -88,8 +88,8 @@ class Statistics:
         if "ticker" in channels:
             unspoken += [(symbol, "ticker") for symbol in intake.lanes if symbol not in intake.tickers_spoken]
         if "kline" in channels:
-            orders = intake.kline_orders.items()
-            unspoken += [(symbol, f"kline_{interval}") for (symbol, interval), order in orders if order.open_ms < 0]
+            every = intake.klines.series.items()
+            unspoken += [(symbol, f"kline_{interval}") for (symbol, interval), series in every if series.open_ms < 0]
         out: dict[str, list[str]] = {}
         for symbol, stream in unspoken:
             if symbol not in self.resting and symbol not in self.unlisted:

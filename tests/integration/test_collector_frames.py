@@ -108,24 +108,6 @@ async def test_ids_that_the_exchange_never_gave_are_declared(scene: Scene) -> No
     assert [(gap["first"], gap["last"]) for gap in scene.store.gaps("BTCUSDT", "trade")] == [(first, first + 6)]
 
 
-async def test_missing_closing_frame_is_declared_with_its_open_time(scene: Scene) -> None:
-    await scene.klines_closed()
-    fault = FrameFault(kind="drop", stream="btcusdt@kline_1m", contains='"x":true', count=1)
-    scene.simulator.faults.add(fault)
-    now_ms = scene.simulator.market.now_ms
-    scene.simulator.advance(60_000)
-    await scene.klines_closed()
-
-    (gap,) = scene.store.gaps("BTCUSDT", "kline")
-    missed = scene.simulator.closed_klines("BTCUSDT", "1m")[-2]
-    closed = [record["timestamp"] for record in scene.store.records("stream:BTCUSDT")
-              if record["is_closed"] and record["interval"] == "1m"]  # fmt: skip
-    assert missed.open_ms <= now_ms < missed.close_ms
-    assert (gap["interval"], gap["count"], gap["reason"], gap["first"]) == ("1m", 1, "lost", gap["last"])
-    assert gap["first"] not in closed
-    assert scene.store.gaps("ETHUSDT", "kline") == []
-
-
 @pytest.mark.parametrize(
     "shape", ["truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary"]
 )
