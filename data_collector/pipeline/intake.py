@@ -100,13 +100,13 @@ class Intake:
         """Wall clock of the newest message that passed; 0 before the first."""
         return max(self._last_other_ns, self.newest_trade.received_ns if self.newest_trade else 0)
 
-    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | None:
+    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | BadFrame | None:
         """One text frame. What concerns the connection is returned to the line."""
         try:
             decoded = self._decode(frame, received_ns)
         except BadFrame as error:
             self._refuse_frame(frame, error)
-            return None
+            return error
         if type(decoded) is Trade:
             self._take_trade(decoded)
         elif type(decoded) is Kline:

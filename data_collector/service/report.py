@@ -12,6 +12,7 @@ from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.service.lines import Group
 from data_collector.service.statistics import Statistics
 from data_collector.service.validation import Validation
 from data_collector.sinks.redis.sink import RedisSink
@@ -29,14 +30,15 @@ class Parts:
     """What a report is made of while records are collected."""
 
     def __init__(
-        self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
+        self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
         statistics: Statistics, counters: Counters, validation: Validation,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
         self.pump = pump
         self.sink = sink
-        self.lines = lines
+        self.groups = groups
+        self.lines = [line for group in groups for line in group.lines]
         self.statistics = statistics
         self.counters = counters
         self.validation = validation
@@ -62,7 +64,7 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     unhealthy, degraded = _reasons(parts, snapshot, mute)
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
-    connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
+    connected = bool(parts.groups) and all(group.is_connected for group in parts.groups)
     snapshot.ready = snapshot.collector_running and connected and not mute and parts.pump.down_reason is None
 
 
