@@ -140,9 +140,9 @@ class Line:
         return 0.0 if self._live is not None else time.monotonic() - self._down_since_s
 
     @property
-    def served_s(self) -> float:
-        """How long the connection has been open; 0 while there is none."""
-        return 0.0 if self._live is None else self._live.served_s
+    def connected_since(self) -> datetime | None:
+        """When the connection began; None while there is none."""
+        return None if self._live is None else self._live.began_at
 
     @property
     def last_message_ns(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 
 import structlog
 
@@ -59,7 +60,7 @@ class Twins:
         self._glances = (Glance(first, codec), Glance(second, codec))
         self._behind: Line | None = None
         self._times = 0
-        self._began_s = (0.0, 0.0)
+        self._compared: tuple[datetime | None, datetime | None] = (None, None)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -70,11 +71,11 @@ class Twins:
     def compare(self) -> None:
         """Judge what has come since the last time, and look again."""
         first, second = (glance.line for glance in self._glances)
-        if first.down_s > 0.0 or second.down_s > 0.0:
+        connections = first.connected_since, second.connected_since
+        if None in connections or connections != self._compared:
+            self._compared = connections
             self._begin(again=True)
             return
-        if self._is_new_connection(first, second):
-            self._begin(again=True)
         ahead_ms = self._ahead_ms()
         if ahead_ms is None:
             return
@@ -101,10 +102,6 @@ class Twins:
             return None
         ahead_ms = (first.line.last_message_ns - second.line.last_message_ns) / 1e6
         return ahead_ms if (ahead_ms > 0) == (first.lag_ms is not None) else None
-
-    def _is_new_connection(self, first: Line, second: Line) -> bool:
-        before, self._began_s = self._began_s, (first.served_s, second.served_s)
-        return first.served_s < before[0] or second.served_s < before[1]
 
     def _begin(self, *, again: bool) -> None:
         if again:

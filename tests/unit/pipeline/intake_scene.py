@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from data_collector.model.batch import Batch, SideEntry
-from data_collector.model.errors import BadFrame
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
