@@ -157,6 +157,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "data_collector_streams_silent", "gauge", "Subscribed streams that have not spoken and are not proven quiet"
     ),
+    Metric("data_collector_streams_mute", "gauge", "Streams that do not speak though the exchange trades"),
+    Metric("data_collector_streams_quiet", "gauge", "Streams that are silent because nothing is traded"),
     Metric("data_collector_control_messages_total", "counter", "Control messages sent to the exchange"),
     Metric(
         "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"

@@ -63,8 +63,8 @@ class Intake:
         self.lanes = outlet.lanes
         self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
         self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
-        self.tickers_spoken: set[str] = set()
-        """Symbols whose ticker came from the stream, and not only from REST."""
+        self.tickers_spoken: dict[str, int] = {}
+        """Event time of the newest ticker that came from the stream, and not from REST."""
         self.tap: Tap | None = None
         self.received = 0
         self.validated = 0
@@ -143,7 +143,7 @@ class Intake:
         else:
             verdict = self._check_ticker(lane, ticker)
             if self._passes(ticker, "ticker", verdict):
-                self.tickers_spoken.add(ticker.symbol)
+                self.tickers_spoken[ticker.symbol] = ticker.event_ms
                 self._put_ticker(lane, ticker, verdict)
 
     def _put_ticker(self, lane: Lane, ticker: Ticker, verdict: Verdict | None) -> None:

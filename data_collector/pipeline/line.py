@@ -159,6 +159,11 @@ class Line:
         if self._live is not None:
             self._live.socket.close(reason)
 
+    def renew(self) -> None:
+        """Roll over to another connection as soon as possible."""
+        if self._live is not None:
+            self._live.ends_soon = True
+
     async def resubscribe(self, streams: Sequence[str]) -> None:
         """Give streams of this line up and ask for them again."""
         if self._live is None:

@@ -26,7 +26,8 @@ TWIN_LATER_S = 0.5
 class Group:
     """Streams that share their lines."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, keys: Sequence[Key], lines: Sequence[Line]) -> None:
+        self.keys = keys
         self.lines = lines
 
     @property
@@ -61,10 +62,8 @@ class Wiring:
         """New lines for all streams."""
         keys = list(self._keys())
         size = self._venue.limits.streams_per_connection
-        return [
-            Group(list(self._lines(number, keys[start : start + size])))
-            for number, start in enumerate(range(0, len(keys), size), start=1)
-        ]
+        parts = [keys[start : start + size] for start in range(0, len(keys), size)]
+        return [Group(part, list(self._lines(number, part))) for number, part in enumerate(parts, start=1)]
 
     def twins(self, group: Group) -> Twins | None:
         """What compares the lines of a group; None for one line."""

@@ -28,6 +28,7 @@ from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.supervise import supervised
 from data_collector.service.lines import Wiring
 from data_collector.service.report import STOPPED, Parts, fill
+from data_collector.service.silence import SilenceWatch
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue, unknown_sentence, unknown_symbols
@@ -224,8 +225,12 @@ class Service:
             self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
         pump = self._pump
         groups = self._wiring.groups()
+        keys = [(key, streams) for streams in groups for key in streams.keys]
+        watch = SilenceWatch(
+            keys, self._venue.codec, self._history, self._intake, self._statistics, self._counters
+        )  # fmt: skip
         self._parts = Parts(
-            self._intake, self._outlet, pump, sink, groups, self._statistics, self._counters, self._validation
+            self._intake, self._outlet, pump, sink, groups, self._statistics, self._counters, self._validation, watch=watch
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
@@ -242,6 +247,7 @@ class Service:
                 group.create_task(supervised("pump", pump.run))
                 group.create_task(supervised("arbitration", self._intake.arbitrate))
                 group.create_task(supervised("statistics", self._statistics.run))
+                group.create_task(supervised("silence", watch.run))
         finally:
             await self._drain(pump)
             await self._set_running(value=False)
