@@ -135,6 +135,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
     Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
+    Metric("data_collector_dns_errors_total", "counter", "Lookups of the exchange's address that failed or took long"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
     Metric(
         "data_collector_rollovers_total",

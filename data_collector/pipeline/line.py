@@ -27,7 +27,7 @@ from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.overlap import Overlap, Result
-from data_collector.pipeline.transport import Control, Look, Receive, WebSocket, open_websocket
+from data_collector.pipeline.transport import Connect, Control, Look, Receive, WebSocket, open_websocket
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval: without any frame for that long the connection is dead."""
@@ -77,6 +77,7 @@ class Surroundings(Struct, frozen=True):
     due: Callable[[str], int]
     """The trade id that is due of a symbol, -1 before the first."""
     dials: Governor
+    connect: Connect
     counters: Counters
 
 
@@ -220,6 +221,7 @@ class Line:
             receive,
             self._on_control,
             messages_per_s=around.limits.control_messages_per_s,
+            connect=around.connect,
             proxy=around.address.proxy,
             hint_451=around.address.hint_451,
         )

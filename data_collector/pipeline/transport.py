@@ -8,9 +8,10 @@ extension or subprotocol that nobody asked for, redirects. Pings are answered wi
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from picows import (
     WSCloseCode,
@@ -49,6 +50,9 @@ Receive = Callable[[memoryview, int], Control | None]
 connection and is handed to `OnControl`."""
 
 OnControl = Callable[[Control], None]
+
+Connect = Callable[[str, int], Awaitable[socket.socket]]
+"""Opens a TCP connection to a host and port. Raises `OSError`."""
 
 Look = Callable[[memoryview, int], object]
 
@@ -221,28 +225,32 @@ async def open_websocket(
     on_control: OnControl,
     *,
     messages_per_s: int,
+    connect: Connect,
     proxy: str | None = None,
     hint_451: str = "",
 ) -> WebSocket:
     """Connect and shake hands. Raises `VenueUnreachable` with a sentence that says what went wrong."""
     try:
-        _, listener = await ws_connect(
-            lambda: WebSocket(receive, on_control, messages_per_s),
-            url,
-            ssl_context=_context() if url.startswith("wss:") else None,
-            websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-            enable_auto_ping=False,
-            enable_auto_pong=False,
-            max_frame_size=MESSAGE_BYTES_MAX,
-            max_redirects=0,
-            proxy=proxy,
-        )
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, listener = await ws_connect(
+                lambda: WebSocket(receive, on_control, messages_per_s),
+                url,
+                ssl_context=_context() if url.startswith("wss:") else None,
+                websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                enable_auto_ping=False,
+                enable_auto_pong=False,
+                max_frame_size=MESSAGE_BYTES_MAX,
+                max_redirects=0,
+                proxy=proxy,
+                socket_factory=lambda url: connect(url.host, url.port),
+            )
     except WSHandshakeError as error:
         raise _handshake_refused(error, hint_451) from error
     except ssl.SSLCertVerificationError as error:
         raise VenueUnreachable(f"its certificate cannot be trusted ({error.verify_message})") from error
     except (OSError, TimeoutError, EOFError, WSError) as error:
-        raise VenueUnreachable(f"cannot connect ({getattr(error, 'strerror', None) or error})") from error
+        words = getattr(error, "strerror", None) or str(error) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        raise VenueUnreachable(f"cannot connect ({words})") from error
     assert isinstance(listener, WebSocket)
     return listener
 

@@ -13,6 +13,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.line import Address, Line, Surroundings
+from data_collector.pipeline.resolver import Resolver
 from data_collector.pipeline.twins import Twins
 from data_collector.settings import Settings
 
@@ -55,6 +56,7 @@ class Wiring:
             receive=intake.receive,
             due=lambda symbol: intake.lanes[symbol].next_id if symbol in intake.lanes else -1,
             dials=Governor(attempts, limits.connection_attempts_window_s),
+            connect=Resolver(counters).connect,
             counters=counters,
         )
 
