@@ -73,6 +73,8 @@ class WebSocket(WSListener):
         self._ping_payload = b""
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection has ended; why tells `end_reason`."""
+        self.offers: list[str] = []
+        """Headers of the handshake's answer that use what we did not offer."""
         self._reason: str | None = None
         self._failure: BaseException | None = None
         self.heard = True
@@ -124,9 +126,9 @@ class WebSocket(WSListener):
         """picows calls this after the handshake."""
         self._transport = transport
         headers = transport.response.headers
-        for header in ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"):
-            if header in headers:
-                self.close("protocol", WSCloseCode.MANDATORY_EXTENSION)
+        self.offers = [name for name in ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol") if name in headers]
+        if self.offers:
+            self.close("protocol", WSCloseCode.MANDATORY_EXTENSION)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """picows calls this for each frame, those that came with the one that made us close included."""
@@ -251,7 +253,11 @@ async def open_websocket(
     except (OSError, TimeoutError, EOFError, WSError) as error:
         words = getattr(error, "strerror", None) or str(error) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
         raise VenueUnreachable(f"cannot connect ({words})") from error
-    assert isinstance(listener, WebSocket)
+    if not isinstance(listener, WebSocket):
+        # The library does not tell a peer that hangs up in the middle of the handshake from success.
+        raise VenueUnreachable("the connection was closed during the handshake")
+    if listener.offers:
+        raise VenueUnreachable("the handshake was answered with an extension or a protocol that nobody asked for")
     return listener
 
 
