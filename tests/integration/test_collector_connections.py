@@ -156,6 +156,34 @@ async def test_shutdown_notice_is_understood_in_every_shape(scene: Scene, text: 
     assert scene.counted("server_shutdowns_total") == 1
 
 
+async def test_quiet_streams_are_handed_over_after_a_bounded_time(store: Store, folder: Path) -> None:
+    # A hundredth of the allowed age.
+    async with playing(store, folder, exchange=venue(max_age_s=30.0)) as scene:
+        await scene.subscribed()
+        await scene.trade()
+
+        await scene.simulator.perform(Shutdown())
+        await until_async(lambda: scene.counted("rollovers_total", result="overlap") == 1, "the roll-over")
+        await until_async(lambda: len(scene.simulator.connections()) == 1, "the end of the old connection")
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_hand_over_across_a_hole_is_told_and_the_hole_declared(scene: Scene) -> None:
+    attempts, due = scene.attempts(), scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", connection=1))
+    scene.simulator.advance(2_000)
+
+    await scene.simulator.perform(Shutdown())
+    await scene.subscribed(after_attempts=attempts)
+    await scene.trade()
+    await until_async(lambda: scene.counted("rollovers_total", result="unproven") == 1, "the roll-over")
+
+    (hole,) = scene.assert_trades_exact()["BTCUSDT"]
+    assert (hole[0], hole[2]) == (due, "lost")
+
+
 async def test_shutdown_announced_during_a_burst_loses_no_trade(scene: Scene) -> None:
     attempts = scene.attempts()
     prepared = scene.simulator.prepare_burst("BTCUSDT", 20_000)

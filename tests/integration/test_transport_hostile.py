@@ -202,6 +202,11 @@ def without(word: bytes) -> Greet:
     return lambda key: b"\r\n".join(line for line in upgraded(key).split(b"\r\n") if not line.startswith(word))
 
 
+def with_wrong_accept(key: bytes) -> bytes:
+    """An upgrade that answers another request."""
+    return upgraded(key).replace(accepted(key).encode(), accepted(b"other").encode())
+
+
 HANDSHAKES: dict[str, tuple[Greet, str]] = {
     "wrong accept": (
         lambda key: upgraded(key).replace(accepted(key).encode(), accepted(b"other").encode()),

@@ -73,13 +73,13 @@ async def test_expired_certificate_is_refused(authority: Authority) -> None:
 
 async def test_certificate_of_another_host_is_refused(authority: Authority) -> None:
     async with peer(tls=authority.context("exchange.invalid")) as url:
-        with pytest.raises(VenueUnreachable, match="cannot be trusted .*mismatch"):
+        with pytest.raises(VenueUnreachable, match=r"cannot be trusted .*mismatch"):
             await opened(url)
 
 
 async def test_certificate_that_nobody_signed_is_refused(authority: Authority) -> None:
     async with peer(tls=authority.context(signed=False)) as url:
-        with pytest.raises(VenueUnreachable, match="cannot be trusted .*self-signed"):
+        with pytest.raises(VenueUnreachable, match=r"cannot be trusted .*self-signed"):
             await opened(url)
 
 
