@@ -51,8 +51,8 @@ class Intake:
             ),
         )  # fmt: skip
         self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
-        self.tickers_spoken: set[str] = set()
-        """Symbols whose ticker came from the stream, and not only from REST."""
+        self.tickers_spoken: dict[str, int] = {}
+        """Event time of the newest ticker that came from the stream, and not from REST."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""
@@ -96,13 +96,13 @@ class Intake:
             if everything:
                 self.trades.spill(lane)
 
-    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | None:
+    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | BadFrame | None:
         """One text frame. What concerns the connection is returned to the line."""
         try:
             decoded = self._decode(frame, received_ns)
         except BadFrame as error:
             self._refuse_frame(frame, error)
-            return None
+            return error
         if type(decoded) is Trade:
             self._take_trade(decoded)
         elif type(decoded) is Kline:
@@ -139,7 +139,7 @@ class Intake:
         else:
             verdict = self._check_ticker(lane, ticker)
             if self.tally.passes(ticker, "ticker", verdict):
-                self.tickers_spoken.add(ticker.symbol)
+                self.tickers_spoken[ticker.symbol] = ticker.event_ms
                 self._put_ticker(lane, ticker, verdict)
 
     def _put_ticker(self, lane: Lane, ticker: Ticker, verdict: Verdict | None) -> None:

@@ -76,10 +76,38 @@ class Lane:
     """
 
     __slots__ = (
-        "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
-        "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
-        "reference_id", "refused", "refused_s", "runs", "skips_old", "spilled_id", "strangers",
-        "symbol", "symbol_json", "ticker",
+        "begins",
+        "closed",
+        "debt",
+        "dirty",
+        "entries",
+        "first_id",
+        "first_s",
+        "gap",
+        "head_id",
+        "head_s",
+        "held",
+        "minutes",
+        "newest",
+        "next_id",
+        "oldest_ns",
+        "open",
+        "order",
+        "origin_id",
+        "passed",
+        "recent",
+        "recent_mask",
+        "reference_id",
+        "refused",
+        "refused_s",
+        "repaired",
+        "runs",
+        "skips_old",
+        "spilled_id",
+        "strangers",
+        "symbol",
+        "symbol_json",
+        "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -91,6 +119,8 @@ class Lane:
         self.recent_mask = recent - 1
         self.next_id = -1
         """The trade id that follows what has been let through; -1 before the first."""
+        self.repaired = 0
+        """Ids before it that no stream brought."""
         self.order = TradeOrder()
         self.reference_id = -1
         """Last trade id that a ticker named: what the first trade's id is held against."""
@@ -128,6 +158,11 @@ class Lane:
         self.open: dict[str, KlineUpdate] = {}
         self.ticker: TickerUpdate | None = None
         self.begin_run()
+
+    @property
+    def spoken(self) -> int:
+        """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
+        return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
 
     def begin_run(self) -> None:
         """No trade is in the run that grows."""

@@ -127,6 +127,7 @@ class TradeIntake:
             # Asking again would give the same answer.
             self.pass_over(lane, trade.trade_id, "refused")
         else:
+            lane.repaired += 1
             self._let_through(lane, trade, verdict)
 
     def take_runs(self, lane: Lane, runs: Sequence[TradeRun]) -> None:
@@ -153,6 +154,7 @@ class TradeIntake:
         lane.passed += explain_ids(first_id, last_id, rules, reason)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
+        lane.repaired += last_id + 1 - first_id
         self._outlet.mark(lane)
 
     def refuse_held(self, lane: Lane, above_id: int) -> None:
