@@ -139,14 +139,21 @@ class TradeRepair:
 
     async def _work(self) -> None:
         while True:
-            lane = await self._queue.get()
-            try:
-                if lane.debt is not None:
-                    await self._refill.step(lane, lane.debt)
-                if lane.gap is not None:
-                    await self._fill(lane, lane.gap)
-            finally:
-                self._busy.discard(lane.symbol)
+            await self._step(await self._queue.get())
+
+    async def work_off(self) -> None:
+        """One step of each lane that was put to work; for tests, which have no tasks."""
+        while not self._queue.empty():
+            await self._step(self._queue.get_nowait())
+
+    async def _step(self, lane: Lane) -> None:
+        try:
+            if lane.debt is not None:
+                await self._refill.step(lane, lane.debt)
+            if lane.gap is not None:
+                await self._fill(lane, lane.gap)
+        finally:
+            self._busy.discard(lane.symbol)
 
     async def _fill(self, lane: Lane, gap: OpenGap) -> None:
         """One step: read or ask once, and let through what came."""
