@@ -7,6 +7,7 @@ Life cycle: the repair asks it for one step of one lane at a time. Everything th
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import dropwhile
 
 import structlog
 from msgspec import Struct, structs
@@ -101,15 +102,18 @@ class Refill:
         debt.due_id = min(max(first_id, lane.origin_id), lane.next_id)
 
     def _queue(self, lane: Lane, debt: Debt, runs: list[TradeRun]) -> None:
+        debt.progress_s = self._clock()
+        debt.due_id = runs[-1].first_id + runs[-1].count
         if debt.begins:
-            # What a stream passed over before its first record is not told.
+            # What a stream passed over before its first record is not told, and without one there is no stream.
+            runs = list(dropwhile(lambda run: not run.count, runs))
+            if not runs:
+                return
             runs[0] = structs.replace(runs[0], begins=True, gaps=[])
         elif debt.gaps:
             runs[0] = structs.replace(runs[0], gaps=debt.gaps + runs[0].gaps)
         debt.begins = False
         debt.gaps = []
-        debt.progress_s = self._clock()
-        debt.due_id = runs[-1].first_id + runs[-1].count
         self._outlet.queue(lane, runs)
 
     def _finish(self, lane: Lane, debt: Debt) -> None:

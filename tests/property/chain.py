@@ -218,7 +218,7 @@ class Chain:
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""
-        event_ms = NOON_MS + 1_000 * int(self.now_s)
+        event_ms = NOON_MS + int(1_000 * self.now_s)
         self.intake.receive(memoryview(CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id))), 1)
 
     def wait(self, seconds: float) -> None:
@@ -271,10 +271,10 @@ class Chain:
     def end(self) -> None:
         """Everything is up again, and time enough passes."""
         self.exchange.up = self.store.up = True
-        if self.exchange.tape and self.lane.next_id >= 0:
-            self.name_head(self.exchange.tape[-1])
-        for _ in range(300):
-            self.wait(0.5)
+        for _ in range(80):
+            self.wait(1.0)
+            if self.exchange.tape:
+                self.name_head(self.exchange.tape[-1])
             while self._job is not None:
                 self.answer()
             self.flush()
