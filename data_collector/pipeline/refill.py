@@ -90,6 +90,7 @@ class Refill:
 
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
+        self._outlet.end_runs()
         kept_id = self._retention.oldest_id(lane.symbol)
         first_id = lane.next_id if kept_id is None else kept_id
         try:
@@ -140,6 +141,8 @@ class Refill:
         runs = self._runs(lane, trades, due_id)
         if runs and lane.debt is debt:
             self._ledger.healed(lane.symbol, None, due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            for gap in (gap for run in runs for gap in run.gaps):
+                self._ledger.given_up(lane.symbol, None, gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
             self._queue(lane, debt, runs)
             return True

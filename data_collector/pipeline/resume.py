@@ -15,32 +15,30 @@ from data_collector.pipeline.retention import Retention
 def resume(outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None]) -> None:
     """`tails` is what the store has of each symbol: see `Sink.tails`."""
     for lane in outlet.lanes.values():
-        if lane.next_id >= 0:
-            # Collection was stopped for a while; what waits here follows what the store has.
-            lane.skips_old = True
-        elif lane.symbol not in tails:
-            _begin_anew(outlet, retention, lane)
-        elif (tail := tails[lane.symbol]) is not None:
-            _go_on(outlet, retention, lane, tail)
+        # Where collection was only stopped for a while, what waits here follows what the store has.
+        if lane.next_id < 0:
+            if lane.symbol not in tails:
+                _begin_anew(outlet, retention, lane)
+            elif (tail := tails[lane.symbol]) is not None:
+                _go_on(outlet, retention, lane, tail)
+        lane.resumed_id = lane.next_id
 
 
 def _begin_anew(outlet: Outlet, retention: Retention, lane: Lane) -> None:
     """The store has nothing of it. If we hold something, then it was lost."""
-    newest_id = retention.newest_id(lane.symbol)
-    if newest_id is None:
+    oldest_id = retention.oldest_id(lane.symbol)
+    if oldest_id is None:
         return
-    structlog.get_logger().warning("store_wiped", symbol=lane.symbol, newest_id=newest_id)
-    lane.origin_id = retention.oldest_id(lane.symbol) or 0
-    lane.next_id = newest_id + 1
-    lane.skips_old = True
+    lane.origin_id = oldest_id
+    lane.next_id = retention.end_id(lane.symbol, oldest_id)
+    structlog.get_logger().warning("store_wiped", symbol=lane.symbol, next_id=lane.next_id)
     outlet.fall_behind(lane, None)
 
 
 def _go_on(outlet: Outlet, retention: Retention, lane: Lane, tail: TradeTail) -> None:
-    newest_id = retention.newest_id(lane.symbol)
+    """What we hold beyond a hole was never let through: it is read when its turn comes."""
+    due_id = tail.last_id + 1
     lane.origin_id = tail.first_id
-    lane.skips_old = True
-    lane.next_id = tail.last_id + 1
-    if newest_id is not None and newest_id > tail.last_id:
-        lane.next_id = newest_id + 1
-        outlet.fall_behind(lane, tail.last_id + 1)
+    lane.next_id = retention.end_id(lane.symbol, due_id)
+    if lane.next_id > due_id:
+        outlet.fall_behind(lane, due_id)

@@ -224,6 +224,7 @@ class Chain:
     def wait(self, seconds: float) -> None:
         """Time passes, and the repair looks what waits. What it asks the exchange is answered by `answer`."""
         self.now_s += seconds
+        self.outlet.end_runs()
         self.repair.look_at_head(self.lane, self.now_s)
         self.repair.look()
         if self._job is None:
@@ -285,15 +286,22 @@ class Chain:
                 return
         raise AssertionError("it never settles")
 
-    def check(self) -> None:
-        """The promises."""
-        store, exchange = self.store, self.exchange
+    def check_order(self) -> None:
+        """What holds at any time: rising by one but for what is explained, each id at most once."""
+        store = self.store
         told = [number for gap in store.gaps for number in range(gap.first, gap.last + 1)]
         assert sorted(set(store.ids)) == store.ids
         assert len(told) == len(set(told))
         if store.ids:
-            first = store.ids[0]
-            assert sorted(told + store.ids) == list(range(first, exchange.tape[-1] + 1))
+            assert store.tail is not None
+            assert sorted(told + store.ids) == list(range(store.ids[0], store.tail + 1))
+
+    def check(self) -> None:
+        """What holds when all is over."""
+        self.check_order()
+        store, exchange = self.store, self.exchange
+        if store.ids:
+            assert store.tail == exchange.tape[-1]
         for gap in store.gaps:
             ids = set(range(gap.first, gap.last + 1))
             assert gap.reason in {"absent", "refused"}, gap
