@@ -112,5 +112,4 @@ class TradePath(RuleBasedStateMachine):
 TradePath.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-class TestTradePath(TradePath.TestCase, unittest.TestCase):  # type: ignore[misc,name-defined]
-    """Run by pytest."""
+TestTradePath: type[unittest.TestCase] = TradePath.TestCase
