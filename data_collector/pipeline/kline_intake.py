@@ -159,8 +159,9 @@ class KlineIntake:
             self._count_copy()
             return
         self._reception.accept(kline, verdict, False)
-        # What it says of trade ids may prove that the kline before had no trade.
-        self.release(series)
+        if kline.open_ms > series.due_ms:
+            # Its trade ids may prove that what has not closed had no trade.
+            self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
         warnings = () if verdict is None else verdict.warnings
         self._outlet.put_open_kline(self._outlet.lanes[kline.symbol], KlineUpdate(kline, next_open_ms, warnings))

@@ -17,6 +17,7 @@ from data_collector.model.calendar import missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.protocols import History
+from data_collector.model.records import Kline
 from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_intake import SeriesKey
@@ -81,6 +82,8 @@ class KlineRepair:
         self._backoff = Backoff()
         self._holes: dict[SeriesKey, Hole] = {}
         self._blocked_until_s = 0.0
+        self._failed_s: float | None = None
+        """Since when REST has not answered."""
         self._event_ms = 0
         self._event_seen_s = 0.0
 
@@ -111,10 +114,11 @@ class KlineRepair:
                 await self._ask(self._klines.series[key], self._holes[key], now_ms)
             if not asked:
                 await self._ask_less_urgent()
-        except (VenueUnreachable, VenueRefused) as error:
-            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
-            self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
-            structlog.get_logger().info("klines_unanswered", reason=str(error))
+        except VenueUnreachable as error:
+            self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
+            if self._failed_s is None:
+                self._failed_s = now
+                structlog.get_logger().warning("klines_unanswered", reason=str(error))
 
     async def _exchange_ms(self, now: float) -> int:
         event_ms = self._intake.newest_event_ms
@@ -166,10 +170,15 @@ class KlineRepair:
         ledger.opened(series.symbol, series.interval, due_ms, last_ms)
         ledger.noted(series.symbol, series.interval, "rest_asked")
         try:
-            rows = await self._history.klines(series.symbol, series.interval, due_ms, last_ms)
-        except (VenueUnreachable, VenueRefused):
+            rows = await self._told(series.symbol, series.interval, due_ms, last_ms)
+        except VenueUnreachable:
             ledger.noted(series.symbol, series.interval, "rest_failed")
             raise
+        except VenueRefused:
+            # It concerns this series alone; the deadline goes on.
+            ledger.noted(series.symbol, series.interval, "rest_refused")
+            self._ask_later(hole)
+            return
         hole.answered_s = self._clock()
         for row in rows:
             if due_ms <= row.open_ms <= last_ms:
@@ -185,14 +194,25 @@ class KlineRepair:
         now, held_ms = self._clock(), series.first_held_ms
         if held_ms is None:
             # The exchange itself has none yet, or none any more: a market that rests has no klines.
-            hole.next_s = now + hole.pause_s
-            hole.pause_s = min(hole.pause_s * 2, ASK_AGAIN_MAX_S)
+            self._ask_later(hole)
             return
         hole.left_out_s = hole.left_out_s if hole.left_out else now
         hole.left_out += 1
         if hole.left_out >= ABSENT_TRIES and now - hole.left_out_s >= ABSENT_S:
             self._pass_over(series, min(until_ms, held_ms), "absent")
         hole.next_s = now + ASK_AGAIN_S
+
+    def _ask_later(self, hole: Hole) -> None:
+        hole.next_s = self._clock() + hole.pause_s
+        hole.pause_s = min(hole.pause_s * 2, ASK_AGAIN_MAX_S)
+
+    async def _told(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+        rows = await self._history.klines(symbol, interval, first_ms, last_ms)
+        if self._failed_s is not None:
+            self._backoff = Backoff()
+            structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
+            self._failed_s = None
+        return rows
 
     def _pass_over(self, series: Series, until_ms: int, reason: GapReason) -> None:
         """As far as what waits."""
@@ -205,16 +225,22 @@ class KlineRepair:
         klines = self._klines
         if klines.doubtful:
             kline = klines.doubtful[0]
-            rows = await self._history.klines(kline.symbol, kline.interval, kline.open_ms, kline.open_ms)
+            rows = await self._told_if_any(kline, kline.open_ms, kline.open_ms)
             del klines.doubtful[0]
             for row in rows:
                 klines.reconcile(kline, row)
         elif klines.begun:
             kline = klines.begun[0]
-            first_ms = kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms)
-            rows = await self._history.klines(kline.symbol, kline.interval, max(first_ms, 0), kline.open_ms - 1)
+            first_ms = max(kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms), 0)
+            rows = await self._told_if_any(kline, first_ms, kline.open_ms - 1)
             del klines.begun[0]
             klines.put_past(rows[-PAST_KLINES:])
+
+    async def _told_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
+        try:
+            return await self._told(kline.symbol, kline.interval, first_ms, last_ms)
+        except VenueRefused:
+            return []
 
     def _open_at(self, series: Series, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""

@@ -257,7 +257,7 @@ class Service:
     async def _kline_cursors(self, sink: RedisSink) -> dict[tuple[str, str], int]:
         while True:
             try:
-                return await sink.kline_cursors(self._settings.symbols)
+                return await sink.kline_cursors(self._settings.symbols, self._settings.intervals)
             except SinkUnavailable as error:
                 self._log.warning("store_down", reason=str(error))
                 await asyncio.sleep(STORE_RETRY_S)

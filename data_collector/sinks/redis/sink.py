@@ -7,7 +7,7 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
@@ -115,19 +115,25 @@ class RedisSink:
                 return self._behind
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
 
-    async def kline_cursors(self, symbols: Sequence[str]) -> dict[tuple[str, str], int]:
-        """The open time that the store must get next, of each symbol and interval that it has closed klines of."""
+    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
+        """The open time that the store must get next, of each symbol and interval that it has closed klines of.
+
+        Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
+        """
         if self._connection is None or not self._connection.is_open:
             await self.open()
         connection = self._connection
         assert connection is not None, "open() has connected"
-        replies = await connection.execute([("HGETALL", self._calls.cursors_key(symbol)) for symbol in symbols])
+        replies = await connection.execute(
+            [("HMGET", self._calls.cursors_key(symbol), *intervals) for symbol in symbols]
+        )
         cursors: dict[tuple[str, str], int] = {}
         for symbol, reply in zip(symbols, replies, strict=True):
             # A key of another type is told when something is to be written.
-            for interval, state in _pairs(reply):
-                due, *_ = state.split(" ")
-                if interval != "entry" and int(due) >= 0:
+            states = reply if isinstance(reply, list) else []
+            for interval, state in zip(intervals, states, strict=False):
+                due, *_ = str(state or "-1").split(" ")
+                if int(due) >= 0:
                     cursors[symbol, interval] = int(due)
         return cursors
 
@@ -259,12 +265,6 @@ class RedisSink:
         assert self._connection is not None, "a reply came over it"
         self._connection.close()
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
-
-
-def _pairs(reply: object) -> Iterator[tuple[str, str]]:
-    if isinstance(reply, list):
-        texts = [str(each) for each in reply]
-        yield from zip(texts[::2], texts[1::2], strict=True)
 
 
 def _told(due_ms: int) -> int | None:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from data_collector.model.batch import Behind
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.errors import VenueUnreachable
+from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
@@ -29,6 +29,8 @@ class Market:
         self.now_ms = NOON_MS
         self.rows: dict[tuple[str, int], Kline] = {}
         self.away = False
+        self.refused: set[str] = set()
+        """Intervals that it will never tell."""
         self.asked: list[tuple[str, int, int]] = []
         """Interval, and the minutes from noon that were asked for."""
 
@@ -41,6 +43,8 @@ class Market:
         self.asked.append((interval, (first_ms - NOON_MS) // MINUTE_MS, (last_ms - NOON_MS) // MINUTE_MS))
         if self.away:
             raise VenueUnreachable("The exchange is away.")
+        if interval in self.refused:
+            raise VenueRefused("The exchange does not tell that.")
         assert symbol == SYMBOL
         return [
             row for (of, open_ms), row in sorted(self.rows.items()) if of == interval and first_ms <= open_ms <= last_ms
@@ -209,6 +213,19 @@ async def test_rest_side_that_comes_back_heals_all(scene: RepairScene) -> None:
     await scene.pass_s(60)
 
     assert scene.stored() == [(1, "rest"), (2, "rest"), (3, "rest")]
+
+
+async def test_series_that_is_never_told_does_not_hold_up_the_others(scene: RepairScene) -> None:
+    await begun(scene)
+    scene.intake.klines.begin({(SYMBOL, "1h"): at(-60)})
+    scene.market.refused.add("1h")
+    scene.market.has(1)
+    clock(scene, 2)
+
+    await scene.pass_s(GRACE_S)
+
+    assert [interval for interval, *_ in scene.asked] == ["1h", "1h", "1m"]
+    assert scene.stored() == [(1, "rest")]
 
 
 async def test_refused_row_is_declared(scene: RepairScene) -> None:
