@@ -217,7 +217,9 @@ class KlineRepair:
     def _pass_over(self, series: Series, until_ms: int, reason: GapReason) -> None:
         """As far as what waits."""
         held_ms = series.first_held_ms
-        series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
+        gap = series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
+        if gap is not None:
+            self._klines.ledger.given_up(series.symbol, series.interval, gap.first, gap.last, reason)
         self._klines.release(series)
 
     async def _ask_less_urgent(self) -> None:

@@ -27,6 +27,7 @@ class MemorySink:
         self.offered: list[Batch] = []
         self.stored: list[Batch] = []
         self.wrote = asyncio.Event()
+        self.behind: list[Behind] = []
 
     async def write(self, batch: Batch) -> list[Behind]:
         self.offered.append(batch)
@@ -35,7 +36,7 @@ class MemorySink:
             raise SinkUnavailable("The store is away.")
         self.stored.append(batch)
         self.wrote.set()
-        return []
+        return self.behind
 
 
 class Scene:
@@ -43,7 +44,8 @@ class Scene:
         self.outlet = Outlet([SYMBOL])
         self.sink = MemorySink(failures)
         self.counters = Counters()
-        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0)
+        self.gone_back: list[Behind] = []
+        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0, go_back=self.gone_back.append)
 
     def put(self, *ids: int) -> None:
         lane = self.outlet.lanes[SYMBOL]
@@ -185,3 +187,12 @@ async def test_drain_keeps_refused_trades_that_wait_for_a_follower(monkeypatch: 
     await scene.pump.drain()
 
     assert [sorted(run.refused) for batch in scene.sink.stored for run in batch.trades] == [[], [11]]
+
+
+async def test_what_the_store_lacks_is_told() -> None:
+    scene = Scene()
+    scene.sink.behind = [Behind(SYMBOL, "1m", 5)]
+    scene.put(10)
+    await run_until_written(scene)
+
+    assert scene.gone_back == scene.sink.behind
