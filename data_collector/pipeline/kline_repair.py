@@ -32,8 +32,8 @@ LOOK_S = 0.5
 GAP_DEADLINE_S = 600.0
 """A REST side that has not answered for so long will not be waited for."""
 
-ROWS_MAX = 1_000
-"""What one call tells at most."""
+CLOCK_STEP_MS = 60_000
+"""Event times that step further than our own clock by more than this are compared with REST's clock."""
 
 ABSENT_TRIES = 3
 ABSENT_S = 10.0
@@ -86,6 +86,8 @@ class KlineRepair:
         """Since when REST has not answered."""
         self._event_ms = 0
         self._event_seen_s = 0.0
+        self._doubted_ms = -1
+        """An event time that REST's clock contradicts."""
 
     @property
     def missing(self) -> dict[SeriesKey, int]:
@@ -102,6 +104,8 @@ class KlineRepair:
     async def look(self) -> None:
         """Ask for what is due, once."""
         now = self._clock()
+        if not self._event_ms and now < self._blocked_until_s:
+            return
         try:
             now_ms = await self._exchange_ms(now)
             self._skip_old(now_ms)
@@ -114,18 +118,27 @@ class KlineRepair:
                 await self._ask(self._klines.series[key], self._holes[key], now_ms)
             if not asked:
                 await self._ask_less_urgent()
-        except VenueUnreachable as error:
-            self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
+        except (VenueUnreachable, VenueRefused) as error:
+            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
+            self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
             if self._failed_s is None:
                 self._failed_s = now
                 structlog.get_logger().warning("klines_unanswered", reason=str(error))
 
     async def _exchange_ms(self, now: float) -> int:
-        event_ms = self._intake.newest_event_ms
-        if not self._event_ms and not event_ms:
-            event_ms = await self._history.server_time_ms()
-        if event_ms > self._event_ms:
-            self._event_ms, self._event_seen_s = event_ms, now
+        """The exchange's clock: its newest event time, and what has passed here since.
+
+        A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
+        """
+        event_ms, now_ms = self._intake.newest_event_ms, self._event_ms + int((now - self._event_seen_s) * 1000)
+        if self._event_ms and event_ms <= now_ms + CLOCK_STEP_MS:
+            if event_ms > self._event_ms:
+                self._event_ms, self._event_seen_s = event_ms, now
+        elif event_ms != self._doubted_ms or not self._event_ms:
+            told_ms = await self._history.server_time_ms()
+            is_believed = event_ms and event_ms <= told_ms + CLOCK_STEP_MS
+            self._doubted_ms = -1 if is_believed else event_ms
+            self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
         return self._event_ms + int((now - self._event_seen_s) * 1000)
 
     def _skip_old(self, now_ms: int) -> None:

@@ -79,14 +79,14 @@ async def test_closing_frame_that_never_comes_is_fetched(scene: Scene) -> None:
     scene.assert_counts_add_up()
 
 
-async def test_later_closing_frames_wait_for_the_missing_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kline_repair, "GRACE_S", 3_600.0)
+async def test_later_closing_frames_wait_for_the_missing_one(scene: Scene) -> None:
+    scene.simulator.faults.add(RestFault(path="/api/v3/klines", status=500))
     scene.simulator.faults.add(FrameFault(kind="drop", stream=MINUTES, contains=CLOSING, count=1))
     scene.simulator.advance(3 * 60_000)
     await scene.settled()
     assert len(closed(scene.store)) == 1
 
-    monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
+    scene.simulator.faults.clear()
     await until_async(lambda: len(closed(scene.store)) == 4, "four closed klines")
     assert_exact(scene)
 
