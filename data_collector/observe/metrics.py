@@ -59,6 +59,7 @@ REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
+CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
 WATCHDOG_KIND = Label("kind", "connection, stream")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
@@ -157,7 +158,12 @@ METRICS: tuple[Metric, ...] = (
         "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)
     ),
     Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
-    Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
+    Metric(
+        "data_collector_connect_failures_total",
+        "counter",
+        "Attempts to connect to the exchange that failed",
+        (CONNECT_FAILURE,),
+    ),
     Metric("data_collector_dns_errors_total", "counter", "Lookups of the exchange's address that failed or took long"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
     Metric(
