@@ -107,7 +107,9 @@ def trades(
 ) -> Batch:
     """A batch of one run, both ends included; see `run_of`."""
     numbers = range(first_id, last_id + 1)
-    return Batch(trades=[run_of([trade(number) for number in numbers], refused, after=after, reason=reason, begins=begins)])
+    return Batch(
+        trades=[run_of([trade(number) for number in numbers], refused, after=after, reason=reason, begins=begins)]
+    )
 
 
 def klines(*records: Kline, refused: dict[int, tuple[str, ...]] | None = None) -> Batch:

@@ -81,8 +81,9 @@ async def test_store_is_behind_once_however_many_runs_follow(sink: RedisSink, re
 
 async def test_hole_is_told_with_the_reason_that_the_run_gives(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 11))
-    for reason, last in (("lost", 20), ("absent", 30), ("skipped", 40)):
-        await sink.write(trades(last, last, after=last - 10 if last > 20 else 11, reason=reason))
+    await sink.write(trades(20, 20, after=11, reason="lost"))
+    await sink.write(trades(30, 30, after=20, reason="absent"))
+    await sink.write(trades(40, 40, after=30, reason="skipped"))
 
     assert reader.ids() == [10, 11, 20, 30, 40]
     assert reader.gaps() == [(12, 19, 8, "lost"), (21, 29, 9, "absent"), (31, 39, 9, "skipped")]

@@ -43,10 +43,17 @@ class Frames:
     def __init__(self, sink: RedisSink) -> None:
         self.codec = BinanceCodec()
         self.now_s = 0.0
-        self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=self.clock)
+        self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=lambda: self.now_s)
         self.sink = sink
         self.intake = Intake(
-            self.codec, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h"], Counters(), Notebook(), self.clock
+            self.codec,
+            shipped_gate(),
+            self.outlet,
+            UtcCalendar(),
+            ["1m", "1h"],
+            Counters(),
+            Notebook(),
+            lambda: self.now_s,
         )
 
     async def send(self, *frames: bytes) -> None:
@@ -57,14 +64,11 @@ class Frames:
         self.intake.release_held()
         await self.sink.write(self.outlet.take())
 
-    def clock(self) -> float:
-        return self.now_s
-
     def give_up(self, last_id: int) -> None:
         """As the repair does when nobody can give what is missing."""
-        trades = self.intake.trades
-        trades.pass_over(self.outlet.lanes[SYMBOL], last_id, "lost")
-        trades.release(self.outlet.lanes[SYMBOL])
+        lane = self.outlet.lanes[SYMBOL]
+        self.intake.trades.pass_over(lane, last_id, "lost")
+        self.intake.trades.release(lane)
 
 
 @pytest.fixture

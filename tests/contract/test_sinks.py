@@ -267,7 +267,11 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
         for step in range(30):
             batch = klines(*(kline(20 * step + 2 * minute) for minute in range(10)))
             batch.trades = [
-                run_of([trade(100 * step + number) for number in range(50)], refused=range(100 * step - 30, 100 * step), after=100 * step - 51 if step else None)
+                run_of(
+                    [trade(100 * step + number) for number in range(50)],
+                    refused=range(100 * step - 30, 100 * step),
+                    after=100 * step - 51 if step else None,
+                )
             ]
             batch.side = [SideEntry(f"late:{SYMBOL}", ("data", "x" * 100), 40 * step + number) for number in range(40)]
             await sink.write(batch)

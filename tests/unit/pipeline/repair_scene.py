@@ -17,6 +17,8 @@ from tests.unit.pipeline.intake_scene import Scene
 AWAY = VenueUnreachable("The exchange is away.", retry_after_s=7.0)
 NEVER = VenueRefused("The exchange does not serve that.")
 
+AN_HOUR = Reach(3_600, 1_000_000)
+
 Answer = list[int] | list[Trade] | VenueUnreachable | VenueRefused
 
 
@@ -69,7 +71,7 @@ class ScriptedHistory:
 class RepairScene(Scene):
     """The first trade, 10, was let through and taken."""
 
-    def __init__(self, *answers: Answer, reach: Reach = Reach(3_600, 1_000_000)) -> None:
+    def __init__(self, *answers: Answer, reach: Reach = AN_HOUR) -> None:
         super().__init__()
         self.history = ScriptedHistory(*answers)
         self.ledger = Ledger(lambda: self.now_s, self.counters)

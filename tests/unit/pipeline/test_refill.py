@@ -9,7 +9,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import DEADLINE_S, QUEUED_MAX, Reach
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
-from tests.unit.pipeline.repair_scene import AWAY, NEVER, Answer, RepairScene
+from tests.unit.pipeline.repair_scene import AN_HOUR, AWAY, NEVER, Answer, RepairScene
 
 
 def behind(scene: RepairScene, due_id: int | None) -> None:
@@ -22,7 +22,7 @@ def further(scene: RepairScene, last_id: int) -> None:
     scene.take()
 
 
-def forgetful(*answers: Answer, until: int, reach: Reach = Reach(3_600, 1_000_000)) -> RepairScene:
+def forgetful(*answers: Answer, until: int, reach: Reach = AN_HOUR) -> RepairScene:
     """Up to `until` nothing is in the retention."""
     scene = RepairScene(*answers, reach=reach)
     scene.lane.next_id = until + 1

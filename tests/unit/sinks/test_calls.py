@@ -30,7 +30,9 @@ def run(
     entries: list[int | str] = []
     for offset in range(count):
         entries += [NOON_MS + offset, f'{{"trade_id": {first_id + offset}}}']
-    return TradeRun(SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {}, gaps or [])
+    return TradeRun(
+        SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {}, gaps or []
+    )
 
 
 def update(minute: int, *, closed: bool = True, refused: dict[int, tuple[str, ...]] | None = None) -> KlineUpdate:
