@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -27,7 +28,12 @@ VERIFY_S = 5.0
 class Pump:
     """The task of one sink."""
 
-    def __init__(self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float) -> None:
+    def __init__(
+        self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float,
+        go_back: Callable[[Behind], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`go_back` is told of what the store lacks."""
+        self._go_back = go_back
         self._outlet = outlet
         self._sink = sink
         self._counters = counters
@@ -128,8 +134,7 @@ class Pump:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                for behind in await self._sink.write(batch):
-                    self.note_behind(behind)
+                behind = await self._sink.write(batch)
             except SinkUnavailable as error:
                 if self.down_reason is None:
                     structlog.get_logger().warning("store_down", reason=str(error))
@@ -140,4 +145,14 @@ class Pump:
             if self.down_reason is not None:
                 self.down_reason = None
                 structlog.get_logger().info("store_up")
+            self._settle(batch, behind)
             return
+
+    def _settle(self, batch: Batch, behind: list[Behind]) -> None:
+        for run in batch.trades:
+            self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
+        for each in behind:
+            if each.interval is None:
+                self.note_behind(each)
+            else:
+                self._go_back(each)

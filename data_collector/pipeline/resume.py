@@ -38,6 +38,7 @@ def _begin_anew(outlet: Outlet, retention: Retention, lane: Lane) -> None:
 def _go_on(outlet: Outlet, retention: Retention, lane: Lane, tail: TradeTail) -> None:
     """What we hold beyond a hole was never let through: it is read when its turn comes."""
     due_id = tail.last_id + 1
+    retention.confirm(lane.symbol, tail.last_id)
     lane.origin_id = tail.first_id
     lane.next_id = retention.end_id(lane.symbol, due_id)
     if lane.next_id > due_id:

@@ -17,7 +17,7 @@ from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.contract.stores import WEEK_S, Reader, klines, opened, redis_sink, run_of, trades
+from tests.contract.stores import WEEK_S, Reader, klines, minutes, opened, redis_sink, run_of, trades
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
 from tests.retaining import in_memory
@@ -306,7 +306,7 @@ async def test_gap_of_trades_has_exactly_the_contracts_keys(sink: RedisSink, rea
 
 async def test_gap_of_klines_names_interval_and_open_times(sink: RedisSink, reader: Reader) -> None:
     await sink.write(klines(kline(0)))
-    await sink.write(klines(kline(3), refused={NOON_MS + MINUTE_MS: ("price_order",)}))
+    await sink.write(klines(kline(3), gaps=[minutes(1, 1, "refused", "price_order"), minutes(2, 2, "lost")]))
 
     refused, lost = reader.records("gaps:BTCUSDT")
     assert (refused["channel"], refused["interval"], refused["reason"]) == ("kline", "1m", "refused")
@@ -320,15 +320,6 @@ async def test_nothing_from_before_the_first_record_is_a_gap(sink: RedisSink, re
     await sink.write(klines(kline(3)))
 
     assert reader.client.exists("gaps:BTCUSDT") == 0
-
-
-async def test_klines_that_a_restart_missed_were_skipped(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
-    await sink.write(klines(kline(0)))
-    await other.write(klines(kline(2)))
-
-    assert [(gap["channel"], gap["reason"], gap["count"]) for gap in reader.records("gaps:BTCUSDT")] == [
-        ("kline", "skipped", 1)
-    ]
 
 
 async def test_trade_that_comes_after_its_place_was_passed_goes_to_late(frames: Frames, reader: Reader) -> None:

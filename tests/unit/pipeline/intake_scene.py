@@ -7,6 +7,7 @@ import json
 
 from data_collector.model.batch import Batch, SideEntry
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
@@ -57,7 +58,7 @@ class Scene:
         found = asyncio.run(self.kept.read(SYMBOL, first_id, trades_max=10**6))
         self.intake.trades.take_runs(self.lane, found)
 
-    def frame(self, frame: bytes) -> Reply | ShutdownNotice | None:
+    def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
         answer = self.intake.receive(memoryview(frame), 5)
         intake = self.intake
         assert intake.received == intake.validated + intake.errors
