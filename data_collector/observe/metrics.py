@@ -61,6 +61,7 @@ ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
 WATCHDOG_KIND = Label("kind", "connection, stream")
+CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -166,6 +167,13 @@ METRICS: tuple[Metric, ...] = (
         "data_collector_trades_spilled_total",
         "counter",
         "Trades that wait in the spool for those before them, because memory had no room for more",
+    ),
+    Metric("data_collector_trade_conflicts_total", "counter", "Copies of a trade that differ from the first"),
+    Metric(
+        "data_collector_trade_conflicts_settled_total",
+        "counter",
+        "Such trades that the exchange was asked about, by whether it says the same as what is stored",
+        (CONFLICT_OUTCOME,),
     ),
     Metric(
         "data_collector_implausible_total",
