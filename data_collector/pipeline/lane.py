@@ -35,7 +35,7 @@ class OpenGap:
 class Debt:
     """What the store lacks of a symbol and has to be brought from the retention or the exchange."""
 
-    __slots__ = ("begins", "due_id", "gaps", "progress_s", "retry_s", "skips", "wiped")
+    __slots__ = ("begins", "due_id", "gaps", "progress_s", "retry_s", "since_s", "skips", "wiped")
 
     def __init__(self, due_id: int, now_s: float, *, wiped: bool = False) -> None:
         self.due_id = due_id
@@ -48,6 +48,7 @@ class Debt:
         """Only the newer part of what the retention lacks is asked for."""
         self.gaps: list[Gap] = []
         """What was passed over since the newest run that was brought."""
+        self.since_s = now_s
         self.progress_s = now_s
         """When something was last brought."""
         self.retry_s = 0.0

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
+from data_collector.pipeline.gathering import Gathering
 from data_collector.pipeline.lane import Debt, Lane
 from data_collector.pipeline.retention import Retention
 
@@ -41,6 +42,9 @@ RUN_ENTRIES_MAX = 400
 
 REFUSED_MAX = 20_000
 """Refused trades that wait to be written; those beyond are dropped and counted."""
+
+KEEP_S = 0.02
+"""How long runs are gathered before they go to the retention."""
 
 RUNS_PER_TAKE = 50
 """Of one symbol in one flush: 10,000 trades."""
@@ -65,6 +69,7 @@ class Outlet:
         self.dropped: dict[str, int] = {"kline": 0, "quarantine": 0, "late": 0}
         self.conflated: dict[str, int] = {"kline": 0, "ticker": 0}
         self._retention = retention
+        self._gathering = Gathering(retention)
         self._clock = clock
         self._records_max = records_max
         self._side_max = side_max
@@ -109,7 +114,7 @@ class Outlet:
         run = self._cut_run(lane)
         if run is None:
             return
-        self._retention.append((run,))
+        self._gathering.add(run)
         if lane.debt is not None:
             self.records -= run.count
         elif self.records >= self._records_max:
@@ -120,9 +125,16 @@ class Outlet:
             lane.runs.append(run)
 
     def end_runs(self) -> None:
-        """Hand what is here to the retention: for times in which nothing is taken."""
+        """Hand what is here to the retention, also while nothing is taken."""
         for lane in self._dirty:
             self.end_run(lane)
+        self._gathering.flush()
+
+    async def keep(self) -> None:
+        """Until cancelled: what came goes to the retention within `KEEP_S`, whether or not the store takes it."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            self.end_runs()
 
     def queue(self, lane: Lane, runs: Sequence[TradeRun]) -> None:
         """Runs that the store lacks; they come from the retention, or are in it."""
@@ -153,8 +165,9 @@ class Outlet:
         if not any(each.debt is not None for each in self.lanes.values()):
             self.behind.clear()
 
-    def keep(self, runs: Sequence[TradeRun]) -> None:
-        """For the retention only: trades whose turn has not come."""
+    def keep_only(self, runs: Sequence[TradeRun]) -> None:
+        """For the retention only: trades whose turn in the store has not come."""
+        self._gathering.flush()
         self._retention.append(runs)
 
     def put_closed_kline(self, lane: Lane, update: KlineUpdate) -> None:

@@ -66,7 +66,7 @@ class Refill:
         if debt.wiped:
             await self._find_beginning(lane, debt)
         while lane.debt is debt and len(lane.runs) < QUEUED_MAX and not self._outlet.is_full:
-            self._outlet.end_run(lane)
+            self._outlet.end_runs()
             if debt.due_id >= lane.next_id:
                 self._finish(lane, debt)
                 return
@@ -136,7 +136,7 @@ class Refill:
         runs = self._runs(lane, trades, due_id)
         if runs and lane.debt is debt:
             self._ledger.healed(lane.symbol, None, due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
-            self._outlet.keep(runs)
+            self._outlet.keep_only(runs)
             self._queue(lane, debt, runs)
             return True
         debt.retry_s = max(debt.retry_s, self._clock() + RETRY_S)

@@ -168,7 +168,7 @@ class TradeIntake:
         trades = self.holdback.take_all(lane)
         if not trades:
             return
-        self._outlet.keep(runs_of(lane, trades, self._check))
+        self._outlet.keep_only(runs_of(lane, trades, self._check))
         lane.spilled_id = max(lane.spilled_id, trades[-1].trade_id)
         self._tally.received += len(trades)
         self._tally.validated += len(trades)

@@ -65,7 +65,7 @@ class Repairs:
         tails = await sink.tails(list(lanes))
         for lane in lanes.values():
             if lane.next_id >= 0:
-                # Collection was stopped for a while; what waits here follows what the store has.
+                # Collection was stopped for a while, and is begun again.
                 lane.skips_old = True
             elif lane.symbol not in tails:
                 self._begin_anew(lane)
@@ -82,7 +82,7 @@ class Repairs:
 
     def tasks(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """Eternal ones, with their names."""
-        return [("spool", self.spool.run), ("repair", self._repair.run)]
+        return [("spool", self.spool.run), ("keep", self._outlet.keep), ("repair", self._repair.run)]
 
     def _begin_anew(self, lane: Lane) -> None:
         """The store has nothing of it. If we hold something, then it was lost."""

@@ -13,6 +13,7 @@ from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.trade_intake import STRANGERS_MAX
 from data_collector.service.statistics import Statistics
 from data_collector.service.validation import Validation
 from data_collector.sinks.redis.sink import RedisSink
@@ -72,7 +73,7 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
     connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
-    repaired = snapshot.gaps.oldest_open_s <= GAP_TOLERATED_S
+    repaired = max(snapshot.gaps.oldest_open_s, _oldest_debt_s(parts.outlet)) <= GAP_TOLERATED_S
     takes = parts.pump.down_reason is None
     snapshot.ready = snapshot.collector_running and connected and not mute and takes and repaired
 
@@ -99,7 +100,9 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         "market? Empty it or choose another"
         for symbol, (tail, trade_id) in parts.sink.ahead.items()
     ]
+    degraded += _strangers(parts.outlet)
     degraded += gap_reasons(snapshot.gaps)
+    degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)
     statistics = parts.statistics
     if mute and time.monotonic() - parts.started_s > FIRST_WORD_S:
@@ -128,6 +131,30 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
     if gaps.open_count > len(reasons):
         reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
     return reasons
+
+
+def _debt_reasons(outlet: Outlet) -> list[str]:
+    """What the store lacks and is being brought."""
+    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None]
+    if not owing or _oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
+        return []
+    count = sum(lane.next_id - lane.debt.due_id for lane in owing if lane.debt is not None)
+    return [f"bringing {count:,} trades of {_names([lane.symbol for lane in owing])} to the store"]
+
+
+def _oldest_debt_s(outlet: Outlet) -> float:
+    begun = [lane.debt.since_s for lane in outlet.lanes.values() if lane.debt is not None]
+    return time.monotonic() - min(begun) if begun else 0.0
+
+
+def _strangers(outlet: Outlet) -> list[str]:
+    """Symbols whose trades all come with ids from far behind."""
+    return [
+        f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
+        f"store filled from another market? Empty trades:{lane.symbol} or choose another store"
+        for lane in outlet.lanes.values()
+        if lane.strangers >= STRANGERS_MAX
+    ]
 
 
 def _line_reasons(lines: Sequence[Line]) -> list[str]:

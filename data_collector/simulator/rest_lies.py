@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from data_collector.simulator.faults import RestFault
 from data_collector.simulator.intervals import STEP_MS
@@ -24,11 +24,27 @@ def filling_query(query: Mapping[str, str], body: object, fault: RestFault) -> M
     """
     if fault.kind != "missing" or not isinstance(body, list) or not body:
         return None
-    match body[-1]:
-        case {"id": int(last)} | {"a": int(last)} if "fromId" in query:
-            return {**query, "fromId": str(last + 1), "limit": str(fault.span)}
-        case [int(last), *_] if "startTime" in query:
-            return {**query, "startTime": str(last + 1), "limit": str(fault.span)}
+    last, missing = _number(body[-1]), len(_missing_positions(body, fault))
+    start = "startTime" if isinstance(body[-1], list) else "fromId"
+    if last is None or start not in query or not missing:
+        return None
+    return {**query, start: str(last + 1), "limit": str(missing)}
+
+
+def _missing_positions(rows: list[object], fault: RestFault) -> Collection[int]:
+    if fault.within is None:
+        first = max(0, (len(rows) - fault.span) // 2)
+        return range(first, min(first + fault.span, len(rows)))
+    lowest, highest = fault.within
+    numbers = enumerate(map(_number, rows))
+    return [position for position, number in numbers if number is not None and lowest <= number <= highest]
+
+
+def _number(row: object) -> int | None:
+    """What rows are found by: an id, or the open time of a kline."""
+    match row:
+        case {"id": int(number)} | {"a": int(number)} | [int(number), *_]:
+            return number
         case _:
             return None
 
@@ -55,8 +71,8 @@ def lying_body(body: object, fault: RestFault) -> object:
         case "shuffle":
             return [*body[: max(0, middle - 1)], *reversed(body[max(0, middle - 1) : middle + 1]), *body[middle + 1 :]]
         case "missing":
-            first = max(0, (len(body) - fault.span) // 2)
-            return [*body[:first], *body[first + fault.span :]]
+            missing = _missing_positions(body, fault)
+            return [row for position, row in enumerate(body) if position not in missing]
         case "alter":
             hit = range(len(body)) if fault.row is None else (fault.row % max(1, len(body)),)
             return [_altered(row, fault) if position in hit else row for position, row in enumerate(body)]

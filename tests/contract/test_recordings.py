@@ -24,7 +24,16 @@ from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
 from data_collector.validation.ports import EmbeddedPort
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.rest_pages import ExchangeInfo, TickerRow, symbols_of, tickers_of
+from data_collector.venues.binance.rest_pages import (
+    ExchangeInfo,
+    KlineRow,
+    TickerRow,
+    TradeRow,
+    klines_of,
+    symbols_of,
+    tickers_of,
+    trades_of,
+)
 from tests.judging import Notebook, shipped_gate
 
 CODEC = BinanceCodec()
@@ -213,6 +222,17 @@ def test_shipped_suites_refuse_and_mark_nothing_that_was_recorded(recordings: Pa
         (name, verdict) for name, records in found.items() for one in records if (verdict := shipped_gate().check(one))
     ]
     assert odd == []
+
+
+def test_recorded_rest_pages_contradict_nothing(recordings: Path) -> None:
+    rest = recordings / "gocryptotrader"
+    trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[TradeRow])
+    assert len(trades_of("ETHBTC", trades[0].id, 1_000, trades)) == 1_000
+    for interval, rest_of_name in (("1m", "2020-05-06_60rows"), ("1h", "2020-05-01_1000rows")):
+        path = rest / f"klines_BTCUSDT_{interval}_{rest_of_name}.json"
+        rows = msgspec.json.decode(path.read_bytes(), type=list[KlineRow])
+        span = (rows[0][0], rows[-1][0])
+        assert len(klines_of("BTCUSDT", interval, span, rows[-1][6] + 5_000, rows)) == len(rows)
 
 
 async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings: Path) -> None:

@@ -34,6 +34,9 @@ SYMBOLS_PER_CALL = 100
 DEFAULT_WAIT_S = 60.0
 """After 429 and 418 without Retry-After: the rest of a minute at most."""
 
+WAIT_S_MIN = 1.0
+"""Whoever is told to wait and goes on at once is banned for longer, even if the time told was nothing."""
+
 HINT_451 = (
     "Binance does not serve this place. From the United States set BINANCE_WS_URL=wss://stream.binance.us:9443 and "
     "BINANCE_REST_URL=https://api.binance.us; elsewhere wss://data-stream.binance.vision and "
@@ -191,7 +194,7 @@ class BinanceHistory:
         wait_s = _retry_after_s(answer.headers.get("Retry-After", ""))
         if status in {418, 429}:
             self._count("banned" if status == 418 else "limited")
-            return self._blocked(told, DEFAULT_WAIT_S if wait_s is None else wait_s)
+            return self._blocked(told, DEFAULT_WAIT_S if wait_s is None else max(wait_s, WAIT_S_MIN))
         if status in {403, 451}:
             self._count("forbidden")
             return self._blocked(told, self._budget.back_off(told) if wait_s is None else wait_s)

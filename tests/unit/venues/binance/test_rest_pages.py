@@ -151,10 +151,11 @@ def test_first_trade_that_cannot_be_is_refused(rows: list[AggregateRow]) -> None
 
 
 def test_statistics_of_symbols_that_were_not_asked_for_are_left_out() -> None:
-    texts = ["1"] * 15
-
     def row(symbol: str) -> TickerRow:
-        return TickerRow(symbol, *texts, TIME_MS * 1000, TIME_MS * 1000 + 999, 1, 2, 2)
+        return TickerRow(
+            symbol, "1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1",
+            open_time=TIME_MS * 1000, close_time=TIME_MS * 1000 + 999, first_id=1, last_id=2, count=2,
+        )  # fmt: skip
 
     [ticker] = tickers_of({"BTCUSDT"}, [row("ETHUSDT"), row("BTCUSDT")])
 
