@@ -23,11 +23,6 @@ def troubles(scene: Scene) -> list[str]:
     return [reason for reason in scene.status.reasons if "have spoken" not in reason]
 
 
-def filled(scene: Scene, source: str = "rest") -> float:
-    """How many missing trades came from there."""
-    return scene.counted("gap_filled_total", channel="trade", source=source)
-
-
 def first_ids(scene: Scene) -> dict[str, int]:
     """Where the stored trades of each symbol begin."""
     return {

@@ -8,7 +8,7 @@ import pytest
 
 from data_collector.simulator import FrameFault, Refuse, RestFault
 from data_collector.simulator.actions import Reset, SkipIds
-from tests.faults.exact import assert_alive_and_exact, filled
+from tests.faults.exact import assert_alive_and_exact
 from tests.integration.scene import Scene
 from tests.integration.waiting import until_async
 
@@ -33,7 +33,7 @@ async def test_row_10_ids_that_advanced_while_the_exchange_was_away_are_repaid_b
     await scene.subscribed(after_attempts=attempts + 1)
 
     await assert_alive_and_exact(scene)
-    assert filled(scene) >= 3_000
+    assert scene.filled() >= 3_000
 
 
 async def test_row_11_duplicate_frames_are_stored_once(scene: Scene) -> None:
@@ -43,7 +43,7 @@ async def test_row_11_duplicate_frames_are_stored_once(scene: Scene) -> None:
 
     await assert_alive_and_exact(scene)
     assert scene.counted("messages_copies_total", channel="trade") > 10
-    assert filled(scene) == 0
+    assert scene.filled() == 0
     scene.assert_counts_add_up()
 
 
@@ -56,7 +56,7 @@ async def test_row_12_disorder_of_up_to_50_frames_is_put_in_order_without_rest(s
 
     await assert_alive_and_exact(scene)
     assert scene.simulator.faults.hit_counts["reorder"] >= 3
-    assert filled(scene) == 0
+    assert scene.filled() == 0
     assert scene.store.length("late:BTCUSDT") == 0
 
 
@@ -65,7 +65,7 @@ async def test_row_14_ids_lost_on_all_connections_come_by_rest(scene: Scene) -> 
     await scene.simulator.burst("BTCUSDT", 1_600)
 
     await assert_alive_and_exact(scene)
-    assert filled(scene) == 1_500
+    assert scene.filled() == 1_500
     assert all(entry["fields"].get("src") in {None, "rest"} for entry in scene.store.entries("trades:BTCUSDT"))
     assert sum(entry["fields"].get("src") == "rest" for entry in scene.store.entries("trades:BTCUSDT")) == 1_500
 
@@ -77,7 +77,7 @@ async def test_row_14_scattered_losses_all_come_by_rest(scene: Scene) -> None:
     scene.simulator.faults.clear()
 
     await assert_alive_and_exact(scene)
-    assert filled(scene) == scene.simulator.faults.hit_counts["drop"] > 50
+    assert scene.filled() == scene.simulator.faults.hit_counts["drop"] > 50
 
 
 async def test_row_15_ids_that_the_exchange_never_had_are_absent_at_once(scene: Scene) -> None:
@@ -102,7 +102,7 @@ async def test_row_17_poisoned_id_is_quarantined_and_its_place_filled(scene: Sce
 
     await assert_alive_and_exact(scene)
     assert rules_kept(scene) == [["trade_id_jump"]]
-    assert filled(scene) == 1
+    assert scene.filled() == 1
     # No storm: the one missing id costs one question.
     assert scene.counted("rest_requests_total", outcome="ok") < 20
 
@@ -168,7 +168,7 @@ async def test_row_33_pages_that_overlap_are_short_or_in_disorder_are_not_truste
 
     await assert_alive_and_exact(scene)
     assert scene.simulator.faults.hit_counts[f"rest_{kind}"] == 2
-    assert filled(scene) == 200
+    assert scene.filled() == 200
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_row_33_page_with_untrue_rows_is_refused_and_asked_again(scene: Sc
 
     await assert_alive_and_exact(scene)
     assert scene.simulator.faults.hit_counts["rest_alter"] == 1
-    assert filled(scene) == 200
+    assert scene.filled() == 200
 
 
 async def test_row_33_empty_and_failing_answers_are_asked_again(scene: Scene) -> None:
@@ -190,4 +190,4 @@ async def test_row_33_empty_and_failing_answers_are_asked_again(scene: Scene) ->
     )
 
     await assert_alive_and_exact(scene)
-    assert filled(scene) == 200
+    assert scene.filled() == 200
