@@ -12,7 +12,17 @@ from data_collector.pipeline.arbiter import TradeOrder
 class OpenGap:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = ("disproved", "first_id", "last_id", "named_last_id", "opened_s", "progress_s", "retry_s", "told", "tries")
+    __slots__ = (
+        "disproved",
+        "first_id",
+        "last_id",
+        "named_last_id",
+        "opened_s",
+        "progress_s",
+        "retry_s",
+        "told",
+        "tries",
+    )
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id

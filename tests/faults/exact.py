@@ -25,9 +25,7 @@ def troubles(scene: Scene) -> list[str]:
 
 def first_ids(scene: Scene) -> dict[str, int]:
     """Where the stored trades of each symbol begin."""
-    return {
-        symbol: int(str(scene.store.records(f"trades:{symbol}")[0]["trade_id"])) for symbol in scene.symbols
-    }
+    return {symbol: int(str(scene.store.records(f"trades:{symbol}")[0]["trade_id"])) for symbol in scene.symbols}
 
 
 def tails(scene: Scene) -> dict[str, int]:

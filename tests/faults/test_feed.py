@@ -156,9 +156,7 @@ async def lose_200(scene: Scene, *faults: RestFault) -> None:
 
 
 @pytest.mark.parametrize("kind", ["overlap", "short", "shuffle"])
-async def test_row_33_pages_that_overlap_are_short_or_in_disorder_are_not_trusted(
-    scene: Scene, kind: str
-) -> None:
+async def test_row_33_pages_that_overlap_are_short_or_in_disorder_are_not_trusted(scene: Scene, kind: str) -> None:
     fault = {
         "overlap": RestFault(kind="overlap", path=REST_TRADES, span=5, count=2),
         "short": RestFault(kind="short", path=REST_TRADES, count=2),
