@@ -8,21 +8,24 @@ from data_collector.model.records import Trade
 from data_collector.model.wire import json_text
 from data_collector.pipeline.arbiter import TradeOrder
 
+RECENT_MAX = 1024
+RECENT_MIN = 16
+RECENT_TOTAL_MAX = 65_536
+"""Some 30 MB for all symbols together."""
+
+
+def recent_of(symbols: int) -> int:
+    """How many trades each lane remembers, when there are so many symbols."""
+    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
+    return 1 << (share.bit_length() - 1)
+
 
 class OpenGap:
     """Trade ids that are missing before what is held back."""
 
     __slots__ = (
-        "disproved",
-        "first_id",
-        "last_id",
-        "named_last_id",
-        "opened_s",
-        "progress_s",
-        "retry_s",
-        "told",
-        "tries",
-    )
+        "disproved", "first_id", "last_id", "named_last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
+    )  # fmt: skip
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id
@@ -77,14 +80,18 @@ class Lane:
 
     __slots__ = (
         "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
-        "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "reference_id", "refused",
-        "refused_klines", "refused_s", "runs", "skips_old", "spilled_id", "strangers", "symbol", "symbol_json",
-        "ticker",
+        "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
+        "reference_id", "refused", "refused_klines", "refused_s", "runs", "skips_old", "spilled_id", "strangers",
+        "symbol", "symbol_json", "ticker",
     )  # fmt: skip
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
+        """`recent`, a power of two: so many of the newest trades are remembered, to compare copies with them."""
         self.symbol = symbol
         self.symbol_json = json_text(symbol)
+        self.recent: list[Trade | None] = [None] * recent
+        """At the lowest bits of its id."""
+        self.recent_mask = recent - 1
         self.next_id = -1
         """The trade id that follows what has been let through; -1 before the first."""
         self.order = TradeOrder()

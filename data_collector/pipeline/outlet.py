@@ -25,7 +25,7 @@ from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, T
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
 from data_collector.pipeline.gathering import Gathering
-from data_collector.pipeline.lane import Debt, Lane
+from data_collector.pipeline.lane import Debt, Lane, recent_of
 from data_collector.pipeline.retention import Retention
 
 RECORDS_MAX = 200_000
@@ -57,7 +57,7 @@ class Outlet:
         self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self.lanes = {symbol: Lane(symbol) for symbol in symbols}
+        self.lanes = {symbol: Lane(symbol, recent_of(len(symbols))) for symbol in symbols}
         self.waiting = asyncio.Event()
         """Set while there is something to take."""
         self.behind = asyncio.Event()
@@ -152,9 +152,15 @@ class Outlet:
         else:
             self.queue(lane, [run])
 
+    def confirm(self, symbol: str, trade_id: int) -> None:
+        """The store has it."""
+        self._retention.confirm(symbol, trade_id)
+
     def fall_behind(self, lane: Lane, due_id: int | None) -> None:
         """The store wants `due_id` next (None: it has nothing any more): what waits here does not follow that."""
         self.end_run(lane)
+        if due_id is not None:
+            self.confirm(lane.symbol, due_id - 1)
         self.records -= sum(run.count for run in lane.runs)
         lane.runs.clear()
         self._set_behind(lane, lane.next_id if due_id is None else due_id, wiped=due_id is None)

@@ -124,8 +124,7 @@ class Pump:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                for behind in await self._sink.write(batch):
-                    self._fall_behind(behind)
+                behind = await self._sink.write(batch)
             except (SinkUnavailable, Misconfigured) as error:
                 # It took records before: a right or a password that was changed can be changed back, and the
                 # retention keeps what comes meanwhile. Only a start ends with it.
@@ -138,4 +137,11 @@ class Pump:
             if self.down_reason is not None:
                 self.down_reason = None
                 structlog.get_logger().info("store_up")
+            self._settle(batch, behind)
             return
+
+    def _settle(self, batch: Batch, behind: list[Behind]) -> None:
+        for run in batch.trades:
+            self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
+        for each in behind:
+            self._fall_behind(each)

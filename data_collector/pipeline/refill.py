@@ -53,7 +53,7 @@ class Refill:
 
     def __init__(
         self, outlet: Outlet, refusals: Refusals, retention: Retention, history: History, ledger: Ledger, reach: Reach,
-        counters: Counters, now_ms: Callable[[], int], clock: Callable[[], float],
+        counters: Counters, *, now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
         self._outlet = outlet

@@ -138,6 +138,22 @@ class TradeRepair:
             now_s = self._clock()
             for lane in self._outlet.lanes.values():
                 self.look_at_head(lane, now_s)
+            while self._intake.conflicts:
+                await self._arbitrate(self._intake.conflicts.popleft())
+
+    async def _arbitrate(self, first: Trade) -> None:
+        """Which of two contents of one id the exchange's REST side has."""
+        try:
+            trades = await self._history.trades(first.symbol, first.trade_id, limit=1)
+        except (VenueUnreachable, VenueRefused):
+            trades = []
+        outcome = "unknown"
+        if trades and trades[0].trade_id == first.trade_id:
+            outcome = self._intake.settle_conflict(first, trades[0])
+        self._counters.add("data_collector_trade_conflicts_settled_total", outcome=outcome)
+        structlog.get_logger().error(
+            "trade_conflict", symbol=first.symbol, trade_id=first.trade_id, stored_is=outcome,
+        )  # fmt: skip
 
     def look_at_head(self, lane: Lane, now_s: float) -> None:
         """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""

@@ -47,7 +47,7 @@ class Repairs:
         trades = intake.trades
         refill = Refill(
             outlet, intake.refusals, self.spool, history, self.ledger, reach, self._counters,
-            intake.tally.exchange_now_ms, time.monotonic,
+            now_ms=intake.tally.exchange_now_ms, clock=time.monotonic,
         )  # fmt: skip
         self._repair = TradeRepair(
             outlet, trades, refill, self.spool, history, self.ledger, self._counters, time.monotonic
@@ -97,6 +97,7 @@ class Repairs:
 
     def _go_on(self, lane: Lane, tail: TradeTail) -> None:
         newest_id = self.spool.newest_id(lane.symbol)
+        self.spool.confirm(lane.symbol, tail.last_id)
         lane.origin_id = tail.first_id
         lane.skips_old = True
         lane.next_id = tail.last_id + 1

@@ -73,9 +73,10 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
     connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
-    repaired = max(snapshot.gaps.oldest_open_s, _oldest_debt_s(parts.outlet)) <= GAP_TOLERATED_S
-    takes = parts.pump.down_reason is None
-    snapshot.ready = snapshot.collector_running and connected and not mute and takes and repaired
+    flows = connected and parts.pump.down_reason is None and is_repaired(snapshot.gaps)
+    snapshot.ready = (
+        snapshot.collector_running and flows and not mute and _oldest_debt_s(parts.outlet) <= GAP_TOLERATED_S
+    )
 
 
 def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
@@ -116,6 +117,11 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
     return unhealthy, degraded
+
+
+def is_repaired(gaps: GapsStatus) -> bool:
+    """Whether readers wait for nothing, or not for long."""
+    return gaps.oldest_open_s <= GAP_TOLERATED_S
 
 
 def gap_reasons(gaps: GapsStatus) -> list[str]:

@@ -54,15 +54,11 @@ class StoreServer:
             self._process.send_signal(how)
             self._process.wait(DEADLINE_S)
 
-    def follow(self, port: int) -> None:
-        """Become a replica of what answers there, and return when it is one in full."""
-        self.store.ask("REPLICAOF", "127.0.0.1", port)
-        until(self._is_linked, "a replica in step")
-
-    def _is_linked(self) -> bool:
+    def is_replica(self) -> bool:
+        """Whether it is one in full."""
         facts = self.store.ask("INFO", "replication")
         assert isinstance(facts, dict)
-        return facts["role"] == "slave" and facts["master_link_status"] == "up"
+        return bool(facts["role"] == "slave" and facts["master_link_status"] == "up")
 
 
 @contextmanager

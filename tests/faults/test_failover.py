@@ -29,14 +29,8 @@ async def replication(server: StoreServer, replica: StoreServer) -> AsyncIterato
     """What the replica gets passes through here; it is a replica once we begin."""
     async with Proxy(server.port) as replication:
         replica.store.ask("REPLICAOF", "127.0.0.1", replication.port)
-        await until_async(lambda: is_replica(replica), "a replica in step")
+        await until_async(replica.is_replica, "a replica in step")
         yield replication
-
-
-def is_replica(server: StoreServer) -> bool:
-    facts = server.store.ask("INFO", "replication")
-    assert isinstance(facts, dict)
-    return bool(facts["role"] == "slave" and facts["master_link_status"] == "up")
 
 
 async def in_step(server: StoreServer, replica: StoreServer) -> None:
@@ -93,7 +87,7 @@ async def test_row_55_what_the_loser_of_a_split_brain_took_is_written_to_the_win
     await scene.settled()
     replication.cut()
     server.store.ask("REPLICAOF", "127.0.0.1", replica.port)
-    await until_async(lambda: is_replica(server), "the loser as a replica")
+    await until_async(server.is_replica, "the loser as a replica")
     assert scene.store.tail_id("BTCUSDT") < scene.simulator.tape("BTCUSDT")[-1].trade_id
     move(scene, proxy, replica)
 

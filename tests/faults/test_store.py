@@ -86,9 +86,9 @@ async def test_row_56_wipe_while_nobody_collects_is_filled_at_the_next_start(sto
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 async def test_row_56_store_that_would_evict_is_refused_at_the_start(tmp_path: Path, folder: Path, policy: str) -> None:
     with serving(tmp_path / "server", "--maxmemory", "1gb", "--maxmemory-policy", policy) as server:
+        refused = playing(server.store, folder)
         with pytest.raises(Misconfigured, match="noeviction"):
-            async with playing(server.store, folder):
-                pass
+            await refused.__aenter__()
 
 
 async def break_background_save(server: StoreServer) -> None:

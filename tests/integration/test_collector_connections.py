@@ -65,9 +65,7 @@ async def lose_connection(scene: Scene, action: Action) -> str | None:
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
-async def test_lost_connection_is_made_again_and_what_it_missed_is_filled(
-    scene: Scene, action: Action, reason: str
-) -> None:
+async def test_lost_connection_is_made_again_and_the_hole_filled(scene: Scene, action: Action, reason: str) -> None:
     assert await lose_connection(scene, action) == reason
     await scene.trade()
 
@@ -191,9 +189,7 @@ async def test_next_connection_is_opened_before_the_old_one_reaches_its_age(stor
         assert_closed_klines_exact(store, "BTCUSDT", "1m", closed)
 
 
-async def test_what_a_cut_at_the_age_limit_costs_is_filled_when_nobody_forestalls_it(
-    store: Store, folder: Path
-) -> None:
+async def test_cut_at_the_age_limit_is_repaired_when_nobody_forestalls_it(store: Store, folder: Path) -> None:
     settings = structs.replace(DRIVEN, max_age_s=0.7)
     async with playing(store, folder, settings) as scene:
         await scene.subscribed()
