@@ -7,6 +7,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text
 from data_collector.pipeline.arbiter import TradeOrder
+from data_collector.pipeline.minutes import MinuteVolumes
 
 RECENT_MAX = 1024
 RECENT_MIN = 16
@@ -24,7 +25,7 @@ class OpenGap:
     """Trade ids that are missing before what is held back."""
 
     __slots__ = (
-        "disproved", "first_id", "last_id", "named_last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
+        "disproved", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
     )  # fmt: skip
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
@@ -32,8 +33,6 @@ class OpenGap:
         """The first that the ledger has not been told of as healed."""
         self.last_id = last_id
         """The last that is missing before the first one held."""
-        self.named_last_id = last_id
-        """What the ledger was told to be the last."""
         self.opened_s = now_s
         self.progress_s = now_s
         """When it last became smaller."""
@@ -80,9 +79,9 @@ class Lane:
 
     __slots__ = (
         "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
-        "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
-        "reference_id", "refused", "refused_klines", "refused_s", "runs", "skips_old", "spilled_id", "strangers",
-        "symbol", "symbol_json", "ticker",
+        "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
+        "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled_id", "strangers", "symbol",
+        "symbol_json", "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -94,6 +93,8 @@ class Lane:
         self.recent_mask = recent - 1
         self.next_id = -1
         """The trade id that follows what has been let through; -1 before the first."""
+        self.repaired = 0
+        """Ids before it that no stream brought."""
         self.order = TradeOrder()
         self.reference_id = -1
         """Last trade id that a ticker named: what the first trade's id is held against."""
@@ -108,8 +109,8 @@ class Lane:
         self.first_s = 0.0
         """When the first trade of a symbol without a sequence came."""
         self.gap: OpenGap | None = None
-        self.skips_old = False
-        """After a start: only the newer part of a hole before the first new trade is filled."""
+        self.resumed_id = -1
+        """The id that was due when collection began: of a hole from there on only the newer part is filled."""
         self.head_s = 0.0
         """Since when a ticker has been naming a later trade than the stream brought; 0.0 while none does."""
         self.head_id = -1
@@ -125,12 +126,17 @@ class Lane:
         """What the store lacks; None while the newest runs follow what it has."""
         self.dirty = False
         self.runs: list[TradeRun] = []
-        self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
-        """Per interval: open times of refused closed klines since the last good one, with the rules."""
+        self.minutes = MinuteVolumes()
+        """What the trades that passed say of each minute's kline."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
         self.ticker: TickerUpdate | None = None
         self.begin_run()
+
+    @property
+    def spoken(self) -> int:
+        """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
+        return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
 
     def begin_run(self) -> None:
         """No trade is in the run that grows."""

@@ -75,6 +75,7 @@ class Outlet:
         self._side_max = side_max
         self._side: list[SideEntry] = []
         self._revisions: list[Kline] = []
+        self._past: list[Kline] = []
         self._side_number = 0
         self._dirty: deque[Lane] = deque()
         self._refusals = 0
@@ -212,6 +213,12 @@ class Outlet:
             self._revisions.append(kline)
             self.waiting.set()
 
+    def put_past(self, kline: Kline) -> None:
+        """A closed kline from before its series began, into its key where nothing is."""
+        if len(self._past) < self._side_max:
+            self._past.append(kline)
+            self.waiting.set()
+
     def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._side) >= self._side_max:
@@ -223,8 +230,8 @@ class Outlet:
 
     def take(self) -> Batch:
         """What waits, at most about `BATCH_RECORDS_MAX` records, whole lanes at a time."""
-        batch = Batch(side=self._side, revisions=self._revisions)
-        self._side, self._revisions = [], []
+        batch = Batch(side=self._side, revisions=self._revisions, past=self._past)
+        self._side, self._revisions, self._past = [], [], []
         taken = 0
         while self._dirty and taken < BATCH_RECORDS_MAX:
             taken += self._take_lane(self._dirty.popleft(), batch)
@@ -280,6 +287,8 @@ class Outlet:
 
     def _set_behind(self, lane: Lane, due_id: int, *, wiped: bool = False) -> None:
         lane.debt = Debt(due_id, self._clock(), wiped=wiped)
+        # If the store has no stream, then the refill says where it begins.
+        lane.begins = False
         self.behind.set()
 
     def _mark(self, lane: Lane) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from data_collector.model.batch import TradeRun
-from data_collector.model.gaps import GapReason, explain_ids
+from data_collector.model.gaps import Gap, GapReason, add_gap, explain_ids
 from data_collector.model.protocols import AuditNotes, Gate
 from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
@@ -60,6 +60,8 @@ class TradeIntake:
         self.holdback = Holdback(clock)
         self.conflicts: deque[Trade] = deque()
         """Trades that were let through and came again with other contents; the repair asks which is right."""
+        self.on_explained: Callable[[str, Gap], None] = lambda _symbol, _gap: None
+        """Gets each gap that is passed over, with its symbol."""
         self.use(gate)
 
     def use(self, gate: Gate) -> None:
@@ -90,6 +92,7 @@ class TradeIntake:
             tally.validated += 1
             tally.newest_trade = trade
             self._put(lane, trade)
+            lane.minutes.add(trade)
             self._note(trade)
             if tally.tap is not None:
                 tally.tap(trade)
@@ -126,6 +129,7 @@ class TradeIntake:
             # Asking again would give the same answer.
             self.pass_over(lane, trade.trade_id, "refused")
         else:
+            lane.repaired += 1
             self._let_through(lane, trade, verdict)
 
     def take_runs(self, lane: Lane, runs: Sequence[TradeRun]) -> None:
@@ -145,13 +149,17 @@ class TradeIntake:
         first_id = lane.next_id
         if last_id < first_id:
             return
-        self._outlet.end_run(lane)
+        if lane.newest is not None:
+            self._outlet.end_run(lane)
         rules = {number: refusal.rules for number, refusal in lane.refused.items()}
         for number in [number for number in lane.refused_s if number <= last_id]:
             del lane.refused_s[number]
-        lane.passed += explain_ids(first_id, last_id, rules, reason)
+        for gap in explain_ids(first_id, last_id, rules, reason):
+            add_gap(lane.passed, gap)
+            self.on_explained(lane.symbol, gap)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
+        lane.repaired += last_id + 1 - first_id
         self._outlet.mark(lane)
 
     def refuse_held(self, lane: Lane, above_id: int) -> None:
@@ -202,6 +210,7 @@ class TradeIntake:
         if trade.received_ns:
             tally.newest_trade = trade
         self._put(lane, trade, () if verdict is None else verdict.warnings)
+        lane.minutes.add(trade)
         tally.note_accepted(trade, "trade", verdict)
 
     def _admit(self, lane: Lane, trade: Trade) -> None:
