@@ -24,9 +24,7 @@ def recent_of(symbols: int) -> int:
 class OpenGap:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = (
-        "disproved", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
-    )  # fmt: skip
+    __slots__ = ("disproved", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries")
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id

@@ -17,7 +17,6 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
-from data_collector.observe.counters import Counters
 from data_collector.pipeline.lane import Debt, Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
@@ -54,7 +53,7 @@ class Refill:
 
     def __init__(
         self, outlet: Outlet, refusals: Refusals, retention: Retention, history: History, ledger: Ledger, reach: Reach,
-        counters: Counters, *, now_ms: Callable[[], int], clock: Callable[[], float],
+        now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
         self._outlet = outlet
@@ -63,7 +62,6 @@ class Refill:
         self._history = history
         self._ledger = ledger
         self._reach = reach
-        self._counters = counters
         self._now_ms = now_ms
         self._clock = clock
 
@@ -96,10 +94,7 @@ class Refill:
     def believes(self, trades: Sequence[Trade]) -> bool:
         """Whether nothing of an answer lies in the future: such a time would move the ids of all later entries."""
         latest_ms = self._now_ms() + AHEAD_MS
-        if any(trade.time_ms > latest_ms for trade in trades):
-            self._counters.add("data_collector_rest_bad_pages_total")
-            return False
-        return True
+        return all(trade.time_ms <= latest_ms for trade in trades)
 
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""

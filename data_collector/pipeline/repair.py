@@ -248,6 +248,7 @@ class TradeRepair:
             self._put_off(lane, gap, error)
             return
         if not self._refill.believes(trades):
+            self._counters.add("data_collector_rest_bad_pages_total")
             self._retry_later(gap)
             return
         absent = absent_ranges(trades, due_id)
