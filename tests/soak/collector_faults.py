@@ -86,10 +86,10 @@ def _damage(collector: Collector, random: Random) -> bool:
 
 
 KINDS = (
-    Kind("kill one", "collectors", 10, kill_one),
-    Kind("kill all", "collectors", 4, kill_all),
-    Kind("hold one", "collectors", 6, hold),
-    Kind("hold all", "collectors", 3, hold_all),
+    Kind("kill-one", "collectors", 10, kill_one),
+    Kind("kill-all", "collectors", 4, kill_all),
+    Kind("hold-one", "collectors", 6, hold),
+    Kind("hold-all", "collectors", 3, hold_all),
     Kind("restart", "collectors", 3, restart),
-    Kind("damage spool", "collectors", 2, damage_spool),
+    Kind("damage-spool", "collectors", 2, damage_spool),
 )

@@ -77,6 +77,7 @@ class Judge:
             # First the store, then the truth: whatever the store holds, the truth has then.
             await oracle.follow(self._scene.pair.primary)
             oracle.truth.add(await self._scene.market.trades(oracle.truth.symbol, oracle.truth.next_id))
+            oracle.resolve()
 
     async def _verify_trades(self) -> None:
         scene = self._scene

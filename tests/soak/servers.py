@@ -35,7 +35,7 @@ class Server:
         self.folder = folder
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: StoreConnection | None = None
+        self._idle: list[StoreConnection] = []
 
     async def start(self, *, replica_of: int | None = None) -> None:
         """Return when it takes commands."""
@@ -59,10 +59,12 @@ class Server:
             return subprocess.Popen(command, stdout=log, stderr=log)
 
     async def ask(self, *words: str | int) -> object:
-        """One command on a connection that is kept. Raises `SinkUnavailable` or `ReplyError`."""
-        if self._connection is None or not self._connection.is_open:
-            self._connection = await StoreConnection.connect(StoreAddress(host="127.0.0.1", port=self.port))
-        (reply,) = await self._connection.execute([words], timeout_s=START_TIMEOUT_S)
+        """One command, whoever else asks. Raises `SinkUnavailable` or `ReplyError`."""
+        idle = self._idle.pop() if self._idle else None
+        if idle is None or not idle.is_open:
+            idle = await StoreConnection.connect(StoreAddress(host="127.0.0.1", port=self.port))
+        (reply,) = await idle.execute([words], timeout_s=START_TIMEOUT_S)
+        self._idle.append(idle)
         if isinstance(reply, ReplyError):
             raise reply
         return reply
@@ -81,8 +83,9 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
-        if self._connection is not None:
-            self._connection.close()
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
 
     def forget(self) -> None:
         """Throw its data away; it must be dead."""

@@ -42,6 +42,8 @@ class TradeOracle:
         self._key = f"trades:{truth.symbol}"
         self._findings = findings
         self._after = ""
+        self._jumps: list[tuple[int, int, str]] = []
+        """What a reader has missed, until the truth knows whether there was anything."""
 
     async def follow(self, server: Server) -> None:
         """Read on behind the last entry id, on whichever server is the primary now, as a user's reader does."""
@@ -52,6 +54,12 @@ class TradeOracle:
                 self._after = page[-1][0]
         except (SinkUnavailable, ReplyError):
             return
+
+    def resolve(self) -> None:
+        """Judge the jumps that `follow` has met; the truth must be newer than that."""
+        for first_id, last_id, where in self._jumps:
+            self._miss(first_id, last_id, where)
+        self._jumps.clear()
 
     async def verify(self, server: Server, *, maxlen: int) -> None:
         """Hold the whole stream against the truth. The truth must be as new as the stream."""
@@ -81,7 +89,8 @@ class TradeOracle:
             self._note("doubled", trade_id, f"a reader behind {self.newest} got entry {entry_id}")
             return
         elif trade_id > self.newest + 1:
-            self._miss(self.newest + 1, trade_id - 1, f"a reader got entry {entry_id} after trade {self.newest}")
+            where = f"a reader got entry {entry_id} after trade {self.newest}"
+            self._jumps.append((self.newest + 1, trade_id - 1, where))
         self.newest = trade_id
         if not text:
             self._note("changed", trade_id, f"entry {entry_id} is empty")
@@ -114,10 +123,10 @@ class TradeOracle:
         return record_id, ms
 
     def _miss(self, first_id: int, last_id: int, where: str) -> None:
-        missing = self.truth.traded(first_id, last_id)
-        if missing:
+        missing = {(self.truth.symbol, number) for number in self.truth.traded(first_id, last_id)}
+        if not missing <= self._findings.lost:
             self._findings.tell(f"{self._key}: {len(missing)} trades {first_id}..{last_id} are lost: {where}")
-            self._findings.lost.update((self.truth.symbol, number) for number in missing)
+            self._findings.lost |= missing
 
     def _note(self, what: str, trade_id: int, sentence: str) -> None:
         found = self._findings.doubled if what == "doubled" else self._findings.changed
