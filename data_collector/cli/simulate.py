@@ -27,6 +27,9 @@ RateOption = Annotated[float, typer.Option(min=0, help="Mean per symbol and seco
 SpeedOption = Annotated[float, typer.Option(min=0.001, help="Seconds of market time that pass in a second.")]
 StartOption = Annotated[int | None, typer.Option(help="Market time at start, ms UTC. Default: now.")]
 HistoryOption = Annotated[int, typer.Option(min=0, help="About how many trades a symbol has from before the start.")]
+KeptOption = Annotated[
+    int, typer.Option(min=2000, help="How many of its newest trades a symbol keeps; REST has no older ones.")
+]
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 StreamPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of the streams; 0 takes a free one.")]
 RestPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of REST; 0 takes a free one.")]
@@ -51,6 +54,7 @@ def simulate(
     speed: SpeedOption = 1.0,
     start_ms: StartOption = None,
     history_trades: HistoryOption = 2000,
+    kept_trades: KeptOption = 200_000,
     host: HostOption = "127.0.0.1",
     ws_port: StreamPortOption = 19443,
     rest_port: RestPortOption = 19080,
@@ -75,9 +79,10 @@ def simulate(
     """
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
-        history_trades=history_trades, host=host, ws_port=ws_port, rest_port=rest_port, tls=_tls(tls_cert, tls_key),
-        enforce_limits=limits, ping_interval_s=ping_interval_s, pong_timeout_s=pong_timeout_s, max_age_s=max_age_s,
-        order_ids=order_ids, early_every=early_every, close_empty_klines=close_empty_klines, error_shape=error_shape,
+        history_trades=history_trades, tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
+        tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
+        pong_timeout_s=pong_timeout_s, max_age_s=max_age_s, order_ids=order_ids, early_every=early_every,
+        close_empty_klines=close_empty_klines, error_shape=error_shape,
     )  # fmt: skip
     if exit_with_parent:
         end_with_parent(parent)

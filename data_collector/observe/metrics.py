@@ -52,8 +52,10 @@ SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
+FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
+REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed, timeout, unreachable, malformed")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -125,6 +127,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
+    Metric("data_collector_gaps_open", "gauge", "Gaps that are being repaired"),
+    Metric(
+        "data_collector_gap_filled_total",
+        "counter",
+        "Missing records that came after all, by where they came from",
+        (CHANNEL, FILL_SOURCE),
+    ),
+    Metric("data_collector_gap_heal_seconds", "histogram", "Seconds that a gap was open until all of it had come"),
     Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
     Metric(
         "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)
@@ -140,6 +150,15 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"
     ),
+    Metric("data_collector_rest_requests_total", "counter", "Requests to the exchange's REST side", (REST_OUTCOME,)),
+    Metric(
+        "data_collector_rest_bad_pages_total", "counter", "REST answers that contradicted the question or themselves"
+    ),
+    Metric(
+        "data_collector_rest_banned_until_seconds",
+        "gauge",
+        "Unix time until which the exchange wants no requests; past when it is over, absent before the first time",
+    ),
     Metric("data_collector_store_up", "gauge", "1 while the store answers, else 0"),
     Metric("data_collector_store_errors_total", "counter", "Errors that the store answered", (ERROR_KIND,)),
     Metric("data_collector_store_reconnects_total", "counter", "Times that the store was connected to again"),
@@ -149,6 +168,21 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         "Seconds from a frame's arrival to its acknowledgement",
     ),
+    Metric("data_collector_spool_bytes", "gauge", "Size of the spool's files"),
+    Metric("data_collector_spool_full", "gauge", "1 while the disk refuses the spool (full, or failing), else 0"),
+    Metric(
+        "data_collector_spool_skipped_trades_total",
+        "counter",
+        "Trades that are kept in memory only, because the disk refused them or was too slow",
+    ),
+    Metric(
+        "data_collector_spool_files_over_limit_total",
+        "counter",
+        "Spool files deleted before their time because of SPOOL_BYTES_MAX",
+    ),
+    Metric("data_collector_spool_corrupt_frames_total", "counter", "Damaged ends of spool files, left unread"),
+    Metric("data_collector_spool_fsync_errors_total", "counter", "Syncs of the spool that failed"),
+    Metric("data_collector_spool_fsync_seconds", "histogram", "Seconds that a sync of the spool took"),
     Metric("data_collector_event_lag_seconds", "gauge", "Receive time of the newest trade minus its event time"),
     Metric("data_collector_clock_offset_seconds", "gauge", "The exchange's clock minus ours"),
     Metric("data_collector_resident_memory_bytes", "gauge", "Resident memory of the collector process"),

@@ -47,7 +47,6 @@ class TradeOrder:
         if trade_id - next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Order.IMPLAUSIBLE
-        self.pass_over(next_id, trade_id - 1)
         return Order.AHEAD
 
     def pass_over(self, first_id: int, last_id: int) -> None:

@@ -2,6 +2,7 @@
 
 Life cycle: `run` until cancelled, then `drain` writes what is left. A batch that the sink did not take is written
 again, the same, until it does: that is safe because sinks are idempotent. What comes meanwhile waits in the outlet.
+What the store turns out to have lost makes the lane fall behind; the refill brings it (`pipeline.refill`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ import time
 
 import structlog
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.outlet import Outlet
 
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 2.0
-PASS_OVER_S = 1.0
-"""How long a refused trade waits for a good copy or a follower before the store's tail is moved over it."""
+VERIFY_S = 5.0
+"""How often the store is asked whether it still has what it acknowledged, also of symbols that nothing comes of."""
 
 
 class Pump:
@@ -33,8 +33,8 @@ class Pump:
         self._counters = counters
         self._flush_s = flush_s
         self._batch: Batch | None = None
-        self._passed_over_s = time.monotonic()
         self._timer: asyncio.TimerHandle
+        self._verify = False
         self.down_reason: str | None = None
         """What the sink said last, while it does not take batches."""
 
@@ -65,19 +65,19 @@ class Pump:
         """Write what is left, once `run` is over and nothing comes any more; bounded by the caller's deadline."""
         while self._batch is not None or self._outlet.waiting.is_set():
             await self._write_next()
-        # Refused trades that no good one has followed: nothing will now.
-        self._passed_over_s = 0.0
-        await self._write_next()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        if any(lane.refused for lane in self._outlet.lanes.values()):
-            self._outlet.waiting.set()
-        self._timer = loop.call_later(PASS_OVER_S, self._tick, loop)
+        # The store is asked between two batches: its connection serves one caller at a time.
+        self._verify = True
+        self._outlet.waiting.set()
+        self._timer = loop.call_later(VERIFY_S, self._tick, loop)
 
     async def _write_next(self) -> None:
+        if self._verify:
+            self._verify = False
+            await self._verify_tails()
         if self._batch is None:
             batch = self._outlet.take()
-            self._pass_over(batch)
             if not batch:
                 return
             self._batch = batch
@@ -86,23 +86,45 @@ class Pump:
         self._batch = None
         self._counters.observe("data_collector_store_flush_seconds", time.perf_counter() - started)
 
-    def _pass_over(self, batch: Batch) -> None:
-        now = time.monotonic()
-        if now - self._passed_over_s < PASS_OVER_S:
+    async def _verify_tails(self) -> None:
+        """Symbols that nothing is written of now: the store may have lost their newest trades unnoticed."""
+        lanes = [
+            lane for lane in self._outlet.lanes.values()
+            if lane.next_id >= 0 and lane.debt is None and not lane.runs and not lane.entries and not lane.passed
+            and not lane.begins
+        ]  # fmt: skip
+        try:
+            tails = await self._sink.tails([lane.symbol for lane in lanes]) if lanes else {}
+        except SinkUnavailable:
+            # The next batch will say so.
             return
-        self._passed_over_s = now
-        for lane in self._outlet.lanes.values():
-            # A good copy of what was refused a moment ago may still come.
-            young = [trade_id for trade_id, refused_s in lane.refused_s.items() if now - refused_s < ARBITRATION_S]
-            run = self._outlet.pass_over(lane, before_id=min(young, default=None))
-            if run is not None:
-                batch.trades.append(run)
+        for lane in lanes:
+            tail = tails.get(lane.symbol)
+            if lane.symbol not in tails:
+                self._fall_behind(Behind(lane.symbol, None, None))
+            elif (
+                tail is not None
+                and tail.last_id < lane.next_id - 1
+                and not lane.entries
+                and not lane.runs
+                and not lane.passed
+            ):
+                self._fall_behind(Behind(lane.symbol, None, tail.last_id + 1))
+
+    def _fall_behind(self, behind: Behind) -> None:
+        lane = self._outlet.lanes[behind.symbol]
+        if behind.due is None:
+            self._counters.add("data_collector_store_wipes_total")
+        else:
+            self._counters.add("data_collector_store_rollbacks_total")
+        structlog.get_logger().warning("store_behind", symbol=lane.symbol, due=behind.due, next_id=lane.next_id)
+        self._outlet.fall_behind(lane, behind.due)
 
     async def _write(self, batch: Batch) -> None:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                await self._sink.write(batch)
+                behind = await self._sink.write(batch)
             except SinkUnavailable as error:
                 if self.down_reason is None:
                     structlog.get_logger().warning("store_down", reason=str(error))
@@ -113,4 +135,11 @@ class Pump:
             if self.down_reason is not None:
                 self.down_reason = None
                 structlog.get_logger().info("store_up")
+            self._settle(batch, behind)
             return
+
+    def _settle(self, batch: Batch, behind: list[Behind]) -> None:
+        for run in batch.trades:
+            self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
+        for each in behind:
+            self._fall_behind(each)

@@ -18,6 +18,9 @@ class Retention(Protocol):
     def append(self, runs: Sequence[TradeRun]) -> None:
         """Keep runs. Never blocks; what cannot be kept is missing later, and then asked of the exchange."""
 
+    def confirm(self, symbol: str, trade_id: int) -> None:
+        """The newest trade that the store has acknowledged; lower than before when it has lost some."""
+
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
         """Runs that follow each other without a hole from `first_id` on, the first one cut so that it starts there.
 

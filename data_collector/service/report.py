@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from data_collector.model.status import Condition, Snapshot
+from data_collector.model.status import Condition, GapsStatus, Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.observe.memory import resident_bytes
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.trade_intake import STRANGERS_MAX
 from data_collector.service.statistics import Statistics
 from data_collector.service.validation import Validation
 from data_collector.sinks.redis.sink import RedisSink
@@ -24,13 +26,19 @@ NAMES_SHOWN = 5
 FIRST_WORD_S = 10.0
 """A stream of a trading symbol speaks within this time after the subscription."""
 
+GAP_TOLD_AFTER_S = 0.2
+"""Before that a gap is no more than a record which another line may bring at once."""
+
+GAP_TOLERATED_S = 5.0
+"""A gap that is open longer makes the service not ready: readers wait for the repair."""
+
 
 class Parts:
     """What a report is made of while records are collected."""
 
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
-        statistics: Statistics, counters: Counters, validation: Validation,
+        statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -40,6 +48,7 @@ class Parts:
         self.statistics = statistics
         self.counters = counters
         self.validation = validation
+        self.ledger = ledger
         self.started_s = time.monotonic()
         self.started_at_s = time.time()
 
@@ -51,11 +60,12 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.messages_validated = intake.validated
     snapshot.validation_errors = intake.errors
     snapshot.messages_in_flight = intake.received - intake.validated - intake.errors
-    if intake.last_received_ns:
-        snapshot.last_message_seconds_ago = round((time.time_ns() - intake.last_received_ns) / 1e9, 3)
+    if intake.tally.last_received_ns:
+        snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)
     snapshot.connections = [line.status for line in parts.lines]
     silent = parts.statistics.silent()
     mute = sorted(set(silent) - parts.statistics.quiet)
+    snapshot.gaps = parts.ledger.status()
     _set_gauges(parts, mute_streams=sum(len(silent[symbol]) for symbol in mute))
     snapshot.samples = parts.counters.samples()
     snapshot.histograms = parts.counters.histograms()
@@ -63,7 +73,9 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
     connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
-    snapshot.ready = snapshot.collector_running and connected and not mute and parts.pump.down_reason is None
+    repaired = max(snapshot.gaps.oldest_open_s, _oldest_debt_s(parts.outlet)) <= GAP_TOLERATED_S
+    takes = parts.pump.down_reason is None
+    snapshot.ready = snapshot.collector_running and connected and not mute and takes and repaired
 
 
 def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
@@ -80,16 +92,17 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         return unhealthy, degraded
     if parts.pump.down_reason is not None:
         full = parts.outlet.is_full
-        kept = (
-            "the buffer is full: what comes now is lost" if full else f"{parts.outlet.records} records wait in memory"
-        )
-        (unhealthy if full else degraded).append(f"{parts.pump.down_reason} {kept}")
+        kept = "memory is full: trades wait in the spool" if full else f"{parts.outlet.records} records wait in memory"
+        degraded.append(f"{parts.pump.down_reason} {kept}")
     degraded += [f"{key} is not ours: {error}" for key, error in parts.sink.broken_keys.items()]
     degraded += [
         f"trades:{symbol} holds id {tail} already and the exchange sends {trade_id}: was the store filled from another "
         "market? Empty it or choose another"
         for symbol, (tail, trade_id) in parts.sink.ahead.items()
     ]
+    degraded += _strangers(parts.outlet)
+    degraded += gap_reasons(snapshot.gaps)
+    degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)
     statistics = parts.statistics
     if mute and time.monotonic() - parts.started_s > FIRST_WORD_S:
@@ -103,6 +116,45 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
     return unhealthy, degraded
+
+
+def gap_reasons(gaps: GapsStatus) -> list[str]:
+    """A sentence for each of the oldest gaps that are being repaired, and one for all others."""
+    if gaps.oldest_open_s < GAP_TOLD_AFTER_S:
+        return []
+    reasons: list[str] = []
+    for life in gaps.open[:NAMES_SHOWN]:
+        kind = "trade" if life.interval is None else f"{life.interval} kline"
+        plural = "" if life.missing == 1 else "s"
+        open_s = gaps.oldest_open_s - (life.opened_at_s - gaps.open[0].opened_at_s)
+        reasons.append(f"repairing {life.missing:,} {kind}{plural} of {life.symbol} since {open_s:.0f} s")
+    if gaps.open_count > len(reasons):
+        reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
+    return reasons
+
+
+def _debt_reasons(outlet: Outlet) -> list[str]:
+    """What the store lacks and is being brought."""
+    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None]
+    if not owing or _oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
+        return []
+    count = sum(lane.next_id - lane.debt.due_id for lane in owing if lane.debt is not None)
+    return [f"bringing {count:,} trades of {_names([lane.symbol for lane in owing])} to the store"]
+
+
+def _oldest_debt_s(outlet: Outlet) -> float:
+    begun = [lane.debt.since_s for lane in outlet.lanes.values() if lane.debt is not None]
+    return time.monotonic() - min(begun) if begun else 0.0
+
+
+def _strangers(outlet: Outlet) -> list[str]:
+    """Symbols whose trades all come with ids from far behind."""
+    return [
+        f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
+        f"store filled from another market? Empty trades:{lane.symbol} or choose another store"
+        for lane in outlet.lanes.values()
+        if lane.strangers >= STRANGERS_MAX
+    ]
 
 
 def _line_reasons(lines: Sequence[Line]) -> list[str]:
@@ -129,7 +181,7 @@ def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
         counters.set("data_collector_outlet_dropped_total", count, channel=channel)
     for channel, count in outlet.conflated.items():
         counters.set("data_collector_updates_conflated_total", count, channel=channel)
-    newest = intake.newest_trade
+    newest = intake.tally.newest_trade
     if newest is not None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
     parts.validation.set_gauges()

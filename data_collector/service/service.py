@@ -19,17 +19,19 @@ from urllib.request import getproxies, proxy_bypass
 import structlog
 
 from data_collector.control import Action, serve_control
-from data_collector.model.errors import CollectorError, Misconfigured, VenueRefused, VenueUnreachable
+from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel, Key
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.intake import Intake, Tap
+from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.line import Address, Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.supervise import supervised
+from data_collector.pipeline.tally import Tap
+from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
@@ -42,6 +44,8 @@ from data_collector.venues.discovery import find_venue
 
 DRAIN_S = 3.0
 """How long a stop waits for the store to take what is left; a reload has 5 s for everything."""
+
+BEGIN_RETRY_S = 0.5
 
 LIVE_FOLDER = "live"
 
@@ -75,7 +79,8 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._collection: asyncio.Task[None] | None = None
         self._control: asyncio.Task[None] | None = None
-        self._outlet = Outlet(list(settings.symbols))
+        self._repairs = Repairs(settings, settings.var_dir / folder, self._counters, empty=empty)
+        self._outlet = Outlet(list(settings.symbols), self._repairs.spool)
         codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
@@ -84,7 +89,10 @@ class Service:
         )  # fmt: skip
         self._validation.use = self._intake.use
         self._intake.tap = tap
-        self._history = self._venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+        self._history = self._venue.open_history(
+            settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
+        )
+        self._repairs.join(self._outlet, self._intake, self._history)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
         self._sink: RedisSink | None = None
@@ -182,6 +190,7 @@ class Service:
         if watches:
             await asyncio.wait(watches)
         await self._validation.close()
+        await self._repairs.close()
         if self._sink is not None:
             await self._sink.close()
         await self._history.close()
@@ -193,6 +202,7 @@ class Service:
     async def _prepare(self) -> RedisSink:
         await self._check_symbols()
         await self._store.start()
+        await self._repairs.open()
         address = self._store.address
         assert address is not None, "the store is started"
         settings = self._settings
@@ -221,13 +231,22 @@ class Service:
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
         sink.begin()
+        await self._begin(sink)
         if self._pump is None:
             # One for all starts: it may hold a batch that the store has not taken yet.
             self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
         pump = self._pump
         lines = list(self._lines())
         self._parts = Parts(
-            self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters, self._validation
+            self._intake,
+            self._outlet,
+            pump,
+            sink,
+            lines,
+            self._statistics,
+            self._counters,
+            self._validation,
+            ledger=self._repairs.ledger,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
@@ -238,11 +257,22 @@ class Service:
                 for line in lines:
                     group.create_task(supervised("line", line.run))
                 group.create_task(supervised("pump", pump.run))
-                group.create_task(supervised("arbitration", self._intake.arbitrate))
+                for name, run in self._repairs.tasks():
+                    group.create_task(supervised(name, run))
                 group.create_task(supervised("statistics", self._statistics.run))
         finally:
             await self._drain(pump)
             await self._set_running(value=False)
+
+    async def _begin(self, sink: RedisSink) -> None:
+        while True:
+            try:
+                await self._repairs.begin(sink)
+            except SinkUnavailable as error:
+                self._log.warning("store_awaited", reason=str(error))
+                await asyncio.sleep(BEGIN_RETRY_S)
+            else:
+                return
 
     async def _drain(self, pump: Pump) -> None:
         self._intake.release_held(everything=True)
@@ -251,6 +281,7 @@ class Service:
                 await pump.drain()
         except TimeoutError:
             self._log.error("records_left", records=self._outlet.records + pump.held, reason=pump.down_reason)
+        self._outlet.end_runs()
 
     async def _set_running(self, *, value: bool) -> None:
         async with self._changed:

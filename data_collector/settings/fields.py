@@ -83,6 +83,10 @@ class Settings(BaseModel):
     catch_up_seconds: Annotated[int, texts.whole_number(0, 30 * _DAY_S)] = 3600
     """How far back, in seconds, a restart fills before live records pass; older ranges are told in `gaps:`."""
 
+    spool_bytes_max: Annotated[int, texts.whole_number(0, 999_999_999_999)] = 4_294_967_296
+    """Bytes that the spool under `VAR_DIR` may take: trades of the last 15 minutes, and those that the store has not
+    acknowledged. Beyond, the oldest files go. 0: nothing is kept on disk."""
+
     flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 1
     """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""
 

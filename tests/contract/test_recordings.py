@@ -24,7 +24,16 @@ from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
 from data_collector.validation.ports import EmbeddedPort
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.history import _ExchangeInfo, _symbol_rules, _Ticker, _ticker
+from data_collector.venues.binance.rest_pages import (
+    ExchangeInfo,
+    KlineRow,
+    TickerRow,
+    TradeRow,
+    klines_of,
+    symbols_of,
+    tickers_of,
+    trades_of,
+)
 from tests.judging import Notebook, shipped_gate
 
 CODEC = BinanceCodec()
@@ -174,7 +183,7 @@ def recorded(recordings: Path) -> dict[str, list[Checked]]:
     rest = recordings / "gocryptotrader"
     trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[RestTrade])
     tickers = msgspec.json.decode(
-        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[_Ticker]
+        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[TickerRow]
     )
     frames = [CODEC.decode(frame, 1) for frame in cryptofeed_frames(recordings)]
     lines = (recordings / "crypto-msg-parser" / "binance_spot_ws_messages.jsonl").read_bytes().splitlines()
@@ -187,7 +196,7 @@ def recorded(recordings: Path) -> dict[str, list[Checked]]:
         "trades by REST": [
             Trade("ETHBTC", one.id, one.price, one.qty, one.time, one.time, one.is_buyer_maker) for one in trades
         ],
-        "tickers by REST": [_ticker(row) for row in tickers],
+        "tickers by REST": [*tickers_of({row.symbol for row in tickers}, tickers)],
         "trades of the stream": [
             one
             for name in HFTBACKTEST
@@ -215,10 +224,21 @@ def test_shipped_suites_refuse_and_mark_nothing_that_was_recorded(recordings: Pa
     assert odd == []
 
 
+def test_recorded_rest_pages_contradict_nothing(recordings: Path) -> None:
+    rest = recordings / "gocryptotrader"
+    trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[TradeRow])
+    assert len(trades_of("ETHBTC", trades[0].id, 1_000, trades)) == 1_000
+    for interval, rest_of_name in (("1m", "2020-05-06_60rows"), ("1h", "2020-05-01_1000rows")):
+        path = rest / f"klines_BTCUSDT_{interval}_{rest_of_name}.json"
+        rows = msgspec.json.decode(path.read_bytes(), type=list[KlineRow])
+        span = (rows[0][0], rows[-1][0])
+        assert len(klines_of("BTCUSDT", interval, span, rows[-1][6] + 5_000, rows)) == len(rows)
+
+
 async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings: Path) -> None:
     """The whole audit, with its batch rules; the symbol list is the one that was recorded."""
     info = (recordings / "gocryptotrader" / "exchangeInfo_2025-08-07_25symbols.json").read_bytes()
-    listed = {item.symbol: _symbol_rules(item) for item in msgspec.json.decode(info, type=_ExchangeInfo).symbols}
+    listed = symbols_of(msgspec.json.decode(info, type=ExchangeInfo))
     port = EmbeddedPort()
     auditor = Auditor(shipped_gate(), port)
     auditor.learn(listed)

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun, gap_json
 from data_collector.model.calendar import Calendar, missing_range
-from data_collector.model.gaps import Gap, GapReason, explain_ids
+from data_collector.model.gaps import Gap, GapReason, gaps_after
 from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
@@ -75,12 +75,8 @@ class CallBuilder:
 
     def calls(self, batch: Batch) -> Iterator[Call]:
         """The first try of everything in a batch."""
-        tails: dict[str, int] = {}
         for run in batch.trades:
-            # What lies between two runs of one batch is known to be missing; before the first, the store tells.
-            tail = tails.get(run.symbol)
-            yield self.trades(run, bridge=None if tail is None or tail >= run.first_id - 1 else (tail, "lost"))
-            tails[run.symbol] = run.first_id + run.count - 1
+            yield self.trades(run)
         for updates in batch.klines:
             for part in _parts(updates, KLINES_PER_CALL):
                 yield self.klines(part)
@@ -91,16 +87,13 @@ class CallBuilder:
         for kline in batch.revisions:
             yield self.revision(kline)
 
-    def trades(self, run: TradeRun, *, bridge: tuple[int, GapReason] | None = None) -> Call:
-        """`bridge`: the store's tail, and why what lies between it and the run is missing."""
+    def trades(self, run: TradeRun, *, tail: int | None = None) -> Call:
+        """`tail`: the store's own, when it lies within what the run explains; by default right before that."""
         symbol, prefix, side_maxlen = run.symbol, self._prefix, self._limits.side_maxlen
-        gaps: list[Gap] = []
+        gaps = run.gaps if tail is None else gaps_after(run.gaps, tail)
         bridged = texts = refusals = ""
-        if bridge is not None:
-            tail, reason = bridge
-            rules = {number: refusal.rules for number, refusal in run.refused.items()}
-            gaps = explain_ids(tail + 1, run.first_id - 1, rules, reason)
-            bridged, texts = str(tail), self._gap_texts(symbol, "trade", None, gaps)
+        if gaps:
+            bridged, texts = str(gaps[0].first - 1), self._gap_texts(symbol, "trade", None, gaps)
         if run.refused:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
@@ -108,7 +101,7 @@ class CallBuilder:
                 "FCALL", APPEND_TRADES, 4, f"{prefix}trades:{symbol}", f"{prefix}latest:{symbol}",
                 f"{prefix}gaps:{symbol}", f"{prefix}quarantine:{symbol}", run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
-                *run.entries,
+                int(run.begins), *run.entries,
             ),
             run,
             [gaps],

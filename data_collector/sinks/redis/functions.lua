@@ -42,18 +42,31 @@ local function add_gaps(stream, gaps, maxlen)
   end
 end
 
+-- '<time> <rules> <source>': the time, and the further fields of the entry.
+local function marks_of(text)
+  local time, warnings, source = string.match(text, '^(%d+) ([^ ]*) ?(.*)$')
+  local more = {}
+  if warnings ~= '' then more = {'warnings', warnings} end
+  if source ~= '' then
+    more[#more + 1] = 'src'
+    more[#more + 1] = source
+  end
+  return tonumber(time), more
+end
+
 -- keys: trades stream, latest hash, gaps stream, quarantine stream
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
---       bridged tail, gaps, refusals as [trade id, field, value, ..],
+--       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream,
 --       then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
---       the trade is marked with.
--- A hole before the first id is refused with the tail, unless the caller names that very tail as bridged: then the
--- gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1. Refusals at or below
--- the tail were written by an earlier call.
+--       the trade is marked with, and behind a further blank where it came from.
+-- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
+-- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
+-- Refusals at or below the tail were written by an earlier call.
 -- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
 local function append_trades(keys, args)
   local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
   local tail, ms = tail_of(keys[1])
+  if not tail and args[10] ~= '1' then return {'GAP', -1, 0, 0} end
   local skip = tail and tail + 1 - first or 0
   if skip < 0 then
     if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
@@ -77,18 +90,16 @@ local function append_trades(keys, args)
     end
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
-  local position = 10 + skip * 2
+  local position = 11 + skip * 2
   for id = first + skip, first + count - 1 do
-    local time, warnings = tonumber(args[position]), nil
-    if not time then
-      time, warnings = string.match(args[position], '^(%d+) (.*)$')
-      time = tonumber(time)
-    end
+    local time, more = tonumber(args[position]), nil
+    if not time then time, more = marks_of(args[position]) end
     if time > ms then ms = time end
-    if warnings then
-      redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1], 'warnings', warnings)
+    local entry = string.format('%d-%d', ms, id)
+    if more then
+      redis.call('XADD', keys[1], entry, 'data', args[position + 1], unpack(more))
     else
-      redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1])
+      redis.call('XADD', keys[1], entry, 'data', args[position + 1])
     end
     position = position + 2
   end

@@ -7,11 +7,13 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import assert_never
 
-from data_collector.model.batch import Batch, KlineUpdate, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
@@ -38,6 +40,9 @@ AHEAD_MAX = 100_000
 CLAIM_S = 5.0
 """How often the store is claimed anew: it may have been wiped."""
 
+TAILS_PER_CALL = 500
+"""Symbols asked about at a time."""
+
 BRIDGED = 2
 """append_klines' answer for a record before which a hole was declared."""
 
@@ -58,6 +63,7 @@ class RedisSink:
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
         self._claimed_s = 0.0
+        self._behind: dict[str, Behind] = {}
         self._begun: set[tuple[str, str | None]] = set()
         self._bridged: set[tuple[str, str | None]] = set()
         """Keys whose hole this round has found: what follows in the same batch needs no bridge of its own."""
@@ -90,23 +96,46 @@ class RedisSink:
         if self._connection is not None:
             self._connection.close()
 
-    async def write(self, batch: Batch) -> None:
-        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then."""
-        if self._connection is None or not self._connection.is_open:
-            self._counters.set("data_collector_store_up", 0)
-            await self.open()
-            self._counters.add("data_collector_store_reconnects_total")
-        connection = self._connection
-        assert connection is not None, "open() has connected"
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then.
+
+        Returns what the store lacks, of each symbol that it lacks something of.
+        """
+        connection = await self._connected()
         await self._claim(connection)
+        self._behind.clear()
         calls = list(self._calls.calls(batch))
         for _ in range(ROUNDS_MAX):
             self._bridged.clear()
             replies = await connection.execute([call.command for call in calls])
             calls = [again for call, reply in zip(calls, replies, strict=True) if (again := self._settle(call, reply))]
             if not calls:
-                return
+                return list(self._behind.values())
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
+
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        """What the store has of each symbol; see the protocol."""
+        connection = await self._connected()
+        tails: dict[str, TradeTail | None] = {}
+        for start in range(0, len(symbols), TAILS_PER_CALL):
+            part = symbols[start : start + TAILS_PER_CALL]
+            replies = await connection.execute([("XINFO", "STREAM", f"{self._prefix}trades:{name}") for name in part])
+            for symbol, reply in zip(part, replies, strict=True):
+                if isinstance(reply, list):
+                    tails[symbol] = _trade_tail(reply)
+                elif isinstance(reply, ReplyError) and reply.kind == WRONG_TYPE:
+                    tails[symbol] = None
+                elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
+                    raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
+        return tails
+
+    async def _connected(self) -> StoreConnection:
+        if self._connection is None or not self._connection.is_open:
+            self._counters.set("data_collector_store_up", 0)
+            await self.open()
+            self._counters.add("data_collector_store_reconnects_total")
+        assert self._connection is not None, "open() has connected"
+        return self._connection
 
     async def _claim(self, connection: StoreConnection) -> None:
         now = time.monotonic()
@@ -141,25 +170,29 @@ class RedisSink:
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
         outcome, tail, added, bridged, *foreign = reply
-        key = (run.symbol, None)
+        symbol = run.symbol
         if outcome == "GAP":
-            if key in self._bridged:
+            if (symbol, None) in self._bridged:
                 # The run before it in this batch closes the hole.
                 return call
-            self._bridged.add(key)
-            return self._calls.trades(run, bridge=(int(tail), self._reason(key)))
+            if run.gaps and int(tail) >= run.start_id and symbol not in self._behind:
+                # Another writer moved the tail into what this run explains.
+                self._bridged.add((symbol, None))
+                return self._calls.trades(run, tail=int(tail))
+            if symbol not in self._behind:
+                self._behind[symbol] = Behind(symbol, None, None if int(tail) < 0 else int(tail) + 1)
+            return None
         newest_id = run.first_id + run.count - 1
         if outcome == "DUP" and int(tail) - newest_id > AHEAD_MAX:
-            self.ahead[run.symbol] = (int(tail), newest_id)
+            self.ahead[symbol] = (int(tail), newest_id)
         else:
-            self.ahead.pop(run.symbol, None)
-            self._begun.add(key)
+            self.ahead.pop(symbol, None)
         for key_name in foreign:
             self._note_foreign(str(key_name))
         self._count("trade", int(added), run.count)
         if bridged:
             self._declare("trade", call.gaps[0])
-        if run.count:
+        if run.oldest_ns and run.newest_ns and run.count:
             now_ns = time.time_ns()
             self._counters.observe_between(
                 "data_collector_received_to_stored_seconds",
@@ -229,6 +262,15 @@ class RedisSink:
         assert self._connection is not None, "a reply came over it"
         self._connection.close()
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
+
+
+def _trade_tail(reply: list[object]) -> TradeTail:
+    """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`."""
+    told = dict(zip(reply[::2], reply[1::2], strict=True))
+    last_id = int(str(told["last-generated-id"]).partition("-")[2])
+    first = told["first-entry"]
+    first_id = int(str(first[0]).partition("-")[2]) if isinstance(first, list) else last_id + 1
+    return TradeTail(first_id, last_id)
 
 
 def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
