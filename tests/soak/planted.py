@@ -1,10 +1,13 @@
-"""Starts a collector with a bug in it: `python -m tests.soak.planted NAME collect …`. An oracle that stays green is blind.
+"""Starts a collector with a bug in it: `python -m tests.soak.planted NAME collect …`.
+
+An oracle that stays green then is blind.
 
 Most bugs are planted into the text of the server-side functions, which is what keeps the promises.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -34,7 +37,7 @@ TAKES_ANY_HOLE = (
 def _functions(*changes: Change) -> Callable[[], None]:
     def plant() -> None:
         for change in changes:
-            text, count = re.subn(change.old, lambda _, new=change.new: new, functions.LIBRARY)
+            text, count = re.subn(change.old, change.new, functions.LIBRARY)
             assert count == 1, f"the functions have {count} times: {change.old}"
             functions.LIBRARY = text
 
@@ -45,10 +48,8 @@ def _ack_before_append() -> None:
     write = RedisSink.write
 
     async def acknowledge(self: RedisSink, batch: Batch) -> list[Behind]:
-        try:
+        with contextlib.suppress(SinkUnavailable):
             await write(self, batch)
-        except SinkUnavailable:
-            pass
         return []
 
     setattr(RedisSink, "write", acknowledge)  # noqa: B010 (mypy forbids assigning to a method)

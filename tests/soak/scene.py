@@ -31,6 +31,9 @@ from tests.soak.truth import Truth
 HISTORY_TRADES = 200
 """From before the start; nobody collects them."""
 
+KEPT_TRADES = 1_000_000
+"""Of a symbol, where REST still has them: the exchange itself never forgets."""
+
 EARLY_EVERY = 997
 """Each so many-th trade is told with an earlier time than the one before: times of Binance go back too."""
 
@@ -67,7 +70,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
     """A scene in which everything runs and nothing has gone wrong yet."""
     options = [
         "--seed", str(plan.seed), "--speed", f"{plan.speed:g}", "--history-trades", str(HISTORY_TRADES),
-        "--trades-per-s", f"{plan.rate / plan.symbols / plan.speed:g}", "--early-every", str(EARLY_EVERY),
+        "--kept-trades", str(KEPT_TRADES), "--trades-per-s", f"{plan.rate / plan.symbols / plan.speed:g}", "--early-every", str(EARLY_EVERY),
         *([] if plan.limits else ["--no-limits"]),
     ]  # fmt: skip
     with exchange(folder / "exchange", *options, symbols=",".join(plan.names)) as told:
