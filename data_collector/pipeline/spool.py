@@ -297,7 +297,7 @@ class Spool:
 
     def _tell(self) -> None:
         self._counters.set("data_collector_spool_bytes", sum(segment.size for segment in self._segments))
-        self._counters.set("data_collector_spool_full", self._refusal is not None)
+        self._counters.set("data_collector_spool_full", int(self._refusal is not None))
         corrupt = self._reader.corrupt_frames
         self._counters.add("data_collector_spool_corrupt_frames_total", corrupt - self._corrupt_told)
         self._corrupt_told = corrupt
