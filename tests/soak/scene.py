@@ -68,9 +68,10 @@ class Scene:
 @asynccontextmanager
 async def staged(plan: Plan, folder: Path) -> AsyncIterator[Scene]:
     """A scene in which everything runs and nothing has gone wrong yet."""
+    rate = plan.rate / plan.symbols / plan.speed
     options = [
-        "--seed", str(plan.seed), "--speed", f"{plan.speed:g}", "--history-trades", str(HISTORY_TRADES),
-        "--kept-trades", str(KEPT_TRADES), "--trades-per-s", f"{plan.rate / plan.symbols / plan.speed:g}", "--early-every", str(EARLY_EVERY),
+        "--seed", str(plan.seed), "--speed", f"{plan.speed:g}", "--trades-per-s", f"{rate:g}",
+        "--history-trades", str(HISTORY_TRADES), "--kept-trades", str(KEPT_TRADES), "--early-every", str(EARLY_EVERY),
         *([] if plan.limits else ["--no-limits"]),
     ]  # fmt: skip
     with exchange(folder / "exchange", *options, symbols=",".join(plan.names)) as told:
