@@ -20,11 +20,14 @@ ALL = (*collector_faults.KINDS, *store_faults.KINDS, *exchange_faults.KINDS)
 PAUSE_S = (0.15, 0.8)
 """Between two faults of a lane."""
 
-ALONE_SHARE = 0.15
+ALONE_SHARE = 0.1
 """How many of the faults wait for the others to end and are measured."""
 
+CALM_S = 5.0
+"""How long it waits for what went before to have been recovered from; later it strikes without a figure."""
+
 RECOVERED_S = 30.0
-"""How long the measured fault waits before and after."""
+"""How long the recovery from it may take."""
 
 
 def kinds_of(plan: Plan) -> tuple[Kind, ...]:
@@ -73,7 +76,7 @@ class Storm:
                     await self._strike(kind, own)
 
     async def _measure(self, kind: Kind, random: Random) -> None:
-        if not await passed(self._scene, await self._scene.market.heads(), RECOVERED_S):
+        if not await passed(self._scene, await self._scene.market.heads(), CALM_S):
             await self._strike(kind, random)
             return
         await self._strike(kind, random)
