@@ -33,6 +33,8 @@ async def soak(plan: Plan, folder: Path) -> Result:
                 await storm.blow(min(left, plan.round_s))
                 await judge.settle()
                 _tell(scene, storm, time.monotonic() - start)
+                if scene.findings.is_hopeless:
+                    break
             watching.cancel()
         seconds = time.monotonic() - start
     scene.findings.reader_faults = len(scene.read.faults)
@@ -55,7 +57,7 @@ def _tell(scene: Scene, storm: Storm, seconds: float) -> None:
         f"{seconds:6.0f} s  {trades:11,} trades  {storm.struck.total():5,} faults  lost {len(found.lost):,}  "
         f"doubled {len(found.doubled):,}  changed {len(found.changed):,}  klines "
         f"{len(found.klines_lost) + len(found.klines_doubled) + len(found.klines_changed)}  unsettled "
-        f"{found.unsettled}",
+        f"{found.unsettled.total()}",
         flush=True,
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 EXAMPLES_MAX = 40
+HOPELESS = 1_000_000
+"""Wrong trades; each is remembered."""
 
 
 @dataclass(slots=True)
@@ -25,8 +28,8 @@ class Findings:
     """Entries of `gaps:` about what the stream holds, or `absent` about what the exchange has."""
     reader_faults: int = 0
     """What the reader, a process that knows nothing of the truth, has met: see `tests.soak.reader`."""
-    unsettled: int = 0
-    """Rounds after which the store did not reach the exchange's head in time."""
+    unsettled: Counter[str] = field(default_factory=Counter)
+    """Rounds after which the store did not reach the exchange's head in time, by what it lacked."""
     examples: list[str] = field(default_factory=list)
     """Sentences for whoever looks for the cause."""
 
@@ -38,6 +41,11 @@ class Findings:
             self.gaps_false,
         )  # fmt: skip
         return not any(wrong) and not self.reader_faults and not self.unsettled
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there is nothing left to be learned from going on."""
+        return len(self.lost) + len(self.doubled) + len(self.changed) > HOPELESS
 
     def tell(self, sentence: str) -> None:
         """Keep the first few."""

@@ -51,8 +51,8 @@ class Judge:
                 await asyncio.sleep(1.0)
             await self._verify_trades()
         if not (settled and reached):
-            scene.findings.unsettled += 1
             what = "trades" if not settled else "klines"
+            scene.findings.unsettled[what] += 1
             scene.findings.tell(f"{what} did not reach the exchange's head within {scene.plan.settle_s:g} s")
 
     async def _calm(self) -> None:

@@ -75,7 +75,7 @@ def table_line(result: Result) -> str:
     cells = (
         datetime.now(UTC).date().isoformat(), plan.seed, plan.server, f"{result.seconds / 60:.1f}",
         f"{result.trades:,}", f"{result.klines:,}", f"{result.faults:,}", len(found.lost), len(found.doubled),
-        len(found.changed), wrong, found.unsettled, f"{result.peak_bytes / MIB:.0f} MiB", f"`{plan.command}`",
+        len(found.changed), wrong, found.unsettled.total(), f"{result.peak_bytes / MIB:.0f} MiB", f"`{plan.command}`",
     )  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -97,7 +97,7 @@ def _summary(result: Result) -> Iterator[str]:
         f"lost {len(found.lost):,}, doubled {len(found.doubled):,}, changed {len(found.changed):,}; closed klines lost "
         f"{len(found.klines_lost)}, doubled {len(found.klines_doubled)}, changed {len(found.klines_changed)}"
     )
-    yield f"false entries of gaps: {len(found.gaps_false)}; rounds that did not settle: {found.unsettled}"
+    yield f"false entries of gaps: {len(found.gaps_false)}; rounds that did not settle: {dict(found.unsettled) or 0}"
     read = scene.read
     yield (
         f"reader: {read.entries:,} entries, {read.again:,} of them again after {read.reconnects} lost connections, "

@@ -14,9 +14,15 @@ PAGE = 2_000
 
 
 async def pages(server: Server, key: str, after: str) -> AsyncIterator[list[tuple[str, dict[str, str]]]]:
-    """The entries of a stream behind an entry id, in pages. Raises `SinkUnavailable` or `ReplyError`."""
+    """The entries of a stream behind an entry id, in pages, up to what is the last one now.
+
+    Raises `SinkUnavailable` or `ReplyError`.
+    """
+    newest = await server.ask("XREVRANGE", key, "+", "-", "COUNT", 1)
+    assert isinstance(newest, list), "XREVRANGE answers with an array"
+    end = newest[0][0] if newest else "+"
     while True:
-        found = await server.ask("XRANGE", key, f"({after}" if after else "-", "+", "COUNT", PAGE)
+        found = await server.ask("XRANGE", key, f"({after}" if after else "-", end, "COUNT", PAGE)
         assert isinstance(found, list), "XRANGE answers with an array"
         if not found:
             return
