@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +65,8 @@ def _tell(scene: Scene, storm: Storm, seconds: float) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; the exit code."""
+    # As with Ctrl-C: nothing that was started is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = plan_of(arguments)
     kinds_of(plan)
     if plan.server == "redis" and (reason := install_redis()) is not None:

@@ -1,13 +1,14 @@
 """A reader as users write them, in a process of its own: follows entry ids, knows nothing of faults or of the truth.
 
 It reads through the same door as the collectors, so it meets what they meet. After every lost connection it first reads
-again some of what it had, which must be what it was. On SIGTERM it writes what it has met as JSON, and ends.
+again some of what it had, which must be what it was. On SIGTERM, or when it is orphaned, it writes what it has met as JSON, and ends.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import time
 from collections import OrderedDict
@@ -74,6 +75,7 @@ class Reader:
         self.followers = {f"trades:{symbol}": Follower(f"trades:{symbol}") for symbol in symbols}
         self.reconnects = 0
         self._ends = False
+        self._parent = os.getppid()
         self._client: Client = redis.Redis.from_url(
             f"redis://127.0.0.1:{port}/0", decode_responses=True, socket_timeout=10, retry=None
         )
@@ -85,7 +87,7 @@ class Reader:
     def run(self) -> None:
         """Read until it is told to end."""
         lost = False
-        while not self._ends:
+        while not self._ends and os.getppid() == self._parent:
             try:
                 if lost:
                     self._read_again()
