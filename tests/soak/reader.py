@@ -1,7 +1,8 @@
 """A reader as users write them, in a process of its own: follows entry ids, knows nothing of faults or of the truth.
 
 It reads through the same door as the collectors, so it meets what they meet. After every lost connection it first reads
-again some of what it had, which must be what it was. On SIGTERM, or when it is orphaned, it writes what it has met as JSON, and ends.
+again some of what it had, which must be what it was. On SIGTERM, or when its parent is gone, it writes what it has met
+as JSON, and ends.
 """
 
 from __future__ import annotations
