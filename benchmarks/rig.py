@@ -90,9 +90,13 @@ class Rig:
 
 @asynccontextmanager
 async def collecting(
-    symbols: list[str], ws_url: str, rest_url: str = "http://127.0.0.1:9", **settings: str
-) -> AsyncIterator[Rig]:
-    """A collector process on an embedded store, both empty. The default REST address is refused at once."""
+    symbols: list[str], ws_url: str, rest_url: str = "http://127.0.0.1:9", *, module: str = "data_collector",
+    **settings: str,
+) -> AsyncIterator[Rig]:  # fmt: skip
+    """A collector process on an embedded store, both empty. The default REST address is refused at once.
+
+    `module` is what runs the command line.
+    """
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ours, theirs:
         environment = os.environ | {
@@ -102,7 +106,7 @@ async def collecting(
         log = Path(folder) / "collector.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "data_collector", "collect", "--control-fd", str(theirs.fileno()),
+                sys.executable, "-m", module, "collect", "--control-fd", str(theirs.fileno()),
                 env=environment, pass_fds=(theirs.fileno(),), stderr=output,
             )  # fmt: skip
         theirs.close()

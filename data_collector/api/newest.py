@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import msgspec
 from msgspec import Struct, field
 
-from data_collector.model.errors import SinkUnavailable
-from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
 
 PAGE_ENTRIES_MAX = 32
 """Fetched from a stream at a time: entries hold up to 4 KiB, and most streams hold few."""
@@ -21,14 +20,6 @@ KEYS_PER_BATCH = 64
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """More than a thousand ordinary entries; past it the page ends early."""
-
-
-class StreamEntry(Struct):
-    """One entry of one symbol's stream."""
-
-    symbol: str
-    id: str
-    fields: dict[str, str]
 
 
 class _Stream(Struct):
@@ -65,14 +56,6 @@ async def newest_entries(connection: StoreConnection, keys: Mapping[str, str], l
             if len(taken) == limit or size >= ANSWER_BYTES_MAX:
                 break
     return taken
-
-
-def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
-    """What XRANGE or XREVRANGE answered: `[[id, [name, value, …]], …]`. Raises `SinkUnavailable`."""
-    if isinstance(reply, ReplyError):
-        raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
-    page = msgspec.convert(reply, list[tuple[str, list[str]]])
-    return [StreamEntry(symbol, number, dict(zip(fields[::2], fields[1::2], strict=False))) for number, fields in page]
 
 
 async def _refill(connection: StoreConnection, streams: list[_Stream], page_size: int) -> None:

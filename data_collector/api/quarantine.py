@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from data_collector.api.newest import StreamEntry, newest_entries
+from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
+from data_collector.sinks.redis.entries import StreamEntry
 
 UNKNOWN = "unknown"
 """Where frames go whose symbol cannot be read or was not subscribed."""

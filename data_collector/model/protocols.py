@@ -50,6 +50,9 @@ class Codec(Protocol):
     def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
         """The control message that asks for `streams`."""
 
+    def unsubscribe(self, streams: Sequence[str], request_id: int) -> bytes:
+        """The control message that gives `streams` up."""
+
     def list_subscriptions(self, request_id: int) -> bytes:
         """The control message that asks what is subscribed."""
 

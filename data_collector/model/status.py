@@ -98,7 +98,7 @@ HEAL_BOUNDS_S = (
 """Buckets for the time that a gap was open; ten minutes is when it is given up."""
 
 
-class GapEvent(Struct):
+class GapEvent(Struct, array_like=True):
     """One thing that happened to a gap."""
 
     at_s: float
@@ -117,7 +117,7 @@ class GapEvent(Struct):
     """When it happened last, if more than once."""
 
 
-class GapLife(Struct):
+class GapLife(Struct, array_like=True):
     """A gap from its beginning on."""
 
     id: str
@@ -143,7 +143,7 @@ class GapLife(Struct):
     """How many are missing in the middle."""
 
 
-class GapTotals(Struct):
+class GapTotals(Struct, array_like=True):
     """What became of all gaps of a symbol's trades or klines since the process started."""
 
     symbol: str

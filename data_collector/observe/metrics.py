@@ -56,6 +56,10 @@ FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
 REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed, timeout, unreachable, malformed")
+ROLLOVER_RESULT = Label(
+    "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
+)
+WATCHDOG_KIND = Label("kind", "connection, stream")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -126,6 +130,19 @@ METRICS: tuple[Metric, ...] = (
         (CHANNEL,),
     ),
     Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
+    Metric(
+        "data_collector_klines_closed_total",
+        "counter",
+        "Closed klines that went to the store, each once",
+        (Label("source", "ws, rest, built"),),
+    ),
+    Metric("data_collector_kline_revisions_total", "counter", "Closed klines that changed after they were stored"),
+    Metric(
+        "data_collector_candle_checks_total",
+        "counter",
+        "Closed 1m klines compared with our own trades",
+        (Label("result", "ok, mismatch, unchecked"),),
+    ),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
     Metric("data_collector_gaps_open", "gauge", "Gaps that are being repaired"),
     Metric(
@@ -141,11 +158,31 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
     Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
+    Metric("data_collector_dns_errors_total", "counter", "Lookups of the exchange's address that failed or took long"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
-    Metric("data_collector_rollovers_total", "counter", "Lines replaced before the exchange would have closed them"),
+    Metric(
+        "data_collector_rollovers_total",
+        "counter",
+        "Connections replaced before the exchange would have closed them",
+        (ROLLOVER_RESULT,),
+    ),
+    Metric("data_collector_server_shutdowns_total", "counter", "Announcements that the exchange closes a connection"),
+    Metric(
+        "data_collector_subscription_drift_total",
+        "counter",
+        "Streams that the exchange had dropped without a word, and that were subscribed to again",
+    ),
+    Metric(
+        "data_collector_watchdogs_total",
+        "counter",
+        "Times that silence was found to be a fault: of a connection, or of a stream",
+        (WATCHDOG_KIND,),
+    ),
     Metric(
         "data_collector_streams_silent", "gauge", "Subscribed streams that have not spoken and are not proven quiet"
     ),
+    Metric("data_collector_streams_mute", "gauge", "Streams that do not speak though the exchange trades"),
+    Metric("data_collector_streams_quiet", "gauge", "Streams that are silent because nothing is traded"),
     Metric("data_collector_control_messages_total", "counter", "Control messages sent to the exchange"),
     Metric(
         "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"

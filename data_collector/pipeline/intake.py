@@ -10,26 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from data_collector.model.batch import KlineUpdate
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import JUMP_MAX, KlineOrder, Order
+from data_collector.pipeline.arbiter import JUMP_MAX
+from data_collector.pipeline.kline_intake import KlineIntake, Reception
 from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.tally import Tally, Tap, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
-
-REFUSED_KLINES_MAX = 1_000
-"""Refused closed klines remembered per interval until a good one follows; those beyond are declared lost."""
-
-TIME_MS_MIN = 10**12
-TIME_MS_MAX = 4_102_444_800_000
-"""What calendars can place."""
 
 
 class Intake:
@@ -38,10 +32,10 @@ class Intake:
     def __init__(
         self, codec: Codec, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
         counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
+        *, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
         self._decode = codec.decode
         self._outlet = outlet
-        self._calendar = calendar
         self._counters = counters
         self.refusals = Refusals(outlet, gate, counters)
         self.tally = Tally(self.refusals, counters, audit)
@@ -49,10 +43,16 @@ class Intake:
         self._take_trade = self.trades.take
         self.use(gate)
         self.lanes = outlet.lanes
-        self.kline_orders = {(symbol, interval): KlineOrder() for symbol in outlet.lanes for interval in intervals}
+        self.klines = KlineIntake(
+            outlet, calendar, intervals, counters, ledger or Ledger(time.time),
+            Reception(
+                self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
+                self.tally.refuse_unknown, self.refusals.quarantine, self._show,
+            ),
+        )  # fmt: skip
         self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
-        self.tickers_spoken: set[str] = set()
-        """Symbols whose ticker came from the stream, and not only from REST."""
+        self.tickers_spoken: dict[str, int] = {}
+        """Event time of the newest ticker that came from the stream, and not from REST."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""
@@ -68,6 +68,11 @@ class Intake:
     @tap.setter
     def tap(self, tap: Tap | None) -> None:
         self.tally.tap = tap
+
+    @property
+    def newest_event_ms(self) -> int:
+        """The exchange's clock, as its messages told it last; 0 before the first."""
+        return self.tally.exchange_ms()
 
     @property
     def received(self) -> int:
@@ -91,17 +96,17 @@ class Intake:
             if everything:
                 self.trades.spill(lane)
 
-    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | None:
+    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | BadFrame | None:
         """One text frame. What concerns the connection is returned to the line."""
         try:
             decoded = self._decode(frame, received_ns)
         except BadFrame as error:
             self._refuse_frame(frame, error)
-            return None
+            return error
         if type(decoded) is Trade:
             self._take_trade(decoded)
         elif type(decoded) is Kline:
-            self._take_kline(decoded)
+            self.klines.take(decoded)
         elif isinstance(decoded, Reply | ShutdownNotice):
             return decoded
         elif isinstance(decoded, UnknownEvent):
@@ -134,7 +139,7 @@ class Intake:
         else:
             verdict = self._check_ticker(lane, ticker)
             if self.tally.passes(ticker, "ticker", verdict):
-                self.tickers_spoken.add(ticker.symbol)
+                self.tickers_spoken[ticker.symbol] = ticker.event_ms
                 self._put_ticker(lane, ticker, verdict)
 
     def _put_ticker(self, lane: Lane, ticker: Ticker, verdict: Verdict | None) -> None:
@@ -143,51 +148,28 @@ class Intake:
         self._outlet.put_ticker(lane, ticker, verdict.warnings if verdict is not None else ())
         self.trades.learn_reference(lane, ticker.last_id)
 
-    def _take_kline(self, kline: Kline) -> None:
-        lane = self.lanes.get(kline.symbol)
-        order = self.kline_orders.get((kline.symbol, kline.interval))
-        if lane is None or order is None:
-            self.tally.refuse_unknown(kline)
-            return
-        verdict = self._check_timely(kline, kline.event_ms)
-        if verdict is not None and verdict.critical:
-            self._refuse_kline(lane, kline, verdict)
-            return
-        place = order.judge(kline)
-        if place is Order.KNOWN:
-            self._counters.add("data_collector_messages_copies_total", channel="kline")
-            return
-        self.tally.accept(kline, "kline", verdict, late=place is not Order.NEXT)
-        self.tally.newest_event_ms = max(self.tally.newest_event_ms, kline.event_ms)
-        if place is not Order.NEXT:
-            self._outlet.put_revision(lane, kline, "revision" if place is Order.REVISED else "recovered")
-            return
-        next_open_ms = self._calendar.next_open_ms(kline.interval, kline.open_ms)
-        warnings = () if verdict is None else verdict.warnings
-        if kline.is_closed:
-            refused = lane.refused_klines.pop(kline.interval, {})
-            self._outlet.put_closed_kline(lane, KlineUpdate(kline, next_open_ms, warnings, refused))
-        else:
-            self._outlet.put_open_kline(lane, KlineUpdate(kline, next_open_ms, warnings))
+    def _judge_content(self, kline: Kline) -> Verdict | None:
+        # The gate may have been replaced meanwhile.
+        return self._check(kline)
 
-    def _refuse_kline(self, lane: Lane, kline: Kline, verdict: Verdict) -> None:
-        refused = lane.refused_klines.setdefault(kline.interval, {})
-        if kline.is_closed and len(refused) < REFUSED_KLINES_MAX and self._has_place(kline):
-            refused[kline.open_ms] = verdict.critical
+    def _accept_kline(self, kline: Kline, verdict: Verdict | None, late: bool) -> None:
+        self.tally.accept(kline, "kline", verdict, late=late)
+        self.tally.newest_event_ms = max(self.tally.newest_event_ms, kline.event_ms)
+
+    def _refuse_kline(self, kline: Kline, verdict: Verdict) -> None:
         self.tally.refuse(kline, "kline", verdict)
         self.refusals.quarantine(kline, verdict)
 
-    def _has_place(self, kline: Kline) -> bool:
-        """Whether a kline of its interval can open then."""
-        in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
-        return in_time and self._calendar.is_open_time(kline.interval, kline.open_ms)
+    def _show(self, record: Record) -> None:
+        if self.tap is not None:
+            self.tap(record)
 
     def _take_other(self, record: Record) -> None:
         match record:
             case Trade():
                 self._take_trade(record)
             case Kline():
-                self._take_kline(record)
+                self.klines.take(record)
             case Ticker():
                 self.take_ticker(record)
             case _:

@@ -7,6 +7,18 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text
 from data_collector.pipeline.arbiter import TradeOrder
+from data_collector.pipeline.minutes import MinuteVolumes
+
+RECENT_MAX = 1024
+RECENT_MIN = 16
+RECENT_TOTAL_MAX = 65_536
+"""Some 30 MB for all symbols together."""
+
+
+def recent_of(symbols: int) -> int:
+    """How many trades each lane remembers, when there are so many symbols."""
+    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
+    return 1 << (share.bit_length() - 1)
 
 
 class OpenGap:
@@ -64,17 +76,51 @@ class Lane:
     """
 
     __slots__ = (
-        "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
-        "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "reference_id", "refused",
-        "refused_klines", "refused_s", "runs", "skips_old", "spilled_id", "strangers", "symbol", "symbol_json",
+        "begins",
+        "closed",
+        "debt",
+        "dirty",
+        "entries",
+        "first_id",
+        "first_s",
+        "gap",
+        "head_id",
+        "head_s",
+        "held",
+        "minutes",
+        "newest",
+        "next_id",
+        "oldest_ns",
+        "open",
+        "order",
+        "origin_id",
+        "passed",
+        "recent",
+        "recent_mask",
+        "reference_id",
+        "refused",
+        "refused_s",
+        "repaired",
+        "runs",
+        "skips_old",
+        "spilled_id",
+        "strangers",
+        "symbol",
+        "symbol_json",
         "ticker",
     )  # fmt: skip
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
+        """`recent`, a power of two: so many of the newest trades are remembered, to compare copies with them."""
         self.symbol = symbol
         self.symbol_json = json_text(symbol)
+        self.recent: list[Trade | None] = [None] * recent
+        """At the lowest bits of its id."""
+        self.recent_mask = recent - 1
         self.next_id = -1
         """The trade id that follows what has been let through; -1 before the first."""
+        self.repaired = 0
+        """Ids before it that no stream brought."""
         self.order = TradeOrder()
         self.reference_id = -1
         """Last trade id that a ticker named: what the first trade's id is held against."""
@@ -106,12 +152,17 @@ class Lane:
         """What the store lacks; None while the newest runs follow what it has."""
         self.dirty = False
         self.runs: list[TradeRun] = []
-        self.refused_klines: dict[str, dict[int, tuple[str, ...]]] = {}
-        """Per interval: open times of refused closed klines since the last good one, with the rules."""
+        self.minutes = MinuteVolumes()
+        """What the trades that passed say of each minute's kline."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
         self.ticker: TickerUpdate | None = None
         self.begin_run()
+
+    @property
+    def spoken(self) -> int:
+        """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
+        return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
 
     def begin_run(self) -> None:
         """No trade is in the run that grows."""

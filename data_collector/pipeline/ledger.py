@@ -16,11 +16,11 @@ from msgspec import structs
 
 from data_collector.model.calendar import Calendar, UtcCalendar, missing_range
 from data_collector.model.gaps import GapReason
-from data_collector.model.ranges import Ranges
 from data_collector.model.status import HEAL_BOUNDS_S, GapEvent, GapLife, GapsStatus, GapTotals
 from data_collector.model.wire import second_text
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
+from data_collector.pipeline.ranges import Ranges
 
 HealSource = Literal["ws", "rest", "spool", "built"]
 """Where a missing record came from: another copy on a stream, the exchange's REST side, our own memory and spool, or
@@ -93,21 +93,26 @@ class Ledger:
     def noted(self, symbol: str, interval: str | None, what: str) -> None:
         """Something was tried for the open gap of this key: `twin_awaited`, `rest_asked`, `rest_failed`, …"""
         for gap in self._open.get((symbol, interval), ()):
-            newest = gap.life.events[-1]
-            if newest.what == what:
-                # Tried again and again while an exchange is away: one line with a count says as much.
-                newest.times += 1
-                newest.until_s = self._clock()
-            else:
+            # Tried again and again while an exchange is away: asked, failed, asked, … A line of each says as much.
+            again = next((event for event in gap.life.events[-2:] if event.what == what), None)
+            if again is None:
                 _add(gap.life, GapEvent(self._clock(), what))
+            else:
+                again.times += 1
+                again.until_s = self._clock()
 
     def healed(self, symbol: str, interval: str | None, first: int, last: int, source: HealSource) -> None:
-        """Records of the open gap came; it may be healed in parts. What was not missing is not counted."""
+        """Records of the open gap came; it may be healed in parts. What was not missing is not counted.
+
+        Built klines are: a quiet market lacks most of its closing frames, and none of them need be told as open before.
+        """
         count = 0
         for gap, came in self._take(symbol, interval, first, last):
             count += came
             gap.life.healed[source] = gap.life.healed.get(source, 0) + came
             _add_heal(gap.life, GapEvent(self._clock(), "healed", first, last, count=came, by=source))
+        if source == "built":
+            count = self._count(interval, first, self._end(interval, last))
         if count:
             totals = self._totals_of(symbol, interval)
             totals.healed[source] = totals.healed.get(source, 0) + count
@@ -195,6 +200,9 @@ class Ledger:
     def _close(self, life: GapLife) -> None:
         life.missing = 0
         life.closed_at_s = self._clock()
+        if life.healed.keys() == {"built"} and not life.given_up:
+            # Nothing was missing but a frame. Of these there are so many that they would push out all others.
+            return
         self._closed.pop(life.id, None)
         self._closed[life.id] = life
         if len(self._closed) > CLOSED_KEPT:

@@ -25,7 +25,7 @@ from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, T
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
 from data_collector.pipeline.gathering import Gathering
-from data_collector.pipeline.lane import Debt, Lane
+from data_collector.pipeline.lane import Debt, Lane, recent_of
 from data_collector.pipeline.retention import Retention
 
 RECORDS_MAX = 200_000
@@ -57,7 +57,7 @@ class Outlet:
         self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self.lanes = {symbol: Lane(symbol) for symbol in symbols}
+        self.lanes = {symbol: Lane(symbol, recent_of(len(symbols))) for symbol in symbols}
         self.waiting = asyncio.Event()
         """Set while there is something to take."""
         self.behind = asyncio.Event()
@@ -75,6 +75,7 @@ class Outlet:
         self._side_max = side_max
         self._side: list[SideEntry] = []
         self._revisions: list[Kline] = []
+        self._past: list[Kline] = []
         self._side_number = 0
         self._dirty: deque[Lane] = deque()
         self._refusals = 0
@@ -212,6 +213,12 @@ class Outlet:
             self._revisions.append(kline)
             self.waiting.set()
 
+    def put_past(self, kline: Kline) -> None:
+        """A closed kline from before its series began, into its key where nothing is."""
+        if len(self._past) < self._side_max:
+            self._past.append(kline)
+            self.waiting.set()
+
     def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._side) >= self._side_max:
@@ -223,8 +230,8 @@ class Outlet:
 
     def take(self) -> Batch:
         """What waits, at most about `BATCH_RECORDS_MAX` records, whole lanes at a time."""
-        batch = Batch(side=self._side, revisions=self._revisions)
-        self._side, self._revisions = [], []
+        batch = Batch(side=self._side, revisions=self._revisions, past=self._past)
+        self._side, self._revisions, self._past = [], [], []
         taken = 0
         while self._dirty and taken < BATCH_RECORDS_MAX:
             taken += self._take_lane(self._dirty.popleft(), batch)

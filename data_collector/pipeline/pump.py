@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -27,7 +28,12 @@ VERIFY_S = 5.0
 class Pump:
     """The task of one sink."""
 
-    def __init__(self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float) -> None:
+    def __init__(
+        self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float,
+        go_back: Callable[[Behind], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`go_back` is told of what the store lacks."""
+        self._go_back = go_back
         self._outlet = outlet
         self._sink = sink
         self._counters = counters
@@ -142,4 +148,7 @@ class Pump:
         for run in batch.trades:
             self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
         for each in behind:
-            self._fall_behind(each)
+            if each.interval is None:
+                self._fall_behind(each)
+            else:
+                self._go_back(each)

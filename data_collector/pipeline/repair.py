@@ -95,8 +95,11 @@ class TradeRepair:
         """Let go what has waited long enough, and put to work what stays missing."""
         now_s = self._clock()
         for lane in list(self._intake.holdback.lanes):
+            before = lane.gap
             self._intake.release(lane)
             gap = lane.gap
+            if before is not None and before.told and gap is not before:
+                self._ledger.passed(lane.symbol, None, lane.next_id)
             if gap is not None and now_s - gap.opened_s >= ARBITRATION_S and now_s >= gap.retry_s:
                 self._put_to_work(lane)
         if self._outlet.behind.is_set():
@@ -120,6 +123,22 @@ class TradeRepair:
             now_s = self._clock()
             for lane in self._outlet.lanes.values():
                 self.look_at_head(lane, now_s)
+            while self._intake.conflicts:
+                await self._arbitrate(self._intake.conflicts.popleft())
+
+    async def _arbitrate(self, first: Trade) -> None:
+        """Which of two contents of one id the exchange's REST side has."""
+        try:
+            trades = await self._history.trades(first.symbol, first.trade_id, limit=1)
+        except (VenueUnreachable, VenueRefused):
+            trades = []
+        outcome = "unknown"
+        if trades and trades[0].trade_id == first.trade_id:
+            outcome = self._intake.settle_conflict(first, trades[0])
+        self._counters.add("data_collector_trade_conflicts_settled_total", outcome=outcome)
+        structlog.get_logger().error(
+            "trade_conflict", symbol=first.symbol, trade_id=first.trade_id, stored_is=outcome,
+        )  # fmt: skip
 
     def look_at_head(self, lane: Lane, now_s: float) -> None:
         """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""
@@ -168,6 +187,8 @@ class TradeRepair:
             await self._ask(lane, gap)
         self._note_progress(lane, gap, due_id, source)
         self._intake.release(lane)
+        if lane.gap is not gap:
+            self._ledger.passed(lane.symbol, None, lane.next_id)
 
     def _note_progress(self, lane: Lane, gap: OpenGap, due_id: int, source: HealSource) -> None:
         last_id = min(lane.next_id - 1, gap.last_id)

@@ -1,14 +1,15 @@
-"""Writes frames to the spool's files, each synced before the next. Used by one thread at a time.
+"""Writes groups of runs to the spool's files, each synced before the next. Used by one thread at a time.
 
-What a disk can do to it: be full or refuse for another reason (what was written of the frame is cut off, the frame is
+What a disk can do to it: be full or refuse for another reason (what was written of the group is cut off, the group is
 skipped, and another one is tried a second later), or fail to sync. After a failed sync the kernel may have thrown the
-frame away and will not say so twice: the file is left as it is, and the frame is written anew to another one.
+group away and will not say so twice: the file is left as it is, and the group is written anew to another one.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from data_collector.model.batch import TradeRun
 from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header
 from data_collector.pipeline.shelf import Cover, covers_of
 
+FRAME_TRADES = 2_000
+"""A frame ends when it has so many: making or reading one keeps other threads from running, about half a ms."""
+
 RETRY_S = 1.0
 """How long nothing is tried after the disk refused."""
 
@@ -26,7 +30,7 @@ class FileCalls(Protocol):
     """The calls that a disk can fail; all may raise `OSError`."""
 
     def create(self, path: Path) -> int:
-        """A new file for this user alone, and its descriptor."""
+        """A new file for this user alone, and its descriptor, which appends."""
 
     def write(self, descriptor: int, content: memoryview) -> int:
         """How many bytes were taken."""
@@ -46,7 +50,9 @@ class DiskCalls:
 
     def create(self, path: Path) -> int:
         """See `FileCalls`."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # Appending, because after a file was cut off its descriptor would still write where the end has been.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(path, flags, 0o600)
 
     def write(self, descriptor: int, content: memoryview) -> int:
         """See `FileCalls`."""
@@ -74,7 +80,7 @@ class DiskCalls:
 
 
 class Written(Struct, frozen=True):
-    """What became of one frame."""
+    """What became of one group of runs."""
 
     trades: int
     covers: dict[str, list[Cover]]
@@ -94,7 +100,7 @@ class _SyncFailed(Exception):
 
 
 class SegmentWriter:
-    """The file that is being written, and where its last good frame ends."""
+    """The file that is being written, and where what is synced of it ends."""
 
     def __init__(
         self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: FileCalls | None = None
@@ -110,16 +116,16 @@ class SegmentWriter:
         self._retry_s = 0.0
 
     def write(self, runs: list[TradeRun]) -> Written:
-        """Write one frame and sync it. Blocks for as long as the disk does."""
+        """Write all of them and sync, or none. Blocks for as long as the disk does."""
         covers = covers_of(runs)
         trades = sum(run.count for run in runs)
         if time.monotonic() < self._retry_s:
             return Written(trades, covers, None, 0, 0.0, 0, None)
-        frame = memoryview(encode_frame(self._sequence, runs, covers))
+        content = memoryview(_frames(runs, self._sequence))
         failed_syncs = 0
         while True:
             try:
-                sync_s = self._append(frame)
+                sync_s = self._append(content)
             except _SyncFailed as error:
                 self._leave()
                 failed_syncs += 1
@@ -137,24 +143,26 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Everything that was written is synced already."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # What a disk that fails says here is known already, and the descriptor is gone either way.
+            with suppress(OSError):
+                os.close(descriptor)
 
-    def _append(self, frame: memoryview) -> float:
+    def _append(self, content: memoryview) -> float:
         if self._descriptor is not None and self._size >= self._segment_bytes:
             self._leave()
         if self._descriptor is None:
             self._begin()
         descriptor = self._descriptor
         assert descriptor is not None
-        self._write_all(descriptor, frame)
+        self._write_all(descriptor, content)
         started = time.perf_counter()
         try:
             self._calls.sync(descriptor)
         except OSError as error:
             raise _SyncFailed(error.strerror) from error
-        self._size += len(frame)
+        self._size += len(content)
         return time.perf_counter() - started
 
     def _begin(self) -> None:
@@ -172,7 +180,7 @@ class SegmentWriter:
             content = content[self._calls.write(descriptor, content) :]
 
     def _cut_off(self) -> None:
-        """Take back what was written of a frame; a file where that fails is left."""
+        """Take back what was written of a group; a file where that fails is left."""
         if self._descriptor is None:
             return
         try:
@@ -182,13 +190,25 @@ class SegmentWriter:
             return
         if self._size == 0:
             # Not even the header found room.
-            segment_path(self._folder, self._number).unlink(missing_ok=True)
+            with suppress(OSError):
+                segment_path(self._folder, self._number).unlink()
             self._leave()
 
     def _leave(self) -> None:
         """Never write to this file again."""
         self.close()
         self._number += 1
+
+
+def _frames(runs: list[TradeRun], sequence: int) -> bytes:
+    frames: list[bytes] = []
+    first = trades = 0
+    for number, run in enumerate(runs, 1):
+        trades += run.count
+        if trades >= FRAME_TRADES or number == len(runs):
+            frames.append(encode_frame(sequence + first, runs[first:number]))
+            first, trades = number, 0
+    return b"".join(frames)
 
 
 def segment_path(folder: Path, number: int) -> Path:

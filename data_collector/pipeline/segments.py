@@ -80,9 +80,9 @@ def encode_header(first_sequence: int, version: int = FORMAT_VERSION) -> bytes:
     return header + _CRC.pack(crc32(header))
 
 
-def encode_frame(first_sequence: int, runs: list[TradeRun], covers: dict[str, list[Cover]] | None = None) -> bytes:
-    """One frame; `covers` are those of the runs, when the caller has them already."""
-    payload = _encoder.encode((covers_of(runs) if covers is None else covers, runs))
+def encode_frame(first_sequence: int, runs: list[TradeRun]) -> bytes:
+    """One frame."""
+    payload = _encoder.encode((covers_of(runs), runs))
     size, count = len(payload), len(runs)
     checksum = crc32(payload, crc32(_CHECKED.pack(size, first_sequence, count)))
     return _FRAME.pack(size, checksum, first_sequence, count) + payload

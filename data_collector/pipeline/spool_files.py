@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
 
 from data_collector.model.batch import TradeRun
 from data_collector.model.errors import Misconfigured
-from data_collector.pipeline.segment_writer import segment_path
+from data_collector.pipeline.segment_writer import DiskCalls, segment_path
 from data_collector.pipeline.segments import FORMAT_VERSION, scan
 from data_collector.pipeline.shelf import Cover, Shelf, join_covers
 
@@ -59,8 +60,7 @@ def recover(folder: Path) -> Recovered:
     """
     try:
         _prepare(folder)
-        numbers = sorted(int(path.stem) for path in folder.glob("*.spool") if path.stem.isdecimal())
-        return _scan_all(folder, numbers)
+        return _scan_all(folder, sorted(_numbers(folder)))
     except OSError as error:
         raise Misconfigured(
             f"The spool folder {folder} cannot be used ({error.strerror}). Make it and its files readable and"
@@ -70,7 +70,9 @@ def recover(folder: Path) -> Recovered:
 
 
 def _prepare(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True)
+        DiskCalls().sync_folder(folder.parent)
     if folder.stat().st_uid != os.geteuid():
         raise Misconfigured(
             f"The spool folder {folder} belongs to another user. Take it over (chown it with all that is in it),"
@@ -82,6 +84,13 @@ def _prepare(folder: Path) -> None:
     probe.unlink(missing_ok=True)
     os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     probe.unlink()
+
+
+def _numbers(folder: Path) -> Iterator[int]:
+    """Of our files; others are none of our business."""
+    for path in folder.iterdir():
+        if path.stem.isdecimal() and segment_path(folder, int(path.stem)) == path:
+            yield int(path.stem)
 
 
 def _scan_all(folder: Path, numbers: list[int]) -> Recovered:
@@ -122,24 +131,27 @@ def _read(path: Path) -> tuple[bytes, float]:
 
 
 class SegmentReader:
-    """Reads runs back, and keeps what it decoded last. Used by one thread at a time."""
+    """Reads runs back, and keeps what it decoded last."""
 
     def __init__(self, folder: Path) -> None:
         self.corrupt_frames = 0
         """Found bad when read, though good when written or found."""
         self._folder = folder
         self._decoded: dict[int, tuple[int, Shelf]] = {}
+        # Who waits for a read may be cancelled while the thread goes on.
+        self._lock = threading.Lock()
 
     def read(self, segments: Sequence[Segment], symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
         """As `Retention.read`, from these files, the newest of which comes last."""
         found: list[TradeRun] = []
-        while trades_max > 0:
-            part = self._read_part(segments, symbol, first_id, trades_max)
-            if not part:
-                break
-            found += part
-            first_id = part[-1].first_id + part[-1].count
-            trades_max -= sum(run.count for run in part)
+        with self._lock:
+            while trades_max > 0:
+                part = self._read_part(segments, symbol, first_id, trades_max)
+                if not part:
+                    break
+                found += part
+                first_id = part[-1].first_id + part[-1].count
+                trades_max -= sum(run.count for run in part)
         return found
 
     def _read_part(self, segments: Sequence[Segment], symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:

@@ -53,8 +53,7 @@ class Tally:
 
         The limit moves here and not with every message, so that a message costs one comparison.
         """
-        trade = self.newest_trade
-        newest_ms = max(self.newest_event_ms, trade.event_ms if trade is not None else 0)
+        newest_ms = self.exchange_ms()
         if newest_ms and event_ms - newest_ms > EVENT_STEP_MS and abs(event_ms - self._untimely_ms) > EVENT_STEP_MS:
             self._untimely_ms = event_ms
             return False
@@ -67,10 +66,14 @@ class Tally:
         """Wall clock of the newest message that passed; 0 before the first."""
         return max(self.last_other_ns, self.newest_trade.received_ns if self.newest_trade else 0)
 
-    def exchange_now_ms(self) -> int:
-        """The exchange's time as far as its messages tell; ours before the first."""
+    def exchange_ms(self) -> int:
+        """The exchange's clock, as its messages told it last; 0 before the first."""
         trade = self.newest_trade
-        return max(self.newest_event_ms, trade.event_ms if trade is not None else 0) or time.time_ns() // 1_000_000
+        return max(self.newest_event_ms, trade.event_ms if trade is not None else 0)
+
+    def exchange_now_ms(self) -> int:
+        """The same; our clock before the first message."""
+        return self.exchange_ms() or time.time_ns() // 1_000_000
 
     def judged_in_time(self, event_ms: int, verdict: Verdict | None) -> Verdict | None:
         """The verdict, with the rule about the send time added where it is broken."""

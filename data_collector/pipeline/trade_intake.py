@@ -7,7 +7,9 @@ sends, and asks nobody for anything: what stays missing is filled by `pipeline.r
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import GapReason, explain_ids
@@ -33,6 +35,9 @@ STRANGERS_MAX = 100
 STRANGE_BEHIND = 100_000
 """A copy or a late trade is behind by less."""
 
+CONFLICTS_MAX = 100
+"""Those that wait to be asked about; more are counted only."""
+
 MARKET_FRESH_MS = 60_000
 """Such trades have happened a moment ago, by their own send time."""
 
@@ -53,6 +58,8 @@ class TradeIntake:
         self._note = audit.note_trade
         self._clock = clock
         self.holdback = Holdback(clock)
+        self.conflicts: deque[Trade] = deque()
+        """Trades that were let through and came again with other contents; the repair asks which is right."""
         self.use(gate)
 
     def use(self, gate: Gate) -> None:
@@ -78,10 +85,12 @@ class TradeIntake:
         if verdict is None:
             # As `_let_through`, written out to spare every trade a call.
             lane.next_id = trade.trade_id + 1
+            lane.recent[trade.trade_id & lane.recent_mask] = trade
             tally.received += 1
             tally.validated += 1
             tally.newest_trade = trade
             self._put(lane, trade)
+            lane.minutes.add(trade)
             self._note(trade)
             if tally.tap is not None:
                 tally.tap(trade)
@@ -118,6 +127,7 @@ class TradeIntake:
             # Asking again would give the same answer.
             self.pass_over(lane, trade.trade_id, "refused")
         else:
+            lane.repaired += 1
             self._let_through(lane, trade, verdict)
 
     def take_runs(self, lane: Lane, runs: Sequence[TradeRun]) -> None:
@@ -144,6 +154,7 @@ class TradeIntake:
         lane.passed += explain_ids(first_id, last_id, rules, reason)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
+        lane.repaired += last_id + 1 - first_id
         self._outlet.mark(lane)
 
     def refuse_held(self, lane: Lane, above_id: int) -> None:
@@ -156,6 +167,15 @@ class TradeIntake:
                 self._refusals.quarantine(trade, verdict)
         lane.gap = None
         self.holdback.settle(lane)
+
+    def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
+        """The exchange has told what is right; where that is not what is stored, it goes to `late:`."""
+        if (first.price, first.quantity) == (truth.price, truth.quantity) and not is_other(first, truth):
+            return "right"
+        lane = self._lanes[first.symbol]
+        fields = ("data", trade_json(truth, lane.symbol_json), "why", "revision")
+        self._outlet.put_side(f"late:{first.symbol}", fields)
+        return "wrong"
 
     def learn_reference(self, lane: Lane, trade_id: int) -> None:
         """A ticker names the last trade id: what a first trade's id is held against, and where the feed should be."""
@@ -178,12 +198,14 @@ class TradeIntake:
 
     def _let_through(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
         lane.next_id = trade.trade_id + 1
+        lane.recent[trade.trade_id & lane.recent_mask] = trade
         tally = self._tally
         tally.received += 1
         tally.validated += 1
         if trade.received_ns:
             tally.newest_trade = trade
         self._put(lane, trade, () if verdict is None else verdict.warnings)
+        lane.minutes.add(trade)
         tally.note_accepted(trade, "trade", verdict)
 
     def _admit(self, lane: Lane, trade: Trade) -> None:
@@ -207,8 +229,7 @@ class TradeIntake:
             case Order.IMPLAUSIBLE:
                 self._refuse(lane, trade, also_refused("trade_id_jump", verdict))
             case Order.KNOWN | Order.NEXT | Order.REVISED:
-                self._tally.copy("trade")
-                self._notice_stranger(lane, trade)
+                self._take_copy(lane, trade)
 
     def _hold(self, lane: Lane, trade: Trade) -> None:
         lane.strangers = 0
@@ -230,6 +251,23 @@ class TradeIntake:
         fields = ("data", trade_json(trade, lane.symbol_json), "why", "recovered")
         self._outlet.put_side(f"late:{trade.symbol}", fields)
         tally.note_accepted(trade, "trade", verdict, late=True)
+
+    def _take_copy(self, lane: Lane, trade: Trade) -> None:
+        self._tally.copy("trade")
+        first = lane.recent[trade.trade_id & lane.recent_mask]
+        if first is None or first.trade_id != trade.trade_id:
+            self._notice_stranger(lane, trade)
+        elif first.price != trade.price or first.quantity != trade.quantity or is_other(first, trade):
+            self._take_conflict(first, trade)
+
+    def _take_conflict(self, first: Trade, second: Trade) -> None:
+        """One id with two contents: the first stands, both are kept, and the exchange is asked which is right."""
+        self._counters.add("data_collector_trade_conflicts_total")
+        if len(self.conflicts) >= CONFLICTS_MAX:
+            return
+        self.conflicts.append(first)
+        for trade in (first, second):
+            self._refusals.quarantine(trade, Verdict(("trade_id_conflict",)))
 
     def _notice_stranger(self, lane: Lane, trade: Trade) -> None:
         """Ids that began anew (a testnet's reset, a new listing), or a store that was filled from another market."""
@@ -284,3 +322,8 @@ class TradeIntake:
             self.holdback.watch(lane)
         else:
             self._refusals.quarantine(trade, verdict)
+
+
+def is_other(first: Trade, second: Trade) -> bool:
+    """Whether two copies of a trade contradict each other beyond price and quantity."""
+    return first.time_ms != second.time_ms or first.is_buyer_maker != second.is_buyer_maker

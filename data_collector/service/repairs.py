@@ -97,6 +97,7 @@ class Repairs:
 
     def _go_on(self, lane: Lane, tail: TradeTail) -> None:
         newest_id = self.spool.newest_id(lane.symbol)
+        self.spool.confirm(lane.symbol, tail.last_id)
         lane.origin_id = tail.first_id
         lane.skips_old = True
         lane.next_id = tail.last_id + 1

@@ -14,6 +14,8 @@ from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.trade_intake import STRANGERS_MAX
+from data_collector.service.lines import Group
+from data_collector.service.silence import SilenceWatch, Stream
 from data_collector.service.statistics import Statistics
 from data_collector.service.validation import Validation
 from data_collector.sinks.redis.sink import RedisSink
@@ -37,14 +39,16 @@ class Parts:
     """What a report is made of while records are collected."""
 
     def __init__(
-        self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, lines: Sequence[Line],
-        statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger,
+        self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
+        statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger, watch: SilenceWatch,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
         self.pump = pump
         self.sink = sink
-        self.lines = lines
+        self.groups = groups
+        self.lines = [line for group in groups for line in group.lines]
+        self.watch = watch
         self.statistics = statistics
         self.counters = counters
         self.validation = validation
@@ -63,19 +67,18 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     if intake.tally.last_received_ns:
         snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)
     snapshot.connections = [line.status for line in parts.lines]
-    silent = parts.statistics.silent()
-    mute = sorted(set(silent) - parts.statistics.quiet)
+    unspoken, mute = parts.watch.unspoken(), parts.watch.mute()
     snapshot.gaps = parts.ledger.status()
-    _set_gauges(parts, mute_streams=sum(len(silent[symbol]) for symbol in mute))
+    _set_gauges(parts, unspoken=len(unspoken), mute=len(mute))
     snapshot.samples = parts.counters.samples()
     snapshot.histograms = parts.counters.histograms()
-    unhealthy, degraded = _reasons(parts, snapshot, mute)
+    unhealthy, degraded = _reasons(parts, snapshot, unspoken, mute)
     snapshot.reasons += unhealthy + degraded
     snapshot.condition = _condition(unhealthy, degraded)
-    connected = bool(parts.lines) and all(line.down_s == 0.0 for line in parts.lines)
-    repaired = max(snapshot.gaps.oldest_open_s, _oldest_debt_s(parts.outlet)) <= GAP_TOLERATED_S
-    takes = parts.pump.down_reason is None
-    snapshot.ready = snapshot.collector_running and connected and not mute and takes and repaired
+    connected = bool(parts.groups) and all(group.is_connected for group in parts.groups)
+    flowing = connected and not unspoken and not mute and parts.pump.down_reason is None
+    repaired = is_repaired(snapshot.gaps) and _oldest_debt_s(parts.outlet) <= GAP_TOLERATED_S
+    snapshot.ready = snapshot.collector_running and flowing and repaired
 
 
 def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
@@ -84,7 +87,9 @@ def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
     return "degraded" if degraded else "healthy"
 
 
-def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[str], list[str]]:
+def _reasons(
+    parts: Parts, snapshot: Snapshot, unspoken: Sequence[Stream], mute: Sequence[Stream]
+) -> tuple[list[str], list[str]]:  # fmt: skip
     unhealthy: list[str] = []
     degraded: list[str] = []
     if not snapshot.collector_running:
@@ -105,8 +110,10 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
     degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)
     statistics = parts.statistics
-    if mute and time.monotonic() - parts.started_s > FIRST_WORD_S:
-        degraded.append(f"not all streams have spoken of {_names(mute)}")
+    if unspoken and time.monotonic() - parts.started_s > FIRST_WORD_S:
+        degraded.append(f"not all streams have spoken of {_names(sorted({stream.symbol for stream in unspoken}))}")
+    if mute:
+        degraded.append(f"the exchange trades, and these streams are mute: {_names([stream.name for stream in mute])}")
     if statistics.unlisted:
         degraded.append(f"the exchange does not list {_names(statistics.unlisted)}")
     if statistics.resting:
@@ -116,6 +123,11 @@ def _reasons(parts: Parts, snapshot: Snapshot, mute: list[str]) -> tuple[list[st
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
     return unhealthy, degraded
+
+
+def is_repaired(gaps: GapsStatus) -> bool:
+    """Whether readers wait for nothing, or not for long."""
+    return gaps.oldest_open_s <= GAP_TOLERATED_S
 
 
 def gap_reasons(gaps: GapsStatus) -> list[str]:
@@ -171,9 +183,11 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + more
 
 
-def _set_gauges(parts: Parts, *, mute_streams: int) -> None:
+def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     counters, outlet, intake = parts.counters, parts.outlet, parts.intake
-    counters.set("data_collector_streams_silent", mute_streams)
+    counters.set("data_collector_streams_silent", unspoken)
+    counters.set("data_collector_streams_mute", mute)
+    counters.set("data_collector_streams_quiet", parts.watch.quiet())
     counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in parts.lines))
     counters.set("data_collector_outlet_records", outlet.records)
     counters.set("data_collector_store_up", 0 if parts.pump.down_reason else 1)

@@ -12,27 +12,26 @@ import asyncio
 import gc
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from collections.abc import Sequence
 
 import structlog
 
 from data_collector.control import Action, serve_control
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
-from data_collector.model.keys import Channel, Key
+from data_collector.model.keys import Channel
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.line import Address, Line
+from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
+from data_collector.service.lines import Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
+from data_collector.service.silence import SilenceWatch
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue, unknown_sentence, unknown_symbols
@@ -67,7 +66,6 @@ class Service:
         self._source = source or settings.binance_rest_url
         self._venue = venue or find_venue("binance")
         check_venue(settings, self._venue)
-        self._channels = (*settings.channels, *extra_channels)
         self._store = StoreHome(settings, settings.var_dir / folder, empty=empty)
         self._counters = Counters()
         self._log = structlog.get_logger()
@@ -85,7 +83,7 @@ class Service:
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
             codec, self._validation.keeper.gate, self._outlet, calendar, settings.intervals, self._counters,
-            self._validation.auditor,
+            self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
         self._validation.use = self._intake.use
         self._intake.tap = tap
@@ -93,8 +91,11 @@ class Service:
             settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
         )
         self._repairs.join(self._outlet, self._intake, self._history)
+        channels = (*settings.channels, *extra_channels)
+        self._wiring = Wiring(settings, self._venue, channels, self._intake, self._counters)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
+        self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
@@ -230,23 +231,30 @@ class Service:
 
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
-        sink.begin()
         await self._begin(sink)
         if self._pump is None:
             # One for all starts: it may hold a batch that the store has not taken yet.
-            self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
+            self._pump = Pump(
+                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
+            )  # fmt: skip
         pump = self._pump
-        lines = list(self._lines())
+        groups = self._wiring.groups()
+        keys = [(key, streams) for streams in groups for key in streams.keys]
+        watch = SilenceWatch(
+            keys, self._venue.codec, self._history, self._intake, self._statistics, self._counters
+        )  # fmt: skip
         self._parts = Parts(
             self._intake,
             self._outlet,
             pump,
             sink,
-            lines,
+            groups,
             self._statistics,
             self._counters,
             self._validation,
             ledger=self._repairs.ledger,
+            watch=watch,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
@@ -254,20 +262,29 @@ class Service:
         gc.freeze()
         try:
             async with asyncio.TaskGroup() as group:
-                for line in lines:
-                    group.create_task(supervised("line", line.run))
+                for streams in groups:
+                    for line in streams.lines:
+                        group.create_task(supervised("line", line.run))
+                    twins = self._wiring.twins(streams)
+                    if twins is not None:
+                        group.create_task(supervised("twins", twins.run))
                 group.create_task(supervised("pump", pump.run))
                 for name, run in self._repairs.tasks():
                     group.create_task(supervised(name, run))
                 group.create_task(supervised("statistics", self._statistics.run))
+                if "kline" in self._settings.channels:
+                    group.create_task(supervised("kline_repair", self._kline_repair.run))
+                group.create_task(supervised("silence", watch.run))
         finally:
             await self._drain(pump)
             await self._set_running(value=False)
 
     async def _begin(self, sink: RedisSink) -> None:
+        """Go on where the store, or what we hold for it, ends."""
         while True:
             try:
                 await self._repairs.begin(sink)
+                self._intake.klines.begin(await sink.kline_cursors(self._settings.symbols))
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
                 await asyncio.sleep(BEGIN_RETRY_S)
@@ -287,35 +304,6 @@ class Service:
         async with self._changed:
             self._running = value
             self._changed.notify_all()
-
-    def _lines(self) -> Iterator[Line]:
-        limits = self._venue.limits
-        dials = Governor(limits.connection_attempts, limits.connection_attempts_window_s)
-        address = Address(self._settings.binance_ws_url + self._venue.stream_path, self._proxy(), self._venue.hint_451)
-        streams = [self._venue.codec.stream_name(key) for key in self._keys()]
-        size = limits.streams_per_connection
-        for number, start in enumerate(range(0, len(streams), size), start=1):
-            yield Line(
-                str(number), streams[start : start + size], address, self._venue.codec, limits,
-                self._intake.receive, dials, self._counters,
-            )  # fmt: skip
-
-    def _keys(self) -> Iterator[Key]:
-        for symbol in self._settings.symbols:
-            for channel in self._channels:
-                if channel == "kline":
-                    yield from (Key(channel, symbol, interval) for interval in self._settings.intervals)
-                else:
-                    yield Key(channel, symbol)
-
-    def _proxy(self) -> str | None:
-        if not self._settings.use_proxy:
-            return None
-        parts = urlsplit(self._settings.binance_ws_url)
-        if proxy_bypass(parts.netloc):
-            return None
-        proxies = getproxies()
-        return proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
 
 
 def _without_effect(settings: Settings) -> list[str]:

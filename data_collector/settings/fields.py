@@ -32,6 +32,10 @@ class Settings(BaseModel):
     channels: Annotated[tuple[Channel, ...], texts.parsed(texts.channels)] = ("kline", "trade", "ticker")
     """What to collect of each symbol: any of `kline`, `trade`, `ticker`, separated by commas."""
 
+    lines_per_stream: Annotated[int, texts.whole_number(1, 2)] = 1
+    """2: every stream comes twice, over two connections. The first copy wins, and a lagging or dead line is replaced
+    while the other carries on."""
+
     redis_url: Annotated[SecretStr | None, texts.parsed(texts.store_url)] = None
     """The store: `redis://`, `rediss://` (TLS) or `unix://`. Unset: an embedded server is started under `VAR_DIR`.
     The password ends at the last `@` and may hold any character. `?ssl_ca_certs=FILE` names your own authority."""

@@ -221,7 +221,8 @@ class Simulator:
                 self._perform_on_connections(action)
 
     def _perform_on_connections(
-        self, action: actions.Close | actions.Reset | actions.Stall | actions.PingFlood | actions.Send
+        self,
+        action: actions.Close | actions.Reset | actions.Stall | actions.DropStream | actions.PingFlood | actions.Send,
     ) -> None:
         for connection in self.connections():
             if action.connection not in (None, connection.number):
@@ -233,6 +234,8 @@ class Simulator:
                     connection.reset()
                 case actions.Stall(seconds=seconds):
                     connection.stall(seconds)
+                case actions.DropStream(stream):
+                    connection.drop_stream(stream)
                 case actions.PingFlood(count):
                     connection.write(frame(PING, b"flood") * count)
                 case actions.Send(text, raw):

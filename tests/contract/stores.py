@@ -12,13 +12,14 @@ import redis
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, TradeRun
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
-from tests.market import SYMBOL, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, trade
 
 SOURCE = "https://exchange.example"
 WEEK_S = 604_800
@@ -86,13 +87,17 @@ def trades(first_id: int, last_id: int, refused: Iterable[int] = ()) -> Batch:
     return Batch(trades=[run_of([trade(number) for number in range(first_id, last_id + 1)], refused)])
 
 
-def klines(*records: Kline, refused: dict[int, tuple[str, ...]] | None = None) -> Batch:
-    """A batch of one symbol; `refused` goes with the last one."""
+def klines(*records: Kline, gaps: Sequence[Gap] = (), begins: bool = True) -> Batch:
+    """A batch of one symbol; `gaps` go before the last one."""
     calendar = UtcCalendar()
-    updates = [KlineUpdate(one, calendar.next_open_ms(one.interval, one.open_ms)) for one in records]
-    if refused:
-        updates[-1].refused = refused
+    updates = [KlineUpdate(one, calendar.next_open_ms(one.interval, one.open_ms), begins=begins) for one in records]
+    updates[-1].gaps = list(gaps)
     return Batch(klines=[updates])
+
+
+def minutes(first: int, last: int, reason: GapReason, *rules: str) -> Gap:
+    """A gap of 1m klines, by the minutes after noon."""
+    return Gap(NOON_MS + first * MINUTE_MS, NOON_MS + last * MINUTE_MS, last - first + 1, reason, rules)
 
 
 class Reader:

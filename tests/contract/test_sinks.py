@@ -14,7 +14,7 @@ from data_collector.model.protocols import Sink
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import SOURCE, Entry, Reader, klines, limits, opened, redis_sink, run_of, trades
+from tests.contract.stores import SOURCE, Entry, Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
 
 OTHER = "ETHUSDT"
@@ -107,7 +107,7 @@ async def test_batch_of_many_holes_is_written_at_once(sink: RedisSink, reader: R
 
 async def test_batch_of_many_kline_holes_is_written_at_once(sink: RedisSink, reader: Reader) -> None:
     await sink.write(klines(kline(0)))
-    await sink.write(klines(*(kline(minute) for minute in range(2, 400, 2))))
+    await sink.write(every_second(2, 400))
 
     assert len(reader.minutes()) == 1 + 199
     assert [gap[2:] for gap in reader.gaps()] == [(1, "lost")] * 199
@@ -255,7 +255,7 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
     bounded = limits(trades_maxlen=100, stream_maxlen=100, side_maxlen=100)
     async with opened(redis_sink(store_address, store_limits=bounded)) as sink:
         for step in range(30):
-            batch = klines(*(kline(20 * step + 2 * minute) for minute in range(10)))
+            batch = every_second(20 * step, 20 * step + 20)
             batch.trades = [
                 run_of([trade(100 * step + number) for number in range(50)], refused=range(100 * step - 30, 100 * step))
             ]
@@ -267,3 +267,11 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
         kind: reader.client.xlen(f"{kind}:{SYMBOL}") for kind in ("trades", "stream", "gaps", "quarantine", "late")
     }
     assert all(100 <= length <= 300 for length in lengths.values()), lengths
+
+
+def every_second(first: int, until: int) -> Batch:
+    """Every second minute, each with the gap before it."""
+    batch = klines(*(kline(minute) for minute in range(first, until, 2)))
+    for minute, update in zip(range(first, until, 2), batch.klines[0], strict=True):
+        update.gaps = [minutes(minute - 1, minute - 1, "lost")]
+    return batch

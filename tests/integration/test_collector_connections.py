@@ -10,8 +10,9 @@ import pytest
 from msgspec import structs
 
 from data_collector.pipeline.backoff import Backoff
-from data_collector.simulator import FrameFault, Refuse, SimulatorSettings
+from data_collector.simulator import FrameFault, Refuse, Simulator, SimulatorSettings
 from data_collector.simulator.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
+from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import DRIVEN, NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
@@ -50,6 +51,12 @@ async def lose_connection(scene: Scene, action: Action) -> str | None:
     scene.simulator.advance(2_000)
     await scene.subscribed(after_attempts=attempts)
     return reason
+
+
+async def rolled_over(scene: Scene) -> None:
+    """Let trades happen until they have proven that the new connection follows the old one."""
+    while scene.counted("rollovers_total") == 0:
+        await scene.trade(500)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +139,7 @@ async def test_announced_shutdown_is_forestalled_without_losing_a_trade(scene: S
     await scene.trade()
 
     assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.counted("rollovers_total", result="overlap") == 1
     assert scene.counted("rollovers_total") == 1
     assert scene.status.connections[0].reconnects == 0
 
@@ -142,10 +150,38 @@ async def test_shutdown_notice_is_understood_in_every_shape(scene: Scene, text: 
 
     await scene.simulator.perform(Send(text=text))
     await scene.subscribed(after_attempts=attempts)
+    await rolled_over(scene)
 
-    # The exchange knows of the new subscription before the collector has heard so.
-    await until_async(lambda: scene.counted("rollovers_total") > 0, "the count of the rollover")
-    assert scene.counted("rollovers_total") == 1
+    assert scene.counted("rollovers_total", result="overlap") == 1
+    assert scene.counted("server_shutdowns_total") == 1
+
+
+async def test_quiet_streams_are_handed_over_after_a_bounded_time(store: Store, folder: Path) -> None:
+    # A hundredth of the allowed age.
+    async with playing(store, folder, exchange=venue(max_age_s=30.0)) as scene:
+        await scene.subscribed()
+        await scene.trade()
+
+        await scene.simulator.perform(Shutdown())
+        await until_async(lambda: scene.counted("rollovers_total", result="overlap") == 1, "the roll-over")
+        await until_async(lambda: len(scene.simulator.connections()) == 1, "the end of the old connection")
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_hand_over_across_a_hole_is_told_and_the_hole_declared(scene: Scene) -> None:
+    attempts, due = scene.attempts(), scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", connection=1))
+    scene.simulator.advance(2_000)
+
+    await scene.simulator.perform(Shutdown())
+    await scene.subscribed(after_attempts=attempts)
+    await scene.trade()
+    await until_async(lambda: scene.counted("rollovers_total", result="unproven") == 1, "the roll-over")
+
+    (hole,) = scene.assert_trades_exact()["BTCUSDT"]
+    assert (hole[0], hole[2]) == (due, "lost")
 
 
 async def test_shutdown_announced_during_a_burst_loses_no_trade(scene: Scene) -> None:
@@ -222,6 +258,38 @@ async def test_refused_handshake_is_retried_and_told(store: Store, folder: Path)
 
         assert scene.counted("connect_failures_total") == 2
         assert len(scene.assert_trades_exact()["BTCUSDT"]) <= 1
+
+
+async def test_refused_successor_leaves_the_old_connection_in_service(scene: Scene) -> None:
+    scene.simulator.faults.add(Refuse(status=503, count=2))
+
+    await scene.simulator.perform(Shutdown())
+    while scene.counted("rollovers_total", result="overlap") == 0:
+        await scene.trade(500)
+    await until_async(lambda: len(scene.simulator.connections()) == 1, "the end of the old connection")
+    await scene.trade()
+
+    assert scene.counted("rollovers_total", result="failed") == 2
+    assert scene.status.connections[0].reconnects == 0
+    assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_lines_together_never_dial_more_often_than_the_exchange_allows(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.backoff.CAP_S", 0.001)
+    limits = structs.replace(venue().limits, connection_attempts=10, connection_attempts_window_s=1.0)
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator.faults.add(Refuse(status=503))
+    exchange = structs.replace(venue(), limits=limits)
+    began_s = time.monotonic()
+    async with playing(
+        store, folder, simulator=simulator, exchange=exchange, lines_per_stream="2", symbols=("BTCUSDT",)
+    ) as scene:
+        await until_async(lambda: scene.attempts() >= 37, "many attempts")
+
+        # Nine of the ten allowed ones in each window, so that 37 lie in five at least.
+        assert time.monotonic() - began_s > 4.0
 
 
 async def test_redirect_is_not_followed(store: Store, folder: Path) -> None:

@@ -108,24 +108,6 @@ async def test_ids_that_the_exchange_never_gave_are_declared(scene: Scene) -> No
     assert [(gap["first"], gap["last"]) for gap in scene.store.gaps("BTCUSDT", "trade")] == [(first, first + 6)]
 
 
-async def test_missing_closing_frame_is_declared_with_its_open_time(scene: Scene) -> None:
-    await scene.klines_closed()
-    fault = FrameFault(kind="drop", stream="btcusdt@kline_1m", contains='"x":true', count=1)
-    scene.simulator.faults.add(fault)
-    now_ms = scene.simulator.market.now_ms
-    scene.simulator.advance(60_000)
-    await scene.klines_closed()
-
-    (gap,) = scene.store.gaps("BTCUSDT", "kline")
-    missed = scene.simulator.closed_klines("BTCUSDT", "1m")[-2]
-    closed = [record["timestamp"] for record in scene.store.records("stream:BTCUSDT")
-              if record["is_closed"] and record["interval"] == "1m"]  # fmt: skip
-    assert missed.open_ms <= now_ms < missed.close_ms
-    assert (gap["interval"], gap["count"], gap["reason"], gap["first"]) == ("1m", 1, "lost", gap["last"])
-    assert gap["first"] not in closed
-    assert scene.store.gaps("ETHUSDT", "kline") == []
-
-
 @pytest.mark.parametrize(
     "shape", ["truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary"]
 )
@@ -271,6 +253,64 @@ async def test_unknown_events_are_counted_and_skipped(scene: Scene) -> None:
     assert scene.status.messages_received == received
     await scene.trade()
     assert scene.assert_trades_exact()["BTCUSDT"] == []
+
+
+TRADE = '{"e":"trade","E":1,"s":"BTCUSDT","t":%s,"p":"1.0","q":"1.0","T":%d,"m":true,"M":true}'
+
+HOSTILE = {
+    "depth of 100,000": '{"e":' + "[" * 100_000 + "]" * 100_000 + "}",
+    "number of 5,000 digits": TRADE % ("9" * 5_000, START_MS),
+    "NaN": TRADE % ("NaN", START_MS),
+    "1e999": TRADE % ("1e999", START_MS),
+    "id above 2^64": TRADE % (2**64 + 1, START_MS),
+    "true as id": TRADE % ("true", START_MS),
+    "float as id": TRADE % ("1.5", START_MS),
+    "byte order mark": "\ufeff" + TRADE % (1, START_MS),
+    "lone surrogate": '{"e":"trade\\ud800","E":1,"s":"BTCUSDT"}',
+    "bytes after the end": TRADE % (1, START_MS) + "{}",
+    "no JSON": "hello",
+    "empty": "",
+    "null": "null",
+    "number": "7",
+    "array in an array": "[[[]]]",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+async def test_hostile_text_ends_in_quarantine_and_the_connection_is_kept(scene: Scene, text: str) -> None:
+    await scene.simulator.perform(Send(text=text))
+    await until_async(lambda: scene.status.validation_errors == 1, "the refusal")
+    await scene.trade()
+
+    kept = scene.store.length("quarantine:unknown") + scene.store.length("quarantine:BTCUSDT")
+    assert kept == 1
+    assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.status.connections[0].reconnects == 0
+    scene.assert_counts_add_up()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x81\x02\xc3\x28", b"\x81\x03\xed\xa0\x80", b"\x81\x04\xf8\x88\x80\x80"],
+    ids=["torn character", "encoded surrogate", "five bytes"],
+)  # fmt: skip
+async def test_text_that_is_not_utf_8_ends_in_quarantine(scene: Scene, raw: bytes) -> None:
+    await scene.simulator.perform(Send(raw=raw))
+    await until_async(lambda: scene.status.validation_errors == 1, "the refusal")
+    await scene.trade()
+
+    assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.status.connections[0].reconnects == 0
+
+
+async def test_hundred_bad_messages_in_a_second_cost_the_connection(scene: Scene) -> None:
+    await scene.simulator.perform(Send(raw=b"\x81\x02{]" * 200))
+
+    await until_async(lambda: scene.counted("disconnects_total", reason="bad_messages") == 1, "the loss")
+    await scene.subscribed(after_attempts=1)
+    await scene.trade()
+
+    assert {reason for *_, reason in scene.assert_trades_exact()["BTCUSDT"]} <= {"lost"}
+    scene.assert_counts_add_up()
 
 
 async def test_symbol_that_was_not_subscribed_is_quarantined_as_unknown(scene: Scene) -> None:

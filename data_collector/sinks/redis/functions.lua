@@ -113,18 +113,31 @@ end
 
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
---       time, '1' when closed, time to live in s, bridged open time, gaps, JSON, rules that it is marked with.
+--       time, '1' when closed, time to live in s, first open time that its gaps explain, gaps, '1' when it may begin a
+--       series, JSON, how many words follow and the words: names and values of further fields in turn.
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
--- time of the newest update. Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or
--- older), or as text the open time that is missing.
+-- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
+-- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
+-- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), or as text the open
+-- time that is missing, -1 when the store has nothing of the series.
 local function append_klines(keys, args)
-  exists(keys[1], 'stream')
   exists(keys[2], 'hash')
-  local outcome, blocked, position = {}, {}, 4
+  local entry = redis.call('HGET', keys[2], 'entry')
+  if entry then
+    local ms, number = string.match(entry, '^(%d+)-(%d+)$')
+    local last_number, last_ms = tail_of(keys[1])
+    if not last_number or last_ms < tonumber(ms) or last_ms == tonumber(ms) and last_number < tonumber(number) then
+      redis.call('DEL', keys[2])
+    end
+  else
+    exists(keys[1], 'stream')
+  end
+  local outcome, blocked, position, added = {}, {}, 4, nil
   for i = 1, tonumber(args[3]) do
     local interval, open, next_open, event = args[position], tonumber(args[position + 1]), args[position + 2],
         tonumber(args[position + 3])
-    local closed, bridged = args[position + 4] == '1', args[position + 6]
+    local closed, begins = args[position + 4] == '1', args[position + 8] == '1'
+    local words = tonumber(args[position + 10])
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
     local due_open = tonumber(due)
@@ -132,26 +145,25 @@ local function append_klines(keys, args)
     local newer = open > newest or open == newest and event > newest_event
     local old = open < due_open or not closed and not newer
     local hole = closed and due_open >= 0 and open > due_open
-    if blocked[interval] or hole and not old and bridged ~= due then
+    local nothing = closed and due_open < 0 and not begins
+    if blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
       outcome[i] = due
       blocked[interval] = true
     elseif old then
       outcome[i] = 0
     else
       if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2]) end
-      if args[position + 9] == '' then
-        redis.call('XADD', keys[1], '*', 'data', args[position + 8])
-      else
-        redis.call('XADD', keys[1], '*', 'data', args[position + 8], 'warnings', args[position + 9])
-      end
-      redis.call('SET', keys[3 + i], args[position + 8], 'EX', args[position + 5])
+      added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
+        unpack(args, position + 11, position + 10 + words))
+      redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
         string.format('%s %d %d', closed and next_open or due, newest, newest_event))
       outcome[i] = hole and 2 or 1
     end
-    position = position + 10
+    position = position + 11 + words
   end
+  if added then redis.call('HSET', keys[2], 'entry', added) end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[1])
   return outcome
 end
@@ -257,14 +269,17 @@ TYPE latest:
 HMGET latest: volume
 HSET latest: volume 1
 TYPE stream:
+XINFO STREAM stream:
 XADD stream: * data x
 XTRIM stream: MAXLEN 1
 TYPE collector:
 HGET collector: 1m
 HSET collector: 1m x
+HGETALL collector:
+DEL collector:
 GET collector:
 SET collector: x
-SET kline: x EX 1
+SET kline: x NX EX 1
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:

@@ -7,17 +7,17 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.gaps import Gap
 from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
+from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import check_rights, load_functions
 from data_collector.sinks.redis.suitability import check_store, claim_store
@@ -63,10 +63,10 @@ class RedisSink:
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
         self._claimed_s = 0.0
-        self._behind: dict[str, Behind] = {}
-        self._begun: set[tuple[str, str | None]] = set()
-        self._bridged: set[tuple[str, str | None]] = set()
-        """Keys whose hole this round has found: what follows in the same batch needs no bridge of its own."""
+        self._behind: dict[tuple[str, str | None], Behind] = {}
+        """What the batch under way could not be given to, because the store lacks what comes before."""
+        self._bridged: set[str] = set()
+        """Symbols whose trades are tried again in this round: those that follow in the same batch wait for them."""
         self.ahead: dict[str, tuple[int, int]] = {}
         """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
         self.broken_keys: dict[str, str] = {}
@@ -86,10 +86,6 @@ class RedisSink:
             raise
         self._connection = connection
         self._counters.set("data_collector_store_up", 1)
-
-    def begin(self) -> None:
-        """Collection starts: what is missing before each key's next record was passed while we did not run."""
-        self._begun.clear()
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -129,6 +125,19 @@ class RedisSink:
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
 
+    async def kline_cursors(self, symbols: Sequence[str]) -> dict[tuple[str, str], int]:
+        """The open time that the store must get next, of each symbol and interval that it has closed klines of."""
+        connection = await self._connected()
+        replies = await connection.execute([("HGETALL", self._calls.cursors_key(symbol)) for symbol in symbols])
+        cursors: dict[tuple[str, str], int] = {}
+        for symbol, reply in zip(symbols, replies, strict=True):
+            # A key of another type is told when something is to be written.
+            for interval, state in _pairs(reply):
+                due, *_ = state.split(" ")
+                if interval != "entry" and int(due) >= 0:
+                    cursors[symbol, interval] = int(due)
+        return cursors
+
     async def _connected(self) -> StoreConnection:
         if self._connection is None or not self._connection.is_open:
             self._counters.set("data_collector_store_up", 0)
@@ -159,6 +168,8 @@ class RedisSink:
                 self._count("ticker", int(reply == 1), 1)
             case Kline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
+            case PastKline():
+                pass
             case KlinePart():
                 return self._settle_klines(call, subject, reply)
             case SidePart():
@@ -172,15 +183,15 @@ class RedisSink:
         outcome, tail, added, bridged, *foreign = reply
         symbol = run.symbol
         if outcome == "GAP":
-            if (symbol, None) in self._bridged:
+            if symbol in self._bridged:
                 # The run before it in this batch closes the hole.
                 return call
-            if run.gaps and int(tail) >= run.start_id and symbol not in self._behind:
+            if run.gaps and int(tail) >= run.start_id and (symbol, None) not in self._behind:
                 # Another writer moved the tail into what this run explains.
-                self._bridged.add((symbol, None))
+                self._bridged.add(symbol)
                 return self._calls.trades(run, tail=int(tail))
-            if symbol not in self._behind:
-                self._behind[symbol] = Behind(symbol, None, None if int(tail) < 0 else int(tail) + 1)
+            due_id = None if int(tail) < 0 else int(tail) + 1
+            self._behind.setdefault((symbol, None), Behind(symbol, None, due_id))
             return None
         newest_id = run.first_id + run.count - 1
         if outcome == "DUP" and int(tail) - newest_id > AHEAD_MAX:
@@ -202,22 +213,26 @@ class RedisSink:
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
-        missing: dict[str, tuple[int, GapReason]] = {}
+        due: dict[str, int] = {}
         again: list[KlineUpdate] = []
         for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
-            key = (update.kline.symbol, update.kline.interval)
             if isinstance(outcome, str):
-                again.append(update)
-                if key not in self._bridged:
-                    self._bridged.add(key)
-                    missing[update.kline.interval] = (int(outcome), self._reason(key))
+                interval = update.kline.interval
+                if interval not in due:
+                    due[interval] = int(outcome)
+                    if not _explains(update, int(outcome)):
+                        self._note_behind(update, int(outcome))
+                if (update.kline.symbol, interval) not in self._behind:
+                    again.append(update)
                 continue
-            if update.kline.is_closed:
-                self._begun.add(key)
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
-        return self._calls.klines(again, missing=missing) if again else None
+        return self._calls.klines(again, due=due) if again else None
+
+    def _note_behind(self, update: KlineUpdate, due_ms: int) -> None:
+        symbol, interval = update.kline.symbol, update.kline.interval
+        self._behind.setdefault((symbol, interval), Behind(symbol, interval, _told(due_ms)))
 
     def _settle_side(self, part: SidePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_once answers with an array"
@@ -229,10 +244,6 @@ class RedisSink:
         for entry in part.entries[len(part.entries) - int(added) :]:
             self._count(entry.stream.partition(":")[0], 1, 1)
         return None
-
-    def _reason(self, key: tuple[str, str | None]) -> GapReason:
-        # What is missing before our first record was passed while we were not running.
-        return "lost" if key in self._begun else "skipped"
 
     def _count(self, channel: str, stored: int, offered: int) -> None:
         if stored:
@@ -273,6 +284,22 @@ def _trade_tail(reply: list[object]) -> TradeTail:
     return TradeTail(first_id, last_id)
 
 
+def _pairs(reply: object) -> Iterator[tuple[str, str]]:
+    if isinstance(reply, list):
+        texts = [str(each) for each in reply]
+        yield from zip(texts[::2], texts[1::2], strict=True)
+
+
+def _told(due_ms: int) -> int | None:
+    """append_klines says -1 when it has nothing of a series."""
+    return due_ms if due_ms >= 0 else None
+
+
+def _explains(update: KlineUpdate, due_ms: int) -> bool:
+    """Whether its gaps reach back to what the store must get next."""
+    return bool(update.gaps) and 0 <= update.gaps[0].first <= due_ms < update.kline.open_ms
+
+
 def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
     """Keys that a call which succeeded has found to be ours."""
     subject, command = call.subject, call.command
@@ -285,7 +312,7 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3:4]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
-        case Kline():
+        case Kline() | PastKline():
             return command[1:2]
 
 
@@ -302,3 +329,5 @@ def _offered(call: Call) -> tuple[str, int]:
             return "quarantine", len(call.subject.entries)
         case Kline():
             return "late", 1
+        case PastKline():
+            return "kline", 1

@@ -61,6 +61,10 @@ class BinanceCodec:
         """{"method":"SUBSCRIBE","params":[…],"id":1}"""
         return msgspec.json.encode({"method": "SUBSCRIBE", "params": list(streams), "id": request_id})
 
+    def unsubscribe(self, streams: Sequence[str], request_id: int) -> bytes:
+        """{"method":"UNSUBSCRIBE","params":[…],"id":2}"""
+        return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": list(streams), "id": request_id})
+
     def list_subscriptions(self, request_id: int) -> bytes:
         """{"method":"LIST_SUBSCRIPTIONS","id":3}"""
         return msgspec.json.encode({"method": "LIST_SUBSCRIPTIONS", "id": request_id})

@@ -6,6 +6,7 @@ import json
 
 from data_collector.model.batch import Batch, SideEntry
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
@@ -46,7 +47,7 @@ class Scene:
         self.now_s += seconds
         self.intake.release_held()
 
-    def frame(self, frame: bytes) -> Reply | ShutdownNotice | None:
+    def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
         answer = self.intake.receive(memoryview(frame), 5)
         intake = self.intake
         assert intake.received == intake.validated + intake.errors

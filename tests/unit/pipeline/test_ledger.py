@@ -161,6 +161,19 @@ def test_klines_are_counted_by_the_calendar(ledger: Ledger) -> None:
     assert ledger.status().totals[0].channel == "kline"
 
 
+def test_klines_built_in_a_quiet_market_are_counted_and_push_no_gap_out(ledger: Ledger, counters: Counters) -> None:
+    ledger.opened(SYMBOL, None, 1, 1)
+    ledger.healed(SYMBOL, None, 1, 1, "rest")
+    for minute in range(2 * CLOSED_KEPT):
+        open_ms = NOON_MS + minute * MINUTE_MS
+        if minute % 2:
+            ledger.opened(SYMBOL, "1m", open_ms, open_ms)
+        ledger.healed(SYMBOL, "1m", open_ms, open_ms, "built")
+
+    assert only_closed(ledger).interval is None
+    assert counters.value("data_collector_gap_filled_total", channel="kline", source="built") == 2 * CLOSED_KEPT
+
+
 def test_series_that_went_on_leaves_nothing_open_before_it(ledger: Ledger) -> None:
     ledger.opened(SYMBOL, None, 1, 10)
     ledger.opened(SYMBOL, None, 20, 30)
@@ -171,14 +184,16 @@ def test_series_that_went_on_leaves_nothing_open_before_it(ledger: Ledger) -> No
     assert whats(only_closed(ledger)) == ["opened", "passed"]
 
 
-def test_what_is_tried_again_and_again_is_one_event(ledger: Ledger, clock: Clock) -> None:
+def test_what_is_tried_again_and_again_is_one_event_of_each_kind(ledger: Ledger, clock: Clock) -> None:
     ledger.opened(SYMBOL, None, 1, 10)
     for _ in range(100):
         clock.now_s += 1
+        ledger.noted(SYMBOL, None, "rest_asked")
         ledger.noted(SYMBOL, None, "rest_failed")
 
+    assert whats(only_open(ledger)) == ["opened", "rest_asked", "rest_failed"]
     event = only_open(ledger).events[-1]
-    assert (event.what, event.times, event.until_s) == ("rest_failed", 100, clock.now_s)
+    assert (event.times, event.until_s) == (100, clock.now_s)
 
 
 def test_life_with_many_events_keeps_its_beginning_and_its_end(ledger: Ledger) -> None:

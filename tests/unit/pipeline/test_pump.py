@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from data_collector.model.batch import Batch, Refusal
+from data_collector.model.batch import Batch, Behind, Refusal
 from data_collector.model.errors import SinkUnavailable
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import pump as pump_module
@@ -28,13 +28,14 @@ class MemorySink:
         self.stored: list[Batch] = []
         self.wrote = asyncio.Event()
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> list[Behind]:
         self.offered.append(batch)
         if self.failures:
             self.failures -= 1
             raise SinkUnavailable("The store is away.")
         self.stored.append(batch)
         self.wrote.set()
+        return []
 
 
 class Scene:

@@ -6,7 +6,7 @@ import pytest
 
 from data_collector.model.status import GapsStatus
 from data_collector.pipeline.ledger import Ledger
-from data_collector.service.report import NAMES_SHOWN, gap_reasons
+from data_collector.service.report import GAP_TOLERATED_S, NAMES_SHOWN, gap_reasons, is_repaired
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 
 
@@ -47,3 +47,8 @@ def test_of_many_gaps_the_oldest_are_named_and_the_others_counted() -> None:
 
     assert len(reasons) == NAMES_SHOWN + 1
     assert reasons[-1] == f"repairing {1000 - NAMES_SHOWN} more gaps"
+
+
+@pytest.mark.parametrize(("after_s", "expected"), [(GAP_TOLERATED_S, True), (GAP_TOLERATED_S + 0.1, False)])
+def test_gap_that_is_open_for_long_makes_the_service_not_ready(after_s: float, *, expected: bool) -> None:
+    assert is_repaired(status(after_s=after_s, BTCUSDT=(None, 1, 9))) is expected
