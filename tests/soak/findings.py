@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 EXAMPLES_MAX = 40
 HOPELESS = 1_000_000
@@ -50,4 +51,4 @@ class Findings:
     def tell(self, sentence: str) -> None:
         """Keep the first few."""
         if len(self.examples) < EXAMPLES_MAX:
-            self.examples.append(sentence)
+            self.examples.append(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {sentence}")

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from random import Random
 
 from tests.soak import collector_faults, exchange_faults, store_faults
@@ -16,6 +17,9 @@ from tests.soak.recoveries import Recoveries, passed
 from tests.soak.scene import Scene
 
 ALL = (*collector_faults.KINDS, *store_faults.KINDS, *exchange_faults.KINDS)
+
+DIARY = "faults.txt"
+"""In the folder of the run: which fault struck when, to be laid beside the collectors' logs."""
 
 PAUSE_S = (0.15, 0.8)
 """Between two faults of a lane."""
@@ -46,6 +50,7 @@ class Storm:
         self.struck: Counter[str] = Counter()
         self.recoveries = Recoveries()
         self._scene = scene
+        self._diary: list[str] = []
         self._turns = Turns()
         kinds = kinds_of(plan)
         lanes: tuple[Lane, ...] = ("collectors", "store", "exchange")
@@ -59,6 +64,8 @@ class Storm:
             for lane, kinds in self._lanes.items():
                 if kinds:
                     tasks.create_task(self._blow_in(lane, kinds, end))
+        diary = "".join(f"{line}\n" for line in self._diary)
+        (self._scene.folder / DIARY).write_text(diary, encoding="utf-8")
 
     async def _blow_in(self, lane: Lane, kinds: list[Kind], end: float) -> None:
         random = self._randoms[lane]
@@ -83,11 +90,17 @@ class Storm:
         await self.recoveries.measure(self._scene, kind.name, RECOVERED_S)
 
     async def _strike(self, kind: Kind, random: Random) -> None:
+        begun = _now()
         try:
             await kind.strike(self._scene, random)
         except Untouched:
             return
         self.struck[kind.name] += 1
+        self._diary.append(f"{begun} to {_now()} {kind.name}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Turns:
