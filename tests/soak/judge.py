@@ -42,18 +42,23 @@ class Judge:
         async with self._turn:
             while True:
                 await self._verify_klines()
-                reached = all(
-                    oracle.reaches(closed[symbol][oracle.interval])
-                    for symbol, oracles in scene.klines.items() for oracle in oracles
-                )  # fmt: skip
-                if reached or time.monotonic() > end:
+                behind = [
+                    f"{symbol} {oracle.interval} {told}" for symbol, oracles in scene.klines.items()
+                    for oracle in oracles if (told := oracle.behind(closed[symbol][oracle.interval]))
+                ]  # fmt: skip
+                if not behind or time.monotonic() > end:
                     break
                 await asyncio.sleep(1.0)
             await self._verify_trades()
-        if not (settled and reached):
-            what = "trades" if not settled else "klines"
-            scene.findings.unsettled[what] += 1
-            scene.findings.tell(f"{what} did not reach the exchange's head within {scene.plan.settle_s:g} s")
+        if not settled:
+            self._note_unsettled("trades", [])
+        if behind:
+            self._note_unsettled("klines", behind)
+
+    def _note_unsettled(self, what: str, which: list[str]) -> None:
+        findings, seconds = self._scene.findings, self._scene.plan.settle_s
+        findings.unsettled[what] += 1
+        findings.tell(f"{what} did not reach the exchange's head within {seconds:g} s: {'; '.join(which)}")
 
     async def _calm(self) -> None:
         scene = self._scene

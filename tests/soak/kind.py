@@ -21,6 +21,9 @@ class Kind:
     lane: Lane
     weight: int
     strike: Callable[[Scene, Random], Awaitable[None]]
+    alone: bool = False
+    """Whether it never strikes beside others. The promise for an emptied store is that of a single fault: what no
+    collector remembers because all were killed in the same moment cannot be missed by anybody."""
 
 
 class Untouched(Exception):

@@ -68,9 +68,11 @@ class KlineOracle:
         """Open times of the closed klines that the newest scan found."""
         self._findings = findings
 
-    def reaches(self, closed: list[Kline]) -> bool:
-        """Whether the newest scan found the last of these."""
-        return not closed or closed[-1].open_ms in self.held
+    def behind(self, closed: list[Kline]) -> str:
+        """What the newest scan did not find, if that is the last of these; else an empty text."""
+        if not closed or closed[-1].open_ms in self.held:
+            return ""
+        return f"has {iso(max(self.held)) if self.held else 'none'} and not {iso(closed[-1].open_ms)}"
 
     def verify(self, stored: list[StoredKline], closed: list[Kline]) -> None:
         """`closed`: the exchange's own, at least as new as what is stored. Both oldest first."""

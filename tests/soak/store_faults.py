@@ -181,16 +181,18 @@ def tolerant(strike: Strike) -> Strike:
     return struck
 
 
+EMPTYING = (flush_all, flush_all_and_functions, delete_trades)
+
 KINDS = tuple(
-    Kind(name, "store", weight, tolerant(strike))
+    Kind(name, "store", weight, tolerant(strike), alone=strike in EMPTYING)
     for name, weight, strike in (
         ("kill-primary", 4, kill_primary),
         ("fail-over", 4, fail_over),
         ("fail-over-writes-lost", 4, fail_over_lagging),
         ("split-brain", 4, split_brain),
-        ("flushall", 1, flush_all),
-        ("flushall-functions-too", 1, flush_all_and_functions),
-        ("del-trades", 1, delete_trades),
+        ("flushall", 2, flush_all),
+        ("flushall-functions-too", 2, flush_all_and_functions),
+        ("del-trades", 2, delete_trades),
         ("function-flush", 3, flush_functions),
         ("client-pause", 3, pause_clients),
         ("debug-sleep", 3, debug_sleep),

@@ -75,7 +75,7 @@ class Storm:
             (kind,) = random.choices(kinds, weights)
             # What a fault draws for itself must not depend on how much the one before has drawn.
             own = Random(random.getrandbits(64))
-            if random.random() < ALONE_SHARE:
+            if random.random() < ALONE_SHARE or kind.alone:
                 async with self._turns.alone():
                     await self._measure(kind, own)
             else:
@@ -84,7 +84,8 @@ class Storm:
 
     async def _measure(self, kind: Kind, random: Random) -> None:
         if not await passed(self._scene, await self._scene.market.heads(), CALM_S):
-            await self._strike(kind, random)
+            if not kind.alone:
+                await self._strike(kind, random)
             return
         await self._strike(kind, random)
         await self.recoveries.measure(self._scene, kind.name, RECOVERED_S)
