@@ -76,38 +76,10 @@ class Lane:
     """
 
     __slots__ = (
-        "begins",
-        "closed",
-        "debt",
-        "dirty",
-        "entries",
-        "first_id",
-        "first_s",
-        "gap",
-        "head_id",
-        "head_s",
-        "held",
-        "minutes",
-        "newest",
-        "next_id",
-        "oldest_ns",
-        "open",
-        "order",
-        "origin_id",
-        "passed",
-        "recent",
-        "recent_mask",
-        "reference_id",
-        "refused",
-        "refused_s",
-        "repaired",
-        "runs",
-        "skips_old",
-        "spilled_id",
-        "strangers",
-        "symbol",
-        "symbol_json",
-        "ticker",
+        "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
+        "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
+        "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled_id", "strangers", "symbol",
+        "symbol_json", "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -135,8 +107,8 @@ class Lane:
         self.first_s = 0.0
         """When the first trade of a symbol without a sequence came."""
         self.gap: OpenGap | None = None
-        self.skips_old = False
-        """After a start: only the newer part of a hole before the first new trade is filled."""
+        self.resumed_id = -1
+        """The id that was due when collection began: of a hole from there on only the newer part is filled."""
         self.head_s = 0.0
         """Since when a ticker has been naming a later trade than the stream brought; 0.0 while none does."""
         self.head_id = -1

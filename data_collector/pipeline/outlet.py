@@ -287,6 +287,8 @@ class Outlet:
 
     def _set_behind(self, lane: Lane, due_id: int, *, wiped: bool = False) -> None:
         lane.debt = Debt(due_id, self._clock(), wiped=wiped)
+        # If the store has no stream, then the refill says where it begins.
+        lane.begins = False
         self.behind.set()
 
     def _mark(self, lane: Lane) -> None:

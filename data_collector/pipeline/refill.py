@@ -7,6 +7,7 @@ Life cycle: the repair asks it for one step of one lane at a time. Everything th
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import dropwhile
 
 import structlog
 from msgspec import Struct, structs
@@ -89,6 +90,7 @@ class Refill:
 
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
+        self._outlet.end_runs()
         kept_id = self._retention.oldest_id(lane.symbol)
         first_id = lane.next_id if kept_id is None else kept_id
         try:
@@ -101,15 +103,18 @@ class Refill:
         debt.due_id = min(max(first_id, lane.origin_id), lane.next_id)
 
     def _queue(self, lane: Lane, debt: Debt, runs: list[TradeRun]) -> None:
+        debt.progress_s = self._clock()
+        debt.due_id = runs[-1].first_id + runs[-1].count
         if debt.begins:
-            # What a stream passed over before its first record is not told.
+            # What a stream passed over before its first record is not told, and without one there is no stream.
+            runs = list(dropwhile(lambda run: not run.count, runs))
+            if not runs:
+                return
             runs[0] = structs.replace(runs[0], begins=True, gaps=[])
         elif debt.gaps:
             runs[0] = structs.replace(runs[0], gaps=debt.gaps + runs[0].gaps)
         debt.begins = False
         debt.gaps = []
-        debt.progress_s = self._clock()
-        debt.due_id = runs[-1].first_id + runs[-1].count
         self._outlet.queue(lane, runs)
 
     def _finish(self, lane: Lane, debt: Debt) -> None:
@@ -136,6 +141,8 @@ class Refill:
         runs = self._runs(lane, trades, due_id)
         if runs and lane.debt is debt:
             self._ledger.healed(lane.symbol, None, due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            for gap in (gap for run in runs for gap in run.gaps):
+                self._ledger.given_up(lane.symbol, None, gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
             self._queue(lane, debt, runs)
             return True

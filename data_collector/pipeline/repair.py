@@ -75,8 +75,11 @@ class TradeRepair:
         self._counters = counters
         self._clock = clock
         self._deadline_s = deadline_s
+        self._told: dict[Lane, tuple[int, int]] = {}
+        """Ids of which the ledger was told that they are missing, until the feed has passed them."""
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[Lane] = asyncio.Queue()
+        intake.on_explained = self._tell_explained
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -87,7 +90,8 @@ class TradeRepair:
                 group.create_task(self._work())
             group.create_task(self._watch_heads())
             while True:
-                await self._until_something_waits()
+                if not self._told:
+                    await self._until_something_waits()
                 self.look()
                 await asyncio.sleep(LOOK_S)
 
@@ -95,13 +99,11 @@ class TradeRepair:
         """Let go what has waited long enough, and put to work what stays missing."""
         now_s = self._clock()
         for lane in list(self._intake.holdback.lanes):
-            before = lane.gap
             self._intake.release(lane)
             gap = lane.gap
-            if before is not None and before.told and gap is not before:
-                self._ledger.passed(lane.symbol, None, lane.next_id)
             if gap is not None and now_s - gap.opened_s >= ARBITRATION_S and now_s >= gap.retry_s:
                 self._put_to_work(lane)
+        self._tell_what_came()
         if self._outlet.behind.is_set():
             for lane in self._outlet.lanes.values():
                 if lane.debt is not None and now_s >= lane.debt.retry_s:
@@ -158,14 +160,21 @@ class TradeRepair:
 
     async def _work(self) -> None:
         while True:
-            lane = await self._queue.get()
-            try:
-                if lane.debt is not None:
-                    await self._refill.step(lane, lane.debt)
-                if lane.gap is not None:
-                    await self._fill(lane, lane.gap)
-            finally:
-                self._busy.discard(lane.symbol)
+            await self._step(await self._queue.get())
+
+    async def work_off(self) -> None:
+        """One step of each lane that was put to work; for tests, which have no tasks."""
+        while not self._queue.empty():
+            await self._step(self._queue.get_nowait())
+
+    async def _step(self, lane: Lane) -> None:
+        try:
+            if lane.debt is not None:
+                await self._refill.step(lane, lane.debt)
+            if lane.gap is not None:
+                await self._fill(lane, lane.gap)
+        finally:
+            self._busy.discard(lane.symbol)
 
     async def _fill(self, lane: Lane, gap: OpenGap) -> None:
         """One step: read or ask once, and let through what came."""
@@ -174,6 +183,8 @@ class TradeRepair:
             return
         if not gap.told:
             gap.told = True
+            first_id, last_id = self._told.get(lane, (lane.next_id, gap.last_id))
+            self._told[lane] = (first_id, max(last_id, gap.last_id))
             self._ledger.opened(lane.symbol, None, lane.next_id, gap.last_id)
         if await self._skip_what_is_old(lane, gap):
             return
@@ -187,8 +198,16 @@ class TradeRepair:
             await self._ask(lane, gap)
         self._note_progress(lane, gap, due_id, source)
         self._intake.release(lane)
-        if lane.gap is not gap:
-            self._ledger.passed(lane.symbol, None, lane.next_id)
+
+    def _tell_explained(self, symbol: str, gap: Gap) -> None:
+        self._ledger.given_up(symbol, None, gap.first, gap.last, gap.reason)
+
+    def _tell_what_came(self) -> None:
+        """What was missing and is passed without another word was brought by a stream after all."""
+        for lane, (first_id, last_id) in list(self._told.items()):
+            self._ledger.healed(lane.symbol, None, first_id, lane.next_id - 1, "ws")
+            if lane.next_id > last_id:
+                del self._told[lane]
 
     def _note_progress(self, lane: Lane, gap: OpenGap, due_id: int, source: HealSource) -> None:
         last_id = min(lane.next_id - 1, gap.last_id)
@@ -199,25 +218,20 @@ class TradeRepair:
                 self._ledger.healed(lane.symbol, None, gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
         elif self._clock() - gap.progress_s >= self._deadline_s:
-            self._give_up(lane, gap)
-
-    def _give_up(self, lane: Lane, gap: OpenGap) -> None:
-        self._ledger.given_up(lane.symbol, None, lane.next_id, gap.last_id, "lost")
-        self._intake.pass_over(lane, gap.last_id, "lost")
+            self._intake.pass_over(lane, gap.last_id, "lost")
 
     async def _skip_what_is_old(self, lane: Lane, gap: OpenGap) -> bool:
         """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""
-        if not lane.skips_old:
+        if lane.next_id != lane.resumed_id:
             return False
         try:
             first_id = await self._refill.oldest_wanted(lane, gap.last_id + 1)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
             return True
-        lane.skips_old = False
+        lane.resumed_id = -1
         if first_id > lane.next_id:
             last_id = min(first_id - 1, gap.last_id)
-            self._ledger.given_up(lane.symbol, None, lane.next_id, last_id, "skipped")
             self._intake.pass_over(lane, last_id, "skipped")
             gap.first_id = lane.next_id
             self._intake.release(lane)
@@ -247,7 +261,6 @@ class TradeRepair:
         for each in absent:
             if each.first == lane.next_id and each.first < before_id:
                 last_id = min(each.last, before_id - 1)
-                self._ledger.given_up(lane.symbol, None, each.first, last_id, "absent")
                 self._intake.pass_over(lane, last_id, "absent")
 
     def _answered_nothing(self, lane: Lane, gap: OpenGap, trades: list[Trade]) -> None:

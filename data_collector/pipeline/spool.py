@@ -149,6 +149,14 @@ class Spool:
         """See `Retention`."""
         return min((cover.first_trade for cover in self._covers(symbol) if cover.first_trade < cover.end), default=None)
 
+    def end_id(self, symbol: str, first_id: int) -> int:
+        """See `Retention`."""
+        covers = list(self._covers(symbol))
+        end_id = first_id
+        while (further := max((cover.end for cover in covers if cover.start <= end_id), default=end_id)) > end_id:
+            end_id = further
+        return end_id
+
     def newest_id(self, symbol: str) -> int | None:
         """See `Retention`."""
         return max((cover.end - 1 for cover in self._covers(symbol)), default=None)

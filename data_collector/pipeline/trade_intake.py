@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from data_collector.model.batch import TradeRun
-from data_collector.model.gaps import GapReason, explain_ids
+from data_collector.model.gaps import Gap, GapReason, add_gap, explain_ids
 from data_collector.model.protocols import AuditNotes, Gate
 from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
@@ -60,6 +60,8 @@ class TradeIntake:
         self.holdback = Holdback(clock)
         self.conflicts: deque[Trade] = deque()
         """Trades that were let through and came again with other contents; the repair asks which is right."""
+        self.on_explained: Callable[[str, Gap], None] = lambda _symbol, _gap: None
+        """Gets each gap that is passed over, with its symbol."""
         self.use(gate)
 
     def use(self, gate: Gate) -> None:
@@ -147,11 +149,14 @@ class TradeIntake:
         first_id = lane.next_id
         if last_id < first_id:
             return
-        self._outlet.end_run(lane)
+        if lane.newest is not None:
+            self._outlet.end_run(lane)
         rules = {number: refusal.rules for number, refusal in lane.refused.items()}
         for number in [number for number in lane.refused_s if number <= last_id]:
             del lane.refused_s[number]
-        lane.passed += explain_ids(first_id, last_id, rules, reason)
+        for gap in explain_ids(first_id, last_id, rules, reason):
+            add_gap(lane.passed, gap)
+            self.on_explained(lane.symbol, gap)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
         lane.repaired += last_id + 1 - first_id

@@ -20,6 +20,7 @@ from data_collector.venues.binance.codec import BinanceCodec
 from tests.contract.stores import WEEK_S, Reader, klines, minutes, opened, redis_sink, run_of, trades
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.retaining import in_memory
 
 TRADE_KEYS = [
     "symbol", "timestamp", "trade_id", "price", "quantity", "buyer_order_id", "seller_order_id", "is_buyer_maker",
@@ -41,7 +42,7 @@ class Frames:
 
     def __init__(self, sink: RedisSink) -> None:
         self.codec = BinanceCodec()
-        self.outlet = Outlet([SYMBOL])
+        self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=self.clock)
         self.sink = sink
         self.intake = Intake(
             self.codec, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h"], Counters(), Notebook()

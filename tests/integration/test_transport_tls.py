@@ -34,7 +34,9 @@ class Authority:
         names = self._folder / "names"
         names.write_text(f"subjectAltName=DNS:{name}")
         self._run("req", *KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        signer = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"] if signed else ["-signkey", key]
+        signer: list[str | Path] = ["-signkey", key]
+        if signed:
+            signer = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"]
         self._run(
             "x509", "-req", "-in", request, *signer, "-days", str(days), "-extfile", names, "-out", certificate
         )  # fmt: skip

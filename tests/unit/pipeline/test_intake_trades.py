@@ -1,4 +1,4 @@
-"""Trades in the intake: first ones, holes, late, refused and poisoned ones."""
+"""Trades in the intake: first ones, what waits, what is missing, late, refused and poisoned ones."""
 
 from __future__ import annotations
 
@@ -7,16 +7,43 @@ import json
 import pytest
 
 from data_collector.model.records import Trade
+from data_collector.pipeline import holdback as holdback_module
 from data_collector.pipeline.arbiter import JUMP_MAX
 from data_collector.pipeline.holdback import ARBITRATION_S
-from data_collector.pipeline.intake import REFUSED_AHEAD_MAX
+from data_collector.pipeline.trade_intake import REFUSED_AHEAD_MAX, STRANGE_BEHIND
 from tests.judging import gate_with
 from tests.market import NOON_MS, SYMBOL, ticker, trade
-from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
+from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, gaps, rules, runs
+
+
+def gap_of(scene: Scene) -> tuple[int, int] | None:
+    """What is missing before what is held back."""
+    gap = scene.lane.gap
+    return None if gap is None else (gap.first_id, gap.last_id)
+
+
+def test_first_trades_wait_for_earlier_ones_of_another_line(scene: Scene) -> None:
+    scene.send(trade(12), trade(11))
+    assert not scene.take()
+
+    scene.send(trade(10))
+    scene.wait(ARBITRATION_S)
+
+    (run,) = scene.take().trades
+    assert (run.first_id, run.count, run.begins, run.gaps) == (10, 3, True, [])
+
+
+def test_later_run_begins_nothing(scene: Scene) -> None:
+    scene.begin()
+    scene.take()
+    scene.send(trade(11))
+
+    assert [run.begins for run in scene.take().trades] == [False]
 
 
 def test_first_trade_waits_until_something_confirms_its_id(scene: Scene) -> None:
     scene.send(trade(10))
+    scene.wait(60)
 
     assert scene.counts == (0, 0, 0)
     assert not scene.take()
@@ -24,26 +51,25 @@ def test_first_trade_waits_until_something_confirms_its_id(scene: Scene) -> None
 
 def test_second_trade_confirms_the_first(scene: Scene) -> None:
     scene.send(trade(10), trade(10), trade(11))
+    scene.wait(ARBITRATION_S)
 
     assert scene.counts == (2, 2, 0)
     assert runs(scene.take()) == [(10, 2)]
     assert scene.counters.value(COPIES, channel="trade") == 1
 
 
-def test_first_trades_may_come_with_a_hole_or_in_reverse(scene: Scene) -> None:
-    scene.send(trade(10), trade(12), trade(7, symbol="ETHUSDT"), trade(6, symbol="ETHUSDT"))
+def test_hole_between_the_first_trades_is_a_gap(scene: Scene) -> None:
+    scene.send(trade(10), trade(12))
+    scene.wait(ARBITRATION_S)
 
-    batch = scene.take()
-    assert [(run.symbol, run.first_id, run.count) for run in batch.trades] == [
-        (SYMBOL, 10, 1),
-        (SYMBOL, 12, 1),
-        ("ETHUSDT", 6, 2),
-    ]
-    assert scene.counts == (4, 4, 0)
+    assert runs(scene.take()) == [(10, 1)]
+    assert gap_of(scene) == (11, 11)
 
 
 def test_ticker_confirms_the_first_trade_before_or_after_it(scene: Scene) -> None:
-    scene.send(trade(10), ticker(first_id=1, last_id=9))
+    scene.send(trade(10))
+    scene.wait(ARBITRATION_S)
+    scene.send(ticker(first_id=1, last_id=9))
 
     assert scene.counts == (2, 2, 0)
     assert runs(scene.take()) == [(10, 1)]
@@ -51,6 +77,7 @@ def test_ticker_confirms_the_first_trade_before_or_after_it(scene: Scene) -> Non
 
 def test_poisoned_first_trade_is_refused_when_the_real_ones_come(scene: Scene) -> None:
     scene.send(trade(2**50), trade(10), trade(11))
+    scene.wait(ARBITRATION_S)
 
     batch = scene.take()
     assert scene.counts == (3, 2, 1)
@@ -58,31 +85,213 @@ def test_poisoned_first_trade_is_refused_when_the_real_ones_come(scene: Scene) -
     assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
 
 
-def test_hole_is_passed_over_at_once(scene: Scene) -> None:
+def test_first_trade_that_nothing_confirms_is_not_kept_for_the_next_start(scene: Scene) -> None:
+    scene.send(trade(2**50))
+
+    scene.intake.release_held(everything=True)
+
+    assert scene.kept.newest_id(SYMBOL) is None
+
+
+def test_first_trades_that_never_end_are_begun_with_when_memory_is_full(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.trade_intake.HELD_MAX", 3)
+    scene.send(trade(12), trade(11), trade(10), trade(13))
+
+    assert runs(scene.take()) == [(10, 4)]
+    scene.send(trade(14))
+    assert scene.lane.next_id == 15
+
+
+def test_trade_that_is_ahead_waits_and_opens_a_gap(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(15))
+    scene.wait(60)
 
-    assert runs(scene.take()) == [(10, 1), (15, 1)]
+    assert runs(scene.take()) == [(10, 1)]
+    assert gap_of(scene) == (11, 14)
+    assert scene.intake.trades.holdback.waiting.is_set()
+
+
+def test_gap_closes_when_a_twin_line_brings_what_was_missing(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(13), trade(12), trade(11))
+
+    assert runs(scene.take()) == [(10, 4)]
+    assert gap_of(scene) is None
+    assert not scene.intake.trades.holdback.waiting.is_set()
+
+
+def test_gap_shrinks_from_both_ends(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15), trade(11), trade(13))
+
+    assert gap_of(scene) == (11, 12)
+    scene.send(trade(12))
+    assert gap_of(scene) == (14, 14)
+
+
+def test_copy_of_what_waits_is_a_copy(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15), trade(15))
+
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_repaired_trade_is_let_through_in_its_turn_only_and_marked_with_its_source(scene: Scene) -> None:
+    scene.begin()
+    scene.take()
+    scene.send(trade(12))
+    for trade_id in (12, 11, 10):
+        scene.intake.trades.take_repaired(scene.lane, trade(trade_id, received_ns=0))
+    scene.intake.trades.release(scene.lane)
+
+    (run,) = scene.take().trades
+    assert (run.first_id, run.count) == (11, 2)
+    assert run.entries[::2] == [f"{NOON_MS + 123}  rest", NOON_MS + 123]
+
+
+def test_repaired_trade_that_is_refused_is_passed_over_at_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12))
+    scene.intake.trades.take_repaired(scene.lane, trade(11, price="0", received_ns=0))
+    scene.intake.trades.release(scene.lane)
+
+    batch = scene.take()
+    assert runs(batch) == [(10, 1), (12, 1)]
+    assert gaps(batch) == [(11, 11, "refused")]
+    assert list(batch.trades[1].refused) == [11]
+
+
+def test_what_is_passed_over_is_explained_by_the_next_run_and_told(scene: Scene) -> None:
+    told: list[tuple[str, int, int, str]] = []
+    scene.intake.trades.on_explained = lambda symbol, gap: told.append((symbol, gap.first, gap.last, gap.reason))
+    scene.begin()
+    scene.send(trade(12, price="0"), trade(15))
+
+    scene.intake.trades.pass_over(scene.lane, 14, "lost")
+    scene.intake.trades.release(scene.lane)
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 11, "lost"), (12, 12, "refused"), (13, 14, "lost")]
+    assert runs(batch) == [(10, 1), (15, 1)]
+    assert told == [(SYMBOL, *gap) for gap in gaps(batch)]
+
+
+def test_what_was_let_through_is_not_passed_over(scene: Scene) -> None:
+    scene.begin()
+    scene.intake.trades.pass_over(scene.lane, 9, "lost")
+
+    assert scene.lane.next_id == 11
+    assert gaps(scene.take()) == []
+
+
+def test_gaps_of_one_reason_that_adjoin_are_one(scene: Scene) -> None:
+    scene.begin()
+    for last_id in (12, 14):
+        scene.intake.trades.pass_over(scene.lane, last_id, "absent")
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 14, "absent")]
+    assert runs(batch) == [(10, 1), (15, 0)]
+
+
+def test_what_memory_has_no_room_for_waits_in_the_retention_and_is_read_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holdback_module, "HELD_MAX", 3)
+    scene.begin()
+    scene.send(*(trade(number) for number in range(12, 18)))
+
+    assert scene.lane.held == {}
+    assert gap_of(scene) == (11, 11)
+    assert scene.counters.value("data_collector_trades_spilled_total") == 6
+    scene.send(trade(11))
+    assert gap_of(scene) == (12, 17)
+    scene.read_back(12)
+    scene.intake.trades.release(scene.lane)
+
+    batch = scene.take()
+    assert [number for first, count in runs(batch) for number in range(first, first + count)] == list(range(10, 18))
+    assert gap_of(scene) is None
+    assert scene.counts == (9, 9, 0)
+
+
+def test_held_copy_of_what_was_read_back_is_a_copy(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+    scene.intake.trades.spill(scene.lane)
+    scene.send(trade(13), trade(14), trade(11))
+    scene.read_back(12)
+    scene.intake.trades.release(scene.lane)
+
+    assert scene.lane.next_id == 15
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_runs_that_do_not_follow_are_left(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+    scene.intake.trades.spill(scene.lane)
+
+    scene.read_back(12)
+
+    assert scene.lane.next_id == 11
+
+
+def test_what_waits_beyond_a_gap_is_kept_at_the_end(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12))
+
+    scene.intake.release_held(everything=True)
+    scene.outlet.end_runs()
+
+    assert scene.kept.newest_id(SYMBOL) == 12
+    assert scene.kept.end_id(SYMBOL, 10) == 11
+
+
+def test_trades_that_the_exchange_does_not_know_are_refused(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(500))
+
+    scene.intake.trades.refuse_held(scene.lane, 10)
+
+    batch = scene.take()
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+    assert gap_of(scene) is None
+    assert scene.lane.next_id == 11
+    assert scene.counts == (3, 2, 1)
+
+
+def test_strangers_are_counted_until_a_trade_of_ours_comes(scene: Scene) -> None:
+    scene.begin(STRANGE_BEHIND + 100)
+    scene.send(trade(5), trade(6), trade(6))
+    assert scene.lane.strangers == 3
+
+    scene.send(trade(STRANGE_BEHIND + 100))
+    assert scene.lane.strangers == 0
+
+
+def test_old_trades_that_come_again_are_no_strangers(scene: Scene) -> None:
+    scene.begin(STRANGE_BEHIND + 100)
+    scene.send(trade(5, event_ms=NOON_MS + 120_000))
+
+    assert scene.lane.strangers == 0
 
 
 def test_late_trade_goes_to_late_and_not_to_trades(scene: Scene) -> None:
     scene.begin()
-    scene.send(trade(15), trade(12, price="45180.99"))
+    scene.send(trade(15))
+    scene.intake.trades.pass_over(scene.lane, 14, "lost")
+    scene.send(trade(12, price="45180.99"), trade(12))
 
     batch = scene.take()
     (entry,) = batch.side
-    assert runs(batch) == [(10, 1), (15, 1)]
+    assert runs(batch) == [(10, 1), (15, 0)]
     assert entry.stream == "late:BTCUSDT"
     assert fields(entry)["why"] == "recovered"
     assert json.loads(fields(entry)["data"])["trade_id"] == 12
-    assert scene.counts == (4, 4, 0)
-
-
-def test_late_trade_comes_once(scene: Scene) -> None:
-    scene.begin()
-    scene.send(trade(15), trade(12), trade(12))
-
-    assert len(scene.take_side()) == 1
     assert scene.counters.value(COPIES, channel="trade") == 1
 
 
@@ -113,7 +322,7 @@ def test_good_copy_of_a_refused_trade_takes_its_place(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(11, price="0"), trade(11), trade(12))
 
-    assert runs(scene.take()) == [(10, 1), (11, 2)]
+    assert runs(scene.take()) == [(10, 3)]
     assert scene.counts == (5, 4, 1)
 
 
@@ -170,9 +379,11 @@ def test_what_waits_is_judged_by_the_rules_of_when_it_goes_on(scene: Scene) -> N
     scene.intake.use(gate_with("trade", {"max_value": 100}))
 
     scene.wait(ARBITRATION_S)
+    scene.wait(1.0)
 
     batch = scene.take()
     assert runs(batch) == [(10, 1), (13, 1)]
+    assert gaps(batch) == [(11, 11, "refused"), (12, 12, "refused")]
     assert list(batch.trades[1].refused) == [11, 12]
 
 
@@ -181,19 +392,9 @@ def test_refused_id_behind_a_hole_waits_too(scene: Scene) -> None:
     scene.send(trade(12, price="0"), trade(13))
     assert runs(scene.take()) == [(10, 1)]
 
-    scene.send(trade(12))
+    scene.send(trade(12), trade(11))
 
-    assert [number for first, count in runs(scene.take()) for number in range(first, first + count)] == [12, 13]
-
-
-def test_jump_that_is_believed_does_not_pass_what_waits(scene: Scene) -> None:
-    far = 14 + JUMP_MAX + 1
-    scene.begin()
-    scene.send(trade(11, price="0"), trade(12), trade(13), trade(far), trade(far + 1))
-
-    batch = scene.take()
-    assert runs(batch) == [(10, 1), (12, 2), (far + 1, 1)]
-    assert [entry for entry in batch.side if entry.stream.startswith("late:")] == []
+    assert [number for first, count in runs(scene.take()) for number in range(first, first + count)] == [11, 12, 13]
 
 
 def test_refused_id_far_ahead_gets_no_place(scene: Scene) -> None:
@@ -202,7 +403,7 @@ def test_refused_id_far_ahead_gets_no_place(scene: Scene) -> None:
 
     batch = scene.take()
     assert [rules(entry) for entry in batch.side] == [["price_positive"]]
-    assert scene.outlet.pass_over(scene.lane) is None
+    assert scene.lane.refused == {}
 
 
 def test_what_waits_is_let_go_when_nothing_comes_any_more(scene: Scene) -> None:
@@ -235,13 +436,13 @@ def test_audit_is_told_of_every_message_once(scene: Scene) -> None:
     scene.send(trade(11), trade(11), trade(12, price="0"), trade(15), trade(13))
     scene.wait(ARBITRATION_S)
 
-    assert [one.trade_id for one in scene.notebook.plain] == [10, 11]
+    assert [one.trade_id for one in scene.notebook.plain] == [11]
     told = [
         (record.trade_id, accepted, late)
         for record, _, accepted, late in scene.notebook.others
         if isinstance(record, Trade)
     ]
-    assert told == [(12, False, False), (13, True, False), (15, True, False)]
+    assert told == [(10, True, False), (12, False, False), (13, True, False)]
 
 
 def test_refused_trade_behind_the_cursor_is_quarantined_at_once(scene: Scene) -> None:
@@ -265,7 +466,7 @@ def test_refused_trade_with_a_poisoned_id_moves_nothing(scene: Scene, trade_id: 
 
     (entry,) = scene.take_side()
     assert "price_positive" in rules(entry)
-    assert scene.outlet.pass_over(scene.lane) is None
+    assert scene.lane.refused == {}
     assert scene.lane.next_id == next_id
 
 
@@ -284,15 +485,15 @@ def test_jump_that_a_second_trade_follows_is_believed(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(far), trade(far + 1))
 
-    assert runs(scene.take()) == [(10, 1), (far + 1, 1)]
-    assert scene.counts == (4, 3, 1)
+    assert gap_of(scene) == (11, far)
+    assert scene.counts == (3, 2, 1)
 
 
 def test_good_trades_that_come_after_they_were_passed_over_are_late(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(15, price="0"))
     scene.take()
-    assert scene.outlet.pass_over(scene.lane) is not None
+    scene.intake.trades.pass_over(scene.lane, 15, "lost")
 
     scene.send(trade(12), trade(15), trade(16))
 
@@ -306,7 +507,7 @@ def test_message_from_years_ahead_is_refused_and_the_rest_goes_on(scene: Scene) 
     years = 10 * 365 * 86_400_000
     scene.send(trade(11, time_ms=NOON_MS + years, event_ms=NOON_MS + years), trade(11))
 
-    assert runs(scene.take()) == [(10, 1), (11, 1)]
+    assert runs(scene.take()) == [(10, 2)]
     assert scene.counts == (4, 3, 1)
 
 

@@ -37,7 +37,9 @@ class Market:
             row = kline(minute, first_trade_id=-1, last_trade_id=-1, received_ns=0, **changes)
             self.rows[row.interval, row.open_ms] = structs.replace(row, event_ms=row.close_ms + 1)
 
-    async def klines(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+    async def klines(
+        self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
+    ) -> list[Kline]:
         self.asked.append((interval, (first_ms - NOON_MS) // MINUTE_MS, (last_ms - NOON_MS) // MINUTE_MS))
         if self.away:
             raise VenueUnreachable("The exchange is away.")
@@ -55,10 +57,10 @@ class Market:
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         return []
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         return []
 
-    async def first_trade_id(self, symbol: str, since_ms: int) -> int | None:
+    async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         return None
 
     async def close(self) -> None:
