@@ -63,6 +63,8 @@ class KlineOracle:
         self.interval = interval
         self.newest_ms = -1
         """Open time of the last closed kline that was held against the truth."""
+        self.begins_ms = -1
+        """What closed before this may be missing: a store was emptied then, and the plan excuses it."""
         self.checked = 0
         self.held: set[int] = set()
         """Open times of the closed klines that the newest scan found."""
@@ -70,7 +72,7 @@ class KlineOracle:
 
     def behind(self, closed: list[Kline]) -> str:
         """What the newest scan did not find, if that is the last of these; else an empty text."""
-        if not closed or closed[-1].open_ms in self.held:
+        if not closed or closed[-1].open_ms in self.held or closed[-1].close_ms < self.begins_ms:
             return ""
         return f"has {iso(max(self.held)) if self.held else 'none'} and not {iso(closed[-1].open_ms)}"
 
@@ -97,7 +99,10 @@ class KlineOracle:
 
     def _due(self, open_ms: int) -> int:
         # Trimmed, or emptied by a fault: it may begin early, not behind what was verified before.
-        return open_ms if self.newest_ms < 0 else min(open_ms, self.newest_ms + STEPS_MS[self.interval])
+        step = STEPS_MS[self.interval]
+        due = open_ms if self.newest_ms < 0 else min(open_ms, self.newest_ms + step)
+        excused = self.begins_ms // step * step
+        return min(open_ms, max(due, excused))
 
     def _note(self, found: set[tuple[str, str, int]], open_ms: int, what: str) -> None:
         key = (self.symbol, self.interval, open_ms)

@@ -37,6 +37,8 @@ class Plan:
     stream_maxlen: int = 100_000
     limits: bool = False
     """Whether the exchange refuses who asks too much."""
+    klines_begin_anew: bool = False
+    """Whether the closed klines that an emptied store had held may stay missing."""
     plant: str | None = None
     publish: Path | None = None
     folder: Path | None = None
@@ -64,6 +66,8 @@ class Plan:
             "--plant": (self.plant, None),
         }
         changed = [f"{name} {value}" for name, (value, usual) in options.items() if value != usual]
+        if self.klines_begin_anew:
+            changed.append("--klines-begin-anew")
         if self.limits:
             changed.append("--limits")
         return f'{words[0]} ARGS="{" ".join(changed)}"' if changed else words[0]
@@ -86,6 +90,7 @@ def plan_of(arguments: Sequence[str] | None) -> Plan:
     parser.add_argument("--trades-maxlen", type=int, default=default.trades_maxlen)
     parser.add_argument("--stream-maxlen", type=int, default=default.stream_maxlen)
     parser.add_argument("--limits", action="store_true", help="the exchange refuses who asks too much")
+    parser.add_argument("--klines-begin-anew", action="store_true", help="an emptied store may lack earlier klines")
     parser.add_argument("--plant", default=None, help="a bug to be planted into the collectors")
     parser.add_argument("--publish", type=Path, default=None, help="a document whose table gets a line of this run")
     parser.add_argument("--folder", type=Path, default=None, help="for data and logs; a temporary one by default")

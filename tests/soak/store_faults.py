@@ -87,6 +87,11 @@ async def flush(scene: Scene) -> None:
     for oracle in scene.trades.values():
         oracle.was_wiped = True
     await scene.pair.primary.ask("FLUSHALL")
+    if scene.plan.klines_begin_anew:
+        now_ms = (await scene.market.state()).now_ms
+        for klines in scene.klines.values():
+            for series in klines:
+                series.begins_ms = now_ms
 
 
 @exclusive
