@@ -284,7 +284,7 @@ class Service:
         while True:
             try:
                 await self._repairs.begin(sink)
-                self._intake.klines.begin(await sink.kline_cursors(self._settings.symbols))
+                self._intake.klines.begin(await sink.kline_cursors(self._settings.symbols, self._settings.intervals))
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
                 await asyncio.sleep(BEGIN_RETRY_S)
