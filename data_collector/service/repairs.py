@@ -59,9 +59,12 @@ class Repairs:
             shutil.rmtree(self._folder, ignore_errors=True)
         await self.spool.open()
 
-    async def begin(self, sink: RedisSink) -> None:
-        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`."""
-        resume(self._outlet, self.spool, await sink.tails(list(self._outlet.lanes)))
+    async def begin(self, sink: RedisSink, *, was_filled: bool) -> None:
+        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`.
+
+        Where the store `was_filled` before, what it has nothing of was lost.
+        """
+        resume(self._outlet, self.spool, await sink.tails(list(self._outlet.lanes)), was_filled=was_filled)
 
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""
