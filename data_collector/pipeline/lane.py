@@ -24,13 +24,17 @@ def recent_of(symbols: int) -> int:
 class OpenGap:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = ("disproved", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries")
+    __slots__ = (
+        "disproved", "first_id", "last_id", "named_last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
+    )  # fmt: skip
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id
         """The first that the ledger has not been told of as healed."""
         self.last_id = last_id
         """The last that is missing before the first one held."""
+        self.named_last_id = last_id
+        """What the ledger was told to be the last."""
         self.opened_s = now_s
         self.progress_s = now_s
         """When it last became smaller."""

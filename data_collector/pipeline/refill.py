@@ -6,7 +6,7 @@ Life cycle: the repair asks it for one step of one lane at a time. Everything th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec import Struct, structs
@@ -16,6 +16,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
+from data_collector.observe.counters import Counters
 from data_collector.pipeline.lane import Debt, Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
@@ -28,6 +29,9 @@ QUEUED_MAX = 100
 
 READ_TRADES = 10_000
 """What is read from the retention at a time."""
+
+AHEAD_MS = 86_400_000
+"""The exchange's time is known by what was let through, which may be so old after an outage (`pipeline.tally`)."""
 
 RETRY_S = 1.0
 """Between two questions that brought nothing."""
@@ -49,7 +53,7 @@ class Refill:
 
     def __init__(
         self, outlet: Outlet, refusals: Refusals, retention: Retention, history: History, ledger: Ledger, reach: Reach,
-        now_ms: Callable[[], int], clock: Callable[[], float],
+        counters: Counters, *, now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
         self._outlet = outlet
@@ -58,6 +62,7 @@ class Refill:
         self._history = history
         self._ledger = ledger
         self._reach = reach
+        self._counters = counters
         self._now_ms = now_ms
         self._clock = clock
 
@@ -86,6 +91,14 @@ class Refill:
         since_ms = self._now_ms() - self._reach.seconds * 1000
         first_id = await self._history.first_trade_id(lane.symbol, since_ms)
         return max(oldest, until_id if first_id is None else min(first_id, until_id))
+
+    def believes(self, trades: Sequence[Trade]) -> bool:
+        """Whether nothing of an answer lies in the future: such a time would move the ids of all later entries."""
+        latest_ms = self._now_ms() + AHEAD_MS
+        if any(trade.time_ms > latest_ms for trade in trades):
+            self._counters.add("data_collector_rest_bad_pages_total")
+            return False
+        return True
 
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
@@ -131,6 +144,8 @@ class Refill:
                     self._explain(lane, debt, first_id - 1, "skipped")
                     return True
             trades = await self._history.trades(lane.symbol, max(due_id - 1, 0))
+            if not self.believes(trades):
+                trades = []
         except (VenueUnreachable, VenueRefused) as error:
             debt.retry_s = self._clock() + max(RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
         runs = self._runs(lane, trades, due_id)

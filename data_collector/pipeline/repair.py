@@ -77,6 +77,8 @@ class TradeRepair:
         self._deadline_s = deadline_s
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[Lane] = asyncio.Queue()
+        self._told: dict[Lane, OpenGap] = {}
+        """Gaps that the ledger knows to be open."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -90,22 +92,35 @@ class TradeRepair:
                 await self._until_something_waits()
                 self.look()
                 await asyncio.sleep(LOOK_S)
+                self.close_stories()
 
     def look(self) -> None:
         """Let go what has waited long enough, and put to work what stays missing."""
         now_s = self._clock()
         for lane in list(self._intake.holdback.lanes):
-            before = lane.gap
             self._intake.release(lane)
             gap = lane.gap
-            if before is not None and before.told and gap is not before:
-                self._ledger.passed(lane.symbol, None, lane.next_id)
             if gap is not None and now_s - gap.opened_s >= ARBITRATION_S and now_s >= gap.retry_s:
                 self._put_to_work(lane)
         if self._outlet.behind.is_set():
             for lane in self._outlet.lanes.values():
                 if lane.debt is not None and now_s >= lane.debt.retry_s:
                     self._put_to_work(lane)
+
+    def close_stories(self) -> None:
+        """Tell the ledger of gaps that ended without us: a stream brought the rest, or there was nothing missing."""
+        for lane, gap in list(self._told.items()):
+            if lane.gap is not gap and lane.symbol not in self._busy:
+                self._close_story(lane)
+
+    def _close_story(self, lane: Lane) -> None:
+        gap = self._told.pop(lane, None)
+        if gap is None:
+            return
+        last_id = min(lane.next_id - 1, gap.named_last_id)
+        if last_id >= gap.first_id:
+            self._ledger.healed(lane.symbol, None, gap.first_id, last_id, "ws")
+        self._ledger.withdrawn(lane.symbol, None, max(gap.first_id, lane.next_id), gap.named_last_id)
 
     async def _until_something_waits(self) -> None:
         if self._intake.holdback.waiting.is_set() or self._outlet.behind.is_set():
@@ -174,6 +189,9 @@ class TradeRepair:
             return
         if not gap.told:
             gap.told = True
+            self._close_story(lane)
+            gap.named_last_id = gap.last_id
+            self._told[lane] = gap
             self._ledger.opened(lane.symbol, None, lane.next_id, gap.last_id)
         if await self._skip_what_is_old(lane, gap):
             return
@@ -187,8 +205,6 @@ class TradeRepair:
             await self._ask(lane, gap)
         self._note_progress(lane, gap, due_id, source)
         self._intake.release(lane)
-        if lane.gap is not gap:
-            self._ledger.passed(lane.symbol, None, lane.next_id)
 
     def _note_progress(self, lane: Lane, gap: OpenGap, due_id: int, source: HealSource) -> None:
         last_id = min(lane.next_id - 1, gap.last_id)
@@ -232,6 +248,9 @@ class TradeRepair:
             trades = await self._history.trades(lane.symbol, max(due_id - 1, 0), limit=PAGE_TRADES, urgent=urgent)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
+            return
+        if not self._refill.believes(trades):
+            self._retry_later(gap)
             return
         absent = absent_ranges(trades, due_id)
         for trade in trades:

@@ -46,8 +46,8 @@ class Repairs:
         reach = Reach(self._settings.catch_up_seconds, self._settings.trades_maxlen)
         trades = intake.trades
         refill = Refill(
-            outlet, intake.refusals, self.spool, history, self.ledger, reach, intake.tally.exchange_now_ms,
-            time.monotonic,
+            outlet, intake.refusals, self.spool, history, self.ledger, reach, self._counters,
+            now_ms=intake.tally.exchange_now_ms, clock=time.monotonic,
         )  # fmt: skip
         self._repair = TradeRepair(
             outlet, trades, refill, self.spool, history, self.ledger, self._counters, time.monotonic
