@@ -45,4 +45,5 @@ async def _run(service: Service, control: socket.socket | None) -> None:
     else:
         # Ctrl-C goes to the whole group of the terminal; the starter gets it too and hangs up in its own time.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    service.heartbeat.watch()
     await service.run(control)
