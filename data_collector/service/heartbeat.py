@@ -1,13 +1,18 @@
-"""Notices an event loop that does not get round: told as a lag, and ended when it stays stuck."""
+"""Notices an event loop that does not get round, and a process without memory: what cannot recover is ended.
+
+A process that is ended so is like one that was killed: the next one goes on where the store ends, and loses nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import faulthandler
+import mmap
 import os
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -22,6 +27,9 @@ LAG_TOLERATED_S = 5.0
 STUCK_BEATS = 30
 """A loop that misses so many beats will not come back."""
 
+SPARE_BYTES = 1024 * 1024
+"""A process that cannot have so much has no use for what it still gets: half of what it does would fail."""
+
 
 class Heartbeat:
     """One eternal task on the loop that is watched, and a thread that watches, where the process is ours to end."""
@@ -31,7 +39,7 @@ class Heartbeat:
         self._beats = 0
         self._beaten_s = time.monotonic()
         self._late_s = 0.0
-        self._ended = threading.Event()
+        self._ended = False
 
     @property
     def lag_s(self) -> float:
@@ -50,21 +58,33 @@ class Heartbeat:
                 structlog.get_logger().warning("loop_stalled", seconds=round(self._late_s, 1))
 
     def watch(self) -> None:
-        """Start the thread that ends the process, with every stack on stderr, when the loop is stuck."""
+        """Start the thread that ends the process, with every stack on stderr, when it cannot recover."""
         threading.Thread(target=self._watch, name="heartbeat", daemon=True).start()
 
     def end(self) -> None:
         """End that thread: the loop is about to end too."""
-        self._ended.set()
+        self._ended = True
 
     def _watch(self) -> None:
         # Missed beats are counted, not seconds: a process that is held (SIGSTOP, a machine asleep) misses none.
         # What holds the interpreter's lock holds this thread too; then health's silence is all there is.
         beats = missed = 0
-        while not self._ended.wait(BEAT_S):
+        while not self._ended:
+            # Waiting for an event would need memory each time.
+            time.sleep(BEAT_S)
             missed = missed + 1 if self._beats == beats else 0
             beats = self._beats
-            if missed >= STUCK_BEATS:
-                structlog.get_logger().critical("loop_stuck", seconds=missed * BEAT_S)
-                faulthandler.dump_traceback(sys.stderr, all_threads=True)
-                os._exit(CollectorError.exit_code)
+            if missed >= STUCK_BEATS and not self._ended:
+                _end("loop_stuck")
+            try:
+                # As the interpreter gets memory for its objects; what was freed before may have room for others.
+                mmap.mmap(-1, SPARE_BYTES).close()
+            except (MemoryError, OSError):
+                _end("memory_exhausted")
+
+
+def _end(event: str) -> None:
+    with suppress(MemoryError):
+        structlog.get_logger().critical(event)
+    faulthandler.dump_traceback(sys.stderr, all_threads=True)
+    os._exit(CollectorError.exit_code)

@@ -101,20 +101,17 @@ def test_row_41_held_process_is_not_taken_for_a_stuck_one(market: Exchange, fold
 def test_row_42_without_memory_it_goes_on_or_ends_and_is_exact(
     market: Exchange, folder: Path, store: Store, spare_mebibytes: int
 ) -> None:
-    starved = CollectorProcess(folder, market, redis_url=store.url)
-    subscribed(starved)
-    limit(starved.process.pid, spare_mebibytes)
-    newest = dict.fromkeys(SYMBOLS, 0)
-    for _ in range(8):
-        market.act("burst", symbol="BTCUSDT", trades=5_000)
-    market.act("pause")
-    newest = {symbol: market.last_id(symbol) for symbol in SYMBOLS}
-    until(
-        lambda: starved.process.poll() is not None or all(store.tail_id(each) == newest[each] for each in SYMBOLS),
-        "the end of the process, or the newest trades", output=starved.told,
-    )  # fmt: skip
-    if starved.process.poll() is None:
-        starved.terminate()
+    with collecting(folder, market, redis_url=store.url) as starved:
+        subscribed(starved)
+        limit(starved.process.pid, spare_mebibytes)
+        for _ in range(8):
+            market.act("burst", symbol="BTCUSDT", trades=5_000)
+        market.act("pause")
+        newest = {symbol: market.last_id(symbol) for symbol in SYMBOLS}
+        until(
+            lambda: starved.process.poll() is not None or all(store.tail_id(each) == newest[each] for each in SYMBOLS),
+            "the end of the process, or the newest trades", output=starved.told,
+        )  # fmt: skip
 
     with collecting(folder, market, redis_url=store.url) as again:
         assert_alive_and_exact(market, store, again)
@@ -141,7 +138,7 @@ def test_row_43_without_descriptors_the_api_sheds_and_the_feed_goes_on(
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),  # noqa: PLW1509 - no threads here
         )  # fmt: skip
     try:
-        until(lambda: "ready" in ready_or_not(port), "readiness", output=log.read_text)
+        until(lambda: readiness(port) == "ready", "readiness", output=log.read_text)
         with ExitStack() as clients:
             for _ in range(150):
                 clients.enter_context(socket.create_connection(("127.0.0.1", port)))
@@ -161,10 +158,10 @@ def test_row_43_without_descriptors_the_api_sheds_and_the_feed_goes_on(
         end(api)
 
 
-def ready_or_not(port: int) -> str:
+def readiness(port: int) -> str:
     """What the API says; nothing while it does not answer."""
     try:
-        return "ready" if get_json(f"http://127.0.0.1:{port}/health/ready").get("ready") else ""
+        return str(get_json(f"http://127.0.0.1:{port}/health/ready")["status"])
     except (OSError, http.client.HTTPException):
         return ""
 
