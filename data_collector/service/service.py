@@ -28,6 +28,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
+from data_collector.service.heartbeat import Heartbeat
 from data_collector.service.lines import Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
@@ -68,6 +69,7 @@ class Service:
         check_venue(settings, self._venue)
         self._store = StoreHome(settings, settings.var_dir / folder, empty=empty)
         self._counters = Counters()
+        self.heartbeat = Heartbeat(self._counters)
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
         self._wanted.set()
@@ -170,6 +172,7 @@ class Service:
     async def _run_work(self, group: asyncio.TaskGroup) -> None:
         watches: list[asyncio.Task[None]] = []
         try:
+            watches.append(group.create_task(supervised("heartbeat", self.heartbeat.run)))
             sink = await self._prepare()
             watches.append(group.create_task(supervised("store", self._store.watch)))
             watches += [group.create_task(supervised(name, run)) for name, run in self._validation.tasks()]
@@ -198,6 +201,7 @@ class Service:
         await self._store.close()
         if self._control is not None:
             self._control.cancel()
+        self.heartbeat.end()
         self._log.info("stopped")
 
     async def _prepare(self) -> RedisSink:
@@ -255,6 +259,7 @@ class Service:
             self._validation,
             ledger=self._repairs.ledger,
             watch=watch,
+            heartbeat=self.heartbeat,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
