@@ -85,6 +85,28 @@ class Outlet:
         """Whether memory has no room for more trades and closed klines."""
         return self.records >= self._records_max
 
+    def add_lane(self, symbol: str) -> Lane:
+        """A symbol is collected from now on."""
+        lane = self.lanes[symbol] = Lane(symbol, recent_of(len(self.lanes) + 1))
+        return lane
+
+    def remove_lane(self, lane: Lane) -> int:
+        """A symbol is collected no longer, and nothing comes any more; how many records nobody has taken.
+
+        Its trades are in the retention.
+        """
+        self.end_run(lane)
+        self._gathering.flush()
+        left = sum(run.count for run in lane.runs) + len(lane.closed)
+        self.records -= left
+        self._refusals -= len(lane.refused)
+        del self.lanes[lane.symbol]
+        if lane.dirty:
+            self._dirty.remove(lane)
+        if lane.debt is not None:
+            self.catch_up(lane)
+        return left
+
     def put_trade(self, lane: Lane, trade: Trade, warnings: tuple[str, ...] = ()) -> None:
         """The trade follows the one before it in the lane, or `end_run` has been called."""
         entries = lane.entries

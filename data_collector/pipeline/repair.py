@@ -95,6 +95,10 @@ class TradeRepair:
                 self.look()
                 await asyncio.sleep(LOOK_S)
 
+    def forget(self, lane: Lane) -> None:
+        """It is collected no longer."""
+        self._told.pop(lane, None)
+
     def look(self) -> None:
         """Let go what has waited long enough, and put to work what stays missing."""
         now_s = self._clock()
@@ -123,7 +127,7 @@ class TradeRepair:
         while True:
             await asyncio.sleep(HEAD_LOOK_S)
             now_s = self._clock()
-            for lane in self._outlet.lanes.values():
+            for lane in self._intake.lanes.values():
                 self.look_at_head(lane, now_s)
             while self._intake.conflicts:
                 await self._arbitrate(self._intake.conflicts.popleft())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -12,9 +12,11 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.retention import Retention
 
 
-def resume(outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None]) -> None:
-    """`tails` is what the store has of each symbol: see `Sink.tails`."""
-    for lane in outlet.lanes.values():
+def resume(
+    outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None], lanes: Iterable[Lane] | None = None
+) -> None:
+    """`tails` is what the store has of each symbol: see `Sink.tails`; `lanes` are those that begin (default: all)."""
+    for lane in outlet.lanes.values() if lanes is None else lanes:
         # Where collection was only stopped for a while, what waits here follows what the store has.
         if lane.next_id < 0:
             if lane.symbol not in tails:

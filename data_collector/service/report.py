@@ -47,7 +47,6 @@ class Parts:
         self.pump = pump
         self.sink = sink
         self.groups = groups
-        self.lines = [line for group in groups for line in group.lines]
         self.watch = watch
         self.statistics = statistics
         self.counters = counters
@@ -55,6 +54,11 @@ class Parts:
         self.ledger = ledger
         self.started_s = time.monotonic()
         self.started_at_s = time.time()
+
+    @property
+    def lines(self) -> list[Line]:
+        """Of all groups."""
+        return [line for group in self.groups for line in group.lines]
 
 
 def fill(snapshot: Snapshot, parts: Parts) -> None:
