@@ -172,8 +172,9 @@ class KlineIntake:
             self._count_copy()
             return
         self._reception.accept(kline, verdict, False)
-        # What it says of trade ids may prove that the kline before had no trade.
-        self.release(series)
+        if kline.open_ms > series.due_ms:
+            # Its trade ids may prove that what has not closed had no trade.
+            self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
         warnings = () if verdict is None else verdict.warnings
         self._outlet.put_open_kline(self._outlet.lanes[kline.symbol], KlineUpdate(kline, next_open_ms, warnings))
@@ -222,20 +223,19 @@ class KlineIntake:
         return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
 
     def _note_closed(self, series: Series, update: KlineUpdate) -> None:
-        key, kline = (series.symbol, series.interval), update.kline
-        if kline.open_ms <= self._counted_ms[key]:
+        symbol, interval, kline = series.symbol, series.interval, update.kline
+        self.ledger.healed(symbol, interval, kline.open_ms, kline.open_ms, update.source)
+        if kline.open_ms <= self._counted_ms[symbol, interval]:
             # The store lost it, and gets it again.
             return
-        self._counted_ms[key] = kline.open_ms
+        self._counted_ms[symbol, interval] = kline.open_ms
         self._counters.add("data_collector_klines_closed_total", source=update.source)
         for gap in update.gaps:
-            self.ledger.given_up(series.symbol, series.interval, gap.first, gap.last, gap.reason)
-        if update.source == "built":
-            self.ledger.opened(series.symbol, series.interval, kline.open_ms, kline.open_ms)
+            if gap.reason == "refused":
+                self.ledger.given_up(symbol, interval, gap.first, gap.last, gap.reason)
         if update.source != "ws":
-            self.ledger.healed(series.symbol, series.interval, kline.open_ms, kline.open_ms, update.source)
             self._reception.show(kline)
-        elif kline.interval == CHECKED_INTERVAL:
+        elif interval == CHECKED_INTERVAL:
             self._counters.add("data_collector_candle_checks_total", result=update.check)
             if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
                 self.doubtful.append(kline)

@@ -144,6 +144,14 @@ class Ledger:
         )  # fmt: skip
         self._close_filled(symbol, interval)
 
+    def withdrawn(self, symbol: str, interval: str | None, first: int, last: int) -> None:
+        """The range was never missing: the exchange has no such records. Nothing is counted."""
+        if last < first:
+            return
+        for gap, _ in self._take(symbol, interval, first, last):
+            _add(gap.life, GapEvent(self._clock(), "withdrawn", first, last))
+        self._close_filled(symbol, interval)
+
     def passed(self, symbol: str, interval: str | None, due: int) -> None:
         """The series goes on at `due`: nothing before it is missing any more, whoever brought it."""
         if (symbol, interval) not in self._open:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from data_collector.model.batch import Batch, Behind
-from data_collector.model.errors import SinkUnavailable
+from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet import Outlet
@@ -142,7 +142,7 @@ class Pump:
         ]  # fmt: skip
         try:
             tails = await self._sink.tails([lane.symbol for lane in lanes]) if lanes else {}
-        except SinkUnavailable:
+        except (SinkUnavailable, Misconfigured):
             # The next batch will say so.
             return
         for lane in lanes:
@@ -178,7 +178,9 @@ class Pump:
         while True:
             try:
                 behind = await self._sink.write(batch)
-            except SinkUnavailable as error:
+            except (SinkUnavailable, Misconfigured) as error:
+                # It took records before: a right or a password that was changed can be changed back, and the
+                # retention keeps what comes meanwhile. Only a start ends with it.
                 if self.down_reason is None:
                     structlog.get_logger().warning("store_down", reason=str(error))
                 self.down_reason = str(error)

@@ -6,7 +6,7 @@ Life cycle: the repair asks it for one step of one lane at a time. Everything th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import dropwhile
 
 import structlog
@@ -29,6 +29,9 @@ QUEUED_MAX = 100
 
 READ_TRADES = 10_000
 """What is read from the retention at a time."""
+
+AHEAD_MS = 86_400_000
+"""The exchange's time is known by what was let through, which may be so old after an outage (`pipeline.tally`)."""
 
 RETRY_S = 1.0
 """Between two questions that brought nothing."""
@@ -88,6 +91,11 @@ class Refill:
         first_id = await self._history.first_trade_id(lane.symbol, since_ms)
         return max(oldest, until_id if first_id is None else min(first_id, until_id))
 
+    def believes(self, trades: Sequence[Trade]) -> bool:
+        """Whether nothing of an answer lies in the future: such a time would move the ids of all later entries."""
+        latest_ms = self._now_ms() + AHEAD_MS
+        return all(trade.time_ms <= latest_ms for trade in trades)
+
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
         self._outlet.end_runs()
@@ -136,6 +144,8 @@ class Refill:
                     self._explain(lane, debt, first_id - 1, "skipped")
                     return True
             trades = await self._history.trades(lane.symbol, max(due_id - 1, 0))
+            if not self.believes(trades):
+                trades = []
         except (VenueUnreachable, VenueRefused) as error:
             debt.retry_s = self._clock() + max(RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
         runs = self._runs(lane, trades, due_id)

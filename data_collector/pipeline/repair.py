@@ -251,6 +251,10 @@ class TradeRepair:
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
             return
+        if not self._refill.believes(trades):
+            self._counters.add("data_collector_rest_bad_pages_total")
+            self._retry_later(gap)
+            return
         absent = absent_ranges(trades, due_id)
         for trade in trades:
             if trade.trade_id > gap.last_id:
@@ -284,6 +288,17 @@ class TradeRepair:
         elif all(trade_id + 1 not in lane.held for trade_id in lane.held):
             self._counters.add("data_collector_implausible_total", rule="trade_id_jump")
             self._intake.refuse_held(lane, lane.next_id)
+        else:
+            return
+        self._withdraw(lane)
+
+    def _withdraw(self, lane: Lane) -> None:
+        """Nothing is missing from the due id on, although the ledger was told so."""
+        told = self._told.pop(lane, None)
+        if told is not None:
+            first_id, last_id = told
+            self._ledger.healed(lane.symbol, None, first_id, lane.next_id - 1, "ws")
+            self._ledger.withdrawn(lane.symbol, None, lane.next_id, last_id)
 
     def _put_off(self, lane: Lane, gap: OpenGap, error: VenueUnreachable | VenueRefused) -> None:
         self._retry_later(gap, error.retry_after_s if isinstance(error, VenueUnreachable) else None)

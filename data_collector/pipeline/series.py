@@ -186,11 +186,9 @@ class Series:
 
     def _built(self) -> KlineUpdate | None:
         """The due kline, when the trade ids around it prove that it had no trade."""
+        evidence = self._first_with_trades() if self._chain_id >= 0 else None
         before = self._recent.get(max(self._recent, default=-1))
-        if self._chain_id < 0 or before is None:
-            return None
-        evidence = self._first_with_trades()
-        if evidence is None or evidence.first_trade_id != self._chain_id + 1:
+        if evidence is None or evidence.first_trade_id != self._chain_id + 1 or before is None:
             return None
         next_open_ms = self._calendar.next_open_ms(self.interval, self.due_ms)
         kline = _without_trades(before.kline, self.due_ms, next_open_ms, evidence.event_ms)

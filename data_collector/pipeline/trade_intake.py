@@ -278,7 +278,9 @@ class TradeIntake:
         first = lane.recent[trade.trade_id & lane.recent_mask]
         if first is None or first.trade_id != trade.trade_id:
             self._notice_stranger(lane, trade)
-        elif first.price != trade.price or first.quantity != trade.quantity or is_other(first, trade):
+            return
+        lane.strangers = 0
+        if first.price != trade.price or first.quantity != trade.quantity or is_other(first, trade):
             self._take_conflict(first, trade)
 
     def _take_conflict(self, first: Trade, second: Trade) -> None:

@@ -182,12 +182,13 @@ class Resubscription:
         """Between two batches: the store's connection serves one caller at a time."""
         trades = sorted({key.symbol for key in added if key.channel == "trade"})
         klines = sorted({key.symbol for key in added if key.channel == "kline"})
+        intervals = sorted({key.interval for key in added if key.interval is not None})
         tails: dict[str, TradeTail | None] = {}
         cursors: dict[tuple[str, str], int] = {}
 
         async def question() -> None:
             tails.update(await parts.sink.tails(trades))
-            cursors.update(await parts.sink.kline_cursors(klines))
+            cursors.update(await parts.sink.kline_cursors(klines, intervals))
 
         try:
             async with asyncio.timeout(ASK_S):

@@ -309,7 +309,9 @@ class Service:
         while True:
             try:
                 await self._repairs.begin(sink)
-                self._intake.klines.begin(await sink.kline_cursors(self._resubscription.current.symbols))
+                wanted = self._resubscription.current
+                cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
+                self._intake.klines.begin(cursors)
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
                 await asyncio.sleep(BEGIN_RETRY_S)

@@ -97,6 +97,10 @@ class Scene:
             for symbol in self.symbols
         }
 
+    def filled(self, source: str = "rest") -> float:
+        """How many missing trades came from there."""
+        return self.counted("gap_filled_total", channel="trade", source=source)
+
     def assert_counts_add_up(self) -> None:
         """The contract's identity."""
         status = self.status

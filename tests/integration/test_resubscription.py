@@ -29,10 +29,10 @@ NARROW = structs.replace(VENUE, limits=structs.replace(VENUE.limits, streams_per
 
 @asynccontextmanager
 async def collecting(
-    store: Store, folder: Path, exchange: Venue = VENUE, **settings: str
+    store: Store, folder: Path, exchange: Venue = VENUE, lines: str = "1"
 ) -> AsyncIterator[Scene]:  # fmt: skip
     """Two symbols of a market that has four."""
-    async with playing(store, folder, MARKET, exchange=exchange, **settings) as scene:
+    async with playing(store, folder, MARKET, exchange=exchange, lines_per_stream=lines) as scene:
         await scene.subscribed()
         await scene.trade()
         yield scene
@@ -81,7 +81,7 @@ async def test_symbol_comes_and_goes_on_the_living_connection(store: Store, fold
 
 @pytest.mark.parametrize("lines", ["1", "2"])
 async def test_bursts_of_other_symbols_pass_through_changes_whole(store: Store, folder: Path, lines: str) -> None:
-    async with collecting(store, folder, lines_per_stream=lines) as scene:
+    async with collecting(store, folder, lines=lines) as scene:
         attempts = scene.attempts()
         over = asyncio.Event()
 

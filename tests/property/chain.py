@@ -287,7 +287,7 @@ class Chain:
         raise AssertionError("it never settles")
 
     def check_order(self) -> None:
-        """What holds at any time: rising by one but for what is explained, each id at most once."""
+        """What holds at any time."""
         store = self.store
         told = [number for gap in store.gaps for number in range(gap.first, gap.last + 1)]
         assert sorted(set(store.ids)) == store.ids

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -32,8 +30,8 @@ class TradePath(RuleBasedStateMachine):
         ids = list(range(self.newest + absent + 1, self.newest + absent + 1 + count))
         self.newest = ids[-1]
         self.chain.exchange.tape += ids
-        for line in self.waiting.values():
-            line += ids
+        for waiting in self.waiting.values():
+            waiting.extend(ids)
 
     @rule(place=st.integers(0, 5))
     def rest_spoils(self, place: int) -> None:
@@ -111,5 +109,4 @@ class TradePath(RuleBasedStateMachine):
 
 TradePath.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
-
-TestTradePath: type[unittest.TestCase] = TradePath.TestCase
+TestTradePath = TradePath.TestCase

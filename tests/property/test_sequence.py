@@ -41,21 +41,14 @@ def tapes(draw: st.DrawFn) -> tuple[list[int], set[int], list[Sent]]:
 
 def befall(chain: Chain, trouble: str, steps: int) -> None:
     """One of them."""
+    side = chain.exchange if trouble.startswith("exchange") else chain.store
     match trouble:
-        case "wait":
-            chain.wait(0.1)
-        case "pause":
-            chain.wait(3.0)
+        case "wait" | "pause":
+            chain.wait(0.1 if trouble == "wait" else 3.0)
+        case "flush" | "flush twice":
+            chain.flush(reply_lost=trouble.endswith("twice"))
         case "answer":
             chain.answer()
-        case "flush":
-            chain.flush()
-        case "flush twice":
-            chain.flush(reply_lost=True)
-        case "exchange away" | "exchange back":
-            chain.exchange.up = trouble.endswith("back")
-        case "store away" | "store back":
-            chain.store.up = trouble.endswith("back")
         case "roll back":
             chain.store.roll_back(steps)
         case "wipe":
@@ -67,7 +60,7 @@ def befall(chain: Chain, trouble: str, steps: int) -> None:
         case "kill":
             chain.kill(steps - 1)
         case _:
-            raise AssertionError(trouble)
+            side.up = trouble.endswith("back")
 
 
 @given(

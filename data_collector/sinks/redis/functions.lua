@@ -275,7 +275,7 @@ XTRIM stream: MAXLEN 1
 TYPE collector:
 HGET collector: 1m
 HSET collector: 1m x
-HGETALL collector:
+HMGET collector: 1m
 DEL collector:
 GET collector:
 SET collector: x

@@ -89,3 +89,9 @@ def gaps(batch: Batch) -> list[tuple[int, int, str]]:
 
 def runs(batch: Batch) -> list[tuple[int, int]]:
     return [(run.first_id, run.count) for run in batch.trades]
+
+
+def gap_of(scene: Scene) -> tuple[int, int] | None:
+    """What is missing before what is held back."""
+    gap = scene.lane.gap
+    return None if gap is None else (gap.first_id, gap.last_id)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-
 import pytest
 
-from data_collector.model.batch import KlineUpdate, Refusal, TradeRun
+from data_collector.model.batch import KlineUpdate, Refusal
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, RUN_ENTRIES_MAX, Outlet
-from data_collector.pipeline.spool import Spool
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
 from tests.retaining import in_memory
+from tests.unit.pipeline.outlet_scene import ids_of, put
 
 REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", "{}", ("price_positive",))
 
@@ -24,29 +20,8 @@ def outlet() -> Outlet:
     return Outlet([SYMBOL, "ETHUSDT"], in_memory(SYMBOL, "ETHUSDT"))
 
 
-def put(outlet: Outlet, *ids: int, symbol: str = SYMBOL) -> Lane:
-    """As the intake does: a hole ends the run."""
-    lane = outlet.lanes[symbol]
-    for trade_id in ids:
-        if lane.next_id not in {-1, trade_id}:
-            outlet.end_run(lane)
-        lane.next_id = trade_id + 1
-        outlet.put_trade(lane, trade(trade_id, symbol=symbol))
-    return lane
-
-
 def update(record: Kline) -> KlineUpdate:
     return KlineUpdate(record, record.open_ms + MINUTE_MS)
-
-
-def ids_of(run: TradeRun) -> list[int]:
-    texts = run.entries[1::2]
-    assert all(isinstance(text, str) for text in texts)
-    return [json.loads(str(text))["trade_id"] for text in texts]
-
-
-def read(kept: Spool, first_id: int) -> list[int]:
-    return [number for run in asyncio.run(kept.read(SYMBOL, first_id, trades_max=10**6)) for number in ids_of(run)]
 
 
 def test_nothing_waits_at_first(outlet: Outlet) -> None:
@@ -173,113 +148,6 @@ def test_what_was_passed_over_and_nothing_follows_is_a_run_without_trades(outlet
     assert (after.first_id, after.gaps) == (13, [])
 
 
-def test_every_run_goes_to_the_retention_too() -> None:
-    kept = in_memory(SYMBOL)
-    outlet = Outlet([SYMBOL], kept)
-    put(outlet, 10, 11)
-    outlet.take()
-    put(outlet, 12)
-    outlet.end_runs()
-
-    assert read(kept, 10) == [10, 11, 12]
-
-
-def test_run_that_was_gathered_does_not_change_what_waits_for_the_store() -> None:
-    kept = in_memory(SYMBOL)
-    outlet = Outlet([SYMBOL], kept)
-    put(outlet, 10)
-    (run,) = outlet.take().trades
-    put(outlet, 11)
-    outlet.take()
-    outlet.end_runs()
-
-    assert ids_of(run) == [10]
-    assert read(kept, 10) == [10, 11]
-
-
-def test_store_that_is_behind_makes_a_debt_and_what_waits_is_dropped(outlet: Outlet) -> None:
-    lane = put(outlet, 10, 11)
-
-    outlet.fall_behind(lane, 5)
-
-    assert lane.debt is not None
-    assert (lane.debt.due_id, lane.debt.wiped) == (5, False)
-    assert outlet.behind.is_set()
-    assert outlet.records == 0
-    assert outlet.take().trades == []
-
-
-def test_store_that_has_nothing_is_in_debt_without_a_beginning(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    lane.begins = True
-
-    outlet.fall_behind(lane, None)
-
-    assert lane.debt is not None
-    assert lane.debt.wiped
-    put(outlet, 11)
-    assert not lane.begins
-
-
-def test_while_in_debt_new_trades_go_to_the_retention_alone() -> None:
-    kept = in_memory(SYMBOL)
-    outlet = Outlet([SYMBOL], kept)
-    lane = put(outlet, 10)
-    outlet.fall_behind(lane, 10)
-    put(outlet, 11, 12)
-
-    assert outlet.take().trades == []
-    assert outlet.records == 0
-    outlet.end_runs()
-    assert read(kept, 10) == [10, 11, 12]
-
-
-def test_debt_is_over_when_all_lanes_have_caught_up(outlet: Outlet) -> None:
-    first, second = put(outlet, 10), put(outlet, 20, symbol="ETHUSDT")
-    outlet.fall_behind(first, 10)
-    outlet.fall_behind(second, 20)
-
-    outlet.catch_up(first)
-    assert outlet.behind.is_set()
-    outlet.catch_up(second)
-
-    assert not outlet.behind.is_set()
-    put(outlet, 11)
-    assert [run.first_id for run in outlet.take().trades] == [11]
-
-
-def test_runs_that_were_brought_come_first(outlet: Outlet) -> None:
-    lane = put(outlet, 10, 11)
-    (run,) = outlet.take().trades
-    outlet.queue(lane, [run])
-    put(outlet, 12)
-
-    assert outlet.records == 3
-    assert [one.first_id for one in outlet.take().trades] == [10, 12]
-    assert outlet.records == 0
-
-
-def test_kept_run_follows_unless_the_lane_is_in_debt(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    (run,) = outlet.take().trades
-    outlet.queue_kept(lane, run)
-    assert [one.first_id for one in outlet.take().trades] == [10]
-
-    outlet.fall_behind(lane, 10)
-    outlet.queue_kept(lane, run)
-    assert outlet.take().trades == []
-
-
-def test_kept_run_that_memory_has_no_room_for_makes_a_debt() -> None:
-    outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=1)
-    lane = put(outlet, 10)
-    outlet.queue_kept(lane, TradeRun(SYMBOL, 11, [1, "{}"], "1", "", 1, 1))
-
-    assert lane.debt is not None
-    assert lane.debt.due_id == 11
-    assert outlet.retained_only == 1
-
-
 def test_open_klines_are_conflated_to_the_newest(outlet: Outlet) -> None:
     lane = outlet.lanes[SYMBOL]
     newest = update(kline(closed=False, close="45190"))
@@ -344,21 +212,6 @@ def test_symbols_are_written_apart(outlet: Outlet) -> None:
     put(outlet, 99, symbol="ETHUSDT")
 
     assert [(run.symbol, run.first_id) for run in outlet.take().trades] == [(SYMBOL, 10), ("ETHUSDT", 99)]
-
-
-def test_full_outlet_leaves_new_trades_to_the_retention_and_the_store_in_debt() -> None:
-    kept = in_memory(SYMBOL)
-    outlet = Outlet([SYMBOL], kept, records_max=3)
-    lane = put(outlet, 10, 11)
-    outlet.end_run(lane)
-    put(outlet, *range(12, 16))
-    outlet.end_run(lane)
-
-    assert lane.debt is not None
-    assert (lane.debt.due_id, outlet.retained_only, outlet.records) == (12, 4, 2)
-    assert [ids_of(run) for run in outlet.take().trades] == [[10, 11]]
-    outlet.end_runs()
-    assert read(kept, 12) == [12, 13, 14, 15]
 
 
 def test_full_outlet_drops_closed_klines_too() -> None:

@@ -55,7 +55,8 @@ class Scene:
         self.lane = self.outlet.lanes[SYMBOL]
         self.sink = MemorySink(failures)
         self.counters = Counters()
-        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0)
+        self.gone_back: list[Behind] = []
+        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0, go_back=self.gone_back.append)
 
     def put(self, *ids: int) -> None:
         lane = self.outlet.lanes[SYMBOL]
@@ -269,4 +270,15 @@ async def test_symbol_whose_batch_the_store_has_not_taken_is_not_asked_about() -
 
     await scene.pump.verify_tails()
 
+    assert scene.lane.debt is None
+
+
+async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
+    scene = Scene()
+    scene.sink.lacks = [Behind(SYMBOL, "1m", 5)]
+    scene.put(10)
+
+    await run_until_written(scene)
+
+    assert scene.gone_back == [Behind(SYMBOL, "1m", 5)]
     assert scene.lane.debt is None
