@@ -11,8 +11,8 @@ import pytest
 
 from data_collector.model.protocols import StreamLimits
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.connection import Connection
+from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.line import Address, Line, Surroundings
 from data_collector.pipeline.transport import WebSocket
 from data_collector.pipeline.twins import GLANCE_S, Twins
