@@ -6,6 +6,7 @@ exchange's REST side told. It runs on the event loop and raises nothing for what
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
@@ -70,6 +71,8 @@ class KlineIntake:
         self._reception = reception
         self.series: dict[SeriesKey, Series] = {}
         self._counted_ms: dict[SeriesKey, int] = {}
+        self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
+        """From which open time on a series is filled again that the store has lost; the repair knows the time."""
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
         self.resumed: set[SeriesKey] = set()
@@ -162,7 +165,10 @@ class KlineIntake:
             self._outlet.put_closed_kline(lane, update)
 
     def _rewind(self, key: SeriesKey, series: Series, due_ms: int | None) -> None:
-        series.rewind(due_ms)
+        if due_ms is None:
+            series.begin_anew(self.oldest_wanted_ms())
+        else:
+            series.rewind(due_ms)
         if series.due_ms >= 0:
             self.resumed.add(key)
         self.release(series)

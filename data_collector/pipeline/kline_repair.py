@@ -8,6 +8,7 @@ exchange does not tell is asked for again, less and less often. It raises nothin
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 
@@ -79,6 +80,7 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._catch_up_ms = int(catch_up_s * 1000)
         self._clock = clock
+        self._klines.oldest_wanted_ms = self._oldest_wanted_ms
         self._backoff = Backoff()
         self._holes: dict[SeriesKey, Hole] = {}
         self._blocked_until_s = 0.0
@@ -142,6 +144,10 @@ class KlineRepair:
             self._doubted_ms = -1 if is_believed else event_ms
             self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
         return self._event_ms + int((now - self._event_seen_s) * 1000)
+
+    def _oldest_wanted_ms(self) -> int:
+        """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
+        return self._intake.newest_event_ms - self._catch_up_ms if self._intake.newest_event_ms else sys.maxsize
 
     def _skip_old(self, now_ms: int) -> None:
         """Of what the store told us to lack, only the younger part is fetched, and that at once."""

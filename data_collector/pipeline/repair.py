@@ -89,6 +89,7 @@ class TradeRepair:
             for _ in range(WORKERS):
                 group.create_task(self._work())
             group.create_task(self._watch_heads())
+            group.create_task(self._settle_conflicts())
             while True:
                 if not self._told:
                     await self._until_something_waits()
@@ -129,6 +130,10 @@ class TradeRepair:
             now_s = self._clock()
             for lane in self._intake.lanes.values():
                 self.look_at_head(lane, now_s)
+
+    async def _settle_conflicts(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_LOOK_S)
             while self._intake.conflicts:
                 await self._arbitrate(self._intake.conflicts.popleft())
 
@@ -242,12 +247,14 @@ class TradeRepair:
         return lane.gap is not gap
 
     async def _ask(self, lane: Lane, gap: OpenGap) -> None:
-        """Ask the exchange for the ids from the due one on, and the one before: it shows what is absent."""
+        """Ask the exchange for the ids from the due one on, and some before: they show what is absent."""
         due_id = lane.next_id
+        # The id right before may be absent itself: every other try reaches further back.
+        before = 1 if gap.tries % 2 == 0 else PAGE_TRADES - 1
         self._ledger.noted(lane.symbol, None, "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._history.trades(lane.symbol, max(due_id - 1, 0), limit=PAGE_TRADES, urgent=urgent)
+            trades = await self._history.trades(lane.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
             return
