@@ -125,6 +125,8 @@ METRICS: tuple[Metric, ...] = (
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
     ),
     Metric("data_collector_frames_bad_total", "counter", "Frames that could not be decoded", (BAD_FRAME_REASON,)),
+    Metric("data_collector_standby_symbols", "gauge", "Symbols that another collector writes while this one stands by"),
+    Metric("data_collector_takeovers_total", "counter", "Symbols taken over because nobody wrote them any more"),
     Metric(
         "data_collector_records_former_total",
         "counter",

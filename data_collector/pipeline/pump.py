@@ -75,7 +75,7 @@ class Pump:
                 return
             try:
                 await question()
-            except SinkUnavailable as error:
+            except (SinkUnavailable, Misconfigured) as error:
                 if not answered.done():
                     answered.set_exception(error)
             else:

@@ -178,7 +178,7 @@ class TradeRepair:
 
     async def _step(self, lane: Lane) -> None:
         try:
-            if lane.debt is not None:
+            if lane.debt is not None and not lane.debt.stands_by:
                 await self._refill.step(lane, lane.debt)
             if lane.gap is not None:
                 await self._fill(lane, lane.gap)

@@ -151,7 +151,7 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
 
 def _debt_reasons(outlet: Outlet) -> list[str]:
     """What the store lacks and is being brought."""
-    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None]
+    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None and not lane.debt.stands_by]
     if not owing or _oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
         return []
     count = sum(lane.next_id - lane.debt.due_id for lane in owing if lane.debt is not None)
@@ -159,7 +159,7 @@ def _debt_reasons(outlet: Outlet) -> list[str]:
 
 
 def _oldest_debt_s(outlet: Outlet) -> float:
-    begun = [lane.debt.since_s for lane in outlet.lanes.values() if lane.debt is not None]
+    begun = [each.debt.since_s for each in outlet.lanes.values() if each.debt is not None and not each.debt.stands_by]
     return time.monotonic() - min(begun) if begun else 0.0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 import structlog
 from msgspec import Struct
 
-from data_collector.model.errors import CollectorError, SinkUnavailable, VenueRefused, VenueUnreachable
+from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import History, TradeTail, Venue
 from data_collector.model.subscriptions import (
@@ -194,7 +194,7 @@ class Resubscription:
             async with asyncio.timeout(ASK_S):
                 if trades or klines:
                     await parts.pump.ask(question)
-        except (SinkUnavailable, TimeoutError) as error:
+        except (SinkUnavailable, Misconfigured, TimeoutError) as error:
             reason = str(error) or f"it has not answered for {ASK_S:g} s"
             sentence = f"The store does not tell what it has of the new symbols: {reason}"
             raise _Refused("unavailable", [sentence]) from error
@@ -291,7 +291,8 @@ class Resubscription:
 
 def _waits(parts: Parts, lane: Lane) -> bool:
     """Whether something of the lane is not stored yet."""
-    return bool(lane.gap or lane.held or lane.debt or lane.dirty or lane.runs) or parts.pump.holds(lane.symbol)
+    owes = lane.debt is not None and not lane.debt.stands_by
+    return bool(lane.gap or lane.held or owes or lane.dirty or lane.runs) or parts.pump.holds(lane.symbol)
 
 
 async def _nothing() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import time
 import uuid
 from collections.abc import Sequence
 from functools import partial
@@ -29,6 +30,7 @@ from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
 from data_collector.service.lines import Group, Wiring
@@ -282,6 +284,10 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 for streams in groups:
                     self._start(group, streams)
+                if self._settings.standby:
+                    standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
+                    standby.begin()
+                    group.create_task(supervised("standby", standby.run))
                 self._resubscription.running = Running(
                     self._parts, groups, partial(self._start, group), group.create_task
                 )  # fmt: skip
