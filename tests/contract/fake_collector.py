@@ -45,7 +45,9 @@ def main() -> int:
     """Play the collector."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = Path(sys.argv[1])
-    (folder / "pid").write_text(str(os.getpid()))
+    # Renamed, so that nobody reads half of it.
+    (folder / "pid.new").write_text(str(os.getpid()))
+    (folder / "pid.new").rename(folder / "pid")
     if (folder / "exit").exists():
         sys.stderr.write("A sentence that says what is wrong.\n")
         return int((folder / "exit").read_text())
