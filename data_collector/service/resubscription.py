@@ -89,16 +89,27 @@ class Resubscription:
         self._repairs = repairs
         self._first = Subscriptions(settings.symbols, settings.intervals, settings.channels)
         self.current = self._first
-        self.running: Running | None = None
-        """None while nothing is collected."""
+        self._running: Running | None = None
+        self._present: Present | None = None
+        """Made when it is asked for: the names of 30,000 streams take some milliseconds."""
         self._status = ChangeStatus(self.present())
         self._over = asyncio.Event()
         self._over.set()
 
+    def use(self, running: Running | None) -> None:
+        """Changes are made to this from now on; None: nothing is collected."""
+        self._running = running
+        self._present = None
+
     def present(self) -> Present:
         """What is subscribed now."""
+        if self._present is None:
+            self._present = self._made_present()
+        return self._present
+
+    def _made_present(self) -> Present:
         name, current = self._venue.codec.stream_name, self.current
-        groups = self.running.groups if self.running is not None else []
+        groups = self._running.groups if self._running is not None else []
         return Present(
             list(current.symbols),
             list(current.intervals),
@@ -115,12 +126,12 @@ class Resubscription:
     def begin(self, wish: Wish) -> ChangeStatus:
         """Begin a change; `status` tells when it is over, and `wait` returns then."""
         number = self._status.number
-        if self.running is None or self._status.busy:
-            refusal = Refusal("conflict", [STOPPED if self.running is None else UNDER_WAY])
+        if self._running is None or self._status.busy:
+            refusal = Refusal("conflict", [STOPPED if self._running is None else UNDER_WAY])
             return ChangeStatus(self.present(), number, busy=self._status.busy, refusal=refusal)
         self._status = ChangeStatus(self.present(), number + 1, busy=True)
         self._over.clear()
-        self.running.spawn(self._run(self._status, self.running, wish))
+        self._running.spawn(self._run(self._status, self._running, wish))
         return self._status
 
     async def wait(self) -> ChangeStatus:
@@ -234,6 +245,7 @@ class Resubscription:
                     new += group.lines
                 elif not group.keys:
                     running.groups.remove(group)
+                    self._present = None
                     for task in group.tasks:
                         task.cancel()
                 elif plan.added or plan.removed:
@@ -255,6 +267,7 @@ class Resubscription:
             gone = set(plan.removed)
             group.keys[:] = [*(key for key in group.keys if key not in gone), *plan.added]
         groups += [self._wiring.group(plan) for plan in plans if plan.is_new]
+        self._present = None
         return list(groups)
 
     async def _write_out(self, parts: Parts, removed: Sequence[Key]) -> list[str]:

@@ -288,9 +288,7 @@ class Service:
                     standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
                     standby.begin()
                     group.create_task(supervised("standby", standby.run))
-                self._resubscription.running = Running(
-                    self._parts, groups, partial(self._start, group), group.create_task
-                )  # fmt: skip
+                self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))
                 group.create_task(supervised("pump", pump.run))
                 for name, run in self._repairs.tasks():
                     group.create_task(supervised(name, run))
@@ -298,7 +296,7 @@ class Service:
                 group.create_task(supervised("kline_repair", self._kline_repair.run))
                 group.create_task(supervised("silence", watch.run))
         finally:
-            self._resubscription.running = None
+            self._resubscription.use(None)
             await self._drain(pump)
             await self._set_running(value=False)
 
