@@ -50,4 +50,5 @@ async def _run(service: Service, control: socket.socket | None) -> None:
         # time.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    service.heartbeat.watch()
     await service.run(control)

@@ -267,6 +267,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_event_lag_seconds", "gauge", "Receive time of the newest trade minus its event time"),
     Metric("data_collector_clock_offset_seconds", "gauge", "The exchange's clock minus ours"),
     Metric("data_collector_resident_memory_bytes", "gauge", "Resident memory of the collector process"),
+    Metric(
+        "data_collector_file_descriptors_free",
+        "gauge",
+        "Files and sockets that the collector process may still open; absent without a limit",
+    ),
+    Metric("data_collector_loop_lag_seconds", "histogram", "Seconds that the event loop's heartbeat was late"),
     Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
     Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),

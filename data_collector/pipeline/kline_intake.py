@@ -73,6 +73,7 @@ class KlineIntake:
         self._counted_ms: dict[SeriesKey, int] = {}
         self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
         """From which open time on a series is filled again that the store has lost; the repair knows the time."""
+        self._lost: set[SeriesKey] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
         self.resumed: set[SeriesKey] = set()
@@ -139,8 +140,13 @@ class KlineIntake:
             if verdict is None or not verdict.critical:
                 self._outlet.put_past(kline)
 
-    def begin(self, cursors: Mapping[SeriesKey, int]) -> None:
-        """Collection starts: the open time that the store must get next, of each series that it has."""
+    def begin(self, cursors: Mapping[SeriesKey, int], *, was_filled: bool = False) -> None:
+        """Collection starts: the open time that the store must get next, of each series that it has.
+
+        Where the store `was_filled` before, the other series were lost: they are filled again from before their first
+        closing frame, as far back as a start fills.
+        """
+        self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
         for key, due_ms in cursors.items():
             series = self.series.get(key)
             if series is not None:
@@ -199,6 +205,11 @@ class KlineIntake:
     def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
         match order:
             case Order.NEXT | Order.AHEAD:
+                key = (series.symbol, series.interval)
+                if starts and key in self._lost:
+                    self._lost.discard(key)
+                    self._rewind(key, series, None)
+                    return
                 if starts:
                     self.begun.append(kline)
                 self.release(series)

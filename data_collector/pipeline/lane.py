@@ -79,9 +79,9 @@ class Lane:
 
     __slots__ = (
         "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
-        "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent", "recent_mask",
-        "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled_id", "strangers", "symbol",
-        "symbol_json", "ticker",
+        "lost", "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent",
+        "recent_mask", "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled_id",
+        "strangers", "symbol", "symbol_json", "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -102,6 +102,8 @@ class Lane:
         """The first trade id that the store has, or had when we began."""
         self.begins = False
         """Whether the next run may begin a stream: there was none."""
+        self.lost = False
+        """The store had a stream once and has none any more: when the first trade comes, it is filled again."""
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
         self.spilled_id = -1

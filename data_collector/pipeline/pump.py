@@ -29,6 +29,10 @@ VERIFY_S = 5.0
 """How often the store is asked whether it still has what it acknowledged, also of symbols that nothing comes of."""
 
 
+BLOCKED_S = 1.0
+"""How often it is tried whether an entry that is not ours has gone."""
+
+
 class Pump:
     """The task of one sink."""
 
@@ -165,6 +169,11 @@ class Pump:
         lane = self._outlet.lanes.get(behind.symbol)
         if lane is None:
             # It is collected no longer.
+            return
+        if behind.blocked:
+            self._outlet.fall_behind(lane, behind.due)
+            assert lane.debt is not None, "it fell behind"
+            lane.debt.retry_s = time.monotonic() + BLOCKED_S
             return
         if behind.due is None:
             self._counters.add("data_collector_store_wipes_total")

@@ -100,9 +100,9 @@ class Refill:
         """Where a stream begins that the store has lost altogether."""
         self._outlet.end_runs()
         kept_id = self._retention.oldest_id(lane.symbol)
-        first_id = lane.next_id if kept_id is None else kept_id
+        first_id = lane.next_id if kept_id is None else max(kept_id, lane.next_id - self._reach.trades)
         try:
-            first_id = await self.oldest_wanted(lane, lane.next_id)
+            first_id = min(first_id, await self.oldest_wanted(lane, lane.next_id))
         except (VenueUnreachable, VenueRefused) as error:
             structlog.get_logger().warning("refill_from_memory_only", symbol=lane.symbol, reason=str(error))
         debt.wiped = False

@@ -13,13 +13,18 @@ from data_collector.pipeline.retention import Retention
 
 
 def resume(
-    outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None], lanes: Iterable[Lane] | None = None
-) -> None:
-    """`tails` is what the store has of each symbol: see `Sink.tails`; `lanes` are those that begin (default: all)."""
+    outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None], lanes: Iterable[Lane] | None = None,
+    *, was_filled: bool = False,
+) -> None:  # fmt: skip
+    """`tails` is what the store has of each symbol: see `Sink.tails`; `lanes` are those that begin (default: all).
+
+    Where the store `was_filled` before, what it has nothing of was lost.
+    """
     for lane in outlet.lanes.values() if lanes is None else lanes:
         # Where collection was only stopped for a while, what waits here follows what the store has.
         if lane.next_id < 0:
             if lane.symbol not in tails:
+                lane.lost = was_filled
                 _begin_anew(outlet, retention, lane)
             elif (tail := tails[lane.symbol]) is not None:
                 _go_on(outlet, retention, lane, tail)
@@ -31,7 +36,7 @@ def _begin_anew(outlet: Outlet, retention: Retention, lane: Lane) -> None:
     oldest_id = retention.oldest_id(lane.symbol)
     if oldest_id is None:
         return
-    lane.origin_id = oldest_id
+    lane.lost = False
     lane.next_id = retention.end_id(lane.symbol, oldest_id)
     structlog.get_logger().warning("store_wiped", symbol=lane.symbol, next_id=lane.next_id)
     outlet.fall_behind(lane, None)

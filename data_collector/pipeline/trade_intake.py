@@ -327,8 +327,13 @@ class TradeIntake:
         if not good:
             return
         lane.next_id = good[0]
-        lane.origin_id = good[0]
-        lane.begins = True
+        if lane.lost:
+            # From before the first trade, as far back as a start fills.
+            lane.lost = False
+            self._outlet.fall_behind(lane, None)
+        else:
+            lane.origin_id = good[0]
+            lane.begins = True
         for each in set(ids) - set(good):
             trade = self.holdback.take(lane, each)
             if trade is not None:

@@ -62,10 +62,14 @@ class Repairs:
             shutil.rmtree(self._folder, ignore_errors=True)
         await self.spool.open()
 
-    async def begin(self, sink: RedisSink) -> None:
-        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`."""
+    async def begin(self, sink: RedisSink, *, was_filled: bool) -> None:
+        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`.
+
+        Where the store `was_filled` before, what it has nothing of was lost.
+        """
         lanes = self._trades.lanes
-        self.resume(lanes.values(), await sink.tails(list(lanes)))
+        tails = await sink.tails(list(lanes))
+        resume(self._outlet, self.spool, tails, lanes.values(), was_filled=was_filled)
 
     def resume(self, lanes: Iterable[Lane], tails: Mapping[str, TradeTail | None]) -> None:
         """The same for some, when the store's tails are known."""

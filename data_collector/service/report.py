@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from data_collector.model.status import Condition, GapsStatus, Snapshot
 from data_collector.observe.counters import Counters
+from data_collector.observe.descriptors import free_descriptors
 from data_collector.observe.memory import resident_bytes
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.ledger import Ledger
@@ -14,6 +15,7 @@ from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.trade_intake import STRANGERS_MAX
+from data_collector.service.heartbeat import LAG_TOLERATED_S, Heartbeat
 from data_collector.service.lines import Group
 from data_collector.service.silence import SilenceWatch, Stream
 from data_collector.service.statistics import Statistics
@@ -41,6 +43,7 @@ class Parts:
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
         statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger, watch: SilenceWatch,
+        heartbeat: Heartbeat,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -52,6 +55,7 @@ class Parts:
         self.counters = counters
         self.validation = validation
         self.ledger = ledger
+        self.heartbeat = heartbeat
         self.started_s = time.monotonic()
         self.started_at_s = time.time()
 
@@ -82,7 +86,8 @@ def fill(snapshot: Snapshot, parts: Parts) -> None:
     connected = bool(parts.groups) and all(group.is_connected for group in parts.groups)
     flowing = connected and not unspoken and not mute and parts.pump.down_reason is None
     repaired = is_repaired(snapshot.gaps) and _oldest_debt_s(parts.outlet) <= GAP_TOLERATED_S
-    snapshot.ready = snapshot.collector_running and flowing and repaired
+    awake = parts.heartbeat.lag_s <= LAG_TOLERATED_S
+    snapshot.ready = snapshot.collector_running and flowing and repaired and awake
 
 
 def _condition(unhealthy: list[str], degraded: list[str]) -> Condition:
@@ -126,6 +131,8 @@ def _reasons(
     if statistics.down_reason is not None:
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
+    if parts.heartbeat.lag_s > LAG_TOLERATED_S:
+        degraded.append(f"the event loop stood still for {parts.heartbeat.lag_s:.0f} s")
     return unhealthy, degraded
 
 
@@ -207,3 +214,6 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())
+    free = free_descriptors()
+    if free is not None:
+        counters.set("data_collector_file_descriptors_free", free)

@@ -33,6 +33,7 @@ from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
+from data_collector.service.heartbeat import Heartbeat
 from data_collector.service.lines import Group, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
@@ -74,6 +75,7 @@ class Service:
         check_venue(settings, self._venue)
         self._store = StoreHome(settings, settings.var_dir / folder, empty=empty)
         self._counters = Counters()
+        self.heartbeat = Heartbeat(self._counters)
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
         self._wanted.set()
@@ -190,6 +192,7 @@ class Service:
     async def _run_work(self, group: asyncio.TaskGroup) -> None:
         watches: list[asyncio.Task[None]] = []
         try:
+            watches.append(group.create_task(supervised("heartbeat", self.heartbeat.run)))
             sink = await self._prepare()
             watches.append(group.create_task(supervised("store", self._store.watch)))
             watches += [group.create_task(supervised(name, run)) for name, run in self._validation.tasks()]
@@ -218,6 +221,7 @@ class Service:
         await self._store.close()
         if self._control is not None:
             self._control.cancel()
+        self.heartbeat.end()
         self._log.info("stopped")
 
     async def _prepare(self) -> RedisSink:
@@ -275,6 +279,7 @@ class Service:
             self._validation,
             ledger=self._repairs.ledger,
             watch=watch,
+            heartbeat=self.heartbeat,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
@@ -312,10 +317,11 @@ class Service:
         """Go on where the store, or what we hold for it, ends."""
         while True:
             try:
-                await self._repairs.begin(sink)
+                was_filled = self._store.was_filled
+                await self._repairs.begin(sink, was_filled=was_filled)
                 wanted = self._resubscription.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
-                self._intake.klines.begin(cursors)
+                self._intake.klines.begin(cursors, was_filled=was_filled)
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
                 await asyncio.sleep(BEGIN_RETRY_S)

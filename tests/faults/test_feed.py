@@ -148,13 +148,18 @@ async def test_row_17_poisoned_id_within_the_plausible_is_disproved_by_rest(
 
 
 async def test_row_19_time_that_goes_back_a_little_moves_no_entry_back(scene: Scene) -> None:
-    scene.simulator.faults.add(FrameFault(kind="duplicate", stream=TRADES, count=1))
-    # A trade of REST comes with its own, earlier time; `assert_trades_exact` knows how entry ids are clamped.
-    await scene.trade()
-    entries = [entry["id"] for entry in scene.store.entries("trades:BTCUSDT")]
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, add={"T": -60_000}))
 
-    await assert_alive_and_exact(scene)
-    assert entries == sorted(entries, key=lambda entry: tuple(map(int, entry.split("-"))))
+    await scene.trade()
+    await scene.trade()
+
+    entries = [tuple(map(int, entry["id"].split("-"))) for entry in scene.store.entries("trades:BTCUSDT")]
+    ids = [trade_id for _, trade_id in entries]
+    assert entries == sorted(entries)
+    assert ids == list(range(ids[0], scene.simulator.tape("BTCUSDT")[-1].trade_id + 1))
+    times = {trade_id: time_ms for time_ms, trade_id in entries}
+    assert times[due] == times[due - 1]
 
 
 @pytest.mark.parametrize("changed", [{"T": 0}, {"T": 9_979_200_000_000}], ids=["1970", "2286"])

@@ -29,8 +29,8 @@ WRONG_TYPE = "WRONGTYPE"
 """Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
 
 KINDS = frozenset({
-    "BUSY", "CLUSTERDOWN", "ERR", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM",
-    "READONLY", "TRYAGAIN", WRONG_TYPE,
+    "BUSY", "CLUSTERDOWN", "ERR", "FOREIGN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM",
+    "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", WRONG_TYPE,
 })  # fmt: skip
 """Labels of the error metric; any other first word counts as `other`."""
 
@@ -201,6 +201,9 @@ class RedisSink:
             due_id = None if int(tail) < 0 else int(tail) + 1
             self._behind.setdefault((symbol, None), Behind(symbol, None, due_id))
             return None
+        if outcome == "FOREIGN":
+            self._note_hidden(run, int(tail))
+            return None
         if int(added) < run.count:
             self.overtaken.add(symbol)
         newest_id = run.first_id + run.count - 1
@@ -220,6 +223,15 @@ class RedisSink:
                 (now_ns - run.newest_ns) / 1e9, (now_ns - run.oldest_ns) / 1e9, run.count,
             )  # fmt: skip
         return None
+
+    def _note_hidden(self, run: TradeRun, tail: int) -> None:
+        key = f"{self._prefix}trades:{run.symbol}"
+        self.broken_keys[key] = (
+            f"somebody else's entry with id {tail} is the newest and hides trades before it. Delete the key: it is "
+            "filled again"
+        )
+        self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
+        self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
