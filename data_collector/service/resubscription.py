@@ -38,7 +38,7 @@ ASK_S = 5.0
 """How long the store may take to tell what it has."""
 
 CONNECT_S = 15.0
-"""How long new connections are waited for; they are made all the same."""
+"""How long connections that must be made for it are waited for; they are made all the same."""
 
 WRITE_OUT_S = 3.0
 """How long a removed symbol's lane waits for gaps to be filled and for the store; what is left is in the retention."""
@@ -235,29 +235,30 @@ class Resubscription:
 
     async def _rewire(self, running: Running, plans: Sequence[GroupPlan]) -> list[str]:
         """Let the connections carry the new streams, each at its own pace; what an operator must know."""
-        new: list[Line] = []
+        touched: list[Line] = []
         async with asyncio.TaskGroup() as changes:
             for plan, group in zip(plans, self._groups(running, plans), strict=True):
                 for key in plan.added:
                     running.parts.watch.add(key, group)
                 if plan.is_new:
                     running.start(group)
-                    new += group.lines
+                    touched += group.lines
                 elif not group.keys:
                     running.groups.remove(group)
                     self._present = None
                     for task in group.tasks:
                         task.cancel()
                 elif plan.added or plan.removed:
+                    touched += group.lines
                     for line in group.lines:
                         changes.create_task(line.carry(group.keys))
         try:
             async with asyncio.timeout(CONNECT_S):
-                for line in new:
+                for line in touched:
                     await line.complete.wait()
         except TimeoutError:
-            late = ", ".join(line.name for line in new if not line.complete.is_set())
-            return [f"New connections are still being made: {late}."]
+            late = ", ".join(line.name for line in touched if not line.complete.is_set())
+            return [f"Connections that do not carry all of it yet: {late}."]
         return []
 
     def _groups(self, running: Running, plans: Sequence[GroupPlan]) -> list[Group]:
@@ -291,12 +292,15 @@ class Resubscription:
         intake, outlet, ledger = parts.intake, parts.outlet, parts.ledger
         intake.tally.former.update(removed)
         for key in removed:
-            ledger.forget(key.symbol, key.interval)
-            if key.channel == "kline" and key.interval is not None:
+            if key.channel == "trade":
+                ledger.forget(key.symbol, None)
+            elif key.channel == "kline" and key.interval is not None:
+                ledger.forget(key.symbol, key.interval)
                 intake.klines.remove((key.symbol, key.interval))
         for lane in self._leaving(parts, removed):
             intake.trades.remove(lane)
             self._repairs.forget(lane)
+            parts.sink.ahead.pop(lane.symbol, None)
             if lane.symbol not in self.current.symbols:
                 intake.forget(lane.symbol)
                 outlet.remove_lane(lane)
