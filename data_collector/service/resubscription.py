@@ -156,12 +156,13 @@ class Resubscription:
     async def _change(self, running: Running, wish: Wish) -> Change:
         faults: list[str] = []
         before = self.current
-        wanted = wanted_of(before, wish, self._venue, faults)
+        # With thousands of symbols each of these takes a tenth of a second, and the feed must not wait for it.
+        wanted = await asyncio.to_thread(wanted_of, before, wish, self._venue, faults)
         notes = await self._check_symbols(before, wanted, faults)
         if faults:
             raise _Refused("impossible", faults)
-        plans = self._wiring.plan(running.groups, wanted)
-        change = change_of(plans, before, wanted, self._venue, self._settings)
+        plans = await asyncio.to_thread(self._wiring.plan, running.groups, wanted)
+        change = await asyncio.to_thread(change_of, plans, before, wanted, self._venue, self._settings)
         change.notes += notes
         removed = [key for plan in plans for key in plan.removed]
         added = [key for plan in plans for key in plan.added]
@@ -264,7 +265,9 @@ class Resubscription:
     def _groups(self, running: Running, plans: Sequence[GroupPlan]) -> list[Group]:
         """The group of each plan, with the streams that it is to have."""
         groups = running.groups
-        for plan, group in zip(plans, list(groups), strict=False):
+        for plan, group in zip(plans, groups, strict=False):
+            if not plan.added and not plan.removed:
+                continue
             gone = set(plan.removed)
             group.keys[:] = [*(key for key in group.keys if key not in gone), *plan.added]
         groups += [self._wiring.group(plan) for plan in plans if plan.is_new]
