@@ -226,7 +226,7 @@ class Resubscription:
         self._use_symbols(parts)
         self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
         series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
-        klines.begin({key: due_ms for key, due_ms in known.cursors.items() if key in series})
+        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
 
     def _use_symbols(self, parts: Parts) -> None:
         symbols = self._repairs.symbols

@@ -256,13 +256,7 @@ class Service:
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
         await self._begin(sink)
-        if self._pump is None:
-            # One for all starts: it may hold a batch that the store has not taken yet.
-            self._pump = Pump(
-                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
-                go_back=self._intake.klines.go_back,
-            )  # fmt: skip
-        pump = self._pump
+        pump = self._pump_to(sink)
         groups = self._wiring.groups(self._resubscription.current)
         keys = [(key, streams) for streams in groups for key in streams.keys]
         watch = SilenceWatch(
@@ -294,16 +288,25 @@ class Service:
                     standby.begin()
                     group.create_task(supervised("standby", standby.run))
                 self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))
-                group.create_task(supervised("pump", pump.run))
-                for name, run in self._repairs.tasks():
+                eternal = [
+                    ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
+                    ("kline_repair", self._kline_repair.run), ("silence", watch.run),
+                ]  # fmt: skip
+                for name, run in eternal:
                     group.create_task(supervised(name, run))
-                group.create_task(supervised("statistics", self._statistics.run))
-                group.create_task(supervised("kline_repair", self._kline_repair.run))
-                group.create_task(supervised("silence", watch.run))
         finally:
             self._resubscription.use(None)
             await self._drain(pump)
             await self._set_running(value=False)
+
+    def _pump_to(self, sink: RedisSink) -> Pump:
+        """One for all starts: it may hold a batch that the store has not taken yet."""
+        if self._pump is None:
+            self._pump = Pump(
+                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
+            )  # fmt: skip
+        return self._pump
 
     def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
         """Run the lines of a group for as long as the collection, or until the group is given up."""
