@@ -24,7 +24,10 @@ ACTION_TIMEOUT_S = 30.0
 CHANGE_TIMEOUT_S = 120.0
 """5,000 symbols of six streams are 150 control messages, at 4 a second on each of 30 connections."""
 
-ASK_AGAIN_S = 0.05
+ASK_AGAIN_S = 0.1
+
+TOLD_FRESH_S = 0.5
+"""What is subscribed is a long list, and told to any number of clients twice a second at most."""
 
 PATIENCE_S = 86_400.0
 """How long a question may stay unanswered before the line is given up.
@@ -55,6 +58,9 @@ class Collector:
         self._acting_since: float | None = None
         self._action_turn = asyncio.Lock()
         self._question: asyncio.Task[Snapshot] | None = None
+        self._told: ChangeStatus | None = None
+        self._told_at = float("-inf")
+        self._telling = asyncio.Lock()
         self.fault: str | None = None
         """Why there is no answer now; None while the collector answers."""
         self.exit_code: int | None = None
@@ -123,7 +129,11 @@ class Collector:
 
     async def subscriptions(self) -> ChangeStatus:
         """What is subscribed, and how far a change is. Raises `Transient` when nothing answers."""
-        return await self._subscriptions(Request("subscriptions"))
+        async with self._telling:
+            if self._told is None or time.monotonic() - self._told_at >= TOLD_FRESH_S:
+                self._told_at = time.monotonic()
+                self._told = await self._subscriptions(Request("subscriptions"))
+            return self._told
 
     async def resubscribe(self, wish: Wish) -> ChangeStatus:
         """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
@@ -136,7 +146,8 @@ class Collector:
                 raise Transient(f"The change goes on after {CHANGE_TIMEOUT_S:g} s; GET /subscriptions tells the rest.")
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(ASK_AGAIN_S)
-            status = await self.subscriptions()
+            status = await self._subscriptions(Request("subscriptions"))
+        self._told = None
         return status
 
     async def _subscriptions(self, request: Request) -> ChangeStatus:

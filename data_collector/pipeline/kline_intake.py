@@ -95,6 +95,7 @@ class KlineIntake:
         self.series.pop(key, None)
         self._counted_ms.pop(key, None)
         self.resumed.discard(key)
+        self._lost.discard(key)
 
     def take(self, kline: Kline) -> None:
         """A kline of the stream."""
@@ -147,6 +148,10 @@ class KlineIntake:
         closing frame, as far back as a start fills.
         """
         self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
+        self.resume(cursors)
+
+    def resume(self, cursors: Mapping[SeriesKey, int]) -> None:
+        """The same for series that are added while others go on."""
         for key, due_ms in cursors.items():
             series = self.series.get(key)
             if series is not None:

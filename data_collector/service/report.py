@@ -56,7 +56,6 @@ class Parts:
         self.validation = validation
         self.ledger = ledger
         self.heartbeat = heartbeat
-        self.started_s = time.monotonic()
         self.started_at_s = time.time()
 
     @property
@@ -119,8 +118,9 @@ def _reasons(
     degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)
     statistics = parts.statistics
-    if unspoken and time.monotonic() - parts.started_s > FIRST_WORD_S:
-        degraded.append(f"not all streams have spoken of {_names(sorted({stream.symbol for stream in unspoken}))}")
+    late = {stream.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
+    if late:
+        degraded.append(f"not all streams have spoken of {_names(sorted(late))}")
     if mute:
         degraded.append(f"the exchange trades, and these streams are mute: {_names([stream.name for stream in mute])}")
     if statistics.unlisted:

@@ -38,7 +38,7 @@ ASK_S = 5.0
 """How long the store may take to tell what it has."""
 
 CONNECT_S = 15.0
-"""How long new connections are waited for; they are made all the same."""
+"""How long connections that must be made for it are waited for; they are made all the same."""
 
 WRITE_OUT_S = 3.0
 """How long a removed symbol's lane waits for gaps to be filled and for the store; what is left is in the retention."""
@@ -89,16 +89,27 @@ class Resubscription:
         self._repairs = repairs
         self._first = Subscriptions(settings.symbols, settings.intervals, settings.channels)
         self.current = self._first
-        self.running: Running | None = None
-        """None while nothing is collected."""
+        self._running: Running | None = None
+        self._present: Present | None = None
+        """Made when it is asked for: the names of 30,000 streams take some milliseconds."""
         self._status = ChangeStatus(self.present())
         self._over = asyncio.Event()
         self._over.set()
 
+    def use(self, running: Running | None) -> None:
+        """Changes are made to this from now on; None: nothing is collected."""
+        self._running = running
+        self._present = None
+
     def present(self) -> Present:
         """What is subscribed now."""
+        if self._present is None:
+            self._present = self._made_present()
+        return self._present
+
+    def _made_present(self) -> Present:
         name, current = self._venue.codec.stream_name, self.current
-        groups = self.running.groups if self.running is not None else []
+        groups = self._running.groups if self._running is not None else []
         return Present(
             list(current.symbols),
             list(current.intervals),
@@ -115,12 +126,12 @@ class Resubscription:
     def begin(self, wish: Wish) -> ChangeStatus:
         """Begin a change; `status` tells when it is over, and `wait` returns then."""
         number = self._status.number
-        if self.running is None or self._status.busy:
-            refusal = Refusal("conflict", [STOPPED if self.running is None else UNDER_WAY])
+        if self._running is None or self._status.busy:
+            refusal = Refusal("conflict", [STOPPED if self._running is None else UNDER_WAY])
             return ChangeStatus(self.present(), number, busy=self._status.busy, refusal=refusal)
         self._status = ChangeStatus(self.present(), number + 1, busy=True)
         self._over.clear()
-        self.running.spawn(self._run(self._status, self.running, wish))
+        self._running.spawn(self._run(self._status, self._running, wish))
         return self._status
 
     async def wait(self) -> ChangeStatus:
@@ -145,12 +156,13 @@ class Resubscription:
     async def _change(self, running: Running, wish: Wish) -> Change:
         faults: list[str] = []
         before = self.current
-        wanted = wanted_of(before, wish, self._venue, faults)
+        # With thousands of symbols each of these takes a tenth of a second, and the feed must not wait for it.
+        wanted = await asyncio.to_thread(wanted_of, before, wish, self._venue, faults)
         notes = await self._check_symbols(before, wanted, faults)
         if faults:
             raise _Refused("impossible", faults)
-        plans = self._wiring.plan(running.groups, wanted)
-        change = change_of(plans, before, wanted, self._venue, self._settings)
+        plans = await asyncio.to_thread(self._wiring.plan, running.groups, wanted)
+        change = await asyncio.to_thread(change_of, plans, before, wanted, self._venue, self._settings)
         change.notes += notes
         removed = [key for plan in plans for key in plan.removed]
         added = [key for plan in plans for key in plan.added]
@@ -214,7 +226,7 @@ class Resubscription:
         self._use_symbols(parts)
         self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
         series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
-        klines.begin({key: due_ms for key, due_ms in known.cursors.items() if key in series})
+        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
 
     def _use_symbols(self, parts: Parts) -> None:
         symbols = self._repairs.symbols
@@ -224,37 +236,42 @@ class Resubscription:
 
     async def _rewire(self, running: Running, plans: Sequence[GroupPlan]) -> list[str]:
         """Let the connections carry the new streams, each at its own pace; what an operator must know."""
-        new: list[Line] = []
+        touched: list[Line] = []
         async with asyncio.TaskGroup() as changes:
             for plan, group in zip(plans, self._groups(running, plans), strict=True):
                 for key in plan.added:
                     running.parts.watch.add(key, group)
                 if plan.is_new:
                     running.start(group)
-                    new += group.lines
+                    touched += group.lines
                 elif not group.keys:
                     running.groups.remove(group)
+                    self._present = None
                     for task in group.tasks:
                         task.cancel()
                 elif plan.added or plan.removed:
+                    touched += group.lines
                     for line in group.lines:
                         changes.create_task(line.carry(group.keys))
         try:
             async with asyncio.timeout(CONNECT_S):
-                for line in new:
+                for line in touched:
                     await line.complete.wait()
         except TimeoutError:
-            late = ", ".join(line.name for line in new if not line.complete.is_set())
-            return [f"New connections are still being made: {late}."]
+            late = ", ".join(line.name for line in touched if not line.complete.is_set())
+            return [f"Connections that do not carry all of it yet: {late}."]
         return []
 
     def _groups(self, running: Running, plans: Sequence[GroupPlan]) -> list[Group]:
         """The group of each plan, with the streams that it is to have."""
         groups = running.groups
-        for plan, group in zip(plans, list(groups), strict=False):
+        for plan, group in zip(plans, groups, strict=False):
+            if not plan.added and not plan.removed:
+                continue
             gone = set(plan.removed)
             group.keys[:] = [*(key for key in group.keys if key not in gone), *plan.added]
         groups += [self._wiring.group(plan) for plan in plans if plan.is_new]
+        self._present = None
         return list(groups)
 
     async def _write_out(self, parts: Parts, removed: Sequence[Key]) -> list[str]:
@@ -278,12 +295,15 @@ class Resubscription:
         intake, outlet, ledger = parts.intake, parts.outlet, parts.ledger
         intake.tally.former.update(removed)
         for key in removed:
-            ledger.forget(key.symbol, key.interval)
-            if key.channel == "kline" and key.interval is not None:
+            if key.channel == "trade":
+                ledger.forget(key.symbol, None)
+            elif key.channel == "kline" and key.interval is not None:
+                ledger.forget(key.symbol, key.interval)
                 intake.klines.remove((key.symbol, key.interval))
         for lane in self._leaving(parts, removed):
             intake.trades.remove(lane)
             self._repairs.forget(lane)
+            parts.sink.ahead.pop(lane.symbol, None)
             if lane.symbol not in self.current.symbols:
                 intake.forget(lane.symbol)
                 outlet.remove_lane(lane)

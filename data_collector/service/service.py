@@ -287,9 +287,7 @@ class Service:
                     standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
                     standby.begin()
                     group.create_task(supervised("standby", standby.run))
-                self._resubscription.running = Running(
-                    self._parts, groups, partial(self._start, group), group.create_task
-                )  # fmt: skip
+                self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))
                 eternal = [
                     ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
                     ("kline_repair", self._kline_repair.run), ("silence", watch.run),
@@ -297,7 +295,7 @@ class Service:
                 for name, run in eternal:
                     group.create_task(supervised(name, run))
         finally:
-            self._resubscription.running = None
+            self._resubscription.use(None)
             await self._drain(pump)
             await self._set_running(value=False)
 

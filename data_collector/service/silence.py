@@ -52,7 +52,7 @@ class Stream:
     """What is known of one stream."""
 
     __slots__ = (
-        "again_s", "ask_s", "channel", "group", "interval", "is_over", "last_id", "moved_s", "name", "quiet",
+        "again_s", "ask_s", "begun_s", "channel", "group", "interval", "is_over", "last_id", "moved_s", "name", "quiet",
         "renewals", "rhythm", "strikes", "symbol",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Stream:
         self.group = group
         self.rhythm = rhythm
         self.renewals = 0
+        self.begun_s = time.monotonic()
         self.is_over = False
         """It is subscribed to no longer."""
         self.speak()

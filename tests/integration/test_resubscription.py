@@ -13,6 +13,7 @@ from msgspec import structs
 
 from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.protocols import Venue
+from data_collector.pipeline.repair import HEAD_LOOK_S, HEAD_S
 from data_collector.simulator.actions import Burst, Reset
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.scene import CLOSING_MS, DRIVEN, SYMBOLS, Scene, playing
@@ -171,6 +172,25 @@ async def test_intervals_and_channels_change_too(store: Store, folder: Path) -> 
         assert store.length("stream:BTCUSDT") == before
         assert scene.assert_trades_exact() == {symbol: [] for symbol in SYMBOLS}
         scene.assert_counts_add_up()
+
+
+async def test_trades_given_up_for_a_while_are_not_asked_for_and_go_on_later(
+    store: Store, folder: Path
+) -> None:
+    async with collecting(store, folder) as scene:
+        tail = store.tail_id("BTCUSDT")
+        await scene.collector.change_subscriptions(channels=["kline", "ticker"])
+        scene.simulator.advance(10_000)
+        await until_async(lambda: store.hash("latest:BTCUSDT")["timestamp"] > "", "a ticker")
+        await asyncio.sleep(HEAD_S + 2 * HEAD_LOOK_S)
+        assert store.tail_id("BTCUSDT") == tail
+        assert scene.counted("gap_filled_total", channel="trade") == 0
+
+        await scene.collector.change_subscriptions(channels=["kline", "trade", "ticker"])
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == {symbol: [] for symbol in SYMBOLS}
+        assert scene.status.gaps.open_count == 0
 
 
 async def test_impossible_changes_are_refused_with_every_fault_and_change_nothing(store: Store, folder: Path) -> None:
