@@ -30,6 +30,8 @@ class Reading(msgspec.Struct):
     collector_cpu_s: float
     store_cpu_s: float
     stored: dict[str, int]
+    known: int
+    """Trades that were offered and were there already."""
     received: int
     conflated: int
     memory_bytes: int
@@ -64,6 +66,7 @@ class Rig:
             collector_cpu_s=values["data_collector_process_cpu_seconds_total", ""],
             store_cpu_s=used["used_cpu_sys"] + used["used_cpu_user"],
             stored=stored,
+            known=int(values.get(("data_collector_records_known_total", "trade"), 0)),
             received=snapshot.messages_received,
             conflated=int(values.get(("data_collector_updates_conflated_total", "kline"), 0)),
             memory_bytes=int(values["data_collector_resident_memory_bytes", ""]),

@@ -40,6 +40,7 @@ PingOption = Annotated[float, typer.Option(min=0.01, help="Seconds between pings
 PongOption = Annotated[float, typer.Option(min=0.01, help="A connection ends when its pong is later than this (s).")]
 AgeOption = Annotated[float, typer.Option(min=0.1, help="A connection is closed when it is this old (s).")]
 OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a in trades, as until June 2024.")]
+EarlyOption = Annotated[int, typer.Option(min=0, help="Tell every so many-th trade with an earlier time; 0: none.")]
 EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
 ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
 
@@ -64,6 +65,7 @@ def simulate(
     pong_timeout_s: PongOption = 60.0,
     max_age_s: AgeOption = 86_400.0,
     order_ids: OrderIdsOption = False,
+    early_every: EarlyOption = 0,
     close_empty_klines: EmptyOption = False,
     error_shape: ErrorShapeOption = "nested",
     port_file: PortFileOption = None,
@@ -79,7 +81,7 @@ def simulate(
         seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
         history_trades=history_trades, tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
         tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
-        pong_timeout_s=pong_timeout_s, max_age_s=max_age_s, order_ids=order_ids,
+        pong_timeout_s=pong_timeout_s, max_age_s=max_age_s, order_ids=order_ids, early_every=early_every,
         close_empty_klines=close_empty_klines, error_shape=error_shape,
     )  # fmt: skip
     if exit_with_parent:

@@ -113,6 +113,8 @@ class Behind(Struct, frozen=True):
     """None for trades."""
     due: int | None
     """What the store must get next: a trade id, or an open time in ms. None when it has nothing at all."""
+    blocked: bool = False
+    """Somebody else's entry is in the way: nothing can be stored until an operator has removed it."""
 
 
 class Batch(Struct):

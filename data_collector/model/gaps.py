@@ -43,6 +43,15 @@ def explain_ids(first: int, last: int, refused: Mapping[int, tuple[str, ...]], o
     return gaps
 
 
+def add_gap(gaps: list[Gap], gap: Gap) -> None:
+    """Put a gap of trade ids behind others that it follows; of the same reason they are one."""
+    before = gaps[-1] if gaps else None
+    if before is not None and (before.reason, before.rules, before.last + 1) == (gap.reason, gap.rules, gap.first):
+        gaps[-1] = structs.replace(before, last=gap.last, count=before.count + gap.count)
+    else:
+        gaps.append(gap)
+
+
 def gaps_after(gaps: Sequence[Gap], last_id: int) -> list[Gap]:
     """What lies beyond `last_id` of gaps of trade ids; one that it cuts begins after it."""
     after: list[Gap] = []

@@ -49,6 +49,7 @@ class Metric(Struct, frozen=True):
 
 CHANNEL = Label("channel", "a channel: kline, trade, ticker")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
+DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
@@ -59,7 +60,9 @@ REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
+CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
 WATCHDOG_KIND = Label("kind", "connection, stream")
+CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -154,10 +157,38 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_gap_heal_seconds", "histogram", "Seconds that a gap was open until all of it had come"),
     Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
     Metric(
-        "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)
+        "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (DROP_CHANNEL,)
+    ),
+    Metric(
+        "data_collector_outlet_retained_total",
+        "counter",
+        "Trades that memory had no room for: the spool has them until the store takes records again",
+    ),
+    Metric(
+        "data_collector_trades_spilled_total",
+        "counter",
+        "Trades that wait in the spool for those before them, because memory had no room for more",
+    ),
+    Metric("data_collector_trade_conflicts_total", "counter", "Copies of a trade that differ from the first"),
+    Metric(
+        "data_collector_trade_conflicts_settled_total",
+        "counter",
+        "Such trades that the exchange was asked about, by whether it says the same as what is stored",
+        (CONFLICT_OUTCOME,),
+    ),
+    Metric(
+        "data_collector_implausible_total",
+        "counter",
+        "Times that the exchange itself did not know what a stream had brought",
+        (RULE,),
     ),
     Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
-    Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
+    Metric(
+        "data_collector_connect_failures_total",
+        "counter",
+        "Attempts to connect to the exchange that failed",
+        (CONNECT_FAILURE,),
+    ),
     Metric("data_collector_dns_errors_total", "counter", "Lookups of the exchange's address that failed or took long"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
     Metric(
@@ -199,6 +230,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_store_up", "gauge", "1 while the store answers, else 0"),
     Metric("data_collector_store_errors_total", "counter", "Errors that the store answered", (ERROR_KIND,)),
     Metric("data_collector_store_reconnects_total", "counter", "Times that the store was connected to again"),
+    Metric(
+        "data_collector_store_rollbacks_total",
+        "counter",
+        "Times that the store had lost the newest trades of a symbol that it had acknowledged",
+    ),
+    Metric("data_collector_store_wipes_total", "counter", "Times that the store had lost all trades of a symbol"),
     Metric("data_collector_store_flush_seconds", "histogram", "Seconds from sending a batch to its last reply"),
     Metric(
         "data_collector_received_to_stored_seconds",

@@ -93,7 +93,7 @@ class Intake:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
         for lane in list(self.trades.holdback.lanes):
             self.trades.release(lane, everything=everything)
-            if everything:
+            if everything and lane.next_id >= 0:
                 self.trades.spill(lane)
 
     def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | BadFrame | None:

@@ -6,6 +6,7 @@ exchange's REST side told. It runs on the event loop and raises nothing for what
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +77,9 @@ class KlineIntake:
             for interval in intervals
         }
         self._counted_ms = dict.fromkeys(self.series, -1)
+        self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
+        """From which open time on a series is filled again that the store has lost; the repair knows the time."""
+        self._lost: set[SeriesKey] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
         self.resumed: set[SeriesKey] = set()
@@ -127,8 +131,13 @@ class KlineIntake:
             if verdict is None or not verdict.critical:
                 self._outlet.put_past(kline)
 
-    def begin(self, cursors: Mapping[SeriesKey, int]) -> None:
-        """Collection starts: the open time that the store must get next, of each series that it has."""
+    def begin(self, cursors: Mapping[SeriesKey, int], *, was_filled: bool = False) -> None:
+        """Collection starts: the open time that the store must get next, of each series that it has.
+
+        Where the store `was_filled` before, the other series were lost: they are filled again from before their first
+        closing frame, as far back as a start fills.
+        """
+        self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
         for key, due_ms in cursors.items():
             series = self.series.get(key)
             if series is not None:
@@ -150,7 +159,10 @@ class KlineIntake:
             self._outlet.put_closed_kline(lane, update)
 
     def _rewind(self, key: SeriesKey, series: Series, due_ms: int | None) -> None:
-        series.rewind(due_ms)
+        if due_ms is None:
+            series.begin_anew(self.oldest_wanted_ms())
+        else:
+            series.rewind(due_ms)
         if series.due_ms >= 0:
             self.resumed.add(key)
         self.release(series)
@@ -160,8 +172,9 @@ class KlineIntake:
             self._count_copy()
             return
         self._reception.accept(kline, verdict, False)
-        # What it says of trade ids may prove that the kline before had no trade.
-        self.release(series)
+        if kline.open_ms > series.due_ms:
+            # Its trade ids may prove that what has not closed had no trade.
+            self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
         warnings = () if verdict is None else verdict.warnings
         self._outlet.put_open_kline(self._outlet.lanes[kline.symbol], KlineUpdate(kline, next_open_ms, warnings))
@@ -180,6 +193,11 @@ class KlineIntake:
     def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
         match order:
             case Order.NEXT | Order.AHEAD:
+                key = (series.symbol, series.interval)
+                if starts and key in self._lost:
+                    self._lost.discard(key)
+                    self._rewind(key, series, None)
+                    return
                 if starts:
                     self.begun.append(kline)
                 self.release(series)
@@ -208,20 +226,19 @@ class KlineIntake:
         return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
 
     def _note_closed(self, series: Series, update: KlineUpdate) -> None:
-        key, kline = (series.symbol, series.interval), update.kline
-        if kline.open_ms <= self._counted_ms[key]:
+        symbol, interval, kline = series.symbol, series.interval, update.kline
+        self.ledger.healed(symbol, interval, kline.open_ms, kline.open_ms, update.source)
+        if kline.open_ms <= self._counted_ms[symbol, interval]:
             # The store lost it, and gets it again.
             return
-        self._counted_ms[key] = kline.open_ms
+        self._counted_ms[symbol, interval] = kline.open_ms
         self._counters.add("data_collector_klines_closed_total", source=update.source)
         for gap in update.gaps:
-            self.ledger.given_up(series.symbol, series.interval, gap.first, gap.last, gap.reason)
-        if update.source == "built":
-            self.ledger.opened(series.symbol, series.interval, kline.open_ms, kline.open_ms)
+            if gap.reason == "refused":
+                self.ledger.given_up(symbol, interval, gap.first, gap.last, gap.reason)
         if update.source != "ws":
-            self.ledger.healed(series.symbol, series.interval, kline.open_ms, kline.open_ms, update.source)
             self._reception.show(kline)
-        elif kline.interval == CHECKED_INTERVAL:
+        elif interval == CHECKED_INTERVAL:
             self._counters.add("data_collector_candle_checks_total", result=update.check)
             if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
                 self.doubtful.append(kline)

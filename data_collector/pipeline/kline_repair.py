@@ -8,6 +8,7 @@ exchange does not tell is asked for again, less and less often. It raises nothin
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from data_collector.model.calendar import missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.protocols import History
+from data_collector.model.records import Kline
 from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_intake import SeriesKey
@@ -31,8 +33,8 @@ LOOK_S = 0.5
 GAP_DEADLINE_S = 600.0
 """A REST side that has not answered for so long will not be waited for."""
 
-ROWS_MAX = 1_000
-"""What one call tells at most."""
+CLOCK_STEP_MS = 60_000
+"""Event times that step further than our own clock by more than this are compared with REST's clock."""
 
 ABSENT_TRIES = 3
 ABSENT_S = 10.0
@@ -78,11 +80,16 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._catch_up_ms = int(catch_up_s * 1000)
         self._clock = clock
+        self._klines.oldest_wanted_ms = self._oldest_wanted_ms
         self._backoff = Backoff()
         self._holes: dict[SeriesKey, Hole] = {}
         self._blocked_until_s = 0.0
+        self._failed_s: float | None = None
+        """Since when REST has not answered."""
         self._event_ms = 0
         self._event_seen_s = 0.0
+        self._doubted_ms = -1
+        """An event time that REST's clock contradicts."""
 
     @property
     def missing(self) -> dict[SeriesKey, int]:
@@ -99,6 +106,8 @@ class KlineRepair:
     async def look(self) -> None:
         """Ask for what is due, once."""
         now = self._clock()
+        if not self._event_ms and now < self._blocked_until_s:
+            return
         try:
             now_ms = await self._exchange_ms(now)
             self._skip_old(now_ms)
@@ -114,15 +123,29 @@ class KlineRepair:
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
-            structlog.get_logger().info("klines_unanswered", reason=str(error))
+            if self._failed_s is None:
+                self._failed_s = now
+                structlog.get_logger().warning("klines_unanswered", reason=str(error))
 
     async def _exchange_ms(self, now: float) -> int:
-        event_ms = self._intake.newest_event_ms
-        if not self._event_ms and not event_ms:
-            event_ms = await self._history.server_time_ms()
-        if event_ms > self._event_ms:
-            self._event_ms, self._event_seen_s = event_ms, now
+        """The exchange's clock: its newest event time, and what has passed here since.
+
+        A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
+        """
+        event_ms, now_ms = self._intake.newest_event_ms, self._event_ms + int((now - self._event_seen_s) * 1000)
+        if self._event_ms and event_ms <= now_ms + CLOCK_STEP_MS:
+            if event_ms > self._event_ms:
+                self._event_ms, self._event_seen_s = event_ms, now
+        elif event_ms != self._doubted_ms or not self._event_ms:
+            told_ms = await self._history.server_time_ms()
+            is_believed = event_ms and event_ms <= told_ms + CLOCK_STEP_MS
+            self._doubted_ms = -1 if is_believed else event_ms
+            self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
         return self._event_ms + int((now - self._event_seen_s) * 1000)
+
+    def _oldest_wanted_ms(self) -> int:
+        """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
+        return self._intake.newest_event_ms - self._catch_up_ms if self._intake.newest_event_ms else sys.maxsize
 
     def _skip_old(self, now_ms: int) -> None:
         """Of what the store told us to lack, only the younger part is fetched, and that at once."""
@@ -166,10 +189,15 @@ class KlineRepair:
         ledger.opened(series.symbol, series.interval, due_ms, last_ms)
         ledger.noted(series.symbol, series.interval, "rest_asked")
         try:
-            rows = await self._history.klines(series.symbol, series.interval, due_ms, last_ms)
-        except (VenueUnreachable, VenueRefused):
+            rows = await self._told(series.symbol, series.interval, due_ms, last_ms)
+        except VenueUnreachable:
             ledger.noted(series.symbol, series.interval, "rest_failed")
             raise
+        except VenueRefused:
+            # It concerns this series alone; the deadline goes on.
+            ledger.noted(series.symbol, series.interval, "rest_refused")
+            self._ask_later(hole)
+            return
         hole.answered_s = self._clock()
         for row in rows:
             if due_ms <= row.open_ms <= last_ms:
@@ -185,8 +213,7 @@ class KlineRepair:
         now, held_ms = self._clock(), series.first_held_ms
         if held_ms is None:
             # The exchange itself has none yet, or none any more: a market that rests has no klines.
-            hole.next_s = now + hole.pause_s
-            hole.pause_s = min(hole.pause_s * 2, ASK_AGAIN_MAX_S)
+            self._ask_later(hole)
             return
         hole.left_out_s = hole.left_out_s if hole.left_out else now
         hole.left_out += 1
@@ -194,10 +221,24 @@ class KlineRepair:
             self._pass_over(series, min(until_ms, held_ms), "absent")
         hole.next_s = now + ASK_AGAIN_S
 
+    def _ask_later(self, hole: Hole) -> None:
+        hole.next_s = self._clock() + hole.pause_s
+        hole.pause_s = min(hole.pause_s * 2, ASK_AGAIN_MAX_S)
+
+    async def _told(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+        rows = await self._history.klines(symbol, interval, first_ms, last_ms)
+        if self._failed_s is not None:
+            self._backoff = Backoff()
+            structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
+            self._failed_s = None
+        return rows
+
     def _pass_over(self, series: Series, until_ms: int, reason: GapReason) -> None:
         """As far as what waits."""
         held_ms = series.first_held_ms
-        series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
+        gap = series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
+        if gap is not None:
+            self._klines.ledger.given_up(series.symbol, series.interval, gap.first, gap.last, reason)
         self._klines.release(series)
 
     async def _ask_less_urgent(self) -> None:
@@ -205,16 +246,22 @@ class KlineRepair:
         klines = self._klines
         if klines.doubtful:
             kline = klines.doubtful[0]
-            rows = await self._history.klines(kline.symbol, kline.interval, kline.open_ms, kline.open_ms)
+            rows = await self._told_if_any(kline, kline.open_ms, kline.open_ms)
             del klines.doubtful[0]
             for row in rows:
                 klines.reconcile(kline, row)
         elif klines.begun:
             kline = klines.begun[0]
-            first_ms = kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms)
-            rows = await self._history.klines(kline.symbol, kline.interval, max(first_ms, 0), kline.open_ms - 1)
+            first_ms = max(kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms), 0)
+            rows = await self._told_if_any(kline, first_ms, kline.open_ms - 1)
             del klines.begun[0]
             klines.put_past(rows[-PAST_KLINES:])
+
+    async def _told_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
+        try:
+            return await self._told(kline.symbol, kline.interval, first_ms, last_ms)
+        except VenueRefused:
+            return []
 
     def _open_at(self, series: Series, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""

@@ -24,17 +24,13 @@ def recent_of(symbols: int) -> int:
 class OpenGap:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = (
-        "disproved", "first_id", "last_id", "named_last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
-    )  # fmt: skip
+    __slots__ = ("disproved", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries")
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id
         """The first that the ledger has not been told of as healed."""
         self.last_id = last_id
         """The last that is missing before the first one held."""
-        self.named_last_id = last_id
-        """What the ledger was told to be the last."""
         self.opened_s = now_s
         self.progress_s = now_s
         """When it last became smaller."""
@@ -80,38 +76,10 @@ class Lane:
     """
 
     __slots__ = (
-        "begins",
-        "closed",
-        "debt",
-        "dirty",
-        "entries",
-        "first_id",
-        "first_s",
-        "gap",
-        "head_id",
-        "head_s",
-        "held",
-        "minutes",
-        "newest",
-        "next_id",
-        "oldest_ns",
-        "open",
-        "order",
-        "origin_id",
-        "passed",
-        "recent",
-        "recent_mask",
-        "reference_id",
-        "refused",
-        "refused_s",
-        "repaired",
-        "runs",
-        "skips_old",
-        "spilled_id",
-        "strangers",
-        "symbol",
-        "symbol_json",
-        "ticker",
+        "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
+        "lost", "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent",
+        "recent_mask", "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled_id",
+        "strangers", "symbol", "symbol_json", "ticker",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -132,6 +100,8 @@ class Lane:
         """The first trade id that the store has, or had when we began."""
         self.begins = False
         """Whether the next run may begin a stream: there was none."""
+        self.lost = False
+        """The store had a stream once and has none any more: when the first trade comes, it is filled again."""
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
         self.spilled_id = -1
@@ -139,8 +109,8 @@ class Lane:
         self.first_s = 0.0
         """When the first trade of a symbol without a sequence came."""
         self.gap: OpenGap | None = None
-        self.skips_old = False
-        """After a start: only the newer part of a hole before the first new trade is filled."""
+        self.resumed_id = -1
+        """The id that was due when collection began: of a hole from there on only the newer part is filled."""
         self.head_s = 0.0
         """Since when a ticker has been naming a later trade than the stream brought; 0.0 while none does."""
         self.head_id = -1

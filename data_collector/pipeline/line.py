@@ -27,7 +27,7 @@ from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.overlap import Overlap, Result
-from data_collector.pipeline.transport import Connect, Control, Look, Receive, WebSocket, open_websocket
+from data_collector.pipeline.transport import Connect, Control, Look, Receive, WebSocket, failure_label, open_websocket
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval: without any frame for that long the connection is dead."""
@@ -234,7 +234,7 @@ class Line:
 
     def _note_failure(self, error: VenueUnreachable) -> float:
         """How long to wait before the next try."""
-        self._counters.add("data_collector_connect_failures_total")
+        self._counters.add("data_collector_connect_failures_total", reason=failure_label(error))
         self._state.last_error = str(error)
         if not self._told_down:
             self._told_down = True

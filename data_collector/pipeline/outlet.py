@@ -28,8 +28,8 @@ from data_collector.pipeline.gathering import Gathering
 from data_collector.pipeline.lane import Debt, Lane, recent_of
 from data_collector.pipeline.retention import Retention
 
-RECORDS_MAX = 200_000
-"""About 55 MB of trades: 40 s at 5,000 trades/s."""
+RECORDS_MAX = 100_000
+"""About 28 MB of trades: 20 s at 5,000 trades/s."""
 
 SIDE_MAX = 5_000
 """Quarantined records carry up to 4 KiB each."""
@@ -118,6 +118,7 @@ class Outlet:
         self._gathering.add(run)
         if lane.debt is not None:
             self.records -= run.count
+            self.retained_only += run.count
         elif self.records >= self._records_max:
             self.records -= run.count
             self.retained_only += run.count
@@ -287,6 +288,8 @@ class Outlet:
 
     def _set_behind(self, lane: Lane, due_id: int, *, wiped: bool = False) -> None:
         lane.debt = Debt(due_id, self._clock(), wiped=wiped)
+        # If the store has no stream, then the refill says where it begins.
+        lane.begins = False
         self.behind.set()
 
     def _mark(self, lane: Lane) -> None:

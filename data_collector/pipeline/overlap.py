@@ -36,11 +36,6 @@ class Overlap:
         self._given_up = False
 
     @property
-    def holds(self) -> bool:
-        """Whether messages wait."""
-        return bool(self._held)
-
-    @property
     def result(self) -> Result:
         """What the roll-over is counted as when it ends now; streams that kept quiet owe no proof."""
         self.advance()

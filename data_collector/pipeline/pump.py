@@ -25,6 +25,10 @@ VERIFY_S = 5.0
 """How often the store is asked whether it still has what it acknowledged, also of symbols that nothing comes of."""
 
 
+BLOCKED_S = 1.0
+"""How often it is tried whether an entry that is not ours has gone."""
+
+
 class Pump:
     """The task of one sink."""
 
@@ -81,7 +85,7 @@ class Pump:
     async def _write_next(self) -> None:
         if self._verify:
             self._verify = False
-            await self._verify_tails()
+            await self.verify_tails()
         if self._batch is None:
             batch = self._outlet.take()
             if not batch:
@@ -92,8 +96,11 @@ class Pump:
         self._batch = None
         self._counters.observe("data_collector_store_flush_seconds", time.perf_counter() - started)
 
-    async def _verify_tails(self) -> None:
+    async def verify_tails(self) -> None:
         """Symbols that nothing is written of now: the store may have lost their newest trades unnoticed."""
+        if self._batch is not None:
+            # It holds what the store lacks.
+            return
         lanes = [
             lane for lane in self._outlet.lanes.values()
             if lane.next_id >= 0 and lane.debt is None and not lane.runs and not lane.entries and not lane.passed
@@ -107,7 +114,7 @@ class Pump:
         for lane in lanes:
             tail = tails.get(lane.symbol)
             if lane.symbol not in tails:
-                self._fall_behind(Behind(lane.symbol, None, None))
+                self.note_behind(Behind(lane.symbol, None, None))
             elif (
                 tail is not None
                 and tail.last_id < lane.next_id - 1
@@ -115,10 +122,16 @@ class Pump:
                 and not lane.runs
                 and not lane.passed
             ):
-                self._fall_behind(Behind(lane.symbol, None, tail.last_id + 1))
+                self.note_behind(Behind(lane.symbol, None, tail.last_id + 1))
 
-    def _fall_behind(self, behind: Behind) -> None:
+    def note_behind(self, behind: Behind) -> None:
+        """The store lacks something: the refill brings it."""
         lane = self._outlet.lanes[behind.symbol]
+        if behind.blocked:
+            self._outlet.fall_behind(lane, behind.due)
+            assert lane.debt is not None, "it fell behind"
+            lane.debt.retry_s = time.monotonic() + BLOCKED_S
+            return
         if behind.due is None:
             self._counters.add("data_collector_store_wipes_total")
         else:
@@ -151,6 +164,6 @@ class Pump:
             self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
         for each in behind:
             if each.interval is None:
-                self._fall_behind(each)
+                self.note_behind(each)
             else:
                 self._go_back(each)

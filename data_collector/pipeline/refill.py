@@ -7,6 +7,7 @@ Life cycle: the repair asks it for one step of one lane at a time. Everything th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import dropwhile
 
 import structlog
 from msgspec import Struct, structs
@@ -16,7 +17,6 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
-from data_collector.observe.counters import Counters
 from data_collector.pipeline.lane import Debt, Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
@@ -53,7 +53,7 @@ class Refill:
 
     def __init__(
         self, outlet: Outlet, refusals: Refusals, retention: Retention, history: History, ledger: Ledger, reach: Reach,
-        counters: Counters, *, now_ms: Callable[[], int], clock: Callable[[], float],
+        now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
         self._outlet = outlet
@@ -62,7 +62,6 @@ class Refill:
         self._history = history
         self._ledger = ledger
         self._reach = reach
-        self._counters = counters
         self._now_ms = now_ms
         self._clock = clock
 
@@ -95,17 +94,15 @@ class Refill:
     def believes(self, trades: Sequence[Trade]) -> bool:
         """Whether nothing of an answer lies in the future: such a time would move the ids of all later entries."""
         latest_ms = self._now_ms() + AHEAD_MS
-        if any(trade.time_ms > latest_ms for trade in trades):
-            self._counters.add("data_collector_rest_bad_pages_total")
-            return False
-        return True
+        return all(trade.time_ms <= latest_ms for trade in trades)
 
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
+        self._outlet.end_runs()
         kept_id = self._retention.oldest_id(lane.symbol)
-        first_id = lane.next_id if kept_id is None else kept_id
+        first_id = lane.next_id if kept_id is None else max(kept_id, lane.next_id - self._reach.trades)
         try:
-            first_id = await self.oldest_wanted(lane, lane.next_id)
+            first_id = min(first_id, await self.oldest_wanted(lane, lane.next_id))
         except (VenueUnreachable, VenueRefused) as error:
             structlog.get_logger().warning("refill_from_memory_only", symbol=lane.symbol, reason=str(error))
         debt.wiped = False
@@ -114,15 +111,18 @@ class Refill:
         debt.due_id = min(max(first_id, lane.origin_id), lane.next_id)
 
     def _queue(self, lane: Lane, debt: Debt, runs: list[TradeRun]) -> None:
+        debt.progress_s = self._clock()
+        debt.due_id = runs[-1].first_id + runs[-1].count
         if debt.begins:
-            # What a stream passed over before its first record is not told.
+            # What a stream passed over before its first record is not told, and without one there is no stream.
+            runs = list(dropwhile(lambda run: not run.count, runs))
+            if not runs:
+                return
             runs[0] = structs.replace(runs[0], begins=True, gaps=[])
         elif debt.gaps:
             runs[0] = structs.replace(runs[0], gaps=debt.gaps + runs[0].gaps)
         debt.begins = False
         debt.gaps = []
-        debt.progress_s = self._clock()
-        debt.due_id = runs[-1].first_id + runs[-1].count
         self._outlet.queue(lane, runs)
 
     def _finish(self, lane: Lane, debt: Debt) -> None:
@@ -151,6 +151,8 @@ class Refill:
         runs = self._runs(lane, trades, due_id)
         if runs and lane.debt is debt:
             self._ledger.healed(lane.symbol, None, due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            for gap in (gap for run in runs for gap in run.gaps):
+                self._ledger.given_up(lane.symbol, None, gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
             self._queue(lane, debt, runs)
             return True

@@ -75,10 +75,11 @@ class TradeRepair:
         self._counters = counters
         self._clock = clock
         self._deadline_s = deadline_s
+        self._told: dict[Lane, tuple[int, int]] = {}
+        """Ids of which the ledger was told that they are missing, until the feed has passed them."""
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[Lane] = asyncio.Queue()
-        self._told: dict[Lane, OpenGap] = {}
-        """Gaps that the ledger knows to be open."""
+        intake.on_explained = self._tell_explained
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -88,11 +89,12 @@ class TradeRepair:
             for _ in range(WORKERS):
                 group.create_task(self._work())
             group.create_task(self._watch_heads())
+            group.create_task(self._settle_conflicts())
             while True:
-                await self._until_something_waits()
+                if not self._told:
+                    await self._until_something_waits()
                 self.look()
                 await asyncio.sleep(LOOK_S)
-                self.close_stories()
 
     def look(self) -> None:
         """Let go what has waited long enough, and put to work what stays missing."""
@@ -102,25 +104,11 @@ class TradeRepair:
             gap = lane.gap
             if gap is not None and now_s - gap.opened_s >= ARBITRATION_S and now_s >= gap.retry_s:
                 self._put_to_work(lane)
+        self._tell_what_came()
         if self._outlet.behind.is_set():
             for lane in self._outlet.lanes.values():
                 if lane.debt is not None and now_s >= lane.debt.retry_s:
                     self._put_to_work(lane)
-
-    def close_stories(self) -> None:
-        """Tell the ledger of gaps that ended without us: a stream brought the rest, or there was nothing missing."""
-        for lane, gap in list(self._told.items()):
-            if lane.gap is not gap and lane.symbol not in self._busy:
-                self._close_story(lane)
-
-    def _close_story(self, lane: Lane) -> None:
-        gap = self._told.pop(lane, None)
-        if gap is None:
-            return
-        last_id = min(lane.next_id - 1, gap.named_last_id)
-        if last_id >= gap.first_id:
-            self._ledger.healed(lane.symbol, None, gap.first_id, last_id, "ws")
-        self._ledger.withdrawn(lane.symbol, None, max(gap.first_id, lane.next_id), gap.named_last_id)
 
     async def _until_something_waits(self) -> None:
         if self._intake.holdback.waiting.is_set() or self._outlet.behind.is_set():
@@ -138,6 +126,10 @@ class TradeRepair:
             now_s = self._clock()
             for lane in self._outlet.lanes.values():
                 self.look_at_head(lane, now_s)
+
+    async def _settle_conflicts(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_LOOK_S)
             while self._intake.conflicts:
                 await self._arbitrate(self._intake.conflicts.popleft())
 
@@ -173,14 +165,21 @@ class TradeRepair:
 
     async def _work(self) -> None:
         while True:
-            lane = await self._queue.get()
-            try:
-                if lane.debt is not None:
-                    await self._refill.step(lane, lane.debt)
-                if lane.gap is not None:
-                    await self._fill(lane, lane.gap)
-            finally:
-                self._busy.discard(lane.symbol)
+            await self._step(await self._queue.get())
+
+    async def work_off(self) -> None:
+        """One step of each lane that was put to work; for tests, which have no tasks."""
+        while not self._queue.empty():
+            await self._step(self._queue.get_nowait())
+
+    async def _step(self, lane: Lane) -> None:
+        try:
+            if lane.debt is not None:
+                await self._refill.step(lane, lane.debt)
+            if lane.gap is not None:
+                await self._fill(lane, lane.gap)
+        finally:
+            self._busy.discard(lane.symbol)
 
     async def _fill(self, lane: Lane, gap: OpenGap) -> None:
         """One step: read or ask once, and let through what came."""
@@ -189,9 +188,8 @@ class TradeRepair:
             return
         if not gap.told:
             gap.told = True
-            self._close_story(lane)
-            gap.named_last_id = gap.last_id
-            self._told[lane] = gap
+            first_id, last_id = self._told.get(lane, (lane.next_id, gap.last_id))
+            self._told[lane] = (first_id, max(last_id, gap.last_id))
             self._ledger.opened(lane.symbol, None, lane.next_id, gap.last_id)
         if await self._skip_what_is_old(lane, gap):
             return
@@ -206,6 +204,16 @@ class TradeRepair:
         self._note_progress(lane, gap, due_id, source)
         self._intake.release(lane)
 
+    def _tell_explained(self, symbol: str, gap: Gap) -> None:
+        self._ledger.given_up(symbol, None, gap.first, gap.last, gap.reason)
+
+    def _tell_what_came(self) -> None:
+        """What was missing and is passed without another word was brought by a stream after all."""
+        for lane, (first_id, last_id) in list(self._told.items()):
+            self._ledger.healed(lane.symbol, None, first_id, lane.next_id - 1, "ws")
+            if lane.next_id > last_id:
+                del self._told[lane]
+
     def _note_progress(self, lane: Lane, gap: OpenGap, due_id: int, source: HealSource) -> None:
         last_id = min(lane.next_id - 1, gap.last_id)
         if lane.next_id > due_id:
@@ -215,41 +223,39 @@ class TradeRepair:
                 self._ledger.healed(lane.symbol, None, gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
         elif self._clock() - gap.progress_s >= self._deadline_s:
-            self._give_up(lane, gap)
-
-    def _give_up(self, lane: Lane, gap: OpenGap) -> None:
-        self._ledger.given_up(lane.symbol, None, lane.next_id, gap.last_id, "lost")
-        self._intake.pass_over(lane, gap.last_id, "lost")
+            self._intake.pass_over(lane, gap.last_id, "lost")
 
     async def _skip_what_is_old(self, lane: Lane, gap: OpenGap) -> bool:
         """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""
-        if not lane.skips_old:
+        if lane.next_id != lane.resumed_id:
             return False
         try:
             first_id = await self._refill.oldest_wanted(lane, gap.last_id + 1)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
             return True
-        lane.skips_old = False
+        lane.resumed_id = -1
         if first_id > lane.next_id:
             last_id = min(first_id - 1, gap.last_id)
-            self._ledger.given_up(lane.symbol, None, lane.next_id, last_id, "skipped")
             self._intake.pass_over(lane, last_id, "skipped")
             gap.first_id = lane.next_id
             self._intake.release(lane)
         return lane.gap is not gap
 
     async def _ask(self, lane: Lane, gap: OpenGap) -> None:
-        """Ask the exchange for the ids from the due one on, and the one before: it shows what is absent."""
+        """Ask the exchange for the ids from the due one on, and some before: they show what is absent."""
         due_id = lane.next_id
+        # The id right before may be absent itself: every other try reaches further back.
+        before = 1 if gap.tries % 2 == 0 else PAGE_TRADES - 1
         self._ledger.noted(lane.symbol, None, "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._history.trades(lane.symbol, max(due_id - 1, 0), limit=PAGE_TRADES, urgent=urgent)
+            trades = await self._history.trades(lane.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(lane, gap, error)
             return
         if not self._refill.believes(trades):
+            self._counters.add("data_collector_rest_bad_pages_total")
             self._retry_later(gap)
             return
         absent = absent_ranges(trades, due_id)
@@ -266,7 +272,6 @@ class TradeRepair:
         for each in absent:
             if each.first == lane.next_id and each.first < before_id:
                 last_id = min(each.last, before_id - 1)
-                self._ledger.given_up(lane.symbol, None, each.first, last_id, "absent")
                 self._intake.pass_over(lane, last_id, "absent")
 
     def _answered_nothing(self, lane: Lane, gap: OpenGap, trades: list[Trade]) -> None:
@@ -286,6 +291,17 @@ class TradeRepair:
         elif all(trade_id + 1 not in lane.held for trade_id in lane.held):
             self._counters.add("data_collector_implausible_total", rule="trade_id_jump")
             self._intake.refuse_held(lane, lane.next_id)
+        else:
+            return
+        self._withdraw(lane)
+
+    def _withdraw(self, lane: Lane) -> None:
+        """Nothing is missing from the due id on, although the ledger was told so."""
+        told = self._told.pop(lane, None)
+        if told is not None:
+            first_id, last_id = told
+            self._ledger.healed(lane.symbol, None, first_id, lane.next_id - 1, "ws")
+            self._ledger.withdrawn(lane.symbol, None, lane.next_id, last_id)
 
     def _put_off(self, lane: Lane, gap: OpenGap, error: VenueUnreachable | VenueRefused) -> None:
         self._retry_later(gap, error.retry_after_s if isinstance(error, VenueUnreachable) else None)

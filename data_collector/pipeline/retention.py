@@ -31,5 +31,8 @@ class Retention(Protocol):
     def oldest_id(self, symbol: str) -> int | None:
         """The smallest trade id that is kept of a symbol."""
 
+    def end_id(self, symbol: str, first_id: int) -> int:
+        """The id up to which (and without which) everything from `first_id` on is kept; `first_id` if it is not."""
+
     def newest_id(self, symbol: str) -> int | None:
         """The largest trade id that is kept (or explained) of a symbol."""

@@ -128,16 +128,26 @@ class Series:
             return None
         return self.pass_over(self._calendar.next_open_ms(self.interval, self.due_ms), "refused", rules)
 
-    def rewind(self, due_ms: int | None) -> None:
-        """The store has what closed before `due_ms`, at our start or after it lost the rest; None: nothing at all.
+    def begin_anew(self, since_ms: int) -> None:
+        """The store has nothing any more: it gets what is remembered, and what is missing before, from `since_ms` on.
+
+        Calendar months are given as far as they are remembered.
+        """
+        first_ms = min(self._recent, default=self.due_ms)
+        if first_ms < 0:
+            return
+        step_ms = self._after(first_ms) - first_ms
+        if not self.interval.endswith("M") and since_ms < first_ms:
+            first_ms -= (first_ms - since_ms) // step_ms * step_ms
+        self.rewind(first_ms)
+        self._starts = True
+
+    def rewind(self, due_ms: int) -> None:
+        """The store has what closed before `due_ms`, at our start or after it lost the rest.
 
         What is remembered is given again by `release`; what is not is missing.
         """
-        self._starts = due_ms is None
-        if due_ms is None:
-            due_ms = min(self._recent, default=self.due_ms)
-        if due_ms < 0:
-            return
+        self._starts = False
         again = {open_ms: update for open_ms, update in self._recent.items() if open_ms >= due_ms}
         for open_ms in again:
             del self._recent[open_ms]
@@ -186,11 +196,9 @@ class Series:
 
     def _built(self) -> KlineUpdate | None:
         """The due kline, when the trade ids around it prove that it had no trade."""
+        evidence = self._first_with_trades() if self._chain_id >= 0 else None
         before = self._recent.get(max(self._recent, default=-1))
-        if self._chain_id < 0 or before is None:
-            return None
-        evidence = self._first_with_trades()
-        if evidence is None or evidence.first_trade_id != self._chain_id + 1:
+        if evidence is None or evidence.first_trade_id != self._chain_id + 1 or before is None:
             return None
         next_open_ms = self._calendar.next_open_ms(self.interval, self.due_ms)
         kline = _without_trades(before.kline, self.due_ms, next_open_ms, evidence.event_ms)

@@ -43,10 +43,10 @@ class SpoolLimits(Struct, frozen=True):
     """On disk; 0 keeps nothing there."""
     keep_s: float = 900.0
     """Files younger than this are kept whatever the store has acknowledged: it may lose what it acknowledged."""
-    ring_bytes: int = 64 * _MEBIBYTE
+    ring_bytes: int = 32 * _MEBIBYTE
     queue_bytes: int = 32 * _MEBIBYTE
     """Less than the ring, so that what waits for the disk is readable from memory."""
-    segment_bytes: int = 8 * _MEBIBYTE
+    segment_bytes: int = 4 * _MEBIBYTE
     group_bytes: int = 8 * _MEBIBYTE
     """How much one sync covers at most: a disk that takes 2 s for each must keep up with 5,000 trades/s."""
     group_s: float = 0.1
@@ -148,6 +148,14 @@ class Spool:
     def oldest_id(self, symbol: str) -> int | None:
         """See `Retention`."""
         return min((cover.first_trade for cover in self._covers(symbol) if cover.first_trade < cover.end), default=None)
+
+    def end_id(self, symbol: str, first_id: int) -> int:
+        """See `Retention`."""
+        covers = list(self._covers(symbol))
+        end_id = first_id
+        while (further := max((cover.end for cover in covers if cover.start <= end_id), default=end_id)) > end_id:
+            end_id = further
+        return end_id
 
     def newest_id(self, symbol: str) -> int | None:
         """See `Retention`."""

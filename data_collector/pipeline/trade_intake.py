@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from data_collector.model.batch import TradeRun
-from data_collector.model.gaps import GapReason, explain_ids
+from data_collector.model.gaps import Gap, GapReason, add_gap, explain_ids
 from data_collector.model.protocols import AuditNotes, Gate
 from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
@@ -60,6 +60,8 @@ class TradeIntake:
         self.holdback = Holdback(clock)
         self.conflicts: deque[Trade] = deque()
         """Trades that were let through and came again with other contents; the repair asks which is right."""
+        self.on_explained: Callable[[str, Gap], None] = lambda _symbol, _gap: None
+        """Gets each gap that is passed over, with its symbol."""
         self.use(gate)
 
     def use(self, gate: Gate) -> None:
@@ -147,11 +149,14 @@ class TradeIntake:
         first_id = lane.next_id
         if last_id < first_id:
             return
-        self._outlet.end_run(lane)
+        if lane.newest is not None:
+            self._outlet.end_run(lane)
         rules = {number: refusal.rules for number, refusal in lane.refused.items()}
         for number in [number for number in lane.refused_s if number <= last_id]:
             del lane.refused_s[number]
-        lane.passed += explain_ids(first_id, last_id, rules, reason)
+        for gap in explain_ids(first_id, last_id, rules, reason):
+            add_gap(lane.passed, gap)
+            self.on_explained(lane.symbol, gap)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
         lane.repaired += last_id + 1 - first_id
@@ -257,7 +262,9 @@ class TradeIntake:
         first = lane.recent[trade.trade_id & lane.recent_mask]
         if first is None or first.trade_id != trade.trade_id:
             self._notice_stranger(lane, trade)
-        elif first.price != trade.price or first.quantity != trade.quantity or is_other(first, trade):
+            return
+        lane.strangers = 0
+        if first.price != trade.price or first.quantity != trade.quantity or is_other(first, trade):
             self._take_conflict(first, trade)
 
     def _take_conflict(self, first: Trade, second: Trade) -> None:
@@ -304,8 +311,13 @@ class TradeIntake:
         if not good:
             return
         lane.next_id = good[0]
-        lane.origin_id = good[0]
-        lane.begins = True
+        if lane.lost:
+            # From before the first trade, as far back as a start fills.
+            lane.lost = False
+            self._outlet.fall_behind(lane, None)
+        else:
+            lane.origin_id = good[0]
+            lane.begins = True
         for each in set(ids) - set(good):
             trade = self.holdback.take(lane, each)
             if trade is not None:

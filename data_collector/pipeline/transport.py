@@ -261,13 +261,33 @@ async def open_websocket(
     return listener
 
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def failure_label(error: VenueUnreachable) -> str:
+    """Which step a failed dial failed at, from a closed set (docs/metrics.md)."""
+    match error.__cause__:
+        case WSHandshakeError(response=response):
+            return "redirect" if response is not None and int(response.status) in _REDIRECTS else "handshake"
+        case ssl.SSLError():
+            return "tls"
+        case socket.gaierror():
+            return "name"
+        case TimeoutError():
+            return "timeout"
+        case OSError() | EOFError() | WSError():
+            return "connection"
+        case _:
+            return "answer"
+
+
 def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachable:
     response = error.response
     if response is None:
         return VenueUnreachable(f"the handshake failed ({error})")
     status = int(response.status)
     text = f"the handshake was answered with HTTP {status}"
-    if status in {301, 302, 303, 307, 308}:
+    if status in _REDIRECTS:
         text += " (redirects are not followed)"
     retry_after = response.headers.get("Retry-After", "")
     hint = f". {hint_451}" if status == 451 and hint_451 else ""

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import structlog
 
-from data_collector.model.protocols import History, TradeTail
+from data_collector.model.protocols import History
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Reach, Refill
 from data_collector.pipeline.repair import TradeRepair
+from data_collector.pipeline.resume import resume
 from data_collector.pipeline.spool import Spool, SpoolLimits
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
@@ -46,8 +46,8 @@ class Repairs:
         reach = Reach(self._settings.catch_up_seconds, self._settings.trades_maxlen)
         trades = intake.trades
         refill = Refill(
-            outlet, intake.refusals, self.spool, history, self.ledger, reach, self._counters,
-            now_ms=intake.tally.exchange_now_ms, clock=time.monotonic,
+            outlet, intake.refusals, self.spool, history, self.ledger, reach, intake.tally.exchange_now_ms,
+            time.monotonic,
         )  # fmt: skip
         self._repair = TradeRepair(
             outlet, trades, refill, self.spool, history, self.ledger, self._counters, time.monotonic
@@ -59,18 +59,12 @@ class Repairs:
             shutil.rmtree(self._folder, ignore_errors=True)
         await self.spool.open()
 
-    async def begin(self, sink: RedisSink) -> None:
-        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`."""
-        lanes = self._outlet.lanes
-        tails = await sink.tails(list(lanes))
-        for lane in lanes.values():
-            if lane.next_id >= 0:
-                # Collection was stopped for a while, and is begun again.
-                lane.skips_old = True
-            elif lane.symbol not in tails:
-                self._begin_anew(lane)
-            elif (tail := tails[lane.symbol]) is not None:
-                self._go_on(lane, tail)
+    async def begin(self, sink: RedisSink, *, was_filled: bool) -> None:
+        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`.
+
+        Where the store `was_filled` before, what it has nothing of was lost.
+        """
+        resume(self._outlet, self.spool, await sink.tails(list(self._outlet.lanes)), was_filled=was_filled)
 
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""
@@ -83,24 +77,3 @@ class Repairs:
     def tasks(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """Eternal ones, with their names."""
         return [("spool", self.spool.run), ("keep", self._outlet.keep), ("repair", self._repair.run)]
-
-    def _begin_anew(self, lane: Lane) -> None:
-        """The store has nothing of it. If we hold something, then it was lost."""
-        newest_id = self.spool.newest_id(lane.symbol)
-        if newest_id is None:
-            return
-        structlog.get_logger().warning("store_wiped", symbol=lane.symbol, newest_id=newest_id)
-        lane.origin_id = self.spool.oldest_id(lane.symbol) or 0
-        lane.next_id = newest_id + 1
-        lane.skips_old = True
-        self._outlet.fall_behind(lane, None)
-
-    def _go_on(self, lane: Lane, tail: TradeTail) -> None:
-        newest_id = self.spool.newest_id(lane.symbol)
-        self.spool.confirm(lane.symbol, tail.last_id)
-        lane.origin_id = tail.first_id
-        lane.skips_old = True
-        lane.next_id = tail.last_id + 1
-        if newest_id is not None and newest_id > tail.last_id:
-            lane.next_id = newest_id + 1
-            self._outlet.fall_behind(lane, tail.last_id + 1)

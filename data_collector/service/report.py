@@ -198,6 +198,7 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in parts.lines))
     counters.set("data_collector_outlet_records", outlet.records)
     counters.set("data_collector_store_up", 0 if parts.pump.down_reason else 1)
+    counters.set("data_collector_outlet_retained_total", outlet.retained_only)
     for channel, count in outlet.dropped.items():
         counters.set("data_collector_outlet_dropped_total", count, channel=channel)
     for channel, count in outlet.conflated.items():

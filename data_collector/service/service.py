@@ -288,8 +288,10 @@ class Service:
         """Go on where the store, or what we hold for it, ends."""
         while True:
             try:
-                await self._repairs.begin(sink)
-                self._intake.klines.begin(await sink.kline_cursors(self._settings.symbols))
+                was_filled = self._store.was_filled
+                await self._repairs.begin(sink, was_filled=was_filled)
+                cursors = await sink.kline_cursors(self._settings.symbols, self._settings.intervals)
+                self._intake.klines.begin(cursors, was_filled=was_filled)
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
                 await asyncio.sleep(BEGIN_RETRY_S)

@@ -127,9 +127,9 @@ class Simulator:
 
     # The truth.
 
-    def tape(self, symbol: str) -> list[Trade]:
-        """Every trade of a symbol that is kept, oldest first. Raises `KeyError` for one that is not listed."""
-        return self.market.tape(symbol)
+    def tape(self, symbol: str, from_id: int = 0) -> list[Trade]:
+        """Every trade of a symbol that is kept, from an id on, oldest first. Raises `KeyError` for an unlisted one."""
+        return self.market.tape(symbol, from_id)
 
     def closed_klines(self, symbol: str, interval: str) -> list[Kline]:
         """Every closed candle with trades that is kept, oldest first."""

@@ -12,7 +12,7 @@ import redis
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, TradeRun
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json, trade_time_text
@@ -68,23 +68,48 @@ def refusal(trade_id: int, *rules: str) -> Refusal:
     return Refusal(json.dumps({"trade_id": trade_id}), why, "2024-01-01T12:00:00.000+00:00", "{}", rules)
 
 
-def run_of(trades: Sequence[Trade], refused: Iterable[int] = (), *, first_id: int | None = None) -> TradeRun:
-    """The run that an outlet makes of consecutive trades; refused for their price."""
+def run_of(
+    trades: Sequence[Trade],
+    refused: Iterable[int] = (),
+    *,
+    first_id: int | None = None,
+    after: int | None = None,
+    reason: GapReason = "absent",
+    begins: bool = True,
+) -> TradeRun:
+    """The run that an outlet makes of consecutive trades; refused for their price.
+
+    `after` is the id that came before: what lies between was refused, or is missing for `reason`.
+    """
     entries: list[int | str] = []
     for one in trades:
         entries += [one.time_ms, trade_json(one, json_text(one.symbol))]
     refusals = {number: refusal(number, "price_positive") for number in refused}
+    first_id = trades[0].trade_id if trades else first_id
+    assert first_id is not None, "a run without trades says where it ends"
+    rules = {number: refused.rules for number, refused in refusals.items()}
+    gaps = [] if after is None else explain_ids(after + 1, first_id - 1, rules, reason)
     if not trades:
-        assert first_id is not None, "a run without trades says where it ends"
-        return TradeRun(SYMBOL, first_id, [], "", "", 0, 0, refusals)
+        return TradeRun(SYMBOL, first_id, [], "", "", 0, 0, refusals, gaps, begins)
     newest = trades[-1]
     time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
-    return TradeRun(newest.symbol, trades[0].trade_id, entries, newest.price, time_text, 1, 2, refusals)
+    return TradeRun(newest.symbol, first_id, entries, newest.price, time_text, 1, 2, refusals, gaps, begins)
 
 
-def trades(first_id: int, last_id: int, refused: Iterable[int] = ()) -> Batch:
-    """A batch of one run, both ends included."""
-    return Batch(trades=[run_of([trade(number) for number in range(first_id, last_id + 1)], refused)])
+def trades(
+    first_id: int,
+    last_id: int,
+    refused: Iterable[int] = (),
+    *,
+    after: int | None = None,
+    reason: GapReason = "absent",
+    begins: bool = True,
+) -> Batch:
+    """A batch of one run, both ends included; see `run_of`."""
+    numbers = range(first_id, last_id + 1)
+    return Batch(
+        trades=[run_of([trade(number) for number in numbers], refused, after=after, reason=reason, begins=begins)]
+    )
 
 
 def klines(*records: Kline, gaps: Sequence[Gap] = (), begins: bool = True) -> Batch:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from data_collector.simulator import FrameFault, Refuse, RestFault
 from data_collector.simulator.actions import Reset, SkipIds
 from tests.faults.exact import assert_alive_and_exact
-from tests.integration.scene import Scene
+from tests.integration.scene import Scene, playing
+from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
 TRADES = "btcusdt@trade"
@@ -60,6 +62,25 @@ async def test_row_12_disorder_of_up_to_50_frames_is_put_in_order_without_rest(s
     assert scene.store.length("late:BTCUSDT") == 0
 
 
+async def test_row_13_ids_lost_on_one_of_two_connections_cost_nothing(store: Store, folder: Path) -> None:
+    async with playing(store, folder, lines_per_stream="2") as scene:
+        await until_async(lambda: len(scene.simulator.connections()) == 2, "two connections")
+        await until_async(
+            lambda: all(len(each.streams) > 1 for each in scene.simulator.connections()), "two subscribed connections"
+        )
+        await scene.trade()
+        for connection in (1, 2):
+            fault = FrameFault(kind="drop", stream=TRADES, rate=0.1, connection=connection)
+            scene.simulator.faults.add(fault)
+            await scene.simulator.burst("BTCUSDT", 500)
+            scene.simulator.faults.clear()
+            await scene.settled()
+
+        await assert_alive_and_exact(scene)
+        assert scene.simulator.faults.hit_counts["drop"] > 20
+        assert scene.filled() == 0
+
+
 async def test_row_14_ids_lost_on_all_connections_come_by_rest(scene: Scene) -> None:
     scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES, count=1_500))
     await scene.simulator.burst("BTCUSDT", 1_600)
@@ -88,11 +109,17 @@ async def test_row_15_ids_that_the_exchange_never_had_are_absent_at_once(scene: 
     assert scene.counted("gap_records_total", channel="trade", reason="absent") == 7
 
 
-async def test_row_16_another_copy_of_an_id_changes_nothing(scene: Scene) -> None:
+async def test_row_16_of_two_contents_of_one_id_the_first_is_kept_both_are_quarantined_and_rest_decides(
+    scene: Scene,
+) -> None:
     scene.simulator.faults.add(FrameFault(kind="conflict", stream=TRADES, count=3, set={"p": "1.00000000"}))
 
     await assert_alive_and_exact(scene)
-    assert scene.simulator.faults.hit_counts["conflict"] == 3
+    assert scene.counted("trade_conflicts_total") == 3
+    assert rules_kept(scene) == [["trade_id_conflict"]] * 6
+    await until_async(
+        lambda: scene.counted("trade_conflicts_settled_total", outcome="right") == 3, "the word of the REST side"
+    )
 
 
 @pytest.mark.parametrize("jump", [10_000_000, 2**52])
@@ -121,13 +148,18 @@ async def test_row_17_poisoned_id_within_the_plausible_is_disproved_by_rest(
 
 
 async def test_row_19_time_that_goes_back_a_little_moves_no_entry_back(scene: Scene) -> None:
-    scene.simulator.faults.add(FrameFault(kind="duplicate", stream=TRADES, count=1))
-    # A trade of REST comes with its own, earlier time; `assert_trades_exact` knows how entry ids are clamped.
-    await scene.trade()
-    entries = [entry["id"] for entry in scene.store.entries("trades:BTCUSDT")]
+    due = scene.store.tail_id("BTCUSDT") + 1
+    scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, add={"T": -60_000}))
 
-    await assert_alive_and_exact(scene)
-    assert entries == sorted(entries, key=lambda entry: tuple(map(int, entry.split("-"))))
+    await scene.trade()
+    await scene.trade()
+
+    entries = [tuple(map(int, entry["id"].split("-"))) for entry in scene.store.entries("trades:BTCUSDT")]
+    ids = [trade_id for _, trade_id in entries]
+    assert entries == sorted(entries)
+    assert ids == list(range(ids[0], scene.simulator.tape("BTCUSDT")[-1].trade_id + 1))
+    times = {trade_id: time_ms for time_ms, trade_id in entries}
+    assert times[due] == times[due - 1]
 
 
 @pytest.mark.parametrize("changed", [{"T": 0}, {"T": 9_979_200_000_000}], ids=["1970", "2286"])

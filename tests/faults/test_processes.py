@@ -123,25 +123,38 @@ def test_row_39_held_collector_judges_what_it_finds_by_id(
         assert_alive_and_exact(market, store, collector)
 
 
-@pytest.mark.parametrize(
-    "signals",
-    [[signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM], [signal.SIGINT], [signal.SIGHUP]],
-    ids=["SIGTERM", "SIGTERM twice", "SIGINT", "SIGHUP"],
-)
+@pytest.mark.parametrize("times", [1, 2])
 def test_row_40_ended_under_load_it_leaves_nothing_behind(
-    market: Exchange, folder: Path, store: Store, signals: list[signal.Signals]
+    market: Exchange, folder: Path, store: Store, times: int
 ) -> None:
     collector = CollectorProcess(folder, market, redis_url=store.url)
     subscribed(collector)
     progress(store)
     market.act("burst", symbol="BTCUSDT", trades=BURST)
     began_s = time.monotonic()
-    for each in signals:
-        collector.process.send_signal(each)
+    for _ in range(times):
+        collector.process.send_signal(signal.SIGTERM)
 
     assert collector.wait() == 0, collector.output
     assert time.monotonic() - began_s < 10.0
     assert "Traceback" not in collector.output
+    with collecting(folder, market, redis_url=store.url) as again:
+        assert_alive_and_exact(market, store, again)
+
+
+def test_row_40_signals_of_a_terminal_are_left_to_the_one_who_started_it(
+    market: Exchange, folder: Path, store: Store
+) -> None:
+    collector = CollectorProcess(folder, market, redis_url=store.url)
+    subscribed(collector)
+    for each in (signal.SIGINT, signal.SIGHUP):
+        collector.process.send_signal(each)
+        progress(store, collector)
+    market.act("burst", symbol="BTCUSDT", trades=BURST)
+
+    collector.hang_up()
+
+    assert collector.process.wait(10) == 0, collector.output
     with collecting(folder, market, redis_url=store.url) as again:
         assert_alive_and_exact(market, store, again)
 

@@ -12,11 +12,9 @@ from msgspec import structs
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.records import Trade
-from data_collector.model.store_url import parse_store_url
-from data_collector.pipeline.outlet import Outlet
+from data_collector.model.wire import json_text, trade_json
 from data_collector.simulator import Simulator
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.contract.stores import redis_sink
 from tests.integration.command import Finished, finished
 from tests.integration.day_file_server import csv_of, packed, serving
 from tests.integration.scene import DRIVEN, START_MS
@@ -43,14 +41,11 @@ def of_the_day(exchange: Simulator) -> list[Trade]:
 
 async def keep(store: Store, trades: Sequence[Trade]) -> None:
     """Write as the service does; ids that are left out are holes that nobody declared."""
-    outlet = Outlet([SYMBOL])
-    lane = outlet.lanes[SYMBOL]
+    before_ms = 0
     for each in trades:
-        outlet.put_trade(lane, each)
-    sink = redis_sink(parse_store_url(store.url))
-    await sink.open()
-    await sink.write(outlet.take())
-    await sink.close()
+        before_ms = max(before_ms, each.time_ms)
+        entry_id = f"{before_ms}-{each.trade_id}"
+        store.ask("XADD", f"trades:{SYMBOL}", entry_id, "data", trade_json(each, json_text(SYMBOL)))
 
 
 async def certify(folder: Path, store: Store, exchange: Simulator, *words: str, day: str = DAY) -> Finished:

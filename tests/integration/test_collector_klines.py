@@ -79,14 +79,14 @@ async def test_closing_frame_that_never_comes_is_fetched(scene: Scene) -> None:
     scene.assert_counts_add_up()
 
 
-async def test_later_closing_frames_wait_for_the_missing_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kline_repair, "GRACE_S", 3_600.0)
+async def test_later_closing_frames_wait_for_the_missing_one(scene: Scene) -> None:
+    scene.simulator.faults.add(RestFault(path="/api/v3/klines", status=500))
     scene.simulator.faults.add(FrameFault(kind="drop", stream=MINUTES, contains=CLOSING, count=1))
     scene.simulator.advance(3 * 60_000)
     await scene.settled()
     assert len(closed(scene.store)) == 1
 
-    monkeypatch.setattr(kline_repair, "GRACE_S", 0.3)
+    scene.simulator.faults.clear()
     await until_async(lambda: len(closed(scene.store)) == 4, "four closed klines")
     assert_exact(scene)
 
@@ -176,6 +176,19 @@ async def test_stream_that_is_deleted_is_filled_again(scene: Scene) -> None:
     assert_exact(scene)
 
 
+async def test_store_that_was_wiped_is_filled_again(scene: Scene) -> None:
+    await scene.klines_closed()
+    before = closed(scene.store)
+    scene.store.ask("FLUSHALL")
+    scene.store.ask("FUNCTION", "FLUSH")
+
+    await scene.klines_closed()
+
+    await until_async(lambda: len(closed(scene.store)) == 3, "the closed klines of before")
+    assert closed(scene.store)[:2] == before
+    assert_exact(scene)
+
+
 async def test_klines_of_before_the_beginning_are_there_for_charts(scene: Scene) -> None:
     await until_async(lambda: len(scene.store.keys(f"kline:{SYMBOL}:1m:*")) >= 500, "five hundred klines")
 
@@ -188,3 +201,20 @@ async def test_closed_minutes_agree_with_the_trades(scene: Scene) -> None:
 
     assert [record["check"] for record in closed(scene.store)[1:]] == ["ok", "ok"]
     assert scene.counted("candle_checks_total", result="mismatch") == 0
+
+
+async def test_kline_that_contradicts_our_trades_is_marked_and_reconciled(scene: Scene) -> None:
+    scene.simulator.faults.add(
+        FrameFault(kind="change", stream=MINUTES, contains=CLOSING, count=1, add={"k.f": 1, "k.n": -1})
+    )
+
+    await scene.klines_closed()
+    await until_async(lambda: scene.store.length(f"late:{SYMBOL}") == 1, "what REST tells of it")
+
+    marked = closed(scene.store)[-1]
+    (late,) = scene.store.entries(f"late:{SYMBOL}")
+    truth = expected_kline(scene.simulator.closed_klines(SYMBOL, "1m")[-1])
+    assert marked["check"] == "mismatch"
+    assert parsed(late["fields"]["data"]) == truth
+    assert marked["trades"] != truth["trades"]
+    assert scene.counted("candle_checks_total", result="mismatch") == 1

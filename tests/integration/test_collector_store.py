@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import FrameFault
+from data_collector.simulator.actions import SkipIds
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import NO_HOLES, Scene, playing
 from tests.integration.store_reader import Store
@@ -132,7 +133,8 @@ async def test_read_only_store_is_told_and_nothing_is_lost(scene: Scene) -> None
 async def test_key_of_another_type_stops_only_its_symbol_and_is_told(scene: Scene, key: str) -> None:
     scene.store.ask("DEL", key)
     scene.store.ask("SET", key, "mine") if key != "latest:BTCUSDT" else scene.store.ask("SADD", key, "mine")
-    scene.simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", count=1))
+    # Something to declare.
+    await scene.simulator.perform(SkipIds(symbol="BTCUSDT", count=1))
     scene.simulator.advance(30_000)
     newest = scene.simulator.tape("ETHUSDT")[-1].trade_id
     await until_async(lambda: scene.store.tail_id("ETHUSDT") == newest, "trades of the other symbol")

@@ -13,7 +13,7 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.memory import resident_bytes
-from data_collector.pipeline.transport import MESSAGE_BYTES_MAX
+from data_collector.pipeline.transport import MESSAGE_BYTES_MAX, failure_label
 from tests.integration.raw_peer import Greet, Talk, accepted, listen, opened, peer, saying, upgraded
 
 GOOD = b"\x81\x02{}"
@@ -229,8 +229,10 @@ HANDSHAKES: dict[str, tuple[Greet, str]] = {
 async def test_handshake_that_is_none_is_refused(name: str) -> None:
     greet, words = HANDSHAKES[name]
     async with peer(greet=greet) as url:
-        with pytest.raises(VenueUnreachable, match=words):
+        with pytest.raises(VenueUnreachable, match=words) as refusal:
             await opened(url)
+    labels = {"redirect": "redirect", "extension": "answer", "subprotocol": "answer"}
+    assert failure_label(refusal.value) == labels.get(name, "handshake")
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

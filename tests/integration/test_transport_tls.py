@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.model.errors import VenueUnreachable
+from data_collector.pipeline.transport import failure_label
 from tests.integration.raw_peer import opened, peer, saying
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -34,6 +35,7 @@ class Authority:
         names = self._folder / "names"
         names.write_text(f"subjectAltName=DNS:{name}")
         self._run("req", *KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        signer: list[str | Path]
         signer = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"] if signed else ["-signkey", key]
         self._run(
             "x509", "-req", "-in", request, *signer, "-days", str(days), "-extfile", names, "-out", certificate
@@ -67,8 +69,9 @@ async def test_good_certificate_is_trusted(authority: Authority) -> None:
 async def test_expired_certificate_is_refused(authority: Authority) -> None:
     context = authority.context(days=0)
     async with peer(tls=context) as url:
-        with pytest.raises(VenueUnreachable, match=r"cannot be trusted \(certificate has expired\)"):
+        with pytest.raises(VenueUnreachable, match=r"cannot be trusted \(certificate has expired\)") as refusal:
             await opened(url)
+    assert failure_label(refusal.value) == "tls"
 
 
 async def test_certificate_of_another_host_is_refused(authority: Authority) -> None:

@@ -42,6 +42,15 @@ local function add_gaps(stream, gaps, maxlen)
   end
 end
 
+-- Whether the newest entry is somebody else's: it moved the tail, and what it hides would count as known. After ids
+-- were passed over, the tail is no entry's.
+local function is_foreign(stream, tail, ms)
+  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if not entry or entry[1] ~= string.format('%d-%d', ms, tail) then return false end
+  local name, record = entry[2][1], entry[2][2]
+  return name ~= 'data' or not string.find(record, string.format('"trade_id":%d,', tail), 1, true)
+end
+
 -- '<time> <rules> <source>': the time, and the further fields of the entry.
 local function marks_of(text)
   local time, warnings, source = string.match(text, '^(%d+) ([^ ]*) ?(.*)$')
@@ -61,8 +70,9 @@ end
 --       the trade is marked with, and behind a further blank where it came from.
 -- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
 -- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
--- Refusals at or below the tail were written by an earlier call.
--- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
+-- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where somebody else's entry
+-- is the newest and hides the beginning.
+-- Returns {'OK' or 'DUP' or 'GAP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
 local function append_trades(keys, args)
   local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
   local tail, ms = tail_of(keys[1])
@@ -72,6 +82,7 @@ local function append_trades(keys, args)
     if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
     skip, bridged = 0, 1
   end
+  if skip > 0 and is_foreign(keys[1], tail, ms) then return {'FOREIGN', tail, 0, 0} end
   local foreign, price_known = {}, {}
   local latest = redis.call('TYPE', keys[2]).ok
   if latest == 'hash' then
@@ -262,6 +273,7 @@ end
 local NEEDED = {collector = [[
 TYPE trades:
 XINFO STREAM trades:
+XREVRANGE trades: + -
 XADD trades: * data x
 XTRIM trades: MAXLEN 1
 XSETID trades: 0-1
@@ -275,7 +287,7 @@ XTRIM stream: MAXLEN 1
 TYPE collector:
 HGET collector: 1m
 HSET collector: 1m x
-HGETALL collector:
+HMGET collector: 1m
 DEL collector:
 GET collector:
 SET collector: x

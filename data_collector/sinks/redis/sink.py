@@ -7,7 +7,7 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
@@ -29,8 +29,8 @@ WRONG_TYPE = "WRONGTYPE"
 """Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
 
 KINDS = frozenset({
-    "BUSY", "CLUSTERDOWN", "ERR", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM",
-    "READONLY", "TRYAGAIN", WRONG_TYPE,
+    "BUSY", "CLUSTERDOWN", "ERR", "FOREIGN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM",
+    "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", WRONG_TYPE,
 })  # fmt: skip
 """Labels of the error metric; any other first word counts as `other`."""
 
@@ -125,16 +125,22 @@ class RedisSink:
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
 
-    async def kline_cursors(self, symbols: Sequence[str]) -> dict[tuple[str, str], int]:
-        """The open time that the store must get next, of each symbol and interval that it has closed klines of."""
+    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
+        """The open time that the store must get next, of each symbol and interval that it has closed klines of.
+
+        Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
+        """
         connection = await self._connected()
-        replies = await connection.execute([("HGETALL", self._calls.cursors_key(symbol)) for symbol in symbols])
+        replies = await connection.execute(
+            [("HMGET", self._calls.cursors_key(symbol), *intervals) for symbol in symbols]
+        )
         cursors: dict[tuple[str, str], int] = {}
         for symbol, reply in zip(symbols, replies, strict=True):
             # A key of another type is told when something is to be written.
-            for interval, state in _pairs(reply):
-                due, *_ = state.split(" ")
-                if interval != "entry" and int(due) >= 0:
+            states = reply if isinstance(reply, list) else []
+            for interval, state in zip(intervals, states, strict=False):
+                due, *_ = str(state or "-1").split(" ")
+                if int(due) >= 0:
                     cursors[symbol, interval] = int(due)
         return cursors
 
@@ -193,6 +199,9 @@ class RedisSink:
             due_id = None if int(tail) < 0 else int(tail) + 1
             self._behind.setdefault((symbol, None), Behind(symbol, None, due_id))
             return None
+        if outcome == "FOREIGN":
+            self._note_hidden(run, int(tail))
+            return None
         newest_id = run.first_id + run.count - 1
         if outcome == "DUP" and int(tail) - newest_id > AHEAD_MAX:
             self.ahead[symbol] = (int(tail), newest_id)
@@ -210,6 +219,15 @@ class RedisSink:
                 (now_ns - run.newest_ns) / 1e9, (now_ns - run.oldest_ns) / 1e9, run.count,
             )  # fmt: skip
         return None
+
+    def _note_hidden(self, run: TradeRun, tail: int) -> None:
+        key = f"{self._prefix}trades:{run.symbol}"
+        self.broken_keys[key] = (
+            f"somebody else's entry with id {tail} is the newest and hides trades before it. Delete the key: it is "
+            "filled again"
+        )
+        self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
+        self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
@@ -282,12 +300,6 @@ def _trade_tail(reply: list[object]) -> TradeTail:
     first = told["first-entry"]
     first_id = int(str(first[0]).partition("-")[2]) if isinstance(first, list) else last_id + 1
     return TradeTail(first_id, last_id)
-
-
-def _pairs(reply: object) -> Iterator[tuple[str, str]]:
-    if isinstance(reply, list):
-        texts = [str(each) for each in reply]
-        yield from zip(texts[::2], texts[1::2], strict=True)
 
 
 def _told(due_ms: int) -> int | None:

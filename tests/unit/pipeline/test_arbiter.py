@@ -6,17 +6,24 @@ from data_collector.pipeline.arbiter import HOLES_MAX, JUMP_MAX, Order, TradeOrd
 from tests.market import trade
 
 
-def test_trade_ahead_leaves_a_hole_that_a_late_one_fills_once() -> None:
+def test_trade_ahead_leaves_no_hole_until_it_is_passed_over() -> None:
     order = TradeOrder()
 
     assert order.judge(trade(15), 10) is Order.AHEAD
+    assert order.judge(trade(12), 16) is Order.KNOWN
+
+
+def test_late_trade_fills_a_hole_once() -> None:
+    order = TradeOrder()
+    order.pass_over(10, 14)
+
     assert order.judge(trade(12), 16) is Order.LATE
     assert order.judge(trade(12), 16) is Order.KNOWN
 
 
 def test_whole_hole_is_filled_from_both_ends_and_the_middle() -> None:
     order = TradeOrder()
-    order.judge(trade(15), 10)
+    order.pass_over(10, 14)
 
     assert [order.judge(trade(number), 16) for number in (12, 10, 14, 11, 13)] == [Order.LATE] * 5
     assert [order.judge(trade(number), 16) for number in range(10, 16)] == [Order.KNOWN] * 6
@@ -28,7 +35,7 @@ def test_trade_below_what_was_let_through_is_known() -> None:
 
 def test_ids_beside_a_hole_are_known() -> None:
     order = TradeOrder()
-    order.judge(trade(15), 10)
+    order.pass_over(10, 14)
 
     assert order.judge(trade(9), 16) is Order.KNOWN
     assert order.judge(trade(15), 16) is Order.KNOWN
@@ -36,8 +43,8 @@ def test_ids_beside_a_hole_are_known() -> None:
 
 def test_several_holes_are_remembered() -> None:
     order = TradeOrder()
-    order.judge(trade(12), 10)
-    order.judge(trade(15), 13)
+    order.pass_over(10, 11)
+    order.pass_over(13, 14)
 
     assert order.judge(trade(14), 16) is Order.LATE
     assert order.judge(trade(10), 16) is Order.LATE
@@ -46,7 +53,7 @@ def test_several_holes_are_remembered() -> None:
 def test_oldest_holes_are_forgotten() -> None:
     order = TradeOrder()
     for number in range(HOLES_MAX + 1):
-        order.judge(trade(2 * number + 1), 2 * number)
+        order.pass_over(2 * number, 2 * number)
 
     next_id = 2 * HOLES_MAX + 2
     assert order.judge(trade(0), next_id) is Order.KNOWN

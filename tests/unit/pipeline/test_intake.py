@@ -24,7 +24,7 @@ def test_trade_ticker_and_kline_each_count_once(scene: Scene) -> None:
     assert runs(batch) == [(10, 2)]
     assert len(batch.tickers) == 1
     assert [update.kline.is_closed for update in batch.klines[0]] == [True]
-    assert scene.intake.last_received_ns == 5
+    assert scene.intake.tally.last_received_ns == 5
 
 
 def test_copies_are_counted_apart(scene: Scene) -> None:
@@ -56,7 +56,7 @@ def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
     scene.intake.take_statistics(ticker(received_ns=0))
     assert scene.intake.tickers_spoken == {}
     assert scene.counts == (0, 0, 0)
-    assert scene.intake.last_received_ns == 0
+    assert scene.intake.tally.last_received_ns == 0
     assert [taken.ticker.symbol for taken in scene.outlet.take().tickers] == [SYMBOL]
 
     scene.send(ticker(NOON_MS + 1_000))
@@ -147,6 +147,7 @@ def test_bad_frame_is_told_to_the_line_that_counts_them(scene: Scene) -> None:
 def test_array_is_taken_record_by_record(scene: Scene) -> None:
     payloads = [json.loads(CODEC.encode(record, combined=False)) for record in (ticker(), trade(10), trade(11))]
     scene.frame(json.dumps(payloads).encode())
+    scene.wait(ARBITRATION_S)
 
     assert scene.counts == (3, 3, 0)
     assert runs(scene.take()) == [(10, 2)]

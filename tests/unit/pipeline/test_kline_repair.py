@@ -9,11 +9,12 @@ from msgspec import structs
 
 from data_collector.model.batch import Behind
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.errors import VenueUnreachable
-from data_collector.model.gaps import Gap
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.pipeline.kline_repair import ABSENT_S, ASK_AGAIN_S, GAP_DEADLINE_S, GRACE_S, KlineRepair
+from data_collector.pipeline.ledger import HealSource, Ledger
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
 
@@ -29,6 +30,9 @@ class Market:
         self.now_ms = NOON_MS
         self.rows: dict[tuple[str, int], Kline] = {}
         self.away = False
+        self.banned = False
+        self.refused: set[str] = set()
+        """Intervals that it will never tell."""
         self.asked: list[tuple[str, int, int]] = []
         """Interval, and the minutes from noon that were asked for."""
 
@@ -37,16 +41,22 @@ class Market:
             row = kline(minute, first_trade_id=-1, last_trade_id=-1, received_ns=0, **changes)
             self.rows[row.interval, row.open_ms] = structs.replace(row, event_ms=row.close_ms + 1)
 
-    async def klines(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+    async def klines(
+        self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
+    ) -> list[Kline]:
         self.asked.append((interval, (first_ms - NOON_MS) // MINUTE_MS, (last_ms - NOON_MS) // MINUTE_MS))
         if self.away:
             raise VenueUnreachable("The exchange is away.")
+        if interval in self.refused:
+            raise VenueRefused("The exchange does not tell that.")
         assert symbol == SYMBOL
         return [
             row for (of, open_ms), row in sorted(self.rows.items()) if of == interval and first_ms <= open_ms <= last_ms
         ]
 
     async def server_time_ms(self) -> int:
+        if self.banned:
+            raise VenueRefused("The exchange does not serve this place.")
         return self.now_ms
 
     async def symbols(self) -> dict[str, SymbolRules]:
@@ -55,10 +65,10 @@ class Market:
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         return []
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         return []
 
-    async def first_trade_id(self, symbol: str, since_ms: int) -> int | None:
+    async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         return None
 
     async def close(self) -> None:
@@ -116,6 +126,7 @@ def at(minute: float) -> int:
 
 def clock(scene: RepairScene, minute: float) -> None:
     """A message of another interval tells the exchange's time."""
+    scene.market.now_ms = at(minute)
     scene.send(kline(0, interval="1h", closed=False, event_ms=at(minute)))
 
 
@@ -211,6 +222,19 @@ async def test_rest_side_that_comes_back_heals_all(scene: RepairScene) -> None:
     assert scene.stored() == [(1, "rest"), (2, "rest"), (3, "rest")]
 
 
+async def test_series_that_is_never_told_does_not_hold_up_the_others(scene: RepairScene) -> None:
+    await begun(scene)
+    scene.intake.klines.begin({(SYMBOL, "1h"): at(-60)})
+    scene.market.refused.add("1h")
+    scene.market.has(1)
+    clock(scene, 2)
+
+    await scene.pass_s(GRACE_S)
+
+    assert [interval for interval, *_ in scene.asked] == ["1h", "1h", "1m"]
+    assert scene.stored() == [(1, "rest")]
+
+
 async def test_refused_row_is_declared(scene: RepairScene) -> None:
     await begun(scene)
     scene.market.has(1, low="-1")
@@ -255,6 +279,7 @@ async def test_start_skips_what_is_older_than_the_catch_up() -> None:
 
 
 async def test_store_that_lost_more_than_is_remembered_is_filled_by_rest(scene: RepairScene) -> None:
+    scene.market.now_ms = at(7)
     scene.send(kline(5), kline(6))
     await scene.repair.look()
     scene.take()
@@ -264,6 +289,53 @@ async def test_store_that_lost_more_than_is_remembered_is_filled_by_rest(scene: 
     await scene.repair.look()
 
     assert scene.stored() == [(3, "rest"), (4, "rest"), (5, "ws"), (6, "ws")]
+
+
+async def test_event_time_that_rest_contradicts_makes_nothing_overdue(scene: RepairScene) -> None:
+    await begun(scene)
+    scene.send(kline(0, interval="1h", closed=False, event_ms=at(20 * 60)))
+
+    await scene.pass_s(GRACE_S)
+    assert scene.asked == []
+
+    scene.market.has(1)
+    await scene.pass_s(120)
+    await scene.pass_s(GRACE_S)
+    assert scene.stored() == [(1, "rest")]
+
+
+async def test_exchange_that_serves_nothing_here_ends_nothing(scene: RepairScene) -> None:
+    scene.market.banned = True
+    await scene.pass_s(1)
+    scene.market.banned = False
+    await scene.pass_s(60)
+    await begun(scene)
+
+
+async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:
+    told: list[tuple[object, ...]] = []
+
+    class Notes(Ledger):
+        """Keeps what it is told."""
+
+        def opened(self, symbol: str, interval: str | None, first: int, last: int) -> None:
+            told.append(("opened", interval, first, last))
+
+        def healed(self, symbol: str, interval: str | None, first: int, last: int, source: HealSource) -> None:
+            told.append(("healed", source, first, last))
+
+        def given_up(self, symbol: str, interval: str | None, first: int, last: int, reason: GapReason) -> None:
+            told.append(("given_up", reason, first, last))
+
+    await begun(scene)
+    scene.intake.klines.ledger = Notes(lambda: 0.0)
+    scene.market.has(2)
+    clock(scene, 3)
+    for _ in range(3):
+        await scene.pass_s(ASK_AGAIN_S)
+
+    assert told[0] == ("opened", "1m", at(1), at(2))
+    assert told[-2:] == [("given_up", "absent", at(1), at(1)), ("healed", "rest", at(2), at(2))]
 
 
 async def test_months_are_counted_by_the_calendar(scene: RepairScene) -> None:

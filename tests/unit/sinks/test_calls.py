@@ -25,11 +25,15 @@ def refusal(*rules: str) -> Refusal:
     return Refusal('{"bad": 1}', "[]", "2024-01-01T12:00:00.000+00:00", "{}", rules)
 
 
-def run(first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None = None) -> TradeRun:
+def run(
+    first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None = None, gaps: list[Gap] | None = None
+) -> TradeRun:
     entries: list[int | str] = []
     for offset in range(count):
         entries += [NOON_MS + offset, f'{{"trade_id": {first_id + offset}}}']
-    return TradeRun(SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {})
+    return TradeRun(
+        SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {}, gaps or []
+    )
 
 
 def update(minute: int, *gaps: Gap, closed: bool = True) -> KlineUpdate:
@@ -64,19 +68,22 @@ def test_trades_name_their_keys_and_carry_their_entries() -> None:
     assert call.command[:2] == ("FCALL", APPEND_TRADES)
     assert keys_of(call) == ["trades:BTCUSDT", "latest:BTCUSDT", "gaps:BTCUSDT", "quarantine:BTCUSDT"]
     assert arguments_of(call) == [
-        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "",
+        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0,
         NOON_MS, '{"trade_id": 10}', NOON_MS + 1, '{"trade_id": 11}',
     ]  # fmt: skip
     assert call.gaps == [[]]
 
 
+GAPS = [Gap(7, 7, 1, "absent"), Gap(8, 8, 1, "refused", ("price_positive",)), Gap(9, 9, 1, "lost")]
+
+
 def test_bridge_names_the_tail_and_explains_the_hole() -> None:
-    call = CALLS.trades(run(refused={8: refusal("price_positive")}), bridge=(6, "lost"))
+    call = CALLS.trades(run(refused={8: refusal("price_positive")}, gaps=GAPS))
 
     bridged, gaps, refusals = arguments_of(call)[6:9]
     assert bridged == "6"
     assert [(gap["first"], gap["last"], gap["count"], gap["reason"], gap["rules"]) for gap in gaps_in(gaps)] == [
-        (7, 7, 1, "lost", []),
+        (7, 7, 1, "absent", []),
         (8, 8, 1, "refused", ["price_positive"]),
         (9, 9, 1, "lost", []),
     ]
@@ -84,14 +91,29 @@ def test_bridge_names_the_tail_and_explains_the_hole() -> None:
     assert json.loads(refusals) == [
         [8, "data", '{"bad": 1}', "why", "[]", "at", "2024-01-01T12:00:00.000+00:00", "columns", "{}"]
     ]
-    assert call.gaps[0][1] == Gap(8, 8, 1, "refused", ("price_positive",))
+    assert call.gaps == [GAPS]
+
+
+def test_bridge_from_a_tail_that_another_writer_moved_tells_what_is_left() -> None:
+    call = CALLS.trades(run(20, gaps=[Gap(12, 16, 5, "absent"), Gap(17, 19, 3, "lost")]), tail=14)
+
+    assert arguments_of(call)[6] == "14"
+    assert call.gaps == [[Gap(15, 16, 2, "absent"), Gap(17, 19, 3, "lost")]]
 
 
 def test_run_without_trades_only_moves_the_tail() -> None:
-    call = CALLS.trades(run(first_id=12, count=0, refused={11: refusal("price_positive")}), bridge=(10, "lost"))
+    gaps = [Gap(11, 11, 1, "refused", ("price_positive",))]
+    call = CALLS.trades(run(first_id=12, count=0, refused={11: refusal("price_positive")}, gaps=gaps))
 
     assert arguments_of(call)[:2] == [12, 0]
     assert [gap["reason"] for gap in gaps_in(arguments_of(call)[7])] == ["refused"]
+
+
+def test_run_that_may_begin_a_stream_says_so() -> None:
+    beginning = run()
+    beginning.begins = True
+
+    assert arguments_of(CALLS.trades(beginning))[9] == 1
 
 
 def test_klines_name_one_key_each_and_carry_their_state() -> None:
@@ -205,11 +227,11 @@ def test_many_side_entries_are_cut_into_calls() -> None:
     assert counts == [[1, SIDE_PER_CALL], [SIDE_PER_CALL + 1, SIDE_PER_CALL], [2 * SIDE_PER_CALL + 1, 1]]
 
 
-def test_hole_between_two_runs_of_a_batch_is_bridged_at_once() -> None:
-    first, second, third = CALLS.calls(Batch(trades=[run(10), run(12), run(20)]))
+def test_only_explained_holes_are_bridged() -> None:
+    first, second, third = CALLS.calls(Batch(trades=[run(10), run(15), run(20, gaps=[Gap(17, 19, 3, "lost")])]))
 
-    assert [arguments_of(call)[6] for call in (first, second, third)] == ["", "", "13"]
-    assert third.gaps == [[Gap(14, 19, 6, "lost")]]
+    assert [arguments_of(call)[6] for call in (first, second, third)] == ["", "", "16"]
+    assert second.gaps == [[]]
 
 
 def test_revision_replaces_the_key_and_its_expiry() -> None:
