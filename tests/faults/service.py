@@ -50,13 +50,9 @@ class Api:
             connection.close()
 
     def metric(self, name: str) -> float:
-        """The sum over all labels; 0 while it does not answer."""
+        """A counter or gauge, over all labels; 0 while it does not answer."""
         _, text = self.ask("GET", "/metrics/prometheus")
-        lines = [
-            line
-            for line in text.splitlines()
-            if line.startswith((f"data_collector_{name} ", f"data_collector_{name}{{"))
-        ]
+        lines = [line for line in text.splitlines() if line.startswith(f"data_collector_{name}")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     def assert_alive_and_exact(self) -> None:
