@@ -16,7 +16,7 @@ import msgspec
 import redis.asyncio as redis
 
 from benchmarks.feeder import Plan
-from data_collector.control import ControlClient
+from data_collector.control import ControlClient, Request
 from data_collector.model.status import Histogram, Snapshot
 
 READY_TIMEOUT_S = 60.0
@@ -47,7 +47,7 @@ class Rig:
 
     async def snapshot(self) -> Snapshot:
         """What the collector says of itself."""
-        return await self._control.ask("status", timeout_s=30)
+        return await self._control.ask(Request("status"), timeout_s=30)
 
     async def read(self) -> Reading:
         """CPU of both processes and what has been stored."""

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from data_collector import __version__
-from data_collector.api import gap_routes, pages, routes
+from data_collector.api import gap_routes, pages, routes, subscription_routes
 from data_collector.api.collector import Collector
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.store_reading import StoreReading
@@ -64,6 +64,7 @@ def create_app(
     app.state.surroundings = routes.Surroundings(settings, collector, store, QuarantineReader(store), rejections)
     app.include_router(routes.router)
     app.include_router(gap_routes.router)
+    app.include_router(subscription_routes.router)
     app.include_router(pages.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=_policy(settings), rejections=rejections)

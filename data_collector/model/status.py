@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.subscriptions import ChangeStatus
+
 Condition = Literal["healthy", "degraded", "unhealthy"]
 
 
@@ -202,3 +204,5 @@ class Snapshot(Struct, kw_only=True):
     connections: list[ConnectionStatus] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     histograms: list[Histogram] = field(default_factory=list)
+    subscriptions: ChangeStatus | None = None
+    """In answers to questions about it only: the names of all streams are much."""

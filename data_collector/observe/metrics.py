@@ -125,6 +125,13 @@ METRICS: tuple[Metric, ...] = (
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
     ),
     Metric("data_collector_frames_bad_total", "counter", "Frames that could not be decoded", (BAD_FRAME_REASON,)),
+    Metric("data_collector_standby_symbols", "gauge", "Symbols that another collector writes while this one stands by"),
+    Metric("data_collector_takeovers_total", "counter", "Symbols taken over because nobody wrote them any more"),
+    Metric(
+        "data_collector_records_former_total",
+        "counter",
+        "Records of streams that had been unsubscribed a moment before: passed over",
+    ),
     Metric("data_collector_events_unknown_total", "counter", "Well-formed events of a type that is not known"),
     Metric(
         "data_collector_updates_conflated_total",

@@ -63,6 +63,12 @@ class Conversation:
         listed = set(reply.streams)
         return [stream for stream in streams if stream not in listed]
 
+    async def change(self, socket: WebSocket, old: Sequence[str], new: Sequence[str]) -> None:
+        """Give up what is not in `new`, ask for what is not in `old`, and check that the exchange lists all of it."""
+        was, wanted = set(old), set(new)
+        await self.unsubscribe(socket, [stream for stream in old if stream not in wanted])
+        await self.subscribe_surely(socket, [stream for stream in new if stream not in was])
+
     async def _ask(self, socket: WebSocket, message: Callable[[int], bytes]) -> Reply:
         self._request_id += 1
         request_id = self._request_id

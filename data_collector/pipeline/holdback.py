@@ -65,6 +65,12 @@ class Holdback:
         lane.held.clear()
         return trades
 
+    def forget(self, lane: Lane) -> None:
+        """Nothing of it is looked after any more."""
+        self.lanes.discard(lane)
+        if not self.lanes:
+            self.waiting.clear()
+
     def settle(self, lane: Lane) -> None:
         """After something was let go: what is missing now, if anything is."""
         gap = lane.gap

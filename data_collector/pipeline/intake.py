@@ -89,6 +89,15 @@ class Intake:
         """Those of them that were refused."""
         return self.tally.errors
 
+    def add(self, lane: Lane) -> None:
+        """Something of the symbol is collected from now on."""
+        self._ticker_event_ms.setdefault(lane.symbol, -1)
+
+    def forget(self, symbol: str) -> None:
+        """Nothing comes of the symbol any more."""
+        self._ticker_event_ms.pop(symbol, None)
+        self.tickers_spoken.pop(symbol, None)
+
     def release_held(self, *, everything: bool = False) -> None:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
         for lane in list(self.trades.holdback.lanes):

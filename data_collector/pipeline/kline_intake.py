@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, assert_never
 
 import structlog
@@ -20,7 +19,6 @@ from data_collector.model.records import Kline
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.arbiter import Order
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.series import Series, content
@@ -71,12 +69,8 @@ class KlineIntake:
         self._counters = counters
         self.ledger = ledger
         self._reception = reception
-        self.series: dict[SeriesKey, Series] = {
-            (symbol, interval): Series(symbol, interval, calendar, partial(self._check, lane))
-            for symbol, lane in outlet.lanes.items()
-            for interval in intervals
-        }
-        self._counted_ms = dict.fromkeys(self.series, -1)
+        self.series: dict[SeriesKey, Series] = {}
+        self._counted_ms: dict[SeriesKey, int] = {}
         self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
         """From which open time on a series is filled again that the store has lost; the repair knows the time."""
         self._lost: set[SeriesKey] = set()
@@ -86,6 +80,21 @@ class KlineIntake:
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
         """Closed klines that contradict our own trades: REST decides."""
+        for symbol in outlet.lanes:
+            for interval in intervals:
+                self.add((symbol, interval))
+
+    def add(self, key: SeriesKey) -> None:
+        """A series is collected from now on; its symbol has a lane."""
+        symbol, interval = key
+        self.series[key] = Series(symbol, interval, self.calendar, self._check)
+        self._counted_ms[key] = -1
+
+    def remove(self, key: SeriesKey) -> None:
+        """A series is collected no longer; what was released waits in the lane."""
+        self.series.pop(key, None)
+        self._counted_ms.pop(key, None)
+        self.resumed.discard(key)
 
     def take(self, kline: Kline) -> None:
         """A kline of the stream."""
@@ -153,6 +162,9 @@ class KlineIntake:
 
     def release(self, series: Series) -> None:
         """Put what can follow now."""
+        if self.series.get((series.symbol, series.interval)) is not series:
+            # It was removed while the exchange was asked.
+            return
         lane = self._outlet.lanes[series.symbol]
         for update in series.release():
             self._note_closed(series, update)
@@ -213,7 +225,9 @@ class KlineIntake:
     def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"]) -> None:
         if why == "revision":
             self._counters.add("data_collector_kline_revisions_total")
-        self._outlet.put_revision(self._outlet.lanes[kline.symbol], kline, why)
+        lane = self._outlet.lanes.get(kline.symbol)
+        if lane is not None:
+            self._outlet.put_revision(lane, kline, why)
 
     def _refuse(self, series: Series, kline: Kline, verdict: Verdict) -> None:
         if kline.is_closed and self._can_be_placed(kline):
@@ -243,9 +257,10 @@ class KlineIntake:
             if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
                 self.doubtful.append(kline)
 
-    def _check(self, lane: Lane, kline: Kline, id_before: int) -> KlineCheck:
+    def _check(self, kline: Kline, id_before: int) -> KlineCheck:
         if kline.interval != CHECKED_INTERVAL:
             return "unchecked"
+        lane = self._outlet.lanes[kline.symbol]
         return lane.minutes.check(kline, id_before, lane.next_id)
 
     def _count_copy(self) -> None:

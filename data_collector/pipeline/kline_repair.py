@@ -117,7 +117,9 @@ class KlineRepair:
                 return
             asked = [key for key, hole in self._holes.items() if now >= hole.next_s]
             for key in sorted(asked, key=lambda key: self._holes[key].due_ms):
-                await self._ask(self._klines.series[key], self._holes[key], now_ms)
+                series, hole = self._klines.series.get(key), self._holes.get(key)
+                if series is not None and hole is not None:
+                    await self._ask(series, hole, now_ms)
             if not asked:
                 await self._ask_less_urgent()
         except (VenueUnreachable, VenueRefused) as error:
@@ -150,6 +152,9 @@ class KlineRepair:
     def _skip_old(self, now_ms: int) -> None:
         """Of what the store told us to lack, only the younger part is fetched, and that at once."""
         now = self._clock()
+        for key in self._holes.keys() - self._klines.series.keys():
+            # Collected no longer.
+            del self._holes[key]
         for key in self._klines.resumed:
             series = self._klines.series[key]
             self._pass_over(series, self._open_at(series, now_ms - self._catch_up_ms), "skipped")

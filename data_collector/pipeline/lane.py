@@ -47,13 +47,15 @@ class OpenGap:
 class Debt:
     """What the store lacks of a symbol and has to be brought from the retention or the exchange."""
 
-    __slots__ = ("begins", "due_id", "gaps", "progress_s", "retry_s", "since_s", "skips", "wiped")
+    __slots__ = ("begins", "due_id", "gaps", "progress_s", "retry_s", "since_s", "skips", "stands_by", "wiped")
 
     def __init__(self, due_id: int, now_s: float, *, wiped: bool = False) -> None:
         self.due_id = due_id
         """The store must get this id next."""
         self.wiped = wiped
         """The store has nothing any more; from where on it is filled is still to be found out."""
+        self.stands_by = False
+        """Somebody else writes it: nothing is brought until he stops."""
         self.begins = False
         """The next run that is brought may begin a stream."""
         self.skips = True

@@ -161,6 +161,10 @@ class Ledger:
                 _add(gap.life, GapEvent(self._clock(), "passed"))
         self._close_filled(symbol, interval)
 
+    def forget(self, symbol: str, interval: str | None) -> None:
+        """It is collected no longer: nobody waits for what is missing."""
+        self._open.pop((symbol, interval), None)
+
     def status(self) -> GapsStatus:
         """For the snapshot: the oldest open gaps, the newest closed ones, and symbols with something to tell."""
         lives = sorted((gap.life for gaps in self._open.values() for gap in gaps), key=lambda life: life.opened_at_s)

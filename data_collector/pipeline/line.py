@@ -10,10 +10,9 @@ back-off. Frames go from the socket's callback straight into `Intake.receive`.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 from msgspec import Struct
@@ -24,6 +23,7 @@ from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.backoff import Backoff
+from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.overlap import Overlap, Result
@@ -42,15 +42,6 @@ OVERLAP_PART_MAX = 0.01
 """Of the connection's allowed age: where that is short, so is the wait."""
 
 OVERLAP_POLL_S = 0.02
-
-ROLLOVER_EARLY = (0.94, 0.98)
-"""At which part of the connection's allowed age the next one is opened (hours 22.5 to 23.5 of 24), at random."""
-
-OVERDUE_PART = 0.99
-"""A connection of that age (23:45 of 24 hours) without a successor is an error."""
-
-SUBSCRIPTIONS_S = (180.0, 300.0)
-"""How often the exchange is asked what is subscribed, at random."""
 
 POLICY_FACTOR = 4.0
 """After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
@@ -81,27 +72,8 @@ class Surroundings(Struct, frozen=True):
     counters: Counters
 
 
-class Connection:
-    """An open connection and when it began."""
-
-    def __init__(self, socket: WebSocket, max_age_s: float) -> None:
-        self.socket = socket
-        self.began_s = time.monotonic()
-        self.began_at = datetime.now(UTC)
-        self.roll_over_s = self.began_s + max_age_s * random.uniform(*ROLLOVER_EARLY)
-        self.overdue_s = self.began_s + max_age_s * OVERDUE_PART
-        self.check_s = self.began_s + random.uniform(*SUBSCRIPTIONS_S)
-        self.ends_soon = False
-        """The exchange has announced it."""
-
-    @property
-    def served_s(self) -> float:
-        """For how long it has been open."""
-        return time.monotonic() - self.began_s
-
-
 class Line:
-    """Carries a fixed set of streams."""
+    """Carries a set of streams, which may change while it does."""
 
     def __init__(
         self, name: str, keys: Sequence[Key], around: Surroundings, *, turns: asyncio.Lock | None = None,
@@ -110,7 +82,7 @@ class Line:
         """`turns` is shared with the twin, so that the two are never rolled over at once."""
         self.name = name
         self.streams = tuple(around.codec.stream_name(key) for key in keys)
-        self._symbols = tuple(key.symbol for key in keys if key.channel == "trade")
+        self._symbols = _traded(keys)
         self._around = around
         self._counters = around.counters
         self._turns = turns or asyncio.Lock()
@@ -122,6 +94,9 @@ class Line:
         self._bad_messages = 0
         self._log = structlog.get_logger().bind(line=name)
         self._live: Connection | None = None
+        self._following: Connection | None = None
+        self.complete = asyncio.Event()
+        """Set while there is a connection that has all streams."""
         self._told_down = False
         self._down_since_s = time.monotonic()
         self._state = ConnectionStatus(line=name, state="connecting", streams=len(self.streams))
@@ -165,6 +140,20 @@ class Line:
         if self._live is not None:
             self._live.ends_soon = True
 
+    async def carry(self, keys: Sequence[Key]) -> None:
+        """Carry these streams from now on, also after a reconnect: the others stay untouched.
+
+        Returns when the exchange has said so. A connection that cannot be changed is replaced (make before break),
+        and one that is being made is made with the new streams.
+        """
+        self.streams = tuple(self._around.codec.stream_name(key) for key in keys)
+        self._symbols = _traded(keys)
+        self._state.streams = len(self.streams)
+        self._note_complete()
+        for connection in (self._live, self._following):
+            if connection is not None:
+                await self._change(connection)
+
     async def resubscribe(self, streams: Sequence[str]) -> None:
         """Give streams of this line up and ask for them again."""
         if self._live is None:
@@ -172,7 +161,8 @@ class Line:
         socket = self._live.socket
         try:
             await self._conversation.unsubscribe(socket, streams)
-            await self._conversation.subscribe(socket, streams)
+            # Some may have been given up for good meanwhile.
+            await self._conversation.subscribe(socket, [stream for stream in streams if stream in self.streams])
         except VenueUnreachable as error:
             self._log.warning("resubscription_failed", streams=len(streams), reason=str(error))
 
@@ -207,8 +197,9 @@ class Line:
             return live
 
     def _take_over(self, live: Connection) -> None:
-        self._live = live
+        self._live, self._following = live, None
         self._state.state = "connected"
+        self._note_complete()
         self._told_down = False
         self._log.info("line_connected", url=self._around.address.url, streams=len(self.streams))
 
@@ -225,12 +216,31 @@ class Line:
             proxy=around.address.proxy,
             hint_451=around.address.hint_451,
         )
+        connection = Connection(socket, around.limits.max_age_s, self.streams)
         try:
-            await self._conversation.subscribe_surely(socket, self.streams)
+            await self._conversation.subscribe_surely(socket, connection.streams)
+            while connection.streams != self.streams:
+                # They were changed meanwhile.
+                old, connection.streams = connection.streams, self.streams
+                await self._conversation.change(socket, old, connection.streams)
         except BaseException:
             socket.close("not subscribed")
             raise
-        return Connection(socket, around.limits.max_age_s)
+        return connection
+
+    async def _change(self, connection: Connection) -> None:
+        """Bring a connection up to what is wanted now."""
+        async with connection.changing:
+            while connection.streams != self.streams and not connection.socket.ended.done():
+                wanted = self.streams
+                try:
+                    await self._conversation.change(connection.socket, connection.streams, wanted)
+                except VenueUnreachable as error:
+                    self._log.warning("subscriptions_unchanged", reason=str(error))
+                    connection.ends_soon = True
+                    return
+                connection.streams = wanted
+        self._note_complete()
 
     def _note_failure(self, error: VenueUnreachable) -> float:
         """How long to wait before the next try."""
@@ -256,6 +266,7 @@ class Line:
             overlap = Overlap(self._symbols, around.codec, around.receive, around.due)
             try:
                 following = await self._connect(overlap.receive)
+                self._following = following
             except VenueUnreachable as error:
                 self._retry_s = time.monotonic() + self._note_failure(error)
                 self._count_rollover("failed")
@@ -268,6 +279,8 @@ class Line:
                 overlap.give_up()
                 following.socket.close("stop")
                 raise
+            finally:
+                self._following = None
 
     async def _hand_over(self, old: Connection, following: Connection, overlap: Overlap) -> Connection:
         began_s = following.began_s
@@ -312,7 +325,7 @@ class Line:
                 self._counters.add("data_collector_watchdogs_total", kind="connection")
                 socket.close("silent")
             if now >= live.check_s:
-                live.check_s = now + random.uniform(*SUBSCRIPTIONS_S)
+                live.put_check_off()
                 await self._mend_subscriptions(socket)
             # Half a second, so that an announced shutdown is acted on at once.
             reason = await socket.wait_ended(min(0.5, silence_max_s, max(0.05, due_s - now)))
@@ -331,8 +344,15 @@ class Line:
         except VenueUnreachable as error:
             self._log.warning("subscriptions_unchecked", reason=str(error))
 
+    def _note_complete(self) -> None:
+        if self._live is not None and self._live.streams == self.streams:
+            self.complete.set()
+        else:
+            self.complete.clear()
+
     def _lost(self, live: Connection, reason: str) -> None:
         self._live = None
+        self._note_complete()
         self._down_since_s = time.monotonic()
         self._retry_s = 0.0
         self._state.reconnects += 1
@@ -358,6 +378,10 @@ class Line:
         self._bad_messages += 1
         if self._bad_messages >= BAD_MESSAGES_MAX:
             self.replace("bad_messages")
+
+
+def _traded(keys: Sequence[Key]) -> tuple[str, ...]:
+    return tuple(key.symbol for key in keys if key.channel == "trade")
 
 
 def _label(reason: str) -> str:

@@ -85,6 +85,28 @@ class Outlet:
         """Whether memory has no room for more trades and closed klines."""
         return self.records >= self._records_max
 
+    def add_lane(self, symbol: str) -> Lane:
+        """A symbol is collected from now on."""
+        lane = self.lanes[symbol] = Lane(symbol, recent_of(len(self.lanes) + 1))
+        return lane
+
+    def remove_lane(self, lane: Lane) -> int:
+        """A symbol is collected no longer, and nothing comes any more; how many records nobody has taken.
+
+        Its trades are in the retention.
+        """
+        self.end_run(lane)
+        self._gathering.flush()
+        left = sum(run.count for run in lane.runs) + len(lane.closed)
+        self.records -= left
+        self._refusals -= len(lane.refused)
+        del self.lanes[lane.symbol]
+        if lane.dirty:
+            self._dirty.remove(lane)
+        if lane.debt is not None:
+            self.catch_up(lane)
+        return left
+
     def put_trade(self, lane: Lane, trade: Trade, warnings: tuple[str, ...] = ()) -> None:
         """The trade follows the one before it in the lane, or `end_run` has been called."""
         entries = lane.entries
@@ -170,8 +192,31 @@ class Outlet:
     def catch_up(self, lane: Lane) -> None:
         """What comes next follows what the store has or what waits here."""
         lane.debt = None
-        if not any(each.debt is not None for each in self.lanes.values()):
+        if not any(each.debt is not None and not each.debt.stands_by for each in self.lanes.values()):
             self.behind.clear()
+
+    def stand_by(self, lane: Lane, due_id: int | None) -> Debt:
+        """Somebody else writes, and the store gets `due_id` next (None: it has nothing): only the retention keeps it.
+
+        What waits here is dropped from memory; the retention has it.
+        """
+        self.end_run(lane)
+        self.records -= sum(run.count for run in lane.runs)
+        lane.runs.clear()
+        self.catch_up(lane)
+        debt = lane.debt = Debt(lane.next_id if due_id is None else due_id, self._clock(), wiped=due_id is None)
+        debt.stands_by = True
+        debt.retry_s = float("inf")
+        return debt
+
+    def take_over(self, lane: Lane, debt: Debt) -> None:
+        """Nobody else writes any more: the refill brings what the store lacks, and then it is ours to write."""
+        debt.stands_by = False
+        debt.retry_s = 0.0
+        debt.since_s = debt.progress_s = self._clock()
+        if debt.wiped:
+            debt.due_id = lane.next_id
+        self.behind.set()
 
     def keep_only(self, runs: Sequence[TradeRun]) -> None:
         """For the retention only: trades whose turn in the store has not come."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -18,6 +19,9 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet import Outlet
+
+Question = Callable[[], Awaitable[None]]
+"""What the store is asked between two batches: its connection serves one caller at a time."""
 
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 2.0
@@ -43,6 +47,7 @@ class Pump:
         self._counters = counters
         self._flush_s = flush_s
         self._batch: Batch | None = None
+        self._questions: deque[Question] = deque()
         self._timer: asyncio.TimerHandle
         self._verify = False
         self.down_reason: str | None = None
@@ -53,6 +58,37 @@ class Pump:
         """Trades and klines in the batch that the sink has not taken yet."""
         batch = self._batch
         return 0 if batch is None else sum(run.count for run in batch.trades) + sum(map(len, batch.klines))
+
+    def holds(self, symbol: str) -> bool:
+        """Whether the batch that is being written has something of the symbol."""
+        batch = self._batch
+        return batch is not None and (
+            any(run.symbol == symbol for run in batch.trades)
+            or any(part[0].kline.symbol == symbol for part in batch.klines)
+        )
+
+    async def ask(self, question: Question) -> None:
+        """Have something asked by the task that has the store; bounded by the caller's deadline.
+
+        Raises what the question raises.
+        """
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def put() -> None:
+            if answered.cancelled():
+                return
+            try:
+                await question()
+            except (SinkUnavailable, Misconfigured) as error:
+                if not answered.done():
+                    answered.set_exception(error)
+            else:
+                if not answered.done():
+                    answered.set_result(None)
+
+        self._questions.append(put)
+        self._outlet.waiting.set()
+        await answered
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -83,6 +119,8 @@ class Pump:
         self._timer = loop.call_later(VERIFY_S, self._tick, loop)
 
     async def _write_next(self) -> None:
+        while self._questions:
+            await self._questions.popleft()()
         if self._verify:
             self._verify = False
             await self.verify_tails()
@@ -113,6 +151,8 @@ class Pump:
             return
         for lane in lanes:
             tail = tails.get(lane.symbol)
+            if self._outlet.lanes.get(lane.symbol) is not lane:
+                continue
             if lane.symbol not in tails:
                 self.note_behind(Behind(lane.symbol, None, None))
             elif (
@@ -126,7 +166,10 @@ class Pump:
 
     def note_behind(self, behind: Behind) -> None:
         """The store lacks something: the refill brings it."""
-        lane = self._outlet.lanes[behind.symbol]
+        lane = self._outlet.lanes.get(behind.symbol)
+        if lane is None:
+            # It is collected no longer.
+            return
         if behind.blocked:
             self._outlet.fall_behind(lane, behind.due)
             assert lane.debt is not None, "it fell behind"

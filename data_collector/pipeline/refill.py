@@ -102,7 +102,10 @@ class Refill:
         kept_id = self._retention.oldest_id(lane.symbol)
         first_id = lane.next_id if kept_id is None else max(kept_id, lane.next_id - self._reach.trades)
         try:
-            first_id = min(first_id, await self.oldest_wanted(lane, lane.next_id))
+            wanted_id = await self.oldest_wanted(lane, lane.next_id)
+            if wanted_id < lane.next_id or not self._reach.seconds:
+                first_id = wanted_id
+            # Else the exchange knows of no trade since: our clock, which counts before its first message, is ahead.
         except (VenueUnreachable, VenueRefused) as error:
             structlog.get_logger().warning("refill_from_memory_only", symbol=lane.symbol, reason=str(error))
         debt.wiped = False

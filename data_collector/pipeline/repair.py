@@ -96,6 +96,10 @@ class TradeRepair:
                 self.look()
                 await asyncio.sleep(LOOK_S)
 
+    def forget(self, lane: Lane) -> None:
+        """It is collected no longer."""
+        self._told.pop(lane, None)
+
     def look(self) -> None:
         """Let go what has waited long enough, and put to work what stays missing."""
         now_s = self._clock()
@@ -124,7 +128,7 @@ class TradeRepair:
         while True:
             await asyncio.sleep(HEAD_LOOK_S)
             now_s = self._clock()
-            for lane in self._outlet.lanes.values():
+            for lane in self._intake.lanes.values():
                 self.look_at_head(lane, now_s)
 
     async def _settle_conflicts(self) -> None:
@@ -174,7 +178,7 @@ class TradeRepair:
 
     async def _step(self, lane: Lane) -> None:
         try:
-            if lane.debt is not None:
+            if lane.debt is not None and not lane.debt.stands_by:
                 await self._refill.step(lane, lane.debt)
             if lane.gap is not None:
                 await self._fill(lane, lane.gap)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -13,10 +13,14 @@ from data_collector.pipeline.retention import Retention
 
 
 def resume(
-    outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None], *, was_filled: bool = False
-) -> None:
-    """`tails` is what the store has of each symbol: see `Sink.tails`. Where it `was_filled`, the rest was lost."""
-    for lane in outlet.lanes.values():
+    outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None], lanes: Iterable[Lane] | None = None,
+    *, was_filled: bool = False,
+) -> None:  # fmt: skip
+    """`tails` is what the store has of each symbol: see `Sink.tails`; `lanes` are those that begin (default: all).
+
+    Where the store `was_filled` before, what it has nothing of was lost.
+    """
+    for lane in outlet.lanes.values() if lanes is None else lanes:
         # Where collection was only stopped for a while, what waits here follows what the store has.
         if lane.next_id < 0:
             if lane.symbol not in tails:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from data_collector.model.keys import Key
 from data_collector.model.protocols import AuditNotes
-from data_collector.model.records import Record, Trade
+from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.refusals import Refusals
@@ -27,7 +28,7 @@ class Tally:
     """Counts since the process started: received = validated + errors."""
 
     __slots__ = (
-        "_counters", "_note", "_refusals", "_untimely_ms", "errors", "event_limit_ms", "last_other_ns",
+        "_counters", "_note", "_refusals", "_untimely_ms", "errors", "event_limit_ms", "former", "last_other_ns",
         "newest_event_ms", "newest_trade", "received", "tap", "validated",
     )  # fmt: skip
 
@@ -44,6 +45,8 @@ class Tally:
         self.last_other_ns = 0
         """Wall clock of the newest message that is no trade."""
         self.newest_event_ms = 0
+        self.former: set[Key] = set()
+        """Streams that were given up: what an exchange still sends of them is no fault."""
         self.event_limit_ms = 0
         """What is sent later than this must be judged by `is_timely`."""
         self._untimely_ms = 0
@@ -119,10 +122,25 @@ class Tally:
         return True
 
     def refuse_unknown(self, record: Record) -> None:
-        """A record of what was not subscribed."""
+        """A record of what was not subscribed; what was, but is no longer, is passed over."""
+        if self.former and _key_of(record) in self.former:
+            self._counters.add("data_collector_records_former_total")
+            return
         self.received += 1
         self.errors += 1
         self._refusals.quarantine_unknown(record)
+
+
+def _key_of(record: Record) -> Key | None:
+    match record:
+        case Trade():
+            return Key("trade", record.symbol)
+        case Kline():
+            return Key("kline", record.symbol, record.interval)
+        case Ticker():
+            return Key("ticker", record.symbol)
+        case _:
+            return None
 
 
 def also_refused(rule: str, verdict: Verdict | None) -> Verdict:

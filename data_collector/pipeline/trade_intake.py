@@ -51,7 +51,8 @@ class TradeIntake:
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._put = outlet.put_trade
-        self._lanes = outlet.lanes
+        self.lanes = dict(outlet.lanes)
+        """Symbols whose trades are collected."""
         self._tally = tally
         self._refusals = refusals
         self._counters = counters
@@ -70,7 +71,7 @@ class TradeIntake:
 
     def take(self, trade: Trade) -> None:
         """A trade of a stream."""
-        lane = self._lanes.get(trade.symbol)
+        lane = self.lanes.get(trade.symbol)
         tally = self._tally
         if lane is None:
             tally.refuse_unknown(trade)
@@ -103,6 +104,9 @@ class TradeIntake:
 
     def release(self, lane: Lane, *, everything: bool = False) -> None:
         """Let go what need not wait any more; `everything`: no good copy of a refused id comes any more."""
+        if self.lanes.get(lane.symbol) is not lane:
+            # Collected no longer.
+            return
         if lane.next_id < 0:
             self._begin(lane, everything=everything)
             if lane.next_id < 0:
@@ -121,7 +125,7 @@ class TradeIntake:
 
     def take_repaired(self, lane: Lane, trade: Trade) -> None:
         """A trade that the exchange's REST side gave; nothing is done unless its turn is now."""
-        if trade.trade_id != lane.next_id:
+        if trade.trade_id != lane.next_id or self.lanes.get(lane.symbol) is not lane:
             return
         verdict = self._check(trade)
         if verdict is not None and verdict.critical:
@@ -177,7 +181,10 @@ class TradeIntake:
         """The exchange has told what is right; where that is not what is stored, it goes to `late:`."""
         if (first.price, first.quantity) == (truth.price, truth.quantity) and not is_other(first, truth):
             return "right"
-        lane = self._lanes[first.symbol]
+        lane = self.lanes.get(first.symbol)
+        if lane is None:
+            # It is collected no longer.
+            return "wrong"
         fields = ("data", trade_json(truth, lane.symbol_json), "why", "revision")
         self._outlet.put_side(f"late:{first.symbol}", fields)
         return "wrong"
@@ -200,6 +207,15 @@ class TradeIntake:
         self._counters.add("data_collector_trades_spilled_total", len(trades))
         for trade in trades:
             self._note(trade)
+
+    def remove(self, lane: Lane) -> None:
+        """Its trades are collected no longer: let go what can be, and keep what cannot."""
+        self.release(lane, everything=True)
+        self.spill(lane)
+        self.lanes.pop(lane.symbol, None)
+        lane.gap = None
+        lane.refused_s.clear()
+        self.holdback.forget(lane)
 
     def _let_through(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
         lane.next_id = trade.trade_id + 1

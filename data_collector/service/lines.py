@@ -9,12 +9,14 @@ from urllib.request import getproxies, proxy_bypass
 
 from data_collector.model.keys import Channel, Key
 from data_collector.model.protocols import Venue
+from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.line import Address, Line, Surroundings
 from data_collector.pipeline.resolver import Resolver
 from data_collector.pipeline.twins import Twins
+from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
 
 DIALS_PART = 0.9
@@ -28,8 +30,10 @@ class Group:
     """Streams that share their lines."""
 
     def __init__(self, keys: Sequence[Key], lines: Sequence[Line]) -> None:
-        self.keys = keys
+        self.keys = list(keys)
         self.lines = lines
+        self.tasks: list[asyncio.Task[None]] = []
+        """Those that run it."""
 
     @property
     def is_connected(self) -> bool:
@@ -41,11 +45,12 @@ class Wiring:
     """Makes the lines anew for every start of the collection; the count of dials goes on over all of them."""
 
     def __init__(
-        self, settings: Settings, venue: Venue, channels: Sequence[Channel], intake: Intake, counters: Counters
+        self, settings: Settings, venue: Venue, extra: Sequence[Channel], intake: Intake, counters: Counters
     ) -> None:
+        """`extra` channels are subscribed to besides."""
         self._settings = settings
         self._venue = venue
-        self._channels = channels
+        self.extra = extra
         limits = venue.limits
         attempts = max(1, int(limits.connection_attempts * DIALS_PART))
         address = Address(settings.binance_ws_url + venue.stream_path, _proxy(settings), venue.hint_451)
@@ -60,12 +65,22 @@ class Wiring:
             counters=counters,
         )
 
-    def groups(self) -> list[Group]:
+    def groups(self, subscriptions: Subscriptions) -> list[Group]:
         """New lines for all streams."""
-        keys = list(self._keys())
-        size = self._venue.limits.streams_per_connection
-        parts = [keys[start : start + size] for start in range(0, len(keys), size)]
-        return [Group(part, list(self._lines(number, part))) for number, part in enumerate(parts, start=1)]
+        return [self.group(plan) for plan in self.plan([], subscriptions)]
+
+    def plan(self, groups: Sequence[Group], wanted: Subscriptions) -> list[GroupPlan]:
+        """How streams are spread over the groups that there are, and new ones."""
+        return plan_groups(
+            [([line.name for line in group.lines], group.keys) for group in groups],
+            list(wanted.every_key(self.extra)),
+            self._venue,
+            lines_per_stream=self._settings.lines_per_stream,
+        )
+
+    def group(self, plan: GroupPlan) -> Group:
+        """New lines for the streams of a new group."""
+        return Group(plan.added, list(self._lines(plan.lines, plan.added)))
 
     def twins(self, group: Group) -> Twins | None:
         """What compares the lines of a group; None for one line."""
@@ -73,21 +88,10 @@ class Wiring:
             return None
         return Twins(group.lines[0], group.lines[1], self._venue.codec)
 
-    def _lines(self, number: int, keys: Sequence[Key]) -> Iterator[Line]:
-        if self._settings.lines_per_stream == 1:
-            yield Line(str(number), keys, self._around)
-            return
+    def _lines(self, names: Sequence[str], keys: Sequence[Key]) -> Iterator[Line]:
         turns = asyncio.Lock()
-        yield Line(f"{number}A", keys, self._around, turns=turns)
-        yield Line(f"{number}B", keys, self._around, turns=turns, first_dial_in_s=TWIN_LATER_S)
-
-    def _keys(self) -> Iterator[Key]:
-        for symbol in self._settings.symbols:
-            for channel in self._channels:
-                if channel == "kline":
-                    yield from (Key(channel, symbol, interval) for interval in self._settings.intervals)
-                else:
-                    yield Key(channel, symbol)
+        for position, name in enumerate(names):
+            yield Line(name, keys, self._around, turns=turns, first_dial_in_s=position * TWIN_LATER_S)
 
 
 def _proxy(settings: Settings) -> str | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
 
-from data_collector.model.protocols import History
+from data_collector.model.protocols import History, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Reach, Refill
@@ -38,13 +39,15 @@ class Repairs:
         self._empty = empty
         self.ledger = Ledger(time.time, counters)
         limits = SpoolLimits(bytes_max=settings.spool_bytes_max)
-        self.spool = Spool(self._folder, counters, symbols=settings.symbols, limits=limits)
+        self.symbols = set(settings.symbols if "trade" in settings.channels else ())
+        """Files of the spool wait until the store has what they hold of these."""
+        self.spool = Spool(self._folder, counters, symbols=self.symbols, limits=limits)
 
     def join(self, outlet: Outlet, intake: Intake, history: History) -> None:
         """The parts that the repair works on."""
         self._outlet = outlet
         reach = Reach(self._settings.catch_up_seconds, self._settings.trades_maxlen)
-        trades = intake.trades
+        trades = self._trades = intake.trades
         refill = Refill(
             outlet, intake.refusals, self.spool, history, self.ledger, reach, intake.tally.exchange_now_ms,
             time.monotonic,
@@ -64,7 +67,17 @@ class Repairs:
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        resume(self._outlet, self.spool, await sink.tails(list(self._outlet.lanes)), was_filled=was_filled)
+        lanes = self._trades.lanes
+        tails = await sink.tails(list(lanes))
+        resume(self._outlet, self.spool, tails, lanes.values(), was_filled=was_filled)
+
+    def resume(self, lanes: Iterable[Lane], tails: Mapping[str, TradeTail | None]) -> None:
+        """The same for some, when the store's tails are known."""
+        resume(self._outlet, self.spool, tails, lanes)
+
+    def forget(self, lane: Lane) -> None:
+        """Its trades are collected no longer."""
+        self._repair.forget(lane)
 
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""

@@ -50,7 +50,6 @@ class Parts:
         self.pump = pump
         self.sink = sink
         self.groups = groups
-        self.lines = [line for group in groups for line in group.lines]
         self.watch = watch
         self.statistics = statistics
         self.counters = counters
@@ -59,6 +58,11 @@ class Parts:
         self.heartbeat = heartbeat
         self.started_s = time.monotonic()
         self.started_at_s = time.time()
+
+    @property
+    def lines(self) -> list[Line]:
+        """Of all groups."""
+        return [line for group in self.groups for line in group.lines]
 
 
 def fill(snapshot: Snapshot, parts: Parts) -> None:
@@ -154,7 +158,7 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
 
 def _debt_reasons(outlet: Outlet) -> list[str]:
     """What the store lacks and is being brought."""
-    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None]
+    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None and not lane.debt.stands_by]
     if not owing or _oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
         return []
     count = sum(lane.next_id - lane.debt.due_id for lane in owing if lane.debt is not None)
@@ -162,7 +166,7 @@ def _debt_reasons(outlet: Outlet) -> list[str]:
 
 
 def _oldest_debt_s(outlet: Outlet) -> float:
-    begun = [lane.debt.since_s for lane in outlet.lanes.values() if lane.debt is not None]
+    begun = [each.debt.since_s for each in outlet.lanes.values() if each.debt is not None and not each.debt.stands_by]
     return time.monotonic() - min(begun) if begun else 0.0
 
 

@@ -11,27 +11,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import time
 import uuid
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
+from msgspec import structs
 
-from data_collector.control import Action, serve_control
+from data_collector.control import Request, serve_control
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import ChangeStatus, Wish
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
 from data_collector.service.heartbeat import Heartbeat
-from data_collector.service.lines import Wiring
+from data_collector.service.lines import Group, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
+from data_collector.service.resubscription import Resubscription, Running
 from data_collector.service.silence import SilenceWatch
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
@@ -84,7 +90,7 @@ class Service:
         codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
-            codec, self._validation.keeper.gate, self._outlet, calendar, settings.intervals, self._counters,
+            codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
             self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
         self._validation.use = self._intake.use
@@ -93,8 +99,10 @@ class Service:
             settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
         )
         self._repairs.join(self._outlet, self._intake, self._history)
-        channels = (*settings.channels, *extra_channels)
-        self._wiring = Wiring(settings, self._venue, channels, self._intake, self._counters)
+        if "trade" not in settings.channels:
+            self._intake.trades.lanes.clear()
+        self._wiring = Wiring(settings, self._venue, extra_channels, self._intake, self._counters)
+        self._resubscription = Resubscription(settings, self._venue, self._history, self._wiring, self._repairs)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
         self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
@@ -126,9 +134,15 @@ class Service:
         async with self._changed:
             await self._changed.wait_for(lambda: self._running)
 
-    async def answer(self, action: Action) -> Snapshot:
+    async def resubscribe(self, wish: Wish) -> ChangeStatus:
+        """Change what is subscribed, and return when that is done or refused."""
+        begun = self._resubscription.begin(wish)
+        return begun if begun.refusal is not None else await self._resubscription.wait()
+
+    async def answer(self, request: Request) -> Snapshot:
         """Carry out a request from the control line and tell the state after it."""
-        match action:
+        snapshot = None
+        match request.action:
             case "start":
                 self._wanted.set()
                 async with self._changed:
@@ -139,17 +153,23 @@ class Service:
                     self._collection.cancel()
                 async with self._changed:
                     await self._changed.wait_for(lambda: not self._running)
+            case "resubscribe":
+                begun = self._resubscription.begin(request.wish or Wish())
+                snapshot = structs.replace(self.snapshot(), subscriptions=begun)
+            case "subscriptions":
+                snapshot = structs.replace(self.snapshot(), subscriptions=self._resubscription.status())
             case "status":
                 pass
-        return self.snapshot()
+        return snapshot or self.snapshot()
 
     def snapshot(self) -> Snapshot:
         """The state now."""
         settings, store = self._settings, self._store.public_address
+        subscriptions = self._resubscription.current
         snapshot = Snapshot(
             collector_running=self._running,
-            symbols=list(settings.symbols),
-            intervals=list(settings.intervals),
+            symbols=list(subscriptions.symbols),
+            intervals=list(subscriptions.intervals),
             store_url=None if store is None else store.whole,
             redis_url=None if store is None else store.masked,
             validation_service_url=settings.validation_service_url or "embedded",
@@ -236,14 +256,8 @@ class Service:
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
         await self._begin(sink)
-        if self._pump is None:
-            # One for all starts: it may hold a batch that the store has not taken yet.
-            self._pump = Pump(
-                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
-                go_back=self._intake.klines.go_back,
-            )  # fmt: skip
-        pump = self._pump
-        groups = self._wiring.groups()
+        pump = self._pump_to(sink)
+        groups = self._wiring.groups(self._resubscription.current)
         keys = [(key, streams) for streams in groups for key in streams.keys]
         watch = SilenceWatch(
             keys, self._venue.codec, self._history, self._intake, self._statistics, self._counters
@@ -268,21 +282,41 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 for streams in groups:
-                    for line in streams.lines:
-                        group.create_task(supervised("line", line.run))
-                    twins = self._wiring.twins(streams)
-                    if twins is not None:
-                        group.create_task(supervised("twins", twins.run))
-                group.create_task(supervised("pump", pump.run))
-                for name, run in self._repairs.tasks():
+                    self._start(group, streams)
+                if self._settings.standby:
+                    standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
+                    standby.begin()
+                    group.create_task(supervised("standby", standby.run))
+                self._resubscription.running = Running(
+                    self._parts, groups, partial(self._start, group), group.create_task
+                )  # fmt: skip
+                eternal = [
+                    ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
+                    ("kline_repair", self._kline_repair.run), ("silence", watch.run),
+                ]  # fmt: skip
+                for name, run in eternal:
                     group.create_task(supervised(name, run))
-                group.create_task(supervised("statistics", self._statistics.run))
-                if "kline" in self._settings.channels:
-                    group.create_task(supervised("kline_repair", self._kline_repair.run))
-                group.create_task(supervised("silence", watch.run))
         finally:
+            self._resubscription.running = None
             await self._drain(pump)
             await self._set_running(value=False)
+
+    def _pump_to(self, sink: RedisSink) -> Pump:
+        """One for all starts: it may hold a batch that the store has not taken yet."""
+        if self._pump is None:
+            self._pump = Pump(
+                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
+            )  # fmt: skip
+        return self._pump
+
+    def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
+        """Run the lines of a group for as long as the collection, or until the group is given up."""
+        runs = [supervised("line", line.run) for line in streams.lines]
+        twins = self._wiring.twins(streams)
+        if twins is not None:
+            runs.append(supervised("twins", twins.run))
+        streams.tasks = [group.create_task(run) for run in runs]
 
     async def _begin(self, sink: RedisSink) -> None:
         """Go on where the store, or what we hold for it, ends."""
@@ -290,7 +324,8 @@ class Service:
             try:
                 was_filled = self._store.was_filled
                 await self._repairs.begin(sink, was_filled=was_filled)
-                cursors = await sink.kline_cursors(self._settings.symbols, self._settings.intervals)
+                wanted = self._resubscription.current
+                cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self._intake.klines.begin(cursors, was_filled=was_filled)
             except SinkUnavailable as error:
                 self._log.warning("store_awaited", reason=str(error))
@@ -311,6 +346,10 @@ class Service:
         async with self._changed:
             self._running = value
             self._changed.notify_all()
+
+
+def _kline_intervals(settings: Settings) -> tuple[str, ...]:
+    return settings.intervals if "kline" in settings.channels else ()
 
 
 def _without_effect(settings: Settings) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 import structlog
 
@@ -52,8 +52,8 @@ class Stream:
     """What is known of one stream."""
 
     __slots__ = (
-        "again_s", "ask_s", "channel", "group", "interval", "last_id", "moved_s", "name", "quiet", "renewals", "rhythm",
-        "strikes", "symbol",
+        "again_s", "ask_s", "channel", "group", "interval", "is_over", "last_id", "moved_s", "name", "quiet",
+        "renewals", "rhythm", "strikes", "symbol",
     )  # fmt: skip
 
     def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm) -> None:
@@ -64,6 +64,8 @@ class Stream:
         self.group = group
         self.rhythm = rhythm
         self.renewals = 0
+        self.is_over = False
+        """It is subscribed to no longer."""
         self.speak()
 
     def speak(self) -> None:
@@ -99,12 +101,23 @@ class SilenceWatch:
         self._statistics = statistics
         self._counters = counters
         self._ask_s = 0.0
-        now = time.monotonic()
-        self._streams = [
-            Stream(key, codec.stream_name(key), group, Rhythm(self._cursor(key.channel, key.symbol, key.interval), now))
-            for key, group in keys
-            if key.channel in GRACE_S
-        ]
+        self._codec = codec
+        self._streams: list[Stream] = []
+        for key, group in keys:
+            self.add(key, group)
+
+    def add(self, key: Key, group: Group) -> None:
+        """A stream is subscribed to from now on."""
+        if key.channel in GRACE_S:
+            rhythm = Rhythm(self._cursor(key.channel, key.symbol, key.interval), time.monotonic())
+            self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm))
+
+    def remove(self, keys: Collection[Key]) -> None:
+        """Streams that are subscribed to no longer."""
+        names = {self._codec.stream_name(key) for key in keys}
+        for stream in self._streams:
+            stream.is_over = stream.name in names
+        self._streams = [stream for stream in self._streams if not stream.is_over]
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -148,6 +161,8 @@ class SilenceWatch:
             await asyncio.sleep(SAMPLE_S / slices)
             now = time.monotonic()
             for stream in streams[number * STREAMS_PER_SLICE : (number + 1) * STREAMS_PER_SLICE]:
+                if stream.is_over:
+                    continue
                 cursor = self._cursor(stream.channel, stream.symbol, stream.interval)
                 if stream.rhythm.sample(cursor, now, counts=stream.channel == "trade"):
                     stream.speak()
@@ -173,8 +188,9 @@ class SilenceWatch:
             for ticker in tickers:
                 self._intake.take_statistics(ticker)
             for stream in suspects:
-                self._compare(stream, last_ids.get(stream.symbol, -1))
-        await self._act([stream for stream in suspects if self._is_overdue(stream)])
+                if not stream.is_over:
+                    self._compare(stream, last_ids.get(stream.symbol, -1))
+        await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
 
     def _compare(self, stream: Stream, last_id: int) -> None:
         now = time.monotonic()

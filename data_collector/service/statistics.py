@@ -14,6 +14,7 @@ import structlog
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, SymbolRules
+from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.service.symbols import resting_symbols, unknown_symbols
@@ -38,6 +39,7 @@ class Statistics:
         self._channels = channels
         self._counters = counters
         self._due_s: dict[str, float] = {}
+        self._known: dict[str, SymbolRules] = {}
         self.unlisted: list[str] = []
         self.resting: dict[str, str] = {}
         self.listed = False
@@ -59,12 +61,23 @@ class Statistics:
             self._counters.set("data_collector_rest_weight_used", self._history.weight_used)
             await asyncio.sleep(POLL_S)
 
+    def use(self, subscriptions: Subscriptions) -> None:
+        """Ask for these from now on, the statistics at once."""
+        self._symbols, self._channels = subscriptions.symbols, subscriptions.channels
+        self._due_s.pop("statistics", None)
+        if self.listed:
+            self._judge(self._known)
+
     def learn(self, listed: dict[str, SymbolRules]) -> None:
         """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
         self.listed = True
         if self.on_listed is not None:
             self.on_listed(listed)
         self._next("list", LIST_S)
+        self._known = listed
+        self._judge(listed)
+
+    def _judge(self, listed: Mapping[str, SymbolRules]) -> None:
         unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
         if unlisted != self.unlisted:
             structlog.get_logger().error("symbols_unlisted", symbols=unlisted)

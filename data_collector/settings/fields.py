@@ -91,6 +91,9 @@ class Settings(BaseModel):
     """Bytes that the spool under `VAR_DIR` may take: trades of the last 15 minutes, and those that the store has not
     acknowledged. Beyond, the oldest files go. 0: nothing is kept on disk."""
 
+    standby: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1: collect everything, and write a symbol's trades only while no other collector on the same `REDIS_URL` does."""
+
     flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 1
     """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""
 

@@ -69,6 +69,8 @@ class RedisSink:
         """Symbols whose trades are tried again in this round: those that follow in the same batch wait for them."""
         self.ahead: dict[str, tuple[int, int]] = {}
         """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
+        self.overtaken: set[str] = set()
+        """Symbols of which we wrote what the store had: from another collector, or from us before a retry."""
         self.broken_keys: dict[str, str] = {}
         """Key to the server's error, for health: somebody else uses a key of ours for something else."""
 
@@ -202,6 +204,8 @@ class RedisSink:
         if outcome == "FOREIGN":
             self._note_hidden(run, int(tail))
             return None
+        if int(added) < run.count:
+            self.overtaken.add(symbol)
         newest_id = run.first_id + run.count - 1
         if outcome == "DUP" and int(tail) - newest_id > AHEAD_MAX:
             self.ahead[symbol] = (int(tail), newest_id)

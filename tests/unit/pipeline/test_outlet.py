@@ -272,3 +272,37 @@ def fill(outlet: Outlet, symbol: str, record: Trade, count: int) -> None:
     lane = outlet.lanes[symbol]
     for _ in range(count):
         outlet.put_trade(lane, record)
+
+
+def test_lane_that_is_removed_takes_along_what_waits_and_stays_in_the_retention() -> None:
+    retention = in_memory(SYMBOL, "ETHUSDT")
+    outlet = Outlet([SYMBOL, "ETHUSDT"], retention)
+    put(outlet, 10, 11, 12)
+
+    assert outlet.remove_lane(outlet.lanes[SYMBOL]) == 3
+
+    assert outlet.records == 0
+    assert SYMBOL not in outlet.lanes
+    assert not outlet.take().trades
+    assert retention.oldest_id(SYMBOL) == 10
+
+
+def test_removed_lane_that_was_behind_leaves_nothing_to_bring(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    put(outlet, 10)
+    outlet.fall_behind(lane, 5)
+
+    outlet.remove_lane(lane)
+
+    assert not outlet.behind.is_set()
+    assert outlet.records == 0
+
+
+def test_lane_that_is_added_is_written_like_the_others(outlet: Outlet) -> None:
+    lane = outlet.add_lane("SOLUSDT")
+    record = trade(trade_id=7, symbol="SOLUSDT")
+    lane.next_id = 8
+
+    outlet.put_trade(lane, record)
+
+    assert [run.symbol for run in outlet.take().trades] == ["SOLUSDT"]

@@ -282,3 +282,28 @@ async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
 
     assert scene.gone_back == [Behind(SYMBOL, "1m", 5)]
     assert scene.lane.debt is None
+
+
+async def test_question_is_asked_between_two_batches_and_its_failure_reaches_who_asked() -> None:
+    sink = MemorySink()
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL))
+    pump = Pump(outlet, sink, Counters(), flush_s=0.001)
+    answers: list[str] = []
+
+    async def question() -> None:
+        answers.append("asked")
+
+    async def failing() -> None:
+        raise SinkUnavailable("The store is away.")
+
+    running = asyncio.create_task(pump.run())
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await pump.ask(question)
+            with pytest.raises(SinkUnavailable):
+                await pump.ask(failing)
+            await pump.ask(question)
+    finally:
+        running.cancel()
+
+    assert answers == ["asked", "asked"]

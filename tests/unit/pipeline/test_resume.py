@@ -58,7 +58,7 @@ def test_hole_right_behind_the_store_is_left_to_the_feed() -> None:
 def test_store_that_has_nothing_of_what_we_hold_has_lost_it() -> None:
     lane = resumed({}, (10, 5))
 
-    assert (lane.next_id, lane.origin_id) == (15, 10)
+    assert (lane.next_id, lane.origin_id) == (15, -1)
     assert lane.debt is not None
     assert lane.debt.wiped
 

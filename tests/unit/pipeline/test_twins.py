@@ -11,8 +11,9 @@ import pytest
 
 from data_collector.model.protocols import StreamLimits
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.line import Address, Connection, Line, Surroundings
+from data_collector.pipeline.line import Address, Line, Surroundings
 from data_collector.pipeline.transport import WebSocket
 from data_collector.pipeline.twins import GLANCE_S, Twins
 from data_collector.venues.binance.codec import BinanceCodec
@@ -43,7 +44,7 @@ class Pair:
         around = Surroundings(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, Counters())
         self.lines = Line("1A", [], around), Line("1B", [], around)
         for line in self.lines:
-            line._live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0)
+            line._live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0, ())
         self.twins = Twins(*self.lines, CODEC)
 
     def bring(self, line: int, *, late_ms: float = 0.0) -> None:
@@ -125,7 +126,7 @@ async def test_count_begins_anew_with_another_connection(pair: Pair) -> None:
         pair.bring(0)
         pair.bring(1, late_ms=300.0)
         pair.compare()
-    pair.lines[0]._live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0)
+    pair.lines[0]._live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0, ())
     pair.lines[0]._live.began_at = datetime(2030, 1, 1, tzinfo=UTC)
     pair.compare()
 
