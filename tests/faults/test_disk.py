@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,12 @@ def spool_what_the_store_lacks(
     server.send(signal.SIGSTOP)
     sent = 0
     while sent < BURST or len(segments(folder)) < files:
+        before = newest_written(folder)
         market.act("burst", symbol="BTCUSDT", trades=500)
         sent += 500
+        if until_written:
+            # Else many of them are one group, which a file takes whole.
+            until(partial(_has_grown, folder, before + 500), "trades in the spool", output=collector.told)
     market.act("pause")
     newest = market.last_id("BTCUSDT")
     if until_written:
@@ -75,6 +80,10 @@ def spool_what_the_store_lacks(
     server.send(signal.SIGCONT)
     until(server.store.answers, "an answer of the store")
     return sent
+
+
+def _has_grown(folder: Path, trade_id: int) -> bool:
+    return newest_written(folder) >= trade_id
 
 
 def go_on(
@@ -113,6 +122,7 @@ def little_room(folder: Path, collect: Callable[[], CollectorProcess]) -> Iterat
             subprocess.run(["umount", str(spool)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="small disks: Linux alone")
 def test_row_47_full_disk_stops_nothing_and_costs_requests_only(
     market: Exchange, folder: Path, server: StoreServer
@@ -187,6 +197,7 @@ def lose_a_file(files: list[Path]) -> None:
     files[-2].unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "corrupt"), [(tear_the_tail, 1), (flip_a_bit, 1), (lose_a_file, 0)])
 def test_row_50_damaged_spool_gives_what_is_good_and_rest_the_others(
     market: Exchange, folder: Path, server: StoreServer, damage: Callable[[list[Path]], None], corrupt: int
@@ -202,6 +213,7 @@ def test_row_50_damaged_spool_gives_what_is_good_and_rest_the_others(
     assert 0 < go_on(market, folder, server, look, spool_bytes_max=SMALL_SPOOL) < sent
 
 
+@pytest.mark.slow
 def test_row_51_power_cut_takes_what_was_not_synced_and_rest_brings_it(
     market: Exchange, folder: Path, server: StoreServer, tmp_path: Path
 ) -> None:

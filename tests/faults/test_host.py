@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import resource
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,19 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.embedded.peer import free_port
 from data_collector.sinks.redis.functions import DIGEST
+from tests.faults.service import api_over
 from tests.faults.test_processes import SYMBOLS, assert_alive_and_exact, filled, progress, subscribed
-from tests.integration.exactness import assert_trades_exact
-from tests.integration.processes import (
-    CollectorProcess,
-    Exchange,
-    collecting,
-    end,
-    exchange,
-    get_json,
-    variables,
-)
+from tests.integration.processes import CollectorProcess, Exchange, collecting, exchange
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
@@ -128,56 +117,17 @@ def limit(pid: int, spare_mebibytes: int) -> None:
 def test_row_43_without_descriptors_the_api_sheds_and_the_feed_goes_on(
     market: Exchange, folder: Path, store: Store
 ) -> None:
-    port = free_port()
-    log = folder / "api.log"
-    environment = variables(folder, market, redis_url=store.url, port=str(port))
-    command = [sys.executable, "-m", "data_collector", "run"]
-    with log.open("w") as file:
-        api = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=file, stderr=file,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),  # noqa: PLW1509 - no threads here
-        )  # fmt: skip
-    try:
-        until(lambda: readiness(port) == "ready", "readiness", output=log.read_text)
+    with api_over(folder, market, store, descriptors=64) as api:
         with ExitStack() as clients:
             for _ in range(150):
-                clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+                clients.enter_context(socket.create_connection(("127.0.0.1", api.port)))
             market.act("burst", symbol="BTCUSDT", trades=5_000)
             newest = market.last_id("BTCUSDT")
-            until(lambda: store.tail_id("BTCUSDT") >= newest, "the feed", output=log.read_text)
+            until(lambda: store.tail_id("BTCUSDT") >= newest, "the feed", output=api.told)
         progress(store)
-        until(lambda: free_descriptors(port) > 0, "an answer of the API again", output=log.read_text)
-        market.act("pause")
-        newest = market.last_id("BTCUSDT")
-        until(lambda: store.tail_id("BTCUSDT") == newest, "the newest trade", output=log.read_text)
 
-        assert assert_trades_exact(store, "BTCUSDT", market.trades("BTCUSDT")) == []
-        assert 0 < free_descriptors(port) < 64
-        assert api.poll() is None
-    finally:
-        end(api)
-
-
-def readiness(port: int) -> str:
-    """What the API says; nothing while it does not answer."""
-    try:
-        return str(get_json(f"http://127.0.0.1:{port}/health/ready")["status"])
-    except (OSError, http.client.HTTPException):
-        return ""
-
-
-def free_descriptors(port: int) -> float:
-    """Of the collector process, as the API tells; 0 while it does not answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/metrics/prometheus")
-        text = connection.getresponse().read().decode()
-    except (OSError, http.client.HTTPException):
-        return 0.0
-    finally:
-        connection.close()
-    lines = [line for line in text.splitlines() if line.startswith("data_collector_file_descriptors_free ")]
-    return float(lines[0].split()[1]) if lines else 0.0
+        until(lambda: 0 < api.metric("file_descriptors_free") < 64, "an answer of the API again", output=api.told)
+        api.assert_alive_and_exact()
 
 
 @pytest.fixture
@@ -229,7 +179,7 @@ def test_row_44_clock_that_jumps_disturbs_no_timer(
         progress(store)
         told.write_text(f"{jump}\n")
         progress(store)
-        slow_market.fault(kind="drop", stream="btcusdt@trade", count=100)
+        slow_market.fault(frames=[{"kind": "drop", "stream": "btcusdt@trade", "count": 100}])
         slow_market.act("burst", symbol="BTCUSDT", trades=500)
 
         assert_alive_and_exact(slow_market, store, collector)

@@ -56,15 +56,17 @@ class RestBudget:
         self,
         *,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.blocked_until_s = 0.0
-        """Unix time before which nothing may be asked; 0.0 when that never happened."""
-        self._blocked_for_s = 0.0
+        """Unix time before which nothing may be asked, for people; 0.0 when that never happened."""
+        self._block_end_s = 0.0
         self._block_reason = ""
         self._backoff_s = BACKOFF_FIRST_S
         self._limit = WEIGHT_PER_MINUTE
         self._clock = clock
+        self._timer = timer
         self._sleep = sleep
         self._offset_s = 0.0
         self._minute = 0
@@ -93,9 +95,10 @@ class RestBudget:
     def block(self, seconds: float, reason: str) -> None:
         """Ask nothing for so long; a shorter block does not end a longer one."""
         seconds = min(max(seconds, 0.0), BLOCK_S_MAX)
-        until_s = self._clock() + seconds
-        if until_s > self.blocked_until_s:
-            self.blocked_until_s, self._blocked_for_s, self._block_reason = until_s, seconds, reason
+        end_s = self._timer() + seconds
+        if end_s > self._block_end_s:
+            self._block_end_s, self._block_reason = end_s, reason
+            self.blocked_until_s = self._clock() + seconds
 
     def back_off(self, reason: str) -> float:
         """Ask nothing for a time that doubles with every call; returns it."""
@@ -126,12 +129,8 @@ class RestBudget:
             self._settle(passage)
 
     def _refuse_while_blocked(self) -> None:
-        now_s = self._clock()
-        wait_s = self.blocked_until_s - now_s
-        if wait_s > self._blocked_for_s:
-            # Our clock was set back; the wait does not become longer by it.
-            wait_s = self._blocked_for_s
-            self.blocked_until_s = now_s + wait_s
+        # A clock that is set makes no wait longer, and none shorter: asking too early makes a ban longer.
+        wait_s = self._block_end_s - self._timer()
         if wait_s > 0:
             raise VenueUnreachable(
                 f"the exchange asks us to wait {wait_s:.0f} s ({self._block_reason})", retry_after_s=wait_s

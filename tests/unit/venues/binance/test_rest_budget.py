@@ -14,13 +14,17 @@ PAGE = 25
 
 
 class Clock:
-    """Sleeping is what moves it."""
+    """Sleeping is what moves it; it can be set besides."""
 
     def __init__(self, second: float = 10.0) -> None:
+        self.set_by_s = 0.0
         self.now_s = MINUTE_START_S + second
         self.slept: list[float] = []
 
     def __call__(self) -> float:
+        return self.now_s + self.set_by_s
+
+    def passed(self) -> float:
         return self.now_s
 
     async def sleep(self, seconds: float) -> None:
@@ -35,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def budget(clock: Clock) -> RestBudget:
-    return RestBudget(clock=clock, sleep=clock.sleep)
+    return RestBudget(clock=clock, timer=clock.passed, sleep=clock.sleep)
 
 
 async def ask(budget: RestBudget, weight: int = PAGE, *, urgent: bool = False, told: int | None = None) -> None:
@@ -160,9 +164,12 @@ async def test_absurd_block_is_cut_to_the_longest_ban_that_there_is(budget: Rest
     assert budget.blocked_until_s == clock.now_s + BLOCK_S_MAX
 
 
-async def test_clock_that_is_set_back_does_not_make_a_block_longer(budget: RestBudget, clock: Clock) -> None:
+@pytest.mark.parametrize("set_by_s", [-3_600.0, 3_600.0])
+async def test_clock_that_is_set_makes_a_block_neither_longer_nor_shorter(
+    budget: RestBudget, clock: Clock, set_by_s: float
+) -> None:
     budget.block(10.0, "busy")
-    clock.now_s -= 3_600.0
+    clock.set_by_s = set_by_s
 
     with pytest.raises(VenueUnreachable) as caught:
         await ask(budget)
