@@ -82,9 +82,7 @@ def test_refusal_is_told_with_all_its_reasons(service: HttpService, kind: Refusa
     assert (answer.status, answer.json) == (status, {"detail": "One reason. Another one."})
 
 
-@pytest.mark.parametrize(
-    "body", [{"symbol": ["BTCUSDT"]}, {"symbols": []}, {"symbols": [1]}]
-)
+@pytest.mark.parametrize("body", [{"symbol": ["BTCUSDT"]}, {"symbols": []}, {"symbols": [1]}])
 def test_body_of_another_shape_is_refused(service: HttpService, body: object) -> None:
     assert put(service, body).status == 422
 

@@ -174,9 +174,7 @@ async def test_intervals_and_channels_change_too(store: Store, folder: Path) -> 
         scene.assert_counts_add_up()
 
 
-async def test_trades_given_up_for_a_while_are_not_asked_for_and_go_on_later(
-    store: Store, folder: Path
-) -> None:
+async def test_trades_given_up_for_a_while_are_not_asked_for_and_go_on_later(store: Store, folder: Path) -> None:
     async with collecting(store, folder) as scene:
         tail = store.tail_id("BTCUSDT")
         await scene.collector.change_subscriptions(channels=["kline", "ticker"])

@@ -45,7 +45,7 @@ class Result:
     @property
     def trades(self) -> int:
         """How many trades readers have seen."""
-        return sum(oracle.newest - oracle.begin + 1 for oracle in self.scene.trades.values() if oracle.begin >= 0)
+        return sum(oracle.followed for oracle in self.scene.trades.values())
 
     @property
     def klines(self) -> int:

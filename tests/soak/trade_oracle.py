@@ -41,6 +41,8 @@ class TradeOracle:
         """The first trade id ever seen; what the stream begins with until it is trimmed."""
         self.newest = -1
         """Up to here a reader has seen every trade."""
+        self.followed = 0
+        """How many trades a reader has seen, each once."""
         self.was_wiped = False
         """Set by whoever throws the stream away."""
         self.verified = 0
@@ -98,6 +100,7 @@ class TradeOracle:
             where = f"a reader got entry {entry_id} after trade {self.newest}"
             self._jumps.append((self.newest + 1, trade_id - 1, where))
         self.newest = trade_id
+        self.followed += 1
         if not text:
             self._note("changed", trade_id, f"entry {entry_id} is empty")
 
