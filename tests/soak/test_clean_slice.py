@@ -1,7 +1,4 @@
-"""Forty seconds of all faults with a fixed seed, which must find nothing: `pytest tests/soak/clean_slice.py`.
-
-The name keeps it out of `make test-all` until repair is complete; then it becomes a test module like any other.
-"""
+"""Forty seconds of all faults with a fixed seed, which must find nothing."""
 
 from __future__ import annotations
 
