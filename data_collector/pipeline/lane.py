@@ -24,7 +24,9 @@ def recent_of(symbols: int) -> int:
 class OpenGap:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = ("disproved", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries")
+    __slots__ = (
+        "disproved", "disproved_s", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
+    )  # fmt: skip
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id
@@ -39,7 +41,9 @@ class OpenGap:
         self.tries = 0
         """Failed ones, since the last progress."""
         self.disproved = 0
-        """How often the exchange's REST side ended before what is held back."""
+        """How often, without another answer between, the exchange's REST side ended before what is held back."""
+        self.disproved_s = 0.0
+        """Since when."""
         self.told = False
         """Whether the ledger knows of it: what the twin line heals at once is no story."""
 

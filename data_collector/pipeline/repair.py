@@ -58,6 +58,9 @@ DISPROVED_MIN = 3
 DISPROVED_S = 10.0
 """What the exchange's REST side does not know after so many answers and so long does not exist."""
 
+DISPROVED_PAUSE_S = 1.0
+"""Between such answers, also where a stream that goes on looks like progress."""
+
 
 class TradeRepair:
     """Heals the gaps of all symbols."""
@@ -222,7 +225,7 @@ class TradeRepair:
         last_id = min(lane.next_id - 1, gap.last_id)
         if lane.next_id > due_id:
             gap.progress_s = self._clock()
-            gap.tries = gap.disproved = 0
+            gap.tries = 0
             if last_id >= gap.first_id:
                 self._ledger.healed(lane.symbol, None, gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
@@ -269,8 +272,14 @@ class TradeRepair:
             self._pass_over_absent(lane, absent, trade.trade_id)
             self._intake.take_repaired(lane, trade)
         self._pass_over_absent(lane, absent, gap.last_id + 1)
+        if lane.gap is not gap or lane.next_id > gap.last_id:
+            return
+        if len(trades) < PAGE_TRADES and not (trades and trades[-1].trade_id >= gap.last_id):
+            self._ended_before(lane, gap)
+            return
+        gap.disproved = 0
         if lane.next_id == due_id:
-            self._answered_nothing(lane, gap, trades)
+            self._retry_later(gap)
 
     def _pass_over_absent(self, lane: Lane, absent: list[Gap], before_id: int) -> None:
         for each in absent:
@@ -278,19 +287,28 @@ class TradeRepair:
                 last_id = min(each.last, before_id - 1)
                 self._intake.pass_over(lane, last_id, "absent")
 
-    def _answered_nothing(self, lane: Lane, gap: OpenGap, trades: list[Trade]) -> None:
-        """An answer that ends before the gap proves nothing; but many of them are against a lonely trade."""
+    def _ended_before(self, lane: Lane, gap: OpenGap) -> None:
+        """An answer that ends before the gap does proves nothing; but many of them are against a lonely trade.
+
+        Also where the stream goes on: it moves the beginning of such a gap for ever, and never reaches its end.
+        """
         self._retry_later(gap)
-        if len(trades) >= PAGE_TRADES or (trades and trades[-1].trade_id >= gap.last_id):
-            return
+        now_s = self._clock()
+        if not gap.disproved:
+            gap.disproved_s = now_s
         gap.disproved += 1
-        if gap.disproved < DISPROVED_MIN or self._clock() - gap.opened_s < DISPROVED_S:
+        if gap.disproved < DISPROVED_MIN:
+            return
+        gap.retry_s = max(gap.retry_s, now_s + DISPROVED_PAUSE_S)
+        if now_s - gap.disproved_s < DISPROVED_S:
             return
         if not lane.held:
             # A ticker had named it.
             lane.gap = None
             lane.head_s = 0.0
             lane.reference_id = lane.next_id - 1
+            # Or it was spilled. If it exists after all, then what follows it opens a gap again.
+            lane.spilled_id = -1
             self._intake.release(lane)
         elif all(trade_id + 1 not in lane.held for trade_id in lane.held):
             self._counters.add("data_collector_implausible_total", rule="trade_id_jump")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.protocols import SymbolRules
@@ -35,10 +35,13 @@ class ScriptedHistory:
         self.since_ms: list[int] = []
         self.first_id: int | None = None
         self.clock_error: VenueUnreachable | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while the exchange is asked for trades."""
 
     async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         self.asked.append(from_id)
         self.urgent.append(urgent)
+        self.meanwhile()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, VenueUnreachable | VenueRefused):
             raise answer

@@ -295,3 +295,28 @@ async def test_it_works_by_itself() -> None:
         await task
 
     assert [(run.symbol, run.first_id) for run in scene.take().trades] == [(SYMBOL, 11)]
+
+
+def test_lonely_trade_is_refused_although_the_stream_goes_on() -> None:
+    scene = RepairScene([10])
+    scene.history.meanwhile = lambda: scene.send(trade(scene.lane.next_id))
+    scene.send(trade(1_000_000))
+    for _ in range(1000):
+        scene.history.answers = [[scene.lane.next_id - 1]]
+        scene.look(0.02)
+
+    assert scene.lane.gap is None
+    assert len(scene.history.asked) < 20
+    assert [rules(entry) for entry in scene.take_side()] == [["trade_id_jump"]]
+
+
+def test_lonely_trade_that_was_spilled_does_not_keep_a_gap_open() -> None:
+    scene = RepairScene([10])
+    scene.send(trade(500))
+    scene.intake.trades.spill(scene.lane)
+    scene.intake.release_held()
+    for _ in range(20):
+        scene.look(1.0)
+
+    assert scene.lane.gap is None
+    assert not scene.intake.trades.holdback.waiting.is_set()
