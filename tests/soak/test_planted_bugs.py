@@ -24,6 +24,9 @@ REVEALED: dict[str, tuple[tuple[str, ...], Callable[[Findings], object]]] = {
 }
 """Faults that a bug needs in order to show itself, and in what it must show itself."""
 
+SEEDS = (7, 8, 9)
+"""When exactly a fault strikes is up to the machine: a run may by chance give a bug no occasion."""
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -39,7 +42,12 @@ def short(folder: Path, seed: int, kinds: tuple[str, ...], plant: str | None = N
 def test_planted_bug_turns_the_soak_red(bug: str, tmp_path: Path) -> None:
     kinds, shows = REVEALED[bug]
 
-    found = short(tmp_path, 7, kinds, plant=bug)
+    for seed in SEEDS:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        found = short(folder, seed, kinds, plant=bug)
+        if shows(found):
+            break
 
     assert not found.is_clean
     assert shows(found), found.examples
