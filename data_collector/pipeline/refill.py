@@ -116,6 +116,8 @@ class Refill:
     def _queue(self, lane: Lane, debt: Debt, runs: list[TradeRun]) -> None:
         debt.progress_s = self._clock()
         debt.due_id = runs[-1].first_id + runs[-1].count
+        # Only the first may begin a stream, also where a later one did once.
+        runs = [structs.replace(run, begins=False) if run.begins else run for run in runs]
         if debt.begins:
             # What a stream passed over before its first record is not told, and without one there is no stream.
             runs = list(dropwhile(lambda run: not run.count, runs))

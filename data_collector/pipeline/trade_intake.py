@@ -8,7 +8,7 @@ sends, and asks nobody for anything: what stays missing is filled by `pipeline.r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from data_collector.model.batch import TradeRun
@@ -21,6 +21,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.arbiter import JUMP_MAX, Order
 from data_collector.pipeline.holdback import ARBITRATION_S, HELD_MAX, Holdback
 from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.minutes import MinuteVolumes
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.runs import runs_of
@@ -112,10 +113,13 @@ class TradeIntake:
             if lane.next_id < 0:
                 return
         holdback = self.holdback
+        # A good copy may have taken the place of a refused one.
+        lane.refused_s.pop(lane.next_id - 1, None)
         while True:
             due_id = lane.next_id
             trade = holdback.take(lane, due_id)
             if trade is not None:
+                lane.refused_s.pop(due_id, None)
                 self._admit(lane, trade)
             elif due_id in lane.refused_s and (everything or holdback.is_ripe(lane.refused_s[due_id])):
                 self.pass_over(lane, due_id, "refused")
@@ -144,6 +148,10 @@ class TradeIntake:
                 break
             self._outlet.queue_kept(lane, run)
             lane.next_id = run.first_id + run.count
+        # The volumes of their minutes are not known here.
+        lane.minutes = MinuteVolumes()
+        for trade_id in [trade_id for trade_id in lane.refused_s if trade_id < lane.next_id]:
+            del lane.refused_s[trade_id]
         for trade_id in [trade_id for trade_id in lane.held if trade_id < lane.next_id]:
             self.holdback.take(lane, trade_id)
             self._tally.copy("trade")
@@ -155,8 +163,9 @@ class TradeIntake:
             return
         if lane.newest is not None:
             self._outlet.end_run(lane)
-        rules = {number: refusal.rules for number, refusal in lane.refused.items()}
-        for number in [number for number in lane.refused_s if number <= last_id]:
+        passed = range(first_id, last_id + 1)
+        rules = {number: lane.refused[number].rules for number in _common(passed, lane.refused)}
+        for number in _common(passed, lane.refused_s):
             del lane.refused_s[number]
         for gap in explain_ids(first_id, last_id, rules, reason):
             add_gap(lane.passed, gap)
@@ -350,6 +359,13 @@ class TradeIntake:
             self.holdback.watch(lane)
         else:
             self._refusals.quarantine(trade, verdict)
+
+
+def _common(ids: range, known: Mapping[int, object]) -> list[int]:
+    """The ids that are known, found by walking whichever is shorter."""
+    if len(ids) <= len(known):
+        return [number for number in ids if number in known]
+    return [number for number in known if number in ids]
 
 
 def is_other(first: Trade, second: Trade) -> bool:

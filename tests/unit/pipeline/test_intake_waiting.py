@@ -267,3 +267,11 @@ def test_old_trades_that_come_again_are_no_strangers(scene: Scene) -> None:
     scene.send(trade(5, event_ms=NOON_MS + 120_000))
 
     assert scene.lane.strangers == 0
+
+
+def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(11), trade(12))
+
+    assert scene.lane.refused_s == {}
+    assert not scene.intake.trades.holdback.lanes
