@@ -183,7 +183,7 @@ class Snapshot(Struct, kw_only=True):
     reasons: list[str] = field(default_factory=list)
     """Sentences for the operator, worst first; empty when healthy."""
     ready: bool = False
-    """Every stream has spoken or is proven quiet, and the store takes records."""
+    """Every stream has spoken or is proven quiet, the store takes records, and repair is done."""
     collector_running: bool = False
     symbols: list[str] = field(default_factory=list)
     intervals: list[str] = field(default_factory=list)
