@@ -43,7 +43,7 @@ class Parts:
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
         statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger, watch: SilenceWatch,
-        heartbeat: Heartbeat,
+        heartbeat: Heartbeat, keeps_on_disk: bool,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -56,6 +56,7 @@ class Parts:
         self.validation = validation
         self.ledger = ledger
         self.heartbeat = heartbeat
+        self.keeps_on_disk = keeps_on_disk
         self.started_at_s = time.time()
 
     @property
@@ -104,9 +105,9 @@ def _reasons(
         degraded.append(STOPPED)
         return unhealthy, degraded
     if parts.pump.down_reason is not None:
-        full = parts.outlet.is_full
-        kept = "memory is full: trades wait in the spool" if full else f"{parts.outlet.records} records wait in memory"
-        degraded.append(f"{parts.pump.down_reason} {kept}")
+        spool_refuses = not parts.keeps_on_disk or parts.counters.value("data_collector_spool_full") > 0
+        is_nowhere, kept = kept_where(parts.outlet, spool_refuses=spool_refuses)
+        (unhealthy if is_nowhere else degraded).append(f"{parts.pump.down_reason} {kept}")
     degraded += [f"{key} is not ours: {error}" for key, error in parts.sink.broken_keys.items()]
     degraded += [
         f"trades:{symbol} holds id {tail} already and the exchange sends {trade_id}: was the store filled from another "
@@ -134,6 +135,15 @@ def _reasons(
     if parts.heartbeat.lag_s > LAG_TOLERATED_S:
         degraded.append(f"the event loop stood still for {parts.heartbeat.lag_s:.0f} s")
     return unhealthy, degraded
+
+
+def kept_where(outlet: Outlet, *, spool_refuses: bool) -> tuple[bool, str]:
+    """Of records that the store does not take: whether they can be neither stored nor spooled, and a sentence."""
+    if not outlet.is_full:
+        return False, f"{outlet.records} records wait in memory"
+    if spool_refuses:
+        return True, "memory is full and nothing can be spooled: what comes now has to be asked of the exchange again"
+    return False, "memory is full: trades wait in the spool"
 
 
 def is_repaired(gaps: GapsStatus) -> bool:

@@ -274,6 +274,7 @@ class Service:
             ledger=self._repairs.ledger,
             watch=watch,
             heartbeat=self.heartbeat,
+            keeps_on_disk=self._settings.spool_bytes_max > 0,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
