@@ -10,18 +10,20 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started.
 WORKERS := -n 2 --dist loadfile
 DIFFERENTIAL_EXAMPLES ?= 5000
+SEED ?= 1
+MINUTES ?= 2
 
 # An environment whose Python is gone (upgraded, copied from elsewhere) is made anew, whatever its stamps say.
 ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all differential lint format bench lock fuzz clean
+.PHONY: help venv demo run test test-all differential soak lint format bench lock fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "  Variables: ARGS='--help' goes to demo, run and bench; PYTHON=python3.12 names the Python to use."
+	@echo "  Variables: ARGS='--help' goes to demo, run, bench and soak; PYTHON=python3.12 names the Python to use."
 
 demo: $(RUNTIME) ## Exchange simulator, store, collector and API on this machine, no account, no exchange (Ctrl-C ends it)
 	@exec $(RUN) -m data_collector demo $(ARGS)
@@ -41,6 +43,9 @@ test-all: $(DEVELOPMENT) ## Every test, slow ones too, with coverage, then the f
 
 differential: $(DEVELOPMENT) ## Hold compiled suites against Great Expectations, DIFFERENTIAL_EXAMPLES random ones (5000)
 	@DIFFERENTIAL_EXAMPLES=$(DIFFERENTIAL_EXAMPLES) $(RUN) -m pytest tests/differential $(PYTEST_ARGS)
+
+soak: $(DEVELOPMENT) ## Random faults, drawn from SEED (1), for MINUTES (2), against an oracle; docs/soak.md
+	@exec $(RUN) -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 lint: $(DEVELOPMENT) ## Format, lint, types, layers, and nothing in the tree that only this machine has
 	@$(RUN) -m ruff format --check .

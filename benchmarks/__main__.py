@@ -12,7 +12,7 @@ import asyncio
 import platform
 import statistics
 
-from benchmarks import validation
+from benchmarks import exactness, outage, validation
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -78,6 +78,10 @@ async def run(arguments: argparse.Namespace) -> None:
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     if arguments.part in {"all", "feed"}:
         await feed(arguments)
+    if arguments.part in {"all", "exactness"}:
+        await exactness.run(messages=arguments.messages, seconds=arguments.seconds)
+    if arguments.part in {"all", "outage"}:
+        await outage.run(trades=arguments.messages)
     if arguments.part in {"all", "validation"}:
         await validation.run(seconds=arguments.seconds)
 
@@ -118,7 +122,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--part", choices=["all", "feed", "validation"], default="all")
+    parser.add_argument("--part", choices=["all", "feed", "exactness", "outage", "validation"], default="all")
     asyncio.run(run(parser.parse_args()))
 
 

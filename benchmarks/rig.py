@@ -16,7 +16,7 @@ import msgspec
 import redis.asyncio as redis
 
 from benchmarks.feeder import Plan
-from data_collector.control import ControlClient
+from data_collector.control import ControlClient, Request
 from data_collector.model.status import Histogram, Snapshot
 
 READY_TIMEOUT_S = 60.0
@@ -30,6 +30,8 @@ class Reading(msgspec.Struct):
     collector_cpu_s: float
     store_cpu_s: float
     stored: dict[str, int]
+    known: int
+    """Trades that were offered and were there already."""
     received: int
     conflated: int
     memory_bytes: int
@@ -45,7 +47,7 @@ class Rig:
 
     async def snapshot(self) -> Snapshot:
         """What the collector says of itself."""
-        return await self._control.ask("status", timeout_s=30)
+        return await self._control.ask(Request("status"), timeout_s=30)
 
     async def read(self) -> Reading:
         """CPU of both processes and what has been stored."""
@@ -64,6 +66,7 @@ class Rig:
             collector_cpu_s=values["data_collector_process_cpu_seconds_total", ""],
             store_cpu_s=used["used_cpu_sys"] + used["used_cpu_user"],
             stored=stored,
+            known=int(values.get(("data_collector_records_known_total", "trade"), 0)),
             received=snapshot.messages_received,
             conflated=int(values.get(("data_collector_updates_conflated_total", "kline"), 0)),
             memory_bytes=int(values["data_collector_resident_memory_bytes", ""]),
@@ -90,9 +93,13 @@ class Rig:
 
 @asynccontextmanager
 async def collecting(
-    symbols: list[str], ws_url: str, rest_url: str = "http://127.0.0.1:9", **settings: str
-) -> AsyncIterator[Rig]:
-    """A collector process on an embedded store, both empty. The default REST address is refused at once."""
+    symbols: list[str], ws_url: str, rest_url: str = "http://127.0.0.1:9", *, module: str = "data_collector",
+    **settings: str,
+) -> AsyncIterator[Rig]:  # fmt: skip
+    """A collector process on an embedded store, both empty. The default REST address is refused at once.
+
+    `module` is what runs the command line.
+    """
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ours, theirs:
         environment = os.environ | {
@@ -102,7 +109,7 @@ async def collecting(
         log = Path(folder) / "collector.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "data_collector", "collect", "--control-fd", str(theirs.fileno()),
+                sys.executable, "-m", module, "collect", "--control-fd", str(theirs.fileno()),
                 env=environment, pass_fds=(theirs.fileno(),), stderr=output,
             )  # fmt: skip
         theirs.close()

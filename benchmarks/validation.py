@@ -14,7 +14,6 @@ from benchmarks.feeder import Plan, kline_at, ticker_at, trade_at
 from benchmarks.latency import quantiles
 from benchmarks.rig import collecting, feeding
 from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.auditor import encode_document
 from data_collector.validation.columns import KINDS, Checked, Kind
 from data_collector.validation.gate import gate_of
 from data_collector.validation.messages import Audit, AuditReport, Chunk, encode
@@ -99,7 +98,7 @@ async def _audit(worker: AuditWorker, kind: Kind, rows: int) -> None:
     walls: list[float] = []
     memory_bytes = 0
     for turn in range(3):
-        request = Audit(f"bench {kind} {rows} {turn}", {suite.digest: encode_document(suite)}, chunks)
+        request = Audit(f"bench {kind} {rows} {turn}", {suite.digest: suite.encoded()}, chunks)
         began = asyncio.get_running_loop().time()
         report = await worker.ask(request, timeout_s=120)
         walls.append(asyncio.get_running_loop().time() - began)

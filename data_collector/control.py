@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import Wish
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """A snapshot of 2,000 symbols is below 1 MiB; more than this is a broken peer."""
@@ -25,13 +26,15 @@ FRAME_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_TIMEOUT_S = 2.0
 """The collector's loop answers in milliseconds; silence of this length is a stalled process."""
 
-Action = Literal["status", "start", "stop"]
+Action = Literal["status", "start", "stop", "subscriptions", "resubscribe"]
 
 
 class Request(Struct):
-    """What the starter asks. `start` and `stop` are answered when they are done."""
+    """What the starter asks. `start` and `stop` are answered when they are done; `resubscribe` when it is begun."""
 
     action: Action
+    wish: Wish | None = None
+    """For `resubscribe` only."""
 
 
 _request_decoder = msgspec.msgpack.Decoder(Request)
@@ -46,8 +49,8 @@ class ControlClient:
         self._turn = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, action: Action, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Snapshot:
-        """Carry out `action` and return the state after it.
+    async def ask(self, request: Request, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Snapshot:
+        """Carry out a request and return the state after it.
 
         Raises `Transient` when the collector is gone or does not answer in time. After a timeout the line is
         closed, because a late answer would be taken for that of the next question.
@@ -58,7 +61,7 @@ class ControlClient:
                     if self._streams is None:
                         self._streams = await asyncio.open_connection(sock=self._connection)
                     reader, writer = self._streams
-                    await _write_frame(writer, msgspec.msgpack.encode(Request(action)))
+                    await _write_frame(writer, msgspec.msgpack.encode(request))
                     return _snapshot_decoder.decode(await _read_frame(reader))
             except (OSError, EOFError, TimeoutError, ValueError, RuntimeError) as error:
                 # RuntimeError: uvloop's, for writing to a line that has just been closed.
@@ -72,13 +75,13 @@ class ControlClient:
         self._connection.close()
 
 
-async def serve_control(connection: socket.socket, answer: Callable[[Action], Awaitable[Snapshot]]) -> None:
+async def serve_control(connection: socket.socket, answer: Callable[[Request], Awaitable[Snapshot]]) -> None:
     """The collector's side: answer requests until the starter hangs up or dies; then return."""
     reader, writer = await asyncio.open_connection(sock=connection)
     try:
         while True:
             request = _request_decoder.decode(await _read_frame(reader))
-            await _write_frame(writer, msgspec.msgpack.encode(await answer(request.action)))
+            await _write_frame(writer, msgspec.msgpack.encode(await answer(request)))
     except (OSError, EOFError):
         return
     finally:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import ClassVar
 
 import structlog
@@ -27,6 +28,7 @@ from data_collector.model.keys import Channel
 from data_collector.model.protocols import Venue
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import Change, Wish
 from data_collector.model.wire import kline_object, ticker_object, trade_object
 from data_collector.observe.logs import configure_logs
 from data_collector.service.service import Service
@@ -115,6 +117,22 @@ class DataCollector:
     async def wait(self) -> None:
         """Return when the collector has ended, raising what ended it."""
         await self._tasks[0]
+
+    async def change_subscriptions(
+        self, *, symbols: Sequence[str] | None = None, intervals: Sequence[str] | None = None,
+        channels: Sequence[str] | None = None,
+    ) -> Change:  # fmt: skip
+        """Collect these from now on, until the process ends; what is left out stays, and no other stream is touched.
+
+        Raises `Misconfigured` with every fault at once, and `Transient` when it cannot be done now.
+        """
+        given = [None if words is None else tuple(words) for words in (symbols, intervals, channels)]
+        status = await self._service.resubscribe(Wish(*given))
+        if status.refusal is not None:
+            reasons = " ".join(status.refusal.reasons)
+            raise Misconfigured(reasons) if status.refusal.kind == "impossible" else Transient(reasons)
+        assert status.done is not None, "it is done or refused"
+        return status.done
 
     def status(self) -> Snapshot:
         """Counts, connections and health, as `/status` and `/health` show them."""

@@ -61,7 +61,7 @@ class Live(Answer):
 
 
 class Ready(Answer):
-    """Whether every stream has spoken or is proven quiet."""
+    """Whether every stream has spoken or is proven quiet, and repair is done."""
 
     status: Literal["ready", "not ready"]
     reasons: list[str]

@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from data_collector import __version__
-from data_collector.api import pages, routes
+from data_collector.api import gap_routes, pages, routes, subscription_routes
 from data_collector.api.collector import Collector
 from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.store_reading import StoreReading
 from data_collector.api.workers import refuse_workers
 from data_collector.model.errors import Misconfigured
 from data_collector.model.status import Snapshot
@@ -59,8 +60,11 @@ def create_app(
         exception_handlers={RequestValidationError: answer_invalid, Exception: answer_bug},
         routes=list(pages.ASSETS),
     )
-    app.state.surroundings = routes.Surroundings(settings, collector, QuarantineReader(), rejections)
+    store = StoreReading()
+    app.state.surroundings = routes.Surroundings(settings, collector, store, QuarantineReader(store), rejections)
     app.include_router(routes.router)
+    app.include_router(gap_routes.router)
+    app.include_router(subscription_routes.router)
     app.include_router(pages.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=_policy(settings), rejections=rejections)
@@ -86,7 +90,7 @@ async def _lifespan(around: routes.Surroundings, on_ready: Callable[[Snapshot], 
     try:
         yield
     finally:
-        around.quarantine.close()
+        around.store.close()
         await collector.stop()
         await watch
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import structs
 
 from data_collector.api.child import COLLECTOR_COMMAND, end_child, shell_code, start_child
-from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient
+from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import ChangeStatus, Wish
 from data_collector.observe.logs import get_log
 
 FRESH_S = 0.1
@@ -19,6 +20,14 @@ FRESH_S = 0.1
 
 ACTION_TIMEOUT_S = 30.0
 """A stop writes out what is buffered; a start connects and subscribes."""
+
+CHANGE_TIMEOUT_S = 120.0
+"""5,000 symbols of six streams are 150 control messages, at 4 a second on each of 30 connections."""
+
+ASK_AGAIN_S = 0.1
+
+TOLD_FRESH_S = 0.5
+"""What is subscribed is a long list, and told to any number of clients twice a second at most."""
 
 PATIENCE_S = 86_400.0
 """How long a question may stay unanswered before the line is given up.
@@ -49,6 +58,9 @@ class Collector:
         self._acting_since: float | None = None
         self._action_turn = asyncio.Lock()
         self._question: asyncio.Task[Snapshot] | None = None
+        self._told: ChangeStatus | None = None
+        self._told_at = float("-inf")
+        self._telling = asyncio.Lock()
         self.fault: str | None = None
         """Why there is no answer now; None while the collector answers."""
         self.exit_code: int | None = None
@@ -91,7 +103,7 @@ class Collector:
             # Questions take turns, and this one would wait for the end of the start or stop.
             return self._last
         if self._question is None or self._question.done():
-            self._question = self._tasks.create_task(self._ask("status"))
+            self._question = self._tasks.create_task(self._ask(Request("status")))
             self._asked_at = time.monotonic()
         patience_s = self._asked_at + ANSWER_TIMEOUT_S - time.monotonic()
         await asyncio.wait({self._question}, timeout=max(0.0, patience_s))
@@ -105,7 +117,7 @@ class Collector:
             if self._over.is_set() or self._tasks is None:
                 raise Transient(self.fault or SILENT)
             self._acting_since = time.monotonic()
-            answer = self._tasks.create_task(self._ask(action))
+            answer = self._tasks.create_task(self._ask(Request(action)))
             # The answer is awaited elsewhere: a client that hangs up must not break the line in mid-answer.
             await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
             self._acting_since = None
@@ -115,10 +127,46 @@ class Collector:
             raise Transient(self.fault)
         return answer.result()
 
-    async def _ask(self, action: Action) -> Snapshot:
+    async def subscriptions(self) -> ChangeStatus:
+        """What is subscribed, and how far a change is. Raises `Transient` when nothing answers."""
+        async with self._telling:
+            if self._told is None or time.monotonic() - self._told_at >= TOLD_FRESH_S:
+                self._told_at = time.monotonic()
+                self._told = await self._subscriptions(Request("subscriptions"))
+            return self._told
+
+    async def resubscribe(self, wish: Wish) -> ChangeStatus:
+        """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
+        status = await self._subscriptions(Request("resubscribe", wish))
+        number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S
+        if status.refusal is not None:
+            return status
+        while status.busy and status.number == number:
+            if time.monotonic() > deadline:
+                raise Transient(f"The change goes on after {CHANGE_TIMEOUT_S:g} s; GET /subscriptions tells the rest.")
+            # Another process's state has no event that we could wait for.
+            await asyncio.sleep(ASK_AGAIN_S)
+            status = await self._subscriptions(Request("subscriptions"))
+        self._told = None
+        return status
+
+    async def _subscriptions(self, request: Request) -> ChangeStatus:
+        if self._over.is_set() or self._tasks is None:
+            raise Transient(self.fault or SILENT)
+        answer = self._tasks.create_task(self._ask(request))
+        # As in `act`: a client that hangs up must not break the line in mid-answer.
+        await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
+        if not answer.done() or self.fault is not None:
+            raise Transient(self.fault or SILENT)
+        told = answer.result().subscriptions
+        if told is None:
+            raise Transient("The collector process does not tell its subscriptions.")
+        return told
+
+    async def _ask(self, request: Request) -> Snapshot:
         assert self._client is not None, "start() comes first"
         try:
-            self._last = await self._client.ask(action, timeout_s=PATIENCE_S)
+            self._last = await self._client.ask(request, timeout_s=PATIENCE_S)
         except Transient as error:
             self.fault = self.fault or str(error)
         else:

@@ -26,6 +26,7 @@ from data_collector.api.answers import (
 )
 from data_collector.api.collector import Collector
 from data_collector.api.quarantine import UNKNOWN, QuarantineReader
+from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable, Transient
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import get_log
@@ -43,7 +44,9 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     settings: Settings
     collector: Collector
+    store: StoreReading
     quarantine: QuarantineReader
+    """Reads over `store`."""
     rejections: Rejections
 
 
@@ -57,6 +60,8 @@ async def snapshot_of(request: Request) -> Snapshot:
     """For `Depends`: the collector's state now."""
     return await surroundings_of(request).collector.status()
 
+
+SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
 
 Around = Annotated[Surroundings, Depends(surroundings_of)]
 Now = Annotated[Snapshot, Depends(snapshot_of)]
@@ -134,8 +139,7 @@ async def validation_errors(
     snapshot: Now,
     around: Around,
     symbol: Annotated[
-        str | None,
-        Query(max_length=64, pattern=r"^[^\s\x00-\x1f{}]+$", description="All, and `unknown`, when left out."),
+        str | None, Query(max_length=64, pattern=SYMBOL_PATTERN, description="All, and `unknown`, when left out.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> Response:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
+from data_collector.cli.plan import plan
 from data_collector.cli.quarantine import quarantine
 from data_collector.cli.redis_command import redis
 from data_collector.cli.run import run
@@ -36,6 +38,8 @@ app.command()(tail)
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(redis)
 app.add_typer(suites)
 app.add_typer(quarantine, name="quarantine")
+app.command()(plan)
+app.command("certify")(certify_day)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)

@@ -42,7 +42,13 @@ async def _run(service: Service, control: socket.socket | None) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop)
     if control is None:
         loop.add_signal_handler(signal.SIGINT, stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # Not under nohup.
+            loop.add_signal_handler(signal.SIGHUP, stop)
     else:
-        # Ctrl-C goes to the whole group of the terminal; the starter gets it too and hangs up in its own time.
+        # Ctrl-C, and the end of a terminal, go to its whole group; the starter gets them too and hangs up in its own
+        # time.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    service.heartbeat.watch()
     await service.run(control)

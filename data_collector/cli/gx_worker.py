@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-import msgspec
 from rich.console import Console
 
 from data_collector.model.errors import Transient, Unavailable
@@ -38,7 +37,7 @@ class GreatExpectations:
 
     async def faults(self, suite: Suite) -> list[str]:
         """What it has against a suite, having loaded it and run it over a few good records."""
-        answer = await self._ask(CheckSuite(suite.kind, _document(suite)))
+        answer = await self._ask(CheckSuite(suite.kind, suite.encoded()))
         if not isinstance(answer, CheckReport):
             raise _refused(answer)
         return answer.faults
@@ -46,7 +45,7 @@ class GreatExpectations:
     async def validate(self, suite: Suite, rows: list[list[Value]]) -> ValidateReport:
         """What it says of at most `ROWS_MAX` rows."""
         kind: Kind = suite.kind
-        answer = await self._ask(Validate(kind, _document(suite), rows))
+        answer = await self._ask(Validate(kind, suite.encoded(), rows))
         if not isinstance(answer, ValidateReport):
             raise _refused(answer)
         return answer
@@ -80,10 +79,6 @@ def waiting(words: str) -> Iterator[None]:
         return
     with Console(stderr=True).status(words):
         yield
-
-
-def _document(suite: Suite) -> bytes:
-    return msgspec.json.encode(suite.document())
 
 
 def _refused(answer: Answer) -> Unavailable:

@@ -27,6 +27,9 @@ RateOption = Annotated[float, typer.Option(min=0, help="Mean per symbol and seco
 SpeedOption = Annotated[float, typer.Option(min=0.001, help="Seconds of market time that pass in a second.")]
 StartOption = Annotated[int | None, typer.Option(help="Market time at start, ms UTC. Default: now.")]
 HistoryOption = Annotated[int, typer.Option(min=0, help="About how many trades a symbol has from before the start.")]
+KeptOption = Annotated[
+    int, typer.Option(min=2000, help="How many of its newest trades a symbol keeps; REST has no older ones.")
+]
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 StreamPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of the streams; 0 takes a free one.")]
 RestPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of REST; 0 takes a free one.")]
@@ -37,6 +40,7 @@ PingOption = Annotated[float, typer.Option(min=0.01, help="Seconds between pings
 PongOption = Annotated[float, typer.Option(min=0.01, help="A connection ends when its pong is later than this (s).")]
 AgeOption = Annotated[float, typer.Option(min=0.1, help="A connection is closed when it is this old (s).")]
 OrderIdsOption = Annotated[bool, typer.Option(help="Send the order ids b and a in trades, as until June 2024.")]
+EarlyOption = Annotated[int, typer.Option(min=0, help="Tell every so many-th trade with an earlier time; 0: none.")]
 EmptyOption = Annotated[bool, typer.Option(help="Send closing frames of candles without trades too.")]
 ErrorShapeOption = Annotated[ErrorShape, typer.Option(help="nested as on the wire, or flat as in the documents.")]
 
@@ -50,6 +54,7 @@ def simulate(
     speed: SpeedOption = 1.0,
     start_ms: StartOption = None,
     history_trades: HistoryOption = 2000,
+    kept_trades: KeptOption = 200_000,
     host: HostOption = "127.0.0.1",
     ws_port: StreamPortOption = 19443,
     rest_port: RestPortOption = 19080,
@@ -60,6 +65,7 @@ def simulate(
     pong_timeout_s: PongOption = 60.0,
     max_age_s: AgeOption = 86_400.0,
     order_ids: OrderIdsOption = False,
+    early_every: EarlyOption = 0,
     close_empty_klines: EmptyOption = False,
     error_shape: ErrorShapeOption = "nested",
     port_file: PortFileOption = None,
@@ -73,9 +79,10 @@ def simulate(
     """
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
-        history_trades=history_trades, host=host, ws_port=ws_port, rest_port=rest_port, tls=_tls(tls_cert, tls_key),
-        enforce_limits=limits, ping_interval_s=ping_interval_s, pong_timeout_s=pong_timeout_s, max_age_s=max_age_s,
-        order_ids=order_ids, close_empty_klines=close_empty_klines, error_shape=error_shape,
+        history_trades=history_trades, tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
+        tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
+        pong_timeout_s=pong_timeout_s, max_age_s=max_age_s, order_ids=order_ids, early_every=early_every,
+        close_empty_klines=close_empty_klines, error_shape=error_shape,
     )  # fmt: skip
     if exit_with_parent:
         end_with_parent(parent)

@@ -78,8 +78,6 @@ class KlineUpdate(Struct):
     next_open_ms: int
     warnings: tuple[str, ...] = ()
     """Rules that it is marked with."""
-    refused: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Open times of refused closed klines before this one, with the rules: what explains a hole before it."""
     source: RecordSource = "ws"
     check: KlineCheck = "unchecked"
     gaps: list[Gap] = field(default_factory=list)
@@ -115,6 +113,8 @@ class Behind(Struct, frozen=True):
     """None for trades."""
     due: int | None
     """What the store must get next: a trade id, or an open time in ms. None when it has nothing at all."""
+    blocked: bool = False
+    """Somebody else's entry is in the way: nothing can be stored until an operator has removed it."""
 
 
 class Batch(Struct):
@@ -128,9 +128,11 @@ class Batch(Struct):
     """Numbers rise by one."""
     revisions: list[Kline] = field(default_factory=list)
     """Closed klines whose place in `stream:` is past; they replace the `kline:` key."""
+    past: list[Kline] = field(default_factory=list)
+    """Closed klines from before the beginning of their series, for `kline:` keys that do not exist."""
 
     def __bool__(self) -> bool:
-        return bool(self.trades or self.klines or self.tickers or self.side or self.revisions)
+        return bool(self.trades or self.klines or self.tickers or self.side or self.revisions or self.past)
 
 
 def gap_json(symbol_json: str, channel: str, interval: str | None, gap: Gap, first: str, last: str, at: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 GapReason = Literal["lost", "refused", "absent", "skipped"]
 """`lost`: existed and could not be had. `refused`: validation refused it. `absent`: the exchange itself has none.
@@ -41,3 +41,23 @@ def explain_ids(first: int, last: int, refused: Mapping[int, tuple[str, ...]], o
     if position <= last:
         gaps.append(Gap(position, last, last - position + 1, otherwise))
     return gaps
+
+
+def add_gap(gaps: list[Gap], gap: Gap) -> None:
+    """Put a gap of trade ids behind others that it follows; of the same reason they are one."""
+    before = gaps[-1] if gaps else None
+    if before is not None and (before.reason, before.rules, before.last + 1) == (gap.reason, gap.rules, gap.first):
+        gaps[-1] = structs.replace(before, last=gap.last, count=before.count + gap.count)
+    else:
+        gaps.append(gap)
+
+
+def gaps_after(gaps: Sequence[Gap], last_id: int) -> list[Gap]:
+    """What lies beyond `last_id` of gaps of trade ids; one that it cuts begins after it."""
+    after: list[Gap] = []
+    for gap in gaps:
+        if gap.first > last_id:
+            after.append(gap)
+        elif gap.last > last_id:
+            after.append(structs.replace(gap, first=last_id + 1, count=gap.last - last_id))
+    return after

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
@@ -50,6 +50,9 @@ class Codec(Protocol):
     def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
         """The control message that asks for `streams`."""
 
+    def unsubscribe(self, streams: Sequence[str], request_id: int) -> bytes:
+        """The control message that gives `streams` up."""
+
     def list_subscriptions(self, request_id: int) -> bytes:
         """The control message that asks what is subscribed."""
 
@@ -77,11 +80,14 @@ class SymbolRules(Struct, frozen=True):
 class History(Protocol):
     """The exchange's request/response side, each call weighed against the shared budget.
 
-    Every method raises `VenueUnreachable` (try again), or `VenueRefused` (never).
+    Every method raises `VenueUnreachable` (try again, not before its `retry_after_s`), or `VenueRefused` (never).
+    `urgent` calls repair the live feed; the others, which catch up with the past, may use half of the budget only
+    and wait inside the call when it is spent.
     """
 
-    weight_used: int
-    """What the exchange counted of its budget in the current window."""
+    @property
+    def weight_used(self) -> int:
+        """What is used of the budget in the current window."""
 
     async def symbols(self) -> dict[str, SymbolRules]:
         """Every listed symbol, by its name."""
@@ -92,28 +98,40 @@ class History(Protocol):
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         """Trades with ids from `from_id` on, rising; fewer than `limit` when the newest is among them.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
         contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`.
         """
 
-    async def first_trade_id(self, symbol: str, since_ms: int) -> int | None:
+    async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """The first trade id at or after a time; None when nothing was traded since."""
 
-    async def klines(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
+    async def klines(
+        self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
+    ) -> list[Kline]:
         """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes."""
 
     async def close(self) -> None:
         """Release the connections."""
 
 
+class Tally(Protocol):
+    """Where things are counted: `observe.counters`."""
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Count up."""
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Put a gauge."""
+
+
 class OpenHistory(Protocol):
     """Makes a history client; the caller closes it."""
 
-    def __call__(self, base_url: str, *, use_proxy: bool = False) -> History:
-        """`base_url` has no path; `use_proxy` obeys HTTPS_PROXY and friends."""
+    def __call__(self, base_url: str, *, use_proxy: bool = False, counters: Tally | None = None) -> History:
+        """`base_url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`."""
 
 
 class StreamLimits(Struct, frozen=True):
@@ -174,8 +192,25 @@ class AuditNotes(Protocol):
         """Any other message: `accepted` when it was stored, `late` when its place had been passed."""
 
 
+class TradeTail(Struct, frozen=True):
+    """The trades that a store holds of a symbol."""
+
+    first_id: int
+    last_id: int
+    """Of the last one that was ever appended or passed over."""
+
+
 class Sink(Protocol):
     """Where batches go. Idempotent: the same batch written twice is stored once."""
 
-    async def write(self, batch: Batch) -> None:
-        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later."""
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later.
+
+        Returns what could not be stored, because the store lacks what comes before it.
+        """
+
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`.
+
+        None where that cannot be told, because somebody else uses the key.
+        """

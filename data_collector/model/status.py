@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.subscriptions import ChangeStatus
+
 Condition = Literal["healthy", "degraded", "unhealthy"]
 
 
@@ -92,6 +94,88 @@ class ValidationStatus(Struct):
     audit: AuditStatus = field(default_factory=AuditStatus)
 
 
+HEAL_BOUNDS_S = (
+    0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+)  # fmt: skip
+"""Buckets for the time that a gap was open; ten minutes is when it is given up."""
+
+
+class GapEvent(Struct, array_like=True):
+    """One thing that happened to a gap."""
+
+    at_s: float
+    """Unix time."""
+    what: str
+    """`opened`, `grown`, `healed`, `given_up`, `withdrawn`, `passed`, or what was tried."""
+    first: int = 0
+    last: int = 0
+    count: int = 0
+    """Records it is about; 0 where it is about none."""
+    by: str = ""
+    """What healed it, or the reason why it was given up."""
+    times: int = 1
+    """It happened so often in a row."""
+    until_s: float | None = None
+    """When it happened last, if more than once."""
+
+
+class GapLife(Struct, array_like=True):
+    """A gap from its beginning on."""
+
+    id: str
+    symbol: str
+    interval: str | None
+    """None for trades."""
+    first: int
+    """Trade id, or open time in ms; of the whole gap, not of what is left of it."""
+    last: int
+    count: int
+    missing: int
+    """Of `count`, how many records are still waited for."""
+    opened_at_s: float
+    closed_at_s: float | None = None
+    """None while it is open."""
+    healed: dict[str, int] = field(default_factory=dict)
+    """Source to records that came from it."""
+    given_up: dict[str, int] = field(default_factory=dict)
+    """Reason to records passed over."""
+    events: list[GapEvent] = field(default_factory=list)
+    """Oldest first; a bounded number."""
+    events_left_out: int = 0
+    """How many are missing in the middle."""
+
+
+class GapTotals(Struct, array_like=True):
+    """What became of all gaps of a symbol's trades or klines since the process started."""
+
+    symbol: str
+    channel: str
+    gaps: int = 0
+    healed: dict[str, int] = field(default_factory=dict)
+    """Source to records."""
+    given_up: dict[str, int] = field(default_factory=dict)
+    """Reason to records."""
+    heal_counts: list[int] = field(default_factory=lambda: [0] * (len(HEAL_BOUNDS_S) + 1))
+    """Gaps healed within each of `HEAL_BOUNDS_S`, and beyond."""
+    heal_longest_s: float = 0.0
+
+
+class GapsStatus(Struct):
+    """The gaps that are known to the process. Lists are cut; counts are not."""
+
+    open_count: int = 0
+    missing: int = 0
+    """Records of the open gaps that are still waited for."""
+    oldest_open_s: float = 0.0
+    """How long the oldest has been open; 0 without one."""
+    open: list[GapLife] = field(default_factory=list)
+    """The oldest."""
+    closed: list[GapLife] = field(default_factory=list)
+    """The newest, newest first."""
+    totals: list[GapTotals] = field(default_factory=list)
+    """Of symbols that have had a gap."""
+
+
 class Snapshot(Struct, kw_only=True):
     """The state of the collector at one moment."""
 
@@ -99,7 +183,7 @@ class Snapshot(Struct, kw_only=True):
     reasons: list[str] = field(default_factory=list)
     """Sentences for the operator, worst first; empty when healthy."""
     ready: bool = False
-    """Every stream has spoken or is proven quiet, and the store takes records."""
+    """Every stream has spoken or is proven quiet, the store takes records, and repair is done."""
     collector_running: bool = False
     symbols: list[str] = field(default_factory=list)
     intervals: list[str] = field(default_factory=list)
@@ -116,6 +200,9 @@ class Snapshot(Struct, kw_only=True):
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""
     validation: ValidationStatus = field(default_factory=ValidationStatus)
+    gaps: GapsStatus = field(default_factory=GapsStatus)
     connections: list[ConnectionStatus] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     histograms: list[Histogram] = field(default_factory=list)
+    subscriptions: ChangeStatus | None = None
+    """In answers to questions about it only: the names of all streams are much."""

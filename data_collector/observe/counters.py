@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from data_collector.model.status import Histogram, Sample
+from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Sample
 
 LATENCY_BOUNDS_S = (
     0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 )  # fmt: skip
 """Fine around the target of 2 to 5 ms."""
+
+_OTHER_BOUNDS_S = {"data_collector_gap_heal_seconds": HEAL_BOUNDS_S}
+"""A repair takes as long as the exchange is away."""
 
 
 class Counters:
@@ -57,7 +60,7 @@ class Counters:
     def _histogram(self, name: str) -> Histogram:
         histogram = self._histograms.get(name)
         if histogram is None:
-            bounds = list(LATENCY_BOUNDS_S)
+            bounds = list(_OTHER_BOUNDS_S.get(name, LATENCY_BOUNDS_S))
             histogram = self._histograms[name] = Histogram(name, bounds, [0] * (len(bounds) + 1), 0.0)
         return histogram
 

@@ -49,11 +49,20 @@ class Metric(Struct, frozen=True):
 
 CHANNEL = Label("channel", "a channel: kline, trade, ticker")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
+DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
+FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
+REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed, timeout, unreachable, malformed")
+ROLLOVER_RESULT = Label(
+    "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
+)
+CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
+WATCHDOG_KIND = Label("kind", "connection, stream")
+CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
 
@@ -116,6 +125,13 @@ METRICS: tuple[Metric, ...] = (
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
     ),
     Metric("data_collector_frames_bad_total", "counter", "Frames that could not be decoded", (BAD_FRAME_REASON,)),
+    Metric("data_collector_standby_symbols", "gauge", "Symbols that another collector writes while this one stands by"),
+    Metric("data_collector_takeovers_total", "counter", "Symbols taken over because nobody wrote them any more"),
+    Metric(
+        "data_collector_records_former_total",
+        "counter",
+        "Records of streams that had been unsubscribed a moment before: passed over",
+    ),
     Metric("data_collector_events_unknown_total", "counter", "Well-formed events of a type that is not known"),
     Metric(
         "data_collector_updates_conflated_total",
@@ -124,34 +140,139 @@ METRICS: tuple[Metric, ...] = (
         (CHANNEL,),
     ),
     Metric("data_collector_gaps_total", "counter", "Ranges declared in gaps:", (CHANNEL, GAP_REASON)),
+    Metric(
+        "data_collector_klines_closed_total",
+        "counter",
+        "Closed klines that went to the store, each once",
+        (Label("source", "ws, rest, built"),),
+    ),
+    Metric("data_collector_kline_revisions_total", "counter", "Closed klines that changed after they were stored"),
+    Metric(
+        "data_collector_candle_checks_total",
+        "counter",
+        "Closed 1m klines compared with our own trades",
+        (Label("result", "ok, mismatch, unchecked"),),
+    ),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
+    Metric("data_collector_gaps_open", "gauge", "Gaps that are being repaired"),
+    Metric(
+        "data_collector_gap_filled_total",
+        "counter",
+        "Missing records that came after all, by where they came from",
+        (CHANNEL, FILL_SOURCE),
+    ),
+    Metric("data_collector_gap_heal_seconds", "histogram", "Seconds that a gap was open until all of it had come"),
     Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
     Metric(
-        "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (SIDE_CHANNEL,)
+        "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (DROP_CHANNEL,)
+    ),
+    Metric(
+        "data_collector_outlet_retained_total",
+        "counter",
+        "Trades that memory had no room for: the spool has them until the store takes records again",
+    ),
+    Metric(
+        "data_collector_trades_spilled_total",
+        "counter",
+        "Trades that wait in the spool for those before them, because memory had no room for more",
+    ),
+    Metric("data_collector_trade_conflicts_total", "counter", "Copies of a trade that differ from the first"),
+    Metric(
+        "data_collector_trade_conflicts_settled_total",
+        "counter",
+        "Such trades that the exchange was asked about, by whether it says the same as what is stored",
+        (CONFLICT_OUTCOME,),
+    ),
+    Metric(
+        "data_collector_implausible_total",
+        "counter",
+        "Times that the exchange itself did not know what a stream had brought",
+        (RULE,),
     ),
     Metric("data_collector_connections", "gauge", "Open lines to the exchange"),
-    Metric("data_collector_connect_failures_total", "counter", "Attempts to connect to the exchange that failed"),
+    Metric(
+        "data_collector_connect_failures_total",
+        "counter",
+        "Attempts to connect to the exchange that failed",
+        (CONNECT_FAILURE,),
+    ),
+    Metric("data_collector_dns_errors_total", "counter", "Lookups of the exchange's address that failed or took long"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
-    Metric("data_collector_rollovers_total", "counter", "Lines replaced before the exchange would have closed them"),
+    Metric(
+        "data_collector_rollovers_total",
+        "counter",
+        "Connections replaced before the exchange would have closed them",
+        (ROLLOVER_RESULT,),
+    ),
+    Metric("data_collector_server_shutdowns_total", "counter", "Announcements that the exchange closes a connection"),
+    Metric(
+        "data_collector_subscription_drift_total",
+        "counter",
+        "Streams that the exchange had dropped without a word, and that were subscribed to again",
+    ),
+    Metric(
+        "data_collector_watchdogs_total",
+        "counter",
+        "Times that silence was found to be a fault: of a connection, or of a stream",
+        (WATCHDOG_KIND,),
+    ),
     Metric(
         "data_collector_streams_silent", "gauge", "Subscribed streams that have not spoken and are not proven quiet"
     ),
+    Metric("data_collector_streams_mute", "gauge", "Streams that do not speak though the exchange trades"),
+    Metric("data_collector_streams_quiet", "gauge", "Streams that are silent because nothing is traded"),
     Metric("data_collector_control_messages_total", "counter", "Control messages sent to the exchange"),
     Metric(
         "data_collector_rest_weight_used", "gauge", "Request weight used in the running minute, as the exchange told"
     ),
+    Metric("data_collector_rest_requests_total", "counter", "Requests to the exchange's REST side", (REST_OUTCOME,)),
+    Metric(
+        "data_collector_rest_bad_pages_total", "counter", "REST answers that contradicted the question or themselves"
+    ),
+    Metric(
+        "data_collector_rest_banned_until_seconds",
+        "gauge",
+        "Unix time until which the exchange wants no requests; past when it is over, absent before the first time",
+    ),
     Metric("data_collector_store_up", "gauge", "1 while the store answers, else 0"),
     Metric("data_collector_store_errors_total", "counter", "Errors that the store answered", (ERROR_KIND,)),
     Metric("data_collector_store_reconnects_total", "counter", "Times that the store was connected to again"),
+    Metric(
+        "data_collector_store_rollbacks_total",
+        "counter",
+        "Times that the store had lost the newest trades of a symbol that it had acknowledged",
+    ),
+    Metric("data_collector_store_wipes_total", "counter", "Times that the store had lost all trades of a symbol"),
     Metric("data_collector_store_flush_seconds", "histogram", "Seconds from sending a batch to its last reply"),
     Metric(
         "data_collector_received_to_stored_seconds",
         "histogram",
         "Seconds from a frame's arrival to its acknowledgement",
     ),
+    Metric("data_collector_spool_bytes", "gauge", "Size of the spool's files"),
+    Metric("data_collector_spool_full", "gauge", "1 while the disk refuses the spool (full, or failing), else 0"),
+    Metric(
+        "data_collector_spool_skipped_trades_total",
+        "counter",
+        "Trades that are kept in memory only, because the disk refused them or was too slow",
+    ),
+    Metric(
+        "data_collector_spool_files_over_limit_total",
+        "counter",
+        "Spool files deleted before their time because of SPOOL_BYTES_MAX",
+    ),
+    Metric("data_collector_spool_corrupt_frames_total", "counter", "Damaged ends of spool files, left unread"),
+    Metric("data_collector_spool_fsync_errors_total", "counter", "Syncs of the spool that failed"),
+    Metric("data_collector_spool_fsync_seconds", "histogram", "Seconds that a sync of the spool took"),
     Metric("data_collector_event_lag_seconds", "gauge", "Receive time of the newest trade minus its event time"),
     Metric("data_collector_clock_offset_seconds", "gauge", "The exchange's clock minus ours"),
     Metric("data_collector_resident_memory_bytes", "gauge", "Resident memory of the collector process"),
+    Metric(
+        "data_collector_file_descriptors_free",
+        "gauge",
+        "Files and sockets that the collector process may still open; absent without a limit",
+    ),
+    Metric("data_collector_loop_lag_seconds", "histogram", "Seconds that the event loop's heartbeat was late"),
     Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
     Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),

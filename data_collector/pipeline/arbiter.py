@@ -1,21 +1,17 @@
 """Sequence: what follows, what is known, what was missed. Pure.
 
 Trades of a symbol rise by one. What comes again is known; what comes ahead leaves a hole, which is passed over at once
-(the store declares it in `gaps:`); what comes late but fills such a hole goes to `late:`. Klines are ordered by open
-time, and within it by event time.
+(the store declares it in `gaps:`); what comes late but fills such a hole goes to `late:`. Klines: `pipeline.series`.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Trade
 
 JUMP_MAX = 2_000_000
 """A larger step is believed only when a second trade follows it: one poisoned id must not move a symbol for ever."""
-
-CLOSED_KEPT = 64
-"""Closed klines remembered per symbol and interval: what comes again is compared with them; older ones are known."""
 
 HOLES_MAX = 256
 """Holes remembered per symbol, so that late trades are told from copies; the oldest are forgotten."""
@@ -47,7 +43,6 @@ class TradeOrder:
         if trade_id - next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Order.IMPLAUSIBLE
-        self.pass_over(next_id, trade_id - 1)
         return Order.AHEAD
 
     def pass_over(self, first_id: int, last_id: int) -> None:
@@ -62,53 +57,3 @@ class TradeOrder:
                 self._holes[index : index + 1] = rest
                 return True
         return False
-
-
-class KlineOrder:
-    """The cursor of one symbol and interval."""
-
-    __slots__ = ("_closed", "closed_open_ms", "event_ms", "open_ms")
-
-    def __init__(self) -> None:
-        self.open_ms = -1
-        self.event_ms = -1
-        self.closed_open_ms = -1
-        self._closed: dict[int, Kline] = {}
-
-    def judge(self, kline: Kline) -> Order:
-        """Where the kline stands; the cursor moves on for what is `NEXT`."""
-        if not kline.is_closed:
-            if kline.open_ms <= self.closed_open_ms or (kline.open_ms, kline.event_ms) <= (self.open_ms, self.event_ms):
-                return Order.KNOWN
-        elif kline.open_ms <= self.closed_open_ms:
-            return self._judge_past(kline)
-        else:
-            # It may come after the first frame of the kline that follows.
-            self.closed_open_ms = kline.open_ms
-            self._remember(kline)
-        self.open_ms, self.event_ms = max((self.open_ms, self.event_ms), (kline.open_ms, kline.event_ms))
-        return Order.NEXT
-
-    def _judge_past(self, kline: Kline) -> Order:
-        before = self._closed.get(kline.open_ms)
-        if before is not None:
-            if kline.event_ms <= before.event_ms or _content(kline) == _content(before):
-                return Order.KNOWN
-            self._closed[kline.open_ms] = kline
-            return Order.REVISED
-        if kline.open_ms < min(self._closed):
-            return Order.KNOWN
-        self._remember(kline)
-        return Order.LATE
-
-    def _remember(self, kline: Kline) -> None:
-        self._closed[kline.open_ms] = kline
-        if len(self._closed) > CLOSED_KEPT:
-            del self._closed[min(self._closed)]
-
-
-def _content(kline: Kline) -> tuple[str | int, ...]:
-    return (
-        kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
-        kline.taker_buy_quote_volume, kline.trades,
-    )  # fmt: skip

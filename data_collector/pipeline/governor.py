@@ -29,8 +29,14 @@ class Governor:
         self._times.append(now)
         return True
 
+    def next_in_s(self) -> float:
+        """How long until a place is free; 0 when one is."""
+        if len(self._times) < self._limit:
+            return 0.0
+        return max(0.0, self._window_s - (time.monotonic() - self._times[0]))
+
     async def turn(self) -> None:
         """Wait for a place and take it."""
         async with self._lock:
             while not self.try_now():  # noqa: ASYNC110 - the condition is the clock
-                await asyncio.sleep(max(0.001, self._window_s - (time.monotonic() - self._times[0])))
+                await asyncio.sleep(max(0.001, self.next_in_s()))

@@ -1,7 +1,7 @@
-"""Trades that wait behind a refused id: for a short time a good copy of it may still come and take its place.
+"""Trades that wait for those before them: a bounded number, in memory; what is more goes to the retention.
 
-Life cycle: the intake makes one and asks it about trades that do not follow; `Intake.arbitrate` lets go what waited
-long enough. What waits is bounded per symbol; past the bound the refused id is passed over at once.
+Life cycle: the trade intake makes one. It looks after the lanes that hold something, tells gaps from mere disorder, and
+is asked by the repair what is missing. Pure, but for the clock that was passed in.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import asyncio
 from collections.abc import Callable
 
 from data_collector.model.records import Trade
-from data_collector.pipeline.arbiter import JUMP_MAX
-from data_collector.pipeline.outlet import Lane
+from data_collector.pipeline.lane import Lane, OpenGap
 
 ARBITRATION_S = 0.15
-"""How long a refused id waits for a good copy of itself."""
+"""How long a missing or refused id waits for another line to bring a good copy."""
 
 HELD_MAX = 20_000
-"""Trades of a symbol that wait."""
+"""Trades of a symbol that wait in memory, some 10 MB."""
+
+HELD_TOTAL_MAX = 60_000
+"""Of all symbols together."""
 
 
 class Holdback:
@@ -25,49 +27,70 @@ class Holdback:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._held = 0
         self.lanes: set[Lane] = set()
-        """Those that hold something."""
-        self.holding = asyncio.Event()
+        """Those that hold something back, or whose due id was refused."""
+        self.waiting = asyncio.Event()
         """Set while there are any."""
 
-    def note_refused(self, lane: Lane, trade_id: int) -> None:
-        """An id that is due or will be was refused."""
-        if len(lane.refused_s) < HELD_MAX:
-            lane.refused_s.setdefault(trade_id, self._clock())
-
-    def must_wait(self, lane: Lane, trade_id: int) -> bool:
-        """Whether a good copy of the refused trade that is due first may still come before this one."""
-        refused_s = lane.refused_s
-        while refused_s and (first_id := next(iter(refused_s))) < lane.next_id:
-            del refused_s[first_id]
-        return (
-            bool(refused_s)
-            and first_id < trade_id <= lane.next_id + JUMP_MAX
-            and self._clock() - refused_s[first_id] < ARBITRATION_S
-            and len(lane.held) < HELD_MAX
-        )
+    def watch(self, lane: Lane) -> None:
+        """Something of this lane has to wait."""
+        self.lanes.add(lane)
+        self.waiting.set()
 
     def hold(self, lane: Lane, trade: Trade) -> bool:
         """Keep the trade; False when it is there already."""
-        held = lane.held
-        if trade.trade_id in held:
+        if trade.trade_id in lane.held:
             return False
-        in_order = not held or trade.trade_id > next(reversed(held))
-        held[trade.trade_id] = trade
-        if not in_order:
-            lane.held = dict(sorted(held.items()))
-        self.lanes.add(lane)
-        self.holding.set()
+        lane.held[trade.trade_id] = trade
+        self._held += 1
+        self.watch(lane)
         return True
 
-    def take(self, lane: Lane) -> Trade | None:
-        """The next trade that need not wait any more."""
-        trade_id = next(iter(lane.held), None)
-        if trade_id is None or self.must_wait(lane, trade_id):
-            return None
-        waiting = lane.held.pop(trade_id)
-        if not lane.held:
+    def is_full(self, lane: Lane) -> bool:
+        """Whether memory has no room for more."""
+        return len(lane.held) >= HELD_MAX or (self._held >= HELD_TOTAL_MAX and len(lane.held) > HELD_MAX // 20)
+
+    def take(self, lane: Lane, trade_id: int) -> Trade | None:
+        """Let go one trade."""
+        trade = lane.held.pop(trade_id, None)
+        if trade is not None:
+            self._held -= 1
+        return trade
+
+    def take_all(self, lane: Lane) -> list[Trade]:
+        """Let go everything, in order of ids."""
+        trades = [lane.held[trade_id] for trade_id in sorted(lane.held)]
+        self._held -= len(trades)
+        lane.held.clear()
+        return trades
+
+    def forget(self, lane: Lane) -> None:
+        """Nothing of it is looked after any more."""
+        self.lanes.discard(lane)
+        if not self.lanes:
+            self.waiting.clear()
+
+    def settle(self, lane: Lane) -> None:
+        """After something was let go: what is missing now, if anything is."""
+        gap = lane.gap
+        if gap is not None and lane.next_id > gap.last_id:
+            gap = lane.gap = None
+            # What is missing before the next one held came later than this gap, and has waited as long already.
+            opened_s = self._clock() - ARBITRATION_S
+        else:
+            opened_s = self._clock()
+        if gap is None and lane.next_id >= 0:
+            last_id = min(lane.held) - 1 if lane.held else lane.spilled_id
+            if last_id >= lane.next_id:
+                lane.gap = OpenGap(lane.next_id, last_id, opened_s)
+        if lane.gap is None and not lane.refused_s and not lane.held:
             self.lanes.discard(lane)
             if not self.lanes:
-                self.holding.clear()
-        return waiting
+                self.waiting.clear()
+        else:
+            self.watch(lane)
+
+    def is_ripe(self, refused_s: float) -> bool:
+        """Whether a refused id has waited long enough for a good copy."""
+        return self._clock() - refused_s >= ARBITRATION_S

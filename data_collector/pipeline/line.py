@@ -1,46 +1,53 @@
 """One connection to the exchange, kept up for ever.
 
 Life cycle: the service makes lines with the streams that each carries and runs each in a task; cancelling the task
-closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks the answers and
-what the exchange says is subscribed, and then only watches: for silence, for the announced or regular end of the
-connection, which it forestalls by opening the next one first. It owns the back-off. Frames go from the socket's
-callback straight into `Intake.receive`.
+closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks what the
+exchange says is subscribed, now and every few minutes, and then only watches: for silence, and for the announced or
+regular end of the connection, which it forestalls by opening the next one first (`pipeline.overlap`). It owns the
+back-off. Frames go from the socket's callback straight into `Intake.receive`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 
 import structlog
 from msgspec import Struct
 
 from data_collector.model.errors import BadFrame, VenueUnreachable
-from data_collector.model.protocols import Codec, Reply, ShutdownNotice, StreamLimits, UnknownEvent
+from data_collector.model.keys import Key
+from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.backoff import Backoff
+from data_collector.pipeline.connection import Connection
+from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.transport import Control, Receive, WebSocket, open_websocket
-
-REPLY_TIMEOUT_S = 10.0
-"""The exchange answers a subscription in milliseconds."""
+from data_collector.pipeline.overlap import Overlap, Result
+from data_collector.pipeline.transport import Connect, Control, Look, Receive, WebSocket, failure_label, open_websocket
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval: without any frame for that long the connection is dead."""
 
-OVERLAP_S = 2.0
-"""How long the old connection is read beside the new one: it may lag behind it."""
+HELD_S = 2.0
+"""How long the new connection's messages may wait for what a lagging old one still brings."""
 
-HELD_MAX = 20_000
-"""Messages of the new connection that wait meanwhile; when there are more they go on at once."""
+OVERLAP_S = 60.0
+"""How long both connections are read when some stream is too quiet to prove anything."""
 
-ROLLOVER_EARLY = (0.94, 0.98)
-"""At which part of the connection's allowed age the next one is opened (hours 22.5 to 23.5 of 24), at random."""
+OVERLAP_PART_MAX = 0.01
+"""Of the connection's allowed age: where that is short, so is the wait."""
+
+OVERLAP_POLL_S = 0.02
+
+POLICY_FACTOR = 4.0
+"""After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
+
+BAD_MESSAGES_MAX = 100
+"""Undecodable messages within a second that cost the connection."""
 
 
 class Address(Struct, frozen=True):
@@ -51,215 +58,330 @@ class Address(Struct, frozen=True):
     hint_451: str = ""
 
 
+class Surroundings(Struct, frozen=True):
+    """What all lines share."""
+
+    address: Address
+    codec: Codec
+    limits: StreamLimits
+    receive: Receive
+    due: Callable[[str], int]
+    """The trade id that is due of a symbol, -1 before the first."""
+    dials: Governor
+    connect: Connect
+    counters: Counters
+
+
 class Line:
-    """Carries a fixed set of streams."""
+    """Carries a set of streams, which may change while it does."""
 
     def __init__(
-        self, name: str, streams: Sequence[str], address: Address, codec: Codec, limits: StreamLimits,
-        receive: Receive, dials: Governor, counters: Counters,
+        self, name: str, keys: Sequence[Key], around: Surroundings, *, turns: asyncio.Lock | None = None,
+        first_dial_in_s: float = 0.0,
     ) -> None:  # fmt: skip
-        self._streams = tuple(streams)
-        self._address = address
-        self._codec = codec
-        self._limits = limits
-        self._receive = receive
-        self._dials = dials
-        self._counters = counters
+        """`turns` is shared with the twin, so that the two are never rolled over at once."""
+        self.name = name
+        self.streams = tuple(around.codec.stream_name(key) for key in keys)
+        self._symbols = _traded(keys)
+        self._around = around
+        self._counters = around.counters
+        self._turns = turns or asyncio.Lock()
+        self._first_dial_in_s = first_dial_in_s
+        self._conversation = Conversation(around.codec, around.limits.streams_per_control_message, around.counters)
         self._backoff = Backoff()
+        self._retry_s = 0.0
+        self._bad_second = 0
+        self._bad_messages = 0
         self._log = structlog.get_logger().bind(line=name)
-        self._replies: dict[int, asyncio.Future[Reply]] = {}
-        self._request_id = 0
-        self._roll_over = False
-        self._held: list[tuple[bytes, int]] | None = None
-        self._subscribed_s = 0.0
-        self._socket: WebSocket | None = None
-        self._connected_at: datetime | None = None
+        self._live: Connection | None = None
+        self._following: Connection | None = None
+        self.complete = asyncio.Event()
+        """Set while there is a connection that has all streams."""
         self._told_down = False
         self._down_since_s = time.monotonic()
-        self._state = ConnectionStatus(line=name, state="connecting", streams=len(self._streams))
+        self._state = ConnectionStatus(line=name, state="connecting", streams=len(self.streams))
 
     @property
     def status(self) -> ConnectionStatus:
         """For `/status`."""
-        state = self._state
-        state.connected_since = self._connected_at.isoformat() if self._connected_at else None
-        if self._socket is not None and self._socket.last_message_ns:
-            state.last_message_seconds_ago = round((time.time_ns() - self._socket.last_message_ns) / 1e9, 3)
+        state, live = self._state, self._live
+        state.connected_since = live.began_at.isoformat() if live is not None else None
+        if live is not None and live.socket.last_message_ns:
+            state.last_message_seconds_ago = round((time.time_ns() - live.socket.last_message_ns) / 1e9, 3)
         return state
 
     @property
     def down_s(self) -> float:
         """How long there has been no connection; 0 while there is one."""
-        return 0.0 if self._connected_at else time.monotonic() - self._down_since_s
+        return 0.0 if self._live is not None else time.monotonic() - self._down_since_s
+
+    @property
+    def connected_since(self) -> datetime | None:
+        """When the connection began; None while there is none."""
+        return None if self._live is None else self._live.began_at
+
+    @property
+    def last_message_ns(self) -> int:
+        """Wall clock of the connection's newest message; 0 before the first."""
+        return 0 if self._live is None else self._live.socket.last_message_ns
+
+    def glance(self, look: Look) -> None:
+        """Show the next message to `look` too."""
+        if self._live is not None:
+            self._live.socket.glance(look)
+
+    def replace(self, reason: str) -> None:
+        """Give the connection up; another is made. `reason` is the label that it is counted with."""
+        if self._live is not None:
+            self._live.socket.close(reason)
+
+    def renew(self) -> None:
+        """Roll over to another connection as soon as possible."""
+        if self._live is not None:
+            self._live.ends_soon = True
+
+    async def carry(self, keys: Sequence[Key]) -> None:
+        """Carry these streams from now on, also after a reconnect: the others stay untouched.
+
+        Returns when the exchange has said so. A connection that cannot be changed is replaced (make before break),
+        and one that is being made is made with the new streams.
+        """
+        self.streams = tuple(self._around.codec.stream_name(key) for key in keys)
+        self._symbols = _traded(keys)
+        self._state.streams = len(self.streams)
+        self._note_complete()
+        for connection in (self._live, self._following):
+            if connection is not None:
+                await self._change(connection)
+
+    async def resubscribe(self, streams: Sequence[str]) -> None:
+        """Give streams of this line up and ask for them again."""
+        if self._live is None:
+            return
+        socket = self._live.socket
+        try:
+            await self._conversation.unsubscribe(socket, streams)
+            # Some may have been given up for good meanwhile.
+            await self._conversation.subscribe(socket, [stream for stream in streams if stream in self.streams])
+        except VenueUnreachable as error:
+            self._log.warning("resubscription_failed", streams=len(streams), reason=str(error))
 
     async def run(self) -> None:
         """Until cancelled."""
-        socket: WebSocket | None = None
+        # Not before the twin: both dialling at once could both meet the same bad moment.
+        await asyncio.sleep(self._first_dial_in_s)
         try:
             while True:
-                try:
-                    following = await self._connect(replacing=socket)
-                except VenueUnreachable as error:
-                    socket = await self._wait_after(error, socket)
-                    continue
-                old, socket = socket, following
-                if old is not None:
-                    await self._hand_over(old)
-                if not await self._watch(socket):
-                    socket = None
-                    await self._pause(self._backoff.next_delay_s(served_s=time.monotonic() - self._subscribed_s))
+                live = await self._connect_at_last()
+                while await self._watch(live):
+                    live = await self._roll_over(live)
+                await self._pause(live)
         finally:
-            self._release()
+            live_now, self._live = self._live, None
             self._state.state = "stopped"
-            self._connected_at = None
-            if socket is not None:
-                socket.close("stop")
+            if live_now is not None:
+                live_now.socket.close("stop")
 
-    async def _hand_over(self, old: WebSocket) -> None:
-        """What the old connection still brings comes first; copies are known by their ids."""
-        self._counters.add("data_collector_rollovers_total")
-        try:
-            await old.wait_ended(OVERLAP_S)
-        finally:
-            old.close("rollover")
-            self._release()
-
-    async def _connect(self, *, replacing: WebSocket | None) -> WebSocket:
-        """One try to connect and subscribe. Raises `VenueUnreachable`."""
-        self._held = None
-        if replacing is None:
+    async def _connect_at_last(self) -> Connection:
+        """Try until it works, ever more slowly."""
+        while True:
             self._state.state = "connecting"
-        await self._dials.turn()
-        if replacing is not None:
-            self._held = []
+            try:
+                live = await self._connect(self._around.receive)
+            except VenueUnreachable as error:
+                delay_s = self._note_failure(error)
+                self._state.state = "waiting"
+                await asyncio.sleep(delay_s)
+                continue
+            self._take_over(live)
+            return live
+
+    def _take_over(self, live: Connection) -> None:
+        self._live, self._following = live, None
+        self._state.state = "connected"
+        self._note_complete()
+        self._told_down = False
+        self._log.info("line_connected", url=self._around.address.url, streams=len(self.streams))
+
+    async def _connect(self, receive: Receive) -> Connection:
+        """One try to connect and subscribe. Raises `VenueUnreachable`."""
+        around = self._around
+        await around.dials.turn()
         socket = await open_websocket(
-            self._address.url,
-            self._receive if replacing is None else self._receive_later,
+            around.address.url,
+            receive,
             self._on_control,
-            messages_per_s=self._limits.control_messages_per_s,
-            proxy=self._address.proxy,
-            hint_451=self._address.hint_451,
+            messages_per_s=around.limits.control_messages_per_s,
+            connect=around.connect,
+            proxy=around.address.proxy,
+            hint_451=around.address.hint_451,
         )
+        connection = Connection(socket, around.limits.max_age_s, self.streams)
         try:
-            await self._subscribe(socket)
+            await self._conversation.subscribe_surely(socket, connection.streams)
+            while connection.streams != self.streams:
+                # They were changed meanwhile.
+                old, connection.streams = connection.streams, self.streams
+                await self._conversation.change(socket, old, connection.streams)
         except BaseException:
             socket.close("not subscribed")
             raise
-        self._state.state = "connected"
-        self._socket = socket
-        self._connected_at = datetime.now(UTC)
-        self._subscribed_s = time.monotonic()
-        self._roll_over = False
-        self._told_down = False
-        self._log.info("line_connected", url=self._address.url, streams=len(self._streams))
-        return socket
+        return connection
 
-    def _receive_later(self, message: memoryview, received_ns: int) -> Control | None:
-        """Holds the messages of a new connection back while the old one may still bring what comes before them."""
-        if self._held is None:
-            return self._receive(message, received_ns)
-        try:
-            decoded = self._codec.decode(message, received_ns)
-        except BadFrame:
-            decoded = UnknownEvent("to be judged later")
-        if isinstance(decoded, Reply | ShutdownNotice):
-            return decoded
-        self._held.append((bytes(message), received_ns))
-        if len(self._held) >= HELD_MAX:
-            self._release()
-        return None
+    async def _change(self, connection: Connection) -> None:
+        """Bring a connection up to what is wanted now."""
+        async with connection.changing:
+            while connection.streams != self.streams and not connection.socket.ended.done():
+                wanted = self.streams
+                try:
+                    await self._conversation.change(connection.socket, connection.streams, wanted)
+                except VenueUnreachable as error:
+                    self._log.warning("subscriptions_unchanged", reason=str(error))
+                    connection.ends_soon = True
+                    return
+                connection.streams = wanted
+        self._note_complete()
 
-    def _release(self) -> None:
-        held, self._held = self._held or [], None
-        for message, received_ns in held:
-            self._receive(memoryview(message), received_ns)
-
-    async def _wait_after(self, error: VenueUnreachable, alive: WebSocket | None) -> WebSocket | None:
-        """Back off; return the connection that still serves, if there is one."""
-        self._counters.add("data_collector_connect_failures_total")
+    def _note_failure(self, error: VenueUnreachable) -> float:
+        """How long to wait before the next try."""
+        self._counters.add("data_collector_connect_failures_total", reason=failure_label(error))
         self._state.last_error = str(error)
         if not self._told_down:
             self._told_down = True
-            self._log.warning("line_down", url=self._address.url, reason=str(error))
-        delay_s = self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
-        if alive is None:
-            await self._pause(delay_s)
-            return None
-        return alive if await self._watch(alive, for_s=delay_s) else None
+            self._log.warning("line_down", url=self._around.address.url, reason=str(error))
+        return self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
 
-    async def _pause(self, delay_s: float) -> None:
+    async def _pause(self, lost: Connection) -> None:
         self._state.state = "waiting"
-        await asyncio.sleep(delay_s)
+        refused = lost.socket.end_reason() == "close 1008"
+        if refused:
+            self._log.error("line_cut_by_policy", advice="a limit of the exchange was broken; it bans who goes on")
+        factor = POLICY_FACTOR if refused else 1.0
+        await asyncio.sleep(self._backoff.next_delay_s(served_s=lost.served_s, factor=factor))
 
-    async def _subscribe(self, socket: WebSocket) -> None:
-        size = self._limits.streams_per_control_message
-        for start in range(0, len(self._streams), size):
-            part = self._streams[start : start + size]
-            await self._ask(socket, partial(self._codec.subscribe, part))
-        reply = await self._ask(socket, self._codec.list_subscriptions)
-        missing = set(self._streams) - set(self._streams if reply.streams is None else reply.streams)
-        if missing:
-            raise VenueUnreachable(f"the exchange left out {len(missing)} streams, such as {min(missing)}")
+    async def _roll_over(self, old: Connection) -> Connection:
+        """Make before break: the connection that goes on, which is the old one when there is no other yet."""
+        async with self._turns:
+            around = self._around
+            overlap = Overlap(self._symbols, around.codec, around.receive, around.due)
+            try:
+                following = await self._connect(overlap.receive)
+                self._following = following
+            except VenueUnreachable as error:
+                self._retry_s = time.monotonic() + self._note_failure(error)
+                self._count_rollover("failed")
+                if time.monotonic() > old.overdue_s:
+                    self._log.error("rollover_overdue", reason=str(error))
+                return old
+            try:
+                return await self._hand_over(old, following, overlap)
+            except BaseException:
+                overlap.give_up()
+                following.socket.close("stop")
+                raise
+            finally:
+                self._following = None
 
-    async def _ask(self, socket: WebSocket, message: Callable[[int], bytes]) -> Reply:
-        self._request_id += 1
-        request_id = self._request_id
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._replies[request_id] = answered
-        try:
-            self._counters.add("data_collector_control_messages_total")
-            await socket.send(message(request_id))
-            await asyncio.wait((answered,), timeout=REPLY_TIMEOUT_S)
-            if not answered.done():
-                ended = await socket.wait_ended(0)
-                raise VenueUnreachable(f"no answer to a subscription ({ended or 'still connected'})")
-        finally:
-            del self._replies[request_id]
-        reply = answered.result()
-        if reply.error is not None:
-            raise VenueUnreachable(f"the exchange refused a subscription: {reply.error} (code {reply.code})")
-        return reply
+    async def _hand_over(self, old: Connection, following: Connection, overlap: Overlap) -> Connection:
+        began_s = following.began_s
+        longest_s = min(OVERLAP_S, self._around.limits.max_age_s * OVERLAP_PART_MAX)
+        ends = (old.socket.ended, following.socket.ended)
+        while not overlap.advance():
+            if any(end.done() for end in ends) or time.monotonic() - began_s >= longest_s:
+                break
+            if time.monotonic() - began_s >= HELD_S:
+                overlap.give_up()
+            await asyncio.wait(ends, timeout=OVERLAP_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        if following.socket.end_reason() is not None and not old.socket.ended.done():
+            overlap.give_up()
+            self._retry_s = time.monotonic() + self._backoff.next_delay_s()
+            self._count_rollover("failed")
+            return old
+        self._count_rollover(overlap.result)
+        overlap.give_up()
+        following.socket.hand_to(self._around.receive)
+        self._take_over(following)
+        old.socket.close("rollover")
+        return following
 
-    async def _watch(self, socket: WebSocket, *, for_s: float | None = None) -> bool:
-        """Until the connection has ended (False), or the next one is due beside it or `for_s` is over (True)."""
+    def _count_rollover(self, result: Result) -> None:
+        self._counters.add("data_collector_rollovers_total", result=result)
+        self._log.info("line_rolled_over", result=result)
+
+    async def _watch(self, live: Connection) -> bool:
+        """Until the connection has ended (False) or the next one is due beside it (True)."""
         heard_s = time.monotonic()
-        silence_max_s = self._limits.ping_interval_s + SILENCE_MARGIN_S
-        roll_over_s = self._subscribed_s + self._limits.max_age_s * random.uniform(*ROLLOVER_EARLY)
-        until_s = roll_over_s if for_s is None else time.monotonic() + for_s
+        silence_max_s = self._around.limits.ping_interval_s + SILENCE_MARGIN_S
+        socket = live.socket
         while True:
             now = time.monotonic()
-            if now >= until_s or (self._roll_over and for_s is None):
+            due_s = max(0.0 if live.ends_soon else live.roll_over_s, self._retry_s)
+            if now >= due_s and not self._turns.locked() and not socket.ended.done():
                 return True
             if socket.heard:
                 socket.heard = False
                 heard_s = now
             elif now - heard_s >= silence_max_s:
+                self._counters.add("data_collector_watchdogs_total", kind="connection")
                 socket.close("silent")
+            if now >= live.check_s:
+                live.put_check_off()
+                await self._mend_subscriptions(socket)
             # Half a second, so that an announced shutdown is acted on at once.
-            reason = await socket.wait_ended(min(0.5, silence_max_s, until_s - now))
+            reason = await socket.wait_ended(min(0.5, silence_max_s, max(0.05, due_s - now)))
             if reason is not None:
-                self._lost(reason)
+                self._lost(live, reason)
                 return False
 
-    def _lost(self, reason: str) -> None:
-        served_s = time.monotonic() - self._subscribed_s
-        self._connected_at = None
+    async def _mend_subscriptions(self, socket: WebSocket) -> None:
+        """Ask again for streams that the exchange has dropped without a word."""
+        try:
+            missing = await self._conversation.missing(socket, self.streams)
+            if missing:
+                self._counters.add("data_collector_subscription_drift_total", len(missing))
+                self._log.warning("streams_dropped_by_exchange", streams=len(missing), example=min(missing))
+                await self._conversation.subscribe(socket, missing)
+        except VenueUnreachable as error:
+            self._log.warning("subscriptions_unchecked", reason=str(error))
+
+    def _note_complete(self) -> None:
+        if self._live is not None and self._live.streams == self.streams:
+            self.complete.set()
+        else:
+            self.complete.clear()
+
+    def _lost(self, live: Connection, reason: str) -> None:
+        self._live = None
+        self._note_complete()
         self._down_since_s = time.monotonic()
+        self._retry_s = 0.0
         self._state.reconnects += 1
         self._state.last_error = reason
         self._counters.add("data_collector_disconnects_total", reason=_label(reason))
-        self._log.warning("line_lost", reason=reason, served_s=round(served_s, 1))
+        self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
 
     def _on_control(self, control: Control) -> None:
-        if isinstance(control, ShutdownNotice):
+        if isinstance(control, BadFrame):
+            self._count_bad_message()
+        elif isinstance(control, ShutdownNotice):
+            self._counters.add("data_collector_server_shutdowns_total")
             self._log.info("exchange_shutdown_announced")
-            self._roll_over = True
-            return
-        waiting = self._replies.get(control.request_id) if isinstance(control.request_id, int) else None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(control)
-        elif control.error is not None:
+            if self._live is not None:
+                self._live.ends_soon = True
+        elif not self._conversation.take_reply(control) and control.error is not None:
             self._log.warning("exchange_error", message=control.error, code=control.code)
+
+    def _count_bad_message(self) -> None:
+        second = int(time.monotonic())
+        if second != self._bad_second:
+            self._bad_second, self._bad_messages = second, 0
+        self._bad_messages += 1
+        if self._bad_messages >= BAD_MESSAGES_MAX:
+            self.replace("bad_messages")
+
+
+def _traded(keys: Sequence[Key]) -> tuple[str, ...]:
+    return tuple(key.symbol for key in keys if key.channel == "trade")
 
 
 def _label(reason: str) -> str:

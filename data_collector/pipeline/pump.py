@@ -2,39 +2,54 @@
 
 Life cycle: `run` until cancelled, then `drain` writes what is left. A batch that the sink did not take is written
 again, the same, until it does: that is safe because sinks are idempotent. What comes meanwhile waits in the outlet.
+What the store turns out to have lost makes the lane fall behind; the refill brings it (`pipeline.refill`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from data_collector.model.batch import Batch
-from data_collector.model.errors import SinkUnavailable
+from data_collector.model.batch import Batch, Behind
+from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.outlet import Outlet
+
+Question = Callable[[], Awaitable[None]]
+"""What the store is asked between two batches: its connection serves one caller at a time."""
 
 RETRY_FIRST_S = 0.05
 RETRY_CAP_S = 2.0
-PASS_OVER_S = 1.0
-"""How long a refused trade waits for a good copy or a follower before the store's tail is moved over it."""
+VERIFY_S = 5.0
+"""How often the store is asked whether it still has what it acknowledged, also of symbols that nothing comes of."""
+
+
+BLOCKED_S = 1.0
+"""How often it is tried whether an entry that is not ours has gone."""
 
 
 class Pump:
     """The task of one sink."""
 
-    def __init__(self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float) -> None:
+    def __init__(
+        self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float,
+        go_back: Callable[[Behind], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`go_back` is told of what the store lacks."""
+        self._go_back = go_back
         self._outlet = outlet
         self._sink = sink
         self._counters = counters
         self._flush_s = flush_s
         self._batch: Batch | None = None
-        self._passed_over_s = time.monotonic()
+        self._questions: deque[Question] = deque()
         self._timer: asyncio.TimerHandle
+        self._verify = False
         self.down_reason: str | None = None
         """What the sink said last, while it does not take batches."""
 
@@ -43,6 +58,37 @@ class Pump:
         """Trades and klines in the batch that the sink has not taken yet."""
         batch = self._batch
         return 0 if batch is None else sum(run.count for run in batch.trades) + sum(map(len, batch.klines))
+
+    def holds(self, symbol: str) -> bool:
+        """Whether the batch that is being written has something of the symbol."""
+        batch = self._batch
+        return batch is not None and (
+            any(run.symbol == symbol for run in batch.trades)
+            or any(part[0].kline.symbol == symbol for part in batch.klines)
+        )
+
+    async def ask(self, question: Question) -> None:
+        """Have something asked by the task that has the store; bounded by the caller's deadline.
+
+        Raises what the question raises.
+        """
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def put() -> None:
+            if answered.cancelled():
+                return
+            try:
+                await question()
+            except (SinkUnavailable, Misconfigured) as error:
+                if not answered.done():
+                    answered.set_exception(error)
+            else:
+                if not answered.done():
+                    answered.set_result(None)
+
+        self._questions.append(put)
+        self._outlet.waiting.set()
+        await answered
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -65,19 +111,21 @@ class Pump:
         """Write what is left, once `run` is over and nothing comes any more; bounded by the caller's deadline."""
         while self._batch is not None or self._outlet.waiting.is_set():
             await self._write_next()
-        # Refused trades that no good one has followed: nothing will now.
-        self._passed_over_s = 0.0
-        await self._write_next()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        if any(lane.refused for lane in self._outlet.lanes.values()):
-            self._outlet.waiting.set()
-        self._timer = loop.call_later(PASS_OVER_S, self._tick, loop)
+        # The store is asked between two batches: its connection serves one caller at a time.
+        self._verify = True
+        self._outlet.waiting.set()
+        self._timer = loop.call_later(VERIFY_S, self._tick, loop)
 
     async def _write_next(self) -> None:
+        while self._questions:
+            await self._questions.popleft()()
+        if self._verify:
+            self._verify = False
+            await self.verify_tails()
         if self._batch is None:
             batch = self._outlet.take()
-            self._pass_over(batch)
             if not batch:
                 return
             self._batch = batch
@@ -86,24 +134,62 @@ class Pump:
         self._batch = None
         self._counters.observe("data_collector_store_flush_seconds", time.perf_counter() - started)
 
-    def _pass_over(self, batch: Batch) -> None:
-        now = time.monotonic()
-        if now - self._passed_over_s < PASS_OVER_S:
+    async def verify_tails(self) -> None:
+        """Symbols that nothing is written of now: the store may have lost their newest trades unnoticed."""
+        if self._batch is not None:
+            # It holds what the store lacks.
             return
-        self._passed_over_s = now
-        for lane in self._outlet.lanes.values():
-            # A good copy of what was refused a moment ago may still come.
-            young = [trade_id for trade_id, refused_s in lane.refused_s.items() if now - refused_s < ARBITRATION_S]
-            run = self._outlet.pass_over(lane, before_id=min(young, default=None))
-            if run is not None:
-                batch.trades.append(run)
+        lanes = [
+            lane for lane in self._outlet.lanes.values()
+            if lane.next_id >= 0 and lane.debt is None and not lane.runs and not lane.entries and not lane.passed
+            and not lane.begins
+        ]  # fmt: skip
+        try:
+            tails = await self._sink.tails([lane.symbol for lane in lanes]) if lanes else {}
+        except (SinkUnavailable, Misconfigured):
+            # The next batch will say so.
+            return
+        for lane in lanes:
+            tail = tails.get(lane.symbol)
+            if self._outlet.lanes.get(lane.symbol) is not lane:
+                continue
+            if lane.symbol not in tails:
+                self.note_behind(Behind(lane.symbol, None, None))
+            elif (
+                tail is not None
+                and tail.last_id < lane.next_id - 1
+                and not lane.entries
+                and not lane.runs
+                and not lane.passed
+            ):
+                self.note_behind(Behind(lane.symbol, None, tail.last_id + 1))
+
+    def note_behind(self, behind: Behind) -> None:
+        """The store lacks something: the refill brings it."""
+        lane = self._outlet.lanes.get(behind.symbol)
+        if lane is None:
+            # It is collected no longer.
+            return
+        if behind.blocked:
+            self._outlet.fall_behind(lane, behind.due)
+            assert lane.debt is not None, "it fell behind"
+            lane.debt.retry_s = time.monotonic() + BLOCKED_S
+            return
+        if behind.due is None:
+            self._counters.add("data_collector_store_wipes_total")
+        else:
+            self._counters.add("data_collector_store_rollbacks_total")
+        structlog.get_logger().warning("store_behind", symbol=lane.symbol, due=behind.due, next_id=lane.next_id)
+        self._outlet.fall_behind(lane, behind.due)
 
     async def _write(self, batch: Batch) -> None:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                await self._sink.write(batch)
-            except SinkUnavailable as error:
+                behind = await self._sink.write(batch)
+            except (SinkUnavailable, Misconfigured) as error:
+                # It took records before: a right or a password that was changed can be changed back, and the
+                # retention keeps what comes meanwhile. Only a start ends with it.
                 if self.down_reason is None:
                     structlog.get_logger().warning("store_down", reason=str(error))
                 self.down_reason = str(error)
@@ -113,4 +199,14 @@ class Pump:
             if self.down_reason is not None:
                 self.down_reason = None
                 structlog.get_logger().info("store_up")
+            self._settle(batch, behind)
             return
+
+    def _settle(self, batch: Batch, behind: list[Behind]) -> None:
+        for run in batch.trades:
+            self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
+        for each in behind:
+            if each.interval is None:
+                self.note_behind(each)
+            else:
+                self._go_back(each)

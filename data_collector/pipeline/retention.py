@@ -18,6 +18,9 @@ class Retention(Protocol):
     def append(self, runs: Sequence[TradeRun]) -> None:
         """Keep runs. Never blocks; what cannot be kept is missing later, and then asked of the exchange."""
 
+    def confirm(self, symbol: str, trade_id: int) -> None:
+        """The newest trade that the store has acknowledged; lower than before when it has lost some."""
+
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
         """Runs that follow each other without a hole from `first_id` on, the first one cut so that it starts there.
 
@@ -27,6 +30,9 @@ class Retention(Protocol):
 
     def oldest_id(self, symbol: str) -> int | None:
         """The smallest trade id that is kept of a symbol."""
+
+    def end_id(self, symbol: str, first_id: int) -> int:
+        """The id up to which (and without which) everything from `first_id` on is kept; `first_id` if it is not."""
 
     def newest_id(self, symbol: str) -> int | None:
         """The largest trade id that is kept (or explained) of a symbol."""

@@ -8,9 +8,10 @@ extension or subprotocol that nobody asked for, redirects. Pings are answered wi
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from picows import (
     WSCloseCode,
@@ -23,7 +24,7 @@ from picows import (
     ws_connect,
 )
 
-from data_collector.model.errors import VenueUnreachable
+from data_collector.model.errors import BadFrame, VenueUnreachable
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.pipeline.governor import Governor
 
@@ -31,10 +32,16 @@ HANDSHAKE_TIMEOUT_S = 5.0
 MESSAGE_BYTES_MAX = 1024 * 1024
 """The longest frame of the recordings has 34 KiB."""
 
-PING_FLOOD_MAX = 100
-"""Pings left unanswered because of the message limit before the connection is given up."""
+CONNECT_TIMEOUT_S = 15.0
+"""For name, TCP, TLS and handshake together: a peer that swallows packets would hold us for minutes."""
 
-Control = Reply | ShutdownNotice
+PING_FLOOD_MAX = 100
+"""Pings in a row that have to wait because of the message limit before the connection is given up."""
+
+LINGER_S = 1.0
+"""How long a closed connection may take to send what it has left; a peer may keep it open for ever."""
+
+Control = Reply | ShutdownNotice | BadFrame
 
 _TEXT = WSMsgType.TEXT
 
@@ -44,25 +51,50 @@ connection and is handed to `OnControl`."""
 
 OnControl = Callable[[Control], None]
 
+Connect = Callable[[str, int], Awaitable[socket.socket]]
+"""Opens a TCP connection to a host and port. Raises `OSError`."""
+
+Look = Callable[[memoryview, int], object]
+
 
 class WebSocket(WSListener):
     """One open connection. Made by `open_websocket`."""
 
     def __init__(self, receive: Receive, on_control: OnControl, messages_per_s: int) -> None:
+        self._receiver = receive
         self._receive = receive
         self._on_control = on_control
+        self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
         self._messages = Governor(messages_per_s, 1.0)
         self._parts: list[bytes] | None = None
-        self._unanswered_pings = 0
-        self._ended = asyncio.get_running_loop().create_future()
+        self._parts_bytes = 0
+        self._waiting_pings = 0
+        self._ping_payload = b""
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Done when the connection has ended; why tells `end_reason`."""
+        self.offers: list[str] = []
+        """Headers of the handshake's answer that use what we did not offer."""
         self._reason: str | None = None
-        self.failure: BaseException | None = None
-        """A bug in the receiver: raised by `wait_ended`."""
+        self._failure: BaseException | None = None
         self.heard = True
         """Set by every frame, pings included; the line clears it to see whether more come."""
         self.last_message_ns = 0
         """Wall clock of the newest text message."""
+
+    def hand_to(self, receive: Receive) -> None:
+        """Give the messages to this receiver from now on."""
+        self._receiver = self._receive = receive
+
+    def glance(self, look: Look) -> None:
+        """Show the next text message to `look` too, once: messages that nobody looks at pay nothing for it."""
+
+        def receive_once(message: memoryview, received_ns: int) -> Control | None:
+            self._receive = self._receiver
+            look(message, received_ns)
+            return self._receiver(message, received_ns)
+
+        self._receive = receive_once
 
     async def send(self, message: bytes) -> None:
         """Send a text message as soon as the message limit allows."""
@@ -71,30 +103,35 @@ class WebSocket(WSListener):
             self._transport.send(WSMsgType.TEXT, message)
 
     def close(self, reason: str, code: WSCloseCode = WSCloseCode.OK) -> None:
-        """Close from our side; `wait_ended` then returns."""
+        """Close from our side; `ended` is done then, whatever the peer does."""
         self._end(reason)
         if self._transport is not None and not self._transport.is_disconnected:
             if not self._transport.is_close_frame_sent:
                 self._transport.send_close(code)
             self._transport.disconnect(graceful=True)
+            self._loop.call_later(LINGER_S, self._transport.disconnect, False)
+
+    def end_reason(self) -> str | None:
+        """Why the connection ended, or None while it lives. Raises a bug of the receiver."""
+        if self._failure is not None:
+            raise self._failure
+        return self._reason
 
     async def wait_ended(self, timeout_s: float) -> str | None:
-        """Why the connection ended, or None when it still lives after `timeout_s`."""
-        await asyncio.wait((self._ended,), timeout=timeout_s)
-        if self.failure is not None:
-            raise self.failure
-        return self._reason
+        """The same, after waiting for the end for so long."""
+        await asyncio.wait((self.ended,), timeout=timeout_s)
+        return self.end_reason()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """picows calls this after the handshake."""
         self._transport = transport
         headers = transport.response.headers
-        for header in ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"):
-            if header in headers:
-                self.close("protocol", WSCloseCode.MANDATORY_EXTENSION)
+        self.offers = [name for name in ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol") if name in headers]
+        if self.offers:
+            self.close("protocol", WSCloseCode.MANDATORY_EXTENSION)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """picows calls this for each frame."""
+        """picows calls this for each frame, those that came with the one that made us close included."""
         received_ns = time.time_ns()
         self.heard = True
         try:
@@ -109,7 +146,7 @@ class WebSocket(WSListener):
             else:
                 self._take_uncommon(transport, frame, received_ns)
         except BaseException as error:  # noqa: BLE001 - picows would log a bug and go on; the line raises it
-            self.failure = error
+            self._failure = error
             self.close("bug", WSCloseCode.INTERNAL_ERROR)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -117,6 +154,8 @@ class WebSocket(WSListener):
         self._end(_close_reason(transport))
 
     def _take_uncommon(self, transport: WSTransport, frame: WSFrame, received_ns: int) -> None:
+        if self.ended.done():
+            return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
             return
@@ -139,30 +178,47 @@ class WebSocket(WSListener):
         if starts != (self._parts is None):
             self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
             return
-        parts = [] if self._parts is None else self._parts
-        parts.append(frame.get_payload_as_bytes())
-        self._parts = parts
-        if sum(map(len, parts)) > MESSAGE_BYTES_MAX or len(parts) > MESSAGE_BYTES_MAX // 1024:
+        if self._parts is None:
+            self._parts, self._parts_bytes = [], 0
+        part = frame.get_payload_as_bytes()
+        self._parts.append(part)
+        self._parts_bytes += len(part)
+        if self._parts_bytes > MESSAGE_BYTES_MAX or len(self._parts) > MESSAGE_BYTES_MAX // 1024:
+            self._parts = None
             self.close("protocol", WSCloseCode.MESSAGE_TOO_BIG)
         elif frame.fin:
-            self._parts = None
-            control = self._receive(memoryview(b"".join(parts)), received_ns)
+            whole, self._parts = b"".join(self._parts), None
+            control = self._receive(memoryview(whole), received_ns)
             if control is not None:
                 self._on_control(control)
 
     def _answer_ping(self, transport: WSTransport, payload: bytes) -> None:
-        if self._messages.try_now():
-            self._unanswered_pings = 0
+        """At once if the message limit allows; else the newest of those that wait is answered when it does."""
+        self._ping_payload = payload
+        if self._waiting_pings:
+            self._waiting_pings += 1
+            if self._waiting_pings > PING_FLOOD_MAX:
+                self.close("ping_flood", WSCloseCode.POLICY_VIOLATION)
+        elif self._messages.try_now():
             transport.send_pong(payload)
+        else:
+            self._waiting_pings = 1
+            self._loop.call_later(self._messages.next_in_s(), self._answer_waiting_ping, transport)
+
+    def _answer_waiting_ping(self, transport: WSTransport) -> None:
+        if self.ended.done() or transport.is_disconnected:
             return
-        self._unanswered_pings += 1
-        if self._unanswered_pings > PING_FLOOD_MAX:
-            self.close("ping_flood", WSCloseCode.POLICY_VIOLATION)
+        if self._messages.try_now():
+            # The protocol allows to answer only the newest of several pings.
+            self._waiting_pings = 0
+            transport.send_pong(self._ping_payload)
+        else:
+            self._loop.call_later(max(0.001, self._messages.next_in_s()), self._answer_waiting_ping, transport)
 
     def _end(self, reason: str) -> None:
-        if not self._ended.done():
+        if not self.ended.done():
             self._reason = reason
-            self._ended.set_result(None)
+            self.ended.set_result(None)
 
 
 async def open_websocket(
@@ -171,30 +227,58 @@ async def open_websocket(
     on_control: OnControl,
     *,
     messages_per_s: int,
+    connect: Connect,
     proxy: str | None = None,
     hint_451: str = "",
 ) -> WebSocket:
     """Connect and shake hands. Raises `VenueUnreachable` with a sentence that says what went wrong."""
     try:
-        _, listener = await ws_connect(
-            lambda: WebSocket(receive, on_control, messages_per_s),
-            url,
-            ssl_context=_context() if url.startswith("wss:") else None,
-            websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-            enable_auto_ping=False,
-            enable_auto_pong=False,
-            max_frame_size=MESSAGE_BYTES_MAX,
-            max_redirects=0,
-            proxy=proxy,
-        )
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, listener = await ws_connect(
+                lambda: WebSocket(receive, on_control, messages_per_s),
+                url,
+                ssl_context=_context() if url.startswith("wss:") else None,
+                websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                enable_auto_ping=False,
+                enable_auto_pong=False,
+                max_frame_size=MESSAGE_BYTES_MAX,
+                max_redirects=0,
+                proxy=proxy,
+                socket_factory=lambda url: connect(url.host, url.port),
+            )
     except WSHandshakeError as error:
         raise _handshake_refused(error, hint_451) from error
     except ssl.SSLCertVerificationError as error:
         raise VenueUnreachable(f"its certificate cannot be trusted ({error.verify_message})") from error
     except (OSError, TimeoutError, EOFError, WSError) as error:
-        raise VenueUnreachable(f"cannot connect ({getattr(error, 'strerror', None) or error})") from error
-    assert isinstance(listener, WebSocket)
+        words = getattr(error, "strerror", None) or str(error) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        raise VenueUnreachable(f"cannot connect ({words})") from error
+    if not isinstance(listener, WebSocket):
+        # The library does not tell a peer that hangs up in the middle of the handshake from success.
+        raise VenueUnreachable("the connection was closed during the handshake")
+    if listener.offers:
+        raise VenueUnreachable("the handshake was answered with an extension or a protocol that nobody asked for")
     return listener
+
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def failure_label(error: VenueUnreachable) -> str:
+    """Which step a failed dial failed at, from a closed set (docs/metrics.md)."""
+    match error.__cause__:
+        case WSHandshakeError(response=response):
+            return "redirect" if response is not None and int(response.status) in _REDIRECTS else "handshake"
+        case ssl.SSLError():
+            return "tls"
+        case socket.gaierror():
+            return "name"
+        case TimeoutError():
+            return "timeout"
+        case OSError() | EOFError() | WSError():
+            return "connection"
+        case _:
+            return "answer"
 
 
 def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachable:
@@ -203,7 +287,7 @@ def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachab
         return VenueUnreachable(f"the handshake failed ({error})")
     status = int(response.status)
     text = f"the handshake was answered with HTTP {status}"
-    if status in {301, 302, 303, 307, 308}:
+    if status in _REDIRECTS:
         text += " (redirects are not followed)"
     retry_after = response.headers.get("Retry-After", "")
     hint = f". {hint_451}" if status == 451 and hint_451 else ""
@@ -213,7 +297,14 @@ def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachab
 def _close_reason(transport: WSTransport) -> str:
     # None where no close frame came or went, though the library declares otherwise.
     received = getattr(transport.close_handshake, "recv", None)
-    return "reset" if received is None else f"close {_number(received.code)}"
+    if received is not None:
+        return f"close {_number(received.code)}"
+    sent = getattr(transport.close_handshake, "sent", None)
+    return "reset" if sent is None or _number(sent.code) not in _VIOLATIONS else "protocol"
+
+
+_VIOLATIONS = frozenset({1002, 1007, 1009})
+"""What the library closes with when it has refused a frame."""
 
 
 def _number(code: WSCloseCode) -> int:

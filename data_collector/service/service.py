@@ -11,26 +11,34 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import time
 import uuid
-from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from collections.abc import Sequence
+from functools import partial
 
 import structlog
+from msgspec import structs
 
-from data_collector.control import Action, serve_control
-from data_collector.model.errors import CollectorError, Misconfigured, VenueRefused, VenueUnreachable
-from data_collector.model.keys import Channel, Key
+from data_collector.control import Request, serve_control
+from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
+from data_collector.model.keys import Channel
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import ChangeStatus, Wish
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.intake import Intake, Tap
-from data_collector.pipeline.line import Address, Line
+from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
+from data_collector.pipeline.tally import Tap
+from data_collector.service.heartbeat import Heartbeat
+from data_collector.service.lines import Group, Wiring
+from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
+from data_collector.service.resubscription import Resubscription, Running
+from data_collector.service.silence import SilenceWatch
 from data_collector.service.statistics import Statistics
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue, unknown_sentence, unknown_symbols
@@ -42,6 +50,8 @@ from data_collector.venues.discovery import find_venue
 
 DRAIN_S = 3.0
 """How long a stop waits for the store to take what is left; a reload has 5 s for everything."""
+
+BEGIN_RETRY_S = 0.5
 
 LIVE_FOLDER = "live"
 
@@ -63,9 +73,9 @@ class Service:
         self._source = source or settings.binance_rest_url
         self._venue = venue or find_venue("binance")
         check_venue(settings, self._venue)
-        self._channels = (*settings.channels, *extra_channels)
         self._store = StoreHome(settings, settings.var_dir / folder, empty=empty)
         self._counters = Counters()
+        self.heartbeat = Heartbeat(self._counters)
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
         self._wanted.set()
@@ -75,18 +85,27 @@ class Service:
         self._work: asyncio.Task[None] | None = None
         self._collection: asyncio.Task[None] | None = None
         self._control: asyncio.Task[None] | None = None
-        self._outlet = Outlet(list(settings.symbols))
+        self._repairs = Repairs(settings, settings.var_dir / folder, self._counters, empty=empty)
+        self._outlet = Outlet(list(settings.symbols), self._repairs.spool)
         codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         self._intake = Intake(
-            codec, self._validation.keeper.gate, self._outlet, calendar, settings.intervals, self._counters,
-            self._validation.auditor,
+            codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
+            self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
         self._validation.use = self._intake.use
         self._intake.tap = tap
-        self._history = self._venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+        self._history = self._venue.open_history(
+            settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
+        )
+        self._repairs.join(self._outlet, self._intake, self._history)
+        if "trade" not in settings.channels:
+            self._intake.trades.lanes.clear()
+        self._wiring = Wiring(settings, self._venue, extra_channels, self._intake, self._counters)
+        self._resubscription = Resubscription(settings, self._venue, self._history, self._wiring, self._repairs)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
+        self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
@@ -115,9 +134,15 @@ class Service:
         async with self._changed:
             await self._changed.wait_for(lambda: self._running)
 
-    async def answer(self, action: Action) -> Snapshot:
+    async def resubscribe(self, wish: Wish) -> ChangeStatus:
+        """Change what is subscribed, and return when that is done or refused."""
+        begun = self._resubscription.begin(wish)
+        return begun if begun.refusal is not None else await self._resubscription.wait()
+
+    async def answer(self, request: Request) -> Snapshot:
         """Carry out a request from the control line and tell the state after it."""
-        match action:
+        snapshot = None
+        match request.action:
             case "start":
                 self._wanted.set()
                 async with self._changed:
@@ -128,17 +153,23 @@ class Service:
                     self._collection.cancel()
                 async with self._changed:
                     await self._changed.wait_for(lambda: not self._running)
+            case "resubscribe":
+                begun = self._resubscription.begin(request.wish or Wish())
+                snapshot = structs.replace(self.snapshot(), subscriptions=begun)
+            case "subscriptions":
+                snapshot = structs.replace(self.snapshot(), subscriptions=self._resubscription.status())
             case "status":
                 pass
-        return self.snapshot()
+        return snapshot or self.snapshot()
 
     def snapshot(self) -> Snapshot:
         """The state now."""
         settings, store = self._settings, self._store.public_address
+        subscriptions = self._resubscription.current
         snapshot = Snapshot(
             collector_running=self._running,
-            symbols=list(settings.symbols),
-            intervals=list(settings.intervals),
+            symbols=list(subscriptions.symbols),
+            intervals=list(subscriptions.intervals),
             store_url=None if store is None else store.whole,
             redis_url=None if store is None else store.masked,
             validation_service_url=settings.validation_service_url or "embedded",
@@ -161,6 +192,7 @@ class Service:
     async def _run_work(self, group: asyncio.TaskGroup) -> None:
         watches: list[asyncio.Task[None]] = []
         try:
+            watches.append(group.create_task(supervised("heartbeat", self.heartbeat.run)))
             sink = await self._prepare()
             watches.append(group.create_task(supervised("store", self._store.watch)))
             watches += [group.create_task(supervised(name, run)) for name, run in self._validation.tasks()]
@@ -182,17 +214,20 @@ class Service:
         if watches:
             await asyncio.wait(watches)
         await self._validation.close()
+        await self._repairs.close()
         if self._sink is not None:
             await self._sink.close()
         await self._history.close()
         await self._store.close()
         if self._control is not None:
             self._control.cancel()
+        self.heartbeat.end()
         self._log.info("stopped")
 
     async def _prepare(self) -> RedisSink:
         await self._check_symbols()
         await self._store.start()
+        await self._repairs.open()
         address = self._store.address
         assert address is not None, "the store is started"
         settings = self._settings
@@ -220,14 +255,26 @@ class Service:
 
     async def _collect(self, sink: RedisSink) -> None:
         """Lines, pump and statistics, until cancelled; then what waits is written out."""
-        sink.begin()
-        if self._pump is None:
-            # One for all starts: it may hold a batch that the store has not taken yet.
-            self._pump = Pump(self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000)
-        pump = self._pump
-        lines = list(self._lines())
+        await self._begin(sink)
+        pump = self._pump_to(sink)
+        groups = self._wiring.groups(self._resubscription.current)
+        keys = [(key, streams) for streams in groups for key in streams.keys]
+        watch = SilenceWatch(
+            keys, self._venue.codec, self._history, self._intake, self._statistics, self._counters
+        )  # fmt: skip
         self._parts = Parts(
-            self._intake, self._outlet, pump, sink, lines, self._statistics, self._counters, self._validation
+            self._intake,
+            self._outlet,
+            pump,
+            sink,
+            groups,
+            self._statistics,
+            self._counters,
+            self._validation,
+            ledger=self._repairs.ledger,
+            watch=watch,
+            heartbeat=self.heartbeat,
+            keeps_on_disk=self._settings.spool_bytes_max > 0,
         )
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
@@ -235,14 +282,55 @@ class Service:
         gc.freeze()
         try:
             async with asyncio.TaskGroup() as group:
-                for line in lines:
-                    group.create_task(supervised("line", line.run))
-                group.create_task(supervised("pump", pump.run))
-                group.create_task(supervised("arbitration", self._intake.arbitrate))
-                group.create_task(supervised("statistics", self._statistics.run))
+                for streams in groups:
+                    self._start(group, streams)
+                if self._settings.standby:
+                    standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
+                    standby.begin()
+                    group.create_task(supervised("standby", standby.run))
+                self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))
+                eternal = [
+                    ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
+                    ("kline_repair", self._kline_repair.run), ("silence", watch.run),
+                ]  # fmt: skip
+                for name, run in eternal:
+                    group.create_task(supervised(name, run))
         finally:
+            self._resubscription.use(None)
             await self._drain(pump)
             await self._set_running(value=False)
+
+    def _pump_to(self, sink: RedisSink) -> Pump:
+        """One for all starts: it may hold a batch that the store has not taken yet."""
+        if self._pump is None:
+            self._pump = Pump(
+                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
+            )  # fmt: skip
+        return self._pump
+
+    def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
+        """Run the lines of a group for as long as the collection, or until the group is given up."""
+        runs = [supervised("line", line.run) for line in streams.lines]
+        twins = self._wiring.twins(streams)
+        if twins is not None:
+            runs.append(supervised("twins", twins.run))
+        streams.tasks = [group.create_task(run) for run in runs]
+
+    async def _begin(self, sink: RedisSink) -> None:
+        """Go on where the store, or what we hold for it, ends."""
+        while True:
+            try:
+                was_filled = self._store.was_filled
+                await self._repairs.begin(sink, was_filled=was_filled)
+                wanted = self._resubscription.current
+                cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
+                self._intake.klines.begin(cursors, was_filled=was_filled)
+            except SinkUnavailable as error:
+                self._log.warning("store_awaited", reason=str(error))
+                await asyncio.sleep(BEGIN_RETRY_S)
+            else:
+                return
 
     async def _drain(self, pump: Pump) -> None:
         self._intake.release_held(everything=True)
@@ -251,40 +339,16 @@ class Service:
                 await pump.drain()
         except TimeoutError:
             self._log.error("records_left", records=self._outlet.records + pump.held, reason=pump.down_reason)
+        self._outlet.end_runs()
 
     async def _set_running(self, *, value: bool) -> None:
         async with self._changed:
             self._running = value
             self._changed.notify_all()
 
-    def _lines(self) -> Iterator[Line]:
-        limits = self._venue.limits
-        dials = Governor(limits.connection_attempts, limits.connection_attempts_window_s)
-        address = Address(self._settings.binance_ws_url + self._venue.stream_path, self._proxy(), self._venue.hint_451)
-        streams = [self._venue.codec.stream_name(key) for key in self._keys()]
-        size = limits.streams_per_connection
-        for number, start in enumerate(range(0, len(streams), size), start=1):
-            yield Line(
-                str(number), streams[start : start + size], address, self._venue.codec, limits,
-                self._intake.receive, dials, self._counters,
-            )  # fmt: skip
 
-    def _keys(self) -> Iterator[Key]:
-        for symbol in self._settings.symbols:
-            for channel in self._channels:
-                if channel == "kline":
-                    yield from (Key(channel, symbol, interval) for interval in self._settings.intervals)
-                else:
-                    yield Key(channel, symbol)
-
-    def _proxy(self) -> str | None:
-        if not self._settings.use_proxy:
-            return None
-        parts = urlsplit(self._settings.binance_ws_url)
-        if proxy_bypass(parts.netloc):
-            return None
-        proxies = getproxies()
-        return proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
+def _kline_intervals(settings: Settings) -> tuple[str, ...]:
+    return settings.intervals if "kline" in settings.channels else ()
 
 
 def _without_effect(settings: Settings) -> list[str]:

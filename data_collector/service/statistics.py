@@ -1,7 +1,6 @@
-"""Asks the exchange's REST side now and then: statistics, the clock, the symbol list, and whether silence is quiet.
+"""Asks the exchange's REST side now and then: statistics, the clock and the symbol list.
 
-A stream that never spoke is quiet when the exchange's own last trade id does not move, and mute when it does. One
-call answers for many symbols, so that nothing is polled per stream.
+Whether a silent stream is quiet or mute is asked by `service.silence`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import structlog
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, SymbolRules
-from data_collector.model.records import Ticker
+from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.service.symbols import resting_symbols, unknown_symbols
@@ -26,8 +25,6 @@ STATISTICS_S = 30.0
 
 CLOCK_S = 60.0
 LIST_S = 600.0
-MANY_SYMBOLS = 100
-"""Beyond this the calls cost weight that matters, and are made once a minute."""
 
 
 class Statistics:
@@ -41,10 +38,8 @@ class Statistics:
         self._symbols = symbols
         self._channels = channels
         self._counters = counters
-        self._last_ids: dict[str, int] = {}
         self._due_s: dict[str, float] = {}
-        self.quiet: set[str] = set()
-        """Symbols that proved not to trade since the start."""
+        self._known: dict[str, SymbolRules] = {}
         self.unlisted: list[str] = []
         self.resting: dict[str, str] = {}
         self.listed = False
@@ -66,35 +61,29 @@ class Statistics:
             self._counters.set("data_collector_rest_weight_used", self._history.weight_used)
             await asyncio.sleep(POLL_S)
 
+    def use(self, subscriptions: Subscriptions) -> None:
+        """Ask for these from now on, the statistics at once."""
+        self._symbols, self._channels = subscriptions.symbols, subscriptions.channels
+        self._due_s.pop("statistics", None)
+        if self.listed:
+            self._judge(self._known)
+
     def learn(self, listed: dict[str, SymbolRules]) -> None:
         """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
         self.listed = True
         if self.on_listed is not None:
             self.on_listed(listed)
         self._next("list", LIST_S)
+        self._known = listed
+        self._judge(listed)
+
+    def _judge(self, listed: Mapping[str, SymbolRules]) -> None:
         unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
         if unlisted != self.unlisted:
             structlog.get_logger().error("symbols_unlisted", symbols=unlisted)
         if resting != self.resting:
             structlog.get_logger().warning("symbols_resting", symbols=resting)
         self.unlisted, self.resting = unlisted, resting
-
-    def silent(self) -> dict[str, list[str]]:
-        """Symbols whose subscribed streams have not all spoken, with the names of those that have not."""
-        intake, channels = self._intake, self._channels
-        unspoken: list[tuple[str, str]] = []
-        if "trade" in channels:
-            unspoken += [(symbol, "trade") for symbol, lane in intake.lanes.items() if lane.next_id < 0]
-        if "ticker" in channels:
-            unspoken += [(symbol, "ticker") for symbol in intake.lanes if symbol not in intake.tickers_spoken]
-        if "kline" in channels:
-            orders = intake.kline_orders.items()
-            unspoken += [(symbol, f"kline_{interval}") for (symbol, interval), order in orders if order.open_ms < 0]
-        out: dict[str, list[str]] = {}
-        for symbol, stream in unspoken:
-            if symbol not in self.resting and symbol not in self.unlisted:
-                out.setdefault(symbol, []).append(stream)
-        return out
 
     def _told_up(self) -> None:
         if self.down_reason is not None:
@@ -113,29 +102,14 @@ class Statistics:
             self._counters.set("data_collector_clock_offset_seconds", server_s - (started + time.time()) / 2)
             self._next("clock", CLOCK_S)
             asked = True
-        silent = self.silent()
-        wanted = self._wanted(silent)
-        if wanted:
-            self._judge(await self._history.tickers(sorted(wanted)), silent)
-            self._next("silent", POLL_S if len(silent) <= MANY_SYMBOLS else CLOCK_S)
-            self._next("statistics", STATISTICS_S)
-        return asked or bool(wanted)
-
-    def _wanted(self, silent: Mapping[str, object]) -> set[str]:
-        wanted = set(silent) if self._is_due("silent") else set()
-        if not self._last_ids or ("ticker" not in self._channels and self._is_due("statistics")):
-            wanted |= set(self._symbols)
-        return wanted - set(self.unlisted)
-
-    def _judge(self, tickers: Sequence[Ticker], silent: Mapping[str, object]) -> None:
-        for ticker in tickers:
-            self._intake.take_statistics(ticker)
-            # Between two polls: what was traded before the subscription must not count against the stream for ever.
-            if ticker.symbol in silent and self._last_ids.get(ticker.symbol) == ticker.last_id:
-                self.quiet.add(ticker.symbol)
-            else:
-                self.quiet.discard(ticker.symbol)
-            self._last_ids[ticker.symbol] = ticker.last_id
+        wanted = set(self._symbols) - set(self.unlisted)
+        # Tickers of the stream are newer, once they come.
+        if wanted and self._is_due("statistics"):
+            for ticker in await self._history.tickers(sorted(wanted)):
+                self._intake.take_statistics(ticker)
+            self._next("statistics", float("inf") if "ticker" in self._channels else STATISTICS_S)
+            asked = True
+        return asked
 
     def _is_due(self, what: str) -> bool:
         return time.monotonic() >= self._due_s.get(what, 0.0)

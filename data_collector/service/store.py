@@ -33,6 +33,8 @@ class StoreHome:
         self._given = settings.store_address()
         self._lock: FileLock | None = None
         self._embedded: EmbeddedValkey | None = None
+        self.was_filled = False
+        """Whether this folder had filled the store before this start: one that is empty then has lost everything."""
         self.waiting_for: str | None = None
         """What is in the way while the store is not there yet."""
 
@@ -91,6 +93,7 @@ class StoreHome:
                     ) from error
             await asyncio.sleep(RETRY_S)
         self.waiting_for = None
+        self.was_filled = self.was_filled or (not self._empty and self._was_filled())
         await asyncio.to_thread(self._marker.touch, 0o600)
 
     async def watch(self) -> None:

@@ -17,7 +17,6 @@ import structlog
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused, Transient
-from data_collector.validation.auditor import encode_document
 from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.compiler import CompiledSuite, compile_suite
 from data_collector.validation.gate import Gate, gate_of
@@ -81,7 +80,7 @@ class FolderSource:
         if self._worker is None or suite.digest == shipped_suite(suite.kind).digest:
             return []
         try:
-            return await self._worker.check(suite.kind, encode_document(suite))
+            return await self._worker.check(suite.kind, suite.encoded())
         except Transient as error:
             structlog.get_logger().warning("suite_unchecked", kind=suite.kind, reason=str(error))
             return None

@@ -32,6 +32,10 @@ class Settings(BaseModel):
     channels: Annotated[tuple[Channel, ...], texts.parsed(texts.channels)] = ("kline", "trade", "ticker")
     """What to collect of each symbol: any of `kline`, `trade`, `ticker`, separated by commas."""
 
+    lines_per_stream: Annotated[int, texts.whole_number(1, 2)] = 1
+    """2: every stream comes twice, over two connections. The first copy wins, and a lagging or dead line is replaced
+    while the other carries on."""
+
     redis_url: Annotated[SecretStr | None, texts.parsed(texts.store_url)] = None
     """The store: `redis://`, `rediss://` (TLS) or `unix://`. Unset: an embedded server is started under `VAR_DIR`.
     The password ends at the last `@` and may hold any character. `?ssl_ca_certs=FILE` names your own authority."""
@@ -82,6 +86,13 @@ class Settings(BaseModel):
 
     catch_up_seconds: Annotated[int, texts.whole_number(0, 30 * _DAY_S)] = 3600
     """How far back, in seconds, a restart fills before live records pass; older ranges are told in `gaps:`."""
+
+    spool_bytes_max: Annotated[int, texts.whole_number(0, 999_999_999_999)] = 4_294_967_296
+    """Bytes that the spool under `VAR_DIR` may take: trades of the last 15 minutes, and those that the store has not
+    acknowledged. Beyond, the oldest files go. 0: nothing is kept on disk."""
+
+    standby: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1: collect everything, and write a symbol's trades only while no other collector on the same `REDIS_URL` does."""
 
     flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 1
     """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""

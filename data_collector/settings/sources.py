@@ -128,6 +128,8 @@ def _check_together(values: dict[str, str], faults: list[str], notices: list[str
         )
     if token is not None and len(token.strip()) < TOKEN_CHARACTERS_SHORT:
         notices.append(f"CONTROL_TOKEN is shorter than {TOKEN_CHARACTERS_SHORT} characters and can be guessed.")
+    if values.get("STANDBY", "").strip().lower() in YES and "REDIS_URL" not in values:
+        faults.append("STANDBY=1: nobody else writes to the embedded store; set REDIS_URL to that of both collectors")
     if "VAR_DIR" in values:
         values.setdefault("SUITES_DIR", str(Path(values["VAR_DIR"].strip()) / "suites"))
 

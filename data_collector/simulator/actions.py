@@ -75,6 +75,13 @@ class Stall(Struct, tag_field="action", tag="stall", forbid_unknown_fields=True)
     seconds: float | None = None
 
 
+class DropStream(Struct, tag_field="action", tag="drop_stream", forbid_unknown_fields=True):
+    """End the subscription to a stream on a connection (or all) without telling."""
+
+    stream: str
+    connection: int | None = None
+
+
 class PingFlood(Struct, tag_field="action", tag="ping_flood", forbid_unknown_fields=True):
     """Send many pings at once."""
 
@@ -91,5 +98,6 @@ class Send(Struct, tag_field="action", tag="send", forbid_unknown_fields=True):
 
 
 Action = (
-    Burst | Advance | Pause | Resume | SkipIds | SetStatus | Shutdown | Close | Reset | Stall | PingFlood | Send
+    Burst | Advance | Pause | Resume | SkipIds | SetStatus | Shutdown | Close | Reset | Stall | DropStream
+    | PingFlood | Send
 )  # fmt: skip

@@ -155,8 +155,7 @@ class StreamConnection(WSListener):
                 self.send_text(answer(None, request.request_id))
             case "UNSUBSCRIBE":
                 for stream in request.streams:
-                    self.streams.pop(stream, None)
-                    self._hub.unsubscribe(stream, self)
+                    self.drop_stream(stream)
                 self.send_text(answer(None, request.request_id))
             case "LIST_SUBSCRIPTIONS":
                 self.send_text(answer(list(self.streams), request.request_id))
@@ -238,6 +237,11 @@ class StreamConnection(WSListener):
     def close_later(self, seconds: float, code: int) -> None:
         """Close after some time, unless the client has gone by then."""
         self._timers.append(self._loop.call_later(seconds, self.close, code, ""))
+
+    def drop_stream(self, stream: str) -> None:
+        """End a subscription."""
+        self.streams.pop(stream, None)
+        self._hub.unsubscribe(stream, self)
 
     async def until_writable(self) -> None:
         """Wait for a client that reads slowly, but not for ever: one that does not read at all is cut off."""

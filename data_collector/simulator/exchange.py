@@ -127,9 +127,9 @@ class Simulator:
 
     # The truth.
 
-    def tape(self, symbol: str) -> list[Trade]:
-        """Every trade of a symbol that is kept, oldest first. Raises `KeyError` for one that is not listed."""
-        return self.market.tape(symbol)
+    def tape(self, symbol: str, from_id: int = 0) -> list[Trade]:
+        """Every trade of a symbol that is kept, from an id on, oldest first. Raises `KeyError` for an unlisted one."""
+        return self.market.tape(symbol, from_id)
 
     def closed_klines(self, symbol: str, interval: str) -> list[Kline]:
         """Every closed candle with trades that is kept, oldest first."""
@@ -221,7 +221,8 @@ class Simulator:
                 self._perform_on_connections(action)
 
     def _perform_on_connections(
-        self, action: actions.Close | actions.Reset | actions.Stall | actions.PingFlood | actions.Send
+        self,
+        action: actions.Close | actions.Reset | actions.Stall | actions.DropStream | actions.PingFlood | actions.Send,
     ) -> None:
         for connection in self.connections():
             if action.connection not in (None, connection.number):
@@ -233,6 +234,8 @@ class Simulator:
                     connection.reset()
                 case actions.Stall(seconds=seconds):
                     connection.stall(seconds)
+                case actions.DropStream(stream):
+                    connection.drop_stream(stream)
                 case actions.PingFlood(count):
                     connection.write(frame(PING, b"flood") * count)
                 case actions.Send(text, raw):

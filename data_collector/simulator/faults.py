@@ -13,6 +13,8 @@ from msgspec import Struct, field
 
 FrameFaultKind = Literal["drop", "duplicate", "reorder", "delay", "change", "conflict", "corrupt"]
 
+RestFaultKind = Literal["overlap", "short", "shuffle", "alter", "missing"]
+
 CorruptShape = Literal["truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary"]
 
 
@@ -46,8 +48,15 @@ class FrameFault(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A fault in REST answers: another status, a delay, silence, or an empty list."""
+    """A fault in REST answers: another status, a delay, silence, an empty list, or a page that is not true.
 
+    `overlap`: the page begins `span` rows before what was asked for. `short`: its second half is missing. `shuffle`:
+    the two rows in its middle have changed places. `alter`: `set` and `add` are applied to its rows. `missing`: `span`
+    rows in its middle are left out, or those `within` a range, as if REST itself had never had them. Errors are told
+    as usual.
+    """
+
+    kind: RestFaultKind | None = None
     path: str = "*"
     """Shell pattern of the path: `/api/v3/klines`, `*`."""
     status: int | None = None
@@ -59,7 +68,18 @@ class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
     hang: bool = False
     """Never answer; the connection is dropped when the simulator stops."""
     empty: bool = False
-    """An empty list, or an empty object where an object is usual."""
+    """An empty list, whatever is usual."""
+    location: str | None = None
+    """For a 3xx status: where to redirect to."""
+    span: int = 1
+    within: tuple[int, int] | None = None
+    """Of `missing`: first and last id, or open time of klines."""
+    row: int | None = None
+    """Which row `alter` is for, from 0 or, negative, from the end; None is all."""
+    set: dict[str, object] = field(default_factory=dict)
+    """New values by key; the columns of kline rows are `0`, `1`, …"""
+    add: dict[str, int] = field(default_factory=dict)
+    """What to add to integers."""
     count: int | None = None
 
 
@@ -115,7 +135,7 @@ class Faults:
             if fnmatchcase(path, fault.path):
                 if _is_spent(fault):
                     self.rest_faults.remove(fault)
-                self._hit("rest")
+                self._hit("rest" if fault.kind is None else f"rest_{fault.kind}")
                 return fault
         return None
 

@@ -50,6 +50,7 @@ class SymbolMarket:
             first_aggregate=self._random.randint(10**6, 3 * 10**9),
             limit=tape_limit(settings),
             order_ids=settings.order_ids,
+            early_every=settings.early_every,
         )
         self._klines_max = settings.klines_max
         self._series: dict[tuple[str, int], KlineSeries] = {}
@@ -215,10 +216,10 @@ class Market:
         """The symbols that somebody has asked for."""
         return tuple(self._symbols)
 
-    def tape(self, symbol: str) -> list[Trade]:
-        """Every trade that is kept of a symbol, oldest first."""
+    def tape(self, symbol: str, from_id: int = 0) -> list[Trade]:
+        """Every trade that is kept of a symbol, from an id on, oldest first."""
         tape = self._listed(symbol).tape
-        return tape.trades(0, len(tape))
+        return tape.trades(tape.position_of_id(from_id), len(tape))
 
     def closed_klines(self, symbol: str, interval: str) -> list[Kline]:
         """Every closed candle that is kept and has trades, oldest first."""

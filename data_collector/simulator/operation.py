@@ -31,7 +31,7 @@ class Operation:
         faults: Faults,
         perform: Callable[[Action], Awaitable[None]],
         state: Callable[[], object],
-        tape: Callable[[str], list[Trade]],
+        tape: Callable[[str, int], list[Trade]],
         closed_klines: Callable[[str, str], list[Kline]],
     ) -> None:
         self._faults = faults
@@ -55,8 +55,11 @@ class Operation:
         return _json(self._state())
 
     async def _get_tape(self, request: web.Request) -> web.Response:
+        from_id = request.query.get("from_id", "0")
+        if not from_id.isdecimal():
+            return _refusal("from_id: not a number")
         try:
-            return _json(self._tape(request.query.get("symbol", "")))
+            return _json(self._tape(request.query.get("symbol", ""), int(from_id)))
         except KeyError:
             return _refusal("symbol: not listed")
 

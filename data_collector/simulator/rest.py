@@ -9,11 +9,13 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
+from data_collector.simulator import day_files
 from data_collector.simulator import rest_parameters as parameters
 from data_collector.simulator.endpoints import ENDPOINTS, Answerer, Endpoint
 from data_collector.simulator.faults import Faults, RestFault
 from data_collector.simulator.limits import Verdict, WeightCounter
 from data_collector.simulator.market import Market
+from data_collector.simulator.rest_lies import filling_query, lying_body, lying_query
 from data_collector.simulator.rest_parameters import RestRefusal
 from data_collector.simulator.settings import SimulatorSettings
 
@@ -42,6 +44,8 @@ RESTRICTED_TEXT = (
 )
 
 DEFAULT_RETRY_AFTER_S = 5
+
+NO_SUCH_KEY = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code></Error>'
 
 FIREWALL_PAGE = b"<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
 
@@ -72,6 +76,8 @@ class RestSide:
         fault = self._faults.rest_fault(request.path)
         if fault is not None:
             await self._hold_up(fault)
+        if request.path.startswith(day_files.FOLDER):
+            return self._day_file(request.path, fault)
         endpoint = ENDPOINTS.get(request.path)
         weight = UNKNOWN_PATH_WEIGHT if endpoint is None else endpoint.weight(request.query)
         verdict = self.weights.spend(weight, self._market.now_ms)
@@ -82,14 +88,32 @@ class RestSide:
         if endpoint is None:
             return self._not_found(request, verdict)
         try:
-            return _json(200, self._body(endpoint, request), verdict)
+            return _json(200, self._body(endpoint, request, fault), verdict)
         except RestRefusal as refusal:
             return _json(refusal.status, {"code": refusal.code, "msg": refusal.message}, verdict)
 
-    def _body(self, endpoint: Endpoint, request: web.Request) -> object:
+    def _day_file(self, path: str, fault: RestFault | None) -> web.Response:
+        # On Binance the files lie on another host, which counts no weight.
+        if fault is not None and fault.status is not None:
+            return self._faulty(fault, Verdict(fault.status, self.weights.used))
+        body = day_files.day_file(self._market, path)
+        if body is None:
+            return web.Response(status=404, body=NO_SUCH_KEY, content_type="application/xml")
+        return web.Response(body=body, content_type="binary/octet-stream")
+
+    def _body(self, endpoint: Endpoint, request: web.Request, fault: RestFault | None) -> object:
         unit = parameters.time_unit(request.headers.get("X-MBX-TIME-UNIT"))
         parameters.check_names(request.query, endpoint.reads)
-        return endpoint.answer(self._answerer, request.query, unit)
+        if fault is None:
+            return endpoint.answer(self._answerer, request.query, unit)
+        query = lying_query(request.query, fault)
+        body = endpoint.answer(self._answerer, query, unit)
+        more = filling_query(query, body, fault)
+        if more is not None and isinstance(body, list):
+            filling = endpoint.answer(self._answerer, more, unit)
+            assert isinstance(filling, list), "the same endpoint answers in the same form"
+            body = [*body, *filling]
+        return lying_body(body, fault)
 
     async def _hold_up(self, fault: RestFault) -> None:
         try:
@@ -108,6 +132,8 @@ class RestSide:
         if fault.status == 403 and fault.code is None:
             # The firewall in front of the exchange speaks HTML.
             return web.Response(status=403, body=FIREWALL_PAGE, content_type="text/html")
+        if fault.location is not None:
+            return web.Response(status=fault.status, headers={"Location": fault.location})
         code, message = FAULT_BODIES.get(fault.status, (0, RESTRICTED_TEXT))
         body = {"code": code if fault.code is None else fault.code, "msg": fault.message or message}
         return _json(fault.status, body, verdict, retry_after_s=fault.retry_after_s)

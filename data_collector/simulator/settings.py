@@ -48,6 +48,8 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     """How many candles with trades are kept per symbol and interval."""
     order_ids: bool = False
     """Send the order ids `b` and `a` in trades, as until June 2024."""
+    early_every: int = 0
+    """Each trade whose id is a multiple of this is told with a time before that of its predecessor; 0: none."""
 
     host: str = "127.0.0.1"
     ws_port: int = 0

@@ -1,7 +1,7 @@
 """The trades of one symbol, oldest first, in columns: a few dozen bytes a trade, sums at the speed of C.
 
 Times never go back along the tape, so a moment and an id are both found by bisection. (On Binance a later id can
-have an earlier time; ask for the fault `change` to see that.)
+have an earlier time: `early_every` tells some trades so, on the streams and by REST alike.)
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from data_collector.simulator.amounts import amount_text, product
 
 TRIM_SLACK = 8
 """The tape is cut when it is an eighth over its limit, so that cutting costs little per trade."""
+
+EARLY_US = 20_000
+"""How far back the time of an early trade is told."""
 
 TAKER_ORDER_BASE = 9_000_000_000
 MAKER_ORDER_BASE = 8_000_000_000
@@ -58,7 +61,9 @@ class Totals(Struct, frozen=True):
 class Tape:
     """Bounded: `cut` drops the oldest trades, as the exchange does. Positions are valid until the next cut."""
 
-    def __init__(self, symbol: str, *, first_id: int, first_aggregate: int, limit: int, order_ids: bool) -> None:
+    def __init__(
+        self, symbol: str, *, first_id: int, first_aggregate: int, limit: int, order_ids: bool, early_every: int = 0
+    ) -> None:
         self.symbol = symbol
         self.limit = limit
         self.next_id = first_id
@@ -72,6 +77,7 @@ class Tape:
         self._aggregates = array("q")
         self._taker_bought = bytearray()
         self._order_ids = order_ids
+        self._early_every = early_every
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -154,7 +160,8 @@ class Tape:
     def trade(self, position: int, event_ms: int | None = None) -> Trade:
         """The trade at a position as a record; without an event time as REST would give it."""
         trade_id = self._ids[position]
-        time_ms, sub_ms_us = divmod(self.times_us[position], 1000)
+        early = bool(self._early_every) and trade_id % self._early_every == 0
+        time_ms, sub_ms_us = divmod(self.times_us[position] - (EARLY_US if early else 0), 1000)
         bought = bool(self._taker_bought[position])
         taker, maker = None, None
         if self._order_ids:

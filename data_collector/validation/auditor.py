@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
-import msgspec
 import structlog
 from msgspec import Struct, structs
 
@@ -27,7 +26,6 @@ from data_collector.validation.columns import KINDS, Checked, Kind, kind_of
 from data_collector.validation.compiler import READING_RULES, whole
 from data_collector.validation.gate import ORDER_RULES, Gate
 from data_collector.validation.messages import AuditReport, Chunk, Failure, encode
-from data_collector.validation.suite import Suite
 
 SEAL_S: Final = 0.25
 CHUNK_ROWS_MAX: Final = 1_000
@@ -98,7 +96,7 @@ class Auditor:
         self._tickers: list[Ticker] = []
         self._marks: dict[Kind, dict[int, tuple[list[str], bool, bool]]] = {kind: {} for kind in KINDS}
         self._gate = gate
-        self._documents = {kind: encode_document(gate.suites[kind].suite) for kind in KINDS}
+        self._documents = {kind: gate.suites[kind].suite.encoded() for kind in KINDS}
         self._listed: Mapping[str, SymbolRules] = {}
         self._waiting: deque[Sealed] = deque()
         self._arrived = asyncio.Event()
@@ -152,7 +150,7 @@ class Auditor:
         """From now on messages are judged by this gate."""
         self._seal()
         self._gate = gate
-        self._documents = {kind: encode_document(gate.suites[kind].suite) for kind in KINDS}
+        self._documents = {kind: gate.suites[kind].suite.encoded() for kind in KINDS}
         self.disagreements.clear()
 
     def learn(self, listed: Mapping[str, SymbolRules]) -> None:
@@ -356,11 +354,6 @@ class Auditor:
                 "gate_and_audit_disagree", kind=found.kind, rule=found.rule, gate_only=found.gate_only,
                 gx_only=found.gx_only, sample=found.sample,
             )  # fmt: skip
-
-
-def encode_document(suite: Suite) -> bytes:
-    """A suite as it is sent to where Great Expectations is."""
-    return msgspec.json.encode(suite.document())
 
 
 def _encoded(chunk: Chunk) -> bytes:

@@ -12,6 +12,7 @@ from data_collector.validation.compiler import READING_RULES, CompiledSuite, com
 from data_collector.validation.suite import Suite
 
 ORDER_RULES: Final = {
+    "trade_id_conflict": "Two copies of the trade contradict each other. The first one is stored.",
     "trade_id_jump": "The trade id is more than 2,000,000 ahead of the one before, and no second trade confirms it.",
     "event_time_jump": "The message was sent more than a day after the one before, and no second message confirms it.",
 }

@@ -82,10 +82,14 @@ class Suite(Struct, frozen=True):
         """The whole suite as Great Expectations reads it."""
         return {"name": self.kind, "expectations": [rule.document() for rule in self.rules], "meta": {}}
 
+    def encoded(self) -> bytes:
+        """The document as it is sent, kept and hashed."""
+        return msgspec.json.encode(self.document(), order="deterministic")
+
     @property
     def digest(self) -> str:
         """Same digest, same rules."""
-        return hashlib.sha256(msgspec.json.encode(self.document(), order="deterministic")).hexdigest()[:16]
+        return hashlib.sha256(self.encoded()).hexdigest()[:16]
 
 
 def read_suite(
@@ -152,7 +156,7 @@ def merged(shipped: Suite, user: Suite, *, origin: str = "") -> Suite:
     if len(suite.rules) > RULES_MAX:
         fault = f"with the {len(shipped.rules)} shipped ones there are more than {RULES_MAX} rules"
         raise SuiteRefused(origin or f"the {shipped.kind} suite", [fault])
-    if len(msgspec.json.encode(suite.document())) > DOCUMENT_BYTES_MAX:
+    if len(suite.encoded()) > DOCUMENT_BYTES_MAX:
         fault = f"with the shipped rules it has more than {DOCUMENT_BYTES_MAX} bytes"
         raise SuiteRefused(origin or f"the {shipped.kind} suite", [fault])
     return suite

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from data_collector.control import Action, serve_control
+from data_collector.control import Request, serve_control
 from data_collector.model.status import Snapshot
 
 
@@ -24,13 +24,13 @@ async def tell(folder: Path, connection: socket.socket) -> None:
     questions = 0
     stopped = False
 
-    async def answer(action: Action) -> Snapshot:
+    async def answer(request: Request) -> Snapshot:
         nonlocal questions, stopped
         questions += 1
         # In one step, because a test may be reading.
         (folder / "questions.new").write_text(str(questions))
         (folder / "questions.new").replace(folder / "questions")
-        stopped = action == "stop" or (stopped and action != "start")
+        stopped = request.action == "stop" or (stopped and request.action != "start")
         snapshot = msgspec.json.decode((folder / "snapshot.json").read_bytes(), type=Snapshot)
         if stopped:
             snapshot.condition, snapshot.collector_running = "degraded", False
@@ -45,7 +45,9 @@ def main() -> int:
     """Play the collector."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = Path(sys.argv[1])
-    (folder / "pid").write_text(str(os.getpid()))
+    # Renamed, so that nobody reads half of it.
+    (folder / "pid.new").write_text(str(os.getpid()))
+    (folder / "pid.new").rename(folder / "pid")
     if (folder / "exit").exists():
         sys.stderr.write("A sentence that says what is wrong.\n")
         return int((folder / "exit").read_text())

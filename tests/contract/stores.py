@@ -12,13 +12,14 @@ import redis
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, TradeRun
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
-from tests.market import SYMBOL, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, trade
 
 SOURCE = "https://exchange.example"
 WEEK_S = 604_800
@@ -67,32 +68,61 @@ def refusal(trade_id: int, *rules: str) -> Refusal:
     return Refusal(json.dumps({"trade_id": trade_id}), why, "2024-01-01T12:00:00.000+00:00", "{}", rules)
 
 
-def run_of(trades: Sequence[Trade], refused: Iterable[int] = (), *, first_id: int | None = None) -> TradeRun:
-    """The run that an outlet makes of consecutive trades; refused for their price."""
+def run_of(
+    trades: Sequence[Trade],
+    refused: Iterable[int] = (),
+    *,
+    first_id: int | None = None,
+    after: int | None = None,
+    reason: GapReason = "absent",
+    begins: bool = True,
+) -> TradeRun:
+    """The run that an outlet makes of consecutive trades; refused for their price.
+
+    `after` is the id that came before: what lies between was refused, or is missing for `reason`.
+    """
     entries: list[int | str] = []
     for one in trades:
         entries += [one.time_ms, trade_json(one, json_text(one.symbol))]
     refusals = {number: refusal(number, "price_positive") for number in refused}
+    first_id = trades[0].trade_id if trades else first_id
+    assert first_id is not None, "a run without trades says where it ends"
+    rules = {number: refused.rules for number, refused in refusals.items()}
+    gaps = [] if after is None else explain_ids(after + 1, first_id - 1, rules, reason)
     if not trades:
-        assert first_id is not None, "a run without trades says where it ends"
-        return TradeRun(SYMBOL, first_id, [], "", "", 0, 0, refusals)
+        return TradeRun(SYMBOL, first_id, [], "", "", 0, 0, refusals, gaps, begins)
     newest = trades[-1]
     time_text = trade_time_text(newest.time_ms, newest.sub_ms_us)
-    return TradeRun(newest.symbol, trades[0].trade_id, entries, newest.price, time_text, 1, 2, refusals)
+    return TradeRun(newest.symbol, first_id, entries, newest.price, time_text, 1, 2, refusals, gaps, begins)
 
 
-def trades(first_id: int, last_id: int, refused: Iterable[int] = ()) -> Batch:
-    """A batch of one run, both ends included."""
-    return Batch(trades=[run_of([trade(number) for number in range(first_id, last_id + 1)], refused)])
+def trades(
+    first_id: int,
+    last_id: int,
+    refused: Iterable[int] = (),
+    *,
+    after: int | None = None,
+    reason: GapReason = "absent",
+    begins: bool = True,
+) -> Batch:
+    """A batch of one run, both ends included; see `run_of`."""
+    numbers = range(first_id, last_id + 1)
+    return Batch(
+        trades=[run_of([trade(number) for number in numbers], refused, after=after, reason=reason, begins=begins)]
+    )
 
 
-def klines(*records: Kline, refused: dict[int, tuple[str, ...]] | None = None) -> Batch:
-    """A batch of one symbol; `refused` goes with the last one."""
+def klines(*records: Kline, gaps: Sequence[Gap] = (), begins: bool = True) -> Batch:
+    """A batch of one symbol; `gaps` go before the last one."""
     calendar = UtcCalendar()
-    updates = [KlineUpdate(one, calendar.next_open_ms(one.interval, one.open_ms)) for one in records]
-    if refused:
-        updates[-1].refused = refused
+    updates = [KlineUpdate(one, calendar.next_open_ms(one.interval, one.open_ms), begins=begins) for one in records]
+    updates[-1].gaps = list(gaps)
     return Batch(klines=[updates])
+
+
+def minutes(first: int, last: int, reason: GapReason, *rules: str) -> Gap:
+    """A gap of 1m klines, by the minutes after noon."""
+    return Gap(NOON_MS + first * MINUTE_MS, NOON_MS + last * MINUTE_MS, last - first + 1, reason, rules)
 
 
 class Reader:

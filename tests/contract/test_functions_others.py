@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from data_collector.model.batch import Batch, SideEntry, TickerUpdate
+import json
+
+from data_collector.model.batch import Batch, Behind, SideEntry, TickerUpdate
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import Reader, klines, run_of, trades
+from tests.contract.stores import Reader, klines, minutes, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
 
 TRADES = f"trades:{SYMBOL}"
@@ -30,31 +32,65 @@ async def test_open_updates_pass_when_newer_and_end_with_the_close(sink: RedisSi
 async def test_hole_between_closed_klines_is_told_and_passed_over(sink: RedisSink, reader: Reader) -> None:
     await sink.write(klines(kline(0)))
     for _ in range(2):
-        await sink.write(klines(kline(4), refused={NOON_MS + 2 * MINUTE_MS: ("price_order",)}))
+        gaps = [minutes(1, 1, "lost"), minutes(2, 2, "refused", "price_order"), minutes(3, 3, "absent")]
+        assert await sink.write(klines(kline(4), gaps=gaps)) == []
 
     assert reader.minutes() == [("12:00", True), ("12:04", True)]
     minute = "2024-01-01T12:0{}:00+00:00"
     assert reader.gaps() == [
         (minute.format(1), minute.format(1), 1, "lost"),
         (minute.format(2), minute.format(2), 1, "refused"),
-        (minute.format(3), minute.format(3), 1, "lost"),
+        (minute.format(3), minute.format(3), 1, "absent"),
     ]
 
 
-async def test_klines_missed_before_our_first_were_skipped(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
-    await sink.write(klines(kline(0)))
-    await other.write(klines(kline(3)))
+async def test_gaps_are_told_as_far_as_another_collector_has_not_filled_them(
+    sink: RedisSink, other: RedisSink, reader: Reader
+) -> None:
+    await other.write(klines(kline(0), kline(1), kline(2)))
 
-    assert [gap[2:] for gap in reader.gaps()] == [(2, "skipped")]
+    assert await sink.write(klines(kline(5), gaps=[minutes(1, 3, "lost"), minutes(4, 4, "absent")])) == []
+
+    assert [gap[2:] for gap in reader.gaps()] == [(1, "lost"), (1, "absent")]
+    assert reader.minutes()[-1] == ("12:05", True)
+
+
+async def test_hole_that_nothing_explains_is_told_and_nothing_is_stored(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0)))
+
+    behind = await sink.write(klines(kline(2), kline(3), kline(4, closed=False)))
+
+    assert behind == [Behind(SYMBOL, "1m", NOON_MS + MINUTE_MS)]
+    assert reader.minutes() == [("12:00", True)]
+    assert reader.gaps() == []
+    assert await sink.write(klines(kline(1), kline(2))) == []
+    assert reader.minutes()[-1] == ("12:02", True)
+
+
+async def test_gaps_that_begin_after_the_hole_do_not_explain_it(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0)))
+
+    assert await sink.write(klines(kline(4), gaps=[minutes(2, 3, "lost")])) == [
+        Behind(SYMBOL, "1m", NOON_MS + MINUTE_MS)
+    ]
+    assert reader.gaps() == []
+
+
+async def test_store_without_the_series_is_behind_unless_it_may_begin(sink: RedisSink, reader: Reader) -> None:
+    assert await sink.write(klines(kline(5), begins=False)) == [Behind(SYMBOL, "1m", None)]
+    assert reader.minutes() == []
+
+    assert await sink.write(klines(kline(3), begins=True)) == []
+    assert reader.minutes() == [("12:03", True)]
 
 
 async def test_hole_of_one_interval_does_not_touch_another(sink: RedisSink, reader: Reader) -> None:
     hour = kline(0, interval="1h", close_ms=NOON_MS + 3_599_999)
     await sink.write(klines(kline(0), hour))
-    await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999)))
+    behind = await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999)))
 
-    assert [gap["interval"] for gap in reader.records("gaps:BTCUSDT")] == ["1m"]
-    assert len(reader.records(STREAM)) == 4
+    assert [each.interval for each in behind] == ["1m"]
+    assert len(reader.records(STREAM)) == 3
 
 
 async def test_open_update_before_any_close_opens_no_gap(sink: RedisSink, reader: Reader) -> None:
@@ -84,13 +120,45 @@ async def test_open_updates_do_not_go_back_after_a_late_close(sink: RedisSink, r
     assert reader.minutes() == [("12:01", False), ("12:00", True)]
 
 
-async def test_stream_that_was_lost_goes_on_with_what_comes(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(klines(kline(0), kline(1)))
+async def test_stream_that_was_lost_is_told_to_every_interval(sink: RedisSink, reader: Reader) -> None:
+    hour = kline(0, interval="1h", close_ms=NOON_MS + 3_599_999)
+    await sink.write(klines(kline(0), kline(1), hour))
     reader.client.delete(STREAM)
-    await sink.write(klines(kline(1), kline(2)))
 
-    assert reader.minutes()[-1] == ("12:02", True)
-    assert reader.gaps() == []
+    # The open update begins a stream anew, which must not hide that the old one is lost.
+    await sink.write(klines(kline(2, closed=False)))
+    behind = await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999), begins=False))
+
+    assert behind == [Behind(SYMBOL, "1m", None), Behind(SYMBOL, "1h", None)]
+    assert await sink.write(klines(kline(0), kline(1), kline(2))) == []
+    assert reader.minutes() == [("12:02", False), ("12:00", True), ("12:01", True), ("12:02", True)]
+
+
+async def test_cursors_are_what_each_interval_must_get_next(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(0), kline(1), kline(0, interval="1h", close_ms=NOON_MS + 3_599_999)))
+    await sink.write(klines(kline(0, interval="5m", close_ms=NOON_MS + 299_999, closed=False)))
+
+    assert await sink.kline_cursors([SYMBOL, "ETHUSDT"], ["1m", "5m", "15m", "1h"]) == {
+        (SYMBOL, "1m"): NOON_MS + 2 * MINUTE_MS, (SYMBOL, "1h"): NOON_MS + 60 * MINUTE_MS,
+    }  # fmt: skip
+
+
+async def test_source_and_check_stand_beside_the_record(sink: RedisSink, reader: Reader) -> None:
+    batch = klines(kline(0), kline(1), kline(2))
+    batch.klines[0][1].source, batch.klines[0][2].check = "built", "ok"
+    await sink.write(batch)
+
+    assert [fields.keys() - {"data"} for _, fields in reader.entries(STREAM)] == [set(), {"src"}, {"check"}]
+
+
+async def test_kline_of_before_the_beginning_goes_into_its_key_alone(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(klines(kline(1)))
+    await sink.write(Batch(past=[kline(0), kline(1, close="45150.00")]))
+
+    assert reader.minutes() == [("12:01", True)]
+    key = f"kline:{SYMBOL}:1m:2024-01-01T12:0{{}}:00+00:00"
+    closes = [json.loads(str(reader.client.get(key.format(minute))))["close"] for minute in (0, 1)]
+    assert closes == [45180.50, 45180.50]
 
 
 async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> None:

@@ -6,7 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from data_collector.model.batch import Batch
+from data_collector.model.batch import Batch, Behind
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.protocols import TradeTail
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, run_of, trades
 from tests.market import NOON_MS, SYMBOL, trade
@@ -53,23 +55,94 @@ async def test_batch_from_before_the_beginning_adds_nothing(sink: RedisSink, rea
     assert reader.gaps() == []
 
 
-async def test_hole_before_our_first_record_was_skipped_and_later_ones_are_lost(
+async def test_hole_that_nothing_explains_is_answered_with_what_is_due(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(10, 11))
+
+    assert await sink.write(trades(20, 21)) == [Behind(SYMBOL, None, 12)]
+    assert reader.ids() == [10, 11]
+    assert reader.gaps() == []
+
+
+async def test_hole_that_is_explained_too_late_is_not_bridged(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(10, 11))
+
+    assert await sink.write(trades(20, 21, after=15)) == [Behind(SYMBOL, None, 12)]
+    assert reader.ids() == [10, 11]
+
+
+async def test_store_is_behind_once_however_many_runs_follow(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(10, 11))
+    batch = Batch(trades=[run_of([trade(20)]), run_of([trade(21)]), run_of([trade(30)], after=21)])
+
+    assert await sink.write(batch) == [Behind(SYMBOL, None, 12)]
+    assert reader.ids() == [10, 11]
+    assert await sink.write(trades(12, 21)) == []
+
+
+async def test_hole_is_told_with_the_reason_that_the_run_gives(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(10, 11))
+    await sink.write(trades(20, 20, after=11, reason="lost"))
+    await sink.write(trades(30, 30, after=20, reason="absent"))
+    await sink.write(trades(40, 40, after=30, reason="skipped"))
+
+    assert reader.ids() == [10, 11, 20, 30, 40]
+    assert reader.gaps() == [(12, 19, 8, "lost"), (21, 29, 9, "absent"), (31, 39, 9, "skipped")]
+
+
+async def test_run_that_may_not_begin_a_stream_is_answered_with_nothing_due(sink: RedisSink, reader: Reader) -> None:
+    assert await sink.write(trades(10, 11, begins=False)) == [Behind(SYMBOL, None, None)]
+    assert reader.client.exists(TRADES) == 0
+
+    assert await sink.write(trades(5, 9)) == []
+    assert await sink.write(trades(10, 11, begins=False)) == []
+    assert reader.ids() == list(range(5, 12))
+
+
+async def test_run_that_may_begin_a_stream_does_not_where_one_ends_earlier(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(1, 2))
+
+    assert await sink.write(trades(10, 11)) == [Behind(SYMBOL, None, 3)]
+    assert reader.ids() == [1, 2]
+
+
+async def test_gaps_are_cut_where_another_writer_moved_the_tail(
     sink: RedisSink, other: RedisSink, reader: Reader
 ) -> None:
     await sink.write(trades(10, 11))
-    await other.write(trades(20, 21))
-    await other.write(trades(25, 25))
+    await other.write(trades(12, 14))
 
-    assert reader.ids() == [10, 11, 20, 21, 25]
-    assert reader.gaps() == [(12, 19, 8, "skipped"), (22, 24, 3, "lost")]
+    assert await sink.write(trades(20, 20, after=11)) == []
+    assert reader.ids() == [10, 11, 12, 13, 14, 20]
+    assert reader.gaps() == [(15, 19, 5, "absent")]
 
 
-async def test_collection_that_begins_again_skips_again(sink: RedisSink, reader: Reader) -> None:
+async def test_gaps_that_another_writer_filled_are_not_told(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 11))
-    sink.begin()
-    await sink.write(trades(14, 14))
+    await other.write(trades(12, 20))
 
-    assert reader.gaps() == [(12, 13, 2, "skipped")]
+    assert await sink.write(trades(20, 22, after=11)) == []
+    assert reader.ids() == list(range(10, 23))
+    assert reader.gaps() == []
+
+
+async def test_store_tells_where_each_symbol_ends(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(trades(10, 11))
+    await sink.write(Batch(trades=[run_of([], first_id=15, after=11)]))
+    reader.client.set("trades:ETHUSDT", "mine")
+
+    assert await sink.tails([SYMBOL, "ETHUSDT", "BNBUSDT"]) == {SYMBOL: TradeTail(10, 14), "ETHUSDT": None}
+
+    reader.client.xtrim(TRADES, maxlen=0, approximate=False)
+    assert await sink.tails([SYMBOL]) == {SYMBOL: TradeTail(15, 14)}
+
+
+async def test_source_and_warnings_stand_beside_the_record(sink: RedisSink, reader: Reader) -> None:
+    run = run_of([trade(number) for number in (10, 11, 12, 13)])
+    run.entries[0::2] = [NOON_MS, f"{NOON_MS}  rest", f"{NOON_MS} a,b", f"{NOON_MS} a rest"]
+    await sink.write(Batch(trades=[run]))
+
+    found = [{name: text for name, text in fields.items() if name != "data"} for _, fields in reader.entries(TRADES)]
+    assert found == [{}, {"src": "rest"}, {"warnings": "a,b"}, {"warnings": "a", "src": "rest"}]
 
 
 async def test_hole_is_told_once_however_often_the_batch_is_written(
@@ -77,17 +150,17 @@ async def test_hole_is_told_once_however_often_the_batch_is_written(
 ) -> None:
     await sink.write(trades(10, 11))
     for writer in (sink, sink, other):
-        await writer.write(trades(15, 16))
+        await writer.write(trades(15, 16, after=11))
 
     assert reader.ids() == [10, 11, 15, 16]
-    assert reader.gaps() == [(12, 14, 3, "lost")]
+    assert reader.gaps() == [(12, 14, 3, "absent")]
 
 
-async def test_refused_trades_are_told_from_lost_ones_and_quarantined(sink: RedisSink, reader: Reader) -> None:
+async def test_refused_trades_are_told_from_absent_ones_and_quarantined(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 11))
-    await sink.write(trades(16, 16, refused=[13, 14]))
+    await sink.write(trades(16, 16, refused=[13, 14], after=11))
 
-    assert reader.gaps() == [(12, 12, 1, "lost"), (13, 14, 2, "refused"), (15, 15, 1, "lost")]
+    assert reader.gaps() == [(12, 12, 1, "absent"), (13, 14, 2, "refused"), (15, 15, 1, "absent")]
     assert reader.quarantined() == [13, 14]
     assert [gap["rules"] for gap in reader.records("gaps:BTCUSDT")] == [[], ["price_positive"], []]
 
@@ -97,7 +170,7 @@ async def test_refusal_is_written_once_by_two_collectors_and_a_retry(
 ) -> None:
     await sink.write(trades(10, 10))
     for writer in (sink, sink, other):
-        await writer.write(trades(12, 12, refused=[11]))
+        await writer.write(trades(12, 12, refused=[11], after=10))
 
     assert reader.quarantined() == [11]
     assert reader.gaps() == [(11, 11, 1, "refused")]
@@ -118,7 +191,7 @@ async def test_tail_is_moved_over_refused_trades_that_nothing_follows(
 ) -> None:
     await sink.write(trades(10, 10))
     for writer in (sink, sink, other):
-        await writer.write(Batch(trades=[run_of([], [11, 12], first_id=13)]))
+        await writer.write(Batch(trades=[run_of([], [11, 12], first_id=13, after=10)]))
 
     assert reader.ids() == [10]
     assert reader.gaps() == [(11, 12, 2, "refused")]
@@ -135,15 +208,15 @@ async def test_second_collectors_refusal_of_what_was_passed_over_is_not_told_aga
     sink: RedisSink, other: RedisSink, reader: Reader
 ) -> None:
     await sink.write(trades(10, 10))
-    await sink.write(Batch(trades=[run_of([], [11], first_id=12)]))
-    await other.write(trades(12, 13, refused=[11]))
+    await sink.write(Batch(trades=[run_of([], [11], first_id=12, after=10)]))
+    await other.write(trades(12, 13, refused=[11], after=10))
 
     assert reader.quarantined() == [11]
     assert reader.ids() == [10, 12, 13]
 
 
 async def test_passing_over_on_an_empty_store_creates_no_stream(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(trades=[run_of([], [11], first_id=12)]))
+    await sink.write(Batch(trades=[run_of([], [11], first_id=12, after=10)]))
 
     assert reader.client.exists(TRADES) == 0
     assert reader.gaps() == []
@@ -204,12 +277,12 @@ async def test_trimmed_stream_knows_its_tail(reader: Reader, sink: RedisSink) ->
     assert reader.gaps() == []
 
 
-async def test_stream_that_was_deleted_begins_anew(sink: RedisSink, reader: Reader) -> None:
+async def test_stream_that_was_deleted_is_missed(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 12))
     reader.client.delete(TRADES)
-    await sink.write(trades(13, 14))
 
-    assert reader.ids() == [13, 14]
+    assert await sink.write(trades(13, 14, begins=False)) == [Behind(SYMBOL, None, None)]
+    assert reader.ids() == []
 
 
 async def test_after_a_failover_to_an_older_copy_the_batch_in_flight_heals_it(sink: RedisSink, reader: Reader) -> None:
@@ -226,22 +299,21 @@ async def test_after_a_failover_to_an_older_copy_the_batch_in_flight_heals_it(si
     assert all(earlier < later for earlier, later in pairwise(entry_ids))
 
 
-async def test_after_a_failover_what_is_not_at_hand_is_told_as_lost(sink: RedisSink, reader: Reader) -> None:
+async def test_after_a_failover_what_the_store_lost_is_asked_for(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 12))
     older = reader.client.dump(TRADES)
     await sink.write(trades(13, 15))
     assert isinstance(older, bytes)
     reader.client.restore(TRADES, 0, older, replace=True)
 
-    await sink.write(trades(16, 17))
+    assert await sink.write(trades(16, 17)) == [Behind(SYMBOL, None, 13)]
+    await sink.write(trades(13, 17))
 
-    assert reader.ids() == [10, 11, 12, 16, 17]
-    assert reader.gaps() == [(13, 15, 3, "lost")]
+    assert reader.ids() == list(range(10, 18))
+    assert reader.gaps() == []
 
 
 async def test_functions_that_a_promoted_replica_lacks_are_loaded_again(sink: RedisSink, reader: Reader) -> None:
-    from data_collector.model.errors import SinkUnavailable
-
     await sink.write(trades(10, 12))
     reader.client.function_flush()
 

@@ -18,8 +18,8 @@ from tests.contract.http_service import Answer as HttpAnswer
 
 ENDPOINTS = {
     "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
-    "/validation/errors",
-    "/control",
+    "/validation/errors", "/gaps", "/gaps/{gap_id}", "/completeness",
+    "/control", "/subscriptions",
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from tests.contract.stores import Reader
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
 from tests.planted import PLANTED
+from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
 LATER_MS = 10_000
@@ -41,7 +42,7 @@ class Way:
     """From the exchange's frames to the store and the audit."""
 
     def __init__(self, sink: RedisSink, notebook: Notebook | Auditor) -> None:
-        self.outlet = Outlet([SYMBOL])
+        self.outlet = Outlet([SYMBOL], in_memory(SYMBOL))
         self.sink = sink
         self.counters = Counters()
         # Interval `7m` is subscribed to, so that only the rules stand in its way.
@@ -53,9 +54,7 @@ class Way:
         for record in records:
             self.intake.receive(memoryview(CODEC.encode(record)), 1_000_000 * (NOON_MS + 100))
         self.intake.release_held(everything=True)
-        batch = self.outlet.take()
-        batch.trades += [run for lane in self.outlet.lanes.values() if (run := self.outlet.pass_over(lane)) is not None]
-        await self.sink.write(batch)
+        await self.sink.write(self.outlet.take())
 
     async def begin(self) -> None:
         """A good message of each kind."""

@@ -24,8 +24,18 @@ from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
 from data_collector.validation.ports import EmbeddedPort
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.history import _ExchangeInfo, _symbol_rules, _Ticker, _ticker
+from data_collector.venues.binance.rest_pages import (
+    ExchangeInfo,
+    KlineRow,
+    TickerRow,
+    TradeRow,
+    klines_of,
+    symbols_of,
+    tickers_of,
+    trades_of,
+)
 from tests.judging import Notebook, shipped_gate
+from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
 HFTBACKTEST = {
@@ -68,12 +78,14 @@ def test_five_minutes_of_trades_are_decoded_without_a_gap(recordings: Path, name
 
 
 def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
-    outlet = Outlet([symbol for symbol, *_ in HFTBACKTEST.values()])
+    symbols = [symbol for symbol, *_ in HFTBACKTEST.values()]
+    outlet = Outlet(symbols, in_memory(*symbols))
     intake = Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
     batch = Batch()
     for name in HFTBACKTEST:
         for received_ns, frame in hftbacktest_frames(recordings, name):
             intake.receive(memoryview(frame), received_ns)
+    intake.release_held(everything=True)
     while outlet.waiting.is_set():
         batch.trades += outlet.take().trades
 
@@ -88,7 +100,7 @@ def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
 @pytest.mark.parametrize("name", HFTBACKTEST)
 def test_stored_digits_are_those_of_the_recording(recordings: Path, name: str) -> None:
     symbol, _, trades, *_ = HFTBACKTEST[name]
-    outlet = Outlet([symbol])
+    outlet = Outlet([symbol], in_memory(symbol))
     intake = Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
     sent: list[tuple[int, str, str]] = []
     for received_ns, frame in hftbacktest_frames(recordings, name):
@@ -96,6 +108,7 @@ def test_stored_digits_are_those_of_the_recording(recordings: Path, name: str) -
         if b"@trade" in frame:
             payload = msgspec.json.decode(frame)["data"]
             sent.append((payload["t"], payload["p"], payload["q"]))
+    intake.release_held(everything=True)
 
     stored = [
         msgspec.json.decode(str(text), type=dict[str, msgspec.Raw])
@@ -174,7 +187,7 @@ def recorded(recordings: Path) -> dict[str, list[Checked]]:
     rest = recordings / "gocryptotrader"
     trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[RestTrade])
     tickers = msgspec.json.decode(
-        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[_Ticker]
+        (rest / "ticker24hr_BTCUSDT_ETHUSDT_2024-11-01.json").read_bytes(), type=list[TickerRow]
     )
     frames = [CODEC.decode(frame, 1) for frame in cryptofeed_frames(recordings)]
     lines = (recordings / "crypto-msg-parser" / "binance_spot_ws_messages.jsonl").read_bytes().splitlines()
@@ -187,7 +200,7 @@ def recorded(recordings: Path) -> dict[str, list[Checked]]:
         "trades by REST": [
             Trade("ETHBTC", one.id, one.price, one.qty, one.time, one.time, one.is_buyer_maker) for one in trades
         ],
-        "tickers by REST": [_ticker(row) for row in tickers],
+        "tickers by REST": [*tickers_of({row.symbol for row in tickers}, tickers)],
         "trades of the stream": [
             one
             for name in HFTBACKTEST
@@ -215,10 +228,21 @@ def test_shipped_suites_refuse_and_mark_nothing_that_was_recorded(recordings: Pa
     assert odd == []
 
 
+def test_recorded_rest_pages_contradict_nothing(recordings: Path) -> None:
+    rest = recordings / "gocryptotrader"
+    trades = msgspec.json.decode((rest / "trades_ETHBTC_2023_1000rows.json").read_bytes(), type=list[TradeRow])
+    assert len(trades_of("ETHBTC", trades[0].id, 1_000, trades)) == 1_000
+    for interval, rest_of_name in (("1m", "2020-05-06_60rows"), ("1h", "2020-05-01_1000rows")):
+        path = rest / f"klines_BTCUSDT_{interval}_{rest_of_name}.json"
+        rows = msgspec.json.decode(path.read_bytes(), type=list[KlineRow])
+        span = (rows[0][0], rows[-1][0])
+        assert len(klines_of("BTCUSDT", interval, span, rows[-1][6] + 5_000, rows)) == len(rows)
+
+
 async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings: Path) -> None:
     """The whole audit, with its batch rules; the symbol list is the one that was recorded."""
     info = (recordings / "gocryptotrader" / "exchangeInfo_2025-08-07_25symbols.json").read_bytes()
-    listed = {item.symbol: _symbol_rules(item) for item in msgspec.json.decode(info, type=_ExchangeInfo).symbols}
+    listed = symbols_of(msgspec.json.decode(info, type=ExchangeInfo))
     port = EmbeddedPort()
     auditor = Auditor(shipped_gate(), port)
     auditor.learn(listed)

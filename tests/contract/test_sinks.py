@@ -14,7 +14,7 @@ from data_collector.model.protocols import Sink
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import SOURCE, Entry, Reader, klines, limits, opened, redis_sink, run_of, trades
+from tests.contract.stores import SOURCE, Entry, Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
 
 OTHER = "ETHUSDT"
@@ -30,7 +30,7 @@ def everything() -> Batch:
     batch = klines(kline(0), kline(1), kline(2, closed=False))
     batch.trades = [
         run_of([trade(number) for number in range(10, 15)]),
-        run_of([trade(20)], refused=[17]),
+        run_of([trade(20)], refused=[17], after=14),
         run_of([trade(number, symbol=OTHER) for number in range(1, 4)]),
     ]
     batch.tickers = [TickerUpdate(ticker()), TickerUpdate(ticker(symbol=OTHER))]
@@ -63,7 +63,7 @@ async def test_same_batch_written_twice_is_stored_once(sink: RedisSink, reader: 
 
     assert contents(reader) == before
     assert reader.ids() == [10, 11, 12, 13, 14, 20]
-    assert reader.gaps() == [(15, 16, 2, "lost"), (17, 17, 1, "refused"), (18, 19, 2, "lost")]
+    assert reader.gaps() == [(15, 16, 2, "absent"), (17, 17, 1, "refused"), (18, 19, 2, "absent")]
 
 
 async def test_two_processes_that_write_the_same_batch_store_its_records_once(
@@ -98,16 +98,16 @@ async def test_empty_batch_is_nothing(sink: RedisSink, reader: Reader) -> None:
 
 async def test_batch_of_many_holes_is_written_at_once(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(1, 1))
-    runs = [run_of([trade(number)]) for number in range(3, 203, 2)]
+    runs = [run_of([trade(number)], after=number - 2) for number in range(3, 203, 2)]
     await sink.write(Batch(trades=runs))
 
     assert reader.ids() == [1, *range(3, 203, 2)]
-    assert reader.gaps() == [(number, number, 1, "lost") for number in range(2, 202, 2)]
+    assert reader.gaps() == [(number, number, 1, "absent") for number in range(2, 202, 2)]
 
 
 async def test_batch_of_many_kline_holes_is_written_at_once(sink: RedisSink, reader: Reader) -> None:
     await sink.write(klines(kline(0)))
-    await sink.write(klines(*(kline(minute) for minute in range(2, 400, 2))))
+    await sink.write(every_second(2, 400))
 
     assert len(reader.minutes()) == 1 + 199
     assert [gap[2:] for gap in reader.gaps()] == [(1, "lost")] * 199
@@ -118,21 +118,20 @@ async def test_counters_say_what_was_stored_and_what_was_known(
 ) -> None:
     await sink.write(trades(10, 14))
     await sink.write(trades(12, 16))
-    await sink.write(trades(20, 20, refused=[18]))
+    await sink.write(trades(20, 20, refused=[18], after=16))
 
     assert counters.value(STORED, channel="trade") == len(reader.ids()) == 8
     assert counters.value(KNOWN, channel="trade") == 3
-    assert counters.value("data_collector_gap_records_total", channel="trade", reason="lost") == 2
+    assert counters.value("data_collector_gap_records_total", channel="trade", reason="absent") == 2
     assert counters.value("data_collector_gap_records_total", channel="trade", reason="refused") == 1
 
 
 async def test_hole_is_counted_once_when_several_runs_follow_it(sink: RedisSink, counters: Counters) -> None:
     await sink.write(trades(10, 10))
-    sink.begin()
-    await sink.write(Batch(trades=[run_of([trade(15)]), run_of([trade(16)]), run_of([trade(17)])]))
+    await sink.write(Batch(trades=[run_of([trade(15)], after=10), run_of([trade(16)]), run_of([trade(17)])]))
 
-    assert counters.value("data_collector_gaps_total", channel="trade", reason="skipped") == 1
-    assert counters.value("data_collector_gap_records_total", channel="trade", reason="skipped") == 4
+    assert counters.value("data_collector_gaps_total", channel="trade", reason="absent") == 1
+    assert counters.value("data_collector_gap_records_total", channel="trade", reason="absent") == 4
 
 
 @pytest.mark.parametrize(
@@ -153,7 +152,11 @@ async def test_key_that_somebody_uses_for_something_else_is_named_and_other_symb
     reader.client.set(key, "mine")
     for number, trade_id in ((3, 30), (5, 40)):
         batch = klines(kline(trade_id))
-        batch.trades = [run_of([trade(trade_id)], refused=[trade_id - 1]), run_of([trade(trade_id, symbol=OTHER)])]
+        before = {30: (20, 3)}.get(trade_id, (30, 30))
+        batch.trades = [
+            run_of([trade(trade_id)], refused=[trade_id - 1], after=before[0]),
+            run_of([trade(trade_id, symbol=OTHER)], after=before[1]),
+        ]
         batch.tickers = [TickerUpdate(ticker(NOON_MS + trade_id))]
         batch.side = [
             SideEntry(f"quarantine:{SYMBOL}", ("data", "x", "why", "[]"), number),
@@ -193,19 +196,26 @@ async def test_collectors_that_write_different_parts_of_one_tape_in_any_order_ma
     sink: RedisSink, other: RedisSink, reader: Reader, seed: int
 ) -> None:
     choice = random.Random(seed)
-    position = {sink: 100, other: 100}
+    tape = [number for number in range(100, 400) if number == 100 or choice.random() < 0.8]
+    position = {sink: 0, other: 0}
     for _ in range(60):
         writer = choice.choice([sink, other])
-        first = max(100, position[writer] - choice.randint(0, 3)) + choice.choice([0, 0, 0, 2])
-        last = first + choice.randint(0, 5)
-        refused = [first - 1] if first > position[writer] and choice.random() < 0.5 else []
-        position[writer] = last + 1
-        for _ in range(choice.randint(1, 2)):
-            await writer.write(trades(first, last, refused))
+        first = max(0, position[writer] - choice.randint(0, 3))
+        position[writer] = min(first + choice.randint(1, 6), len(tape))
+        batch = Batch()
+        for index in range(first, position[writer]):
+            # The exchange lacks what lies between; one of them tells the last of it as refused.
+            before = tape[index - 1] if index else None
+            is_refused = before is not None and before < tape[index] - 1 and choice.random() < 0.5
+            refused = [tape[index] - 1] if is_refused else []
+            batch.trades.append(run_of([trade(tape[index])], refused, after=before))
+        for behind in await writer.write(batch):
+            assert behind.due is not None
+            position[writer] = sum(number < behind.due for number in tape)
 
     ids = [int(str(number)) for number in reader.ids()]
     told = [number for first, last, *_ in reader.gaps() for number in range(int(str(first)), int(str(last)) + 1)]
-    assert ids == sorted(set(ids))
+    assert ids == tape[: len(ids)]
     assert sorted(ids + told) == list(range(ids[0], ids[-1] + 1))
     assert len(reader.quarantined()) == len(set(reader.quarantined()))
 
@@ -255,9 +265,13 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
     bounded = limits(trades_maxlen=100, stream_maxlen=100, side_maxlen=100)
     async with opened(redis_sink(store_address, store_limits=bounded)) as sink:
         for step in range(30):
-            batch = klines(*(kline(20 * step + 2 * minute) for minute in range(10)))
+            batch = every_second(20 * step, 20 * step + 20)
             batch.trades = [
-                run_of([trade(100 * step + number) for number in range(50)], refused=range(100 * step - 30, 100 * step))
+                run_of(
+                    [trade(100 * step + number) for number in range(50)],
+                    refused=range(100 * step - 30, 100 * step),
+                    after=100 * step - 51 if step else None,
+                )
             ]
             batch.side = [SideEntry(f"late:{SYMBOL}", ("data", "x" * 100), 40 * step + number) for number in range(40)]
             await sink.write(batch)
@@ -267,3 +281,11 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
         kind: reader.client.xlen(f"{kind}:{SYMBOL}") for kind in ("trades", "stream", "gaps", "quarantine", "late")
     }
     assert all(100 <= length <= 300 for length in lengths.values()), lengths
+
+
+def every_second(first: int, until: int) -> Batch:
+    """Every second minute, each with the gap before it."""
+    batch = klines(*(kline(minute) for minute in range(first, until, 2)))
+    for minute, update in zip(range(first, until, 2), batch.klines[0], strict=True):
+        update.gaps = [minutes(minute - 1, minute - 1, "lost")]
+    return batch

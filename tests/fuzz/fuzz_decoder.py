@@ -28,6 +28,7 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.venues.binance.codec import BinanceCodec
     from data_collector.venues.binance.venue import VENUE
     from tests.judging import Notebook, shipped_gate
+    from tests.retaining import in_memory
 
 CORPUS = Path(__file__).parent / "corpus"
 SAMPLES = Path("data_collector/venues/binance/samples")
@@ -48,7 +49,7 @@ class Target:
         self._renew()
 
     def _renew(self) -> None:
-        self._outlet = Outlet(["BTCUSDT", "BNBBTC"], records_max=100, side_max=100)
+        self._outlet = Outlet(["BTCUSDT", "BNBBTC"], in_memory("BTCUSDT", "BNBBTC"), records_max=100, side_max=100)
         self._intake = Intake(
             self._codec, shipped_gate(), self._outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook()
         )
@@ -60,11 +61,8 @@ class Target:
         intake = self._intake
         intake.receive(memoryview(frame), 1)
         assert intake.received == intake.validated + intake.errors, "the counts do not agree"
-        batch = self._outlet.take()
-        batch.trades += [
-            run for lane in self._outlet.lanes.values() if (run := self._outlet.pass_over(lane)) is not None
-        ]
-        self._check(batch)
+        intake.release_held(everything=True)
+        self._check(self._outlet.take())
         self._frames += 1
         if self._frames % FRAMES_PER_INTAKE == 0:
             self._renew()

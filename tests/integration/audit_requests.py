@@ -32,11 +32,6 @@ def _good(kind: Kind, number: int) -> Checked:
     return ticker(sent_ms, received_ns=(sent_ms + 1) * MS)
 
 
-def document(suite: Suite) -> bytes:
-    """As it is sent."""
-    return msgspec.json.encode(suite.document())
-
-
 def suite_of(kind: Kind, *expectations: Mapping[str, object]) -> Suite:
     """Warnings with the ids r0, r1 … unless they say otherwise."""
     rules = [
@@ -63,7 +58,7 @@ def chunk_of(compiled: CompiledSuite, records: Sequence[Checked]) -> Chunk:
 
 def audit_of(*chunks: Chunk, suites: Sequence[Suite], source: str = "test") -> Audit:
     """The request."""
-    return Audit(source, {suite.digest: document(suite) for suite in suites}, [msgspec.Raw(encode(c)) for c in chunks])
+    return Audit(source, {suite.digest: suite.encoded() for suite in suites}, [msgspec.Raw(encode(c)) for c in chunks])
 
 
 def shipped_audit(kind: Kind, count: int, source: str = "test") -> Audit:

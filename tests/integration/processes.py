@@ -173,9 +173,11 @@ class CollectorProcess:
 
 
 @contextmanager
-def collecting(folder: Path, exchange: Exchange, **settings: str) -> Iterator[CollectorProcess]:
+def collecting(
+    folder: Path, exchange: Exchange, *, command: Sequence[str] = COLLECT, **settings: str
+) -> Iterator[CollectorProcess]:
     """A collector that is ended with the block, if it still runs; its embedded store too."""
-    collector = CollectorProcess(folder, exchange, **settings)
+    collector = CollectorProcess(folder, exchange, command=command, **settings)
     try:
         yield collector
     finally:

@@ -59,9 +59,8 @@ class Scene:
 
     async def subscribed(self, *, after_attempts: int = 0) -> None:
         """Wait until the exchange has our streams on a connection made after so many attempts."""
-        wanted = sum(connection.streams for connection in self.status.connections)
         await until_async(
-            lambda: self._attempts() > after_attempts and self._streams() >= wanted > 0 and self._connected(),
+            lambda: self._attempts() > after_attempts and self._is_subscribed() and self._connected(),
             "a subscribed connection",
         )
 
@@ -98,6 +97,10 @@ class Scene:
             for symbol in self.symbols
         }
 
+    def filled(self, source: str = "rest") -> float:
+        """How many missing trades came from there."""
+        return self.counted("gap_filled_total", channel="trade", source=source)
+
     def assert_counts_add_up(self) -> None:
         """The contract's identity."""
         status = self.status
@@ -115,8 +118,11 @@ class Scene:
         assert isinstance(attempts, int)
         return attempts
 
-    def _streams(self) -> int:
-        return max((len(connection.streams) for connection in self.simulator.connections()), default=0)
+    def _is_subscribed(self) -> bool:
+        lines = self.status.connections
+        wanted = max((line.streams for line in lines), default=0)
+        full = [each for each in self.simulator.connections() if len(each.streams) >= wanted > 0]
+        return len(full) >= len(lines) > 0
 
     def _connected(self) -> bool:
         return all(connection.state == "connected" for connection in self.status.connections)

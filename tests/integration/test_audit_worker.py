@@ -31,7 +31,6 @@ from data_collector.validation.shipped import shipped_suite
 from tests.integration.audit_requests import (
     audit_of,
     chunk_of,
-    document,
     good_records,
     shipped_audit,
     suite_of,
@@ -189,7 +188,7 @@ async def test_rule_that_great_expectations_cannot_evaluate_is_a_failure(worker:
 async def test_rows_that_are_sent_get_the_ids_of_the_rules_they_break(worker: AuditWorker) -> None:
     good, bad, empty = row_of("trade", price=1.0), row_of("trade", price=-1.0), row_of("trade")
 
-    answer = await worker.ask(Validate("trade", document(shipped_suite("trade")), [good, bad, empty]), PATIENCE_S)
+    answer = await worker.ask(Validate("trade", shipped_suite("trade").encoded(), [good, bad, empty]), PATIENCE_S)
 
     assert isinstance(answer, ValidateReport)
     assert "price_positive" not in answer.broken[0]
@@ -201,20 +200,20 @@ async def test_rows_that_are_sent_get_the_ids_of_the_rules_they_break(worker: Au
 async def test_rule_about_all_rows_is_told_apart(worker: AuditWorker) -> None:
     suite = suite_of("trade", {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1000}})
 
-    answer = await worker.ask(Validate("trade", document(suite), [row_of("trade")]), PATIENCE_S)
+    answer = await worker.ask(Validate("trade", suite.encoded(), [row_of("trade")]), PATIENCE_S)
 
     assert answer == ValidateReport([[]], [], ["r0"])
 
 
 async def test_value_of_another_type_is_refused(worker: AuditWorker) -> None:
-    request = Validate("trade", document(shipped_suite("trade")), [row_of("trade", trade_id="7")])
+    request = Validate("trade", shipped_suite("trade").encoded(), [row_of("trade", trade_id="7")])
 
     assert await worker.ask(request, PATIENCE_S) == WorkerFault("ValueError: row 0: trade_id must be integer or null")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_shipped_suite_can_be_used(worker: AuditWorker, kind: Kind) -> None:
-    assert await worker.ask(CheckSuite(kind, document(shipped_suite(kind))), PATIENCE_S) == CheckReport([])
+    assert await worker.ask(CheckSuite(kind, shipped_suite(kind).encoded()), PATIENCE_S) == CheckReport([])
 
 
 @pytest.mark.parametrize(
@@ -278,7 +277,7 @@ async def test_our_expectations_mean_what_the_gate_means(worker: AuditWorker, ki
     verdicts = [compiled.verdict_of(row) for row in rows]
     expected = [list(verdict.rules) if verdict else [] for verdict in verdicts]
 
-    answer: Answer = await worker.ask(Validate(kind, document(suite), rows), PATIENCE_S)
+    answer: Answer = await worker.ask(Validate(kind, suite.encoded(), rows), PATIENCE_S)
 
     assert isinstance(answer, ValidateReport)
     assert answer.failures == []

@@ -1,4 +1,4 @@
-"""What can happen to the connection: it is made again, the hole is declared, nothing is doubled."""
+"""What can happen to the connection: it is made again, nothing is missing, nothing is doubled."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from msgspec import structs
 
 from data_collector.pipeline.backoff import Backoff
-from data_collector.simulator import FrameFault, Refuse, SimulatorSettings
+from data_collector.simulator import FrameFault, Refuse, Simulator, SimulatorSettings
 from data_collector.simulator.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
+from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import DRIVEN, NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
@@ -52,6 +53,12 @@ async def lose_connection(scene: Scene, action: Action) -> str | None:
     return reason
 
 
+async def rolled_over(scene: Scene) -> None:
+    """Let trades happen until they have proven that the new connection follows the old one."""
+    while scene.counted("rollovers_total") == 0:
+        await scene.trade(500)
+
+
 @pytest.mark.parametrize(
     ("action", "reason"),
     [
@@ -65,14 +72,12 @@ async def lose_connection(scene: Scene, action: Action) -> str | None:
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
-async def test_lost_connection_is_made_again_and_the_hole_declared(scene: Scene, action: Action, reason: str) -> None:
-    due = scene.store.tail_id("BTCUSDT") + 1
-
+async def test_lost_connection_is_made_again_and_the_hole_filled(scene: Scene, action: Action, reason: str) -> None:
     assert await lose_connection(scene, action) == reason
     await scene.trade()
 
-    (hole,) = scene.assert_trades_exact()["BTCUSDT"]
-    assert (hole[0], hole[2]) == (due, "lost")
+    assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.filled() > 0
     assert scene.status.connections[0].reconnects == 1
     assert scene.counted("disconnects_total") == 1
 
@@ -93,7 +98,8 @@ async def test_broken_websocket_frame_costs_the_connection_and_nothing_more(scen
     await lose_connection(scene, Send(raw=raw))
     await scene.trade()
 
-    assert [reason for *_, reason in scene.assert_trades_exact()["BTCUSDT"]] == ["lost"]
+    assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.filled() > 0
 
 
 async def test_connection_that_has_fallen_silent_is_replaced(
@@ -103,13 +109,11 @@ async def test_connection_that_has_fallen_silent_is_replaced(
     async with playing(store, folder, FAST, exchange=venue(ping_interval_s=0.2)) as scene:
         await scene.subscribed()
         await scene.trade()
-        due = scene.store.tail_id("BTCUSDT") + 1
-
         assert await lose_connection(scene, Stall()) == "silent"
         await scene.trade()
 
-        (hole,) = scene.assert_trades_exact()["BTCUSDT"]
-        assert (hole[0], hole[2]) == (due, "lost")
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert scene.filled() > 0
 
 
 async def test_stall_shorter_than_the_limit_loses_nothing(scene: Scene) -> None:
@@ -132,6 +136,7 @@ async def test_announced_shutdown_is_forestalled_without_losing_a_trade(scene: S
     await scene.trade()
 
     assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.counted("rollovers_total", result="overlap") == 1
     assert scene.counted("rollovers_total") == 1
     assert scene.status.connections[0].reconnects == 0
 
@@ -142,10 +147,38 @@ async def test_shutdown_notice_is_understood_in_every_shape(scene: Scene, text: 
 
     await scene.simulator.perform(Send(text=text))
     await scene.subscribed(after_attempts=attempts)
+    await rolled_over(scene)
 
-    # The exchange knows of the new subscription before the collector has heard so.
-    await until_async(lambda: scene.counted("rollovers_total") > 0, "the count of the rollover")
-    assert scene.counted("rollovers_total") == 1
+    assert scene.counted("rollovers_total", result="overlap") == 1
+    assert scene.counted("server_shutdowns_total") == 1
+
+
+async def test_quiet_streams_are_handed_over_after_a_bounded_time(store: Store, folder: Path) -> None:
+    # A hundredth of the allowed age.
+    async with playing(store, folder, exchange=venue(max_age_s=30.0)) as scene:
+        await scene.subscribed()
+        await scene.trade()
+
+        await scene.simulator.perform(Shutdown())
+        await until_async(lambda: scene.counted("rollovers_total", result="overlap") == 1, "the roll-over")
+        await until_async(lambda: len(scene.simulator.connections()) == 1, "the end of the old connection")
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_hand_over_across_a_hole_is_told_and_the_hole_filled(scene: Scene) -> None:
+    attempts = scene.attempts()
+    scene.simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", connection=1))
+    scene.simulator.advance(2_000)
+
+    await scene.simulator.perform(Shutdown())
+    await scene.subscribed(after_attempts=attempts)
+    await scene.trade()
+    await until_async(lambda: scene.counted("rollovers_total", result="unproven") == 1, "the roll-over")
+
+    assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.filled("rest") > 0
 
 
 async def test_shutdown_announced_during_a_burst_loses_no_trade(scene: Scene) -> None:
@@ -192,7 +225,7 @@ async def test_next_connection_is_opened_before_the_old_one_reaches_its_age(stor
         assert_closed_klines_exact(store, "BTCUSDT", "1m", closed)
 
 
-async def test_cut_at_the_age_limit_is_declared_when_nobody_forestalls_it(store: Store, folder: Path) -> None:
+async def test_cut_at_the_age_limit_is_repaired_when_nobody_forestalls_it(store: Store, folder: Path) -> None:
     settings = structs.replace(DRIVEN, max_age_s=0.7)
     async with playing(store, folder, settings) as scene:
         await scene.subscribed()
@@ -203,7 +236,8 @@ async def test_cut_at_the_age_limit_is_declared_when_nobody_forestalls_it(store:
         await scene.subscribed(after_attempts=1)
         await scene.trade(500)
 
-        assert {reason for *_, reason in scene.assert_trades_exact()["BTCUSDT"]} <= {"lost"}
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert scene.filled() > 0
 
 
 async def test_refused_handshake_is_retried_and_told(store: Store, folder: Path) -> None:
@@ -221,7 +255,39 @@ async def test_refused_handshake_is_retried_and_told(store: Store, folder: Path)
         await scene.trade()
 
         assert scene.counted("connect_failures_total") == 2
-        assert len(scene.assert_trades_exact()["BTCUSDT"]) <= 1
+        assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_refused_successor_leaves_the_old_connection_in_service(scene: Scene) -> None:
+    scene.simulator.faults.add(Refuse(status=503, count=2))
+
+    await scene.simulator.perform(Shutdown())
+    while scene.counted("rollovers_total", result="overlap") == 0:
+        await scene.trade(500)
+    await until_async(lambda: len(scene.simulator.connections()) == 1, "the end of the old connection")
+    await scene.trade()
+
+    assert scene.counted("rollovers_total", result="failed") == 2
+    assert scene.status.connections[0].reconnects == 0
+    assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_lines_together_never_dial_more_often_than_the_exchange_allows(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.backoff.CAP_S", 0.001)
+    limits = structs.replace(venue().limits, connection_attempts=10, connection_attempts_window_s=1.0)
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    simulator.faults.add(Refuse(status=503))
+    exchange = structs.replace(venue(), limits=limits)
+    began_s = time.monotonic()
+    async with playing(
+        store, folder, simulator=simulator, exchange=exchange, lines_per_stream="2", symbols=("BTCUSDT",)
+    ) as scene:
+        await until_async(lambda: scene.attempts() >= 37, "many attempts")
+
+        # Nine of the ten allowed ones in each window, so that 37 lie in five at least.
+        assert time.monotonic() - began_s > 4.0
 
 
 async def test_redirect_is_not_followed(store: Store, folder: Path) -> None:
@@ -260,7 +326,8 @@ async def test_endless_flood_of_pings_costs_the_connection(scene: Scene) -> None
     assert await lose_connection(scene, PingFlood(count=1_000)) == "ping_flood"
     await scene.trade()
 
-    assert [reason for *_, reason in scene.assert_trades_exact()["BTCUSDT"]] == ["lost"]
+    assert scene.assert_trades_exact() == NO_HOLES
+    assert scene.filled() > 0
 
 
 async def test_pings_are_answered_with_their_payload_so_that_the_connection_lives(store: Store, folder: Path) -> None:

@@ -19,6 +19,7 @@ from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 from tests.judging import gate_with
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.retaining import in_memory
 
 QUARANTINE, LATE = f"quarantine:{SYMBOL}", f"late:{SYMBOL}"
 RAW_FRAME = '{"stream":"btcusdt@trade"'
@@ -40,7 +41,7 @@ def write_rule(folder: Path, kind: str, column: str, **bounds: int) -> None:
 
 async def refuse(store: Store, records: Sequence[Record], *rules: str) -> None:
     """Put into quarantine what the service would, by its own sink."""
-    outlet = Outlet([SYMBOL], side_max=len(records))
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL), side_max=len(records))
     refusals = Refusals(outlet, gate_with("trade", {"max_value": 1}), Counters())
     for record in records:
         refusals.quarantine(record, Verdict(critical=rules or ("price_cap",)))

@@ -324,20 +324,24 @@ async def play_everything(scene: Scene) -> None:
     faults = scene.simulator.faults
     faults.add(FrameFault(kind="drop", stream="btcusdt@trade", count=2))
     await scene.trade()
-    faults.add(FrameFault(kind="delay", stream="btcusdt@trade", count=1, delay_s=0.3))
-    await scene.trade()
-    await until_async(lambda: scene.store.length("late:BTCUSDT") == 1, "the late trade")
     # Nothing follows these, so the tail is moved over them.
     faults.add(FrameFault(kind="change", stream="ethusdt@trade", set={"p": "0.00000000"}))
     scene.simulator.advance(5_000)
     await until_async(lambda: scene.store.gaps("ETHUSDT", "trade"), "the refused trades' gap")
     faults.clear()
+    revised = {"k.V": "0.00000000", "k.Q": "0.00000000"}
+    closing = '"x":true'
+    faults.add(
+        FrameFault(
+            kind="conflict", stream="ethusdt@kline_1m", contains=closing, count=1, set=dict(revised), add={"E": 1}
+        )
+    )
     await scene.klines_closed()
+    await until_async(lambda: scene.store.length("late:ETHUSDT") == 1, "the revision")
     holes = scene.assert_trades_exact()
-    assert [reason for *_, reason in holes["BTCUSDT"]] == ["lost", "lost"]
+    assert holes["BTCUSDT"] == []
     assert {reason for *_, reason in holes["ETHUSDT"]} == {"refused"}
-    for symbol in scene.symbols:
-        assert_closed_klines_exact(scene.store, symbol, "1m", scene.simulator.closed_klines(symbol, "1m"))
+    assert_closed_klines_exact(scene.store, "BTCUSDT", "1m", scene.simulator.closed_klines("BTCUSDT", "1m"))
 
 
 async def read_refusals(url: str) -> int:

@@ -7,11 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_collector.model.batch import KlineUpdate
-from data_collector.model.calendar import UtcCalendar, missing_range
-from data_collector.model.gaps import explain_ids
-from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
-from tests.market import MINUTE_MS, NOON_MS, kline
+from data_collector.model.calendar import UtcCalendar, explained_from, missing_range
+from data_collector.model.gaps import Gap, explain_ids
+from tests.market import MINUTE_MS, NOON_MS
 from tests.property.strategies import INTERVALS
 
 CALENDAR = UtcCalendar()
@@ -57,24 +55,17 @@ def test_any_open_time_has_a_later_one(interval: str, open_ms: int) -> None:
     assert missing_range(CALENDAR, interval, open_ms, following) == (open_ms, 1)
 
 
-@given(missing=st.integers(1, 30), refused=st.dictionaries(st.integers(-3, 40), RULES, max_size=20))
-def test_kline_gaps_cut_the_hole_into_parts_of_one_reason(missing: int, refused: dict[int, tuple[str, ...]]) -> None:
-    limits = StoreLimits(trades_maxlen=1, stream_maxlen=1, kline_ttl_s=lambda _interval: 1)
-    record = kline(missing)
-    update = KlineUpdate(
-        record,
-        record.open_ms + MINUTE_MS,
-        refused={NOON_MS + minute * MINUTE_MS: rules for minute, rules in refused.items()},
-    )
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5), known=st.integers(-3, 50))
+def test_gaps_of_open_times_are_cut_to_what_the_store_lacks(sizes: list[int], known: int) -> None:
+    gaps: list[Gap] = []
+    minute = 0
+    for number, size in enumerate(sizes):
+        first_ms = NOON_MS + minute * MINUTE_MS
+        gaps.append(Gap(first_ms, first_ms + (size - 1) * MINUTE_MS, size, "refused", (f"rule{number}",)))
+        minute += size
 
-    call = CallBuilder("", limits, CALENDAR, "w").klines([update], missing={"1m": (NOON_MS, "lost")})
+    cut = explained_from(CALENDAR, "1m", gaps, NOON_MS + known * MINUTE_MS)
 
-    told = [
-        ((open_ms - NOON_MS) // MINUTE_MS, gap.reason, gap.rules)
-        for gap in call.gaps[0]
-        for open_ms in range(gap.first, gap.last + 1, MINUTE_MS)
-    ]
-    assert told == [
-        (minute, "refused", refused[minute]) if minute in refused else (minute, "lost", ()) for minute in range(missing)
-    ]
-    assert sum(gap.count for gap in call.gaps[0]) == missing
+    told = [(open_ms - NOON_MS) // MINUTE_MS for gap in cut for open_ms in range(gap.first, gap.last + 1, MINUTE_MS)]
+    assert told == list(range(max(known, 0), minute))
+    assert sum(gap.count for gap in cut) == len(told)

@@ -18,6 +18,7 @@ from data_collector.venues.binance.venue import VENUE
 from tests.judging import Notebook, shipped_gate
 from tests.market import SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.property.strategies import records
+from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
 GOOD = [
@@ -34,7 +35,7 @@ FIELDS = st.sampled_from([*"eEstpqTmbakucohlvnxVQFLOC", "id", "result", "error",
 
 
 def intake() -> Intake:
-    outlet = Outlet([SYMBOL], records_max=50, side_max=50)
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=50, side_max=50)
     return Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook())
 
 

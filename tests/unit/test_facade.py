@@ -214,7 +214,10 @@ def test_extra_channels_are_subscribed_to_beside_the_collected_ones() -> None:
 
     collector = WithQuotes(symbols="BTCUSDT", intervals="1m")
 
-    assert {key.channel for key in collector._service._keys()} == {"kline", "trade", "ticker", "bookTicker"}
+    (group,) = collector._service._wiring.groups(collector._service._resubscription.current)
+    assert set(group.lines[0].streams) == {
+        "btcusdt@kline_1m", "btcusdt@trade", "btcusdt@ticker", "btcusdt@bookTicker"
+    }  # fmt: skip
 
 
 async def test_stop_before_start_is_nothing() -> None:

@@ -10,8 +10,8 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun, gap_json
-from data_collector.model.calendar import Calendar, missing_range
-from data_collector.model.gaps import Gap, GapReason, explain_ids
+from data_collector.model.calendar import Calendar, explained_from
+from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
@@ -49,6 +49,12 @@ class KlinePart(Struct):
     updates: list[KlineUpdate]
 
 
+class PastKline(Struct):
+    """A closed kline from before the beginning of its series."""
+
+    kline: Kline
+
+
 class SidePart(Struct):
     """Side entries that go in one call."""
 
@@ -59,7 +65,7 @@ class Call(Struct):
     """A command and what it carries."""
 
     command: Command
-    subject: TradeRun | KlinePart | TickerUpdate | SidePart | Kline
+    subject: TradeRun | KlinePart | TickerUpdate | SidePart | Kline | PastKline
     gaps: list[list[Gap]] = field(default_factory=list)
     """What this try declares if the store misses it: of a run one list, of kline updates one for each."""
 
@@ -75,12 +81,8 @@ class CallBuilder:
 
     def calls(self, batch: Batch) -> Iterator[Call]:
         """The first try of everything in a batch."""
-        tails: dict[str, int] = {}
         for run in batch.trades:
-            # What lies between two runs of one batch is known to be missing; before the first, the store tells.
-            tail = tails.get(run.symbol)
-            yield self.trades(run, bridge=None if tail is None or tail >= run.first_id - 1 else (tail, "lost"))
-            tails[run.symbol] = run.first_id + run.count - 1
+            yield self.trades(run)
         for updates in batch.klines:
             for part in _parts(updates, KLINES_PER_CALL):
                 yield self.klines(part)
@@ -90,17 +92,16 @@ class CallBuilder:
             yield self.side(entries)
         for kline in batch.revisions:
             yield self.revision(kline)
+        for kline in batch.past:
+            yield self.past(kline)
 
-    def trades(self, run: TradeRun, *, bridge: tuple[int, GapReason] | None = None) -> Call:
-        """`bridge`: the store's tail, and why what lies between it and the run is missing."""
+    def trades(self, run: TradeRun, *, tail: int | None = None) -> Call:
+        """`tail`: the store's own, when it lies within what the run explains; by default right before that."""
         symbol, prefix, side_maxlen = run.symbol, self._prefix, self._limits.side_maxlen
-        gaps: list[Gap] = []
+        gaps = run.gaps if tail is None else gaps_after(run.gaps, tail)
         bridged = texts = refusals = ""
-        if bridge is not None:
-            tail, reason = bridge
-            rules = {number: refusal.rules for number, refusal in run.refused.items()}
-            gaps = explain_ids(tail + 1, run.first_id - 1, rules, reason)
-            bridged, texts = str(tail), self._gap_texts(symbol, "trade", None, gaps)
+        if gaps:
+            bridged, texts = str(gaps[0].first - 1), self._gap_texts(symbol, "trade", None, gaps)
         if run.refused:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
@@ -108,46 +109,46 @@ class CallBuilder:
                 "FCALL", APPEND_TRADES, 4, f"{prefix}trades:{symbol}", f"{prefix}latest:{symbol}",
                 f"{prefix}gaps:{symbol}", f"{prefix}quarantine:{symbol}", run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
-                *run.entries,
+                int(run.begins), *run.entries,
             ),
             run,
             [gaps],
         )  # fmt: skip
 
-    def klines(self, updates: list[KlineUpdate], *, missing: Mapping[str, tuple[int, GapReason]] | None = None) -> Call:
-        """Updates of one symbol. `missing`: per interval the open time that the store misses first, and why."""
+    def klines(self, updates: list[KlineUpdate], *, due: Mapping[str, int] | None = None) -> Call:
+        """Updates of one symbol. `due`: per interval the open time that the store misses first, where it told it."""
         symbol, prefix = updates[0].kline.symbol, self._prefix
         symbol_json = json_text(symbol)
         keys: list[str] = []
         arguments: list[str | int] = []
         declared: list[list[Gap]] = []
-        due = dict(missing or {})
         for update in updates:
-            kline = update.kline
-            bridged, gaps = "", list[Gap]()
-            if kline.is_closed:
-                first_ms, reason = due.get(kline.interval, (kline.open_ms, "lost"))
-                if first_ms < kline.open_ms:
-                    bridged, gaps = str(first_ms), self._kline_gaps(update, first_ms, reason)
-                # Within one batch it is known what must close next.
-                due[kline.interval] = (update.next_open_ms, "lost")
+            kline, gaps = update.kline, update.gaps
+            first_ms = (due or {}).get(kline.interval)
+            if first_ms is not None and gaps:
+                gaps = explained_from(self._calendar, kline.interval, gaps, first_ms)
+            words = _further_fields(update)
             declared.append(gaps)
             keys.append(self._kline_key(kline))
             arguments += (
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
-                self._limits.kline_ttl_s(kline.interval), bridged,
-                self._gap_texts(symbol, "kline", kline.interval, gaps), kline_json(kline, symbol_json),
-                ",".join(update.warnings),
+                self._limits.kline_ttl_s(kline.interval), gaps[0].first if gaps else "",
+                self._gap_texts(symbol, "kline", kline.interval, gaps), int(update.begins),
+                kline_json(kline, symbol_json), len(words), *words,
             )  # fmt: skip
         return Call(
             (
-                "FCALL", APPEND_KLINES, 3 + len(updates), f"{prefix}stream:{symbol}",
-                f"{prefix}collector:klines:{symbol}", f"{prefix}gaps:{symbol}", *keys, self._limits.stream_maxlen,
-                self._limits.side_maxlen, len(updates), *arguments,
+                "FCALL", APPEND_KLINES, 3 + len(updates), f"{prefix}stream:{symbol}", self.cursors_key(symbol),
+                f"{prefix}gaps:{symbol}", *keys, self._limits.stream_maxlen, self._limits.side_maxlen, len(updates),
+                *arguments,
             ),
             KlinePart(updates),
             declared,
         )  # fmt: skip
+
+    def cursors_key(self, symbol: str) -> str:
+        """Where `append_klines` keeps what each interval must get next."""
+        return f"{self._prefix}collector:klines:{symbol}"
 
     def ticker(self, update: TickerUpdate) -> Call:
         """Statistics into `latest:`."""
@@ -180,27 +181,14 @@ class CallBuilder:
         text = kline_json(kline, json_text(kline.symbol))
         return Call(("SET", self._kline_key(kline), text, "EX", self._limits.kline_ttl_s(kline.interval)), kline)
 
+    def past(self, kline: Kline) -> Call:
+        """A closed kline from before its series began: a key that exists has it, or something newer."""
+        text = kline_json(kline, json_text(kline.symbol))
+        life_s = self._limits.kline_ttl_s(kline.interval)
+        return Call(("SET", self._kline_key(kline), text, "NX", "EX", life_s), PastKline(kline))
+
     def _kline_key(self, kline: Kline) -> str:
         return f"{self._prefix}kline:{kline.symbol}:{kline.interval}:{open_time_text(kline.open_ms)}"
-
-    def _kline_gaps(self, update: KlineUpdate, first_ms: int, reason: GapReason) -> list[Gap]:
-        kline = update.kline
-        last_ms, count = missing_range(self._calendar, kline.interval, first_ms, kline.open_ms)
-        refused = {open_ms: rules for open_ms, rules in update.refused.items() if first_ms <= open_ms <= last_ms}
-        if not refused:
-            return [Gap(first_ms, last_ms, count, reason)]
-        gaps: list[Gap] = []
-        position = first_ms
-        for open_ms in sorted(refused):
-            if open_ms > position:
-                before, missing = missing_range(self._calendar, kline.interval, position, open_ms)
-                gaps.append(Gap(position, before, missing, reason))
-            gaps.append(Gap(open_ms, open_ms, 1, "refused", refused[open_ms]))
-            position = self._calendar.next_open_ms(kline.interval, open_ms)
-        if position <= last_ms:
-            _, missing = missing_range(self._calendar, kline.interval, position, kline.open_ms)
-            gaps.append(Gap(position, last_ms, missing, reason))
-        return gaps
 
     def _gap_texts(self, symbol: str, channel: str, interval: str | None, gaps: list[Gap]) -> str:
         if not gaps:
@@ -218,3 +206,15 @@ class CallBuilder:
 def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+def _further_fields(update: KlineUpdate) -> list[str]:
+    """Beside `data`: only what is out of the ordinary, and of a checked kline the result."""
+    words: list[str] = []
+    if update.warnings:
+        words += ("warnings", ",".join(update.warnings))
+    if update.source != "ws":
+        words += ("src", update.source)
+    if update.check != "unchecked":
+        words += ("check", update.check)
+    return words

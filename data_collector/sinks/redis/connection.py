@@ -21,6 +21,9 @@ CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 10.0
 """A server that loads its data answers at once with LOADING; this long means that it is stuck or away."""
 
+TOO_MANY = "max number of clients"
+"""What a server says of its own accord, before it hangs up."""
+
 _MORE = object()
 """The parser's word for an unfinished reply."""
 
@@ -132,6 +135,9 @@ class StoreConnection(asyncio.Protocol):
             commands.append(("SELECT", address.database))
         commands.append(("CLIENT", "SETNAME", "data-collector"))
         for command, reply in zip(commands, await self.execute(commands), strict=True):
+            if isinstance(reply, ReplyError) and TOO_MANY in str(reply):
+                self.close()
+                raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
             if isinstance(reply, ReplyError) and command[0] != "CLIENT":
                 self.close()
                 if reply.kind in {"LOADING", "MASTERDOWN", "BUSY"}:
@@ -155,7 +161,9 @@ class StoreConnection(asyncio.Protocol):
             # hiredis lets through what Python says of a map with impossible keys.
             self._fail(f"{self._name} does not speak the Redis protocol ({error}).")
             return
-        if self._answered is None or len(self._replies) > self._expected:
+        if self._answered is None and self._replies and isinstance(self._replies[0], ReplyError):
+            self._fail(f"{self._name} refuses us: {self._replies[0]}")
+        elif self._answered is None or len(self._replies) > self._expected:
             self._fail(f"{self._name} has sent more replies than there were commands.")
         elif len(self._replies) == self._expected and not self._answered.done():
             self._answered.set_result(None)

@@ -42,23 +42,47 @@ local function add_gaps(stream, gaps, maxlen)
   end
 end
 
+-- Whether the newest entry is somebody else's: it moved the tail, and what it hides would count as known. After ids
+-- were passed over, the tail is no entry's.
+local function is_foreign(stream, tail, ms)
+  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if not entry or entry[1] ~= string.format('%d-%d', ms, tail) then return false end
+  local name, record = entry[2][1], entry[2][2]
+  return name ~= 'data' or not string.find(record, string.format('"trade_id":%d,', tail), 1, true)
+end
+
+-- '<time> <rules> <source>': the time, and the further fields of the entry.
+local function marks_of(text)
+  local time, warnings, source = string.match(text, '^(%d+) ([^ ]*) ?(.*)$')
+  local more = {}
+  if warnings ~= '' then more = {'warnings', warnings} end
+  if source ~= '' then
+    more[#more + 1] = 'src'
+    more[#more + 1] = source
+  end
+  return tonumber(time), more
+end
+
 -- keys: trades stream, latest hash, gaps stream, quarantine stream
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
---       bridged tail, gaps, refusals as [trade id, field, value, ..],
+--       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream,
 --       then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
---       the trade is marked with.
--- A hole before the first id is refused with the tail, unless the caller names that very tail as bridged: then the
--- gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1. Refusals at or below
--- the tail were written by an earlier call.
--- Returns {'OK' or 'DUP' or 'GAP', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
+--       the trade is marked with, and behind a further blank where it came from.
+-- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
+-- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
+-- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where somebody else's entry
+-- is the newest and hides the beginning.
+-- Returns {'OK' or 'DUP' or 'GAP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
 local function append_trades(keys, args)
   local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
   local tail, ms = tail_of(keys[1])
+  if not tail and args[10] ~= '1' then return {'GAP', -1, 0, 0} end
   local skip = tail and tail + 1 - first or 0
   if skip < 0 then
     if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
     skip, bridged = 0, 1
   end
+  if skip > 0 and is_foreign(keys[1], tail, ms) then return {'FOREIGN', tail, 0, 0} end
   local foreign, price_known = {}, {}
   local latest = redis.call('TYPE', keys[2]).ok
   if latest == 'hash' then
@@ -77,18 +101,16 @@ local function append_trades(keys, args)
     end
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
-  local position = 10 + skip * 2
+  local position = 11 + skip * 2
   for id = first + skip, first + count - 1 do
-    local time, warnings = tonumber(args[position]), nil
-    if not time then
-      time, warnings = string.match(args[position], '^(%d+) (.*)$')
-      time = tonumber(time)
-    end
+    local time, more = tonumber(args[position]), nil
+    if not time then time, more = marks_of(args[position]) end
     if time > ms then ms = time end
-    if warnings then
-      redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1], 'warnings', warnings)
+    local entry = string.format('%d-%d', ms, id)
+    if more then
+      redis.call('XADD', keys[1], entry, 'data', args[position + 1], unpack(more))
     else
-      redis.call('XADD', keys[1], string.format('%d-%d', ms, id), 'data', args[position + 1])
+      redis.call('XADD', keys[1], entry, 'data', args[position + 1])
     end
     position = position + 2
   end
@@ -102,18 +124,31 @@ end
 
 -- keys: kline stream, state hash, gaps stream, then the kline key of each record
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
---       time, '1' when closed, time to live in s, bridged open time, gaps, JSON, rules that it is marked with.
+--       time, '1' when closed, time to live in s, first open time that its gaps explain, gaps, '1' when it may begin a
+--       series, JSON, how many words follow and the words: names and values of further fields in turn.
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
--- time of the newest update. Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or
--- older), or as text the open time that is missing.
+-- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
+-- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
+-- Returns for each record 1 (stored), 2 (stored, and a hole before it bridged), 0 (known or older), or as text the open
+-- time that is missing, -1 when the store has nothing of the series.
 local function append_klines(keys, args)
-  exists(keys[1], 'stream')
   exists(keys[2], 'hash')
-  local outcome, blocked, position = {}, {}, 4
+  local entry = redis.call('HGET', keys[2], 'entry')
+  if entry then
+    local ms, number = string.match(entry, '^(%d+)-(%d+)$')
+    local last_number, last_ms = tail_of(keys[1])
+    if not last_number or last_ms < tonumber(ms) or last_ms == tonumber(ms) and last_number < tonumber(number) then
+      redis.call('DEL', keys[2])
+    end
+  else
+    exists(keys[1], 'stream')
+  end
+  local outcome, blocked, position, added = {}, {}, 4, nil
   for i = 1, tonumber(args[3]) do
     local interval, open, next_open, event = args[position], tonumber(args[position + 1]), args[position + 2],
         tonumber(args[position + 3])
-    local closed, bridged = args[position + 4] == '1', args[position + 6]
+    local closed, begins = args[position + 4] == '1', args[position + 8] == '1'
+    local words = tonumber(args[position + 10])
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
     local due_open = tonumber(due)
@@ -121,26 +156,25 @@ local function append_klines(keys, args)
     local newer = open > newest or open == newest and event > newest_event
     local old = open < due_open or not closed and not newer
     local hole = closed and due_open >= 0 and open > due_open
-    if blocked[interval] or hole and not old and bridged ~= due then
+    local nothing = closed and due_open < 0 and not begins
+    if blocked[interval] or nothing or hole and not old and args[position + 6] ~= due then
       outcome[i] = due
       blocked[interval] = true
     elseif old then
       outcome[i] = 0
     else
       if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2]) end
-      if args[position + 9] == '' then
-        redis.call('XADD', keys[1], '*', 'data', args[position + 8])
-      else
-        redis.call('XADD', keys[1], '*', 'data', args[position + 8], 'warnings', args[position + 9])
-      end
-      redis.call('SET', keys[3 + i], args[position + 8], 'EX', args[position + 5])
+      added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
+        unpack(args, position + 11, position + 10 + words))
+      redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
         string.format('%s %d %d', closed and next_open or due, newest, newest_event))
       outcome[i] = hole and 2 or 1
     end
-    position = position + 10
+    position = position + 11 + words
   end
+  if added then redis.call('HSET', keys[2], 'entry', added) end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[1])
   return outcome
 end
@@ -239,6 +273,7 @@ end
 local NEEDED = {collector = [[
 TYPE trades:
 XINFO STREAM trades:
+XREVRANGE trades: + -
 XADD trades: * data x
 XTRIM trades: MAXLEN 1
 XSETID trades: 0-1
@@ -246,14 +281,17 @@ TYPE latest:
 HMGET latest: volume
 HSET latest: volume 1
 TYPE stream:
+XINFO STREAM stream:
 XADD stream: * data x
 XTRIM stream: MAXLEN 1
 TYPE collector:
 HGET collector: 1m
 HSET collector: 1m x
+HMGET collector: 1m
+DEL collector:
 GET collector:
 SET collector: x
-SET kline: x EX 1
+SET kline: x NX EX 1
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:

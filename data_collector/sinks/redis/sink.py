@@ -7,15 +7,17 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import assert_never
 
-from data_collector.model.batch import Batch, KlineUpdate, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.gaps import Gap
+from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, SidePart
+from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import check_rights, load_functions
 from data_collector.sinks.redis.suitability import check_store, claim_store
@@ -27,8 +29,8 @@ WRONG_TYPE = "WRONGTYPE"
 """Somebody else uses a key of ours, which no waiting mends: its records are dropped and counted, others go on."""
 
 KINDS = frozenset({
-    "BUSY", "CLUSTERDOWN", "ERR", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "OOM",
-    "READONLY", "TRYAGAIN", WRONG_TYPE,
+    "BUSY", "CLUSTERDOWN", "ERR", "FOREIGN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM",
+    "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN", WRONG_TYPE,
 })  # fmt: skip
 """Labels of the error metric; any other first word counts as `other`."""
 
@@ -37,6 +39,9 @@ AHEAD_MAX = 100_000
 
 CLAIM_S = 5.0
 """How often the store is claimed anew: it may have been wiped."""
+
+TAILS_PER_CALL = 500
+"""Symbols asked about at a time."""
 
 BRIDGED = 2
 """append_klines' answer for a record before which a hole was declared."""
@@ -58,11 +63,14 @@ class RedisSink:
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
         self._claimed_s = 0.0
-        self._begun: set[tuple[str, str | None]] = set()
-        self._bridged: set[tuple[str, str | None]] = set()
-        """Keys whose hole this round has found: what follows in the same batch needs no bridge of its own."""
+        self._behind: dict[tuple[str, str | None], Behind] = {}
+        """What the batch under way could not be given to, because the store lacks what comes before."""
+        self._bridged: set[str] = set()
+        """Symbols whose trades are tried again in this round: those that follow in the same batch wait for them."""
         self.ahead: dict[str, tuple[int, int]] = {}
         """Symbols of which the store holds later trade ids than the exchange sends: its tail, and the id that came."""
+        self.overtaken: set[str] = set()
+        """Symbols of which we wrote what the store had: from another collector, or from us before a retry."""
         self.broken_keys: dict[str, str] = {}
         """Key to the server's error, for health: somebody else uses a key of ours for something else."""
 
@@ -81,32 +89,70 @@ class RedisSink:
         self._connection = connection
         self._counters.set("data_collector_store_up", 1)
 
-    def begin(self) -> None:
-        """Collection starts: what is missing before each key's next record was passed while we did not run."""
-        self._begun.clear()
-
     async def close(self) -> None:
         """Drop the connection."""
         if self._connection is not None:
             self._connection.close()
 
-    async def write(self, batch: Batch) -> None:
-        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then."""
-        if self._connection is None or not self._connection.is_open:
-            self._counters.set("data_collector_store_up", 0)
-            await self.open()
-            self._counters.add("data_collector_store_reconnects_total")
-        connection = self._connection
-        assert connection is not None, "open() has connected"
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it; what is there already stays as it is. Raises `SinkUnavailable`: write it again then.
+
+        Returns what the store lacks, of each symbol that it lacks something of.
+        """
+        connection = await self._connected()
         await self._claim(connection)
+        self._behind.clear()
         calls = list(self._calls.calls(batch))
         for _ in range(ROUNDS_MAX):
             self._bridged.clear()
             replies = await connection.execute([call.command for call in calls])
             calls = [again for call, reply in zip(calls, replies, strict=True) if (again := self._settle(call, reply))]
             if not calls:
-                return
+                return list(self._behind.values())
         raise SinkUnavailable("Other writers keep moving the store's tail; trying again.")
+
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        """What the store has of each symbol; see the protocol."""
+        connection = await self._connected()
+        tails: dict[str, TradeTail | None] = {}
+        for start in range(0, len(symbols), TAILS_PER_CALL):
+            part = symbols[start : start + TAILS_PER_CALL]
+            replies = await connection.execute([("XINFO", "STREAM", f"{self._prefix}trades:{name}") for name in part])
+            for symbol, reply in zip(part, replies, strict=True):
+                if isinstance(reply, list):
+                    tails[symbol] = _trade_tail(reply)
+                elif isinstance(reply, ReplyError) and reply.kind == WRONG_TYPE:
+                    tails[symbol] = None
+                elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
+                    raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
+        return tails
+
+    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
+        """The open time that the store must get next, of each symbol and interval that it has closed klines of.
+
+        Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
+        """
+        connection = await self._connected()
+        replies = await connection.execute(
+            [("HMGET", self._calls.cursors_key(symbol), *intervals) for symbol in symbols]
+        )
+        cursors: dict[tuple[str, str], int] = {}
+        for symbol, reply in zip(symbols, replies, strict=True):
+            # A key of another type is told when something is to be written.
+            states = reply if isinstance(reply, list) else []
+            for interval, state in zip(intervals, states, strict=False):
+                due, *_ = str(state or "-1").split(" ")
+                if int(due) >= 0:
+                    cursors[symbol, interval] = int(due)
+        return cursors
+
+    async def _connected(self) -> StoreConnection:
+        if self._connection is None or not self._connection.is_open:
+            self._counters.set("data_collector_store_up", 0)
+            await self.open()
+            self._counters.add("data_collector_store_reconnects_total")
+        assert self._connection is not None, "open() has connected"
+        return self._connection
 
     async def _claim(self, connection: StoreConnection) -> None:
         now = time.monotonic()
@@ -130,6 +176,8 @@ class RedisSink:
                 self._count("ticker", int(reply == 1), 1)
             case Kline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
+            case PastKline():
+                pass
             case KlinePart():
                 return self._settle_klines(call, subject, reply)
             case SidePart():
@@ -141,25 +189,34 @@ class RedisSink:
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
         outcome, tail, added, bridged, *foreign = reply
-        key = (run.symbol, None)
+        symbol = run.symbol
         if outcome == "GAP":
-            if key in self._bridged:
+            if symbol in self._bridged:
                 # The run before it in this batch closes the hole.
                 return call
-            self._bridged.add(key)
-            return self._calls.trades(run, bridge=(int(tail), self._reason(key)))
+            if run.gaps and int(tail) >= run.start_id and (symbol, None) not in self._behind:
+                # Another writer moved the tail into what this run explains.
+                self._bridged.add(symbol)
+                return self._calls.trades(run, tail=int(tail))
+            due_id = None if int(tail) < 0 else int(tail) + 1
+            self._behind.setdefault((symbol, None), Behind(symbol, None, due_id))
+            return None
+        if outcome == "FOREIGN":
+            self._note_hidden(run, int(tail))
+            return None
+        if int(added) < run.count:
+            self.overtaken.add(symbol)
         newest_id = run.first_id + run.count - 1
         if outcome == "DUP" and int(tail) - newest_id > AHEAD_MAX:
-            self.ahead[run.symbol] = (int(tail), newest_id)
+            self.ahead[symbol] = (int(tail), newest_id)
         else:
-            self.ahead.pop(run.symbol, None)
-            self._begun.add(key)
+            self.ahead.pop(symbol, None)
         for key_name in foreign:
             self._note_foreign(str(key_name))
         self._count("trade", int(added), run.count)
         if bridged:
             self._declare("trade", call.gaps[0])
-        if run.count:
+        if run.oldest_ns and run.newest_ns and run.count:
             now_ns = time.time_ns()
             self._counters.observe_between(
                 "data_collector_received_to_stored_seconds",
@@ -167,24 +224,37 @@ class RedisSink:
             )  # fmt: skip
         return None
 
+    def _note_hidden(self, run: TradeRun, tail: int) -> None:
+        key = f"{self._prefix}trades:{run.symbol}"
+        self.broken_keys[key] = (
+            f"somebody else's entry with id {tail} is the newest and hides trades before it. Delete the key: it is "
+            "filled again"
+        )
+        self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
+        self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))
+
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
-        missing: dict[str, tuple[int, GapReason]] = {}
+        due: dict[str, int] = {}
         again: list[KlineUpdate] = []
         for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
-            key = (update.kline.symbol, update.kline.interval)
             if isinstance(outcome, str):
-                again.append(update)
-                if key not in self._bridged:
-                    self._bridged.add(key)
-                    missing[update.kline.interval] = (int(outcome), self._reason(key))
+                interval = update.kline.interval
+                if interval not in due:
+                    due[interval] = int(outcome)
+                    if not _explains(update, int(outcome)):
+                        self._note_behind(update, int(outcome))
+                if (update.kline.symbol, interval) not in self._behind:
+                    again.append(update)
                 continue
-            if update.kline.is_closed:
-                self._begun.add(key)
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
-        return self._calls.klines(again, missing=missing) if again else None
+        return self._calls.klines(again, due=due) if again else None
+
+    def _note_behind(self, update: KlineUpdate, due_ms: int) -> None:
+        symbol, interval = update.kline.symbol, update.kline.interval
+        self._behind.setdefault((symbol, interval), Behind(symbol, interval, _told(due_ms)))
 
     def _settle_side(self, part: SidePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_once answers with an array"
@@ -196,10 +266,6 @@ class RedisSink:
         for entry in part.entries[len(part.entries) - int(added) :]:
             self._count(entry.stream.partition(":")[0], 1, 1)
         return None
-
-    def _reason(self, key: tuple[str, str | None]) -> GapReason:
-        # What is missing before our first record was passed while we were not running.
-        return "lost" if key in self._begun else "skipped"
 
     def _count(self, channel: str, stored: int, offered: int) -> None:
         if stored:
@@ -231,6 +297,25 @@ class RedisSink:
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
 
 
+def _trade_tail(reply: list[object]) -> TradeTail:
+    """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`."""
+    told = dict(zip(reply[::2], reply[1::2], strict=True))
+    last_id = int(str(told["last-generated-id"]).partition("-")[2])
+    first = told["first-entry"]
+    first_id = int(str(first[0]).partition("-")[2]) if isinstance(first, list) else last_id + 1
+    return TradeTail(first_id, last_id)
+
+
+def _told(due_ms: int) -> int | None:
+    """append_klines says -1 when it has nothing of a series."""
+    return due_ms if due_ms >= 0 else None
+
+
+def _explains(update: KlineUpdate, due_ms: int) -> bool:
+    """Whether its gaps reach back to what the store must get next."""
+    return bool(update.gaps) and 0 <= update.gaps[0].first <= due_ms < update.kline.open_ms
+
+
 def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
     """Keys that a call which succeeded has found to be ours."""
     subject, command = call.subject, call.command
@@ -243,7 +328,7 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3:4]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
-        case Kline():
+        case Kline() | PastKline():
             return command[1:2]
 
 
@@ -260,3 +345,5 @@ def _offered(call: Call) -> tuple[str, int]:
             return "quarantine", len(call.subject.entries)
         case Kline():
             return "late", 1
+        case PastKline():
+            return "kline", 1

@@ -24,7 +24,7 @@ from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_B
 from data_collector.validation.service.counting import CountRequests
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
-from data_collector.validation.service.history import SuiteHistory, suite_document
+from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import Worker, WorkerLine
 from data_collector.validation.service.options import Options
 from data_collector.validation.service.rulebook import Rulebook, Source
@@ -154,7 +154,7 @@ def _end_server(around: Surroundings, task: asyncio.Task[None]) -> None:
 async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
     """What real Great Expectations has against a suite; None when it cannot be asked."""
     try:
-        report = await line.ask_for_us(CheckSuite(suite.kind, suite_document(suite)))
+        report = await line.ask_for_us(CheckSuite(suite.kind, suite.encoded()))
     except Transient:
         return None
     if isinstance(report, CheckReport):

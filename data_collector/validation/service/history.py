@@ -23,11 +23,6 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 _NAME = re.compile(r"([0-9a-f]{16})\.json")
 
 
-def suite_document(suite: Suite) -> bytes:
-    """The bytes that a suite's digest is the hash of."""
-    return msgspec.json.encode(suite.document(), order="deterministic")
-
-
 class SuiteHistory:
     """The newest `SUITES_KEPT` suites that were in force, in memory and as `{digest}.json` files; older ones go.
 
@@ -57,7 +52,7 @@ class SuiteHistory:
         digest = suite.digest
         # Anew at the end: the order is that of coming into force.
         self._documents.pop(digest, None)
-        self._documents[digest] = suite_document(suite)
+        self._documents[digest] = suite.encoded()
         oldest = list(self._documents)[:-SUITES_KEPT]
         for each in oldest:
             del self._documents[each]
@@ -85,7 +80,7 @@ class SuiteHistory:
 @cache
 def _shipped_documents() -> dict[str, bytes]:
     suites = [shipped_suite(kind) for kind in KINDS]
-    return {suite.digest: suite_document(suite) for suite in suites}
+    return {suite.digest: suite.encoded() for suite in suites}
 
 
 class _Named(Struct):

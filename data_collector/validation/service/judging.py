@@ -16,7 +16,6 @@ from data_collector.validation.compiler import CompiledSuite
 from data_collector.validation.messages import Failure, Validate, ValidateReport, WorkerFault
 from data_collector.validation.rows import values_of_row
 from data_collector.validation.service.bodies import Encoding, Failed, NotEvaluated, Result, Validation, encoded
-from data_collector.validation.service.history import suite_document
 from data_collector.validation.service.line import WorkerLine
 from data_collector.validation.suite import Rule
 
@@ -80,7 +79,7 @@ async def judge_by_gx(line: WorkerLine, suite: CompiledSuite, records: Sequence[
     for start in range(0, len(records), SLICE_ROWS):
         rows += [values_of_row(kind, record) for record in records[start : start + SLICE_ROWS]]
         await asyncio.sleep(0)
-    report = await line.ask(Validate(kind, suite_document(suite.suite), rows))
+    report = await line.ask(Validate(kind, suite.suite.encoded(), rows))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"Great Expectations could not check these records: {report.message}")
     assert isinstance(report, ValidateReport), "it is the answer to Validate"

@@ -6,7 +6,6 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.service.history import suite_document
 from data_collector.validation.service.rulebook import Accepted, Stale
 from data_collector.validation.service.surroundings import Around
 from data_collector.web.answers import Answer
@@ -63,7 +62,7 @@ async def suite(kind: Kind, around: Around, request: Request) -> Response:
     known = request.headers.get("if-none-match")
     if known is not None and _names(known, compiled.digest):
         return Response(status_code=304, headers=headers)
-    return Response(suite_document(compiled.suite), media_type="application/json", headers=headers)
+    return Response(compiled.suite.encoded(), media_type="application/json", headers=headers)
 
 
 @router.put("/{kind}")

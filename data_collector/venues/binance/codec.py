@@ -36,6 +36,11 @@ KIND_CHARACTERS_MAX = 64
 """An event kind is repeated in logs; the longest documented one has 14 characters."""
 
 
+def milliseconds(time: int) -> int:
+    """A time in milliseconds, whatever unit it came in."""
+    return time if time < MICROSECONDS_FROM else time // 1000
+
+
 class BinanceCodec:
     """The `Codec` of Binance spot, for raw and combined connections alike."""
 
@@ -55,6 +60,10 @@ class BinanceCodec:
     def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
         """{"method":"SUBSCRIBE","params":[…],"id":1}"""
         return msgspec.json.encode({"method": "SUBSCRIBE", "params": list(streams), "id": request_id})
+
+    def unsubscribe(self, streams: Sequence[str], request_id: int) -> bytes:
+        """{"method":"UNSUBSCRIBE","params":[…],"id":2}"""
+        return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": list(streams), "id": request_id})
 
     def list_subscriptions(self, request_id: int) -> bytes:
         """{"method":"LIST_SUBSCRIPTIONS","id":3}"""
@@ -172,7 +181,7 @@ def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
                 message.a,
             )
         time_ms, sub_ms_us = divmod(time, 1000)
-        event_ms = _milliseconds(message.E)
+        event_ms = milliseconds(message.E)
         return Trade(
             message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b, message.a,
             sub_ms_us,
@@ -191,7 +200,7 @@ def _rare_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
         case AggregateTradeMessage():
             return _aggregate_trade(message, received_ns)
         case ServerShutdownMessage():
-            return ShutdownNotice(_milliseconds(message.E))
+            return ShutdownNotice(milliseconds(message.E))
         case _:
             raise AssertionError("trades and klines are made by the caller")
 
@@ -200,17 +209,13 @@ def _present(raw: msgspec.Raw) -> bool:
     return len(memoryview(raw)) > 0
 
 
-def _milliseconds(time: int) -> int:
-    return time if time < MICROSECONDS_FROM else time // 1000
-
-
 def _kline(message: KlineMessage, received_ns: int) -> Kline:
     body = message.k
     return Kline(
         symbol=message.s,
         interval=body.i,
-        open_ms=_milliseconds(body.t),
-        close_ms=_milliseconds(body.T),
+        open_ms=milliseconds(body.t),
+        close_ms=milliseconds(body.T),
         open=body.o,
         high=body.h,
         low=body.l,
@@ -221,7 +226,7 @@ def _kline(message: KlineMessage, received_ns: int) -> Kline:
         taker_buy_quote_volume=body.Q,
         trades=body.n,
         is_closed=body.x,
-        event_ms=_milliseconds(message.E),
+        event_ms=milliseconds(message.E),
         first_trade_id=body.f,
         last_trade_id=body.L,
         received_ns=received_ns,
@@ -246,12 +251,12 @@ def _ticker(message: TickerMessage, received_ns: int) -> Ticker:
         low_price=message.l,
         volume=message.v,
         quote_volume=message.q,
-        open_time=_milliseconds(message.O),
-        close_time=_milliseconds(message.C),
+        open_time=milliseconds(message.O),
+        close_time=milliseconds(message.C),
         first_id=message.F,
         last_id=message.L,
         count=message.n,
-        event_ms=_milliseconds(message.E),
+        event_ms=milliseconds(message.E),
         received_ns=received_ns,
     )
 
@@ -265,7 +270,7 @@ def _mini_ticker(message: MiniTickerMessage, received_ns: int) -> MiniTicker:
         low_price=message.l,
         volume=message.v,
         quote_volume=message.q,
-        event_ms=_milliseconds(message.E),
+        event_ms=milliseconds(message.E),
         received_ns=received_ns,
     )
 
@@ -278,8 +283,8 @@ def _aggregate_trade(message: AggregateTradeMessage, received_ns: int) -> Aggreg
         quantity=message.q,
         first_trade_id=message.f,
         last_trade_id=message.l,
-        time_ms=_milliseconds(message.T),
-        event_ms=_milliseconds(message.E),
+        time_ms=milliseconds(message.T),
+        event_ms=milliseconds(message.E),
         is_buyer_maker=message.m,
         received_ns=received_ns,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 import subprocess
 from pathlib import Path
@@ -93,6 +94,22 @@ async def test_times_are_in_microseconds_on_request(start: Start, session: aioht
     assert status == 400
     assert isinstance(refusal, dict)
     assert refusal["code"] == -1194
+
+
+async def test_daily_file_has_no_weight_and_faults_of_its_own(start: Start, session: aiohttp.ClientSession) -> None:
+    simulator = await start(trades_per_s=1)
+    path = "/data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2023-11-14.zip"
+    url = simulator.rest_url + path
+
+    async with session.get(url) as answer:
+        assert (answer.status, answer.content_type) == (404, "application/xml")
+    simulator.advance(24 * 60 * MINUTE_MS)
+    simulator.faults.add(RestFault(path="/data/*", status=503, count=1))
+    async with session.get(url) as answer:
+        assert answer.status == 503
+    async with session.get(url) as answer, session.get(url + ".CHECKSUM") as checksum:
+        assert hashlib.sha256(await answer.read()).hexdigest() == (await checksum.text()).split()[0]
+    assert simulator.state()["weight_used"] == 0
 
 
 async def test_operator_adds_faults_and_acts_over_http(start: Start, session: aiohttp.ClientSession) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from data_collector.model.batch import Batch, SideEntry
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
+from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
 COPIES = "data_collector_messages_copies_total"
@@ -26,7 +30,8 @@ class Scene:
         self.counters = Counters()
         self.notebook = Notebook()
         self.now_s = 0.0
-        self.outlet = Outlet([SYMBOL, "ETHUSDT"])
+        self.kept = in_memory(SYMBOL, "ETHUSDT")
+        self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
         self.intake = Intake(
             CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters, self.notebook,
             clock=lambda: self.now_s,
@@ -40,13 +45,20 @@ class Scene:
     def begin(self, trade_id: int = 10) -> None:
         """The first trade is let through, with a ticker that vouches for its id."""
         self.send(ticker(NOON_MS - MINUTE_MS, first_id=1, last_id=trade_id), trade(trade_id))
+        self.wait(ARBITRATION_S)
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the intake lets go what waited long enough."""
         self.now_s += seconds
         self.intake.release_held()
 
-    def frame(self, frame: bytes) -> Reply | ShutdownNotice | None:
+    def read_back(self, first_id: int) -> None:
+        """As the repair does with what waits in the retention."""
+        self.outlet.end_runs()
+        found = asyncio.run(self.kept.read(SYMBOL, first_id, trades_max=10**6))
+        self.intake.trades.take_runs(self.lane, found)
+
+    def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
         answer = self.intake.receive(memoryview(frame), 5)
         intake = self.intake
         assert intake.received == intake.validated + intake.errors
@@ -71,5 +83,15 @@ def rules(entry: SideEntry) -> list[str]:
     return [item["rule"] for item in json.loads(fields(entry)["why"])]
 
 
+def gaps(batch: Batch) -> list[tuple[int, int, str]]:
+    return [(gap.first, gap.last, gap.reason) for run in batch.trades for gap in run.gaps]
+
+
 def runs(batch: Batch) -> list[tuple[int, int]]:
     return [(run.first_id, run.count) for run in batch.trades]
+
+
+def gap_of(scene: Scene) -> tuple[int, int] | None:
+    """What is missing before what is held back."""
+    gap = scene.lane.gap
+    return None if gap is None else (gap.first_id, gap.last_id)

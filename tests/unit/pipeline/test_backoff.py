@@ -66,3 +66,11 @@ def test_failures_without_end_do_not_overflow() -> None:
         backoff.next_delay_s()
 
     assert backoff.next_delay_s() == CAP_S
+
+
+def test_one_delay_can_be_made_longer_within_the_cap() -> None:
+    backoff = Backoff(random_unit=lambda: 1.0)
+
+    assert backoff.next_delay_s(factor=4.0) == 4.0
+    assert backoff.next_delay_s() == 2.0
+    assert [backoff.next_delay_s(factor=4.0) for _ in range(4)] == [16.0, 32.0, 60.0, 60.0]

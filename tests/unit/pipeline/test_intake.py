@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.pipeline.holdback import ARBITRATION_S
@@ -23,7 +24,7 @@ def test_trade_ticker_and_kline_each_count_once(scene: Scene) -> None:
     assert runs(batch) == [(10, 2)]
     assert len(batch.tickers) == 1
     assert [update.kline.is_closed for update in batch.klines[0]] == [True]
-    assert scene.intake.last_received_ns == 5
+    assert scene.intake.tally.last_received_ns == 5
 
 
 def test_copies_are_counted_apart(scene: Scene) -> None:
@@ -53,13 +54,13 @@ def test_older_ticker_is_a_copy(scene: Scene) -> None:
 
 def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
     scene.intake.take_statistics(ticker(received_ns=0))
-    assert scene.intake.tickers_spoken == set()
+    assert scene.intake.tickers_spoken == {}
     assert scene.counts == (0, 0, 0)
-    assert scene.intake.last_received_ns == 0
+    assert scene.intake.tally.last_received_ns == 0
     assert [taken.ticker.symbol for taken in scene.outlet.take().tickers] == [SYMBOL]
 
     scene.send(ticker(NOON_MS + 1_000))
-    assert scene.intake.tickers_spoken == {SYMBOL}
+    assert scene.intake.tickers_spoken.keys() == {SYMBOL}
 
 
 @pytest.mark.parametrize(
@@ -137,12 +138,16 @@ def test_control_replies_and_notices_go_back_to_the_line_uncounted(scene: Scene)
 
 def test_data_gives_the_line_nothing(scene: Scene) -> None:
     assert scene.frame(CODEC.encode(trade())) is None
-    assert scene.frame(b"garbage") is None
+
+
+def test_bad_frame_is_told_to_the_line_that_counts_them(scene: Scene) -> None:
+    assert isinstance(scene.frame(b"garbage"), BadFrame)
 
 
 def test_array_is_taken_record_by_record(scene: Scene) -> None:
     payloads = [json.loads(CODEC.encode(record, combined=False)) for record in (ticker(), trade(10), trade(11))]
     scene.frame(json.dumps(payloads).encode())
+    scene.wait(ARBITRATION_S)
 
     assert scene.counts == (3, 3, 0)
     assert runs(scene.take()) == [(10, 2)]

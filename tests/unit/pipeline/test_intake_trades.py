@@ -1,4 +1,4 @@
-"""Trades in the intake: first ones, holes, late, refused and poisoned ones."""
+"""Trades in the intake: late, refused and poisoned ones."""
 
 from __future__ import annotations
 
@@ -9,80 +9,24 @@ import pytest
 from data_collector.model.records import Trade
 from data_collector.pipeline.arbiter import JUMP_MAX
 from data_collector.pipeline.holdback import ARBITRATION_S
-from data_collector.pipeline.intake import REFUSED_AHEAD_MAX
+from data_collector.pipeline.trade_intake import REFUSED_AHEAD_MAX
 from tests.judging import gate_with
-from tests.market import NOON_MS, SYMBOL, ticker, trade
-from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, rules, runs
-
-
-def test_first_trade_waits_until_something_confirms_its_id(scene: Scene) -> None:
-    scene.send(trade(10))
-
-    assert scene.counts == (0, 0, 0)
-    assert not scene.take()
-
-
-def test_second_trade_confirms_the_first(scene: Scene) -> None:
-    scene.send(trade(10), trade(10), trade(11))
-
-    assert scene.counts == (2, 2, 0)
-    assert runs(scene.take()) == [(10, 2)]
-    assert scene.counters.value(COPIES, channel="trade") == 1
-
-
-def test_first_trades_may_come_with_a_hole_or_in_reverse(scene: Scene) -> None:
-    scene.send(trade(10), trade(12), trade(7, symbol="ETHUSDT"), trade(6, symbol="ETHUSDT"))
-
-    batch = scene.take()
-    assert [(run.symbol, run.first_id, run.count) for run in batch.trades] == [
-        (SYMBOL, 10, 1),
-        (SYMBOL, 12, 1),
-        ("ETHUSDT", 6, 2),
-    ]
-    assert scene.counts == (4, 4, 0)
-
-
-def test_ticker_confirms_the_first_trade_before_or_after_it(scene: Scene) -> None:
-    scene.send(trade(10), ticker(first_id=1, last_id=9))
-
-    assert scene.counts == (2, 2, 0)
-    assert runs(scene.take()) == [(10, 1)]
-
-
-def test_poisoned_first_trade_is_refused_when_the_real_ones_come(scene: Scene) -> None:
-    scene.send(trade(2**50), trade(10), trade(11))
-
-    batch = scene.take()
-    assert scene.counts == (3, 2, 1)
-    assert runs(batch) == [(10, 2)]
-    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
-
-
-def test_hole_is_passed_over_at_once(scene: Scene) -> None:
-    scene.begin()
-    scene.send(trade(15))
-
-    assert runs(scene.take()) == [(10, 1), (15, 1)]
+from tests.market import NOON_MS, trade
+from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, gap_of, gaps, rules, runs
 
 
 def test_late_trade_goes_to_late_and_not_to_trades(scene: Scene) -> None:
     scene.begin()
-    scene.send(trade(15), trade(12, price="45180.99"))
+    scene.send(trade(15))
+    scene.intake.trades.pass_over(scene.lane, 14, "lost")
+    scene.send(trade(12, price="45180.99"), trade(12))
 
     batch = scene.take()
     (entry,) = batch.side
-    assert runs(batch) == [(10, 1), (15, 1)]
+    assert runs(batch) == [(10, 1), (15, 0)]
     assert entry.stream == "late:BTCUSDT"
     assert fields(entry)["why"] == "recovered"
     assert json.loads(fields(entry)["data"])["trade_id"] == 12
-    assert scene.counts == (4, 4, 0)
-
-
-def test_late_trade_comes_once(scene: Scene) -> None:
-    scene.begin()
-    scene.send(trade(15), trade(12), trade(12))
-
-    assert len(scene.take_side()) == 1
     assert scene.counters.value(COPIES, channel="trade") == 1
 
 
@@ -113,7 +57,7 @@ def test_good_copy_of_a_refused_trade_takes_its_place(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(11, price="0"), trade(11), trade(12))
 
-    assert runs(scene.take()) == [(10, 1), (11, 2)]
+    assert runs(scene.take()) == [(10, 3)]
     assert scene.counts == (5, 4, 1)
 
 
@@ -170,9 +114,11 @@ def test_what_waits_is_judged_by_the_rules_of_when_it_goes_on(scene: Scene) -> N
     scene.intake.use(gate_with("trade", {"max_value": 100}))
 
     scene.wait(ARBITRATION_S)
+    scene.wait(1.0)
 
     batch = scene.take()
     assert runs(batch) == [(10, 1), (13, 1)]
+    assert gaps(batch) == [(11, 11, "refused"), (12, 12, "refused")]
     assert list(batch.trades[1].refused) == [11, 12]
 
 
@@ -181,19 +127,9 @@ def test_refused_id_behind_a_hole_waits_too(scene: Scene) -> None:
     scene.send(trade(12, price="0"), trade(13))
     assert runs(scene.take()) == [(10, 1)]
 
-    scene.send(trade(12))
+    scene.send(trade(12), trade(11))
 
-    assert [number for first, count in runs(scene.take()) for number in range(first, first + count)] == [12, 13]
-
-
-def test_jump_that_is_believed_does_not_pass_what_waits(scene: Scene) -> None:
-    far = 14 + JUMP_MAX + 1
-    scene.begin()
-    scene.send(trade(11, price="0"), trade(12), trade(13), trade(far), trade(far + 1))
-
-    batch = scene.take()
-    assert runs(batch) == [(10, 1), (12, 2), (far + 1, 1)]
-    assert [entry for entry in batch.side if entry.stream.startswith("late:")] == []
+    assert [number for first, count in runs(scene.take()) for number in range(first, first + count)] == [11, 12, 13]
 
 
 def test_refused_id_far_ahead_gets_no_place(scene: Scene) -> None:
@@ -202,7 +138,7 @@ def test_refused_id_far_ahead_gets_no_place(scene: Scene) -> None:
 
     batch = scene.take()
     assert [rules(entry) for entry in batch.side] == [["price_positive"]]
-    assert scene.outlet.pass_over(scene.lane) is None
+    assert scene.lane.refused == {}
 
 
 def test_what_waits_is_let_go_when_nothing_comes_any_more(scene: Scene) -> None:
@@ -235,13 +171,13 @@ def test_audit_is_told_of_every_message_once(scene: Scene) -> None:
     scene.send(trade(11), trade(11), trade(12, price="0"), trade(15), trade(13))
     scene.wait(ARBITRATION_S)
 
-    assert [one.trade_id for one in scene.notebook.plain] == [10, 11]
+    assert [one.trade_id for one in scene.notebook.plain] == [11]
     told = [
         (record.trade_id, accepted, late)
         for record, _, accepted, late in scene.notebook.others
         if isinstance(record, Trade)
     ]
-    assert told == [(12, False, False), (13, True, False), (15, True, False)]
+    assert told == [(10, True, False), (12, False, False), (13, True, False)]
 
 
 def test_refused_trade_behind_the_cursor_is_quarantined_at_once(scene: Scene) -> None:
@@ -265,7 +201,7 @@ def test_refused_trade_with_a_poisoned_id_moves_nothing(scene: Scene, trade_id: 
 
     (entry,) = scene.take_side()
     assert "price_positive" in rules(entry)
-    assert scene.outlet.pass_over(scene.lane) is None
+    assert scene.lane.refused == {}
     assert scene.lane.next_id == next_id
 
 
@@ -284,15 +220,15 @@ def test_jump_that_a_second_trade_follows_is_believed(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(far), trade(far + 1))
 
-    assert runs(scene.take()) == [(10, 1), (far + 1, 1)]
-    assert scene.counts == (4, 3, 1)
+    assert gap_of(scene) == (11, far)
+    assert scene.counts == (3, 2, 1)
 
 
 def test_good_trades_that_come_after_they_were_passed_over_are_late(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(15, price="0"))
     scene.take()
-    assert scene.outlet.pass_over(scene.lane) is not None
+    scene.intake.trades.pass_over(scene.lane, 15, "lost")
 
     scene.send(trade(12), trade(15), trade(16))
 
@@ -306,7 +242,7 @@ def test_message_from_years_ahead_is_refused_and_the_rest_goes_on(scene: Scene) 
     years = 10 * 365 * 86_400_000
     scene.send(trade(11, time_ms=NOON_MS + years, event_ms=NOON_MS + years), trade(11))
 
-    assert runs(scene.take()) == [(10, 1), (11, 1)]
+    assert runs(scene.take()) == [(10, 2)]
     assert scene.counts == (4, 3, 1)
 
 

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from data_collector.model.batch import KlineUpdate, Refusal, TradeRun
+from data_collector.model.batch import KlineUpdate, Refusal
+from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
-from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, RUN_ENTRIES_MAX, Lane, Outlet
+from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, RUN_ENTRIES_MAX, Outlet
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
+from tests.retaining import in_memory
+from tests.unit.pipeline.outlet_scene import ids_of, put
 
 REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", "{}", ("price_positive",))
 
 
 @pytest.fixture
 def outlet() -> Outlet:
-    return Outlet([SYMBOL, "ETHUSDT"])
-
-
-def put(outlet: Outlet, *ids: int, symbol: str = SYMBOL) -> Lane:
-    """As the intake does: a hole ends the run."""
-    lane = outlet.lanes[symbol]
-    for trade_id in ids:
-        if lane.next_id not in {-1, trade_id}:
-            lane.end_run()
-        lane.next_id = trade_id + 1
-        outlet.put_trade(lane, trade(trade_id, symbol=symbol))
-    return lane
+    return Outlet([SYMBOL, "ETHUSDT"], in_memory(SYMBOL, "ETHUSDT"))
 
 
 def update(record: Kline) -> KlineUpdate:
     return KlineUpdate(record, record.open_ms + MINUTE_MS)
-
-
-def ids_of(run: TradeRun) -> list[int]:
-    texts = run.entries[1::2]
-    assert all(isinstance(text, str) for text in texts)
-    return [json.loads(str(text))["trade_id"] for text in texts]
 
 
 def test_nothing_waits_at_first(outlet: Outlet) -> None:
@@ -126,7 +110,7 @@ def test_refused_trade_that_came_ahead_waits_for_the_run_after_its_hole(outlet: 
     put(outlet, 11, 13)
 
     runs = outlet.take().trades
-    assert [(run.first_id, list(run.refused)) for run in runs] == [(10, []), (11, []), (13, [12])]
+    assert [(run.first_id, list(run.refused)) for run in runs] == [(10, []), (13, [12])]
 
 
 def test_refused_trades_are_bounded(outlet: Outlet) -> None:
@@ -138,54 +122,30 @@ def test_refused_trades_are_bounded(outlet: Outlet) -> None:
     assert outlet.dropped["quarantine"] == 5
 
 
-def test_pass_over_moves_the_cursor_over_refused_trades(outlet: Outlet) -> None:
+def test_what_was_passed_over_goes_with_the_next_run(outlet: Outlet) -> None:
     lane = put(outlet, 10)
     outlet.put_refused(lane, 11, REFUSAL)
-    outlet.put_refused(lane, 12, REFUSAL)
-    outlet.take()
-
-    run = outlet.pass_over(lane)
-
-    assert run is not None
-    assert (run.first_id, run.count, sorted(run.refused)) == (13, 0, [11, 12])
-    assert lane.next_id == 13
-    assert lane.refused == {}
-    assert outlet.pass_over(lane) is None
-
-
-def test_pass_over_leaves_what_was_refused_a_moment_ago(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
-    lane.next_id = 11
-    for trade_id in (11, 12, 13):
-        outlet.put_refused(lane, trade_id, REFUSAL)
-    outlet.take()
-
-    run = outlet.pass_over(lane, before_id=13)
-
-    assert run is not None
-    assert (run.first_id, sorted(run.refused)) == (13, [11, 12])
-    assert list(lane.refused) == [13]
-    assert lane.next_id == 13
-    assert outlet.pass_over(lane, before_id=13) is None
-
-
-def test_pass_over_waits_while_trades_of_the_symbol_do(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    outlet.put_refused(lane, 11, REFUSAL)
-
-    assert outlet.pass_over(lane) is None
+    outlet.end_run(lane)
+    lane.passed = [Gap(11, 11, 1, "refused", ("price_positive",))]
+    lane.next_id = 12
     put(outlet, 12)
-    assert outlet.pass_over(lane) is None
+
+    _, run = outlet.take().trades
+    assert (run.start_id, run.first_id, run.gaps[0].reason, list(run.refused)) == (11, 12, "refused", [11])
 
 
-def test_pass_over_never_moves_the_cursor_back(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
-    outlet.put_refused(lane, 9, REFUSAL)
-    lane.next_id = 20
+def test_what_was_passed_over_and_nothing_follows_is_a_run_without_trades(outlet: Outlet) -> None:
+    lane = put(outlet, 10)
+    outlet.take()
+    lane.next_id = 13
+    lane.passed = [Gap(11, 12, 2, "absent")]
+    outlet.mark(lane)
 
-    outlet.pass_over(lane)
-
-    assert lane.next_id == 20
+    (run,) = outlet.take().trades
+    assert (run.start_id, run.first_id, run.count) == (11, 13, 0)
+    put(outlet, 13)
+    (after,) = outlet.take().trades
+    assert (after.first_id, after.gaps) == (13, [])
 
 
 def test_open_klines_are_conflated_to_the_newest(outlet: Outlet) -> None:
@@ -254,20 +214,8 @@ def test_symbols_are_written_apart(outlet: Outlet) -> None:
     assert [(run.symbol, run.first_id) for run in outlet.take().trades] == [(SYMBOL, 10), ("ETHUSDT", 99)]
 
 
-def test_full_outlet_drops_the_newest_trades_and_the_next_run_shows_the_hole() -> None:
-    outlet = Outlet([SYMBOL], records_max=3)
-    put(outlet, *range(10, 16))
-
-    assert (outlet.is_full, outlet.dropped["trade"]) == (True, 3)
-    assert [ids_of(run) for run in outlet.take().trades] == [[10, 11, 12]]
-
-    put(outlet, 16)
-    assert (outlet.is_full, outlet.dropped["trade"]) == (False, 3)
-    assert [(run.first_id, run.count) for run in outlet.take().trades] == [(16, 1)]
-
-
 def test_full_outlet_drops_closed_klines_too() -> None:
-    outlet = Outlet([SYMBOL], records_max=1)
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=1)
     lane = outlet.lanes[SYMBOL]
     outlet.put_closed_kline(lane, update(kline(0)))
     outlet.put_closed_kline(lane, update(kline(1)))
@@ -291,17 +239,17 @@ def test_side_entries_are_numbered_without_repeat_over_batches(outlet: Outlet) -
 
 
 def test_side_entries_are_bounded_and_counted_by_kind() -> None:
-    outlet = Outlet([SYMBOL], side_max=2)
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL), side_max=2)
     for stream in ("quarantine:BTCUSDT", "late:BTCUSDT", "late:BTCUSDT", "quarantine:unknown"):
         outlet.put_side(stream, ("data", "1"))
 
     assert len(outlet.take().side) == 2
-    assert outlet.dropped == {"trade": 0, "kline": 0, "quarantine": 1, "late": 1}
+    assert outlet.dropped == {"kline": 0, "quarantine": 1, "late": 1}
 
 
 def test_one_batch_takes_a_bounded_number_of_records_and_the_rest_waits() -> None:
     symbols = ["A", "B", "C"]
-    outlet = Outlet(symbols)
+    outlet = Outlet(symbols, in_memory(*symbols))
     newest = trade(1)
     for symbol in symbols:
         fill(outlet, symbol, newest, BATCH_RECORDS_MAX)
@@ -324,3 +272,37 @@ def fill(outlet: Outlet, symbol: str, record: Trade, count: int) -> None:
     lane = outlet.lanes[symbol]
     for _ in range(count):
         outlet.put_trade(lane, record)
+
+
+def test_lane_that_is_removed_takes_along_what_waits_and_stays_in_the_retention() -> None:
+    retention = in_memory(SYMBOL, "ETHUSDT")
+    outlet = Outlet([SYMBOL, "ETHUSDT"], retention)
+    put(outlet, 10, 11, 12)
+
+    assert outlet.remove_lane(outlet.lanes[SYMBOL]) == 3
+
+    assert outlet.records == 0
+    assert SYMBOL not in outlet.lanes
+    assert not outlet.take().trades
+    assert retention.oldest_id(SYMBOL) == 10
+
+
+def test_removed_lane_that_was_behind_leaves_nothing_to_bring(outlet: Outlet) -> None:
+    lane = outlet.lanes[SYMBOL]
+    put(outlet, 10)
+    outlet.fall_behind(lane, 5)
+
+    outlet.remove_lane(lane)
+
+    assert not outlet.behind.is_set()
+    assert outlet.records == 0
+
+
+def test_lane_that_is_added_is_written_like_the_others(outlet: Outlet) -> None:
+    lane = outlet.add_lane("SOLUSDT")
+    record = trade(trade_id=7, symbol="SOLUSDT")
+    lane.next_id = 8
+
+    outlet.put_trade(lane, record)
+
+    assert [run.symbol for run in outlet.take().trades] == ["SOLUSDT"]

@@ -1,21 +1,22 @@
-"""The pump against sinks of the test's own: order, retries, draining, passing over."""
+"""The pump against sinks of the test's own: order, retries, draining, what the store lacks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from data_collector.model.batch import Batch, Refusal
+from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.protocols import TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import pump as pump_module
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from tests.market import SYMBOL, trade
+from tests.retaining import in_memory
 
-REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000+00:00", "{}", ("price_positive",))
 DEADLINE_S = 5.0
 
 
@@ -27,22 +28,35 @@ class MemorySink:
         self.offered: list[Batch] = []
         self.stored: list[Batch] = []
         self.wrote = asyncio.Event()
+        self.lacks: list[Behind] = []
+        """What the next write answers."""
+        self.tail: dict[str, TradeTail | None] = {}
+        self.away = False
 
-    async def write(self, batch: Batch) -> None:
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        if self.away:
+            raise SinkUnavailable("The store is away.")
+        return {symbol: tail for symbol, tail in self.tail.items() if symbol in symbols}
+
+    async def write(self, batch: Batch) -> list[Behind]:
         self.offered.append(batch)
         if self.failures:
             self.failures -= 1
             raise SinkUnavailable("The store is away.")
         self.stored.append(batch)
         self.wrote.set()
+        lacks, self.lacks = self.lacks, []
+        return lacks
 
 
 class Scene:
     def __init__(self, failures: int = 0) -> None:
-        self.outlet = Outlet([SYMBOL])
+        self.outlet = Outlet([SYMBOL], in_memory(SYMBOL))
+        self.lane = self.outlet.lanes[SYMBOL]
         self.sink = MemorySink(failures)
         self.counters = Counters()
-        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0)
+        self.gone_back: list[Behind] = []
+        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0, go_back=self.gone_back.append)
 
     def put(self, *ids: int) -> None:
         lane = self.outlet.lanes[SYMBOL]
@@ -50,8 +64,10 @@ class Scene:
             lane.next_id = trade_id + 1
             self.outlet.put_trade(lane, trade(trade_id))
 
-    def refuse(self, trade_id: int) -> None:
-        self.outlet.put_refused(self.outlet.lanes[SYMBOL], trade_id, REFUSAL)
+    @property
+    def due(self) -> int | None:
+        """What the store is to get next, while it is behind."""
+        return None if self.lane.debt is None else self.lane.debt.due_id
 
     def stored_ids(self) -> list[int]:
         return [
@@ -63,7 +79,6 @@ class Scene:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "RETRY_FIRST_S", 0.0)
     monkeypatch.setattr(pump_module, "RETRY_CAP_S", 0.0)
-    monkeypatch.setattr(pump_module, "PASS_OVER_S", 0.0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -164,23 +179,131 @@ async def test_drain_of_nothing_returns() -> None:
     assert scene.sink.offered == []
 
 
-async def test_refused_trade_that_nothing_follows_is_passed_over() -> None:
+@pytest.mark.parametrize(
+    ("due", "counted"),
+    [(7, "data_collector_store_rollbacks_total"), (None, "data_collector_store_wipes_total")],
+)
+async def test_store_that_lacks_something_makes_a_debt(due: int | None, counted: str) -> None:
     scene = Scene()
+    scene.put(10, 11)
+    scene.sink.lacks = [Behind(SYMBOL, None, due)]
+
+    await run_until_written(scene)
+    await until(lambda: scene.lane.debt is not None)
+
+    assert scene.due == (12 if due is None else due)
+    assert scene.lane.debt is not None
+    assert scene.lane.debt.wiped == (due is None)
+    assert scene.counters.value(counted) == 1
+
+
+async def written(*ids: int) -> Scene:
+    scene = Scene()
+    scene.put(*ids)
+    await scene.pump.drain()
+    return scene
+
+
+async def test_store_that_lost_the_end_of_a_quiet_symbol_is_found_out() -> None:
+    scene = await written(10, 11)
+    scene.sink.tail = {SYMBOL: TradeTail(10, 10)}
+
+    await scene.pump.verify_tails()
+
+    assert scene.due == 11
+
+
+async def test_store_that_was_wiped_is_found_out_without_a_trade() -> None:
+    scene = await written(10, 11)
+
+    await scene.pump.verify_tails()
+
+    assert scene.lane.debt is not None
+    assert scene.lane.debt.wiped
+
+
+@pytest.mark.parametrize("tail", [TradeTail(10, 11), TradeTail(10, 15), None])
+async def test_store_that_has_everything_or_cannot_tell_is_left_alone(tail: TradeTail | None) -> None:
+    scene = await written(10, 11)
+    scene.sink.tail = {SYMBOL: tail}
+
+    await scene.pump.verify_tails()
+
+    assert scene.due is None
+
+
+async def test_symbol_of_which_something_waits_is_not_asked_about() -> None:
+    scene = await written(10, 11)
+    scene.put(12)
+
+    await scene.pump.verify_tails()
+
+    assert scene.due is None
+
+
+async def test_store_that_does_not_tell_is_asked_another_time() -> None:
+    scene = await written(10, 11)
+    scene.sink.away = True
+
+    await scene.pump.verify_tails()
+
+    assert scene.due is None
+
+
+async def test_store_is_asked_between_batches_also_when_nothing_comes() -> None:
+    scene = await written(10, 11)
+    task = asyncio.create_task(scene.pump.run())
+    await until(lambda: scene.lane.debt is not None)
+    task.cancel()
+    await asyncio.wait((task,))
+
+    assert scene.stored_ids() == [10, 11]
+
+
+async def test_symbol_whose_batch_the_store_has_not_taken_is_not_asked_about() -> None:
+    scene = Scene(failures=10**9)
     scene.put(10)
-    scene.refuse(11)
+    task = asyncio.create_task(scene.pump.run())
+    await until(lambda: bool(scene.sink.offered))
+    task.cancel()
+    await asyncio.wait((task,))
+
+    await scene.pump.verify_tails()
+
+    assert scene.lane.debt is None
+
+
+async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
+    scene = Scene()
+    scene.sink.lacks = [Behind(SYMBOL, "1m", 5)]
+    scene.put(10)
 
     await run_until_written(scene)
 
-    runs = [run for batch in scene.sink.stored for run in batch.trades]
-    assert [(run.first_id, run.count, sorted(run.refused)) for run in runs] == [(10, 1, []), (12, 0, [11])]
+    assert scene.gone_back == [Behind(SYMBOL, "1m", 5)]
+    assert scene.lane.debt is None
 
 
-async def test_drain_keeps_refused_trades_that_wait_for_a_follower(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "PASS_OVER_S", 60.0)
-    scene = Scene()
-    scene.put(10)
-    scene.refuse(11)
+async def test_question_is_asked_between_two_batches_and_its_failure_reaches_who_asked() -> None:
+    sink = MemorySink()
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL))
+    pump = Pump(outlet, sink, Counters(), flush_s=0.001)
+    answers: list[str] = []
 
-    await scene.pump.drain()
+    async def question() -> None:
+        answers.append("asked")
 
-    assert [sorted(run.refused) for batch in scene.sink.stored for run in batch.trades] == [[], [11]]
+    async def failing() -> None:
+        raise SinkUnavailable("The store is away.")
+
+    running = asyncio.create_task(pump.run())
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await pump.ask(question)
+            with pytest.raises(SinkUnavailable):
+                await pump.ask(failing)
+            await pump.ask(question)
+    finally:
+        running.cancel()
+
+    assert answers == ["asked", "asked"]

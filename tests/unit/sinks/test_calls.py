@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
 from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.gaps import Gap
+from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.wire import json_text, kline_json
 from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
@@ -24,16 +25,24 @@ def refusal(*rules: str) -> Refusal:
     return Refusal('{"bad": 1}', "[]", "2024-01-01T12:00:00.000+00:00", "{}", rules)
 
 
-def run(first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None = None) -> TradeRun:
+def run(
+    first_id: int = 10, count: int = 2, refused: dict[int, Refusal] | None = None, gaps: list[Gap] | None = None
+) -> TradeRun:
     entries: list[int | str] = []
     for offset in range(count):
         entries += [NOON_MS + offset, f'{{"trade_id": {first_id + offset}}}']
-    return TradeRun(SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {})
+    return TradeRun(
+        SYMBOL, first_id, entries, "45180.50", "2024-01-01T12:00:00.001+00:00", 1, 2, refused or {}, gaps or []
+    )
 
 
-def update(minute: int, *, closed: bool = True, refused: dict[int, tuple[str, ...]] | None = None) -> KlineUpdate:
+def update(minute: int, *gaps: Gap, closed: bool = True) -> KlineUpdate:
     record = kline(minute, closed=closed)
-    return KlineUpdate(record, record.open_ms + MINUTE_MS, refused=refused or {})
+    return KlineUpdate(record, record.open_ms + MINUTE_MS, gaps=list(gaps))
+
+
+def minutes(first: int, last: int, reason: GapReason) -> Gap:
+    return Gap(NOON_MS + first * MINUTE_MS, NOON_MS + last * MINUTE_MS, last - first + 1, reason)
 
 
 def gaps_in(text: object) -> list[dict[str, object]]:
@@ -59,19 +68,22 @@ def test_trades_name_their_keys_and_carry_their_entries() -> None:
     assert call.command[:2] == ("FCALL", APPEND_TRADES)
     assert keys_of(call) == ["trades:BTCUSDT", "latest:BTCUSDT", "gaps:BTCUSDT", "quarantine:BTCUSDT"]
     assert arguments_of(call) == [
-        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "",
+        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0,
         NOON_MS, '{"trade_id": 10}', NOON_MS + 1, '{"trade_id": 11}',
     ]  # fmt: skip
     assert call.gaps == [[]]
 
 
+GAPS = [Gap(7, 7, 1, "absent"), Gap(8, 8, 1, "refused", ("price_positive",)), Gap(9, 9, 1, "lost")]
+
+
 def test_bridge_names_the_tail_and_explains_the_hole() -> None:
-    call = CALLS.trades(run(refused={8: refusal("price_positive")}), bridge=(6, "lost"))
+    call = CALLS.trades(run(refused={8: refusal("price_positive")}, gaps=GAPS))
 
     bridged, gaps, refusals = arguments_of(call)[6:9]
     assert bridged == "6"
     assert [(gap["first"], gap["last"], gap["count"], gap["reason"], gap["rules"]) for gap in gaps_in(gaps)] == [
-        (7, 7, 1, "lost", []),
+        (7, 7, 1, "absent", []),
         (8, 8, 1, "refused", ["price_positive"]),
         (9, 9, 1, "lost", []),
     ]
@@ -79,14 +91,29 @@ def test_bridge_names_the_tail_and_explains_the_hole() -> None:
     assert json.loads(refusals) == [
         [8, "data", '{"bad": 1}', "why", "[]", "at", "2024-01-01T12:00:00.000+00:00", "columns", "{}"]
     ]
-    assert call.gaps[0][1] == Gap(8, 8, 1, "refused", ("price_positive",))
+    assert call.gaps == [GAPS]
+
+
+def test_bridge_from_a_tail_that_another_writer_moved_tells_what_is_left() -> None:
+    call = CALLS.trades(run(20, gaps=[Gap(12, 16, 5, "absent"), Gap(17, 19, 3, "lost")]), tail=14)
+
+    assert arguments_of(call)[6] == "14"
+    assert call.gaps == [[Gap(15, 16, 2, "absent"), Gap(17, 19, 3, "lost")]]
 
 
 def test_run_without_trades_only_moves_the_tail() -> None:
-    call = CALLS.trades(run(first_id=12, count=0, refused={11: refusal("price_positive")}), bridge=(10, "lost"))
+    gaps = [Gap(11, 11, 1, "refused", ("price_positive",))]
+    call = CALLS.trades(run(first_id=12, count=0, refused={11: refusal("price_positive")}, gaps=gaps))
 
     assert arguments_of(call)[:2] == [12, 0]
     assert [gap["reason"] for gap in gaps_in(arguments_of(call)[7])] == ["refused"]
+
+
+def test_run_that_may_begin_a_stream_says_so() -> None:
+    beginning = run()
+    beginning.begins = True
+
+    assert arguments_of(CALLS.trades(beginning))[9] == 1
 
 
 def test_klines_name_one_key_each_and_carry_their_state() -> None:
@@ -105,9 +132,9 @@ def test_klines_name_one_key_each_and_carry_their_state() -> None:
     assert arguments_of(call) == [
         500, 50, 2,
         "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "",
-        kline_json(first, symbol_json), "",
+        0, kline_json(first, symbol_json), 0,
         "1m", second.open_ms, second.open_ms + MINUTE_MS, second.event_ms, 0, 7, "", "",
-        kline_json(second, symbol_json), "",
+        0, kline_json(second, symbol_json), 0,
     ]  # fmt: skip
 
 
@@ -117,13 +144,11 @@ def test_time_to_live_is_that_of_the_interval() -> None:
     assert arguments_of(CALLS.klines([KlineUpdate(record, record.open_ms + 1000)]))[8] == 3600
 
 
-def bridged(updates: list[KlineUpdate], first_missing: int) -> tuple[list[object], list[dict[str, object]]]:
-    """Bridge arguments of every update, and the gaps of the one that has some."""
-    call = CALLS.klines(updates, missing={"1m": (NOON_MS + first_missing * MINUTE_MS, "lost")})
-    arguments = arguments_of(call)[3:]
-    bridges, gaps = arguments[6::10], [text for text in arguments[7::10] if text]
-    assert len(gaps) == 1
-    return bridges, gaps_in(gaps[0])
+def explained(*updates: KlineUpdate, due: int | None = None) -> list[tuple[object, object]]:
+    """First explained open time and gaps of every update; `due`: the minute that the store misses."""
+    known = None if due is None else {"1m": NOON_MS + due * MINUTE_MS}
+    arguments = arguments_of(CALLS.klines(list(updates), due=known))[3:]
+    return list(zip(arguments[6::11], arguments[7::11], strict=True))
 
 
 def times_of(gap: dict[str, object]) -> tuple[object, ...]:
@@ -131,31 +156,42 @@ def times_of(gap: dict[str, object]) -> tuple[object, ...]:
     return first[11:16], last[11:16], gap["count"], gap["reason"]
 
 
-def test_only_the_first_closed_kline_after_the_hole_bridges_it() -> None:
-    bridges, gaps = bridged([update(3, closed=False), update(3), update(4)], first_missing=1)
+def test_closed_kline_tells_the_gaps_before_it() -> None:
+    first, (start, text), last = explained(
+        update(0), update(3, minutes(1, 1, "lost"), minutes(2, 2, "absent")), update(4)
+    )
 
-    assert bridges == ["", str(NOON_MS + MINUTE_MS), ""]
-    assert [times_of(gap) for gap in gaps] == [("12:01", "12:02", 2, "lost")]
-    assert gaps[0]["interval"] == "1m"
-    assert gaps[0]["channel"] == "kline"
+    assert first == last == ("", "")
+    assert start == NOON_MS + MINUTE_MS
+    assert [times_of(gap) for gap in gaps_in(text)] == [("12:01", "12:01", 1, "lost"), ("12:02", "12:02", 1, "absent")]
+    assert {(gap["interval"], gap["channel"]) for gap in gaps_in(text)} == {("1m", "kline")}
+
+
+def test_gaps_are_cut_to_what_the_store_misses() -> None:
+    ((start, text),) = explained(update(5, minutes(1, 2, "refused"), minutes(3, 4, "lost")), due=2)
+
+    assert start == NOON_MS + 2 * MINUTE_MS
+    assert [times_of(gap) for gap in gaps_in(text)] == [("12:02", "12:02", 1, "refused"), ("12:03", "12:04", 2, "lost")]
 
 
 @pytest.mark.parametrize(
-    ("refused", "expected"),
+    ("changes", "words"),
     [
-        ([1], [("12:01", "12:01", 1, "refused"), ("12:02", "12:04", 3, "lost")]),
-        ([4], [("12:01", "12:03", 3, "lost"), ("12:04", "12:04", 1, "refused")]),
-        ([2, 3], [("12:01", "12:01", 1, "lost"), ("12:02", "12:02", 1, "refused"), ("12:03", "12:03", 1, "refused"),
-                  ("12:04", "12:04", 1, "lost")]),
-        ([0, 5], [("12:01", "12:04", 4, "lost")]),
+        ({}, []),
+        ({"warnings": ("a", "b")}, ["warnings", "a,b"]),
+        ({"source": "built"}, ["src", "built"]),
+        ({"check": "mismatch"}, ["check", "mismatch"]),
+        ({"warnings": ("a",), "source": "rest", "check": "ok"}, ["warnings", "a", "src", "rest", "check", "ok"]),
     ],
-)  # fmt: skip
-def test_refused_klines_are_told_from_lost_ones(refused: list[int], expected: list[tuple[object, ...]]) -> None:
-    rules: dict[int, tuple[str, ...]] = {NOON_MS + minute * MINUTE_MS: ("price_order",) for minute in refused}
+)
+def test_kline_carries_only_what_is_out_of_the_ordinary(changes: dict[str, object], words: list[str]) -> None:
+    marked = structs.replace(update(0), **changes)
 
-    _, gaps = bridged([update(5, refused=rules)], first_missing=1)
+    assert arguments_of(CALLS.klines([marked]))[13:] == [len(words), *words]
 
-    assert [times_of(gap) for gap in gaps] == expected
+
+def test_kline_of_before_the_beginning_spares_a_key_that_exists() -> None:
+    assert CALLS.past(kline()).command[3:] == ("NX", "EX", 7)
 
 
 def test_ticker_writes_statistics_and_price() -> None:
@@ -191,20 +227,11 @@ def test_many_side_entries_are_cut_into_calls() -> None:
     assert counts == [[1, SIDE_PER_CALL], [SIDE_PER_CALL + 1, SIDE_PER_CALL], [2 * SIDE_PER_CALL + 1, 1]]
 
 
-def test_hole_between_two_runs_of_a_batch_is_bridged_at_once() -> None:
-    first, second, third = CALLS.calls(Batch(trades=[run(10), run(12), run(20)]))
+def test_only_explained_holes_are_bridged() -> None:
+    first, second, third = CALLS.calls(Batch(trades=[run(10), run(15), run(20, gaps=[Gap(17, 19, 3, "lost")])]))
 
-    assert [arguments_of(call)[6] for call in (first, second, third)] == ["", "", "13"]
-    assert third.gaps == [[Gap(14, 19, 6, "lost")]]
-
-
-def test_hole_between_two_klines_of_a_batch_is_bridged_at_once() -> None:
-    (call,) = CALLS.calls(Batch(klines=[[update(0), update(1), update(4)]]))
-
-    assert arguments_of(call)[3:][6::10] == ["", "", str(NOON_MS + 2 * MINUTE_MS)]
-    assert [[times_of(gap) for gap in gaps_in(text)] for text in arguments_of(call)[3:][7::10] if text] == [
-        [("12:02", "12:03", 2, "lost")]
-    ]
+    assert [arguments_of(call)[6] for call in (first, second, third)] == ["", "", "16"]
+    assert second.gaps == [[]]
 
 
 def test_revision_replaces_the_key_and_its_expiry() -> None:

@@ -18,6 +18,7 @@ from data_collector.validation.compiler import CompiledSuite
 from data_collector.validation.retrial import Passing, StillRefused, Unfit, judge_anew, refused_for
 from tests.judging import gate_with, shipped_gate
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
+from tests.retaining import in_memory
 
 SHIPPED = shipped_gate().suites
 CAPPED = gate_with("trade", {"max_value": 100}).suites
@@ -29,7 +30,7 @@ NO_COLUMNS = ("columns",)
 def entry_of(record: Record, *rules: str, without: tuple[str, ...] = (), readable: bool = True) -> dict[str, str]:
     """What the pipeline writes of a refused record."""
     gate = shipped_gate()
-    refusals = Refusals(Outlet([SYMBOL], side_max=1), gate, Counters())
+    refusals = Refusals(Outlet([SYMBOL], in_memory(SYMBOL), side_max=1), gate, Counters())
     words = refusals.refusal(record, Verdict(critical=rules or ("price_cap",), readable=readable)).fields
     return {name: value for name, value in zip(words[::2], words[1::2], strict=True) if name not in without}
 

@@ -1,0 +1,191 @@
+"""Whether the store holds everything: proven by counting what lies in it, never by our own counters.
+
+Trade ids of an exchange rise by one. A stream that begins with id 100 and ends with 199 must account for 100 trades:
+each is an entry, or lies in a range that `gaps:` declares. The tail moves over a range only in the call that declares
+it, so no id can be both. If the two counts add up, nothing is missing without being told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct, field
+
+from data_collector.model.calendar import Calendar, missing_range
+from data_collector.model.errors import SinkUnavailable
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.declared import Declared, declared_pages
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
+
+PERCENT_UNIT = 1_000_000
+"""Percentages have six decimals."""
+
+KLINE_PAGE_ENTRIES = 2000
+
+
+class Tally(Struct):
+    """What lies in the store of one series, from its first to its last record."""
+
+    first: int | None = None
+    """Trade id, or open time in ms; None when nothing is stored."""
+    last: int | None = None
+    """Of the range that is accounted for: refused records at its end lie in it."""
+    expected: int = 0
+    """Records from first to last."""
+    held: int = 0
+    declared: dict[str, int] = field(default_factory=dict)
+    """Reason to records that `gaps:` declares, of those from first to last."""
+
+    @property
+    def unexplained(self) -> int:
+        """Records that are neither held nor declared; below 0 when there are more than there can be."""
+        return self.expected - self.held - sum(self.declared.values())
+
+    @property
+    def is_proven(self) -> bool:
+        return self.first is not None and self.unexplained == 0
+
+    @property
+    def existing(self) -> int:
+        """Records that the exchange has: all but those that it says it has not."""
+        return self.expected - self.declared.get("absent", 0)
+
+    @property
+    def percentage(self) -> float | None:
+        """100 x held / existing, rounded down: 100.0 is said of nothing that lacks a single record."""
+        if self.existing <= 0:
+            return None
+        return min(100 * PERCENT_UNIT, 100 * PERCENT_UNIT * self.held // self.existing) / PERCENT_UNIT
+
+    def explanation(self, unit: str) -> str:
+        """Why this is a proof, or which count differs."""
+        if self.first is None:
+            return f"No {unit} is stored yet."
+        declared = sum(self.declared.values())
+        counts = f"{self.held:,} held + {declared:,} declared in gaps:"
+        if self.is_proven:
+            return f"{counts} = {self.expected:,} {unit}s from first to last."
+        if self.unexplained > 0:
+            return f"{counts} are {self.unexplained:,} fewer than the {self.expected:,} {unit}s from first to last."
+        return f"{counts} are {-self.unexplained:,} more than the {self.expected:,} {unit}s from first to last."
+
+
+class _Closed(Struct):
+    """What is needed of a kline record."""
+
+    interval: str
+    timestamp: str
+    is_closed: bool
+
+
+async def trade_tallies(connection: StoreConnection, prefix: str, symbols: Sequence[str]) -> dict[str, Tally]:
+    """By symbol. Raises `SinkUnavailable`."""
+    keys = [f"{prefix}trades:{symbol}" for symbol in symbols]
+    replies = await connection.execute([("XINFO", "STREAM", key) for key in keys])
+    tallies: dict[str, Tally] = {}
+    for symbol, key, reply in zip(symbols, keys, replies, strict=True):
+        tally = tallies[symbol] = _tally_of(key, reply)
+        if tally.first is not None and tally.expected != tally.held:
+            tally.declared = await _declared_trades(connection, f"{prefix}gaps:{symbol}", symbol, tally)
+    return tallies
+
+
+async def kline_tallies(connection: StoreConnection, prefix: str, symbol: str, calendar: Calendar) -> dict[str, Tally]:
+    """By interval, of what `stream:` holds: it is read as a whole, so ask for one symbol. Raises `SinkUnavailable`."""
+    opens = await _closed_opens(connection, f"{prefix}stream:{symbol}", symbol)
+    gaps = [
+        declared
+        async for page in declared_pages(connection, f"{prefix}gaps:{symbol}", symbol)
+        for declared in page
+        if declared.interval is not None
+    ]
+    tallies: dict[str, Tally] = {}
+    for interval, found in sorted(opens.items()):
+        first, last = min(found), max(found)
+        end = calendar.next_open_ms(interval, last)
+        tally = Tally(first, last, missing_range(calendar, interval, first, end)[1], len(found))
+        tally.declared = _declared(
+            (gap for gap in gaps if gap.interval == interval), first, end, calendar=calendar, interval=interval
+        )
+        tallies[interval] = tally
+    return tallies
+
+
+def _tally_of(key: str, reply: object) -> Tally:
+    if isinstance(reply, ReplyError):
+        if "no such key" in str(reply):
+            return Tally()
+        raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
+    assert isinstance(reply, list), "XINFO STREAM is answered with names and values in turn"
+    told = dict(zip(reply[::2], reply[1::2], strict=True))
+    if not told["first-entry"]:
+        return Tally()
+    first, last = _sequence(str(told["first-entry"][0])), _sequence(str(told["last-generated-id"]))
+    return Tally(first, last, last - first + 1, int(told["length"]))
+
+
+def _sequence(entry_id: str) -> int:
+    """Entry ids of `trades:` are `<ms>-<trade id>`."""
+    return int(entry_id.partition("-")[2])
+
+
+async def _declared_trades(connection: StoreConnection, key: str, symbol: str, tally: Tally) -> dict[str, int]:
+    assert tally.first is not None, "the caller has looked"
+    assert tally.last is not None, "the caller has looked"
+    found: list[Declared] = []
+    async for page in declared_pages(connection, key, symbol):
+        trades = [declared for declared in page if declared.interval is None]
+        found += trades
+        # Ranges of trades are declared in the order of their ids.
+        if trades and trades[-1].last < tally.first:
+            break
+    return _declared(found, tally.first, tally.last + 1)
+
+
+def _declared(
+    gaps: Iterable[Declared], first: int, end: int, *, calendar: Calendar | None = None, interval: str = ""
+) -> dict[str, int]:
+    """Records from `first` up to `end` by the reason that they lack for; what is declared twice counts once."""
+    counts: dict[str, int] = {}
+    position = first
+    for gap in sorted(gaps, key=lambda gap: gap.first):
+        gap_end = gap.last + 1 if calendar is None else calendar.next_open_ms(interval, gap.last)
+        gap_end = min(end, gap_end)
+        start = max(position, gap.first)
+        if start < gap_end:
+            count = gap_end - start
+            if calendar is not None:
+                _, count = missing_range(calendar, interval, start, gap_end)
+            counts[gap.reason] = counts.get(gap.reason, 0) + count
+            position = gap_end
+    return counts
+
+
+async def _closed_opens(connection: StoreConnection, key: str, symbol: str) -> dict[str, set[int]]:
+    """Interval to the open times of closed klines in a `stream:`."""
+    opens: dict[str, set[int]] = {}
+    before = "+"
+    while True:
+        (reply,) = await connection.execute([("XREVRANGE", key, before, "-", "COUNT", KLINE_PAGE_ENTRIES)])
+        entries = entries_of(reply, symbol, key)
+        for entry in entries:
+            kline = _kline_of(entry)
+            if kline is not None and kline.is_closed:
+                open_ms = round(datetime.fromisoformat(kline.timestamp).timestamp() * 1000)
+                opens.setdefault(kline.interval, set()).add(open_ms)
+        if len(entries) < KLINE_PAGE_ENTRIES:
+            return opens
+        before = f"({entries[-1].id}"
+
+
+_decode_closed = msgspec.json.Decoder(_Closed).decode
+
+
+def _kline_of(entry: StreamEntry) -> _Closed | None:
+    """None for an entry that nobody of ours has written."""
+    try:
+        return _decode_closed(entry.fields.get("data", ""))
+    except msgspec.DecodeError:
+        return None

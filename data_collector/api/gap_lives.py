@@ -1,0 +1,243 @@
+"""Gaps as people read them: what the store declares and what the collector remembers, told in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import unquote
+
+from msgspec import Struct, field
+
+from data_collector.api.newest import newest_entries
+from data_collector.api.store_reading import StoreReading
+from data_collector.model.status import GapEvent, GapLife, GapsStatus
+from data_collector.model.wire import open_time_text
+from data_collector.pipeline.ledger import gap_id
+from data_collector.sinks.redis.declared import Declared, declared_of, declared_pages
+
+_ID = re.compile(r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))")
+
+WHY_GIVEN_UP = {
+    "lost": "they existed and could not be had",
+    "refused": "validation refused them, and quarantine: keeps them",
+    "absent": "the exchange itself has none",
+    "skipped": "they passed while the collector was not running",
+}
+
+CAME_FROM = {
+    "ws": "on a stream after all",
+    "rest": "from the exchange's REST side",
+    "spool": "from our own memory and spool",
+    "built": "out of the trade ids, which prove that nothing was traded",
+}
+
+TRIED = {
+    "passed": "The series had passed the place by then: nothing of it is missing any more.",
+    "twin_awaited": "Waited for another line to bring it.",
+    "rest_asked": "Asked the exchange's REST side.",
+    "rest_failed": "The exchange's REST side did not give it.",
+}
+
+
+class Named(Struct, frozen=True):
+    """What an id says."""
+
+    symbol: str
+    interval: str | None
+    first: int
+
+
+class Gap(Struct):
+    """One gap of the list."""
+
+    id: str
+    symbol: str
+    channel: Literal["trade", "kline"]
+    interval: str | None
+    first: int | str
+    last: int | str
+    count: int
+    state: Literal["open", "healed", "given_up", "declared"]
+    missing: int
+    healed: dict[str, int]
+    given_up: dict[str, int]
+    rules: list[str]
+    opened_at: str | None
+    closed_at: str | None
+    recorded_at: str | None
+
+
+class Event(Struct):
+    """One thing that happened."""
+
+    at: str
+    what: str
+    text: str
+    times: int = 1
+    until: str | None = None
+
+
+class Story(Struct):
+    """One gap and its life."""
+
+    gap: Gap
+    summary: str
+    events: list[Event] = field(default_factory=list)
+    events_left_out: int = 0
+
+
+def named_by(text: str) -> Named | None:
+    """What an id names; None for a text that is none."""
+    found = _ID.fullmatch(unquote(text))
+    if found is None:
+        return None
+    if found["number"] is not None:
+        return Named(found["symbol"], None, int(found["number"]))
+    try:
+        opened = datetime.fromisoformat(found["open"]).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return Named(found["symbol"], found["interval"], round(opened.timestamp() * 1000))
+
+
+async def newest_gaps(
+    store: StoreReading, store_url: str, prefix: str, symbols: Sequence[str], known: GapsStatus, limit: int
+) -> list[Gap]:
+    """The newest gaps of all `symbols`, open ones first. Raises `SinkUnavailable`."""
+    keys = {symbol: f"{prefix}gaps:{symbol}" for symbol in symbols}
+    async with store.turn(store_url) as connection:
+        entries = await newest_entries(connection, keys, limit)
+    declared = [found for found in map(declared_of, entries) if found is not None]
+    wanted = set(symbols)
+    lives = [life for life in (*known.open, *known.closed) if life.symbol in wanted]
+    gaps = [_gap_of_life(life, [found for found in declared if _lies_in(found, life)]) for life in lives]
+    gaps += [_gap_of_declared(found) for found in declared if not any(_lies_in(found, life) for life in lives)]
+    gaps.sort(key=lambda gap: gap.closed_at or gap.recorded_at or gap.opened_at or "", reverse=True)
+    gaps.sort(key=lambda gap: gap.state != "open")
+    return gaps[:limit]
+
+
+async def story_of(store: StoreReading, store_url: str, prefix: str, named: Named, known: GapsStatus) -> Story | None:
+    """The life of one gap; None when neither the store nor the collector knows it. Raises `SinkUnavailable`."""
+    wanted = gap_id(named.symbol, named.interval, named.first)
+    life = next((life for life in (*known.open, *known.closed) if life.id == wanted), None)
+    found: list[Declared] = []
+    async with store.turn(store_url) as connection:
+        async for page in declared_pages(connection, f"{prefix}gaps:{named.symbol}", named.symbol):
+            found += [gap for gap in page if (_id_of(gap) == wanted if life is None else _lies_in(gap, life))]
+            if life is None and found:
+                break
+    if life is not None:
+        return _story_of_life(life, found)
+    return _story_of_declared(found[0]) if found else None
+
+
+def _story_of_life(life: GapLife, declared: Sequence[Declared]) -> Story:
+    events = [_event(life, event) for event in life.events]
+    events += [_declaration(found) for found in declared]
+    events.sort(key=lambda event: event.at)
+    gap = _gap_of_life(life, declared)
+    return Story(gap, _summary(life), events, life.events_left_out)
+
+
+def _story_of_declared(found: Declared) -> Story:
+    summary = (
+        f"{_counted(found.interval, found.count)} {_range_text(found.interval, found.first, found.last)} "
+        f"passed over as {found.reason}: {WHY_GIVEN_UP.get(found.reason, 'nothing more is known')}. "
+        "The collector does not remember more of it; it may have been started since."
+    )
+    return Story(_gap_of_declared(found), summary, [_declaration(found)])
+
+
+def _summary(life: GapLife) -> str:
+    begin = f"{_counted(life.interval, life.count)} {_range_text(life.interval, life.first, life.last)} missing"
+    parts = [f"{count:,} came {CAME_FROM.get(source, source)}" for source, count in life.healed.items()]
+    parts += [f"{count:,} passed over as {reason}" for reason, count in life.given_up.items()]
+    told = f"; {', '.join(parts)}" if parts else ""
+    if life.closed_at_s is None:
+        return f"{begin}{told}. Still waited for: {life.missing:,}."
+    return f"{begin}{told}. Over after {life.closed_at_s - life.opened_at_s:.3f} s."
+
+
+def _event(life: GapLife, event: GapEvent) -> Event:
+    until = None if event.until_s is None else _iso(event.until_s)
+    return Event(_iso(event.at_s), event.what, _words(life, event), event.times, until)
+
+
+def _words(life: GapLife, event: GapEvent) -> str:
+    where = _range_text(life.interval, event.first, event.last)
+    match event.what:
+        case "opened":
+            return f"Seen: {_counted(life.interval, event.count)} {where} missing."
+        case "grown":
+            return f"It has grown: {where} missing too."
+        case "healed":
+            return f"{_counted(life.interval, event.count)} came {CAME_FROM.get(event.by, event.by)}."
+        case "given_up":
+            why = WHY_GIVEN_UP.get(event.by, event.by)
+            return f"{_counted(life.interval, event.count)} {where} passed over as {event.by}: {why}."
+        case tried:
+            return TRIED.get(tried, f"{tried.replace('_', ' ').capitalize()}.")
+
+
+def _declaration(found: Declared) -> Event:
+    text = (
+        f"Recorded in gaps:{found.symbol}: {_counted(found.interval, found.count)} "
+        f"{_range_text(found.interval, found.first, found.last)} {found.reason}."
+    )
+    if found.rules:
+        text += f" Broken rules: {', '.join(found.rules)}."
+    return Event(found.recorded_at, "recorded", text)
+
+
+def _gap_of_life(life: GapLife, declared: Iterable[Declared]) -> Gap:
+    of_store = list(declared)
+    if life.closed_at_s is None:
+        state: Literal["open", "healed", "given_up"] = "open"
+    else:
+        state = "given_up" if life.given_up else "healed"
+    return Gap(
+        life.id, life.symbol, "trade" if life.interval is None else "kline", life.interval,
+        _place(life.interval, life.first), _place(life.interval, life.last), life.count, state, life.missing,
+        life.healed, life.given_up, sorted({rule for found in of_store for rule in found.rules}),
+        _iso(life.opened_at_s), None if life.closed_at_s is None else _iso(life.closed_at_s),
+        max((found.recorded_at for found in of_store), default=None),
+    )  # fmt: skip
+
+
+def _gap_of_declared(found: Declared) -> Gap:
+    return Gap(
+        _id_of(found), found.symbol, "trade" if found.interval is None else "kline", found.interval,
+        _place(found.interval, found.first), _place(found.interval, found.last), found.count, "declared", 0, {},
+        {found.reason: found.count}, list(found.rules), None, None, found.recorded_at,
+    )  # fmt: skip
+
+
+def _id_of(found: Declared) -> str:
+    """As the gap is called that this range was the beginning of."""
+    return gap_id(found.symbol, found.interval, found.first)
+
+
+def _lies_in(found: Declared, life: GapLife) -> bool:
+    same = (found.symbol, found.interval) == (life.symbol, life.interval)
+    return same and life.first <= found.first and found.last <= life.last
+
+
+def _counted(interval: str | None, count: int) -> str:
+    kind = "trade" if interval is None else f"{interval} kline"
+    return f"{count:,} {kind}{'' if count == 1 else 's'}"
+
+
+def _range_text(interval: str | None, first: int, last: int) -> str:
+    low, high = _place(interval, first), _place(interval, last)
+    return f"({low})" if first == last else f"({low} to {high})"
+
+
+def _place(interval: str | None, place: int) -> int | str:
+    return place if interval is None else open_time_text(place)
+
+
+def _iso(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")

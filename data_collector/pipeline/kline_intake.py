@@ -1,0 +1,272 @@
+"""Klines from a frame, or from REST, to the outlet: judge, order, put. No task, queue or await.
+
+Life cycle: the intake makes one and gives it every kline that a frame holds; `pipeline.kline_repair` gives it what the
+exchange's REST side told. It runs on the event loop and raises nothing for what an exchange sends.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import structlog
+
+from data_collector.model.batch import Behind, KlineCheck, KlineUpdate
+from data_collector.model.calendar import Calendar
+from data_collector.model.records import Kline
+from data_collector.model.verdict import Verdict
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.arbiter import Order
+from data_collector.pipeline.ledger import Ledger
+from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.series import Series, content
+
+TIME_MS_MIN = 10**12
+TIME_MS_MAX = 4_102_444_800_000
+"""What calendars can place."""
+
+CHECKED_INTERVAL = "1m"
+"""Its klines are compared with our own trades: the others are made of the same ones."""
+
+DOUBTFUL_MAX = 100
+"""Klines that wait to be compared with REST; further ones are counted alone."""
+
+SeriesKey = tuple[str, str]
+"""Symbol and interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What the intake does with messages of every channel."""
+
+    judge: Callable[[Kline, int], Verdict | None]
+    """By the rules, and whether its event time may be."""
+    judge_content: Callable[[Kline], Verdict | None]
+    """By the rules alone: what REST told has no event time."""
+    accept: Callable[[Kline, Verdict | None, bool], None]
+    """A message passed; the last says whether its place is past."""
+    refuse: Callable[[Kline, Verdict], None]
+    """A message may not pass: counted, and kept in quarantine."""
+    refuse_unknown: Callable[[Kline], None]
+    """It was not subscribed."""
+    quarantine: Callable[[Kline, Verdict], None]
+    """What REST told may not pass: kept in quarantine, and no message."""
+    show: Callable[[Kline], None]
+    """To subclasses that look at records: a kline that no message brought."""
+
+
+class KlineIntake:
+    """The series of all symbols and intervals."""
+
+    def __init__(
+        self, outlet: Outlet, calendar: Calendar, intervals: Sequence[str], counters: Counters, ledger: Ledger,
+        reception: Reception,
+    ) -> None:  # fmt: skip
+        self._outlet = outlet
+        self.calendar = calendar
+        self._counters = counters
+        self.ledger = ledger
+        self._reception = reception
+        self.series: dict[SeriesKey, Series] = {}
+        self._counted_ms: dict[SeriesKey, int] = {}
+        self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
+        """From which open time on a series is filled again that the store has lost; the repair knows the time."""
+        self._lost: set[SeriesKey] = set()
+        self.begun: list[Kline] = []
+        """First closed kline of each series that began: what lies before it may be fetched for charts."""
+        self.resumed: set[SeriesKey] = set()
+        """Series whose due time the store told: what it lacks is missing, and not only late."""
+        self.doubtful: list[Kline] = []
+        """Closed klines that contradict our own trades: REST decides."""
+        for symbol in outlet.lanes:
+            for interval in intervals:
+                self.add((symbol, interval))
+
+    def add(self, key: SeriesKey) -> None:
+        """A series is collected from now on; its symbol has a lane."""
+        symbol, interval = key
+        self.series[key] = Series(symbol, interval, self.calendar, self._check)
+        self._counted_ms[key] = -1
+
+    def remove(self, key: SeriesKey) -> None:
+        """A series is collected no longer; what was released waits in the lane."""
+        self.series.pop(key, None)
+        self._counted_ms.pop(key, None)
+        self.resumed.discard(key)
+        self._lost.discard(key)
+
+    def take(self, kline: Kline) -> None:
+        """A kline of the stream."""
+        series = self.series.get((kline.symbol, kline.interval))
+        if series is None:
+            self._reception.refuse_unknown(kline)
+            return
+        verdict = self._reception.judge(kline, kline.event_ms)
+        if verdict is not None and verdict.critical:
+            self._refuse(series, kline, verdict)
+        elif kline.is_closed:
+            self._take_closed(series, kline, verdict)
+        else:
+            self._take_open(series, kline, verdict)
+
+    def take_told(self, series: Series, kline: Kline) -> None:
+        """A closed kline that REST told; its place is due, or behind others that are."""
+        verdict = self._reception.judge_content(kline)
+        if verdict is not None and verdict.critical:
+            self._reception.quarantine(kline, verdict)
+            series.refuse(kline.open_ms, verdict.critical)
+            # No other copy will come.
+            series.pass_refused()
+            self.release(series)
+            return
+        starts = series.due_ms < 0
+        order = series.take_closed(kline, () if verdict is None else verdict.warnings, "rest")
+        self._place(series, kline, order, starts=starts)
+
+    def reconcile(self, kline: Kline, told: Kline) -> None:
+        """A closed kline that contradicts our trades, and what REST told of it."""
+        agrees = content(kline) == content(told)
+        structlog.get_logger().warning(
+            "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
+        )
+        if not agrees:
+            self._put_revision(told, "revision")
+
+    def put_past(self, klines: Iterable[Kline]) -> None:
+        """Closed klines from before the beginning of their series, for `kline:` alone."""
+        for kline in klines:
+            verdict = self._reception.judge_content(kline)
+            if verdict is None or not verdict.critical:
+                self._outlet.put_past(kline)
+
+    def begin(self, cursors: Mapping[SeriesKey, int], *, was_filled: bool = False) -> None:
+        """Collection starts: the open time that the store must get next, of each series that it has.
+
+        Where the store `was_filled` before, the other series were lost: they are filled again from before their first
+        closing frame, as far back as a start fills.
+        """
+        self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
+        self.resume(cursors)
+
+    def resume(self, cursors: Mapping[SeriesKey, int]) -> None:
+        """The same for series that are added while others go on."""
+        for key, due_ms in cursors.items():
+            series = self.series.get(key)
+            if series is not None:
+                self._rewind(key, series, due_ms)
+
+    def go_back(self, behind: Behind) -> None:
+        """The store lacks klines that it was given."""
+        assert behind.interval is not None, "trades have lanes"
+        key = (behind.symbol, behind.interval)
+        series = self.series.get(key)
+        if series is not None:
+            self._rewind(key, series, behind.due)
+
+    def release(self, series: Series) -> None:
+        """Put what can follow now."""
+        if self.series.get((series.symbol, series.interval)) is not series:
+            # It was removed while the exchange was asked.
+            return
+        lane = self._outlet.lanes[series.symbol]
+        for update in series.release():
+            self._note_closed(series, update)
+            self._outlet.put_closed_kline(lane, update)
+
+    def _rewind(self, key: SeriesKey, series: Series, due_ms: int | None) -> None:
+        if due_ms is None:
+            series.begin_anew(self.oldest_wanted_ms())
+        else:
+            series.rewind(due_ms)
+        if series.due_ms >= 0:
+            self.resumed.add(key)
+        self.release(series)
+
+    def _take_open(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
+        if series.judge_open(kline) is Order.KNOWN:
+            self._count_copy()
+            return
+        self._reception.accept(kline, verdict, False)
+        if kline.open_ms > series.due_ms:
+            # Its trade ids may prove that what has not closed had no trade.
+            self.release(series)
+        next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
+        warnings = () if verdict is None else verdict.warnings
+        self._outlet.put_open_kline(self._outlet.lanes[kline.symbol], KlineUpdate(kline, next_open_ms, warnings))
+
+    def _take_closed(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
+        starts = series.due_ms < 0
+        order = series.take_closed(kline, () if verdict is None else verdict.warnings)
+        if order is Order.KNOWN:
+            self._count_copy()
+        elif order is Order.IMPLAUSIBLE:
+            self._reception.refuse(kline, Verdict(("open_time_off_grid",)))
+        else:
+            self._reception.accept(kline, verdict, order in (Order.LATE, Order.REVISED))
+            self._place(series, kline, order, starts=starts)
+
+    def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
+        match order:
+            case Order.NEXT | Order.AHEAD:
+                key = (series.symbol, series.interval)
+                if starts and key in self._lost:
+                    self._lost.discard(key)
+                    self._rewind(key, series, None)
+                    return
+                if starts:
+                    self.begun.append(kline)
+                self.release(series)
+            case Order.REVISED:
+                self._put_revision(kline, "revision")
+            case Order.LATE:
+                self._put_revision(kline, "recovered")
+            case Order.KNOWN | Order.IMPLAUSIBLE:
+                pass
+            case _:
+                assert_never(order)
+
+    def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"]) -> None:
+        if why == "revision":
+            self._counters.add("data_collector_kline_revisions_total")
+        lane = self._outlet.lanes.get(kline.symbol)
+        if lane is not None:
+            self._outlet.put_revision(lane, kline, why)
+
+    def _refuse(self, series: Series, kline: Kline, verdict: Verdict) -> None:
+        if kline.is_closed and self._can_be_placed(kline):
+            series.refuse(kline.open_ms, verdict.critical)
+        self._reception.refuse(kline, verdict)
+
+    def _can_be_placed(self, kline: Kline) -> bool:
+        """Whether a kline of its interval can open then."""
+        in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
+        return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
+
+    def _note_closed(self, series: Series, update: KlineUpdate) -> None:
+        symbol, interval, kline = series.symbol, series.interval, update.kline
+        self.ledger.healed(symbol, interval, kline.open_ms, kline.open_ms, update.source)
+        if kline.open_ms <= self._counted_ms[symbol, interval]:
+            # The store lost it, and gets it again.
+            return
+        self._counted_ms[symbol, interval] = kline.open_ms
+        self._counters.add("data_collector_klines_closed_total", source=update.source)
+        for gap in update.gaps:
+            if gap.reason == "refused":
+                self.ledger.given_up(symbol, interval, gap.first, gap.last, gap.reason)
+        if update.source != "ws":
+            self._reception.show(kline)
+        elif interval == CHECKED_INTERVAL:
+            self._counters.add("data_collector_candle_checks_total", result=update.check)
+            if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
+                self.doubtful.append(kline)
+
+    def _check(self, kline: Kline, id_before: int) -> KlineCheck:
+        if kline.interval != CHECKED_INTERVAL:
+            return "unchecked"
+        lane = self._outlet.lanes[kline.symbol]
+        return lane.minutes.check(kline, id_before, lane.next_id)
+
+    def _count_copy(self) -> None:
+        self._counters.add("data_collector_messages_copies_total", channel="kline")

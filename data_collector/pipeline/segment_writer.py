@@ -1,0 +1,216 @@
+"""Writes groups of runs to the spool's files, each synced before the next. Used by one thread at a time.
+
+What a disk can do to it: be full or refuse for another reason (what was written of the group is cut off, the group is
+skipped, and another one is tried a second later), or fail to sync. After a failed sync the kernel may have thrown the
+group away and will not say so twice: the file is left as it is, and the group is written anew to another one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from data_collector.model.batch import TradeRun
+from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header
+from data_collector.pipeline.shelf import Cover, covers_of
+
+FRAME_TRADES = 2_000
+"""A frame ends when it has so many: making or reading one keeps other threads from running, about half a ms."""
+
+RETRY_S = 1.0
+"""How long nothing is tried after the disk refused."""
+
+
+class FileCalls(Protocol):
+    """The calls that a disk can fail; all may raise `OSError`."""
+
+    def create(self, path: Path) -> int:
+        """A new file for this user alone, and its descriptor, which appends."""
+
+    def write(self, descriptor: int, content: memoryview) -> int:
+        """How many bytes were taken."""
+
+    def sync(self, descriptor: int) -> None:
+        """Bring the file's content to the disk."""
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut the file off."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Bring the names in a folder to the disk."""
+
+
+class DiskCalls:
+    """The real ones."""
+
+    def create(self, path: Path) -> int:
+        """See `FileCalls`."""
+        # Appending, because after a file was cut off its descriptor would still write where the end has been.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(path, flags, 0o600)
+
+    def write(self, descriptor: int, content: memoryview) -> int:
+        """See `FileCalls`."""
+        return os.write(descriptor, content)
+
+    def sync(self, descriptor: int) -> None:
+        """See `FileCalls`."""
+        # Where there is no fdatasync (macOS), fsync does the same and more.
+        if hasattr(os, "fdatasync"):
+            os.fdatasync(descriptor)
+        else:
+            os.fsync(descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """See `FileCalls`."""
+        os.ftruncate(descriptor, size)
+
+    def sync_folder(self, folder: Path) -> None:
+        """See `FileCalls`."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Written(Struct, frozen=True):
+    """What became of one group of runs."""
+
+    trades: int
+    covers: dict[str, list[Cover]]
+    number: int | None
+    """The file that it is in; None when it was skipped."""
+    size: int
+    """That file's size now."""
+    sync_s: float
+    """How long its sync took; 0.0 when there was none."""
+    failed_syncs: int
+    refusal: str | None
+    """Why the disk refused it, for people; None when it is written, or was not tried."""
+
+
+class _SyncFailed(Exception):
+    """The system's error is the cause."""
+
+
+class SegmentWriter:
+    """The file that is being written, and where what is synced of it ends."""
+
+    def __init__(
+        self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: FileCalls | None = None
+    ) -> None:
+        """The first file that it makes has `number`, the first run `sequence`."""
+        self._folder = folder
+        self._calls = DiskCalls() if calls is None else calls
+        self._segment_bytes = segment_bytes
+        self._number = number
+        self._sequence = sequence
+        self._descriptor: int | None = None
+        self._size = 0
+        self._retry_s = 0.0
+
+    def write(self, runs: list[TradeRun]) -> Written:
+        """Write all of them and sync, or none. Blocks for as long as the disk does."""
+        covers = covers_of(runs)
+        trades = sum(run.count for run in runs)
+        if time.monotonic() < self._retry_s:
+            return Written(trades, covers, None, 0, 0.0, 0, None)
+        content = memoryview(_frames(runs, self._sequence))
+        failed_syncs = 0
+        while True:
+            try:
+                sync_s = self._append(content)
+            except _SyncFailed as error:
+                self._leave()
+                failed_syncs += 1
+                if failed_syncs < 2:
+                    continue
+                refusal = str(error)
+            except OSError as error:
+                self._cut_off()
+                refusal = error.strerror or "unknown"
+            else:
+                self._sequence += len(runs)
+                return Written(trades, covers, self._number, self._size, sync_s, failed_syncs, None)
+            self._retry_s = time.monotonic() + RETRY_S
+            return Written(trades, covers, None, 0, 0.0, failed_syncs, refusal)
+
+    def close(self) -> None:
+        """Everything that was written is synced already."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # What a disk that fails says here is known already, and the descriptor is gone either way.
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def _append(self, content: memoryview) -> float:
+        if self._descriptor is not None and self._size >= self._segment_bytes:
+            self._leave()
+        if self._descriptor is None:
+            self._begin()
+        descriptor = self._descriptor
+        assert descriptor is not None
+        self._write_all(descriptor, content)
+        started = time.perf_counter()
+        try:
+            self._calls.sync(descriptor)
+        except OSError as error:
+            raise _SyncFailed(error.strerror) from error
+        self._size += len(content)
+        return time.perf_counter() - started
+
+    def _begin(self) -> None:
+        self._descriptor = self._calls.create(segment_path(self._folder, self._number))
+        self._size = 0
+        self._write_all(self._descriptor, memoryview(encode_header(self._sequence)))
+        self._size = HEADER_BYTES
+        try:
+            self._calls.sync_folder(self._folder)
+        except OSError as error:
+            raise _SyncFailed(error.strerror) from error
+
+    def _write_all(self, descriptor: int, content: memoryview) -> None:
+        while content:
+            content = content[self._calls.write(descriptor, content) :]
+
+    def _cut_off(self) -> None:
+        """Take back what was written of a group; a file where that fails is left."""
+        if self._descriptor is None:
+            return
+        try:
+            self._calls.truncate(self._descriptor, self._size)
+        except OSError:
+            self._leave()
+            return
+        if self._size == 0:
+            # Not even the header found room.
+            with suppress(OSError):
+                segment_path(self._folder, self._number).unlink()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Never write to this file again."""
+        self.close()
+        self._number += 1
+
+
+def _frames(runs: list[TradeRun], sequence: int) -> bytes:
+    frames: list[bytes] = []
+    first = trades = 0
+    for number, run in enumerate(runs, 1):
+        trades += run.count
+        if trades >= FRAME_TRADES or number == len(runs):
+            frames.append(encode_frame(sequence + first, runs[first:number]))
+            first, trades = number, 0
+    return b"".join(frames)
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """The name tells the order of writing."""
+    return folder / f"{number:012d}.spool"

@@ -1,0 +1,155 @@
+"""Runs of trades by symbol and id, for the ring and for what is decoded from the spool's files.
+
+A *stretch* is a row of runs that follow each other without a hole. A rewind of a symbol hands the same ids out again:
+that begins a new stretch, and where stretches overlap the newest one answers. Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from operator import attrgetter
+
+from msgspec import Struct, structs
+
+from data_collector.model.batch import TradeRun
+from data_collector.model.gaps import Gap
+
+_start_id = attrgetter("start_id")
+
+
+class Cover(Struct, array_like=True):
+    """The ids that adjoining runs of one symbol speak of, each either traded or explained."""
+
+    start: int
+    """The first id, traded or explained."""
+    first_trade: int
+    """The first id that was traded; equal to `end` when none was."""
+    end: int
+    """One more than the last id."""
+
+    def extend(self, run: TradeRun) -> bool:
+        """Take in a run that follows; False when it does not follow."""
+        if run.start_id != self.end:
+            return False
+        if self.first_trade == self.end:
+            self.first_trade = run.first_id
+        self.end = run.first_id + run.count
+        return True
+
+
+def cover_of(run: TradeRun) -> Cover:
+    """The ids that one run speaks of."""
+    return Cover(run.start_id, run.first_id, run.first_id + run.count)
+
+
+def covers_of(runs: Iterable[TradeRun]) -> dict[str, list[Cover]]:
+    """The ids that runs speak of, by symbol, in order of coming."""
+    covers: dict[str, list[Cover]] = {}
+    for run in runs:
+        known = covers.setdefault(run.symbol, [])
+        if not known or not known[-1].extend(run):
+            known.append(cover_of(run))
+    return covers
+
+
+def join_covers(covers: list[Cover], more: Iterable[Cover]) -> None:
+    """Put later covers behind earlier ones of the same symbol; those that adjoin become one."""
+    for cover in more:
+        last = covers[-1] if covers else None
+        if last is None or last.end != cover.start:
+            covers.append(Cover(cover.start, cover.first_trade, cover.end))
+            continue
+        if last.first_trade == last.end:
+            last.first_trade = cover.first_trade
+        last.end = cover.end
+
+
+def cut_run(run: TradeRun, first_id: int) -> TradeRun:
+    """The part of a run from `first_id` on, which lies in it or in its gaps; the run itself when nothing is cut."""
+    if first_id <= run.start_id:
+        return run
+    refused = {trade_id: refusal for trade_id, refusal in run.refused.items() if trade_id >= first_id}
+    if first_id <= run.first_id:
+        gaps = [_cut_gap(gap, first_id) for gap in run.gaps if gap.last >= first_id]
+        return structs.replace(run, gaps=gaps, refused=refused)
+    entries = run.entries[2 * (first_id - run.first_id) :]
+    return structs.replace(run, first_id=first_id, entries=entries, gaps=[], refused=refused)
+
+
+def _cut_gap(gap: Gap, first_id: int) -> Gap:
+    if gap.first >= first_id:
+        return gap
+    return structs.replace(gap, first=first_id, count=gap.last - first_id + 1)
+
+
+class _Stretch:
+    __slots__ = ("cover", "runs")
+
+    def __init__(self, run: TradeRun) -> None:
+        self.cover = cover_of(run)
+        self.runs = deque((run,))
+
+    def drop_oldest(self) -> bool:
+        """False when nothing is left."""
+        self.runs.popleft()
+        if not self.runs:
+            return False
+        self.cover.start = self.runs[0].start_id
+        self.cover.first_trade = next((run.first_id for run in self.runs if run.entries), self.cover.end)
+        return True
+
+
+class Shelf:
+    """Runs in order of coming, found by symbol and id. Unbounded: whoever fills it bounds it."""
+
+    def __init__(self, runs: Iterable[TradeRun] = ()) -> None:
+        self._stretches: dict[str, deque[_Stretch]] = {}
+        for run in runs:
+            self.add(run)
+
+    def add(self, run: TradeRun) -> None:
+        """Put a run behind the others of its symbol. It must speak of an id at least."""
+        stretches = self._stretches.get(run.symbol)
+        if stretches is None:
+            stretches = self._stretches[run.symbol] = deque()
+        if stretches and stretches[-1].cover.extend(run):
+            stretches[-1].runs.append(run)
+        else:
+            stretches.append(_Stretch(run))
+
+    def drop_oldest(self, symbol: str) -> None:
+        """Forget the run of a symbol that came first."""
+        stretches = self._stretches[symbol]
+        if not stretches[0].drop_oldest():
+            stretches.popleft()
+            if not stretches:
+                del self._stretches[symbol]
+
+    def read(self, symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
+        """As `Retention.read`, from what is here."""
+        found: list[TradeRun] = []
+        while trades_max > 0:
+            stretch = self._newest_with(symbol, first_id)
+            if stretch is None:
+                break
+            index = bisect_right(stretch.runs, first_id, key=_start_id) - 1
+            for run in islice(stretch.runs, index, None):
+                found.append(cut_run(run, first_id))
+                first_id = run.first_id + run.count
+                trades_max -= found[-1].count
+                if trades_max <= 0:
+                    break
+        return found
+
+    def covers(self, symbol: str) -> Iterable[Cover]:
+        """What is here of a symbol."""
+        return (stretch.cover for stretch in self._stretches.get(symbol, ()))
+
+    def _newest_with(self, symbol: str, trade_id: int) -> _Stretch | None:
+        for stretch in reversed(self._stretches.get(symbol, ())):
+            if stretch.cover.start <= trade_id < stretch.cover.end:
+                return stretch
+        return None

@@ -1,0 +1,167 @@
+"""The trades of one symbol and UTC day, from the store and from the exchange: what a certificate compares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import BinaryIO, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from data_collector.model.errors import Unavailable, VenueUnreachable
+from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.protocols import History
+from data_collector.model.records import Trade
+from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.declared import declared_pages
+from data_collector.sinks.redis.entries import entries_of
+from data_collector.venues.binance.day_files import trades_in
+
+STORE_PAGE_ENTRIES = 2000
+
+REST_PAGE_TRADES = 1000
+
+LATE_MS = 60_000
+"""Entry ids never go back in time, so an entry may stand behind its own time; so much is read beyond the day."""
+
+ROWS_PER_TURN = 5000
+"""Of a file, before others have their turn."""
+
+REST_ATTEMPTS = 6
+REST_WAIT_LONGEST_S = 120.0
+
+Progress = Callable[[float, int], None]
+"""Gets how much of the exchange's side is done (0 to 1), and how many trades that were."""
+
+Answer = TypeVar("Answer")
+_REASONS: frozenset[GapReason] = frozenset(("lost", "refused", "absent", "skipped"))
+
+
+class Span(Struct, frozen=True):
+    """The milliseconds of a UTC day, the end not included."""
+
+    start_ms: int
+    end_ms: int
+
+    def holds(self, time_ms: int) -> bool:
+        return self.start_ms <= time_ms < self.end_ms
+
+
+class _Stored(Struct):
+    """The record of a `trades:` entry, numbers as the digits that stand there."""
+
+    timestamp: str
+    trade_id: int
+    price: Raw
+    quantity: Raw
+    is_buyer_maker: bool
+
+
+_decode_stored = msgspec.json.Decoder(_Stored).decode
+
+
+def span_of(day: date) -> Span:
+    """From midnight to midnight, UTC."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return Span(_ms_of(start), _ms_of(start + timedelta(days=1)))
+
+
+async def trades_of_store(connection: StoreConnection, key: str, symbol: str, span: Span) -> AsyncIterator[Trade]:
+    """In the order of ids. Raises `SinkUnavailable`, or `Unavailable` for an entry that is no trade."""
+    after, until = f"{span.start_ms}-0", f"{span.end_ms + LATE_MS}-0"
+    while True:
+        (reply,) = await connection.execute([("XRANGE", key, after, until, "COUNT", STORE_PAGE_ENTRIES)])
+        entries = entries_of(reply, symbol, key)
+        for entry in entries:
+            trade = _trade_of(symbol, entry.fields.get("data", ""), f"entry {entry.id} of {key}")
+            if span.holds(trade.time_ms):
+                yield trade
+        if len(entries) < STORE_PAGE_ENTRIES:
+            return
+        after = f"({entries[-1].id}"
+
+
+async def declared_trades(connection: StoreConnection, key: str, symbol: str) -> list[Gap]:
+    """What `gaps:` says of trades, all of it (the stream is bounded). Raises `SinkUnavailable`."""
+    return [
+        Gap(found.first, found.last, found.count, reason)
+        async for page in declared_pages(connection, key, symbol)
+        for found in page
+        if found.interval is None
+        for reason in _REASONS
+        if reason == found.reason
+    ]
+
+
+async def trades_of_file(
+    archive: BinaryIO, symbol: str, day: date, progress: Progress | None = None
+) -> AsyncIterator[Trade]:
+    """In the order of ids. Raises `VenueUnreachable` for a file that is not what it should be."""
+    span = span_of(day)
+    for count, trade in enumerate(trades_in(archive, symbol, day), start=1):
+        if not span.holds(trade.time_ms):
+            raise VenueUnreachable(f"the file of {symbol} and {day} holds trade {trade.trade_id} of another day")
+        yield trade
+        if count % ROWS_PER_TURN == 0:
+            if progress is not None:
+                progress(_share(trade, span), count)
+            await asyncio.sleep(0)
+
+
+async def trades_of_rest(
+    history: History, symbol: str, span: Span, progress: Progress | None = None
+) -> AsyncIterator[Trade]:
+    """Asked by id, page by page. Raises `VenueUnreachable` after some attempts, and `VenueRefused`."""
+    due = await _patiently(partial(history.first_trade_id, symbol, span.start_ms))
+    count = 0
+    while due is not None:
+        page = await _patiently(partial(history.trades, symbol, due, limit=REST_PAGE_TRADES))
+        for trade in page:
+            if span.holds(trade.time_ms):
+                count += 1
+                yield trade
+        if len(page) < REST_PAGE_TRADES or page[-1].time_ms >= span.end_ms:
+            return
+        due = page[-1].trade_id + 1
+        if progress is not None:
+            progress(_share(page[-1], span), count)
+
+
+async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """A day is thousands of requests: one that fails is no reason to begin again."""
+    wait_s = 1.0
+    for _ in range(REST_ATTEMPTS - 1):
+        try:
+            return await ask()
+        except VenueUnreachable as error:
+            asked_s = error.retry_after_s or 0.0
+            if asked_s > REST_WAIT_LONGEST_S:
+                raise
+            await asyncio.sleep(max(wait_s, asked_s))
+            wait_s = min(2 * wait_s, REST_WAIT_LONGEST_S)
+    return await ask()
+
+
+def _share(trade: Trade, span: Span) -> float:
+    return (trade.time_ms - span.start_ms) / (span.end_ms - span.start_ms)
+
+
+def _trade_of(symbol: str, content: str, place: str) -> Trade:
+    try:
+        stored = _decode_stored(content)
+        time = datetime.fromisoformat(stored.timestamp)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Unavailable(f"{place} is no trade record.") from error
+    time_ms = _ms_of(time)
+    return Trade(
+        symbol, stored.trade_id, bytes(stored.price).decode(), bytes(stored.quantity).decode(), time_ms, time_ms,
+        stored.is_buyer_maker,
+    )  # fmt: skip
+
+
+def _ms_of(time: datetime) -> int:
+    """Whole milliseconds: a float of seconds would round some of them."""
+    return int(time.timestamp()) * 1000 + time.microsecond // 1000

@@ -1,0 +1,90 @@
+"""Notices an event loop that does not get round, and a process without memory: what cannot recover is ended.
+
+A process that is ended so is like one that was killed: the next one goes on where the store ends, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import mmap
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import structlog
+
+from data_collector.model.errors import CollectorError
+from data_collector.observe.counters import Counters
+
+BEAT_S = 1.0
+
+LAG_TOLERATED_S = 5.0
+"""A loop that was later than this makes the service not ready: what it said of itself was old."""
+
+STUCK_BEATS = 30
+"""A loop that misses so many beats will not come back."""
+
+SPARE_BYTES = 1024 * 1024
+"""A process that cannot have so much has no use for what it still gets: half of what it does would fail."""
+
+
+class Heartbeat:
+    """One eternal task on the loop that is watched, and a thread that watches, where the process is ours to end."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._beats = 0
+        self._beaten_s = time.monotonic()
+        self._late_s = 0.0
+        self._ended = False
+
+    @property
+    def lag_s(self) -> float:
+        """How late the newest beat was, or the next one is."""
+        return max(self._late_s, time.monotonic() - self._beaten_s - BEAT_S, 0.0)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            self._beaten_s = time.monotonic()
+            await asyncio.sleep(BEAT_S)
+            self._late_s = max(0.0, time.monotonic() - self._beaten_s - BEAT_S)
+            self._beats += 1
+            self._counters.observe("data_collector_loop_lag_seconds", self._late_s)
+            if self._late_s > LAG_TOLERATED_S:
+                structlog.get_logger().warning("loop_stalled", seconds=round(self._late_s, 1))
+
+    def watch(self) -> None:
+        """Start the thread that ends the process, with every stack on stderr, when it cannot recover."""
+        threading.Thread(target=self._watch, name="heartbeat", daemon=True).start()
+
+    def end(self) -> None:
+        """End that thread: the loop is about to end too."""
+        self._ended = True
+
+    def _watch(self) -> None:
+        # Missed beats are counted, not seconds: a process that is held (SIGSTOP, a machine asleep) misses none.
+        # What holds the interpreter's lock holds this thread too; then health's silence is all there is.
+        beats = missed = 0
+        while not self._ended:
+            # Waiting for an event would need memory each time.
+            time.sleep(BEAT_S)
+            missed = missed + 1 if self._beats == beats else 0
+            beats = self._beats
+            if missed >= STUCK_BEATS and not self._ended:
+                _end("loop_stuck")
+            try:
+                # As the interpreter gets memory for its objects; what was freed before may have room for others.
+                mmap.mmap(-1, SPARE_BYTES).close()
+            except (MemoryError, OSError):
+                _end("memory_exhausted")
+
+
+def _end(event: str) -> None:
+    with suppress(MemoryError):
+        structlog.get_logger().critical(event)
+    faulthandler.dump_traceback(sys.stderr, all_threads=True)
+    os._exit(CollectorError.exit_code)

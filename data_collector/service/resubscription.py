@@ -1,0 +1,319 @@
+"""Changes what is subscribed while everything else goes on: one change at a time.
+
+First everything that can fail without a trace is asked: the exchange's symbol list, and the store for what it has of
+new symbols. Then lanes and series are made, streams are subscribed and unsubscribed on the connections that live, and
+last, when nothing comes of it any more and what came is written, a removed symbol's lane goes. Its keys stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+import structlog
+from msgspec import Struct
+
+from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
+from data_collector.model.keys import Key
+from data_collector.model.protocols import History, TradeTail, Venue
+from data_collector.model.subscriptions import (
+    Change,
+    ChangeStatus,
+    GroupStreams,
+    Present,
+    Refusal,
+    RefusalKind,
+    Subscriptions,
+    Wish,
+)
+from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.line import Line
+from data_collector.service.lines import Group, Wiring
+from data_collector.service.repairs import Repairs
+from data_collector.service.report import Parts
+from data_collector.service.subscription_plan import GroupPlan, change_of, listing_faults, resting_notes, wanted_of
+from data_collector.settings import Settings
+
+ASK_S = 5.0
+"""How long the store may take to tell what it has."""
+
+CONNECT_S = 15.0
+"""How long connections that must be made for it are waited for; they are made all the same."""
+
+WRITE_OUT_S = 3.0
+"""How long a removed symbol's lane waits for gaps to be filled and for the store; what is left is in the retention."""
+
+STOPPED = "Collection is stopped; start it first."
+UNDER_WAY = "Another change of subscriptions is under way."
+
+
+class _Refused(CollectorError):
+    """A change that is not made."""
+
+    def __init__(self, kind: RefusalKind, reasons: Sequence[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.refusal = Refusal(kind, list(reasons))
+
+
+class _Known(Struct, frozen=True):
+    """What the store has of new symbols and series."""
+
+    tails: Mapping[str, TradeTail | None]
+    cursors: Mapping[tuple[str, str], int]
+
+
+class Running:
+    """A collection that changes can be made to."""
+
+    def __init__(
+        self, parts: Parts, groups: list[Group], start: Callable[[Group], None],
+        spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
+    ) -> None:  # fmt: skip
+        """`start` runs the lines of a new group; `spawn` makes a task that ends with the collection."""
+        self.parts = parts
+        self.groups = groups
+        self.start = start
+        self.spawn = spawn
+
+
+class Resubscription:
+    """Holds what is subscribed, from the settings on, and changes it."""
+
+    def __init__(
+        self, settings: Settings, venue: Venue, history: History, wiring: Wiring, repairs: Repairs
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._venue = venue
+        self._history = history
+        self._wiring = wiring
+        self._repairs = repairs
+        self._first = Subscriptions(settings.symbols, settings.intervals, settings.channels)
+        self.current = self._first
+        self._running: Running | None = None
+        self._present: Present | None = None
+        """Made when it is asked for: the names of 30,000 streams take some milliseconds."""
+        self._status = ChangeStatus(self.present())
+        self._over = asyncio.Event()
+        self._over.set()
+
+    def use(self, running: Running | None) -> None:
+        """Changes are made to this from now on; None: nothing is collected."""
+        self._running = running
+        self._present = None
+
+    def present(self) -> Present:
+        """What is subscribed now."""
+        if self._present is None:
+            self._present = self._made_present()
+        return self._present
+
+    def _made_present(self) -> Present:
+        name, current = self._venue.codec.stream_name, self.current
+        groups = self._running.groups if self._running is not None else []
+        return Present(
+            list(current.symbols),
+            list(current.intervals),
+            list(current.channels),
+            [GroupStreams([line.name for line in each.lines], [name(key) for key in each.keys]) for each in groups],
+            changed=current != self._first,
+        )
+
+    def status(self) -> ChangeStatus:
+        """How far the newest change is."""
+        self._status.present = self.present()
+        return self._status
+
+    def begin(self, wish: Wish) -> ChangeStatus:
+        """Begin a change; `status` tells when it is over, and `wait` returns then."""
+        number = self._status.number
+        if self._running is None or self._status.busy:
+            refusal = Refusal("conflict", [STOPPED if self._running is None else UNDER_WAY])
+            return ChangeStatus(self.present(), number, busy=self._status.busy, refusal=refusal)
+        self._status = ChangeStatus(self.present(), number + 1, busy=True)
+        self._over.clear()
+        self._running.spawn(self._run(self._status, self._running, wish))
+        return self._status
+
+    async def wait(self) -> ChangeStatus:
+        """Return when no change is under way."""
+        await self._over.wait()
+        return self.status()
+
+    async def _run(self, status: ChangeStatus, running: Running, wish: Wish) -> None:
+        log = structlog.get_logger()
+        status.refusal = Refusal("unavailable", ["The collection ended before the change was made."])
+        try:
+            status.done = await self._change(running, wish)
+            status.refusal = None
+            log.info("subscriptions_changed", added=len(status.done.added), removed=len(status.done.removed))
+        except _Refused as error:
+            status.refusal = error.refusal
+            log.warning("subscriptions_refused", kind=error.refusal.kind, reason=str(error))
+        finally:
+            status.busy = False
+            self._over.set()
+
+    async def _change(self, running: Running, wish: Wish) -> Change:
+        faults: list[str] = []
+        before = self.current
+        # With thousands of symbols each of these takes a tenth of a second, and the feed must not wait for it.
+        wanted = await asyncio.to_thread(wanted_of, before, wish, self._venue, faults)
+        notes = await self._check_symbols(before, wanted, faults)
+        if faults:
+            raise _Refused("impossible", faults)
+        plans = await asyncio.to_thread(self._wiring.plan, running.groups, wanted)
+        change = await asyncio.to_thread(change_of, plans, before, wanted, self._venue, self._settings)
+        change.notes += notes
+        removed = [key for plan in plans for key in plan.removed]
+        added = [key for plan in plans for key in plan.added]
+        known = await self._ask_store(running.parts, added)
+        self.current = wanted
+        self._add(running.parts, added, known)
+        running.parts.watch.remove(removed)
+        try:
+            change.notes += await self._rewire(running, plans)
+            change.notes += await self._write_out(running.parts, removed)
+        finally:
+            # What is unsubscribed must go, also when the collection ends in the middle of it.
+            self._remove(running.parts, removed)
+        return change
+
+    async def _check_symbols(self, before: Subscriptions, wanted: Subscriptions, faults: list[str]) -> list[str]:
+        if set(wanted.symbols) <= set(before.symbols):
+            return []
+        try:
+            listed = await self._history.symbols()
+        except (VenueUnreachable, VenueRefused) as error:
+            raise _Refused(
+                "unavailable", [*faults, f"The exchange cannot be asked whether it lists the new symbols: {error}"]
+            ) from error
+        faults += listing_faults(wanted, listed, self._venue)
+        return resting_notes(wanted, listed)
+
+    async def _ask_store(self, parts: Parts, added: Sequence[Key]) -> _Known:
+        """Between two batches: the store's connection serves one caller at a time."""
+        trades = sorted({key.symbol for key in added if key.channel == "trade"})
+        klines = sorted({key.symbol for key in added if key.channel == "kline"})
+        intervals = sorted({key.interval for key in added if key.interval is not None})
+        tails: dict[str, TradeTail | None] = {}
+        cursors: dict[tuple[str, str], int] = {}
+
+        async def question() -> None:
+            tails.update(await parts.sink.tails(trades))
+            cursors.update(await parts.sink.kline_cursors(klines, intervals))
+
+        try:
+            async with asyncio.timeout(ASK_S):
+                if trades or klines:
+                    await parts.pump.ask(question)
+        except (SinkUnavailable, Misconfigured, TimeoutError) as error:
+            reason = str(error) or f"it has not answered for {ASK_S:g} s"
+            sentence = f"The store does not tell what it has of the new symbols: {reason}"
+            raise _Refused("unavailable", [sentence]) from error
+        return _Known(tails, cursors)
+
+    def _add(self, parts: Parts, added: Sequence[Key], known: _Known) -> None:
+        """Make room for what is about to come, at once and as at a start."""
+        outlet, intake, klines = parts.outlet, parts.intake, parts.intake.klines
+        for key in added:
+            intake.tally.former.discard(key)
+            lane = outlet.lanes.get(key.symbol) or outlet.add_lane(key.symbol)
+            intake.add(lane)
+            if key.channel == "trade":
+                intake.trades.lanes[key.symbol] = lane
+            elif key.channel == "kline" and key.interval is not None:
+                klines.add((key.symbol, key.interval))
+        self._use_symbols(parts)
+        self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
+        series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
+        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
+
+    def _use_symbols(self, parts: Parts) -> None:
+        symbols = self._repairs.symbols
+        symbols.clear()
+        symbols.update(self.current.symbols if "trade" in self.current.channels else ())
+        parts.statistics.use(self.current)
+
+    async def _rewire(self, running: Running, plans: Sequence[GroupPlan]) -> list[str]:
+        """Let the connections carry the new streams, each at its own pace; what an operator must know."""
+        touched: list[Line] = []
+        async with asyncio.TaskGroup() as changes:
+            for plan, group in zip(plans, self._groups(running, plans), strict=True):
+                for key in plan.added:
+                    running.parts.watch.add(key, group)
+                if plan.is_new:
+                    running.start(group)
+                    touched += group.lines
+                elif not group.keys:
+                    running.groups.remove(group)
+                    self._present = None
+                    for task in group.tasks:
+                        task.cancel()
+                elif plan.added or plan.removed:
+                    touched += group.lines
+                    for line in group.lines:
+                        changes.create_task(line.carry(group.keys))
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                for line in touched:
+                    await line.complete.wait()
+        except TimeoutError:
+            late = ", ".join(line.name for line in touched if not line.complete.is_set())
+            return [f"Connections that do not carry all of it yet: {late}."]
+        return []
+
+    def _groups(self, running: Running, plans: Sequence[GroupPlan]) -> list[Group]:
+        """The group of each plan, with the streams that it is to have."""
+        groups = running.groups
+        for plan, group in zip(plans, groups, strict=False):
+            if not plan.added and not plan.removed:
+                continue
+            gone = set(plan.removed)
+            group.keys[:] = [*(key for key in group.keys if key not in gone), *plan.added]
+        groups += [self._wiring.group(plan) for plan in plans if plan.is_new]
+        self._present = None
+        return list(groups)
+
+    async def _write_out(self, parts: Parts, removed: Sequence[Key]) -> list[str]:
+        """Nothing comes of the removed streams any more: what came is filled up and stored, for so long."""
+        lanes = self._leaving(parts, removed)
+        try:
+            async with asyncio.timeout(WRITE_OUT_S):
+                while any(_waits(parts, lane) for lane in lanes):
+                    await parts.pump.ask(_nothing)
+        except TimeoutError:
+            left = ", ".join(lane.symbol for lane in lanes if _waits(parts, lane))
+            return [f"Not everything of {left} was stored in time; it is kept, and stored when it is subscribed again."]
+        return []
+
+    def _leaving(self, parts: Parts, removed: Sequence[Key]) -> list[Lane]:
+        symbols = {key.symbol for key in removed} - set(self.current.symbols)
+        symbols |= {key.symbol for key in removed if key.channel == "trade"}
+        return [lane for symbol, lane in parts.outlet.lanes.items() if symbol in symbols]
+
+    def _remove(self, parts: Parts, removed: Sequence[Key]) -> None:
+        intake, outlet, ledger = parts.intake, parts.outlet, parts.ledger
+        intake.tally.former.update(removed)
+        for key in removed:
+            if key.channel == "trade":
+                ledger.forget(key.symbol, None)
+            elif key.channel == "kline" and key.interval is not None:
+                ledger.forget(key.symbol, key.interval)
+                intake.klines.remove((key.symbol, key.interval))
+        for lane in self._leaving(parts, removed):
+            intake.trades.remove(lane)
+            self._repairs.forget(lane)
+            parts.sink.ahead.pop(lane.symbol, None)
+            if lane.symbol not in self.current.symbols:
+                intake.forget(lane.symbol)
+                outlet.remove_lane(lane)
+
+
+def _waits(parts: Parts, lane: Lane) -> bool:
+    """Whether something of the lane is not stored yet."""
+    owes = lane.debt is not None and not lane.debt.stands_by
+    return bool(lane.gap or lane.held or owes or lane.dirty or lane.runs) or parts.pump.holds(lane.symbol)
+
+
+async def _nothing() -> None:
+    """A question that only tells that the batch before it is stored."""

@@ -1,0 +1,171 @@
+"""What a change of subscriptions would do, worked out without doing it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from data_collector.model.keys import COLLECTED_CHANNELS, Channel, Key
+from data_collector.model.protocols import SymbolRules, Venue
+from data_collector.model.subscriptions import Change, ConnectionChange, Present, Subscriptions, Wish
+from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
+from data_collector.settings import Settings, expected_store_bytes, texts
+from data_collector.venues.binance.fill_weight import first_fill_weight
+
+MISSED_NOTE = "Trades that were missed since the store's newest one of a new symbol come on top: weight 25 per 1,000."
+
+
+class GroupPlan(Struct):
+    """One group of streams that share their connections: what it is given and relieved of."""
+
+    lines: list[str]
+    kept: int
+    added: list[Key]
+    removed: list[Key]
+    is_new: bool = False
+
+
+def wanted_of(present: Subscriptions, wish: Wish, venue: Venue, faults: list[str]) -> Subscriptions:
+    """What would be subscribed; everything that cannot be goes into `faults`."""
+    symbols = _parsed("symbols", wish.symbols, texts.symbols, faults)
+    intervals = _parsed("intervals", wish.intervals, texts.intervals, faults)
+    words = _parsed("channels", wish.channels, texts.channels, faults)
+    strange = [interval for interval in intervals or () if interval not in venue.intervals]
+    if strange:
+        have = ", ".join(venue.intervals)
+        faults.append(f"intervals: {venue.name} has no {', '.join(strange)}; it has {have} (case matters).")
+    channels: list[Channel] = [channel for channel in COLLECTED_CHANNELS if channel in (words or ())]
+    return Subscriptions(
+        present.symbols if symbols is None else symbols,
+        present.intervals if intervals is None else intervals,
+        present.channels if words is None else tuple(channels),
+    )
+
+
+def listing_faults(wanted: Subscriptions, listed: Mapping[str, SymbolRules], venue: Venue) -> list[str]:
+    """Symbols that the exchange does not list."""
+    unknown = unknown_symbols(wanted.symbols, listed)
+    return [unknown_sentence(unknown, listed, venue.name)] if unknown else []
+
+
+def resting_notes(wanted: Subscriptions, listed: Mapping[str, SymbolRules]) -> list[str]:
+    """Symbols that are waited for."""
+    resting = resting_symbols(wanted.symbols, listed)
+    return [f"{symbol} does not trade now ({status}); it is waited for." for symbol, status in resting.items()]
+
+
+def plan_groups(
+    groups: Sequence[tuple[Sequence[str], Sequence[Key]]], wanted: Sequence[Key], venue: Venue, *, lines_per_stream: int
+) -> list[GroupPlan]:
+    """Streams stay where they are; new ones go where there is room, and then to connections of their own."""
+    wanted_keys = set(wanted)
+    plans = [
+        GroupPlan(list(lines), sum(key in wanted_keys for key in keys), [], [k for k in keys if k not in wanted_keys])
+        for lines, keys in groups
+    ]
+    present = {key for _, keys in groups for key in keys}
+    size = venue.limits.streams_per_connection
+    waiting = [key for key in wanted if key not in present]
+    for plan in plans:
+        room = size - plan.kept
+        plan.added, waiting = waiting[:room], waiting[room:]
+    number = max((group_number(plan.lines[0]) for plan in plans), default=0)
+    for start in range(0, len(waiting), size):
+        number += 1
+        names = line_names(number, lines_per_stream)
+        plans.append(GroupPlan(names, 0, waiting[start : start + size], [], is_new=True))
+    return plans
+
+
+def line_names(number: int, lines_per_stream: int) -> list[str]:
+    """Of a group's connections."""
+    return [str(number)] if lines_per_stream == 1 else [f"{number}A", f"{number}B"]
+
+
+def group_number(line: str) -> int:
+    """`2` of `2` and of `2A`."""
+    return int(line.rstrip("AB"))
+
+
+def change_of(
+    plans: Sequence[GroupPlan], before: Subscriptions, wanted: Subscriptions, venue: Venue, settings: Settings
+) -> Change:
+    """The whole of it, for people and programs."""
+    name = venue.codec.stream_name
+    touched = [each for plan in plans if plan.added or plan.removed for each in _connection_changes(plan, venue)]
+    new_symbols = set(wanted.symbols) - set(before.symbols)
+    new_series = set(_series(wanted)) - set(_series(before))
+    return Change(
+        symbols=list(wanted.symbols),
+        intervals=list(wanted.intervals),
+        channels=list(wanted.channels),
+        added=[name(key) for plan in plans for key in plan.added],
+        removed=[name(key) for plan in plans for key in plan.removed],
+        unchanged=sum(plan.kept for plan in plans),
+        connections=touched,
+        connections_untouched=sum(len(plan.lines) for plan in plans if not plan.added and not plan.removed),
+        control_messages=sum(each.control_messages for each in touched),
+        seconds=max((each.seconds for each in touched), default=0.0),
+        store_bytes_before=store_bytes(settings, before),
+        store_bytes=store_bytes(settings, wanted),
+        rest_weight=first_fill_weight(
+            symbols=len(wanted.symbols), new_symbols=len(new_symbols), new_series=len(new_series)
+        ),
+        notes=[MISSED_NOTE] if new_symbols and "trade" in wanted.channels else [],
+    )
+
+
+def store_bytes(settings: Settings, subscriptions: Subscriptions) -> int:
+    """Of a full store."""
+    chosen = {"symbols": subscriptions.symbols, "intervals": subscriptions.intervals}
+    return expected_store_bytes(settings.model_copy(update={**chosen, "channels": subscriptions.channels}))
+
+
+def groups_of(present: Present, venue: Venue) -> list[tuple[list[str], list[Key]]]:
+    """What a running collector told, as keys. Streams that are not of its subscriptions are left out."""
+    keys = {venue.codec.stream_name(key): key for key in subscriptions_of(present).every_key()}
+    return [(group.lines, [keys[name] for name in group.streams if name in keys]) for group in present.groups]
+
+
+def subscriptions_of(present: Present) -> Subscriptions:
+    """The part of it that a wish is about."""
+    channels: list[Channel] = [channel for channel in COLLECTED_CHANNELS if channel in present.channels]
+    return Subscriptions(tuple(present.symbols), tuple(present.intervals), tuple(channels))
+
+
+Parsed = TypeVar("Parsed")
+
+
+def _parsed(
+    name: str, words: Sequence[str] | None, parse: Callable[[str], Parsed], faults: list[str]
+) -> Parsed | None:  # fmt: skip
+    if words is None:
+        return None
+    try:
+        return parse(",".join(words))
+    except ValueError as error:
+        faults.append(f"{name}: {error}.")
+        return None
+
+
+def _series(subscriptions: Subscriptions) -> list[tuple[str, str]]:
+    return [(symbol, interval) for symbol in subscriptions.symbols for interval in subscriptions.kline_intervals]
+
+
+def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:
+    limits = venue.limits
+    per_message = limits.streams_per_control_message
+    messages = -(-len(plan.added) // per_message) + -(-len(plan.removed) // per_message) + 1
+    ends = not plan.kept and not plan.added
+    if ends:
+        messages = 0
+    # The window slides: as many as the limit go out at once.
+    seconds = float(max(0, messages - 1) // limits.control_messages_per_s)
+    return [
+        ConnectionChange(
+            line, plan.is_new, len(plan.added), len(plan.removed), plan.kept + len(plan.added), messages, seconds
+        )
+        for line in plan.lines
+    ]  # fmt: skip

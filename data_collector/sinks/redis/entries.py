@@ -1,0 +1,25 @@
+"""Entries of streams, as the server answers them."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.model.errors import SinkUnavailable
+from data_collector.sinks.redis.connection import ReplyError
+
+
+class StreamEntry(Struct):
+    """One entry of one symbol's stream."""
+
+    symbol: str
+    id: str
+    fields: dict[str, str]
+
+
+def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
+    """What XRANGE or XREVRANGE answered: `[[id, [name, value, …]], …]`. Raises `SinkUnavailable`."""
+    if isinstance(reply, ReplyError):
+        raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
+    page = msgspec.convert(reply, list[tuple[str, list[str]]])
+    return [StreamEntry(symbol, number, dict(zip(fields[::2], fields[1::2], strict=False))) for number, fields in page]

@@ -1,0 +1,173 @@
+"""What the exchange lets this address ask, and who of us may ask now.
+
+The exchange counts weight per clock minute for the whole address and tells its count with every answer. We stop at
+nine tenths of the limit, so that others on this address bring no ban upon us, and what is not urgent stops at half of
+that: a long catch-up leaves the other half to the repair of the live feed, the symbol list and the probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
+
+from msgspec import Struct
+
+from data_collector.model.errors import VenueUnreachable
+
+WEIGHT_PER_MINUTE = 6000
+"""Until `exchangeInfo` has told the limit; a higher one is not made use of."""
+
+SHARE = 0.9
+PATIENT_SHARE = 0.5
+"""Of our share: what calls that are not urgent may take the address's weight to."""
+
+PLACES = 4
+PATIENT_PLACES = 2
+"""Requests under way at a time: two that hang and are not urgent leave two places to those that are."""
+
+MINUTE_S = 60
+TURN_MARGIN_S = 0.5
+"""Clocks differ a little, and weight of the old minute is refused in the new one."""
+
+BLOCK_S_MAX = 3 * 86_400.0
+"""The longest ban of Binance; whoever asks for more is not believed."""
+
+BACKOFF_FIRST_S, BACKOFF_S_MAX = 10.0, 300.0
+"""After 403 and 451, which tell no time: doubled each time until an answer is in order."""
+
+
+class Passage(Struct):
+    """The right to send one request."""
+
+    weight: int
+    number: int
+    minute: int
+    sent: bool = False
+    told: int | None = None
+    """What the exchange counted with this request, when it answered."""
+
+
+class RestBudget:
+    """One per process and address. Nothing here is a lock over a request: calls wait for weight, then for a place."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.blocked_until_s = 0.0
+        """Unix time before which nothing may be asked, for people; 0.0 when that never happened."""
+        self._block_end_s = 0.0
+        self._block_reason = ""
+        self._backoff_s = BACKOFF_FIRST_S
+        self._limit = WEIGHT_PER_MINUTE
+        self._clock = clock
+        self._timer = timer
+        self._sleep = sleep
+        self._offset_s = 0.0
+        self._minute = 0
+        self._told = 0
+        self._waiting = 0
+        self._numbers = 0
+        self._newest = 0
+        self._places = asyncio.Semaphore(PLACES)
+        self._patient_places = asyncio.Semaphore(PATIENT_PLACES)
+
+    @property
+    def used(self) -> int:
+        """Weight of this minute: what the exchange told, and what is reserved and not answered yet."""
+        self._turn()
+        return self._told + self._waiting
+
+    def learn_clock(self, server_s: float) -> None:
+        """The minute is the exchange's."""
+        self._offset_s = server_s - self._clock()
+
+    def learn_limit(self, weight_per_minute: int) -> None:
+        """What the exchange allows in a minute: Binance.US less than Binance."""
+        if weight_per_minute > 0:
+            self._limit = min(weight_per_minute, WEIGHT_PER_MINUTE)
+
+    def block(self, seconds: float, reason: str) -> None:
+        """Ask nothing for so long; a shorter block does not end a longer one."""
+        seconds = min(max(seconds, 0.0), BLOCK_S_MAX)
+        end_s = self._timer() + seconds
+        if end_s > self._block_end_s:
+            self._block_end_s, self._block_reason = end_s, reason
+            self.blocked_until_s = self._clock() + seconds
+
+    def back_off(self, reason: str) -> float:
+        """Ask nothing for a time that doubles with every call; returns it."""
+        seconds = self._backoff_s
+        self._backoff_s = min(2 * seconds, BACKOFF_S_MAX)
+        self.block(seconds, reason)
+        return seconds
+
+    def all_is_well(self) -> None:
+        """An answer was in order."""
+        self._backoff_s = BACKOFF_FIRST_S
+
+    @asynccontextmanager
+    async def passage(self, weight: int, *, urgent: bool) -> AsyncIterator[Passage]:
+        """Wait until a request of this weight may be sent. Raises `VenueUnreachable` while we are blocked."""
+        self._refuse_while_blocked()
+        while wait_s := self._wait_s(weight, urgent=urgent):
+            await self._sleep(wait_s)
+            self._refuse_while_blocked()
+        passage = self._reserve(weight)
+        try:
+            async with nullcontext() if urgent else self._patient_places, self._places:
+                # While it waited for a place another request may have been told to stop: going on brings a ban.
+                self._refuse_while_blocked()
+                passage.sent = True
+                yield passage
+        finally:
+            self._settle(passage)
+
+    def _refuse_while_blocked(self) -> None:
+        # A clock that is set makes no wait longer, and none shorter: asking too early makes a ban longer.
+        wait_s = self._block_end_s - self._timer()
+        if wait_s > 0:
+            raise VenueUnreachable(
+                f"the exchange asks us to wait {wait_s:.0f} s ({self._block_reason})", retry_after_s=wait_s
+            )
+
+    def _wait_s(self, weight: int, *, urgent: bool) -> float:
+        allowed = self._limit * SHARE * (1.0 if urgent else PATIENT_SHARE)
+        used = self.used
+        # A call that weighs more than is allowed goes alone, or it would never go.
+        if used == 0 or used + weight <= allowed:
+            return 0.0
+        return MINUTE_S - self._exchange_s() % MINUTE_S + TURN_MARGIN_S
+
+    def _reserve(self, weight: int) -> Passage:
+        self._turn()
+        self._waiting += weight
+        self._numbers += 1
+        return Passage(weight, self._numbers, self._minute)
+
+    def _settle(self, passage: Passage) -> None:
+        self._turn()
+        self._waiting -= passage.weight
+        if not passage.sent:
+            return
+        if passage.told is None or passage.minute != self._minute:
+            # Unanswered, or counted in a minute that may be over there or not: taken as counted in this one.
+            self._told += passage.weight
+        elif passage.number > self._newest:
+            self._told, self._newest = passage.told, passage.number
+        else:
+            # Answers overtake each other.
+            self._told = max(self._told, passage.told)
+
+    def _turn(self) -> None:
+        minute = int(self._exchange_s() // MINUTE_S)
+        if minute != self._minute:
+            self._minute, self._told = minute, 0
+
+    def _exchange_s(self) -> float:
+        return self._clock() + self._offset_s

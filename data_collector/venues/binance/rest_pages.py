@@ -1,0 +1,232 @@
+"""What Binance's REST side answers, and what of it is believed: nothing that contradicts the question. Pure.
+
+https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
+Whether a record makes sense (prices, times, highs and lows) is the gate's business, as for the streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import VenueUnreachable
+from data_collector.model.protocols import SymbolRules
+from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
+
+ROWS_MAX = 1000
+"""What a list endpoint gives at most."""
+
+ID_BOUND = 2**53
+"""Ids are kept in doubles by some of those who read them, and by the store's sorted sets."""
+
+CLOSED_MARGIN_MS = 1000
+"""A kline whose end is younger may still change: the exchange's parts do not share one clock."""
+
+CALENDAR = UtcCalendar()
+
+
+class BadPage(VenueUnreachable):
+    """An answer that contradicts the question or itself; asking again may bring a better one."""
+
+
+class ErrorBody(Struct):
+    """{"code":-1121,"msg":"Invalid symbol."}"""
+
+    code: int = 0
+    msg: str = ""
+
+
+class _Filter(Struct, rename="camel"):
+    """One rule for orders of a symbol; only the two about steps concern trades."""
+
+    filter_type: str = ""
+    tick_size: str = ""
+    step_size: str = ""
+
+
+class _Symbol(Struct, rename="camel"):
+    symbol: str
+    status: str
+    base_asset: str
+    quote_asset: str
+    filters: list[_Filter] = []
+
+
+class _RateLimit(Struct, rename="camel"):
+    rate_limit_type: str = ""
+    interval: str = ""
+    interval_num: int = 0
+    limit: int = 0
+
+
+class ExchangeInfo(Struct, rename="camel"):
+    """`/api/v3/exchangeInfo`."""
+
+    symbols: list[_Symbol]
+    rate_limits: list[_RateLimit] = []
+
+
+class TimeRow(Struct, rename="camel"):
+    """`/api/v3/time`."""
+
+    server_time: int
+
+
+class TickerRow(Struct, rename="camel"):
+    """`/api/v3/ticker/24hr`, type FULL."""
+
+    symbol: str
+    price_change: str
+    price_change_percent: str
+    weighted_avg_price: str
+    prev_close_price: str
+    last_price: str
+    last_qty: str
+    bid_price: str
+    bid_qty: str
+    ask_price: str
+    ask_qty: str
+    open_price: str
+    high_price: str
+    low_price: str
+    volume: str
+    quote_volume: str
+    open_time: int
+    close_time: int
+    first_id: int
+    last_id: int
+    count: int
+
+
+class TradeRow(Struct, rename="camel"):
+    """A row of `/api/v3/historicalTrades`."""
+
+    id: int
+    price: str
+    qty: str
+    time: int
+    is_buyer_maker: bool
+
+
+class AggregateRow(Struct):
+    """A row of `/api/v3/aggTrades`: only the time and the id of its first trade are of use."""
+
+    f: int
+    T: int
+
+
+KlineRow = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
+"""Open time, open, high, low, close, volume, close time, quote volume, trades, taker volumes, unused."""
+
+
+def weight_limit_of(listed: ExchangeInfo) -> int | None:
+    """The weight allowed per minute, if the exchange told it."""
+    for limit in listed.rate_limits:
+        if (limit.rate_limit_type, limit.interval, limit.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
+            return limit.limit
+    return None
+
+
+def symbols_of(listed: ExchangeInfo) -> dict[str, SymbolRules]:
+    """Every listed symbol, by its name."""
+    return {item.symbol: _symbol_rules(item) for item in listed.symbols}
+
+
+def server_time_of(row: TimeRow) -> int:
+    """The exchange's clock in ms."""
+    time_ms = milliseconds(row.server_time)
+    if not 0 < time_ms < MICROSECONDS_FROM:
+        raise BadPage(f"the exchange's clock was told as {row.server_time}")
+    return time_ms
+
+
+def tickers_of(wanted: Collection[str], rows: Sequence[TickerRow]) -> list[Ticker]:
+    """The statistics of the symbols that are wanted; those of others are left out."""
+    return [_ticker(row) for row in rows if row.symbol in wanted]
+
+
+def trades_of(symbol: str, from_id: int, limit: int, rows: Sequence[TradeRow]) -> list[Trade]:
+    """Trades from `from_id` on, rising."""
+    asked = f"trades of {symbol} from {from_id}"
+    if len(rows) > limit:
+        raise BadPage(f"{asked} were {len(rows)} rows where {limit} were asked for")
+    before = from_id - 1
+    for row in rows:
+        if not before < row.id < ID_BOUND:
+            raise BadPage(f"{asked} came as {row.id} after {before}")
+        before = row.id
+    return [_trade(symbol, row) for row in rows]
+
+
+def first_trade_of(symbol: str, since_ms: int, rows: Sequence[AggregateRow]) -> int | None:
+    """The first trade of the one aggregate that was asked for; None when there is none."""
+    if not rows:
+        return None
+    first = rows[0]
+    if len(rows) > 1 or not 0 <= first.f < ID_BOUND or milliseconds(first.T) < since_ms:
+        raise BadPage(f"the first trade of {symbol} since {since_ms} came as {first.f} of {first.T}, {len(rows)} rows")
+    return first.f
+
+
+def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, rows: Sequence[KlineRow]) -> list[Kline]:
+    """Klines that open within `span` (both ends included), in order, and were closed at `now_ms`."""
+    first_ms, last_ms = span
+    asked = f"klines of {symbol} {interval} from {first_ms} to {last_ms}"
+    if len(rows) > ROWS_MAX:
+        raise BadPage(f"{asked} were {len(rows)} rows where {ROWS_MAX} are the most")
+    before = first_ms - 1
+    klines: list[Kline] = []
+    for row in rows:
+        kline = _kline(symbol, interval, row)
+        if not before < kline.open_ms <= last_ms:
+            raise BadPage(f"{asked} came as {kline.open_ms} after {before}")
+        if not CALENDAR.is_open_time(interval, kline.open_ms):
+            raise BadPage(f"{asked} came with one that opens at {kline.open_ms}, off the grid")
+        if kline.close_ms != CALENDAR.next_open_ms(interval, kline.open_ms) - 1:
+            raise BadPage(f"{asked} came with one from {kline.open_ms} to {kline.close_ms}")
+        before = kline.open_ms
+        if kline.close_ms < now_ms - CLOSED_MARGIN_MS:
+            klines.append(kline)
+    return klines
+
+
+def _symbol_rules(item: _Symbol) -> SymbolRules:
+    filters = {found.filter_type: found for found in item.filters}
+    price, lot = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())
+    return SymbolRules(
+        item.symbol, item.status, item.base_asset, item.quote_asset, _step(price.tick_size), _step(lot.step_size)
+    )
+
+
+def _step(text: str) -> float:
+    """A step, or 0.0 for one that is missing or no number: the rule about it is not applied then."""
+    try:
+        return msgspec.json.decode(text, type=float)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return 0.0
+
+
+def _ticker(row: TickerRow) -> Ticker:
+    row.open_time, row.close_time = milliseconds(row.open_time), milliseconds(row.close_time)
+    return Ticker(**msgspec.structs.asdict(row), event_ms=row.close_time)
+
+
+def _trade(symbol: str, row: TradeRow) -> Trade:
+    # REST tells no event time of its own.
+    if row.time < MICROSECONDS_FROM:
+        return Trade(symbol, row.id, row.price, row.qty, row.time, row.time, row.is_buyer_maker)
+    time_ms, sub_ms_us = divmod(row.time, 1000)
+    return Trade(symbol, row.id, row.price, row.qty, time_ms, time_ms, row.is_buyer_maker, sub_ms_us=sub_ms_us)
+
+
+def _kline(symbol: str, interval: str, row: KlineRow) -> Kline:
+    open_ms, close_ms = milliseconds(row[0]), milliseconds(row[6])
+    return Kline(
+        symbol, interval, open_ms, close_ms, open=row[1], high=row[2], low=row[3], close=row[4], volume=row[5],
+        quote_volume=row[7], taker_buy_base_volume=row[9], taker_buy_quote_volume=row[10], trades=row[8],
+        is_closed=True, event_ms=close_ms + 1,
+    )  # fmt: skip

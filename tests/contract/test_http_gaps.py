@@ -1,0 +1,323 @@
+"""GET /completeness and /gaps against a real store, with what the collector writes and remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+import redis
+
+from data_collector.model.batch import gap_json
+from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.status import Snapshot
+from data_collector.model.store_url import StoreAddress
+from data_collector.model.wire import kline_json, open_time_text, trade_json
+from data_collector.pipeline.ledger import Ledger
+from tests.contract.http_service import HttpService, running, until, write_snapshot
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
+
+SYMBOLS = [SYMBOL, "ETHUSDT", "BNBUSDT"]
+NOON_S = NOON_MS / 1000
+AT = "2024-01-01T12:30:00.000+00:00"
+
+
+@pytest.fixture(scope="module")
+def address(store_address: StoreAddress) -> str:
+    return f"unix://{store_address.unix_path}"
+
+
+@pytest.fixture(scope="module")
+def one_service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
+    with running(tmp_path_factory.mktemp("http"), snapshot_of(address)) as service:
+        yield service
+
+
+@pytest.fixture
+def store(store_address: StoreAddress) -> Iterator[redis.Redis]:
+    client = redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def service(one_service: HttpService, store: redis.Redis, address: str) -> HttpService:
+    remember(one_service, address, lambda _: None)
+    return one_service
+
+
+def snapshot_of(address: str) -> Snapshot:
+    return Snapshot(condition="healthy", collector_running=True, symbols=SYMBOLS, store_url=address, redis_url=address)
+
+
+def remember(service: HttpService, address: str, tell: Callable[[Ledger], None], *, seconds: float = 1.0) -> None:
+    """What the collector remembers: a ledger whose clock goes on by `seconds` each time that it is read."""
+    times = count(NOON_S, seconds)
+    ledger = Ledger(lambda: next(times))
+    tell(ledger)
+    snapshot = snapshot_of(address)
+    snapshot.gaps = ledger.status()
+    write_snapshot(service.folder, snapshot)
+    asked = service.questions()
+    # An answer is given again for a moment; the next question is about this one.
+    until(lambda: service.get("/health").status == 200 and service.questions() > asked)
+
+
+def put_trades(store: redis.Redis, *ids: int, symbol: str = SYMBOL) -> None:
+    for trade_id in ids:
+        content = trade_json(trade(trade_id, symbol=symbol), json.dumps(symbol))
+        store.xadd(f"trades:{symbol}", {"data": content}, id=f"{NOON_MS}-{trade_id}")
+
+
+def declare(store: redis.Redis, first: int, last: int, reason: GapReason, rules: tuple[str, ...] = ()) -> None:
+    gap = Gap(first, last, last - first + 1, reason, rules)
+    content = gap_json(json.dumps(SYMBOL), "trade", None, gap, str(first), str(last), AT)
+    store.xadd(f"gaps:{SYMBOL}", {"data": content})
+
+
+def series(service: HttpService, path: str = f"/completeness?symbol={SYMBOL}") -> dict[str, object]:
+    answer = service.get(path)
+    assert answer.status == 200, answer.text
+    (symbol,) = json.loads(answer.body)["symbols"]
+    trades = symbol["trades"]
+    assert isinstance(trades, dict)
+    return trades
+
+
+def test_stream_without_a_hole_is_proven_complete(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, *range(100, 110))
+
+    found = series(service)
+
+    assert (found["first"], found["last"], found["held"], found["proven"]) == (100, 109, 10, True)
+    assert found["percentage"] == 100.0
+
+
+def test_declared_ranges_are_part_of_the_proof_and_lower_the_percentage(
+    service: HttpService, store: redis.Redis
+) -> None:
+    put_trades(store, 100, 101, 104, 105, 110)
+    declare(store, 102, 103, "lost")
+    declare(store, 106, 107, "absent")
+    declare(store, 108, 109, "refused", ("price_positive",))
+
+    found = series(service)
+
+    assert found["proven"] is True
+    assert (found["lost"], found["absent"], found["refused"], found["skipped"]) == (2, 2, 2, 0)
+    assert found["percentage"] == 55.555555
+    assert found["explanation"] == "5 held + 6 declared in gaps: = 11 trades from first to last."
+
+
+def test_hole_that_nobody_declares_is_told_as_what_it_is(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, 100, 101, 105)
+
+    found = series(service)
+
+    assert (found["proven"], found["unexplained"]) == (False, 3)
+    assert found["explanation"] == "3 held + 0 declared in gaps: are 3 fewer than the 6 trades from first to last."
+
+
+def test_entry_that_somebody_deleted_breaks_the_proof(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, *range(100, 110))
+    store.xdel(f"trades:{SYMBOL}", f"{NOON_MS}-105")
+
+    assert series(service)["unexplained"] == 1
+
+
+def test_refused_records_at_the_end_are_accounted_for(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, 100, 101)
+    store.xadd(f"trades:{SYMBOL}", {"data": "refused"}, id=f"{NOON_MS}-103")
+    store.xdel(f"trades:{SYMBOL}", f"{NOON_MS}-103")
+    declare(store, 102, 103, "refused")
+
+    found = series(service)
+
+    assert (found["last"], found["proven"], found["refused"]) == (103, True, 2)
+
+
+def test_trimmed_stream_counts_from_what_it_still_holds(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, *range(100, 103), *range(110, 120))
+    declare(store, 103, 109, "lost")
+    store.xtrim(f"trades:{SYMBOL}", maxlen=5, approximate=False)
+
+    found = series(service)
+
+    assert (found["first"], found["held"], found["lost"], found["proven"]) == (115, 5, 0, True)
+
+
+def test_one_lost_record_of_many_is_never_a_hundred_percent(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, 1, 2, 1_000_000_000)
+    declare(store, 3, 3, "lost")
+    declare(store, 4, 999_999_999, "absent")
+
+    found = series(service)
+
+    assert (found["proven"], found["percentage"]) == (True, 75.0)
+
+
+def test_symbol_without_a_trade_is_not_proven(service: HttpService) -> None:
+    found = series(service)
+
+    assert (found["first"], found["proven"], found["percentage"]) == (None, False, None)
+    assert found["explanation"] == "No trade is stored yet."
+
+
+def test_symbol_that_is_not_collected_is_not_found(service: HttpService) -> None:
+    answer = service.get("/completeness?symbol=DOGEUSDT")
+
+    assert (answer.status, "DOGEUSDT is not collected" in answer.text) == (404, True)
+
+
+def test_symbols_come_in_pages(service: HttpService) -> None:
+    first = service.get("/completeness?limit=2").json
+    second = service.get(f"/completeness?limit=2&cursor={first['next_cursor']}").json
+
+    assert [names(first), names(second)] == [SYMBOLS[:2], SYMBOLS[2:]]
+    assert second["next_cursor"] is None
+    assert service.get("/completeness?cursor=NOBODY").status == 422
+
+
+def names(page: dict[str, object]) -> list[str]:
+    symbols = page["symbols"]
+    assert isinstance(symbols, list)
+    return [symbol["symbol"] for symbol in symbols]
+
+
+def test_klines_are_counted_by_the_calendar(service: HttpService, store: redis.Redis) -> None:
+    for minute in (0, 1, 4, 5):
+        content = kline_json(kline(minute), json.dumps(SYMBOL))
+        store.xadd(f"stream:{SYMBOL}", {"data": content})
+    first, last = (f'"{open_time_text(NOON_MS + minute * MINUTE_MS)}"' for minute in (2, 3))
+    gap = Gap(NOON_MS + 2 * MINUTE_MS, NOON_MS + 3 * MINUTE_MS, 2, "absent")
+    store.xadd(f"gaps:{SYMBOL}", {"data": gap_json(json.dumps(SYMBOL), "kline", "1m", gap, first, last, AT)})
+
+    (symbol,) = json.loads(service.get(f"/completeness?symbol={SYMBOL}&klines=1").body)["symbols"]
+
+    found = symbol["klines"]["1m"]
+    assert (found["expected"], found["held"], found["absent"], found["proven"]) == (6, 4, 2, True)
+    assert found["percentage"] == 100.0
+    assert found["first"] == open_time_text(NOON_MS)
+
+
+def test_klines_of_all_symbols_at_once_are_refused(service: HttpService) -> None:
+    assert service.get("/completeness?klines=1").status == 422
+
+
+def test_healing_is_told_with_sources_and_times(service: HttpService, address: str) -> None:
+    def tell(ledger: Ledger) -> None:
+        ledger.opened(SYMBOL, None, 1, 10)
+        ledger.healed(SYMBOL, None, 1, 4, "spool")
+        ledger.healed(SYMBOL, None, 5, 10, "rest")
+        ledger.opened(SYMBOL, None, 20, 21)
+
+    remember(service, address, tell)
+
+    (symbol,) = json.loads(service.get(f"/completeness?symbol={SYMBOL}").body)["symbols"]
+    assert symbol["healed"] == {"spool": 4, "rest": 6}
+    assert symbol["heal_time"]["gaps"] == 1
+    assert symbol["heal_time"]["p50_s"] <= symbol["heal_time"]["max_s"]
+    assert [(gap["id"], gap["missing"]) for gap in symbol["open_gaps"]] == [(f"{SYMBOL}-trade-20", 2)]
+
+
+def test_gaps_of_the_store_and_of_the_collector_are_one_list(
+    service: HttpService, store: redis.Redis, address: str
+) -> None:
+    def tell(ledger: Ledger) -> None:
+        ledger.given_up(SYMBOL, None, 102, 103, "lost")
+        ledger.opened(SYMBOL, None, 200, 209)
+
+    declare(store, 50, 50, "refused", ("price_positive",))
+    declare(store, 102, 103, "lost")
+    remember(service, address, tell)
+
+    page = json.loads(service.get("/gaps").body)
+
+    assert [(gap["id"], gap["state"]) for gap in page["gaps"]] == [
+        (f"{SYMBOL}-trade-200", "open"),
+        (f"{SYMBOL}-trade-50", "declared"),
+        (f"{SYMBOL}-trade-102", "given_up"),
+    ]
+    assert page["gaps"][1]["rules"] == ["price_positive"]
+    assert page["gaps"][2]["recorded_at"] == AT
+    assert json.loads(service.get("/gaps?symbol=ethusdt").body) == {"count": 0, "gaps": []}
+
+
+def test_life_of_a_gap_is_told_in_plain_words(service: HttpService, store: redis.Redis, address: str) -> None:
+    def tell(ledger: Ledger) -> None:
+        ledger.opened(SYMBOL, None, 1201, 1210)
+        ledger.noted(SYMBOL, None, "rest_asked")
+        ledger.healed(SYMBOL, None, 1201, 1208, "rest")
+        ledger.given_up(SYMBOL, None, 1209, 1210, "absent")
+
+    remember(service, address, tell)
+    declare(store, 1209, 1210, "absent")
+
+    story = json.loads(service.get(f"/gaps/{SYMBOL}-trade-1201").body)
+
+    assert story["gap"]["state"] == "given_up"
+    assert [event["text"] for event in story["events"]] == [
+        "Seen: 10 trades (1201 to 1210) missing.",
+        "Asked the exchange's REST side.",
+        "8 trades came from the exchange's REST side.",
+        "2 trades (1209 to 1210) passed over as absent: the exchange itself has none.",
+        f"Recorded in gaps:{SYMBOL}: 2 trades (1209 to 1210) absent.",
+    ]
+    assert "8 came from the exchange's REST side, 2 passed over as absent" in story["summary"]
+
+
+def test_gap_that_only_the_store_knows_has_a_short_story(service: HttpService, store: redis.Redis) -> None:
+    declare(store, 7, 9, "skipped")
+
+    story = json.loads(service.get(f"/gaps/{SYMBOL}-trade-7").body)
+
+    assert story["gap"]["state"] == "declared"
+    assert len(story["events"]) == 1
+
+
+def test_gap_of_klines_is_found_by_its_open_time(service: HttpService, address: str) -> None:
+    remember(service, address, lambda ledger: ledger.opened(SYMBOL, "1m", NOON_MS, NOON_MS + MINUTE_MS))
+
+    story = json.loads(service.get(f"/gaps/{SYMBOL}-1m-2024-01-01T12:00:00").body)
+
+    assert (story["gap"]["state"], story["gap"]["first"]) == ("open", "2024-01-01T12:00:00+00:00")
+
+
+@pytest.mark.parametrize("gap_id", ["BTCUSDT-trade-999", "nonsense", "BTCUSDT-1m-2024-99-01T12:00:00", "a/b-trade-1"])
+def test_unknown_gap_is_not_found_with_a_sentence(service: HttpService, gap_id: str) -> None:
+    answer = service.get(f"/gaps/{gap_id}")
+
+    assert answer.status == 404
+    assert str(answer.json["detail"]).endswith(".")
+
+
+def test_entries_of_somebody_else_are_passed_over(service: HttpService, store: redis.Redis) -> None:
+    store.xadd(f"gaps:{SYMBOL}", {"data": "not ours"})
+    store.xadd(f"gaps:{SYMBOL}", {"text": "not ours either"})
+
+    assert json.loads(service.get("/gaps").body)["count"] == 0
+
+
+def test_key_of_another_type_is_a_sentence(service: HttpService, store: redis.Redis) -> None:
+    store.set(f"trades:{SYMBOL}", "text")
+
+    answer = service.get("/completeness")
+
+    assert (answer.status, "refused to read" in answer.text) == (503, True)
+
+
+def test_ten_thousand_declared_ranges_are_counted(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, 0)
+    pipeline = store.pipeline(transaction=False)
+    for number in range(1, 20_001, 2):
+        gap = Gap(number, number, 1, "refused", ("price_positive",))
+        content = gap_json(json.dumps(SYMBOL), "trade", None, gap, str(number), str(number), AT)
+        pipeline.xadd(f"gaps:{SYMBOL}", {"data": content})
+        pipeline.xadd(f"trades:{SYMBOL}", {"data": "{}"}, id=f"{NOON_MS}-{number + 1}")
+    pipeline.execute()
+
+    found = series(service)
+
+    assert (found["held"], found["refused"], found["proven"]) == (10_001, 10_000, True)

@@ -1,0 +1,33 @@
+"""How every row ends: the market goes on, its newest trade is stored, and nothing is missing."""
+
+from __future__ import annotations
+
+from tests.integration.exactness import Holes
+from tests.integration.scene import NO_HOLES, Scene
+from tests.integration.waiting import until_async
+
+
+async def assert_alive_and_exact(scene: Scene, *, holes: dict[str, Holes] | None = None) -> None:
+    """`holes`: what the exchange itself withholds, so that it is declared."""
+    await scene.trade()
+    await scene.trade(1_000)
+
+    assert scene.assert_trades_exact() == {**NO_HOLES, **(holes or {})}
+    assert scene.status.collector_running
+    await until_async(lambda: scene.status.gaps.open_count == 0, "the end of every repair")
+    await until_async(lambda: not troubles(scene), f"health without trouble: {troubles(scene)}")
+
+
+def troubles(scene: Scene) -> list[str]:
+    """What health says, but for streams of a slow market that have not spoken yet."""
+    return [reason for reason in scene.status.reasons if "have spoken" not in reason]
+
+
+def first_ids(scene: Scene) -> dict[str, int]:
+    """Where the stored trades of each symbol begin."""
+    return {symbol: int(str(scene.store.records(f"trades:{symbol}")[0]["trade_id"])) for symbol in scene.symbols}
+
+
+def tails(scene: Scene) -> dict[str, int]:
+    """Where they end."""
+    return {symbol: scene.store.tail_id(symbol) for symbol in scene.symbols}

@@ -1,0 +1,98 @@
+"""Streams that fall silent: quiet ones are left alone, mute ones are made to speak again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from data_collector.simulator import FrameFault, SimulatorSettings
+from data_collector.simulator.actions import DropStream
+from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until_async
+
+LIVE = SimulatorSettings(start_ms=START_MS, symbols=SYMBOLS, trades_per_s=50.0)
+
+TRADES = "btcusdt@trade"
+
+LEARNED_S = 60.0
+"""A busy machine makes it slower."""
+
+
+@pytest.fixture
+async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
+    """A running market whose rhythm is known."""
+    async with playing(store, folder, LIVE) as scene:
+        await scene.subscribed()
+        await until_async(lambda: scene.status.ready, "readiness")
+        await until_async(lambda: store.length("trades:BTCUSDT") > 150, "some rhythm", deadline_s=LEARNED_S)
+        yield scene
+
+
+async def speaks_again(scene: Scene) -> None:
+    """Wait until the trades that are made now are stored."""
+    newest = scene.simulator.tape("BTCUSDT")[-1].trade_id
+    await until_async(lambda: scene.store.tail_id("BTCUSDT") >= newest, "trades of now", deadline_s=LEARNED_S)
+
+
+async def test_quiet_streams_are_left_alone(scene: Scene) -> None:
+    sent = scene.counted("control_messages_total")
+
+    scene.simulator.clock.pause()
+    await scene.settled()
+    await until_async(lambda: scene.counted("streams_quiet") >= 2, "quiet streams", deadline_s=LEARNED_S)
+
+    assert scene.counted("streams_mute") == 0
+    assert scene.counted("watchdogs_total") == 0
+    assert scene.counted("control_messages_total") == sent
+    assert scene.status.ready
+    scene.simulator.clock.resume()
+    await speaks_again(scene)
+    await until_async(lambda: scene.counted("streams_quiet") == 0, "streams that speak")
+
+
+async def test_mute_stream_is_subscribed_to_anew(scene: Scene) -> None:
+    await scene.simulator.perform(DropStream(stream=TRADES))
+
+    await until_async(lambda: scene.counted("watchdogs_total", kind="stream") == 1, "the alarm", deadline_s=LEARNED_S)
+    await speaks_again(scene)
+    await until_async(lambda: scene.counted("streams_mute") == 0, "no mute stream")
+
+    assert scene.counted("rollovers_total") == 0
+    assert scene.status.connections[0].reconnects == 0
+    scene.simulator.clock.pause()
+    await scene.settled()
+    assert scene.assert_trades_exact()["ETHUSDT"] == []
+
+
+@pytest.mark.slow
+async def test_connection_whose_stream_stays_mute_is_replaced_before_it_is_closed(scene: Scene) -> None:
+    scene.simulator.faults.add(FrameFault(kind="drop", stream=TRADES, connection=1))
+
+    await until_async(lambda: scene.counted("rollovers_total") == 1, "another connection", deadline_s=LEARNED_S)
+    await speaks_again(scene)
+
+    assert scene.counted("watchdogs_total", kind="stream") == 1
+    assert scene.status.connections[0].reconnects == 0
+    scene.simulator.clock.pause()
+    await scene.settled()
+    assert scene.assert_trades_exact()["ETHUSDT"] == []
+
+
+async def test_stream_that_the_exchange_dropped_without_a_word_is_subscribed_to_again(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.connection.SUBSCRIPTIONS_S", (0.5, 0.6))
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade()
+
+        await scene.simulator.perform(DropStream(stream=TRADES))
+        await until_async(lambda: scene.counted("subscription_drift_total") == 1, "the drift")
+        await until_async(lambda: TRADES in scene.simulator.connections()[0].streams, "the stream again")
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert scene.status.connections[0].reconnects == 0

@@ -1,0 +1,48 @@
+"""The counts behind /completeness, on a store that a real collector filled from a real exchange through faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data_collector.api.completeness import Tally, kline_tallies, trade_tallies
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.store_url import parse_store_url
+from data_collector.simulator.actions import Reset
+from data_collector.sinks.redis.connection import StoreConnection
+from tests.integration.scene import Scene, playing
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until_async
+
+
+async def counted(scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
+    """Trades by symbol, and klines of the first symbol by interval."""
+    connection = await StoreConnection.connect(parse_store_url(scene.store.url))
+    try:
+        trades = await trade_tallies(connection, "", list(scene.symbols))
+        klines = await kline_tallies(connection, "", scene.symbols[0], UtcCalendar())
+    finally:
+        connection.close()
+    return trades, klines
+
+
+async def test_store_is_proven_complete_through_a_lost_connection(store: Store, folder: Path) -> None:
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade(60_000)
+        attempts = scene.attempts()
+        await scene.simulator.perform(Reset())
+        await until_async(lambda: scene.status.connections[0].reconnects > 0, "the loss of the connection")
+        scene.simulator.advance(20_000)
+        await scene.subscribed(after_attempts=attempts)
+        await scene.trade(120_000)
+        await scene.klines_closed()
+
+        holes = scene.assert_trades_exact()
+        trades, klines = await counted(scene)
+
+    for symbol, tally in trades.items():
+        newest = scene.simulator.tape(symbol)[-1].trade_id
+        assert (tally.is_proven, tally.unexplained, tally.last) == (True, 0, newest), tally.explanation("trade")
+        assert sum(tally.declared.values()) == sum(last - first + 1 for first, last, _ in holes[symbol])
+    assert klines["1m"].held > 1
+    assert all(tally.is_proven for tally in klines.values()), klines

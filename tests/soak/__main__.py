@@ -1,0 +1,87 @@
+"""`make soak`: random faults, drawn from a seed, and an oracle that compares every trade. Exit code 1 is red."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.integration.redis_server import install_redis
+from tests.soak.judge import Judge
+from tests.soak.plan import Plan, plan_of
+from tests.soak.recoveries import passed
+from tests.soak.report import Result, publish, report_of
+from tests.soak.scene import Scene, staged
+from tests.soak.storm import Storm, kinds_of
+
+BEGIN_S = 60.0
+"""How long the first trades of every symbol may take."""
+
+
+async def soak(plan: Plan, folder: Path) -> Result:
+    """Carry out a plan."""
+    async with staged(plan, folder) as scene:
+        storm, judge = Storm(plan, scene), Judge(scene)
+        start = time.monotonic()
+        await _begin(scene)
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(judge.watch())
+            while (left := plan.minutes * 60 - (time.monotonic() - start)) > 0:
+                await storm.blow(min(left, plan.round_s))
+                await judge.settle()
+                _tell(scene, storm, time.monotonic() - start)
+                if scene.findings.is_hopeless:
+                    break
+            watching.cancel()
+        seconds = time.monotonic() - start
+    scene.findings.reader_faults = len(scene.read.faults)
+    return Result(scene, storm, seconds)
+
+
+async def _begin(scene: Scene) -> None:
+    # The collectors begin where they begin; from there on everything counts.
+    heads = await scene.market.heads()
+    while set(heads) < set(scene.plan.names):
+        await asyncio.sleep(0.1)
+        heads = await scene.market.heads()
+    assert await passed(scene, heads, BEGIN_S), f"no trades within {BEGIN_S:g} s: see {scene.folder}"
+
+
+def _tell(scene: Scene, storm: Storm, seconds: float) -> None:
+    found = scene.findings
+    trades = sum(oracle.followed for oracle in scene.trades.values())
+    print(
+        f"{seconds:6.0f} s  {trades:11,} trades  {storm.struck.total():5,} faults  lost {len(found.lost):,}  "
+        f"doubled {len(found.doubled):,}  changed {len(found.changed):,}  klines "
+        f"{len(found.klines_lost) + len(found.klines_doubled) + len(found.klines_changed)}  unsettled "
+        f"{found.unsettled.total()}",
+        flush=True,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and report; the exit code."""
+    # As with Ctrl-C: nothing that was started is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = plan_of(arguments)
+    kinds_of(plan)
+    if plan.server == "redis" and (reason := install_redis()) is not None:
+        print(reason)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as temporary:
+        folder = plan.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(plan.command, flush=True)
+        result = asyncio.run(soak(plan, folder))
+    print(report_of(result))
+    if plan.publish is not None:
+        publish(result, plan.publish)
+    return 0 if result.scene.findings.is_clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Collects the truth while the market runs, follows the store, and verifies all of it when the faults rest."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.records import Kline
+from data_collector.sinks.redis.connection import ReplyError
+from tests.soak.kline_oracle import stored_klines
+from tests.soak.recoveries import passed
+from tests.soak.scene import Scene
+
+FOLLOW_S = 0.5
+VERIFY_TRIES = 5
+"""A server that is asked in the wrong moment is asked again."""
+
+
+class Judge:
+    """One per scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._turn = asyncio.Lock()
+
+    async def watch(self) -> None:
+        """Keep the truth complete (the exchange forgets) and read on in the store, until cancelled."""
+        while True:
+            async with self._turn:
+                await self._follow()
+            await asyncio.sleep(FOLLOW_S)
+
+    async def settle(self) -> None:
+        """Undo what faults may have left, wait until the store has caught up, verify everything."""
+        scene = self._scene
+        await self._calm()
+        heads = await scene.market.heads()
+        closed = {symbol: await self._closed(symbol) for symbol in scene.plan.names}
+        end = time.monotonic() + scene.plan.settle_s
+        settled = await passed(scene, heads, scene.plan.settle_s)
+        async with self._turn:
+            while True:
+                await self._verify_klines()
+                behind = [
+                    f"{symbol} {oracle.interval} {told}" for symbol, oracles in scene.klines.items()
+                    for oracle in oracles if (told := oracle.behind(closed[symbol][oracle.interval]))
+                ]  # fmt: skip
+                if not behind or time.monotonic() > end:
+                    break
+                await asyncio.sleep(1.0)
+            await self._verify_trades()
+        if not settled:
+            self._note_unsettled("trades", [])
+        if behind:
+            self._note_unsettled("klines", behind)
+
+    def _note_unsettled(self, what: str, which: list[str]) -> None:
+        findings, seconds = self._scene.findings, self._scene.plan.settle_s
+        findings.unsettled[what] += 1
+        findings.tell(f"{what} did not reach the exchange's head within {seconds:g} s: {'; '.join(which)}")
+
+    async def _calm(self) -> None:
+        scene = self._scene
+        await scene.market.clear_faults()
+        await scene.market.act("resume")
+        for collector in scene.collectors:
+            collector.go_on()
+            await collector.start()
+        for name in ("min-replicas-to-write", "maxmemory"):
+            await scene.pair.primary.ask("CONFIG", "SET", name, "0")
+
+    async def _closed(self, symbol: str) -> dict[str, list[Kline]]:
+        market = self._scene.market
+        return {
+            oracle.interval: await market.closed_klines(symbol, oracle.interval)
+            for oracle in self._scene.klines[symbol]
+        }
+
+    async def _follow(self) -> None:
+        for oracle in self._scene.trades.values():
+            # First the store, then the truth: whatever the store holds, the truth has then.
+            await oracle.follow(self._scene.pair.primary)
+            oracle.truth.add(await self._scene.market.trades(oracle.truth.symbol, oracle.truth.next_id))
+            oracle.resolve()
+
+    async def _verify_trades(self) -> None:
+        scene = self._scene
+        await self._follow()
+        for symbol, oracle in scene.trades.items():
+            for attempt in range(VERIFY_TRIES):
+                try:
+                    await oracle.verify(scene.pair.primary, maxlen=scene.plan.trades_maxlen)
+                    await scene.gaps[symbol].verify(scene.pair.primary)
+                    break
+                except (SinkUnavailable, ReplyError):
+                    assert attempt + 1 < VERIFY_TRIES, "the store does not answer although no fault strikes"
+
+    async def _verify_klines(self) -> None:
+        for symbol, oracles in self._scene.klines.items():
+            stored = await stored_klines(self._scene.pair.primary, symbol)
+            for oracle in oracles:
+                closed = await self._scene.market.closed_klines(symbol, oracle.interval)
+                oracle.verify(stored.get(oracle.interval, []), closed)

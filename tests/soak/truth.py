@@ -1,0 +1,89 @@
+"""What the exchange traded, by id: a mark of 64 bits for each trade, so that tens of millions fit into memory."""
+
+from __future__ import annotations
+
+from array import array
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.model.records import Trade
+from tests.integration.exactness import iso
+
+ABSENT = 0
+"""The mark of an id that the exchange has never given to a trade."""
+
+KEPT_MAX = 6_000_000
+"""Marks of a symbol, 48 MB; what is older has left every store long ago."""
+
+
+class StoredTrade(Struct):
+    """The contract's trade record; the digits stay as they stand."""
+
+    symbol: str
+    timestamp: str
+    trade_id: int
+    price: msgspec.Raw
+    quantity: msgspec.Raw
+    buyer_order_id: int | None
+    seller_order_id: int | None
+    is_buyer_maker: bool
+
+
+_decode = msgspec.json.Decoder(StoredTrade).decode
+
+
+def mark_of(symbol: str, timestamp: str, price: str, quantity: str, *, is_buyer_maker: bool) -> int:
+    """Never `ABSENT`. Python salts it, so it is good for one process."""
+    return hash((symbol, timestamp, price, quantity, is_buyer_maker)) % 2**64 or 1
+
+
+def read_stored(text: str) -> tuple[int, int]:
+    """Trade id and mark of a stored record. Raises `ValueError` for one of another shape."""
+    record = _decode(text)
+    price, quantity = bytes(record.price).decode(), bytes(record.quantity).decode()
+    mark = mark_of(record.symbol, record.timestamp, price, quantity, is_buyer_maker=record.is_buyer_maker)
+    return record.trade_id, mark
+
+
+class Truth:
+    """The trades of one symbol from the first that was asked for; ids rise by one."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self._first_id = -1
+        self._marks: array[int] = array("Q")
+
+    @property
+    def next_id(self) -> int:
+        """Where to go on asking; 0 before the first trade."""
+        return self._first_id + len(self._marks) if self._marks else 0
+
+    @property
+    def first_id(self) -> int:
+        """The oldest id that is known."""
+        return self._first_id
+
+    def add(self, trades: list[Trade]) -> None:
+        """What follows; ids that are left out are absent for good."""
+        for trade in trades:
+            if not self._marks:
+                self._first_id = trade.trade_id
+            while self.next_id < trade.trade_id and self._marks:
+                self._marks.append(ABSENT)
+            time = iso(trade.time_ms)
+            maker = trade.is_buyer_maker
+            self._marks.append(mark_of(self.symbol, time, trade.price, trade.quantity, is_buyer_maker=maker))
+        surplus = len(self._marks) - KEPT_MAX
+        if surplus > KEPT_MAX // 8:
+            del self._marks[:surplus]
+            self._first_id += surplus
+
+    def mark(self, trade_id: int) -> int | None:
+        """The mark of an id, `ABSENT` for one that no trade has, None where it is not known (any more, or yet)."""
+        position = trade_id - self._first_id
+        return self._marks[position] if 0 <= position < len(self._marks) else None
+
+    def traded(self, first_id: int, last_id: int) -> list[int]:
+        """The ids of a range that trades have."""
+        return [number for number in range(first_id, last_id + 1) if self.mark(number) != ABSENT]

@@ -1,0 +1,277 @@
+"""Trades in the intake: where a symbol begins, what waits, and what becomes of what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_collector.pipeline import holdback as holdback_module
+from data_collector.pipeline.holdback import ARBITRATION_S
+from data_collector.pipeline.trade_intake import STRANGE_BEHIND
+from tests.market import NOON_MS, SYMBOL, ticker, trade
+from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, gaps, rules, runs
+
+
+def test_first_trades_wait_for_earlier_ones_of_another_line(scene: Scene) -> None:
+    scene.send(trade(12), trade(11))
+    assert not scene.take()
+
+    scene.send(trade(10))
+    scene.wait(ARBITRATION_S)
+
+    (run,) = scene.take().trades
+    assert (run.first_id, run.count, run.begins, run.gaps) == (10, 3, True, [])
+
+
+def test_later_run_begins_nothing(scene: Scene) -> None:
+    scene.begin()
+    scene.take()
+    scene.send(trade(11))
+
+    assert [run.begins for run in scene.take().trades] == [False]
+
+
+def test_first_trade_waits_until_something_confirms_its_id(scene: Scene) -> None:
+    scene.send(trade(10))
+    scene.wait(60)
+
+    assert scene.counts == (0, 0, 0)
+    assert not scene.take()
+
+
+def test_second_trade_confirms_the_first(scene: Scene) -> None:
+    scene.send(trade(10), trade(10), trade(11))
+    scene.wait(ARBITRATION_S)
+
+    assert scene.counts == (2, 2, 0)
+    assert runs(scene.take()) == [(10, 2)]
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_hole_between_the_first_trades_is_a_gap(scene: Scene) -> None:
+    scene.send(trade(10), trade(12))
+    scene.wait(ARBITRATION_S)
+
+    assert runs(scene.take()) == [(10, 1)]
+    assert gap_of(scene) == (11, 11)
+
+
+def test_ticker_confirms_the_first_trade_before_or_after_it(scene: Scene) -> None:
+    scene.send(trade(10))
+    scene.wait(ARBITRATION_S)
+    scene.send(ticker(first_id=1, last_id=9))
+
+    assert scene.counts == (2, 2, 0)
+    assert runs(scene.take()) == [(10, 1)]
+
+
+def test_poisoned_first_trade_is_refused_when_the_real_ones_come(scene: Scene) -> None:
+    scene.send(trade(2**50), trade(10), trade(11))
+    scene.wait(ARBITRATION_S)
+
+    batch = scene.take()
+    assert scene.counts == (3, 2, 1)
+    assert runs(batch) == [(10, 2)]
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+
+
+def test_first_trade_that_nothing_confirms_is_not_kept_for_the_next_start(scene: Scene) -> None:
+    scene.send(trade(2**50))
+
+    scene.intake.release_held(everything=True)
+
+    assert scene.kept.newest_id(SYMBOL) is None
+
+
+def test_first_trades_that_never_end_are_begun_with_when_memory_is_full(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.trade_intake.HELD_MAX", 3)
+    scene.send(trade(12), trade(11), trade(10), trade(13))
+
+    assert runs(scene.take()) == [(10, 4)]
+    scene.send(trade(14))
+    assert scene.lane.next_id == 15
+
+
+def test_trade_that_is_ahead_waits_and_opens_a_gap(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15))
+    scene.wait(60)
+
+    assert runs(scene.take()) == [(10, 1)]
+    assert gap_of(scene) == (11, 14)
+    assert scene.intake.trades.holdback.waiting.is_set()
+
+
+def test_gap_closes_when_a_twin_line_brings_what_was_missing(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(13), trade(12), trade(11))
+
+    assert runs(scene.take()) == [(10, 4)]
+    assert gap_of(scene) is None
+    assert not scene.intake.trades.holdback.waiting.is_set()
+
+
+def test_gap_shrinks_from_both_ends(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15), trade(11), trade(13))
+
+    assert gap_of(scene) == (11, 12)
+    scene.send(trade(12))
+    assert gap_of(scene) == (14, 14)
+
+
+def test_copy_of_what_waits_is_a_copy(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(15), trade(15))
+
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_repaired_trade_is_let_through_in_its_turn_only_and_marked_with_its_source(scene: Scene) -> None:
+    scene.begin()
+    scene.take()
+    scene.send(trade(12))
+    for trade_id in (12, 11, 10):
+        scene.intake.trades.take_repaired(scene.lane, trade(trade_id, received_ns=0))
+    scene.intake.trades.release(scene.lane)
+
+    (run,) = scene.take().trades
+    assert (run.first_id, run.count) == (11, 2)
+    assert run.entries[::2] == [f"{NOON_MS + 123}  rest", NOON_MS + 123]
+
+
+def test_repaired_trade_that_is_refused_is_passed_over_at_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12))
+    scene.intake.trades.take_repaired(scene.lane, trade(11, price="0", received_ns=0))
+    scene.intake.trades.release(scene.lane)
+
+    batch = scene.take()
+    assert runs(batch) == [(10, 1), (12, 1)]
+    assert gaps(batch) == [(11, 11, "refused")]
+    assert list(batch.trades[1].refused) == [11]
+
+
+def test_what_is_passed_over_is_explained_by_the_next_run_and_told(scene: Scene) -> None:
+    told: list[tuple[str, int, int, str]] = []
+    scene.intake.trades.on_explained = lambda symbol, gap: told.append((symbol, gap.first, gap.last, gap.reason))
+    scene.begin()
+    scene.send(trade(12, price="0"), trade(15))
+
+    scene.intake.trades.pass_over(scene.lane, 14, "lost")
+    scene.intake.trades.release(scene.lane)
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 11, "lost"), (12, 12, "refused"), (13, 14, "lost")]
+    assert runs(batch) == [(10, 1), (15, 1)]
+    assert told == [(SYMBOL, *gap) for gap in gaps(batch)]
+
+
+def test_what_was_let_through_is_not_passed_over(scene: Scene) -> None:
+    scene.begin()
+    scene.intake.trades.pass_over(scene.lane, 9, "lost")
+
+    assert scene.lane.next_id == 11
+    assert gaps(scene.take()) == []
+
+
+def test_gaps_of_one_reason_that_adjoin_are_one(scene: Scene) -> None:
+    scene.begin()
+    for last_id in (12, 14):
+        scene.intake.trades.pass_over(scene.lane, last_id, "absent")
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 14, "absent")]
+    assert runs(batch) == [(10, 1), (15, 0)]
+
+
+def test_what_memory_has_no_room_for_waits_in_the_retention_and_is_read_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holdback_module, "HELD_MAX", 3)
+    scene.begin()
+    scene.send(*(trade(number) for number in range(12, 18)))
+
+    assert scene.lane.held == {}
+    assert gap_of(scene) == (11, 11)
+    assert scene.counters.value("data_collector_trades_spilled_total") == 6
+    scene.send(trade(11))
+    assert gap_of(scene) == (12, 17)
+    scene.read_back(12)
+    scene.intake.trades.release(scene.lane)
+
+    batch = scene.take()
+    assert [number for first, count in runs(batch) for number in range(first, first + count)] == list(range(10, 18))
+    assert gap_of(scene) is None
+    assert scene.counts == (9, 9, 0)
+
+
+def test_held_copy_of_what_was_read_back_is_a_copy(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+    scene.intake.trades.spill(scene.lane)
+    scene.send(trade(13), trade(14), trade(11))
+    scene.read_back(12)
+    scene.intake.trades.release(scene.lane)
+
+    assert scene.lane.next_id == 15
+    assert scene.counters.value(COPIES, channel="trade") == 1
+
+
+def test_runs_that_do_not_follow_are_left(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+    scene.intake.trades.spill(scene.lane)
+
+    scene.read_back(12)
+
+    assert scene.lane.next_id == 11
+
+
+def test_what_waits_beyond_a_gap_is_kept_at_the_end(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12))
+
+    scene.intake.release_held(everything=True)
+    scene.outlet.end_runs()
+
+    assert scene.kept.newest_id(SYMBOL) == 12
+    assert scene.kept.end_id(SYMBOL, 10) == 11
+
+
+def test_trades_that_the_exchange_does_not_know_are_refused(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(500))
+
+    scene.intake.trades.refuse_held(scene.lane, 10)
+
+    batch = scene.take()
+    assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
+    assert gap_of(scene) is None
+    assert scene.lane.next_id == 11
+    assert scene.counts == (3, 2, 1)
+
+
+def test_strangers_are_counted_until_a_trade_of_ours_comes(scene: Scene) -> None:
+    scene.begin(STRANGE_BEHIND + 100)
+    scene.send(trade(5), trade(6), trade(6))
+    assert scene.lane.strangers == 3
+
+    scene.send(trade(STRANGE_BEHIND + 100))
+    assert scene.lane.strangers == 0
+
+
+def test_old_trades_that_come_again_are_no_strangers(scene: Scene) -> None:
+    scene.begin(STRANGE_BEHIND + 100)
+    scene.send(trade(5, event_ms=NOON_MS + 120_000))
+
+    assert scene.lane.strangers == 0
+
+
+def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11, price="0"), trade(11), trade(12))
+
+    assert scene.lane.refused_s == {}
+    assert not scene.intake.trades.holdback.lanes
