@@ -1,7 +1,7 @@
 """Sequence: what follows, what is known, what was missed. Pure.
 
-Trades of a symbol rise by one. What comes again is known; what comes ahead leaves a hole, which is passed over at once
-(the store declares it in `gaps:`); what comes late but fills such a hole goes to `late:`. Klines: `pipeline.series`.
+Trades of a symbol rise by one. What comes again is known; what comes ahead waits until the hole before it is filled or
+passed over; what comes late but fills a hole that was passed over goes to `late:`. Klines: `pipeline.series`.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Outlet:
         lane.newest = trade
         self.records += 1
         if not lane.dirty:
-            self._mark(lane)
+            self.mark(lane)
 
     def put_refused(self, lane: Lane, trade_id: int, refusal: Refusal) -> None:
         """The refused trade is written with the run that passes over it, or follows it."""
@@ -130,7 +130,7 @@ class Outlet:
             return
         self._refusals += trade_id not in lane.refused
         lane.refused[trade_id] = refusal
-        self._mark(lane)
+        self.mark(lane)
 
     def end_run(self, lane: Lane) -> None:
         """What comes next does not follow what is here: a hole, or refused trades, lie between."""
@@ -164,7 +164,7 @@ class Outlet:
         """Runs that the store lacks; they come from the retention, or are in it."""
         lane.runs += runs
         self.records += sum(run.count for run in runs)
-        self._mark(lane)
+        self.mark(lane)
 
     def queue_kept(self, lane: Lane, run: TradeRun) -> None:
         """A run that follows the newest one and is in the retention already."""
@@ -235,7 +235,7 @@ class Outlet:
             return
         lane.closed.append(update)
         self.records += 1
-        self._mark(lane)
+        self.mark(lane)
 
     def put_open_kline(self, lane: Lane, update: KlineUpdate) -> None:
         """Replaces the waiting state of this interval."""
@@ -243,14 +243,14 @@ class Outlet:
         if interval in lane.open:
             self.conflated["kline"] += 1
         lane.open[interval] = update
-        self._mark(lane)
+        self.mark(lane)
 
     def put_ticker(self, lane: Lane, ticker: Ticker, warnings: tuple[str, ...] = ()) -> None:
         """Replaces the waiting one."""
         if lane.ticker is not None:
             self.conflated["ticker"] += 1
         lane.ticker = TickerUpdate(ticker, warnings)
-        self._mark(lane)
+        self.mark(lane)
 
     def put_revision(self, lane: Lane, kline: Kline, why: str) -> None:
         """A closed kline whose place in the stream is past: into `late:`, and into its key."""
@@ -287,8 +287,11 @@ class Outlet:
         return batch
 
     def mark(self, lane: Lane) -> None:
-        """There is something to take: what was passed over, which no trade may follow for long."""
-        self._mark(lane)
+        """There is something to take: a record, or what was passed over, which no trade may follow for long."""
+        if not lane.dirty:
+            lane.dirty = True
+            self._dirty.append(lane)
+            self.waiting.set()
 
     def _take_lane(self, lane: Lane, batch: Batch) -> int:
         lane.dirty = False
@@ -303,7 +306,7 @@ class Outlet:
             batch.tickers.append(lane.ticker)
             lane.ticker = None
         if lane.runs:
-            self._mark(lane)
+            self.mark(lane)
         return closed + sum(run.count for run in runs)
 
     def _cut_run(self, lane: Lane) -> TradeRun | None:
@@ -336,12 +339,6 @@ class Outlet:
         # If the store has no stream, then the refill says where it begins.
         lane.begins = False
         self.behind.set()
-
-    def _mark(self, lane: Lane) -> None:
-        if not lane.dirty:
-            lane.dirty = True
-            self._dirty.append(lane)
-            self.waiting.set()
 
 
 def entry_time(trade: Trade, warnings: tuple[str, ...]) -> int | str:

@@ -190,7 +190,7 @@ class TradeRepair:
 
     async def _fill(self, lane: Lane, gap: OpenGap) -> None:
         """One step: read or ask once, and let through what came."""
-        if lane.next_id in lane.refused_s and lane.next_id not in lane.held:
+        if lane.next_id in lane.refused_s:
             # A refused id waits for its own time, and is not asked for.
             return
         if not gap.told:
