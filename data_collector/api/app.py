@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from data_collector import __version__
-from data_collector.api import gap_routes, pages, routes, subscription_routes
+from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
 from data_collector.api.collector import Collector
 from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.api.workers import refuse_workers
 from data_collector.model.errors import Misconfigured
@@ -28,7 +29,7 @@ from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
 from data_collector.web.rejections import Rejections
 
-_DESCRIPTION = "Market data of an exchange into Redis. Records are read from Redis; here is how the service is."
+_DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
 
 
 def create_app(
@@ -61,9 +62,12 @@ def create_app(
         routes=list(pages.ASSETS),
     )
     store = StoreReading()
-    app.state.surroundings = routes.Surroundings(settings, collector, store, QuarantineReader(store), rejections)
+    app.state.surroundings = routes.Surroundings(
+        settings, collector, store, QuarantineReader(store), SeriesReading(settings, store), rejections
+    )
     app.include_router(routes.router)
     app.include_router(gap_routes.router)
+    app.include_router(series_routes.router)
     app.include_router(subscription_routes.router)
     app.include_router(pages.router)
     # The last one added is the first one that a request meets.
@@ -91,6 +95,7 @@ async def _lifespan(around: routes.Surroundings, on_ready: Callable[[Snapshot], 
         yield
     finally:
         around.store.close()
+        around.series.close()
         await collector.stop()
         await watch
 

@@ -26,6 +26,7 @@ from data_collector.api.answers import (
 )
 from data_collector.api.collector import Collector
 from data_collector.api.quarantine import UNKNOWN, QuarantineReader
+from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable, Transient
 from data_collector.model.status import Snapshot
@@ -47,6 +48,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     store: StoreReading
     quarantine: QuarantineReader
     """Reads over `store`."""
+    series: SeriesReading
+    """Reads over `store`, and PostgreSQL."""
     rejections: Rejections
 
 

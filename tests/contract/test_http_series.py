@@ -1,0 +1,336 @@
+"""GET /klines and /trades: PostgreSQL and Redis as one series, in three formats, also while a store is away."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from uuid import uuid4
+
+import pyarrow
+import pytest
+import redis
+
+from data_collector.embedded.peer import free_port
+from data_collector.model.records import Kline, Trade
+from data_collector.model.status import Snapshot
+from data_collector.model.store_url import StoreAddress
+from data_collector.model.wire import json_text, kline_json, open_time_text, trade_json
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.writing import PostgresWriter
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract import stores
+from tests.contract.http_service import Answer, HttpService, running, until, write_snapshot
+from tests.integration.postgres_server import database_named, execute
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
+
+MINUTES = f"/klines/{SYMBOL}?interval=1m"
+
+
+@pytest.fixture(scope="module")
+def address(store_address: StoreAddress) -> str:
+    return f"unix://{store_address.unix_path}"
+
+
+@pytest.fixture(scope="module")
+def dsn(database_server: str) -> Iterator[str]:
+    name = f"dc_test_{uuid4().hex[:12]}"
+    execute(database_server, f"create database {name}")
+    dsn = database_named(database_server, name)
+    asyncio.run(_migrate(dsn))
+    yield dsn
+    execute(database_server, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def one_service(address: str, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
+    with running(tmp_path_factory.mktemp("http"), snapshot_of(address), DATABASE_URL=dsn) as service:
+        yield service
+
+
+@pytest.fixture
+def service(one_service: HttpService, sink: RedisSink, dsn: str) -> HttpService:
+    """On two empty stores."""
+    execute(dsn, "truncate market_data_ohlcv, market_data_trades")
+    return one_service
+
+
+def snapshot_of(address: str | None) -> Snapshot:
+    return Snapshot(
+        condition="healthy", collector_running=True, symbols=[SYMBOL, "ETHUSDT"], store_url=address, redis_url=address
+    )
+
+
+async def _migrate(dsn: str) -> None:
+    pool = await open_pool(dsn, size=1)
+    async with pool.acquire() as connection:
+        await migrate(connection)
+    await pool.close()
+
+
+@asynccontextmanager
+async def writer_of(dsn: str) -> AsyncIterator[PostgresWriter]:
+    pool = await open_pool(dsn, size=1)
+    try:
+        yield PostgresWriter(pool)
+    finally:
+        await pool.close()
+
+
+async def put_klines(dsn: str, minutes: Sequence[int], **changes: object) -> None:
+    async with writer_of(dsn) as writer:
+        await writer.put_klines([kline(minute, **changes) for minute in minutes], source="rest")
+
+
+async def put_trades(dsn: str, ids: Sequence[int], **changes: object) -> None:
+    async with writer_of(dsn) as writer:
+        await writer.put_trades([trade(number, **changes) for number in ids], source="rest")
+
+
+def text_of(record: Kline | Trade) -> str:
+    if isinstance(record, Kline):
+        return kline_json(record, json_text(record.symbol))
+    return trade_json(record, json_text(record.symbol))
+
+
+def page(service: HttpService, path: str) -> dict[str, object]:
+    answer = service.get(path)
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+def records(answer: Answer) -> list[str]:
+    """The records as they are written."""
+    inner = answer.text.partition('"records":[')[2].partition('],"next"')[0]
+    return re.findall(r"\{[^}]*\}", inner)
+
+
+def all_pages(service: HttpService, path: str) -> tuple[list[str], int]:
+    """All records, following the links; and how many pages there were."""
+    found: list[str] = []
+    pages = 0
+    following: str | None = path
+    while following is not None:
+        answer = service.get(following)
+        assert answer.status == 200, answer.text
+        found += records(answer)
+        pages += 1
+        link = re.fullmatch('<(.*)>; rel="next"', answer.headers.get("Link", ""))
+        following = None if link is None else link[1]
+        assert (following is None) == (answer.json["next"] is None)
+    return found, pages
+
+
+async def test_klines_of_both_stores_are_one_series(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_klines(dsn, range(60))
+    await sink.write(stores.klines(*(kline(minute) for minute in range(40, 100))))
+
+    found, pages = all_pages(service, f"{MINUTES}&limit=17")
+
+    assert found == [text_of(kline(minute)) for minute in range(100)]
+    assert pages == 6
+
+
+async def test_kline_that_one_store_lacks_comes_from_the_other(
+    service: HttpService, sink: RedisSink, dsn: str
+) -> None:
+    await put_klines(dsn, [0, 1, 2, 5, 6, 9])
+    await sink.write(stores.klines(*(kline(minute) for minute in (3, 4, 5)), begins=True))
+    await sink.write(stores.klines(kline(7), kline(8), gaps=[]))
+
+    found, _ = all_pages(service, f"{MINUTES}&limit=4")
+
+    assert [json.loads(text)["timestamp"][14:16] for text in found][:7] == ["00", "01", "02", "03", "04", "05", "06"]
+
+
+async def test_corrected_kline_is_taken_from_postgresql(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_klines(dsn, [0], close="1.50")
+    await sink.write(stores.klines(kline(0), kline(1)))
+
+    found, _ = all_pages(service, MINUTES)
+
+    assert found == [text_of(kline(0, close="1.50")), text_of(kline(1))]
+
+
+async def test_trades_of_both_stores_are_one_series(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_trades(dsn, range(100, 200))
+    await sink.write(stores.trades(150, 260))
+
+    found, pages = all_pages(service, f"/trades/{SYMBOL}?limit=23")
+
+    assert found == [text_of(trade(number)) for number in range(100, 261)]
+    assert pages == 7
+
+
+async def test_range_of_times_is_a_part_of_the_series(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_klines(dsn, range(10))
+    await sink.write(stores.klines(*(kline(minute) for minute in range(5, 20))))
+    start, end = "2024-01-01T12:04:30Z", NOON_MS + 8 * MINUTE_MS
+
+    found, _ = all_pages(service, f"{MINUTES}&from={start}&to={end}&limit=2")
+
+    assert found == [text_of(kline(minute)) for minute in (5, 6, 7)]
+
+
+async def test_trades_of_a_range_go_on_behind_the_cursor(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    times = {number: NOON_MS + 10 * number for number in range(100)}
+    for number in range(60):
+        await put_trades(dsn, [number], time_ms=times[number]) if number % 20 == 0 else None
+    await sink.write(stores.Batch(trades=[stores.run_of([trade(n, time_ms=times[n]) for n in range(100)])]))
+
+    found, _ = all_pages(service, f"/trades/{SYMBOL}?from={times[30]}&to={times[71]}&limit=7")
+    behind = page(service, f"/trades/{SYMBOL}?after=97")
+
+    assert [json.loads(text)["trade_id"] for text in found] == list(range(30, 71))
+    assert [row["trade_id"] for row in rows_of(behind)] == [98, 99]
+
+
+async def test_open_kline_comes_last_and_only_when_asked_for(
+    service: HttpService, sink: RedisSink, dsn: str
+) -> None:
+    await put_klines(dsn, range(3))
+    await sink.write(stores.klines(kline(2), kline(3, closed=False)))
+
+    without = rows_of(page(service, MINUTES))
+    found, pages = all_pages(service, f"{MINUTES}&open=1&limit=3")
+
+    assert [row["is_closed"] for row in without] == [True, True, True]
+    assert found == [text_of(kline(minute)) for minute in range(3)] + [text_of(kline(3, closed=False))]
+    assert pages == 2
+
+
+async def test_digits_stay_as_the_exchange_sent_them(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_trades(dsn, [1], price="123456789012.12345678", quantity="0.00000001")
+    await sink.write(stores.Batch(trades=[stores.run_of([trade(2, price="0.12300000", quantity="1e3")])]))
+
+    found, _ = all_pages(service, f"/trades/{SYMBOL}")
+
+    assert '"price":123456789012.12345678,"quantity":0.00000001' in found[0]
+    assert '"price":0.12300000,"quantity":1e3' in found[1]
+
+
+async def test_csv_has_the_columns_of_the_json(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_klines(dsn, [0])
+    await sink.write(stores.klines(kline(1)))
+    await put_trades(dsn, [1])
+
+    for path in (MINUTES, f"/trades/{SYMBOL}"):
+        asked = service.get(path, Accept="text/csv")
+        table = list(csv.reader(io.StringIO(asked.text)))
+        rows = [json.loads(text, parse_float=str, parse_int=str) for text in records(service.get(path))]
+        assert asked.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert table == [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
+
+
+async def test_arrow_has_exact_decimals_and_times(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    await put_klines(dsn, [0], volume="123456789012.12345678")
+    await sink.write(stores.klines(kline(1)))
+    await put_trades(dsn, [1], sub_ms_us=456)
+
+    minutes = pyarrow.ipc.open_stream(service.get(f"{MINUTES}&format=arrow").body).read_all()
+    ticks = pyarrow.ipc.open_stream(service.get(f"/trades/{SYMBOL}?format=arrow").body).read_all()
+
+    first, second = minutes.to_pylist()
+    assert (first["volume"], second["volume"]) == (Decimal("123456789012.12345678"), Decimal("123.456"))
+    assert [row["timestamp"].isoformat() for row in (first, second)] == [
+        open_time_text(NOON_MS), open_time_text(NOON_MS + MINUTE_MS)
+    ]  # fmt: skip
+    (tick,) = ticks.to_pylist()
+    assert tick["timestamp"].isoformat() == "2024-01-01T12:00:00.123456+00:00"
+    assert (tick["trade_id"], tick["price"], tick["buyer_order_id"]) == (1, Decimal("45180.50"), None)
+
+
+async def test_number_that_arrow_cannot_hold_is_told(service: HttpService, sink: RedisSink) -> None:
+    await sink.write(stores.Batch(trades=[stores.run_of([trade(1, price="0.1234567890123456789")])]))
+
+    answer = service.get(f"/trades/{SYMBOL}?format=arrow")
+
+    assert (answer.status, "price: a number has more than 18 decimal places" in answer.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        (f"/klines/{SYMBOL}", "interval"),
+        (f"/klines/{SYMBOL}?interval=7m", "interval"),
+        (f"{MINUTES}&limit=0", "limit"),
+        (f"{MINUTES}&limit=5001", "limit"),
+        (f"{MINUTES}&from=yesterday", "from"),
+        (f"{MINUTES}&to=10000-01-01", "to"),
+        (f"{MINUTES}&from=2024-01-02&to=2024-01-01", "from"),
+        (f"{MINUTES}&format=xml", "format"),
+        (f"/trades/{SYMBOL}?after=-1", "after"),
+    ],
+)
+def test_wrong_parameter_is_named(service: HttpService, path: str, parameter: str) -> None:
+    answer = service.get(path)
+
+    assert (answer.status, f"{parameter}:" in answer.text) == (422, True), answer.text
+
+
+def test_symbol_that_nobody_knows_is_not_found(service: HttpService) -> None:
+    answers = [service.get("/klines/NOSUCH?interval=1m"), service.get("/trades/nosuch")]
+
+    assert [answer.status for answer in answers] == [404, 404]
+    assert answers[1].json == {"detail": "NOSUCH is not collected, and nothing of it is stored."}
+
+
+async def test_symbol_that_is_collected_no_more_is_still_read(service: HttpService, dsn: str) -> None:
+    await put_klines(dsn, [0], symbol="OLDUSDT")
+
+    assert page(service, "/klines/oldusdt?interval=1m")["count"] == 1
+
+
+def test_symbol_without_records_yet_is_empty(service: HttpService) -> None:
+    found = page(service, "/trades/ETHUSDT")
+
+    assert (found["records"], found["next"], found["reaches_back_to"], found["warnings"]) == ([], None, None, [])
+
+
+async def test_redis_away_leaves_what_postgresql_holds(service: HttpService, dsn: str, address: str) -> None:
+    await put_klines(dsn, range(3))
+
+    with told(service, address, snapshot_of("unix:///nowhere/s")):
+        answer = service.get(MINUTES)
+
+    assert (answer.json["count"], answer.json["stores"]) == (3, ["postgresql"])
+    assert answer.headers["X-Warning"].startswith("The newest records may be missing, Redis is away:")
+
+
+async def test_postgresql_away_leaves_what_redis_holds(
+    sink: RedisSink, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    await sink.write(stores.klines(*(kline(minute) for minute in range(3))))
+    await sink.write(stores.trades(7, 9))
+    dead = f"postgresql://somebody:secret@127.0.0.1:{free_port()}/nothing"
+
+    with running(tmp_path_factory.mktemp("http"), snapshot_of(address), DATABASE_URL=dead) as service:
+        answers = [service.get(MINUTES), service.get(f"/trades/{SYMBOL}")]
+        with told(service, address, snapshot_of(None)):
+            neither = service.get(MINUTES)
+
+    assert [(answer.json["count"], answer.json["stores"]) for answer in answers] == [(3, ["redis"]), (3, ["redis"])]
+    assert all("PostgreSQL is away" in answer.headers["X-Warning"] for answer in answers)
+    assert neither.status == 503
+    assert "not known yet" in neither.text
+    assert "PostgreSQL" in neither.text
+    assert "secret" not in neither.text + answers[0].text
+
+
+def rows_of(found: dict[str, object]) -> list[dict[str, object]]:
+    rows = found["records"]
+    assert isinstance(rows, list)
+    return rows
+
+
+def cell(value: object) -> str:
+    """As CSV writes what JSON has."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
