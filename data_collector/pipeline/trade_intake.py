@@ -88,12 +88,13 @@ class TradeIntake:
             return
         if verdict is None:
             # As `_let_through`, written out to spare every trade a call.
-            lane.next_id = trade.trade_id + 1
+            next_id = trade.trade_id + 1
+            self._put(lane, trade)
+            lane.next_id = next_id
             lane.recent[trade.trade_id & lane.recent_mask] = trade
             tally.received += 1
             tally.validated += 1
             tally.newest_trade = trade
-            self._put(lane, trade)
             lane.minutes.add(trade)
             self._note(trade)
             if tally.tap is not None:
@@ -227,14 +228,16 @@ class TradeIntake:
         self.holdback.forget(lane)
 
     def _let_through(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
-        lane.next_id = trade.trade_id + 1
+        next_id = trade.trade_id + 1
+        # First of all: where memory is short it raises and has done nothing, and the id stays due.
+        self._put(lane, trade, () if verdict is None else verdict.warnings)
+        lane.next_id = next_id
         lane.recent[trade.trade_id & lane.recent_mask] = trade
         tally = self._tally
         tally.received += 1
         tally.validated += 1
         if trade.received_ns:
             tally.newest_trade = trade
-        self._put(lane, trade, () if verdict is None else verdict.warnings)
         lane.minutes.add(trade)
         tally.note_accepted(trade, "trade", verdict)
 
