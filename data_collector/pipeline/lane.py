@@ -15,6 +15,10 @@ RECENT_TOTAL_MAX = 65_536
 """Some 30 MB for all symbols together."""
 
 
+STRANGERS_MAX = 100
+"""So many trades in a row from far behind the cursor, and the ids are taken to have begun anew."""
+
+
 def recent_of(symbols: int) -> int:
     """How many trades each lane remembers, when there are so many symbols."""
     share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
@@ -143,6 +147,11 @@ class Lane:
     def spoken(self) -> int:
         """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
         return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether all that comes is from far behind the cursor: the exchange's ids have begun anew."""
+        return self.strangers >= STRANGERS_MAX
 
     def begin_run(self) -> None:
         """No trade is in the run that grows."""

@@ -189,6 +189,18 @@ class Outlet:
         lane.runs.clear()
         self._set_behind(lane, lane.next_id if due_id is None else due_id, wiped=due_id is None)
 
+    def forget_trades(self, lane: Lane) -> None:
+        """Its ids have begun anew: what waits and what is retained of it is of another market."""
+        self.end_run(lane)
+        self._gathering.flush()
+        self._retention.forget(lane.symbol)
+        self.records -= sum(run.count for run in lane.runs)
+        lane.runs.clear()
+        self._refusals -= len(lane.refused)
+        lane.refused.clear()
+        lane.passed = []
+        self.catch_up(lane)
+
     def catch_up(self, lane: Lane) -> None:
         """What comes next follows what the store has or what waits here."""
         lane.debt = None

@@ -18,7 +18,7 @@ from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
 from data_collector.model.wire import trade_json
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import JUMP_MAX, Order
+from data_collector.pipeline.arbiter import JUMP_MAX, Order, TradeOrder
 from data_collector.pipeline.holdback import ARBITRATION_S, HELD_MAX, Holdback
 from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.minutes import MinuteVolumes
@@ -29,9 +29,6 @@ from data_collector.pipeline.tally import Tally, also_refused
 
 REFUSED_AHEAD_MAX = 10_000
 """A refused id further ahead gets no place in the sequence."""
-
-STRANGERS_MAX = 100
-"""So many trades in a row from far behind the cursor, and the ids are taken to have begun anew."""
 
 STRANGE_BEHIND = 100_000
 """A copy or a late trade is behind by less."""
@@ -216,6 +213,23 @@ class TradeIntake:
         self._counters.add("data_collector_trades_spilled_total", len(trades))
         for trade in trades:
             self._note(trade)
+
+    def begin_anew(self, lane: Lane, due_id: int | None) -> None:
+        """The exchange's ids have begun anew, and the store has let go of the old ones: nothing that we hold counts.
+
+        `due_id` is what the store wants next, None when it has nothing.
+        """
+        self.holdback.take_all(lane)
+        self.holdback.forget(lane)
+        self._outlet.forget_trades(lane)
+        lane.next_id = lane.resumed_id = -1 if due_id is None else due_id
+        lane.recent = [None] * len(lane.recent)
+        lane.order = TradeOrder()
+        lane.minutes = MinuteVolumes()
+        lane.origin_id = lane.spilled_id = -1
+        lane.strangers = 0
+        lane.gap = None
+        lane.refused_s.clear()
 
     def remove(self, lane: Lane) -> None:
         """Its trades are collected no longer: let go what can be, and keep what cannot."""

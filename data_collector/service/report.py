@@ -14,7 +14,6 @@ from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.trade_intake import STRANGERS_MAX
 from data_collector.service.heartbeat import LAG_TOLERATED_S, Heartbeat
 from data_collector.service.lines import Group
 from data_collector.service.silence import SilenceWatch, Stream
@@ -184,9 +183,10 @@ def _strangers(outlet: Outlet) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
         f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
-        f"store filled from another market? Empty trades:{lane.symbol} or choose another store"
+        f"store filled from another market? Delete trades:{lane.symbol} and latest:{lane.symbol} while the collector "
+        "runs, and they are collected from there on; or choose another store"
         for lane in outlet.lanes.values()
-        if lane.strangers >= STRANGERS_MAX
+        if lane.is_stranded
     ]
 
 

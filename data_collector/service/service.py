@@ -305,7 +305,7 @@ class Service:
         if self._pump is None:
             self._pump = Pump(
                 self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
-                go_back=self._intake.klines.go_back,
+                go_back=self._intake.klines.go_back, begin_anew=self._intake.trades.begin_anew,
             )  # fmt: skip
         return self._pump
 

@@ -10,9 +10,12 @@ import pytest
 from data_collector.simulator import FrameFault, Refuse, RestFault
 from data_collector.simulator.actions import Reset, SkipIds
 from tests.faults.exact import assert_alive_and_exact
+from tests.faults.service import api_over
+from tests.faults.test_processes import progress
+from tests.integration.processes import Exchange
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
-from tests.integration.waiting import until_async
+from tests.integration.waiting import until, until_async
 
 TRADES = "btcusdt@trade"
 YEAR_MS = 365 * 86_400_000
@@ -221,3 +224,31 @@ async def test_row_33_empty_and_failing_answers_are_asked_again(scene: Scene) ->
 
     await assert_alive_and_exact(scene)
     assert scene.filled() == 200
+
+
+def test_row_18_ids_that_begin_anew_are_told_and_collected_when_the_old_ones_are_deleted(
+    market: Exchange, folder: Path, store: Store
+) -> None:
+    with api_over(folder, market, store) as api:
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        progress(store)
+        market.act("restart_ids", symbol="BTCUSDT")
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        market.act("burst", symbol="ETHUSDT", trades=300)
+        until(lambda: "Delete trades:BTCUSDT" in api.ask("GET", "/health")[1], "the new ids told", output=api.told)
+        before = store.entries("trades:BTCUSDT")
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        newest = market.last_id("ETHUSDT")
+        until(lambda: store.tail_id("ETHUSDT") >= newest, "the other symbol's trades", output=api.told)
+
+        assert store.entries("trades:BTCUSDT") == before
+        assert all(store.length(f"{kind}:BTCUSDT") == 0 for kind in ("gaps", "late", "quarantine"))
+
+        store.ask("DEL", "trades:BTCUSDT", "latest:BTCUSDT")
+        until(lambda: store.tail_id("BTCUSDT") > 0, "trades with new ids", output=api.told)
+        market.act("burst", symbol="BTCUSDT", trades=300)
+
+        api.assert_alive_and_exact()
+        until(lambda: "BTCUSDT come with" not in api.ask("GET", "/health")[1], "no such trouble", output=api.told)
+        latest = store.hash("latest:BTCUSDT")
+        assert int(latest["trade_id"]) == market.last_id("BTCUSDT")
