@@ -52,6 +52,7 @@ SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
+GROUP_STATE = Label("state", "at_risk (soon), lost (already)")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
@@ -243,6 +244,12 @@ METRICS: tuple[Metric, ...] = (
         "Times that the store had lost the newest trades of a symbol that it had acknowledged",
     ),
     Metric("data_collector_store_wipes_total", "counter", "Times that the store had lost all trades of a symbol"),
+    Metric(
+        "data_collector_consumer_groups_behind",
+        "gauge",
+        "Consumer groups that trimming takes entries from which they have not done with",
+        (GROUP_STATE,),
+    ),
     Metric("data_collector_store_flush_seconds", "histogram", "Seconds from sending a batch to its last reply"),
     Metric(
         "data_collector_received_to_stored_seconds",

@@ -14,6 +14,7 @@ from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.service.consumer_groups import ConsumerGroups
 from data_collector.service.heartbeat import LAG_TOLERATED_S, Heartbeat
 from data_collector.service.lines import Group
 from data_collector.service.silence import SilenceWatch, Stream
@@ -42,7 +43,7 @@ class Parts:
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
         statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger, watch: SilenceWatch,
-        heartbeat: Heartbeat, keeps_on_disk: bool,
+        heartbeat: Heartbeat, consumer_groups: ConsumerGroups, keeps_on_disk: bool,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -55,6 +56,7 @@ class Parts:
         self.validation = validation
         self.ledger = ledger
         self.heartbeat = heartbeat
+        self.consumer_groups = consumer_groups
         self.keeps_on_disk = keeps_on_disk
         self.started_at_s = time.time()
 
@@ -114,6 +116,7 @@ def _reasons(
         for symbol, (tail, trade_id) in parts.sink.ahead.items()
     ]
     degraded += _strangers(parts.outlet)
+    degraded += parts.consumer_groups.reasons()
     degraded += gap_reasons(snapshot.gaps)
     degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)

@@ -20,6 +20,7 @@ from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import check_rights, load_functions
+from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.suitability import check_store, claim_store
 
 ROUNDS_MAX = 8
@@ -126,6 +127,10 @@ class RedisSink:
                 elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
+
+    async def groups(self, streams: Sequence[str]) -> list[GroupPlace]:
+        """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
+        return await group_places(await self._connected(), streams)
 
     async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
         """The open time that the store must get next, of each symbol and interval that it has closed klines of.
