@@ -82,7 +82,7 @@ class Pump:
                 return
             try:
                 await question()
-            except (SinkUnavailable, Misconfigured) as error:
+            except Exception as error:  # noqa: BLE001 - a bug too is raised where it was asked, and supervised there
                 if not answered.done():
                     answered.set_exception(error)
             else:
