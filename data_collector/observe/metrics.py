@@ -62,7 +62,7 @@ ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
 CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
-WATCHDOG_KIND = Label("kind", "connection, stream")
+WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
@@ -214,7 +214,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "data_collector_watchdogs_total",
         "counter",
-        "Times that silence was found to be a fault: of a connection, or of a stream",
+        "Times that silence or lateness was found to be a fault: of a connection, a stream, or a line that came late",
         (WATCHDOG_KIND,),
     ),
     Metric(

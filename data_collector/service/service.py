@@ -325,9 +325,7 @@ class Service:
     def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
         """Run the lines of a group for as long as the collection, or until the group is given up."""
         runs = [supervised("line", line.run) for line in streams.lines]
-        twins = self._wiring.twins(streams)
-        if twins is not None:
-            runs.append(supervised("twins", twins.run))
+        runs.append(supervised("lag", self._wiring.watch(streams).run))
         streams.tasks = [group.create_task(run) for run in runs]
 
     async def _begin(self, sink: RedisSink) -> None:

@@ -1,4 +1,4 @@
-"""Rows 10 to 19: what the exchange sends twice, late, wrongly or not at all."""
+"""Rows 10 to 19, 27 and 33: what the exchange sends twice, late, wrongly or not at all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from data_collector.simulator import FrameFault, Refuse, RestFault
 from data_collector.simulator.actions import Reset, SkipIds
-from tests.faults.exact import assert_alive_and_exact
+from tests.faults.exact import assert_alive_and_exact, troubles
 from tests.faults.service import api_over
 from tests.faults.test_processes import progress
 from tests.integration.processes import Exchange
-from tests.integration.scene import Scene, playing
+from tests.integration.scene import DRIVEN, NO_HOLES, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until, until_async
 
@@ -180,6 +181,28 @@ async def test_row_19_time_that_is_years_off_is_refused_and_wedges_nothing(scene
     scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, add={"T": years * YEAR_MS}))
 
     await assert_alive_and_exact(scene, holes={"BTCUSDT": [(due, due, "refused")]})
+
+
+async def test_row_27_line_that_comes_ever_later_is_replaced_without_a_twin(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.lateness.LOOK_S", 0.05)
+    monkeypatch.setattr("data_collector.pipeline.lateness.LATE_MS", 400.0)
+    monkeypatch.setattr("data_collector.pipeline.lateness.LATE_S", 0.5)
+    live = structs.replace(DRIVEN, driven=False, trades_per_s=50.0)
+    async with playing(store, folder, live) as scene:
+        await scene.subscribed()
+        await until_async(lambda: scene.status.ready, "readiness")
+        scene.simulator.faults.add(FrameFault(kind="delay", connection=1, delay_s=1.0))
+
+        await until_async(lambda: any("later than it did" in each for each in scene.status.reasons), "lateness told")
+        await until_async(lambda: scene.counted("rollovers_total") == 1, "another connection")
+        scene.simulator.clock.pause()
+        await scene.settled()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert scene.counted("watchdogs_total", kind="late") == 1
+        await until_async(lambda: troubles(scene) == [], "health without trouble")
 
 
 async def lose_200(scene: Scene, *faults: RestFault) -> None:
