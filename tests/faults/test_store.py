@@ -380,3 +380,19 @@ async def test_row_62_foreign_entry_a_little_ahead_hides_no_trade(scene: Scene) 
     scene.store.ask("DEL", "trades:BTCUSDT")
     await assert_alive_and_exact(scene)
     assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_row_62_foreign_entry_that_was_taken_out_again_hides_no_trade(scene: Scene) -> None:
+    tail = scene.store.tail_id("BTCUSDT")
+    entry = f"{scene.simulator.market.now_ms}-{tail + 20}"
+    scene.store.ask("XADD", "trades:BTCUSDT", entry, "data", "{}")
+    scene.store.ask("XDEL", "trades:BTCUSDT", entry)
+
+    await scene.simulator.burst("BTCUSDT", 100)
+    await told(scene, "somebody else's entry")
+    assert scene.store.tail_id("BTCUSDT") == tail
+
+    # What the sentence advises: then all of it is there again.
+    scene.store.ask("DEL", "trades:BTCUSDT")
+    await assert_alive_and_exact(scene)
+    assert scene.assert_trades_exact() == NO_HOLES

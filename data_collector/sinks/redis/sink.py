@@ -232,8 +232,8 @@ class RedisSink:
     def _note_hidden(self, run: TradeRun, tail: int) -> None:
         key = f"{self._prefix}trades:{run.symbol}"
         self.broken_keys[key] = (
-            f"somebody else's entry with id {tail} is the newest and hides trades before it. Delete the key: it is "
-            "filled again"
+            f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
+            "it is filled again"
         )
         self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
         self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))
