@@ -57,7 +57,9 @@ GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
-REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed, timeout, unreachable, malformed")
+REST_OUTCOME = Label(
+    "outcome", "ok, refused, limited, banned, forbidden, unserved, failed, timeout, unreachable, malformed"
+)
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
