@@ -154,6 +154,11 @@ class Outlet:
             self.end_run(lane)
         self._gathering.flush()
 
+    def end_lane(self, lane: Lane) -> None:
+        """The same of one symbol."""
+        self.end_run(lane)
+        self._gathering.flush_one(lane.symbol)
+
     async def keep(self) -> None:
         """Until cancelled: what came goes to the retention within `KEEP_S`, whether or not the store takes it."""
         while True:

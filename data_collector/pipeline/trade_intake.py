@@ -18,7 +18,7 @@ from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
 from data_collector.model.wire import trade_json
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import JUMP_MAX, Order, TradeOrder
+from data_collector.pipeline.arbiter import JUMP_MAX, Order
 from data_collector.pipeline.holdback import ARBITRATION_S, HELD_MAX, Holdback
 from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.minutes import MinuteVolumes
@@ -98,6 +98,8 @@ class TradeIntake:
         else:
             self._let_through(lane, trade, verdict)
         if lane.gap is not None or lane.refused_s:
+            if lane.spilled:
+                self._count_once(lane, trade.trade_id)
             self.release(lane)
 
     def release(self, lane: Lane, *, everything: bool = False) -> None:
@@ -136,6 +138,8 @@ class TradeIntake:
         else:
             lane.repaired += 1
             self._let_through(lane, trade, verdict)
+        if lane.spilled:
+            self._count_once(lane, trade.trade_id)
 
     def take_runs(self, lane: Lane, runs: Sequence[TradeRun]) -> None:
         """Trades that were spilled when memory was full: they were judged and counted then, and their turn is now."""
@@ -145,6 +149,7 @@ class TradeIntake:
                 break
             self._outlet.queue_kept(lane, run)
             lane.next_id = run.first_id + run.count
+        lane.spilled.pass_to(lane.next_id)
         # The volumes of their minutes are not known here.
         lane.minutes = MinuteVolumes()
         for trade_id in [trade_id for trade_id in lane.refused_s if trade_id < lane.next_id]:
@@ -169,6 +174,7 @@ class TradeIntake:
             self.on_explained(lane.symbol, gap)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
+        lane.spilled.pass_to(lane.next_id)
         lane.repaired += last_id + 1 - first_id
         self._outlet.mark(lane)
 
@@ -206,10 +212,13 @@ class TradeIntake:
         trades = self.holdback.take_all(lane)
         if not trades:
             return
-        self._outlet.keep_only(runs_of(lane, trades, self._check))
-        lane.spilled_id = max(lane.spilled_id, trades[-1].trade_id)
+        runs = runs_of(lane, trades, self._check)
+        self._outlet.keep_only(runs)
         self._tally.received += len(trades)
         self._tally.validated += len(trades)
+        for trade in trades:
+            self._count_once(lane, trade.trade_id)
+        lane.spilled.add(runs, trades[-1].trade_id)
         self._counters.add("data_collector_trades_spilled_total", len(trades))
         for trade in trades:
             self._note(trade)
@@ -219,17 +228,12 @@ class TradeIntake:
 
         `due_id` is what the store wants next, None when it has nothing.
         """
-        self.holdback.take_all(lane)
+        held = len(self.holdback.take_all(lane))
+        self._tally.received += held
+        self._tally.validated += held
         self.holdback.forget(lane)
         self._outlet.forget_trades(lane)
-        lane.next_id = lane.resumed_id = -1 if due_id is None else due_id
-        lane.recent = [None] * len(lane.recent)
-        lane.order = TradeOrder()
-        lane.minutes = MinuteVolumes()
-        lane.origin_id = lane.spilled_id = -1
-        lane.strangers = 0
-        lane.gap = None
-        lane.refused_s.clear()
+        lane.begin_anew(-1 if due_id is None else due_id)
 
     def remove(self, lane: Lane) -> None:
         """Its trades are collected no longer: let go what can be, and keep what cannot."""
@@ -252,6 +256,13 @@ class TradeIntake:
         lane.minutes.add(trade)
         tally.note_accepted(trade, "trade", verdict)
 
+    def _count_once(self, lane: Lane, trade_id: int) -> None:
+        """It was counted when it was spilled, and the retention has lost it: this is a copy."""
+        if lane.spilled.take(trade_id):
+            self._tally.received -= 1
+            self._tally.validated -= 1
+            self._tally.copy("trade")
+
     def _admit(self, lane: Lane, trade: Trade) -> None:
         """A trade that had to wait is judged by the rules of now."""
         verdict = self._check(trade)
@@ -259,6 +270,8 @@ class TradeIntake:
             self._refuse(lane, trade, verdict)
         else:
             self._let_through(lane, trade, verdict)
+        if lane.spilled:
+            self._count_once(lane, trade.trade_id)
 
     def _take_unexpected(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
         """A trade that is not the next one: it waits, or it was known, or it is late, or it cannot be believed."""

@@ -69,10 +69,11 @@ class Parts:
 def fill(snapshot: Snapshot, parts: Parts) -> None:
     """Put counts, connections, metrics and reasons into `snapshot`."""
     intake = parts.intake
-    snapshot.messages_received = intake.received
+    held = intake.trades.holdback.count
+    snapshot.messages_received = intake.received + held
     snapshot.messages_validated = intake.validated
     snapshot.validation_errors = intake.errors
-    snapshot.messages_in_flight = intake.received - intake.validated - intake.errors
+    snapshot.messages_in_flight = held
     if intake.tally.last_received_ns:
         snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)
     snapshot.connections = [line.status for line in parts.lines]

@@ -302,3 +302,23 @@ def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_sta
     scene.send(trade(105))
 
     assert gap_of(scene) == (103, 104)
+
+
+def test_spilled_trade_that_the_retention_lost_is_counted_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+    scene.intake.trades.spill(scene.lane)
+
+    scene.send(trade(11))
+    for trade_id in (12, 13):
+        scene.intake.trades.take_repaired(scene.lane, trade(trade_id, received_ns=0))
+
+    assert scene.lane.next_id == 14
+    assert scene.counts == (5, 5, 0)
+
+
+def test_held_trades_are_in_flight(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+
+    assert scene.intake.trades.holdback.count == 2
