@@ -102,14 +102,16 @@ def prepared_frames(plan: Plan) -> Iterator[bytes]:
     """Endless frames of the plan's mix, the symbols in turn."""
     codec = BinanceCodec()
     start_ms = int(time.time()) // 60 * MINUTE_MS
+    trades, klines, tickers = plan.mix
+    # A line whose event times fall behind the clock is taken for one that is late.
+    step_ms = 1000 * len(plan.symbols) * sum(plan.mix) / (plan.per_s * trades) if plan.per_s and trades else 1.0
     number = 0
     for symbol in cycle(plan.symbols):
         if symbol == plan.symbols[0]:
             number += 1
-        trades, klines, tickers = plan.mix
         for offset in range(trades):
             trade_id = (number - 1) * trades + offset + 1
-            yield codec.encode(trade_at(symbol, trade_id, start_ms + trade_id))
+            yield codec.encode(trade_at(symbol, trade_id, start_ms + int(trade_id * step_ms)))
         for offset in range(klines):
             yield codec.encode(kline_at(symbol, start_ms, (number - 1) * klines + offset))
         for offset in range(tickers):

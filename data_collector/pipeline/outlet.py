@@ -158,6 +158,11 @@ class Outlet:
             self.end_run(lane)
         self._gathering.flush()
 
+    def end_lane(self, lane: Lane) -> None:
+        """The same of one symbol."""
+        self.end_run(lane)
+        self._gathering.flush_one(lane.symbol)
+
     async def keep(self) -> None:
         """Until cancelled: what came goes to the retention within `KEEP_S`, whether or not the store takes it."""
         while True:
@@ -192,6 +197,18 @@ class Outlet:
         self.records -= sum(run.count for run in lane.runs)
         lane.runs.clear()
         self._set_behind(lane, lane.next_id if due_id is None else due_id, wiped=due_id is None)
+
+    def forget_trades(self, lane: Lane) -> None:
+        """Its ids have begun anew: what waits and what is retained of it is of another market."""
+        self.end_run(lane)
+        self._gathering.flush()
+        self._retention.forget(lane.symbol)
+        self.records -= sum(run.count for run in lane.runs)
+        lane.runs.clear()
+        self._refusals -= len(lane.refused)
+        lane.refused.clear()
+        lane.passed = []
+        self.catch_up(lane)
 
     def catch_up(self, lane: Lane) -> None:
         """What comes next follows what the store has or what waits here."""

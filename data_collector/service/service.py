@@ -33,6 +33,7 @@ from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
+from data_collector.service.consumer_groups import ConsumerGroups, Limits
 from data_collector.service.heartbeat import Heartbeat
 from data_collector.service.lines import Group, Wiring
 from data_collector.service.repairs import Repairs
@@ -262,6 +263,7 @@ class Service:
         watch = SilenceWatch(
             keys, self._venue.codec, self._history, self._intake, self._statistics, self._counters
         )  # fmt: skip
+        consumer_groups = self._consumer_groups(sink, pump)
         self._parts = Parts(
             self._intake,
             self._outlet,
@@ -274,6 +276,7 @@ class Service:
             ledger=self._repairs.ledger,
             watch=watch,
             heartbeat=self.heartbeat,
+            consumer_groups=consumer_groups,
             keeps_on_disk=self._settings.spool_bytes_max > 0,
         )
         await self._set_running(value=True)
@@ -292,6 +295,7 @@ class Service:
                 eternal = [
                     ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
                     ("kline_repair", self._kline_repair.run), ("silence", watch.run),
+                    ("consumer_groups", consumer_groups.run),
                 ]  # fmt: skip
                 for name, run in eternal:
                     group.create_task(supervised(name, run))
@@ -305,16 +309,23 @@ class Service:
         if self._pump is None:
             self._pump = Pump(
                 self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
-                go_back=self._intake.klines.go_back,
+                go_back=self._intake.klines.go_back, begin_anew=self._intake.trades.begin_anew,
             )  # fmt: skip
         return self._pump
+
+    def _consumer_groups(self, sink: RedisSink, pump: Pump) -> ConsumerGroups:
+        settings = self._settings
+        limits = Limits(
+            self._venue.key_prefix,
+            trades=settings.trades_maxlen if "trade" in settings.channels else None,
+            klines=settings.stream_maxlen if "kline" in settings.channels else None,
+        )
+        return ConsumerGroups(sink, pump.ask, lambda: tuple(self._outlet.lanes), limits, self._counters)
 
     def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
         """Run the lines of a group for as long as the collection, or until the group is given up."""
         runs = [supervised("line", line.run) for line in streams.lines]
-        twins = self._wiring.twins(streams)
-        if twins is not None:
-            runs.append(supervised("twins", twins.run))
+        runs.append(supervised("lag", self._wiring.watch(streams).run))
         streams.tasks = [group.create_task(run) for run in runs]
 
     async def _begin(self, sink: RedisSink) -> None:

@@ -43,6 +43,9 @@ HINT_451 = (
     "https://data-api.binance.vision serve market data only"
 )
 
+UNSERVED_S = 3600.0
+"""After 451."""
+
 Body = TypeVar("Body")
 Made = TypeVar("Made")
 
@@ -195,7 +198,11 @@ class BinanceHistory:
         if status in {418, 429}:
             self._count("banned" if status == 418 else "limited")
             return self._blocked(told, DEFAULT_WAIT_S if wait_s is None else max(wait_s, WAIT_S_MIN))
-        if status in {403, 451}:
+        if status == 451:
+            # Waiting changes nothing about where we are; once an hour shows whether somebody has.
+            self._count("unserved")
+            return self._blocked(told, UNSERVED_S)
+        if status == 403:
             self._count("forbidden")
             return self._blocked(told, self._budget.back_off(told) if wait_s is None else wait_s)
         if 400 <= status < 500 and error.code:

@@ -35,7 +35,7 @@ BLOCK_S_MAX = 3 * 86_400.0
 """The longest ban of Binance; whoever asks for more is not believed."""
 
 BACKOFF_FIRST_S, BACKOFF_S_MAX = 10.0, 300.0
-"""After 403 and 451, which tell no time: doubled each time until an answer is in order."""
+"""After 403, which tells no time: doubled each time until an answer is in order."""
 
 
 class Passage(Struct):
