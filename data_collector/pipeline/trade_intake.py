@@ -225,10 +225,7 @@ class TradeIntake:
             self._note(trade)
 
     def begin_anew(self, lane: Lane, due_id: int | None) -> None:
-        """The exchange's ids have begun anew, and the store has let go of the old ones: nothing that we hold counts.
-
-        `due_id` is what the store wants next, None when it has nothing.
-        """
+        """The exchange's ids have: nothing that we hold counts. `due_id`: what the store wants next, if anything."""
         held = len(self.holdback.take_all(lane))
         self._tally.received += held
         self._tally.validated += held
