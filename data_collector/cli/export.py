@@ -140,7 +140,7 @@ class _PlainLines:
     def tell(self, series: Series, share: float, rows: int) -> None:
         if share >= 1.0 or share - self._told.get(series, 0.0) >= PLAIN_STEP:
             self._told[series] = share
-            print(f"{series}: {rows:,} rows, {share:.0%}", file=sys.stderr, flush=True)
+            print(f"{series}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
 
 
 def _say_nothing(series: Series, share: float, rows: int) -> None:

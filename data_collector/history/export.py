@@ -297,7 +297,8 @@ async def _write_klines(
             written.holes.take(kline.open_ms)
         await asyncio.to_thread(table.add_klines, page)
         written.rows, written.last = written.rows + len(page), page[-1].open_ms
-        tell(planned.series, _share(planned, written.last), written.rows)
+        if len(page) == PAGE_ROWS:
+            tell(planned.series, _share(planned, written.last), written.rows)
     assert written is not None, "the plan has seen a candle"
     holes = written.holes
     holes.end(steps.closed_until(holes.due, planned.until, now_ms))
@@ -316,7 +317,8 @@ async def _write_trades(reader: StoredHistory, planned: _Planned, table: Table, 
         written.first = page[0].trade_id if written.rows == 0 else written.first
         written.rows, written.last = written.rows + len(page), page[-1].trade_id
         due = written.last + 1
-        tell(planned.series, _share(planned, written.last), written.rows)
+        if len(page) == PAGE_ROWS:
+            tell(planned.series, _share(planned, written.last), written.rows)
     holes.end(planned.until)
     tell(planned.series, 1.0, written.rows)
     return written
