@@ -196,7 +196,9 @@ async def test_what_is_not_there_is_refused_before_anything_is_written(
 
 
 async def test_earlier_export_is_replaced_on_request_only(pool: asyncpg.Pool, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
+    folder, killed = tmp_path / "out", tmp_path / ".out.partial" / "BTCUSDT-1h.parquet"
+    killed.parent.mkdir()
+    killed.touch()
     await exported(pool, folder, TRADES)
 
     with pytest.raises(Misconfigured, match="--overwrite replaces it"):
