@@ -8,6 +8,7 @@ from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
+from data_collector.cli.export import export_history
 from data_collector.cli.plan import plan
 from data_collector.cli.quarantine import quarantine
 from data_collector.cli.redis_command import redis
@@ -40,6 +41,7 @@ app.add_typer(suites)
 app.add_typer(quarantine, name="quarantine")
 app.command()(plan)
 app.command("certify")(certify_day)
+app.command("export")(export_history)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)

@@ -50,7 +50,11 @@ class Settings(BaseModel):
     """Not needed for market data. `your_api_secret` counts as unset."""
 
     database_url: Annotated[SecretStr | None, texts.parsed(texts.database_url)] = None
-    """PostgreSQL to write to, as `postgresql://…`. Unset: no PostgreSQL writer."""
+    """PostgreSQL to write closed klines to, as `postgresql://…`; `embedded` for one of our own under `VAR_DIR`. Unset:
+    none."""
+
+    postgres_trades: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1: trades go to PostgreSQL too, where `DATABASE_URL` is set; about 150 bytes each with their index."""
 
     environment: Annotated[str, texts.parsed(texts.environment)] = "development"
     """Shown in `/health`. `production` closes every writing route unless `CONTROL_TOKEN` is set.

@@ -21,6 +21,9 @@ SYMBOL_CHARACTERS_MAX = 64
 SHOWN_CHARACTERS_MAX = 60
 SECRET_CHARACTERS_MAX = 4096
 
+EMBEDDED = "embedded"
+"""`DATABASE_URL` of the PostgreSQL that we start ourselves."""
+
 _INTERVALS = frozenset({
     "1s", "1m", "3m", "5m", "10m", "15m", "30m", "45m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "1d", "3d", "1w",
     "1M",
@@ -130,8 +133,8 @@ def store_url(text: str) -> str:
 
 def database_url(text: str) -> str:
     """Only the scheme is checked here: the driver reads the rest."""
-    if not re.match(r"(postgresql|postgres)://\S", text):
-        raise ValueError("write postgresql://USER:PASSWORD@HOST:5432/DATABASE")
+    if text != EMBEDDED and not re.match(r"(postgresql|postgres)://\S", text):
+        raise ValueError(f"write postgresql://USER:PASSWORD@HOST:5432/DATABASE, or {EMBEDDED} for one of our own")
     return text
 
 

@@ -9,11 +9,19 @@ import pytest
 
 from tests.faults.proxy import Proxy
 from tests.faults.servers import StoreServer, serving
-from tests.integration.conftest import folder, market, running_market, store, store_server
+from tests.integration.conftest import (
+    database,
+    database_server,
+    folder,
+    market,
+    running_market,
+    store,
+    store_server,
+)
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
 
-__all__ = ["folder", "market", "running_market", "store", "store_server"]
+__all__ = ["database", "database_server", "folder", "market", "running_market", "store", "store_server"]
 """Fixtures of the integration tests, which are used here too."""
 
 

@@ -10,9 +10,12 @@ import pytest
 
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
+from tests.integration.postgres_server import database, database_server
 from tests.integration.processes import Exchange, end_embedded_server, exchange
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
+
+__all__ = ["database", "database_server", "folder", "market", "running_market", "store", "store_server"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,64 @@
+"""From the driver's errors to ours: what the catcher does, in a sentence that shows no password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable
+
+_PASSING_CLASSES = frozenset({"08", "40", "53", "55", "57", "58", "XX"})
+"""Classes of SQLSTATE that pass without anybody changing a setting: connection, roll-back, resources (a full disk),
+a lock, an operator's stop, the system, an internal fault."""
+
+_READ_ONLY = "25006"
+"""A server that a fail-over made a standby: the next connection may reach the new first one."""
+
+
+@contextmanager
+def failures_told(place: str) -> Iterator[None]:
+    """Turn what the driver raises inside into `SinkUnavailable` (try again) or `Misconfigured` (somebody must act)."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise _of_server(error, place) from None
+    except asyncpg.ClientConfigurationError:
+        # A ValueError that the caller tells: only it knows that the URL is at fault.
+        raise
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise SinkUnavailable(f"PostgreSQL at {place} does not answer ({_reason(error)})") from error
+
+
+def place_of(dsn: str) -> str:
+    """Host, port and database of a URL, for sentences; nothing of the user or the password."""
+    bare = f"//{dsn.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+    try:
+        parts = urlsplit(bare)
+        host, port = parts.hostname or "localhost", parts.port or 5432
+    except ValueError:
+        return "DATABASE_URL"
+    return f"{f'[{host}]' if ':' in host else host}:{port}{parts.path}"
+
+
+def _of_server(error: asyncpg.PostgresError, place: str) -> CollectorError:
+    state = error.sqlstate or ""
+    if state[:2] in _PASSING_CLASSES or state == _READ_ONLY:
+        return SinkUnavailable(f"PostgreSQL at {place} cannot serve now ({error})")
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return Misconfigured(f"PostgreSQL at {place} has no such database ({error}); create it, or mend DATABASE_URL")
+    if state[:2] == "28":
+        return Misconfigured(
+            f"PostgreSQL at {place} refuses the login ({error}); mend user or password in DATABASE_URL"
+        )
+    return Misconfigured(f"PostgreSQL at {place} refuses the request ({error})")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error) or type(error).__name__

@@ -1,0 +1,89 @@
+"""Bringing the tables of a database up to what this version needs. Steps go forward only."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import asyncpg
+from msgspec import Struct
+
+from data_collector.model.errors import Misconfigured
+
+LOCK = 0x6D61726B6574
+"""Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
+
+TABLES = (
+    "market_data_ohlcv", "market_data_ohlcv_revisions", "market_data_trades", "market_data_gaps", "market_data_cursors",
+)  # fmt: skip
+
+_RECORD = """
+create table if not exists market_data_migrations (
+  version integer primary key, name text not null, applied_at timestamptz not null default now()
+)
+"""
+
+
+class Migration(Struct, frozen=True):
+    """One step."""
+
+    version: int
+    name: str
+    sql: str
+
+
+def migrations() -> list[Migration]:
+    """All steps that this version knows, in order."""
+    folder = resources.files("data_collector.sinks.postgres.migrations")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [
+        Migration(int(file.name.partition("_")[0]), file.name.partition("_")[2].removesuffix(".sql"), file.read_text())
+        for file in files
+    ]
+
+
+async def migrate(connection: asyncpg.Connection) -> int:
+    """Apply the steps that the database lacks, all or none of them, and return the version it has then.
+
+    Safe to call at every start. Raises `Misconfigured` for tables that are not ours or newer than this program, and
+    what the driver raises.
+    """
+    known = migrations()
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+        version = await _version(connection)
+        if version > known[-1].version:
+            raise Misconfigured(
+                f"The tables in PostgreSQL are of version {version}, and this program knows {known[-1].version}: "
+                "a newer data-collector made them. Update this one."
+            )
+        if version == 0:
+            await _refuse_foreign_tables(connection)
+            await connection.execute(_RECORD)
+        for migration in known:
+            if migration.version > version:
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "insert into market_data_migrations (version, name) values ($1, $2)",
+                    migration.version, migration.name,
+                )  # fmt: skip
+    return known[-1].version
+
+
+async def _version(connection: asyncpg.Connection) -> int:
+    if await connection.fetchval("select to_regclass('market_data_migrations')::text") is None:
+        return 0
+    version = await connection.fetchval("select coalesce(max(version), 0) from market_data_migrations")
+    assert isinstance(version, int), "the column is an integer"
+    return version
+
+
+async def _refuse_foreign_tables(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch(
+        "select name from unnest($1::text[]) as name where to_regclass(name) is not null", list(TABLES)
+    )
+    if rows:
+        names = ", ".join(str(row["name"]) for row in rows)
+        raise Misconfigured(
+            f"PostgreSQL already has {names}, and not by us: nothing was touched. Rename it, or name another database "
+            "in DATABASE_URL, or another schema with ?search_path=NAME."
+        )

@@ -1,0 +1,68 @@
+"""Connections to PostgreSQL, and what values they take."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import asyncpg
+
+from data_collector.model.errors import Misconfigured
+from data_collector.sinks.postgres.failures import failures_told, place_of
+
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
+"""For one statement. A machine that vanished answers nothing at all, and somebody waits."""
+
+
+async def open_pool(dsn: str, *, size: int = 4) -> asyncpg.Pool:
+    """A pool whose connections take ISO text or datetime for timestamptz, and int, float, str or Decimal for numeric.
+
+    Raises `Misconfigured` for a wrong password, database or URL, `SinkUnavailable` when nobody answers.
+    """
+    try:
+        with failures_told(place_of(dsn)):
+            return await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=size,
+                init=_set_codecs,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                server_settings={"application_name": "data-collector", "timezone": "UTC", "datestyle": "ISO"},
+            )
+    except ValueError:
+        # The driver's words quote the text of the URL, and that holds the password.
+        raise Misconfigured(
+            "DATABASE_URL cannot be read; write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with every character "
+            "of the password that is no letter or digit as a percent escape (@ is %40)"
+        ) from None
+
+
+async def _set_codecs(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=_number_text, decoder=Decimal)
+    await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=_time_text, decoder=_time)
+
+
+def _number_text(value: object) -> str:
+    """The shortest text that means the number: of a float what Python shows, not its fifty binary digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError(f"a number is an int, float, str or Decimal, not {type(value).__name__}")  # noqa: TRY004 (the driver names the argument then)
+    return str(value)
+
+
+def _time_text(value: object) -> str:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time needs its offset: datetime.now(UTC), not datetime.now()")
+        return value.isoformat()
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"a time is ISO text or an aware datetime, not {type(value).__name__}")
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise Misconfigured(f"{text} in a time column is beyond what Python's datetime holds") from None

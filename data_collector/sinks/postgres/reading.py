@@ -1,0 +1,222 @@
+"""Reading records from PostgreSQL, digits as they are stored, and finding what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+import msgspec
+
+from data_collector.model.calendar import Calendar, UtcCalendar
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Channel
+from data_collector.model.records import Kline, Trade
+from data_collector.sinks.postgres import queries
+from data_collector.sinks.postgres.failures import failures_told
+
+
+class PostgresReader:
+    """Reads records of one exchange. Ranges include their begin and exclude their end, in ms.
+
+    Methods raise `SinkUnavailable` and `Misconfigured`.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        exchange: str = "binance",
+        *,
+        place: str = "DATABASE_URL",
+        calendar: Calendar | None = None,
+    ) -> None:
+        """`place` is named in errors; the calendar tells when a kline closes."""
+        self._pool = pool
+        self._exchange = exchange
+        self._place = place
+        self._calendar = UtcCalendar() if calendar is None else calendar
+
+    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
+        """The first `limit` candles of the range, ascending."""
+        rows = await self._fetch(queries.KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
+        return [self._kline(symbol, interval, row) for row in rows]
+
+    async def klines_known_at(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int, *, known_ms: int
+    ) -> list[Kline]:
+        """The same as it was known then: revisions in place of what replaced them later, later candles left out."""
+        asked = (self._exchange, symbol, interval, from_ms, to_ms, limit, known_ms)
+        return [self._kline(symbol, interval, row) for row in await self._fetch(queries.KLINES_KNOWN_AT, *asked)]
+
+    async def trades(
+        self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
+    ) -> list[Trade]:
+        """The first `limit` trades of the range in the order of their ids, those after `after_id` if it is given."""
+        first = await self._first_id(symbol, from_ms)
+        if first is None:
+            return []
+        if after_id is not None:
+            first = max(first, after_id + 1)
+        rows = await self._fetch(queries.TRADES, self._exchange, symbol, first, from_ms, to_ms, limit)
+        return [_trade(symbol, row) for row in rows]
+
+    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of a closed range of ids."""
+        rows = await self._fetch(queries.TRADES_BY_ID, self._exchange, symbol, first_id, last_id, limit)
+        return [_trade(symbol, row) for row in rows]
+
+    async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
+        """Open times of all candles of the range, ascending."""
+        rows = await self._fetch(queries.OPEN_TIMES, self._exchange, symbol, interval, from_ms, to_ms)
+        return [_number(row["open_ms"]) for row in rows]
+
+    async def kline_holes(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
+    ) -> list[tuple[int, int]]:
+        """First and last missing open time of each hole, without candles that the exchange itself lacks.
+
+        `from_ms` must be an open time. Years of minutes are half a million numbers: ask for a year at a time.
+        """
+        stored = await self.open_times(symbol, interval, from_ms, to_ms)
+        absent = [gap for gap in await self.gaps(symbol, "kline", interval) if gap.reason == "absent"]
+        holes: list[tuple[int, int]] = []
+        expected = from_ms
+        for open_ms in [*stored, to_ms]:
+            if expected < open_ms:
+                holes += _steps_without(calendar, interval, expected, open_ms, absent)
+            if open_ms < to_ms:
+                expected = calendar.next_open_ms(interval, open_ms)
+        return holes
+
+    async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
+        """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
+        rows = await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, first_id, last_id)
+        holes = [(_number(row["first"]), _number(row["last"])) for row in rows]
+        absent = [(gap.first, gap.last) for gap in await self.gaps(symbol, "trade", "") if gap.reason == "absent"]
+        return without(holes, absent)
+
+    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last open time stored; None when there is no candle."""
+        return await self._span(queries.SPAN, symbol, interval)
+
+    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
+        """First and last trade id stored; None when there is no trade."""
+        return await self._span(queries.TRADE_SPAN, symbol)
+
+    async def gaps(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
+        """What was recorded as missing, ascending; `interval` is empty for trades."""
+        rows = await self._fetch(queries.GAPS, self._exchange, symbol, channel, interval)
+        return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
+
+    async def _first_id(self, symbol: str, from_ms: int) -> int | None:
+        """The first stored id whose trade is not before `from_ms`.
+
+        Times grow with ids, and ids are what is indexed, so the place is found by halving.
+        """
+        span = await self.trade_span(symbol)
+        if span is None:
+            return None
+        low, high = span[0], span[1] + 1
+        while low < high:
+            middle = (low + high) // 2
+            rows = await self._fetch(queries.TRADE_FROM, self._exchange, symbol, middle)
+            found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
+            if time_ms >= from_ms:
+                high = middle
+            else:
+                low = found + 1
+        return low
+
+    async def _span(self, query: str, *arguments: object) -> tuple[int, int] | None:
+        row = (await self._fetch(query, self._exchange, *arguments))[0]
+        return None if row["first"] is None else (_number(row["first"]), _number(row["last"]))
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        with failures_told(self._place):
+            return await self._pool.fetch(query, *arguments)
+
+    def _kline(self, symbol: str, interval: str, row: asyncpg.Record) -> Kline:
+        open_ms = _number(row["open_ms"])
+        close_ms = self._calendar.next_open_ms(interval, open_ms) - 1
+        return Kline(
+            symbol=symbol,
+            interval=interval,
+            open_ms=open_ms,
+            close_ms=close_ms,
+            open=str(row["open"]),
+            high=str(row["high"]),
+            low=str(row["low"]),
+            close=str(row["close"]),
+            volume=str(row["volume"]),
+            quote_volume=str(row["quote_volume"]),
+            taker_buy_base_volume=str(row["taker_buy_base_volume"]),
+            taker_buy_quote_volume=str(row["taker_buy_quote_volume"]),
+            trades=_number(row["trades"]),
+            is_closed=True,
+            event_ms=close_ms,
+        )
+
+
+def without(ranges: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Closed ranges of numbers, less what lies in `taken`; both ascending."""
+    left: list[tuple[int, int]] = []
+    for first, last in ranges:
+        begin = first
+        for taken_first, taken_last in taken:
+            if taken_last < begin or taken_first > last:
+                continue
+            if taken_first > begin:
+                left.append((begin, taken_first - 1))
+            begin = taken_last + 1
+        if begin <= last:
+            left.append((begin, last))
+    return left
+
+
+def _steps_without(
+    calendar: Calendar, interval: str, first_ms: int, until_ms: int, absent: Sequence[Gap]
+) -> list[tuple[int, int]]:
+    """The open times from `first_ms` on and before `until_ms` as ranges, cut where the exchange lacks candles."""
+    ranges: list[tuple[int, int]] = []
+    begin: int | None = None
+    last = open_ms = first_ms
+    gone = iter(absent)
+    gap = next(gone, None)
+    while open_ms < until_ms:
+        while gap is not None and gap.last < open_ms:
+            gap = next(gone, None)
+        if gap is not None and gap.first <= open_ms:
+            if begin is not None:
+                ranges.append((begin, last))
+            begin = None
+            open_ms = calendar.next_open_ms(interval, gap.last)
+            continue
+        begin = open_ms if begin is None else begin
+        last = open_ms
+        open_ms = calendar.next_open_ms(interval, open_ms)
+    if begin is not None:
+        ranges.append((begin, last))
+    return ranges
+
+
+def _trade(symbol: str, row: asyncpg.Record) -> Trade:
+    time_us = _number(row["time_us"])
+    time_ms, sub_ms_us = divmod(time_us, 1000)
+    buyer, seller = row["buyer_order_id"], row["seller_order_id"]
+    return Trade(
+        symbol=symbol,
+        trade_id=_number(row["trade_id"]),
+        price=str(row["price"]),
+        quantity=str(row["quantity"]),
+        time_ms=time_ms,
+        event_ms=time_ms,
+        is_buyer_maker=bool(row["is_buyer_maker"]),
+        buyer_order_id=None if buyer is None else _number(buyer),
+        seller_order_id=None if seller is None else _number(seller),
+        # Whether the source spoke milliseconds or its microseconds were zero cannot be told apart any more.
+        sub_ms_us=sub_ms_us or None,
+    )
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int), "the query makes it a bigint"
+    return value

@@ -1,0 +1,46 @@
+"""Records as lines of PostgreSQL's COPY text: the exchange's own digits, put in as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_collector.model.records import Kline, Trade
+from data_collector.model.wire import open_time_text, trade_time_text
+
+KLINE_COLUMNS = (
+    "symbol", "interval", "timestamp", "open", "high", "low", "close", "volume", "trades", "quote_volume",
+    "taker_buy_base_volume", "taker_buy_quote_volume",
+)  # fmt: skip
+TRADE_COLUMNS = (
+    "symbol", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id", "seller_order_id",
+)  # fmt: skip
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def kline_lines(klines: Sequence[Kline]) -> bytes:
+    """In the order of `KLINE_COLUMNS`."""
+    lines = [
+        f"{_escaped(k.symbol)}\t{k.interval}\t{open_time_text(k.open_ms)}\t{k.open}\t{k.high}\t{k.low}\t{k.close}\t"
+        f"{k.volume}\t{k.trades}\t{k.quote_volume}\t{k.taker_buy_base_volume}\t{k.taker_buy_quote_volume}\n"
+        for k in klines
+    ]
+    return "".join(lines).encode()
+
+
+def trade_lines(trades: Sequence[Trade]) -> bytes:
+    """In the order of `TRADE_COLUMNS`."""
+    lines = [
+        f"{_escaped(t.symbol)}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t{t.quantity}\t"
+        f"{'t' if t.is_buyer_maker else 'f'}\t{_optional(t.buyer_order_id)}\t{_optional(t.seller_order_id)}\n"
+        for t in trades
+    ]
+    return "".join(lines).encode()
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES)
+
+
+def _optional(number: int | None) -> str:
+    return "\\N" if number is None else str(number)

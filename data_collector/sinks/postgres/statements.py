@@ -1,0 +1,112 @@
+"""The SQL of the writer: a batch goes into a table of its own connection, and from there to where it belongs.
+
+Rows are inserted in the order of their key, so that two writers of the same rows wait for each other and do not lock
+each other out.
+"""
+
+from __future__ import annotations
+
+STAGE_KLINES = """
+create temp table if not exists staged_klines (
+  symbol text, interval text, "timestamp" timestamptz, open numeric, high numeric, low numeric, close numeric,
+  volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric
+) on commit delete rows
+"""
+
+STAGE_TRADES = """
+create temp table if not exists staged_trades (
+  symbol text, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric, is_buyer_maker boolean,
+  buyer_order_id bigint, seller_order_id bigint
+) on commit delete rows
+"""
+
+_KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
+  taker_buy_quote_volume"""
+
+INSERT_KLINES = f"""
+insert into market_data_ohlcv (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, source)
+select $1, symbol, interval, "timestamp", {_KLINE_VALUES}, $2
+from staged_klines order by symbol, interval, "timestamp"
+on conflict do nothing
+"""  # noqa: S608 - fixed column names
+
+_SAME_KLINE = """stored.exchange = $1 and stored.symbol = staged.symbol and stored.interval = staged.interval
+  and stored."timestamp" = staged."timestamp\""""
+
+_KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.volume) is distinct from
+    (staged.open, staged.high, staged.low, staged.close, staged.volume)
+  or stored.trades <> staged.trades or stored.quote_volume <> staged.quote_volume
+  or stored.taker_buy_base_volume <> staged.taker_buy_base_volume
+  or stored.taker_buy_quote_volume <> staged.taker_buy_quote_volume"""
+
+_KLINE_LACKS = """stored.trades is null or stored.quote_volume is null or stored.taker_buy_base_volume is null
+  or stored.taker_buy_quote_volume is null"""
+
+FORGET_OLD_KLINES = f"""
+delete from staged_klines as staged using market_data_ohlcv_revisions as stored
+where {_SAME_KLINE} and not ({_KLINE_DIFFERS})
+"""  # noqa: S608
+"""What was already replaced does not come back because somebody reads the stream again from its beginning."""
+
+KEEP_REVISIONS = f"""
+insert into market_data_ohlcv_revisions
+  (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, source, known_from, known_until)
+select stored.exchange, stored.symbol, stored.interval, stored."timestamp", stored.open, stored.high, stored.low,
+  stored.close, stored.volume, stored.trades, stored.quote_volume, stored.taker_buy_base_volume,
+  stored.taker_buy_quote_volume, stored.source, stored.recorded_at, now()
+from staged_klines as staged join market_data_ohlcv as stored on {_SAME_KLINE}
+where {_KLINE_DIFFERS}
+"""  # noqa: S608
+
+REPLACE_KLINES = f"""
+update market_data_ohlcv as stored
+set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,
+  trades = staged.trades, quote_volume = staged.quote_volume, taker_buy_base_volume = staged.taker_buy_base_volume,
+  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $2, recorded_at = now()
+from staged_klines as staged
+where {_SAME_KLINE} and ({_KLINE_DIFFERS} or {_KLINE_LACKS})
+"""  # noqa: S608
+
+LOCK_KLINES = f"""
+select count(*) from (
+  select from market_data_ohlcv as stored join staged_klines as staged on {_SAME_KLINE}
+  order by stored.symbol, stored.interval, stored."timestamp" for update of stored
+) as locked
+"""  # noqa: S608
+"""Whoever comes second compares with what the first one wrote."""
+
+_TRADE_VALUES = "price, quantity, is_buyer_maker, buyer_order_id, seller_order_id"
+
+INSERT_TRADES = f"""
+insert into market_data_trades (exchange, symbol, trade_id, "timestamp", {_TRADE_VALUES}, source)
+select $1, symbol, trade_id, "timestamp", {_TRADE_VALUES}, $2
+from staged_trades order by symbol, trade_id
+on conflict do nothing
+"""  # noqa: S608
+
+REPLACE_TRADES = """
+update market_data_trades as stored
+set "timestamp" = staged."timestamp", price = staged.price, quantity = staged.quantity,
+  is_buyer_maker = staged.is_buyer_maker, source = $2, recorded_at = now(),
+  buyer_order_id = coalesce(staged.buyer_order_id, stored.buyer_order_id),
+  seller_order_id = coalesce(staged.seller_order_id, stored.seller_order_id)
+from staged_trades as staged
+where stored.exchange = $1 and stored.symbol = staged.symbol and stored.trade_id = staged.trade_id
+  and (
+    (stored.price, stored.quantity, stored.is_buyer_maker)
+      is distinct from (staged.price, staged.quantity, staged.is_buyer_maker)
+    or (stored."timestamp" <> staged."timestamp"
+      -- Milliseconds that agree with stored microseconds are no news.
+      and date_trunc('milliseconds', stored."timestamp") <> staged."timestamp")
+  )
+"""
+
+NESTED_LOOPS = "set local enable_hashjoin = off; set local enable_mergejoin = off"
+"""The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner."""
+
+PUT_GAP = """
+insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (exchange, symbol, channel, interval, first)
+do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
+"""

@@ -1,0 +1,106 @@
+"""Tables of PostgreSQL come from nothing, from the version before, and never over somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from data_collector.embedded.peer import free_port
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.sinks.postgres.migrate import TABLES, migrate, migrations
+from data_collector.sinks.postgres.pool import open_pool
+from tests.integration.postgres_server import execute, rows
+
+NEWEST = migrations()[-1].version
+
+
+async def migrated(dsn: str) -> int:
+    """The version after `migrate`."""
+    pool = await open_pool(dsn, size=1)
+    try:
+        async with pool.acquire() as connection:
+            return await migrate(connection)
+    finally:
+        await pool.close()
+
+
+async def test_an_empty_database_gets_all_tables_once(database: str) -> None:
+    versions = [await migrated(database), await migrated(database)]
+
+    assert versions == [NEWEST, NEWEST]
+    assert rows(database, "select version from market_data_migrations order by 1") == [(n + 1,) for n in range(NEWEST)]
+    for table in TABLES:
+        assert rows(database, f"select count(*) from {table}") == [(0,)]
+
+
+async def test_two_collectors_that_start_together_both_get_through(database: str) -> None:
+    assert await asyncio.gather(*(migrated(database) for _ in range(3))) == [NEWEST] * 3
+
+
+@pytest.mark.parametrize("version", range(1, NEWEST))
+async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: int) -> None:
+    execute(
+        database,
+        "create table market_data_migrations (version integer primary key, name text not null, "
+        "applied_at timestamptz not null default now())",
+    )
+    for step in migrations()[:version]:
+        record = f"insert into market_data_migrations (version, name) values ({step.version}, '{step.name}')"
+        execute(database, step.sql, record)
+    execute(
+        database,
+        "insert into market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
+        "values ('BTCUSDT', '2024-01-01Z', 1, 2, 0.5, 1.50, 123456789012.12345678, '1m')",
+    )
+
+    assert await migrated(database) == NEWEST
+
+    assert rows(database, "select close::text, volume::text, exchange from market_data_ohlcv") == [
+        ("1.50", "123456789012.12345678", "binance")
+    ]
+
+
+async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(database: str) -> None:
+    execute(database, "create table market_data_ohlcv (id integer)", "insert into market_data_ohlcv values (7)")
+
+    with pytest.raises(Misconfigured, match="market_data_ohlcv, and not by us"):
+        await migrated(database)
+
+    assert rows(database, "select id from market_data_ohlcv") == [(7,)]
+    assert rows(database, "select to_regclass('market_data_trades')::text") == [(None,)]
+
+
+async def test_tables_of_a_newer_program_are_refused(database: str) -> None:
+    await migrated(database)
+    execute(database, "insert into market_data_migrations values (9999, 'tomorrow')")
+
+    with pytest.raises(Misconfigured, match="version 9999"):
+        await migrated(database)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "error", "words"),
+    [
+        ("postgresql://somebody:canary@127.0.0.1:{port}/absent_database", Misconfigured, "absent_database"),
+        ("postgresql://nobody_at_all:can%40ary@127.0.0.1:{port}/postgres", Misconfigured, "refuses the login"),
+        ("postgresql://u:canary@127.0.0.1:{closed}/x", SinkUnavailable, "does not answer"),
+        ("postgresql://u:can/ary@127.0.0.1:{closed}/x", Misconfigured, "percent escape"),
+        ("postgresql://u:canary@127.0.0.1:port/x", Misconfigured, "percent escape"),
+    ],
+)
+async def test_a_database_that_cannot_be_had_is_told_without_the_password(
+    database_server: str, dsn: str, error: type[Exception], words: str
+) -> None:
+    port = int(database_server.partition("@")[2].partition(":")[2].partition("/")[0])
+    execute_once(database_server)
+
+    with pytest.raises(error, match=words) as raised:
+        await open_pool(dsn.format(port=port, closed=free_port()))
+
+    assert "ary" not in str(raised.value)
+
+
+def execute_once(dsn: str) -> None:
+    """The account that the parameters name."""
+    execute(dsn, "do $$ begin create role somebody login password 'x'; exception when duplicate_object then end $$")

@@ -1,0 +1,205 @@
+"""What the PostgreSQL sink does with a real server: every row once, digits intact, revisions kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import asyncpg
+import pytest
+from msgspec import structs
+
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.gaps import Gap
+from data_collector.model.records import Kline, Trade
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.sinks.postgres.writing import PostgresWriter, Written
+
+MINUTE_MS = 60_000
+START_MS = 1_704_067_200_000
+"""2024-01-01T00:00:00Z."""
+
+KLINE = Kline(
+    symbol="BTCUSDT", interval="1m", open_ms=START_MS, close_ms=START_MS + MINUTE_MS - 1, open="42000.10",
+    high="42000.20000000", low="41999.9", close="42000.15", volume="123456789012.12345678", quote_volume="1.50",
+    taker_buy_base_volume="0", taker_buy_quote_volume="0.00000000", trades=7, is_closed=True,
+    event_ms=START_MS + MINUTE_MS - 1,
+)  # fmt: skip
+
+TRADE = Trade(
+    symbol="BTCUSDT", trade_id=5, price="42000.10000000", quantity="0.00001", time_ms=START_MS, event_ms=START_MS,
+    is_buyer_maker=True,
+)  # fmt: skip
+
+INSERT = (
+    "INSERT INTO market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    """Of a database with our tables."""
+    pool = await open_pool(database, size=2)
+    async with pool.acquire() as connection:
+        await migrate(connection)
+    yield pool
+    await pool.close()
+
+
+def minute(number: int, **changes: object) -> Kline:
+    """The candle of that minute."""
+    open_ms = START_MS + number * MINUTE_MS
+    times = {"open_ms": open_ms, "close_ms": open_ms + MINUTE_MS - 1, "event_ms": open_ms + MINUTE_MS - 1}
+    return structs.replace(KLINE, **{**times, **changes})
+
+
+async def test_candles_and_trades_come_back_with_every_digit(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    fine = structs.replace(TRADE, trade_id=6, sub_ms_us=123, buyer_order_id=1, seller_order_id=2**62)
+
+    await writer.put_klines([KLINE], source="ws")
+    await writer.put_trades([TRADE, fine], source="ws")
+
+    assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [KLINE]
+    assert await reader.trades("BTCUSDT", START_MS, START_MS + 1, 10) == [TRADE, fine]
+
+
+async def test_what_is_written_again_changes_nothing(pool: asyncpg.Pool) -> None:
+    writer = PostgresWriter(pool)
+    klines, trades = [minute(0), minute(1)], [TRADE, structs.replace(TRADE, trade_id=6)]
+    first = await writer.put_klines(klines, source="ws") + await writer.put_trades(trades, source="ws")
+
+    again = await writer.put_klines([*klines, minute(2)], source="rest")
+    again += await writer.put_trades([*trades, *trades], source="rest")
+
+    assert first == Written(added=4)
+    assert again == Written(added=1, known=4)
+    assert await pool.fetchval("select count(*) from market_data_ohlcv_revisions") == 0
+    assert await pool.fetchval("select count(*) from market_data_ohlcv where source = 'ws'") == 2
+
+
+async def test_a_candle_that_differs_replaces_the_stored_one_which_is_kept_as_known_until_then(
+    pool: asyncpg.Pool,
+) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    await writer.put_klines([minute(0), minute(1)], source="ws")
+    known_ms = int(datetime.now(UTC).timestamp() * 1000) + 1
+    changed = minute(0, close="42000.16")
+
+    written = await writer.put_klines([changed, minute(1)], source="rest")
+
+    end_ms = START_MS + 2 * MINUTE_MS
+    assert written == Written(changed=1, known=1)
+    assert await reader.klines("BTCUSDT", "1m", START_MS, end_ms, 10) == [changed, minute(1)]
+    before = await reader.klines_known_at("BTCUSDT", "1m", START_MS, end_ms, 10, known_ms=known_ms)
+    assert before[-1] == minute(1)
+
+
+async def test_reading_the_stream_again_does_not_bring_a_replaced_candle_back(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    old, new = minute(0), minute(0, close="42000.16")
+    await writer.put_klines([old], source="ws")
+    await writer.put_klines([new], source="rest")
+
+    written = await writer.put_klines([old], source="ws")
+
+    assert written == Written(known=1)
+    assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10) == [new]
+
+
+async def test_one_batch_with_a_candle_and_its_revision_keeps_both(pool: asyncpg.Pool) -> None:
+    writer = PostgresWriter(pool)
+
+    written = await writer.put_klines([minute(0), minute(0, close="42000.16"), minute(1)], source="ws")
+
+    assert written == Written(added=2, changed=1)
+    assert await pool.fetchval("select close from market_data_ohlcv_revisions") == Decimal("42000.15")
+
+
+async def test_a_finer_time_replaces_a_coarse_one_and_not_the_other_way(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    fine = structs.replace(TRADE, sub_ms_us=250)
+
+    written = [await writer.put_trades([trade], source="file") for trade in (TRADE, fine, TRADE)]
+
+    assert written == [Written(added=1), Written(changed=1), Written(known=1)]
+    assert await reader.trades("BTCUSDT", START_MS, START_MS + 1, 10) == [fine]
+
+
+@pytest.mark.parametrize("when", ["2024-01-01T00:00:00+00:00", datetime(2024, 1, 1, tzinfo=UTC)])
+async def test_the_insert_of_the_contract_works_as_written(pool: asyncpg.Pool, when: object) -> None:
+    values = (42000, 0.1, "123456789012.12345678", Decimal("1E+3"), 1e-7)
+
+    await pool.execute(INSERT, "BTCUSDT", when, *values, "1m")
+
+    row = await pool.fetchrow('select open, high, low, close, volume, "timestamp", exchange from market_data_ohlcv')
+    assert row is not None
+    numbers = ("42000", "0.1", "123456789012.12345678", "1000", "0.0000001")
+    assert list(row) == [*map(Decimal, numbers), datetime(2024, 1, 1, tzinfo=UTC), "binance"]
+
+
+async def test_a_row_of_eight_columns_is_completed_by_the_writer(pool: asyncpg.Pool) -> None:
+    k = KLINE
+    await pool.execute(INSERT, k.symbol, "2024-01-01T00:00:00Z", k.open, k.high, k.low, k.close, k.volume, "1m")
+
+    written = await PostgresWriter(pool).put_klines([KLINE], source="rest")
+
+    assert written == Written(changed=1)
+    assert await PostgresReader(pool).klines("BTCUSDT", "1m", START_MS, START_MS + 1, 1) == [KLINE]
+    assert await pool.fetchval("select count(*) from market_data_ohlcv_revisions") == 0
+
+
+async def test_a_program_with_a_pool_of_its_own_replaces_on_conflict(pool: asyncpg.Pool, database: str) -> None:
+    await PostgresWriter(pool).put_klines([KLINE], source="ws")
+    own = await asyncpg.connect(database)
+
+    await own.execute(
+        f"{INSERT} ON CONFLICT (exchange, symbol, interval, timestamp) DO UPDATE SET close = EXCLUDED.close",
+        "BTCUSDT", datetime(2024, 1, 1, tzinfo=UTC), *[Decimal(number) for number in (1, 2, 3, 4, 5)], "1m",
+    )  # fmt: skip
+
+    assert await own.fetchval("select close from market_data_ohlcv") == 4
+    await own.close()
+
+
+@pytest.mark.parametrize("year", [1970, 2016, 2017, 2040, 2041, 2999])
+async def test_any_date_has_a_place(pool: asyncpg.Pool, year: int) -> None:
+    open_ms = int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000)
+
+    await PostgresWriter(pool).put_klines([structs.replace(KLINE, open_ms=open_ms)], source="file")
+
+    assert await PostgresReader(pool).span("BTCUSDT", "1m") == (open_ms, open_ms)
+
+
+async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    await writer.put_klines([minute(number) for number in (1, 2, 5, 9)], source="ws")
+    await writer.put_trades([structs.replace(TRADE, trade_id=number) for number in (3, 4, 8, 12)], source="ws")
+    absent = Gap(START_MS + 6 * MINUTE_MS, START_MS + 7 * MINUTE_MS, 2, "absent")
+    await writer.put_gaps("BTCUSDT", "kline", "1m", [absent])
+    await writer.put_gaps("BTCUSDT", "trade", "", [Gap(6, 6, 1, "absent"), Gap(9, 9, 1, "lost")])
+
+    klines = await reader.kline_holes("BTCUSDT", "1m", START_MS, START_MS + 12 * MINUTE_MS, UtcCalendar())
+    trades = await reader.trade_holes("BTCUSDT", 1, 14)
+
+    minutes = [((first - START_MS) // MINUTE_MS, (last - START_MS) // MINUTE_MS) for first, last in klines]
+    assert minutes == [(0, 0), (3, 4), (8, 8), (10, 11)]
+    assert trades == [(1, 2), (5, 5), (7, 7), (9, 11), (13, 14)]
+    assert await reader.gaps("BTCUSDT", "kline", "1m") == [absent]
+
+
+async def test_pages_of_trades_go_on_after_an_id(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    trades = [
+        structs.replace(TRADE, trade_id=n, time_ms=START_MS + n // 2, event_ms=START_MS + n // 2) for n in range(40)
+    ]
+    await writer.put_trades([trade for trade in trades if trade.trade_id % 10], source="ws")
+
+    first = await reader.trades("BTCUSDT", START_MS + 5, START_MS + 8, 3)
+    rest = await reader.trades("BTCUSDT", START_MS + 5, START_MS + 8, 10, after_id=first[-1].trade_id)
+
+    assert [trade.trade_id for trade in first + rest] == [11, 12, 13, 14, 15]
