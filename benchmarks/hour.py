@@ -41,6 +41,8 @@ async def run(*, trades: int) -> None:
         f"  {trades / seconds:,.0f} trades/s; {memory[0]:.0f} MiB after the first fifth, {memory[-1]:.0f} MiB at the "
         f"end, between {min(memory):.0f} and {max(memory):.0f} MiB"
     )
+    tenths = [samples[len(samples) * tenth // 10][1] for tenth in range(10)]
+    print(f"  at each tenth of the time: {' '.join(f'{mebibytes:.0f}' for mebibytes in tenths)} MiB")
     print(f"  slope {grown:+.1f} MiB an hour   bar {GROWTH_BAR_MIB:g} MiB: {met}", flush=True)
 
 
