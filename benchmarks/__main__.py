@@ -12,7 +12,7 @@ import asyncio
 import platform
 import statistics
 
-from benchmarks import abuse, exactness, outage, recovery, validation
+from benchmarks import abuse, exactness, hour, outage, recovery, validation
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -23,7 +23,7 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 WARM_UP = 20_000
 """Messages before the first reading: connection, first keys and caches are not what a message costs."""
 
-PARTS = ("feed", "exactness", "outage", "recovery", "abuse", "validation")
+PARTS = ("feed", "exactness", "outage", "hour", "recovery", "abuse", "validation")
 
 
 async def cost(name: str, plan: Plan, *, measured: int) -> tuple[float, float]:
@@ -84,6 +84,8 @@ async def run(arguments: argparse.Namespace) -> None:
         await exactness.run(messages=arguments.messages, seconds=arguments.seconds)
     if arguments.part in {"all", "outage"}:
         await outage.run(trades=arguments.messages)
+    if arguments.part in {"all", "hour"}:
+        await hour.run(trades=hour.HOUR_TRADES if arguments.part == "hour" else arguments.messages)
     if arguments.part in {"all", "recovery"}:
         await recovery.run()
     if arguments.part in {"all", "abuse"}:

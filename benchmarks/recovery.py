@@ -66,8 +66,6 @@ async def run() -> None:
             print(f"A restart after kill -9, {PER_S:,} trades/s, {MISSING_S} s of them missing ({RESTARTS} times):")
             for _ in range(RESTARTS):
                 await _restart(Path(folder), exchange)
-                # The exchange counts what is asked by the minute, and each of these is half of what we may ask.
-                await asyncio.sleep(MINUTE_S)
             print(f"Gaps of {GAP_TRADES} ids that the only connection lost ({GAPS} of them, brought by REST):")
             await _heal(Path(folder), exchange)
 
@@ -75,6 +73,8 @@ async def run() -> None:
 async def _restart(folder: Path, exchange: Exchange) -> None:
     async with _collector(folder, exchange) as (control, process):
         await _until(control, lambda snapshot: snapshot.ready)
+        # The exchange counts what is asked by the minute, and this start and the next are each half of what we may ask.
+        await asyncio.sleep(MINUTE_S)
         process.send_signal(signal.SIGKILL)
         await process.wait()
     for symbol in SYMBOLS:
@@ -99,6 +99,7 @@ async def _restart(folder: Path, exchange: Exchange) -> None:
 async def _heal(folder: Path, exchange: Exchange) -> None:
     async with _collector(folder, exchange) as (control, _):
         before = await _until(control, lambda snapshot: snapshot.ready and not snapshot.gaps.open_count)
+        await asyncio.sleep(MINUTE_S)
         for number in range(GAPS):
             symbol = SYMBOLS[number % len(SYMBOLS)]
             filled = _filled(await control.ask(Request("status")))

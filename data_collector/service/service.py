@@ -288,7 +288,9 @@ class Service:
                 for streams in groups:
                     self._start(group, streams)
                 if self._settings.standby:
-                    standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
+                    standby = Standby(
+                        self._outlet, sink, pump.ask, self._counters, time.monotonic, self._intake.trades.begin_anew
+                    )
                     standby.begin()
                     group.create_task(supervised("standby", standby.run))
                 self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))

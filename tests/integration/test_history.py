@@ -204,7 +204,7 @@ FAILURES = {
     "429 that tells no time": (RestFault(status=429, retry_after_s=0), "limited", 1.0),
     "418": (RestFault(status=418, retry_after_s=120), "banned", 120.0),
     "403": (RestFault(status=403), "forbidden", 10.0),
-    "451": (RestFault(status=451), "forbidden", 10.0),
+    "451": (RestFault(status=451), "unserved", 3600.0),
     "500": (RestFault(status=500), "failed", None),
     "503 that tells when": (RestFault(status=503, retry_after_s=3), "failed", 3.0),
     "redirect": (RestFault(status=302, location="http://127.0.0.1:9/"), "failed", None),
