@@ -22,6 +22,7 @@ from msgspec import structs
 from data_collector.control import Request, serve_control
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
+from data_collector.model.protocols import History as ExchangeHistory
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Wish
@@ -68,8 +69,8 @@ class Service:
         """`folder` is the part of VAR_DIR that is ours; `tap` gets each record that passed the gate.
 
         `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held;
-        `source` is what the store is filled from (default: the REST address). `klines_elsewhere`: not in PostgreSQL.
-        Raises `Misconfigured`.
+        `source` is what the store is filled from (default: the REST address). `klines_elsewhere`: not in PostgreSQL by
+        us. Raises `Misconfigured`.
         """
         self._settings = settings
         self._source = source or settings.binance_rest_url
@@ -81,8 +82,7 @@ class Service:
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._running = False
-        self._stopping = False
+        self._running = self._stopping = False
         self._changed = asyncio.Condition()
         self._work: asyncio.Task[None] | None = None
         self._collection: asyncio.Task[None] | None = None
@@ -97,11 +97,8 @@ class Service:
             codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
             self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
-        self._validation.use = self._intake.use
-        self._intake.tap = tap
-        self._history = self._venue.open_history(
-            settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
-        )
+        self._validation.use, self._intake.tap = self._intake.use, tap
+        self._history = _open_history(self._venue, settings, self._counters)
         self._repairs.join(self._outlet, self._intake, self._history)
         if "trade" not in settings.channels:
             self._intake.trades.lanes.clear()
@@ -355,6 +352,10 @@ class Service:
         async with self._changed:
             self._running = value
             self._changed.notify_all()
+
+
+def _open_history(venue: Venue, settings: Settings, counters: Counters) -> ExchangeHistory:
+    return venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy, counters=counters)
 
 
 def _kline_intervals(settings: Settings) -> tuple[str, ...]:
