@@ -9,6 +9,7 @@ from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
 from data_collector.cli.export import export_history
+from data_collector.cli.history_writer import history_writer
 from data_collector.cli.plan import plan
 from data_collector.cli.quarantine import quarantine
 from data_collector.cli.redis_command import redis
@@ -45,3 +46,4 @@ app.command("export")(export_history)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)
+app.command(hidden=True)(history_writer)
