@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from data_collector.cli.audit import audit
 from data_collector.cli.backfill import backfill
 from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
@@ -41,6 +42,7 @@ app.add_typer(suites)
 app.add_typer(quarantine, name="quarantine")
 app.command()(plan)
 app.command()(backfill)
+app.command()(audit)
 app.command("certify")(certify_day)
 app.command()(doctor)
 app.command()(version)

@@ -109,7 +109,7 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
-    async with opened_database(settings) as database, _history(venue, settings) as history:
+    async with opened_database(settings) as database, opened_history(venue, settings) as history:
         filling = await _filling(settings, wish, venue, history, database, tell, stopping)
         plan = await filling.plan()
         tell(filling.told(plan))
@@ -194,7 +194,8 @@ def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str |
 
 
 @asynccontextmanager
-async def _history(venue: Venue, settings: Settings) -> AsyncIterator[History]:
+async def opened_history(venue: Venue, settings: Settings) -> AsyncIterator[History]:
+    """The exchange's REST side, for the length of the block."""
     history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
     try:
         yield history

@@ -49,10 +49,10 @@ class KlineFeed:
             anchor_ms = rows[0].open_ms
         first_ms = first_open(self._calendar, self._interval, from_ms, anchor_ms)
         end_ms = end_of_closed(self._calendar, self._interval, first_ms, to_ms, now_ms - CLOSED_MARGIN_MS)
+        grid = KlineGrid(self._calendar, self._interval)
         holes: list[tuple[int, int]] = []
         while first_ms < end_ms:
-            until_ms = min(end_ms, first_ms + STEPS_AT_ONCE * (self.grid.following(first_ms) - first_ms))
-            until_ms = first_open(self._calendar, self._interval, until_ms, anchor_ms)
+            until_ms = min(end_ms, grid.far_forward(first_ms, STEPS_AT_ONCE))
             for first, last in await self._held.kline_holes(
                 self.series.symbol, self._interval, first_ms, until_ms, self._calendar
             ):

@@ -12,6 +12,7 @@ from data_collector.history.backfill import Backfill, report_of
 from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
+from data_collector.history.grid import Grid
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan, Series, SeriesPlan, plan_series
 from data_collector.history.ports import Feed, Holdings, Shelf
@@ -72,6 +73,14 @@ class Filling:
     async def plan(self) -> Plan:
         """What the database lacks. Raises `Unavailable` when exchange or database are out of reach for too long."""
         return Plan(tuple([await self._plan_of(series) for series in self._feeds]))
+
+    def grid(self, series: Series) -> Grid:
+        """How a series is numbered."""
+        return self._feeds[series].grid
+
+    def plan_for(self, series: Series, ranges: Sequence[tuple[int, int]]) -> SeriesPlan:
+        """Ask for these numbers, whether the database has them or not."""
+        return plan_series(series, ranges, self.grid(series))
 
     def told(self, plan: Plan) -> Planned:
         """The plan for people and programs."""

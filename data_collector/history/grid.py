@@ -60,6 +60,13 @@ class KlineGrid:
             return max(0, number - steps * LONGEST_MONTH_MS)
         return max(0, number - steps * (self.following(number) - number))
 
+    def far_forward(self, number: int, steps: int) -> int:
+        """About so many steps later, on the grid."""
+        if has_months(self._interval):
+            # There are not so many months.
+            return 2**62
+        return number + steps * (self.following(number) - number)
+
     def span(self, first: int, until: int) -> tuple[int, int]:
         return missing_range(self._calendar, self._interval, first, until)
 
