@@ -42,6 +42,10 @@ class Past(Struct):
         """Run it to its end."""
         return await finished(self.folder, *self.words(*words, symbols=symbols, intervals=intervals), **self.variables)
 
+    async def run(self, *words: str) -> Finished:
+        """Any command."""
+        return await finished(self.folder, *words, **self.variables)
+
     async def told(self, begin: str = "2025-12-30", end: str = "now", **wish: object) -> Ended:
         """The summary of a run inside this event loop."""
         self.events.clear()
