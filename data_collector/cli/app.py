@@ -10,6 +10,7 @@ from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
+from data_collector.cli.history_writer import history_writer
 from data_collector.cli.plan import plan
 from data_collector.cli.quarantine import quarantine
 from data_collector.cli.redis_command import redis
@@ -47,3 +48,4 @@ app.command("certify")(certify_day)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)
+app.command(hidden=True)(history_writer)

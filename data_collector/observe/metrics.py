@@ -121,6 +121,10 @@ METRICS: tuple[Metric, ...] = (
         "Rows of which gate and Great Expectations say different things",
         (CHANNEL, RULE),
     ),
+    Metric("data_collector_history_up", "gauge", "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"),
+    Metric("data_collector_history_lag_seconds", "gauge", "Age of the oldest entry that waits for PostgreSQL"),
+    Metric("data_collector_history_rows_total", "counter", "Rows added to PostgreSQL", (CHANNEL,)),
+    Metric("data_collector_history_writer_starts_total", "counter", "Times that its writer process was started"),
     Metric(
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
     ),

@@ -16,6 +16,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.trade_intake import STRANGERS_MAX
 from data_collector.service.heartbeat import LAG_TOLERATED_S, Heartbeat
+from data_collector.service.history import History
 from data_collector.service.lines import Group
 from data_collector.service.silence import SilenceWatch, Stream
 from data_collector.service.statistics import Statistics
@@ -43,7 +44,7 @@ class Parts:
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
         statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger, watch: SilenceWatch,
-        heartbeat: Heartbeat, keeps_on_disk: bool,
+        heartbeat: Heartbeat, history: History, keeps_on_disk: bool,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -56,6 +57,7 @@ class Parts:
         self.validation = validation
         self.ledger = ledger
         self.heartbeat = heartbeat
+        self.history = history
         self.keeps_on_disk = keeps_on_disk
         self.started_at_s = time.time()
 
@@ -132,6 +134,7 @@ def _reasons(
     if statistics.down_reason is not None:
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
+    degraded += parts.history.reasons()
     if parts.heartbeat.lag_s > LAG_TOLERATED_S:
         degraded.append(f"the event loop stood still for {parts.heartbeat.lag_s:.0f} s")
     return unhealthy, degraded
@@ -221,6 +224,7 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     if newest is not None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
     parts.validation.set_gauges()
+    parts.history.set_gauges()
     counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())

@@ -22,6 +22,7 @@ from msgspec import structs
 from data_collector.control import Request, serve_control
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
+from data_collector.model.protocols import History as ExchangeHistory
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Wish
@@ -34,6 +35,7 @@ from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
 from data_collector.service.heartbeat import Heartbeat
+from data_collector.service.history import History, Scope
 from data_collector.service.lines import Group, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
@@ -62,12 +64,13 @@ class Service:
     def __init__(
         self, settings: Settings, *, folder: str = LIVE_FOLDER, venue: Venue | None = None, tap: Tap | None = None,
         extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
+        klines_elsewhere: bool = False,
     ) -> None:  # fmt: skip
         """`folder` is the part of VAR_DIR that is ours; `tap` gets each record that passed the gate.
 
         `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held;
-        `source` is what the store is filled from (default: the exchange's REST address).
-        Raises `Misconfigured`.
+        `source` is what the store is filled from (default: the REST address). `klines_elsewhere`: not in PostgreSQL by
+        us. Raises `Misconfigured`.
         """
         self._settings = settings
         self._source = source or settings.binance_rest_url
@@ -79,8 +82,7 @@ class Service:
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._running = False
-        self._stopping = False
+        self._running = self._stopping = False
         self._changed = asyncio.Condition()
         self._work: asyncio.Task[None] | None = None
         self._collection: asyncio.Task[None] | None = None
@@ -89,15 +91,14 @@ class Service:
         self._outlet = Outlet(list(settings.symbols), self._repairs.spool)
         codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
+        scope = Scope(self._venue.name, self._venue.key_prefix, klines=not klines_elsewhere)
+        self.history = History(settings, settings.var_dir / folder, scope, self._counters, empty=empty)
         self._intake = Intake(
             codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
             self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
-        self._validation.use = self._intake.use
-        self._intake.tap = tap
-        self._history = self._venue.open_history(
-            settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
-        )
+        self._validation.use, self._intake.tap = self._intake.use, tap
+        self._history = _open_history(self._venue, settings, self._counters)
         self._repairs.join(self._outlet, self._intake, self._history)
         if "trade" not in settings.channels:
             self._intake.trades.lanes.clear()
@@ -106,13 +107,14 @@ class Service:
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
         self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
+        self.history.follow(lambda: self._store.address, lambda: self._resubscription.current.symbols)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:
         """Collect until stopped. Raises `Misconfigured` or `Unavailable` when it cannot, and bugs as they are."""
-        for notice in (*self._settings.notices, *_without_effect(self._settings)):
+        for notice in self._settings.notices:
             self._log.warning("notice", text=notice)
         self._stopping = False
         try:
@@ -175,6 +177,8 @@ class Service:
             validation_service_url=settings.validation_service_url or "embedded",
             key_prefix=self._venue.key_prefix,
             validation=self._validation.status(),
+            history=self.history.status(),
+            database_url=self.history.embedded_url,
         )
         if self._parts is None:
             snapshot.reasons = [self._store.waiting_for or "starting"]
@@ -196,6 +200,7 @@ class Service:
             sink = await self._prepare()
             watches.append(group.create_task(supervised("store", self._store.watch)))
             watches += [group.create_task(supervised(name, run)) for name, run in self._validation.tasks()]
+            watches += [group.create_task(supervised(name, run)) for name, run in self.history.tasks()]
             while True:
                 await self._wanted.wait()
                 self._collection = group.create_task(self._collect(sink))
@@ -214,6 +219,7 @@ class Service:
         if watches:
             await asyncio.wait(watches)
         await self._validation.close()
+        await self.history.close()
         await self._repairs.close()
         if self._sink is not None:
             await self._sink.close()
@@ -274,6 +280,7 @@ class Service:
             ledger=self._repairs.ledger,
             watch=watch,
             heartbeat=self.heartbeat,
+            history=self.history,
             keeps_on_disk=self._settings.spool_bytes_max > 0,
         )
         await self._set_running(value=True)
@@ -347,16 +354,12 @@ class Service:
             self._changed.notify_all()
 
 
+def _open_history(venue: Venue, settings: Settings, counters: Counters) -> ExchangeHistory:
+    return venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy, counters=counters)
+
+
 def _kline_intervals(settings: Settings) -> tuple[str, ...]:
     return settings.intervals if "kline" in settings.channels else ()
-
-
-def _without_effect(settings: Settings) -> list[str]:
-    """What is set for a part that this version does not have yet (README, Planned)."""
-    planned = {
-        "DATABASE_URL": (settings.database_url is not None, "nothing is written to PostgreSQL"),
-    }
-    return [f"{name} is set and has no effect yet: {what}." for name, (given, what) in planned.items() if given]
 
 
 def _first(errors: BaseExceptionGroup[CollectorError]) -> CollectorError:

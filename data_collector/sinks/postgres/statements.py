@@ -110,3 +110,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (exchange, symbol, channel, interval, first)
 do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
 """
+
+CURSORS = "select name, position from market_data_cursors where exchange = $1"
+
+PUT_CURSOR = """
+insert into market_data_cursors (exchange, name, position) values ($1, $2, $3)
+on conflict (exchange, name) do update set position = excluded.position, recorded_at = now()
+"""
