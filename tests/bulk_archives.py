@@ -10,10 +10,10 @@ from pathlib import Path
 from data_collector.model.protocols import BulkFile
 
 
-def zipped(*members: tuple[str, str | bytes]) -> bytes:
+def zipped(*members: tuple[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """An archive of these names and contents."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", method) as archive:
         for name, text in members:
             archive.writestr(name, text)
     return content.getvalue()

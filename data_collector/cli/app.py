@@ -10,6 +10,7 @@ from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
+from data_collector.cli.export import export_history
 from data_collector.cli.history_writer import history_writer
 from data_collector.cli.plan import plan
 from data_collector.cli.quarantine import quarantine
@@ -45,6 +46,7 @@ app.command()(plan)
 app.command()(backfill)
 app.command()(audit)
 app.command("certify")(certify_day)
+app.command("export")(export_history)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)

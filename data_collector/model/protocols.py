@@ -163,7 +163,7 @@ class BulkFiles(Protocol):
     program runs on between two chunks. Whoever leaves early closes the generator (`contextlib.aclosing`).
 
     Reading raises `NotPublished` (take `days_of` the month, or ask REST), `BadFile` (the same, and name it) or
-    `VenueUnreachable` (try again).
+    `VenueUnreachable` (try again); `Misconfigured` where the machine has no room for a file.
     """
 
     def covering(self, symbol: str, interval: str | None, from_ms: int, to_ms: int) -> list[BulkFile]:

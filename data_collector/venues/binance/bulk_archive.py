@@ -78,6 +78,10 @@ def _only_member(opened: zipfile.ZipFile, file: BulkFile) -> zipfile.ZipInfo:
         raise _other_member(file, expected, member.filename)
     if member.flag_bits & _ENCRYPTED:
         raise BadFile(file.name, "it is encrypted", reason="unreadable")
+    # The other methods unpack as much as they like at once, and fail with an error of the disk.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        sentence = f"it is packed by method {member.compress_type}, not by deflate"
+        raise BadFile(file.name, sentence, reason="unreadable")
     _check_size(member, file)
     return member
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeVar
 import aiohttp
 from msgspec import Struct
 
-from data_collector.model.errors import BadFile, NotPublished, VenueUnreachable
+from data_collector.model.errors import BadFile, Misconfigured, NotPublished, VenueUnreachable
 from data_collector.model.protocols import BulkFile
 from data_collector.model.records import Kline, Trade
 from data_collector.venues.binance import bulk_names
@@ -68,7 +68,7 @@ class BinanceBulkFiles:
         return self._checked_rows(file, trade_rows)
 
     async def fetch(self, file: BulkFile, into: BinaryIO) -> FetchedFile:
-        """Write the archive of a file. Raises as `klines` does, also when it is not what the checksum is of."""
+        """Write the archive of a file. Raises as `klines` does, and `Misconfigured` where there is no room for it."""
         async with self._source() as source:
             stated_text = await source.beginning(file, file.path + CHECKSUM)
             digest, size = hashlib.sha256(), 0
@@ -76,7 +76,7 @@ class BinanceBulkFiles:
                 if size == 0:
                     _check_beginning(file, part, has_checksum=stated_text is not None)
                 digest.update(part)
-                size += into.write(part)
+                size += _put(file, part, into)
                 if size > ARCHIVE_BYTES_MAX:
                     raise BadFile(file.name, f"it is larger than {ARCHIVE_BYTES_MAX:,} bytes", reason="too_large")
         stated, found = _stated(file, stated_text or b""), digest.hexdigest()
@@ -182,6 +182,15 @@ def _check_beginning(file: BulkFile, beginning: bytes, *, has_checksum: bool) ->
         raise BadFile(file.name, "it is a web page instead of a zip archive", reason="web_page")
     if not has_checksum:
         raise BadFile(file.name, f"there is no {file.name}{CHECKSUM} beside it", reason="no_checksum")
+
+
+def _put(file: BulkFile, part: bytes, into: BinaryIO) -> int:
+    try:
+        return into.write(part)
+    except OSError as error:
+        raise Misconfigured(
+            f"The temporary folder cannot take {file.name} ({error.strerror}); make room, or name another in TMPDIR."
+        ) from error
 
 
 def _stated(file: BulkFile, content: bytes) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import random
 import struct
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +14,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.model.errors import BadFile, NotPublished
+from data_collector.model.errors import BadFile, Misconfigured, NotPublished
 from data_collector.model.records import Kline, Trade
 from data_collector.venues.binance.bulk_archive import BLOCK_BYTES
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file, month_file
+from data_collector.venues.binance.bulk_rows import kline_rows
 from tests.bulk_archives import csv_name, laid_out, published, with_checksum, zipped
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
@@ -189,6 +194,9 @@ DAMAGED: dict[str, tuple[Callable[[], Files], str, str]] = {
     "other day by name": (
         lambda: archive(HOUR, "BTCUSDT-1m-2024-01-30.csv"), "period", "which is of another time"),
     "bomb": (bomb, "too_large", "it would grow from .* to 50,000,000 bytes"),
+    "other packing": (
+        lambda: with_checksum(KLINES, zipped((csv_name(KLINES), HOUR), method=zipfile.ZIP_BZIP2)), "unreadable",
+        "packed by method 12"),
     "password": (encrypted, "unreadable", "it is encrypted"),
     "other interval by its rows": (
         lambda: archive("".join(kline_row(at, step_ms=300_000) for at in range(9))), "interval",
@@ -263,6 +271,35 @@ async def test_nothing_of_a_file_is_delivered_when_its_end_is_bad(tmp_path: Path
 
     with pytest.raises(BadFile, match="line 20001: 1 column instead of 7"):
         await anext(reader.trades(TRADES))
+
+
+class Full(io.BytesIO):
+    """A disk without room."""
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_disk_without_room_is_told(tmp_path: Path) -> None:
+    reader = BinanceBulkFiles(str(laid_out(tmp_path, good())))
+
+    with pytest.raises(Misconfigured, match=r"cannot take BTCUSDT-1m-2024-01-31.zip \(No space left"):
+        await reader.fetch(KLINES, Full())
+
+
+def test_archive_with_any_byte_changed_is_read_or_refused() -> None:
+    packed, generator = good()[KLINES.path], random.Random(5)
+    rows, refused = [*kline_rows(io.BytesIO(packed), KLINES)], 0
+
+    for _ in range(1_000):
+        changed_one = bytearray(packed)
+        changed_one[generator.randrange(len(packed))] = generator.randrange(256)
+        try:
+            assert [*kline_rows(io.BytesIO(changed_one), KLINES)] == rows
+        except BadFile:
+            refused += 1
+
+    assert refused > 500
 
 
 async def test_recorded_file_is_read_and_its_microsecond_form_is_the_same(recordings: Path, tmp_path: Path) -> None:
