@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from data_collector.cli.audit import audit
+from data_collector.cli.backfill import backfill
 from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
@@ -41,6 +43,8 @@ app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_
 app.add_typer(suites)
 app.add_typer(quarantine, name="quarantine")
 app.command()(plan)
+app.command()(backfill)
+app.command()(audit)
 app.command("certify")(certify_day)
 app.command("export")(export_history)
 app.command()(doctor)

@@ -89,6 +89,10 @@ class History(Protocol):
     def weight_used(self) -> int:
         """What is used of the budget in the current window."""
 
+    @property
+    def patient_weight_per_minute(self) -> int:
+        """What calls that are not urgent may use of the budget in a minute."""
+
     async def symbols(self) -> dict[str, SymbolRules]:
         """Every listed symbol, by its name."""
 

@@ -83,6 +83,11 @@ class RestBudget:
         self._turn()
         return self._told + self._waiting
 
+    @property
+    def patient_weight(self) -> int:
+        """What calls that are not urgent may take the weight of a minute to."""
+        return int(self._limit * SHARE * PATIENT_SHARE)
+
     def learn_clock(self, server_s: float) -> None:
         """The minute is the exchange's."""
         self._offset_s = server_s - self._clock()
