@@ -295,11 +295,7 @@ class Service:
                 for streams in groups:
                     self._start(group, streams)
                 if self._settings.standby:
-                    standby = Standby(
-                        self._outlet, sink, pump.ask, self._counters, time.monotonic, self._intake.trades.begin_anew
-                    )
-                    standby.begin()
-                    group.create_task(supervised("standby", standby.run))
+                    group.create_task(supervised("standby", self._stand_by(sink, pump).run))
                 self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))
                 eternal = [
                     ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
@@ -321,6 +317,12 @@ class Service:
                 go_back=self._intake.klines.go_back, begin_anew=self._intake.trades.begin_anew,
             )  # fmt: skip
         return self._pump
+
+    def _stand_by(self, sink: RedisSink, pump: Pump) -> Standby:
+        begin_anew = self._intake.trades.begin_anew
+        standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic, begin_anew)
+        standby.begin()
+        return standby
 
     def _consumer_groups(self, sink: RedisSink, pump: Pump) -> ConsumerGroups:
         settings = self._settings
