@@ -109,7 +109,8 @@ class EmbeddedPostgres:
 
     async def empty(self) -> None:
         """Throw everything away, after stopping a server that an earlier start left behind."""
-        self._adopt()
+        if not self._runs():
+            self._adopt()
         await self.stop()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 

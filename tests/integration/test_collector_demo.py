@@ -63,7 +63,7 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
     try:
         until(lambda: "Ctrl-C ends" in screen.read_text(), "the welcome", output=screen.read_text)
         store = Store(first(r"REDIS_URL=(\S+)", screen.read_text()))
-        yield Demo(process, screen, store, first(r"(http://\S+?)/? ", screen.read_text()))
+        yield Demo(process, screen, store, first(r"Page and API +(http://\S+?)/ ", screen.read_text()))
     finally:
         if store is not None:
             store.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from data_collector.facade import DataCollector
 from data_collector.model.status import HistoryStatus
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing
@@ -107,6 +108,38 @@ async def test_a_candle_in_the_stream_again_is_kept_as_a_revision(store: Store, 
         store.ask("XADD", f"late:{symbol}", "*", "data", text.replace('"volume":', '"volume":1'), "why", "revision")
 
         await until_async(lambda: rows(database, "select 1 from market_data_ohlcv_revisions") == [(1,)], "a revision")
+
+
+class Storing(DataCollector):
+    """Stores klines itself, as the contract shows it."""
+
+    async def store_in_postgres(self, data: dict[str, object]) -> None:
+        assert self.pg_pool is not None, "DATABASE_URL is set"
+        columns = ("symbol", "timestamp", "open", "high", "low", "close", "volume", "interval")
+        async with self.pg_pool.acquire() as conn:
+            await conn.execute(
+                "INSERT INTO market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                *[data[column] for column in columns],
+            )
+
+
+async def test_a_subclass_that_stores_klines_itself_is_the_only_one_who_does(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, kind=Storing, database_url=database, postgres_trades="1") as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await scene.klines_closed()
+
+        # The eight columns of the contract, and neither trades nor source.
+        without_trades = [(*row[:5], None, None) for row in truth(scene)]
+        await until_async(lambda: minutes(database) == without_trades != [], "the klines of the subclass")
+        trades = sum(store.length(f"trades:{symbol}") for symbol in scene.symbols)
+        await until_async(
+            partial(answers, database, "select count(*)::integer from market_data_trades", [(trades,)]), "all trades"
+        )
+        assert minutes(database) == without_trades
 
 
 def answers(dsn: str, query: str, expected: list[tuple[object, ...]]) -> bool:
