@@ -7,8 +7,12 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.observe.logs import get_log
+from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
@@ -39,6 +43,8 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     if settings.database_url is None:
         raise Misconfigured(UNSET)
     dsn = settings.database_url.get_secret_value()
+    if dsn == EMBEDDED:
+        dsn = _embedded_dsn(settings)
     place = place_of(dsn)
     try:
         pool = await open_pool(dsn)
@@ -50,3 +56,10 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
         yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), place)
     finally:
         await pool.close()
+
+
+def _embedded_dsn(settings: Settings) -> str:
+    dsn = EmbeddedPostgres(settings.var_dir / LIVE_FOLDER / "postgres", log=get_log()).running_dsn()
+    if dsn is None:
+        raise Unavailable(f"No embedded PostgreSQL is running below {settings.var_dir}: start `data-collector run`.")
+    return dsn

@@ -68,6 +68,10 @@ class EmbeddedPostgres:
         """The server's first process."""
         return self._pid
 
+    def running_dsn(self) -> str | None:
+        """Of the server that somebody else has started for this folder; None when none runs."""
+        return self.dsn if self._adopt() else None
+
     async def start(self) -> None:
         """Return when the server takes logins. Raises `Misconfigured` or `Unavailable`; call `stop` then too."""
         programs = await asyncio.to_thread(self._usable_programs)

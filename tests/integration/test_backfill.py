@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from msgspec import structs
 
 from data_collector.cli.backfill import Wish, filled
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
 from data_collector.simulator.actions import SetStatus
 from data_collector.simulator.faults import RestFault
@@ -215,6 +218,23 @@ async def test_database_that_is_not_named_is_told_with_the_cure(world: Past) -> 
 
     with pytest.raises(Misconfigured, match=r"DATABASE_URL is not set\. Put DATABASE_URL=postgresql://"):
         await world.told()
+
+
+async def test_embedded_database_is_filled_while_it_runs(world: Past, tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "live" / "postgres", log=get_log(), port=0)
+    world.dsn = "embedded"
+
+    with pytest.raises(Unavailable, match="No embedded PostgreSQL is running"):
+        await world.told()
+    try:
+        await server.start()
+        ended = await world.told()
+        kept = rows(server.dsn, "select count(*) from market_data_ohlcv")
+    finally:
+        await server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+    assert (ended.outcome, kept) == ("complete", [(TWO_DAYS - 1,)])
 
 
 async def test_output_in_a_pipe_is_plain_lines(world: Past) -> None:

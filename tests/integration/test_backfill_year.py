@@ -40,6 +40,7 @@ def test_year_is_whole_after_two_kills_beside_a_collector(tmp_path: Path, store:
             last = _run(BACKFILL, tmp_path / "backfill", environment)
             verdict = _run(AUDIT, tmp_path / "backfill", environment)
             status = collector.status()
+            live = int(str(rows(database, "select count(*) from market_data_ohlcv where source <> 'rest'")[0][0]))
 
     summary, judged = json.loads(finished.output.splitlines()[-1]), json.loads(verdict.output.splitlines()[-1])
     assert 500_000 < killed_at < 3 * YEAR_MINUTES
@@ -50,6 +51,9 @@ def test_year_is_whole_after_two_kills_beside_a_collector(tmp_path: Path, store:
     compared = [check["compared"] for check in judged["checks"] if check["against"] == "exchange"]
     assert len(compared) == 3
     assert min(compared) >= YEAR_MINUTES - 3
+    assert live > 0
+    met = [check["note"] for check in judged["checks"] if check["against"] == "live store" and check["compared"]]
+    assert any("without a seam" in note for note in met)
     assert all("with a hole" not in check["note"] for check in judged["checks"])
     refused = [
         sample
