@@ -110,6 +110,45 @@ async def test_a_candle_in_the_stream_again_is_kept_as_a_revision(store: Store, 
         await until_async(lambda: rows(database, "select 1 from market_data_ohlcv_revisions") == [(1,)], "a revision")
 
 
+async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database, postgres_trades="1") as scene:
+        await scene.subscribed()
+        await scene.trade(5_000)
+        newest = store.tail_id("BTCUSDT")
+        highest = "select coalesce(max(trade_id), 0) from market_data_trades where symbol = 'BTCUSDT'"
+        await history(scene, lambda found: found.state == "running", "the tables")
+        await until_async(partial(answers, database, highest, [(newest,)]), "the first trades")
+
+        execute(database, "alter table market_data_trades rename to elsewhere")
+        await scene.trade(20_000)
+        await history(scene, lambda found: found.state == "down", "the refusal")
+        store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 3)
+        last = store.tail_id("BTCUSDT")
+        execute(database, "alter table elsewhere rename to market_data_trades")
+
+        await until_async(partial(answers, database, highest, [(last,)]), "the trades that are left")
+        gaps = rows(database, "select first, last, reason from market_data_gaps where symbol = 'BTCUSDT'")
+        assert gaps == [(newest + 1, last - 3, "skipped")]
+
+
+async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_nothing(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database) as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await until_async(lambda: minutes(database) == truth(scene) != [], "the first candles")
+        future = "99999999999999-0"
+        execute(database, f"update market_data_cursors set position = '{future}'")
+
+        os.kill(writer_pid(), signal.SIGKILL)
+        await scene.klines_closed()
+
+        await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
 class Storing(DataCollector):
     """Stores klines itself, as the contract shows it."""
 
