@@ -8,11 +8,21 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+from msgspec import structs
+
 from data_collector.facade import DataCollector
 from data_collector.model.status import HistoryStatus
+from data_collector.model.store_url import parse_store_url
+from data_collector.model.wire import kline_json
+from data_collector.service import history_reading
+from data_collector.service.history_messages import Orders
+from data_collector.service.history_reading import StreamReader
+from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
+from tests.integration.test_postgres_writing import KLINE
 from tests.integration.waiting import until_async
 
 CANDLES = (
@@ -147,6 +157,28 @@ async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_n
         await scene.klines_closed()
 
         await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
+async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_reading, "ENTRIES_PER_READ", 9)
+    texts = [
+        kline_json(kline, '"BTCUSDT"')
+        for kline in (structs.replace(KLINE, open_ms=KLINE.open_ms + 60_000 * number) for number in range(4))
+    ]
+    for text in texts:
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", text)
+    store.ask("XADD", "late:BTCUSDT", "*", "data", texts[3].replace('"volume":', '"volume":1'), "why", "revision")
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    orders = Orders("postgresql://h/d", store.url, "", "binance", ("BTCUSDT",), klines=True, trades=False)
+    reader = StreamReader(connection, orders, {})
+
+    batches = [await reader.read() for _ in range(3)]
+
+    connection.close()
+    volumes = [[kline.volume for kline in batch.klines] for batch in batches]
+    plain = KLINE.volume
+    assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
+    assert [batch.is_full for batch in batches] == [True, False, False]
 
 
 class Storing(DataCollector):
