@@ -12,7 +12,7 @@ import asyncio
 import platform
 import statistics
 
-from benchmarks import exactness, outage, validation
+from benchmarks import exactness, outage, postgres, validation
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -82,6 +82,8 @@ async def run(arguments: argparse.Namespace) -> None:
         await exactness.run(messages=arguments.messages, seconds=arguments.seconds)
     if arguments.part in {"all", "outage"}:
         await outage.run(trades=arguments.messages)
+    if arguments.part in {"all", "postgres"}:
+        await postgres.run(rows=min(arguments.messages, 100_000))
     if arguments.part in {"all", "validation"}:
         await validation.run(seconds=arguments.seconds)
 
@@ -122,7 +124,9 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--part", choices=["all", "feed", "exactness", "outage", "validation"], default="all")
+    parser.add_argument(
+        "--part", choices=["all", "feed", "exactness", "outage", "postgres", "validation"], default="all"
+    )
     asyncio.run(run(parser.parse_args()))
 
 

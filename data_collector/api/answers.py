@@ -312,8 +312,13 @@ def status_of(snapshot: Snapshot) -> Status:
         validation_service_url=masked(snapshot.validation_service_url),
         metrics=metrics_of(snapshot),
         connections=[_connection_of(connection) for connection in snapshot.connections],
-        history=HistoryAnswer.model_validate(msgspec.to_builtins(snapshot.history)),
+        history=_history_of(snapshot),
     )
+
+
+def _history_of(snapshot: Snapshot) -> HistoryAnswer:
+    found = msgspec.to_builtins(snapshot.history)
+    return HistoryAnswer.model_validate({name: found[name] for name in HistoryAnswer.model_fields})
 
 
 def validation_of(snapshot: Snapshot) -> ValidationAnswer:

@@ -37,6 +37,7 @@ START_TIMEOUT_S = 60.0
 
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
+WATCH_POLL_S = 0.2
 DATABASE = "market_data"
 
 ROOTS_FOLDER = Path("/var/lib/data-collector")
@@ -52,7 +53,7 @@ class EmbeddedPostgres:
         self.folder = _folder_of(directory.resolve(), as_root=self._user is not None)
         self._first_port = port
         self._log = log
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._port = 0
 
@@ -91,16 +92,13 @@ class EmbeddedPostgres:
 
     async def wait(self) -> None:
         """Return when the server has ended."""
-        if self._process is not None:
-            await self._process.wait()
-            return
-        # A process that is not our child announces nothing, so it is asked for.
-        while is_alive(self._pid):  # noqa: ASYNC110
-            await asyncio.sleep(POLL_S * 10)
+        # A process that is not our child announces nothing, so it is asked for; and so is one that is.
+        while self._runs():  # noqa: ASYNC110
+            await asyncio.sleep(WATCH_POLL_S)
 
     async def stop(self) -> None:
         """End the server with everything written out. Safe to call when none runs."""
-        if self._pid and is_alive(self._pid) and (self._process is None or self._process.returncode is None):
+        if self._runs():
             # A fast shutdown: whoever is connected is hung up on.
             os.kill(self._pid, signal.SIGINT)
             try:
@@ -115,9 +113,15 @@ class EmbeddedPostgres:
 
     async def empty(self) -> None:
         """Throw everything away, after stopping a server that an earlier start left behind."""
-        self._adopt()
+        if not self._runs():
+            self._adopt()
         await self.stop()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _runs(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._pid != 0 and is_alive(self._pid)
 
     @property
     def _rows(self) -> Path:
@@ -213,20 +217,9 @@ class EmbeddedPostgres:
     async def _launch(self, programs: Path, port: int) -> bool:
         """Start at `port`; False when the server ended, as when somebody was quicker to take that port."""
         flags = {"unix_socket_directories": "", "max_connections": "40", "shared_buffers": "64MB"}
-        log = await asyncio.to_thread(_opened_log, self.folder / "postgres.log")
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *server_words(programs, self._rows, port, flags), cwd=self.folder, env=language(),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                # Ctrl-C in the terminal goes to its whole group: the server must not end before what writes to it.
-                start_new_session=True,
-                user=None if self._user is None else self._user.pw_uid,
-                group=None if self._user is None else self._user.pw_gid,
-                extra_groups=None if self._user is None else [],
-            )  # fmt: skip
-        finally:
-            os.close(log)
-        self._process, self._pid, self._port = process, process.pid, port
+        words = server_words(programs, self._rows, port, flags)
+        self._process = process = await asyncio.to_thread(self._spawn, words)
+        self._pid, self._port = process.pid, port
         try:
             if await self._until_ready(process):
                 await asyncio.to_thread((self.folder / "port").write_text, str(port))
@@ -238,10 +231,25 @@ class EmbeddedPostgres:
             raise
         return False
 
-    async def _until_ready(self, process: asyncio.subprocess.Process) -> bool:
+    def _spawn(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        # Not asyncio's way: uvloop starts no process as somebody else.
+        log = os.open(self.folder / "postgres.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            return subprocess.Popen(  # noqa: S603 - our own programs and arguments
+                words, cwd=self.folder, env=language(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                # Ctrl-C in the terminal goes to its whole group: the server must not end before what writes to it.
+                start_new_session=True,
+                user=None if self._user is None else self._user.pw_uid,
+                group=None if self._user is None else self._user.pw_gid,
+                extra_groups=None if self._user is None else [],
+            )  # fmt: skip
+        finally:
+            os.close(log)
+
+    async def _until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
         status = self._rows / "postmaster.pid"
-        while process.returncode is None:
+        while process.poll() is None:
             lines = status.read_text().splitlines() if status.exists() else []
             if len(lines) > 7 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
                 return True
@@ -255,10 +263,6 @@ def _folder_of(directory: Path, *, as_root: bool) -> Path:
     if not as_root:
         return directory
     return ROOTS_FOLDER / f"postgres-{hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]}"
-
-
-def _opened_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def _open_to_others(folder: Path) -> None:

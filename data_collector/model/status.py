@@ -109,6 +109,8 @@ class HistoryStatus(Struct):
     """Age of the oldest entry of the store that waits; 0 when nothing does."""
     restarts: int = 0
     """Times that the writer had to be started again."""
+    is_beginning: bool = False
+    """The embedded server is not up yet, for the first time."""
 
 
 HEAL_BOUNDS_S = (

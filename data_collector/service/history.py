@@ -41,6 +41,7 @@ RESTART_LONGEST_S: Final = 30.0
 HEALTHY_S: Final = 60.0
 STOP_S: Final = 3.0
 BRING_BACK_S: Final = 5.0
+STARTING: Final = "starting"
 
 
 class Scope(Struct, frozen=True):
@@ -71,7 +72,7 @@ class History:
             self._url_known.set()
         self._is_on = url is not None
         self._empty = empty
-        self._progress = Progress(down_reason="starting")
+        self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
         self._counted: dict[str, int] = {"kline": 0, "trade": 0}
         self._store_address: Callable[[], StoreAddress | None] = lambda: None
@@ -144,6 +145,7 @@ class History:
             replaced=progress.changed,
             lag_seconds=progress.lag_seconds,
             restarts=max(0, self._restarts),
+            is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
         )
 
     def set_gauges(self) -> None:
