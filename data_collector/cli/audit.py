@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history, series_of
+from data_collector.cli.backfill_screen import waiting_sentence
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.moments import moment_ms
@@ -155,7 +156,7 @@ def told_on_terminal(series: str, rows: int) -> None:
 
 def _tell_waits(event: Event) -> None:
     if isinstance(event, Waiting):
-        typer.echo(escaped(f"{event.series}: {event.reason}; trying again in {event.wait_s:.0f} s"), err=True)
+        typer.echo(escaped(waiting_sentence(event)), err=True)
 
 
 def _print(verdict: Verdict) -> None:
@@ -178,7 +179,9 @@ def _print(verdict: Verdict) -> None:
 
 
 def _table(checks: Sequence[Check]) -> Table:
-    table = Table("series", "against", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("series", no_wrap=True)
+    table.add_column("against", no_wrap=True)
     for name in ("compared", "missing", "doubled", "differing", "unknown"):
         table.add_column(name, justify="right")
     table.add_column("")

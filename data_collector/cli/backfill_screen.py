@@ -162,7 +162,7 @@ def plan_sentence(event: Planned) -> str:
 
 def waiting_sentence(event: Waiting) -> str:
     """What did not work."""
-    return f"{event.series}: {event.reason}; trying again in {event.wait_s:.0f} s"
+    return f"{event.series}: {event.reason}; trying again in {event.wait_s:.1f} s"
 
 
 def series_sentence(report: SeriesEnded) -> str:
@@ -199,7 +199,8 @@ def end_sentence(event: Ended) -> str:
 
 
 def _plan_table(event: Planned) -> Table:
-    table = Table("series", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("series", no_wrap=True)
     for name in ("rows missing", "requests", "weight"):
         table.add_column(name, justify="right")
     for row in event.series:
@@ -208,7 +209,8 @@ def _plan_table(event: Planned) -> Table:
 
 
 def _end_table(event: Ended) -> Table:
-    table = Table("series", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("series", no_wrap=True)
     for name in ("added", "changed", "by others", "absent", "not given"):
         table.add_column(name, justify="right")
     table.add_column("outcome")

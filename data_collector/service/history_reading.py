@@ -61,11 +61,16 @@ class StreamReader:
         positions = [self.cursors[name] for name in self.streams]
         # Not blocking: the writer would be woken for each update of an open kline.
         reply = (await self._ask([("XREAD", "COUNT", count, "STREAMS", *self.streams, *positions)]))[0]
-        for name, entries in _answered(reply):
-            batch.is_full = batch.is_full or len(entries) == count
+        answered = list(_answered(reply))
+        late = [pair for pair in answered if self._kind(pair[0]) == "late"]
+        others = [pair for pair in answered if self._kind(pair[0]) != "late"]
+        batch.is_full = any(len(entries) == count for _, entries in others)
+        # A revision must not be written before the candle that it revises, which may be further down its stream.
+        for name, entries in others if batch.is_full else [*others, *late]:
             for entry_id, fields in entries:
                 self._take(batch, name, fields)
                 batch.cursors[name] = entry_id
+        batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
         self.cursors |= batch.cursors
         return batch
 
@@ -99,9 +104,8 @@ class StreamReader:
 
     def _take(self, batch: Batch, name: str, fields: dict[str, str]) -> None:
         text = fields.get("data", "")
-        kind = name.removeprefix(self._orders.prefix).partition(":")[0]
         try:
-            if kind == "gaps":
+            if self._kind(name) == "gaps":
                 batch.gaps.append(stored_gap(text))
             elif '"trade_id":' in text:
                 if self._orders.trades:
@@ -111,6 +115,9 @@ class StreamReader:
         except (msgspec.MsgspecError, ValueError) as error:
             batch.unreadable += 1
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
+
+    def _kind(self, name: str) -> str:
+        return name.removeprefix(self._orders.prefix).partition(":")[0]
 
     async def _ask(self, commands: Sequence[Command]) -> list[object]:
         replies = await self._connection.execute(commands)

@@ -78,8 +78,7 @@ class HistoryWriter:
         try:
             database = await FollowedDatabase.open(orders.database_url, orders.exchange)
             reader = StreamReader(connection, orders, await database.cursors())
-            for name, cursor, oldest in await reader.trimmed():
-                self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
+            await self._tell_trimmed(reader, database)
             self._tell_up()
             await self._read_on(reader, database)
         finally:
@@ -106,6 +105,18 @@ class HistoryWriter:
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
 
+    async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
+        gaps: list[tuple[str, str, str, Gap]] = []
+        for name, cursor, oldest in await reader.trimmed():
+            self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
+            kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
+            first, last = number_of(cursor) + 1, number_of(oldest) - 1
+            if kind == "trades" and first <= last:
+                gaps.append((symbol, "trade", "", Gap(first, last, last - first + 1, "skipped")))
+        if gaps:
+            await database.put([], [], gaps, {})
+
     async def _write(self, batch: Batch, database: FollowedDatabase) -> None:
         gaps: list[tuple[str, str, str, Gap]] = [
             (stored.symbol, stored.channel, stored.interval or "", stored.gap()) for stored in batch.gaps
@@ -123,6 +134,11 @@ class HistoryWriter:
     def _tell_up(self) -> None:
         self._log.info("history_up")
         self._down_reason = None
+
+
+def number_of(entry_id: str) -> int:
+    """Of an entry of `trades:` that is the trade's id."""
+    return int(entry_id.partition("-")[2])
 
 
 async def serve_history(line: socket.socket) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct, field, structs
 
 from data_collector.cli.backfill import Wish, filled
+from data_collector.cli.backfill_screen import Screen
 from data_collector.history.events import Ended, Event
 from data_collector.history.stopping import Stopping
 from data_collector.settings import load_settings
@@ -46,12 +47,15 @@ class Past(Struct):
         """Any command."""
         return await finished(self.folder, *words, **self.variables)
 
-    async def told(self, begin: str = "2025-12-30", end: str = "now", **wish: object) -> Ended:
+    async def told(
+        self, begin: str = "2025-12-30", end: str = "now", *, shown_on: Screen | None = None, **wish: object
+    ) -> Ended:
         """The summary of a run inside this event loop."""
         self.events.clear()
         wanted = Wish("BTCUSDT", "1m", begin, end)
         settings = load_settings(self.variables, None)
-        ended = await filled(settings, structs.replace(wanted, **wish), self.events.append, Stopping())
+        tell = self.events.append if shown_on is None else shown_on.tell
+        ended = await filled(settings, structs.replace(wanted, **wish), tell, Stopping())
         assert ended is not None, "nobody disagreed"
         return ended
 

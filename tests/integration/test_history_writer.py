@@ -8,11 +8,21 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+from msgspec import structs
+
 from data_collector.facade import DataCollector
 from data_collector.model.status import HistoryStatus
+from data_collector.model.store_url import parse_store_url
+from data_collector.model.wire import kline_json
+from data_collector.service import history_reading
+from data_collector.service.history_messages import Orders
+from data_collector.service.history_reading import StreamReader
+from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
+from tests.integration.test_postgres_writing import KLINE
 from tests.integration.waiting import until_async
 
 CANDLES = (
@@ -108,6 +118,67 @@ async def test_a_candle_in_the_stream_again_is_kept_as_a_revision(store: Store, 
         store.ask("XADD", f"late:{symbol}", "*", "data", text.replace('"volume":', '"volume":1'), "why", "revision")
 
         await until_async(lambda: rows(database, "select 1 from market_data_ohlcv_revisions") == [(1,)], "a revision")
+
+
+async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database, postgres_trades="1") as scene:
+        await scene.subscribed()
+        await scene.trade(5_000)
+        newest = store.tail_id("BTCUSDT")
+        highest = "select coalesce(max(trade_id), 0) from market_data_trades where symbol = 'BTCUSDT'"
+        await history(scene, lambda found: found.state == "running", "the tables")
+        await until_async(partial(answers, database, highest, [(newest,)]), "the first trades")
+
+        execute(database, "alter table market_data_trades rename to elsewhere")
+        await scene.trade(20_000)
+        await history(scene, lambda found: found.state == "down", "the refusal")
+        store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 3)
+        last = store.tail_id("BTCUSDT")
+        execute(database, "alter table elsewhere rename to market_data_trades")
+
+        await until_async(partial(answers, database, highest, [(last,)]), "the trades that are left")
+        gaps = rows(database, "select first, last, reason from market_data_gaps where symbol = 'BTCUSDT'")
+        assert gaps == [(newest + 1, last - 3, "skipped")]
+
+
+async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_nothing(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database) as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await until_async(lambda: minutes(database) == truth(scene) != [], "the first candles")
+        future = "99999999999999-0"
+        execute(database, f"update market_data_cursors set position = '{future}'")
+
+        os.kill(writer_pid(), signal.SIGKILL)
+        await scene.klines_closed()
+
+        await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
+async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_reading, "ENTRIES_PER_READ", 9)
+    texts = [
+        kline_json(kline, '"BTCUSDT"')
+        for kline in (structs.replace(KLINE, open_ms=KLINE.open_ms + 60_000 * number) for number in range(4))
+    ]
+    for text in texts:
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", text)
+    store.ask("XADD", "late:BTCUSDT", "*", "data", texts[3].replace('"volume":', '"volume":1'), "why", "revision")
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    orders = Orders("postgresql://h/d", store.url, "", "binance", ("BTCUSDT",), klines=True, trades=False)
+    reader = StreamReader(connection, orders, {})
+
+    batches = [await reader.read() for _ in range(3)]
+
+    connection.close()
+    volumes = [[kline.volume for kline in batch.klines] for batch in batches]
+    plain = KLINE.volume
+    assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
+    assert [batch.is_full for batch in batches] == [True, False, False]
 
 
 class Storing(DataCollector):

@@ -122,7 +122,9 @@ insert into market_data_gaps (exchange, symbol, channel, interval, first, last, 
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (exchange, symbol, channel, interval, first)
 do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
+where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
+"""What the exchange was proven not to have stays so."""
 
 CURSORS = "select name, position from market_data_cursors where exchange = $1"
 
