@@ -39,7 +39,9 @@ ORDERS_CHECK_S: Final = 1.0
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 30.0
 HEALTHY_S: Final = 60.0
-STOP_S: Final = 3.0
+STOP_S: Final = 1.0
+"""It ends when it sees that we hung up; one that is killed loses nothing, and a reload has 5 s for everything."""
+
 BRING_BACK_S: Final = 5.0
 STARTING: Final = "starting"
 
