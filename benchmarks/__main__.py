@@ -12,7 +12,7 @@ import asyncio
 import platform
 import statistics
 
-from benchmarks import exactness, outage, validation
+from benchmarks import abuse, exactness, hour, outage, postgres, recovery, validation
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -22,6 +22,8 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 
 WARM_UP = 20_000
 """Messages before the first reading: connection, first keys and caches are not what a message costs."""
+
+PARTS = ("feed", "exactness", "outage", "hour", "recovery", "abuse", "postgres", "validation")
 
 
 async def cost(name: str, plan: Plan, *, measured: int) -> tuple[float, float]:
@@ -82,6 +84,14 @@ async def run(arguments: argparse.Namespace) -> None:
         await exactness.run(messages=arguments.messages, seconds=arguments.seconds)
     if arguments.part in {"all", "outage"}:
         await outage.run(trades=arguments.messages)
+    if arguments.part in {"all", "hour"}:
+        await hour.run(trades=hour.HOUR_TRADES if arguments.part == "hour" else arguments.messages)
+    if arguments.part in {"all", "recovery"}:
+        await recovery.run()
+    if arguments.part in {"all", "abuse"}:
+        await abuse.run(seconds=arguments.seconds)
+    if arguments.part in {"all", "postgres"}:
+        await postgres.run(rows=min(arguments.messages, 100_000))
     if arguments.part in {"all", "validation"}:
         await validation.run(seconds=arguments.seconds)
 
@@ -122,7 +132,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--part", choices=["all", "feed", "exactness", "outage", "validation"], default="all")
+    parser.add_argument("--part", choices=["all", *PARTS], default="all")
     asyncio.run(run(parser.parse_args()))
 
 

@@ -53,6 +53,7 @@ class Feed(WSListener):
         self._plan = plan
         self._writable = asyncio.Event()
         self._writable.set()
+        self._streams: list[str] = []
         self._task: asyncio.Task[None] | None = None
 
     def pause_writing(self) -> None:
@@ -68,12 +69,19 @@ class Feed(WSListener):
         transport.underlying_transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Subscriptions are acknowledged; the question for the list starts the feed, as it is asked last."""
+        """Subscriptions are acknowledged; the first question for the list starts the feed, as it is asked last.
+
+        It is asked again every few minutes, and whoever is told too little subscribes anew.
+        """
         if frame.msg_type != WSMsgType.TEXT:
             return
         request = json.loads(frame.get_payload_as_bytes())
-        transport.send(WSMsgType.TEXT, msgspec_json.encode({"result": None, "id": request["id"]}))
-        if request["method"] == "LIST_SUBSCRIPTIONS":
+        lists = request["method"] == "LIST_SUBSCRIPTIONS"
+        if request["method"] == "SUBSCRIBE":
+            self._streams += request["params"]
+        answer = {"result": self._streams if lists else None, "id": request["id"]}
+        transport.send(WSMsgType.TEXT, msgspec_json.encode(answer))
+        if lists and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._send(transport))
 
     async def _send(self, transport: WSTransport) -> None:
@@ -102,14 +110,16 @@ def prepared_frames(plan: Plan) -> Iterator[bytes]:
     """Endless frames of the plan's mix, the symbols in turn."""
     codec = BinanceCodec()
     start_ms = int(time.time()) // 60 * MINUTE_MS
+    trades, klines, tickers = plan.mix
+    # A line whose event times fall behind the clock is taken for one that is late.
+    step_ms = 1000 * len(plan.symbols) * sum(plan.mix) / (plan.per_s * trades) if plan.per_s and trades else 1.0
     number = 0
     for symbol in cycle(plan.symbols):
         if symbol == plan.symbols[0]:
             number += 1
-        trades, klines, tickers = plan.mix
         for offset in range(trades):
             trade_id = (number - 1) * trades + offset + 1
-            yield codec.encode(trade_at(symbol, trade_id, start_ms + trade_id))
+            yield codec.encode(trade_at(symbol, trade_id, start_ms + int(trade_id * step_ms)))
         for offset in range(klines):
             yield codec.encode(kline_at(symbol, start_ms, (number - 1) * klines + offset))
         for offset in range(tickers):

@@ -12,8 +12,13 @@ def quantiles(before: Reading, after: Reading, parts: Sequence[float]) -> list[f
     """Seconds from socket to acknowledged write of the messages between the two."""
     assert before.latency is not None, "trades have been stored"
     assert after.latency is not None, "trades have been stored"
-    counts = [now - then for now, then in zip(after.latency.counts, before.latency.counts, strict=True)]
-    return [_quantile(after.latency, counts, part) for part in parts]
+    return between(before.latency, after.latency, parts)
+
+
+def between(before: Histogram, after: Histogram, parts: Sequence[float]) -> list[float]:
+    """Quantiles of what was observed between two states of a histogram."""
+    counts = [now - then for now, then in zip(after.counts, before.counts, strict=True)]
+    return [_quantile(after, counts, part) for part in parts]
 
 
 def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:

@@ -34,6 +34,7 @@ from data_collector.observe.logs import configure_logs
 from data_collector.service.service import Service
 from data_collector.settings import load_settings
 from data_collector.settings.fields import variables
+from data_collector.sinks.postgres.pool import PostgresPool
 from data_collector.venues.discovery import find_venue
 
 HOOK_QUEUE_MAX = 10_000
@@ -68,15 +69,16 @@ class DataCollector:
         exchange = self.exchange
         venue = find_venue(exchange) if isinstance(exchange, str) else exchange
         hooked = self._hooks()
-        self.pg_pool: None = None
-        """An asyncpg pool when DATABASE_URL is set; the PostgreSQL writer comes in a later version."""
+        self.pg_pool: PostgresPool | None = None
+        """An asyncpg pool, from `start` on, when DATABASE_URL is set."""
         self.hook_dropped = 0
         """Records that a slow hook did not get."""
         self._queue: asyncio.Queue[Record] = asyncio.Queue(HOOK_QUEUE_MAX)
         self._hooked = hooked
         self._service = Service(
-            load_settings(environ), venue=venue, tap=self._tap if hooked else None, extra_channels=self.extra_channels
-        )
+            load_settings(environ), venue=venue, tap=self._tap if hooked else None, extra_channels=self.extra_channels,
+            klines_elsewhere=bool(hooked) and hooked["store_in_postgres"],
+        )  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -92,6 +94,7 @@ class DataCollector:
         if running.done():
             await running
             raise Transient("The collector ended before it collected anything.")
+        self.pg_pool = await self._service.history.open_pool()
         if self._hooked:
             self._tasks.append(asyncio.create_task(self._run_hooks()))
 
@@ -113,6 +116,9 @@ class DataCollector:
                 task.cancel()
             await asyncio.wait(self._tasks)
             self._tasks = []
+            if self.pg_pool is not None:
+                self.pg_pool.terminate()
+                self.pg_pool = None
 
     async def wait(self) -> None:
         """Return when the collector has ended, raising what ended it."""
@@ -148,7 +154,7 @@ class DataCollector:
         """Override: each 24-hour ticker, keys as in `latest:`."""
 
     async def store_in_postgres(self, data: dict[str, object]) -> None:
-        """Override: each closed kline."""
+        """Override: each closed kline; `self.pg_pool` is there for it, and nobody else stores klines there then."""
 
     async def on_record(self, record: Record) -> None:
         """Override: each record of `extra_channels`, as it is."""

@@ -100,6 +100,21 @@ class Connection(Answer):
     last_error: str | None
 
 
+class HistoryAnswer(Answer):
+    """How PostgreSQL is followed up; `off` without DATABASE_URL."""
+
+    state: Literal["running", "down", "off"]
+    reason: str | None
+    database: str | None
+    """Host, port and database; never the login."""
+    rows: dict[str, int]
+    """Rows added per channel since the process started."""
+    replaced: int
+    lag_seconds: float
+    """Age of the oldest entry of the store that waits for PostgreSQL."""
+    restarts: int
+
+
 class Status(Answer):
     """What is collected, where to, and through which connections."""
 
@@ -122,6 +137,15 @@ class Status(Answer):
                     "last_error": None,
                 }
             ],
+            "history": {
+                "state": "running",
+                "reason": None,
+                "database": "localhost:5432/market_data",
+                "rows": {"kline": 120, "trade": 0},
+                "replaced": 0,
+                "lag_seconds": 0.0,
+                "restarts": 0,
+            },
         }
     )
 
@@ -134,6 +158,8 @@ class Status(Answer):
     """`embedded` when none is set."""
     metrics: Metrics
     connections: list[Connection]
+    history: HistoryAnswer
+    """What becomes of records in PostgreSQL."""
 
 
 class ControlRequest(Answer):
@@ -286,7 +312,13 @@ def status_of(snapshot: Snapshot) -> Status:
         validation_service_url=masked(snapshot.validation_service_url),
         metrics=metrics_of(snapshot),
         connections=[_connection_of(connection) for connection in snapshot.connections],
+        history=_history_of(snapshot),
     )
+
+
+def _history_of(snapshot: Snapshot) -> HistoryAnswer:
+    found = msgspec.to_builtins(snapshot.history)
+    return HistoryAnswer.model_validate({name: found[name] for name in HistoryAnswer.model_fields})
 
 
 def validation_of(snapshot: Snapshot) -> ValidationAnswer:

@@ -176,7 +176,7 @@ class Collector:
     async def _announce(self, on_ready: Callable[[Snapshot], None]) -> None:
         while True:
             snapshot = await self.status()
-            if snapshot.collector_running and snapshot.redis_url is not None:
+            if snapshot.collector_running and snapshot.redis_url is not None and not snapshot.history.is_beginning:
                 on_ready(snapshot)
                 return
             # Another process's state has no event that we could wait for.

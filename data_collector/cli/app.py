@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from data_collector.cli.audit import audit
+from data_collector.cli.backfill import backfill
 from data_collector.cli.certify import certify_day
 from data_collector.cli.collect import collect
 from data_collector.cli.demo import demo
 from data_collector.cli.doctor import doctor
+from data_collector.cli.export import export_history
+from data_collector.cli.history_writer import history_writer
 from data_collector.cli.plan import plan
 from data_collector.cli.quarantine import quarantine
 from data_collector.cli.redis_command import redis
@@ -39,7 +43,11 @@ app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_
 app.add_typer(suites)
 app.add_typer(quarantine, name="quarantine")
 app.command()(plan)
+app.command()(backfill)
+app.command()(audit)
 app.command("certify")(certify_day)
+app.command("export")(export_history)
 app.command()(doctor)
 app.command()(version)
 app.command(hidden=True)(collect)
+app.command(hidden=True)(history_writer)

@@ -18,7 +18,7 @@ from data_collector.cli.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.service.certificate import Certificate, Exchange, Held, certify
 from data_collector.settings import Settings, load_settings
-from data_collector.venues.binance.day_files import FILES_URL, DayFiles
+from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
 from data_collector.venues.discovery import find_venue
 
 FOLDER = Path("certificates")
@@ -59,7 +59,7 @@ def certify_day(
         raise typer.Exit(1)
 
 
-async def _made(settings: Settings, symbol: str, day: date, files: DayFiles | None, limit: int) -> Certificate:
+async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFiles | None, limit: int) -> Certificate:
     venue = find_venue("binance")
     address = await find_store(settings=settings)
     history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
@@ -87,11 +87,11 @@ async def _made(settings: Settings, symbol: str, day: date, files: DayFiles | No
         await history.close()
 
 
-def _files(settings: Settings, url: str | None) -> DayFiles | None:
+def _files(settings: Settings, url: str | None) -> BinanceBulkFiles | None:
     if url is not None:
-        return DayFiles(url, use_proxy=settings.use_proxy)
+        return BinanceBulkFiles(url, use_proxy=settings.use_proxy)
     host = urlsplit(settings.binance_rest_url).hostname or ""
-    return DayFiles(use_proxy=settings.use_proxy) if f".{host}".endswith(OWNERS_OF_FILES) else None
+    return BinanceBulkFiles(use_proxy=settings.use_proxy) if f".{host}".endswith(OWNERS_OF_FILES) else None
 
 
 def _day_of(text: str) -> date:

@@ -12,6 +12,7 @@ import typer
 import uvloop
 
 from data_collector.observe.logs import configure_logs
+from data_collector.observe.memory import SHORTAGE
 from data_collector.service.service import LIVE_FOLDER, Service
 from data_collector.settings import load_settings
 
@@ -29,7 +30,11 @@ def collect(
     configure_logs()
     service = Service(load_settings(), folder=folder, empty=empty, source=source or None)
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
-    uvloop.run(_run(service, control))
+    try:
+        uvloop.run(_run(service, control))
+    except* MemoryError:
+        SHORTAGE.give_up()
+        raise
 
 
 async def _run(service: Service, control: socket.socket | None) -> None:

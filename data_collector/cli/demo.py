@@ -23,12 +23,14 @@ from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
+from data_collector.settings.texts import EMBEDDED
 
 FOLDER = "demo"
 SEED = 7
 WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
+_NOT_OBEYED = {"REDIS_URL", "REDIS_URL_FILE", "DATABASE_URL", "DATABASE_URL_FILE"}
 DOCS_EVERY_S = 60
 """The Data Docs of a demo are looked at soon."""
 
@@ -47,15 +49,16 @@ RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol
 
 
 def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
-    """Run everything on embedded parts: simulated exchange, store, collector, validation service and API.
+    """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
 
     Needs no network. Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS,
-    CHANNELS, PORT and SUITES_DIR are obeyed; REDIS_URL and the exchange's addresses are not.
+    CHANNELS, PORT and SUITES_DIR are obeyed; REDIS_URL, DATABASE_URL and the exchange's addresses are not.
     """
     configure_logs()
-    environment = {name: value for name, value in os.environ.items() if name not in {"REDIS_URL", "REDIS_URL_FILE"}}
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
     # An empty value also hides the one of a .env file.
-    environment["REDIS_URL"] = ""
+    environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
+    environment.setdefault("POSTGRES_TRADES", "1")
     given = load_settings(environment)
     folder = given.var_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import uvloop
 from data_collector.cli.started import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
 from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings
+from data_collector.simulator.intervals import DAY_MS
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
 from data_collector.venues.binance.codec import BinanceCodec
@@ -27,6 +28,7 @@ RateOption = Annotated[float, typer.Option(min=0, help="Mean per symbol and seco
 SpeedOption = Annotated[float, typer.Option(min=0.001, help="Seconds of market time that pass in a second.")]
 StartOption = Annotated[int | None, typer.Option(help="Market time at start, ms UTC. Default: now.")]
 HistoryOption = Annotated[int, typer.Option(min=0, help="About how many trades a symbol has from before the start.")]
+DaysOption = Annotated[int, typer.Option(min=1, max=3650, help="How many days before the start they were listed.")]
 KeptOption = Annotated[
     int, typer.Option(min=2000, help="How many of its newest trades a symbol keeps; REST has no older ones.")
 ]
@@ -54,6 +56,7 @@ def simulate(
     speed: SpeedOption = 1.0,
     start_ms: StartOption = None,
     history_trades: HistoryOption = 2000,
+    history_days: DaysOption = 1,
     kept_trades: KeptOption = 200_000,
     host: HostOption = "127.0.0.1",
     ws_port: StreamPortOption = 19443,
@@ -79,7 +82,8 @@ def simulate(
     """
     settings = SimulatorSettings(
         seed=seed, symbols=_symbols(symbols, synthetic), trades_per_s=trades_per_s, speed=speed, start_ms=start_ms,
-        history_trades=history_trades, tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
+        history_trades=history_trades, history_ms=history_days * DAY_MS,
+        tape_trades_max=kept_trades, host=host, ws_port=ws_port, rest_port=rest_port,
         tls=_tls(tls_cert, tls_key), enforce_limits=limits, ping_interval_s=ping_interval_s,
         pong_timeout_s=pong_timeout_s, max_age_s=max_age_s, order_ids=order_ids, early_every=early_every,
         close_empty_klines=close_empty_klines, error_shape=error_shape,

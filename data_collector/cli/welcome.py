@@ -13,6 +13,7 @@ Data Collector is running.
 
   Page and API   {url}/   (documentation: {url}/docs)
   Store          {store}
+  PostgreSQL     {database}
   Exchange       {exchange}
   Validation     {validation}
   Collecting     {symbols}  ({channels}; klines of {intervals})
@@ -25,7 +26,7 @@ Try, in another terminal:
   redis-cli -u "$REDIS_URL" XREVRANGE {prefix}trades:{first} + - COUNT 1
   {python} -m data_collector redis HGETALL {prefix}latest:{first}      (the same where no redis-cli is installed)
   {python} -m data_collector tail {first}
-
+{psql}
   import json, redis
   r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
   print(r.hgetall("{prefix}latest:{first}")["price"])
@@ -43,6 +44,8 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
     return _SCREEN.format(
         url=url,
         store=snapshot.redis_url,
+        database=_database(snapshot),
+        psql=_psql(snapshot),
         exchange=f"{settings.binance_ws_url}, {settings.binance_rest_url}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
@@ -53,6 +56,20 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
         python=_python(),
         ending=ending,
     )
+
+
+def _database(snapshot: Snapshot) -> str:
+    history = snapshot.history
+    if history.state == "off":
+        return "none (DATABASE_URL=embedded starts one)"
+    return f"{history.database}" + (f" ({history.reason})" if history.state == "down" else "")
+
+
+def _psql(snapshot: Snapshot) -> str:
+    if snapshot.database_url is None:
+        return ""
+    query = "SELECT * FROM market_data_ohlcv ORDER BY timestamp DESC LIMIT 5"
+    return f"  psql {snapshot.database_url} -c '{query}'\n"
 
 
 def _validation(settings: Settings) -> str:

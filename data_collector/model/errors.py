@@ -8,12 +8,15 @@ CollectorError
 │   ├── VenueUnreachable     ... the exchange
 │   └── SinkUnavailable      ... the store
 ├── VenueRefused       stop this subscription, go on with the others
+├── NotPublished       take the smaller bulk files instead, or ask REST
+├── BadFile            take nothing of this bulk file, name it, go on with the others
 └── BadFrame           skip the frame, keep it in quarantine with the reason
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 
 class CollectorError(Exception):
@@ -65,6 +68,28 @@ class VenueRefused(CollectorError):
     def __init__(self, message: str, *, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotPublished(CollectorError):
+    """There is no bulk file of this symbol and time, or not yet."""
+
+
+BadFileReason = Literal[
+    "checksum", "no_checksum", "web_page", "not_zip", "cut_short", "member", "symbol", "series", "too_large", "empty",
+    "encoding", "columns", "number", "interval", "period", "order", "unreadable",
+]  # fmt: skip
+
+
+class BadFile(CollectorError):
+    """A bulk file that is not what the exchange documents; the message names the file and, where it can, the line."""
+
+    def __init__(self, file: str, fault: str, *, reason: BadFileReason, line: int | None = None) -> None:
+        place = file if line is None else f"{file}, line {line}"
+        super().__init__(f"{place}: {fault}")
+        self.file = file
+        self.fault = fault
+        self.reason = reason
+        self.line = line
 
 
 class BadFrame(CollectorError):

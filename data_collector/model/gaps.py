@@ -44,9 +44,9 @@ def explain_ids(first: int, last: int, refused: Mapping[int, tuple[str, ...]], o
 
 
 def add_gap(gaps: list[Gap], gap: Gap) -> None:
-    """Put a gap of trade ids behind others that it follows; of the same reason they are one."""
+    """Put a gap directly behind others; of the same reason they are one."""
     before = gaps[-1] if gaps else None
-    if before is not None and (before.reason, before.rules, before.last + 1) == (gap.reason, gap.rules, gap.first):
+    if before is not None and (before.reason, before.rules) == (gap.reason, gap.rules):
         gaps[-1] = structs.replace(before, last=gap.last, count=before.count + gap.count)
     else:
         gaps.append(gap)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -89,6 +89,10 @@ class History(Protocol):
     def weight_used(self) -> int:
         """What is used of the budget in the current window."""
 
+    @property
+    def patient_weight_per_minute(self) -> int:
+        """What calls that are not urgent may use of the budget in a minute."""
+
     async def symbols(self) -> dict[str, SymbolRules]:
         """Every listed symbol, by its name."""
 
@@ -134,6 +138,58 @@ class OpenHistory(Protocol):
         """`base_url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`."""
 
 
+class BulkFile(Struct, frozen=True):
+    """One file that an exchange publishes: a UTC month or day of klines or trades of one symbol."""
+
+    symbol: str
+    interval: str | None
+    """None for trades."""
+    first_ms: int
+    until_ms: int
+    """The end of its month or day, which does not belong to it."""
+    path: str
+    """Below the place where all of them lie."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+class BulkFiles(Protocol):
+    """The archives that an exchange publishes of its past. They cost no request weight.
+
+    A file is delivered whole or not at all: all of it has been checked before the first rows come. Rows come in the
+    order of the exchange, in chunks of bounded size, so that a month of any length takes no memory; the rest of the
+    program runs on between two chunks. Whoever leaves early closes the generator (`contextlib.aclosing`).
+
+    Reading raises `NotPublished` (take `days_of` the month, or ask REST), `BadFile` (the same, and name it) or
+    `VenueUnreachable` (try again); `Misconfigured` where the machine has no room for a file.
+    """
+
+    def covering(self, symbol: str, interval: str | None, from_ms: int, to_ms: int) -> list[BulkFile]:
+        """The files that hold what lies from `from_ms` to before `to_ms`, in the order of time.
+
+        A month that lies in the range whole is one file, and the rest comes as days. Files hold more than was asked
+        for where the range ends within a day.
+        """
+
+    def days_of(self, month: BulkFile) -> list[BulkFile]:
+        """The same in files of a day; empty for a day, and for intervals that are published by the month only."""
+
+    def klines(self, file: BulkFile) -> AsyncGenerator[list[Kline], None]:
+        """The rows of a file with an interval."""
+
+    def trades(self, file: BulkFile) -> AsyncGenerator[list[Trade], None]:
+        """The rows of a file without an interval."""
+
+
+class OpenBulkFiles(Protocol):
+    """Makes the reader of published files."""
+
+    def __call__(self, place: str | None = None, *, use_proxy: bool = False) -> BulkFiles:
+        """`place` is a base URL or a local folder; None is where the exchange itself publishes."""
+
+
 class StreamLimits(Struct, frozen=True):
     """What the exchange allows on its streaming side."""
 
@@ -165,6 +221,8 @@ class Venue(Struct, frozen=True):
     open_history: OpenHistory
     hint_451: str
     """What to do where the exchange does not serve the place (HTTP 451)."""
+    open_bulk_files: OpenBulkFiles | None = None
+    """None where the exchange publishes no files of its past."""
 
 
 class Gate(Protocol):

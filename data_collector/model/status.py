@@ -94,6 +94,25 @@ class ValidationStatus(Struct):
     audit: AuditStatus = field(default_factory=AuditStatus)
 
 
+class HistoryStatus(Struct):
+    """What becomes of records in PostgreSQL."""
+
+    state: Literal["running", "down", "off"] = "off"
+    reason: str | None = None
+    database: str | None = None
+    """Host, port and database, without the login."""
+    rows: dict[str, int] = field(default_factory=dict)
+    """Channel to rows added since the process started."""
+    replaced: int = 0
+    """Rows replaced by others that differ."""
+    lag_seconds: float = 0.0
+    """Age of the oldest entry of the store that waits; 0 when nothing does."""
+    restarts: int = 0
+    """Times that the writer had to be started again."""
+    is_beginning: bool = False
+    """The embedded server is not up yet, for the first time."""
+
+
 HEAL_BOUNDS_S = (
     0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 )  # fmt: skip
@@ -200,6 +219,9 @@ class Snapshot(Struct, kw_only=True):
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""
     validation: ValidationStatus = field(default_factory=ValidationStatus)
+    history: HistoryStatus = field(default_factory=HistoryStatus)
+    database_url: str | None = None
+    """Of the embedded PostgreSQL, for the one screen of a demo; a given one stays with who gave it."""
     gaps: GapsStatus = field(default_factory=GapsStatus)
     connections: list[ConnectionStatus] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)

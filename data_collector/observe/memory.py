@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import resource
 import sys
 from pathlib import Path
+
+from data_collector.model.errors import CollectorError
+
+LAST_WORDS = b'{"level": "critical", "event": "memory_exhausted"}\n'
+
+
+class Shortage:
+    """What is done when this process is refused memory: what failed half-way then, nobody can know.
+
+    A process of ours ends at once, as one that was killed: the next one goes on where the store ends. In a user's
+    process the error goes its way.
+    """
+
+    ends_process = False
+
+    def meet(self, error: BaseException) -> None:
+        """To be called with every error that would be passed over; none but a `MemoryError` matters."""
+        if isinstance(error, MemoryError):
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Memory is short."""
+        if self.ends_process:
+            # Nothing here takes memory.
+            os.write(STDERR, LAST_WORDS)
+            faulthandler.dump_traceback(STDERR, all_threads=True)
+            os._exit(CollectorError.exit_code)
+
+
+SHORTAGE = Shortage()
+"""Of this process."""
+
+STDERR = 2
 
 
 def resident_bytes() -> int:

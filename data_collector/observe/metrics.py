@@ -52,16 +52,19 @@ SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
+GROUP_STATE = Label("state", "at_risk (soon), lost (already)")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 FILL_SOURCE = Label("source", "ws, rest, spool, built")
 BAD_FRAME_REASON = Label("reason", "why a frame was bad, from the codec's own list")
 DISCONNECT_REASON = Label("reason", "why a line ended, from the pipeline's own list")
-REST_OUTCOME = Label("outcome", "ok, refused, limited, banned, forbidden, failed, timeout, unreachable, malformed")
+REST_OUTCOME = Label(
+    "outcome", "ok, refused, limited, banned, forbidden, unserved, failed, timeout, unreachable, malformed"
+)
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
 CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
-WATCHDOG_KIND = Label("kind", "connection, stream")
+WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
@@ -121,6 +124,10 @@ METRICS: tuple[Metric, ...] = (
         "Rows of which gate and Great Expectations say different things",
         (CHANNEL, RULE),
     ),
+    Metric("data_collector_history_up", "gauge", "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"),
+    Metric("data_collector_history_lag_seconds", "gauge", "Age of the oldest entry that waits for PostgreSQL"),
+    Metric("data_collector_history_rows_total", "counter", "Rows added to PostgreSQL", (CHANNEL,)),
+    Metric("data_collector_history_writer_starts_total", "counter", "Times that its writer process was started"),
     Metric(
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
     ),
@@ -213,7 +220,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "data_collector_watchdogs_total",
         "counter",
-        "Times that silence was found to be a fault: of a connection, or of a stream",
+        "Times that silence or lateness was found to be a fault: of a connection, a stream, or a line that came late",
         (WATCHDOG_KIND,),
     ),
     Metric(
@@ -243,6 +250,12 @@ METRICS: tuple[Metric, ...] = (
         "Times that the store had lost the newest trades of a symbol that it had acknowledged",
     ),
     Metric("data_collector_store_wipes_total", "counter", "Times that the store had lost all trades of a symbol"),
+    Metric(
+        "data_collector_consumer_groups_behind",
+        "gauge",
+        "Consumer groups that trimming takes entries from which they have not done with",
+        (GROUP_STATE,),
+    ),
     Metric("data_collector_store_flush_seconds", "histogram", "Seconds from sending a batch to its last reply"),
     Metric(
         "data_collector_received_to_stored_seconds",

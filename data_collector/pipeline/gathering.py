@@ -42,6 +42,12 @@ class Gathering:
         else:
             self._growing[run.symbol] = structs.replace(run, entries=run.entries.copy())
 
+    def flush_one(self, symbol: str) -> None:
+        """The same of one symbol, before it is read."""
+        grown = self._growing.pop(symbol, None)
+        if grown is not None:
+            self._retention.append((grown,))
+
     def flush(self) -> None:
         """Hand over what has been gathered."""
         if self._growing:

@@ -33,6 +33,11 @@ class Holdback:
         self.waiting = asyncio.Event()
         """Set while there are any."""
 
+    @property
+    def count(self) -> int:
+        """Trades that are held back: they came, and are not let through yet."""
+        return self._held
+
     def watch(self, lane: Lane) -> None:
         """Something of this lane has to wait."""
         self.lanes.add(lane)
@@ -81,7 +86,7 @@ class Holdback:
         else:
             opened_s = self._clock()
         if gap is None and lane.next_id >= 0:
-            last_id = min(lane.held) - 1 if lane.held else lane.spilled_id
+            last_id = min(lane.held) - 1 if lane.held else lane.spilled.last_id
             if last_id >= lane.next_id:
                 lane.gap = OpenGap(lane.next_id, last_id, opened_s)
         if lane.gap is None and not lane.refused_s and not lane.held:

@@ -8,11 +8,16 @@ from data_collector.model.records import Trade
 from data_collector.model.wire import json_text
 from data_collector.pipeline.arbiter import TradeOrder
 from data_collector.pipeline.minutes import MinuteVolumes
+from data_collector.pipeline.spilled import Spilled
 
 RECENT_MAX = 1024
 RECENT_MIN = 16
 RECENT_TOTAL_MAX = 65_536
 """Some 30 MB for all symbols together."""
+
+
+STRANGERS_MAX = 100
+"""So many trades in a row from far behind the cursor, and the ids are taken to have begun anew."""
 
 
 def recent_of(symbols: int) -> int:
@@ -25,7 +30,7 @@ class OpenGap:
     """Trade ids that are missing before what is held back."""
 
     __slots__ = (
-        "disproved", "disproved_s", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "told", "tries",
+        "disproved", "disproved_s", "first_id", "last_id", "opened_s", "progress_s", "retry_s", "tries",
     )  # fmt: skip
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
@@ -44,8 +49,6 @@ class OpenGap:
         """How often, without another answer between, the exchange's REST side ended before what is held back."""
         self.disproved_s = 0.0
         """Since when."""
-        self.told = False
-        """Whether the ledger knows of it: what the twin line heals at once is no story."""
 
 
 class Debt:
@@ -84,7 +87,7 @@ class Lane:
     __slots__ = (
         "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
         "lost", "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent",
-        "recent_mask", "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled_id",
+        "recent_mask", "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled",
         "strangers", "symbol", "symbol_json", "ticker",
     )  # fmt: skip
 
@@ -110,8 +113,8 @@ class Lane:
         """The store had a stream once and has none any more: when the first trade comes, it is filled again."""
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
-        self.spilled_id = -1
-        """The largest trade id that waits in the retention, because memory had no room for more."""
+        self.spilled = Spilled()
+        """What waits in the retention, because memory had no room for more."""
         self.first_s = 0.0
         """When the first trade of a symbol without a sequence came."""
         self.gap: OpenGap | None = None
@@ -143,6 +146,23 @@ class Lane:
     def spoken(self) -> int:
         """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
         return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether all that comes is from far behind the cursor: the exchange's ids have begun anew."""
+        return self.strangers >= STRANGERS_MAX
+
+    def begin_anew(self, next_id: int) -> None:
+        """The exchange's ids have: nothing that is known of the old ones counts."""
+        self.next_id = self.resumed_id = next_id
+        self.recent = [None] * len(self.recent)
+        self.order = TradeOrder()
+        self.minutes = MinuteVolumes()
+        self.origin_id = -1
+        self.spilled = Spilled()
+        self.strangers = 0
+        self.gap = None
+        self.refused_s.clear()
 
     def begin_run(self) -> None:
         """No trade is in the run that grows."""

@@ -97,6 +97,8 @@ class Line:
         self._following: Connection | None = None
         self.complete = asyncio.Event()
         """Set while there is a connection that has all streams."""
+        self.late_s = 0.0
+        """By how much its messages come later than they did, when that is too much (`pipeline.lateness`)."""
         self._told_down = False
         self._down_since_s = time.monotonic()
         self._state = ConnectionStatus(line=name, state="connecting", streams=len(self.streams))

@@ -113,15 +113,19 @@ class Outlet:
         if len(entries) >= RUN_ENTRIES_MAX:
             self.end_run(lane)
             entries = lane.entries
+        if not lane.dirty:
+            self.mark(lane)
         if not entries:
             lane.first_id = trade.trade_id
             lane.oldest_ns = trade.received_ns
-        entries.append(entry_time(trade, warnings) if warnings or not trade.received_ns else trade.time_ms)
-        entries.append(trade_json(trade, lane.symbol_json))
+        # All or nothing, also where memory is short: half a trade would give those behind it the wrong ids.
+        records = self.records + 1
+        entries += (
+            entry_time(trade, warnings) if warnings or not trade.received_ns else trade.time_ms,
+            trade_json(trade, lane.symbol_json),
+        )
         lane.newest = trade
-        self.records += 1
-        if not lane.dirty:
-            self.mark(lane)
+        self.records = records
 
     def put_refused(self, lane: Lane, trade_id: int, refusal: Refusal) -> None:
         """The refused trade is written with the run that passes over it, or follows it."""
@@ -153,6 +157,11 @@ class Outlet:
         for lane in self._dirty:
             self.end_run(lane)
         self._gathering.flush()
+
+    def end_lane(self, lane: Lane) -> None:
+        """The same of one symbol."""
+        self.end_run(lane)
+        self._gathering.flush_one(lane.symbol)
 
     async def keep(self) -> None:
         """Until cancelled: what came goes to the retention within `KEEP_S`, whether or not the store takes it."""
@@ -188,6 +197,18 @@ class Outlet:
         self.records -= sum(run.count for run in lane.runs)
         lane.runs.clear()
         self._set_behind(lane, lane.next_id if due_id is None else due_id, wiped=due_id is None)
+
+    def forget_trades(self, lane: Lane) -> None:
+        """Its ids have begun anew: what waits and what is retained of it is of another market."""
+        self.end_run(lane)
+        self._gathering.flush()
+        self._retention.forget(lane.symbol)
+        self.records -= sum(run.count for run in lane.runs)
+        lane.runs.clear()
+        self._refusals -= len(lane.refused)
+        lane.refused.clear()
+        lane.passed = []
+        self.catch_up(lane)
 
     def catch_up(self, lane: Lane) -> None:
         """What comes next follows what the store has or what waits here."""
@@ -289,8 +310,8 @@ class Outlet:
     def mark(self, lane: Lane) -> None:
         """There is something to take: a record, or what was passed over, which no trade may follow for long."""
         if not lane.dirty:
-            lane.dirty = True
             self._dirty.append(lane)
+            lane.dirty = True
             self.waiting.set()
 
     def _take_lane(self, lane: Lane, batch: Batch) -> int:

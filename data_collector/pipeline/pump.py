@@ -18,6 +18,7 @@ from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.outlet import Outlet
 
 Question = Callable[[], Awaitable[None]]
@@ -39,9 +40,11 @@ class Pump:
     def __init__(
         self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float,
         go_back: Callable[[Behind], None] = lambda _: None,
+        begin_anew: Callable[[Lane, int | None], None] = lambda _lane, _due: None,
     ) -> None:  # fmt: skip
-        """`go_back` is told of what the store lacks."""
+        """`go_back` is told of klines that the store lacks, `begin_anew` of a symbol that it was made empty for."""
         self._go_back = go_back
+        self._begin_anew = begin_anew
         self._outlet = outlet
         self._sink = sink
         self._counters = counters
@@ -79,7 +82,7 @@ class Pump:
                 return
             try:
                 await question()
-            except (SinkUnavailable, Misconfigured) as error:
+            except Exception as error:  # noqa: BLE001 - a bug too is raised where it was asked, and supervised there
                 if not answered.done():
                     answered.set_exception(error)
             else:
@@ -174,6 +177,10 @@ class Pump:
             self._outlet.fall_behind(lane, behind.due)
             assert lane.debt is not None, "it fell behind"
             lane.debt.retry_s = time.monotonic() + BLOCKED_S
+            return
+        if lane.is_stranded:
+            structlog.get_logger().warning("ids_begin_anew", symbol=lane.symbol, due=behind.due, next_id=lane.next_id)
+            self._begin_anew(lane, behind.due)
             return
         if behind.due is None:
             self._counters.add("data_collector_store_wipes_total")

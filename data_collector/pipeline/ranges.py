@@ -18,6 +18,10 @@ class Ranges:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(self._ranges)
 
+    def __len__(self) -> int:
+        """How many ranges."""
+        return len(self._ranges)
+
     def __bool__(self) -> bool:
         return bool(self._ranges)
 

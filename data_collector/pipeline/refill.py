@@ -69,8 +69,10 @@ class Refill:
         """Bring what the store wants next, as much as may wait. A new debt of the lane ends it."""
         if debt.wiped:
             await self._find_beginning(lane, debt)
+            if debt.wiped:
+                return
         while lane.debt is debt and len(lane.runs) < QUEUED_MAX and not self._outlet.is_full:
-            self._outlet.end_runs()
+            self._outlet.end_lane(lane)
             if debt.due_id >= lane.next_id:
                 self._finish(lane, debt)
                 return
@@ -98,7 +100,7 @@ class Refill:
 
     async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
-        self._outlet.end_runs()
+        self._outlet.end_lane(lane)
         kept_id = self._retention.oldest_id(lane.symbol)
         first_id = lane.next_id if kept_id is None else max(kept_id, lane.next_id - self._reach.trades)
         try:
@@ -107,6 +109,11 @@ class Refill:
                 first_id = wanted_id
             # Else the exchange knows of no trade since: our clock, which counts before its first message, is ahead.
         except (VenueUnreachable, VenueRefused) as error:
+            holds_nothing = kept_id is None or kept_id >= debt.due_id
+            if holds_nothing and isinstance(error, VenueUnreachable) and self._clock() - debt.since_s < DEADLINE_S:
+                # Only the exchange knows what came before the wipe: what came since would begin too late.
+                debt.retry_s = self._clock() + max(RETRY_S, error.retry_after_s or 0.0)
+                return
             structlog.get_logger().warning("refill_from_memory_only", symbol=lane.symbol, reason=str(error))
         debt.wiped = False
         debt.begins = True

@@ -26,6 +26,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Refill
 from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.runs import absent_ranges
+from data_collector.pipeline.spilled import Spilled
 from data_collector.pipeline.trade_intake import TradeIntake
 
 LOOK_S = 0.02
@@ -193,10 +194,10 @@ class TradeRepair:
         if lane.next_id in lane.refused_s:
             # A refused id waits for its own time, and is not asked for.
             return
-        if not gap.told:
-            gap.told = True
-            first_id, last_id = self._told.get(lane, (lane.next_id, gap.last_id))
-            self._told[lane] = (first_id, max(last_id, gap.last_id))
+        told = self._told.get(lane)
+        if told is None or told[1] < gap.last_id:
+            # What the twin line heals at once is no story, and comes here never.
+            self._told[lane] = (lane.next_id if told is None else told[0], gap.last_id)
             self._ledger.opened(lane.symbol, None, lane.next_id, gap.last_id)
         if await self._skip_what_is_old(lane, gap):
             return
@@ -308,7 +309,7 @@ class TradeRepair:
             lane.head_s = 0.0
             lane.reference_id = lane.next_id - 1
             # Or it was spilled. If it exists after all, then what follows it opens a gap again.
-            lane.spilled_id = -1
+            lane.spilled = Spilled()
             self._intake.release(lane)
         elif all(trade_id + 1 not in lane.held for trade_id in lane.held):
             self._counters.add("data_collector_implausible_total", rule="trade_id_jump")

@@ -21,6 +21,9 @@ class Retention(Protocol):
     def confirm(self, symbol: str, trade_id: int) -> None:
         """The newest trade that the store has acknowledged; lower than before when it has lost some."""
 
+    def forget(self, symbol: str) -> None:
+        """Nothing that is kept of a symbol is wanted any more: its ids have begun anew."""
+
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
         """Runs that follow each other without a hole from `first_id` on, the first one cut so that it starts there.
 

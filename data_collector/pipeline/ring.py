@@ -48,6 +48,12 @@ class Ring:
             self._shelf.drop_oldest(symbol)
             self.bytes -= oldest_size
 
+    def forget(self, symbol: str) -> None:
+        """Drop all of a symbol."""
+        self._shelf.forget(symbol)
+        self.bytes -= sum(size for name, size in self._order if name == symbol)
+        self._order = deque(each for each in self._order if each[0] != symbol)
+
     def read(self, symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
         """As `Retention.read`, from memory."""
         return self._shelf.read(symbol, first_id, trades_max)

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from data_collector.model.batch import KlineCheck, KlineUpdate, RecordSource
 from data_collector.model.calendar import Calendar, explained_from, missing_range
-from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.gaps import Gap, GapReason, add_gap
 from data_collector.model.records import Kline
 from data_collector.pipeline.arbiter import Order
 
@@ -117,7 +117,7 @@ class Series:
             return None
         last_ms, count = missing_range(self._calendar, self.interval, self.due_ms, until_ms)
         gap = Gap(self.due_ms, last_ms, count, reason, rules)
-        self._add_gap(gap)
+        add_gap(self._gaps, gap)
         self.due_ms = until_ms
         return gap
 
@@ -189,7 +189,7 @@ class Series:
         gaps = self._held[first_ms].gaps
         if gaps and gaps[0].first <= due_ms:
             for gap in explained_from(self._calendar, self.interval, gaps, due_ms):
-                self._add_gap(gap)
+                add_gap(self._gaps, gap)
             self.due_ms = first_ms
             return True
         return self.pass_refused() is not None
@@ -229,13 +229,6 @@ class Series:
         for open_ms in [open_ms for open_ms in self._refused if open_ms < self.due_ms]:
             del self._refused[open_ms]
         return passed
-
-    def _add_gap(self, gap: Gap) -> None:
-        before = self._gaps[-1] if self._gaps else None
-        if before is not None and (before.reason, before.rules) == (gap.reason, gap.rules):
-            self._gaps[-1] = structs.replace(before, last=gap.last, count=before.count + gap.count)
-        else:
-            self._gaps.append(gap)
 
     def _judge_past(self, kline: Kline) -> Order:
         before = self._recent.get(kline.open_ms)

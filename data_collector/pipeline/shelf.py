@@ -128,6 +128,10 @@ class Shelf:
             if not stretches:
                 del self._stretches[symbol]
 
+    def forget(self, symbol: str) -> None:
+        """Drop all of a symbol."""
+        self._stretches.pop(symbol, None)
+
     def read(self, symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
         """As `Retention.read`, from what is here."""
         found: list[TradeRun] = []

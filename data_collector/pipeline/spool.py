@@ -133,6 +133,15 @@ class Spool:
         """The newest trade that the store has of a symbol; lower than before when it has lost some."""
         self._confirmed[symbol] = trade_id
 
+    def forget(self, symbol: str) -> None:
+        """See `Retention`."""
+        self._take_in()
+        self._settle()
+        self._ring.forget(symbol)
+        self._confirmed.pop(symbol, None)
+        for segment in self._segments:
+            segment.covers.pop(symbol, None)
+
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
         """See `Retention`."""
         self._take_in()

@@ -63,9 +63,10 @@ class Standby:
 
     def __init__(
         self, outlet: Outlet, sink: SharedSink, ask: Callable[[Question], Awaitable[None]], counters: Counters,
-        clock: Callable[[], float],
+        clock: Callable[[], float], begin_anew: Callable[[Lane, int | None], None] = lambda _lane, _due: None,
     ) -> None:  # fmt: skip
-        """`ask` has the store asked between two batches."""
+        """`ask` has the store asked between two batches; `begin_anew` is as the pump's."""
+        self._begin_anew = begin_anew
         self._outlet = outlet
         self._sink = sink
         self._ask = ask
@@ -101,6 +102,13 @@ class Standby:
         seen, debt, now_s = self._seen[lane], lane.debt, self._clock()
         assert debt is not None, "it stands by"
         last_id = -1 if tail is None else tail.last_id
+        if lane.is_stranded:
+            # Only old ids are ours: they must not come back when somebody has made room for the new ones.
+            seen.since_s = now_s
+            if last_id < lane.next_id - 1:
+                self._begin_anew(lane, None if tail is None else last_id + 1)
+                self._stand_by(lane, None)
+            return
         debt.wiped = tail is None
         if last_id != seen.last_id:
             seen.see(last_id, now_s)

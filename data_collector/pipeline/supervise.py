@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from data_collector.model.errors import CollectorError
+from data_collector.observe.memory import SHORTAGE
 
 RESTARTS_MAX = 3
 RESTART_WINDOW_S = 60.0
@@ -29,7 +30,8 @@ async def supervised(name: str, run: Callable[[], Awaitable[None]]) -> None:
         except CollectorError:
             # Not a bug: whoever raised it past its own retries means the operator.
             raise
-        except Exception:  # the one place where bugs are caught (style guide)
+        except Exception as error:  # the one place where bugs are caught (style guide)
+            SHORTAGE.meet(error)
             now = time.monotonic()
             failures.append(now)
             while now - failures[0] > RESTART_WINDOW_S:

@@ -30,9 +30,6 @@ from data_collector.pipeline.tally import Tally, also_refused
 REFUSED_AHEAD_MAX = 10_000
 """A refused id further ahead gets no place in the sequence."""
 
-STRANGERS_MAX = 100
-"""So many trades in a row from far behind the cursor, and the ids are taken to have begun anew."""
-
 STRANGE_BEHIND = 100_000
 """A copy or a late trade is behind by less."""
 
@@ -88,12 +85,13 @@ class TradeIntake:
             return
         if verdict is None:
             # As `_let_through`, written out to spare every trade a call.
-            lane.next_id = trade.trade_id + 1
+            next_id = trade.trade_id + 1
+            self._put(lane, trade)
+            lane.next_id = next_id
             lane.recent[trade.trade_id & lane.recent_mask] = trade
             tally.received += 1
             tally.validated += 1
             tally.newest_trade = trade
-            self._put(lane, trade)
             lane.minutes.add(trade)
             self._note(trade)
             if tally.tap is not None:
@@ -101,6 +99,8 @@ class TradeIntake:
         else:
             self._let_through(lane, trade, verdict)
         if lane.gap is not None or lane.refused_s:
+            if lane.spilled:
+                self._count_once(lane, trade.trade_id)
             self.release(lane)
 
     def release(self, lane: Lane, *, everything: bool = False) -> None:
@@ -139,6 +139,8 @@ class TradeIntake:
         else:
             lane.repaired += 1
             self._let_through(lane, trade, verdict)
+        if lane.spilled:
+            self._count_once(lane, trade.trade_id)
 
     def take_runs(self, lane: Lane, runs: Sequence[TradeRun]) -> None:
         """Trades that were spilled when memory was full: they were judged and counted then, and their turn is now."""
@@ -148,6 +150,7 @@ class TradeIntake:
                 break
             self._outlet.queue_kept(lane, run)
             lane.next_id = run.first_id + run.count
+        lane.spilled.pass_to(lane.next_id)
         # The volumes of their minutes are not known here.
         lane.minutes = MinuteVolumes()
         for trade_id in [trade_id for trade_id in lane.refused_s if trade_id < lane.next_id]:
@@ -172,6 +175,7 @@ class TradeIntake:
             self.on_explained(lane.symbol, gap)
         lane.order.pass_over(first_id, last_id)
         lane.next_id = last_id + 1
+        lane.spilled.pass_to(lane.next_id)
         lane.repaired += last_id + 1 - first_id
         self._outlet.mark(lane)
 
@@ -209,13 +213,25 @@ class TradeIntake:
         trades = self.holdback.take_all(lane)
         if not trades:
             return
-        self._outlet.keep_only(runs_of(lane, trades, self._check))
-        lane.spilled_id = max(lane.spilled_id, trades[-1].trade_id)
+        runs = runs_of(lane, trades, self._check)
+        self._outlet.keep_only(runs)
         self._tally.received += len(trades)
         self._tally.validated += len(trades)
+        for trade in trades:
+            self._count_once(lane, trade.trade_id)
+        lane.spilled.add(runs, trades[-1].trade_id)
         self._counters.add("data_collector_trades_spilled_total", len(trades))
         for trade in trades:
             self._note(trade)
+
+    def begin_anew(self, lane: Lane, due_id: int | None) -> None:
+        """The exchange's ids have: nothing that we hold counts. `due_id`: what the store wants next, if anything."""
+        held = len(self.holdback.take_all(lane))
+        self._tally.received += held
+        self._tally.validated += held
+        self.holdback.forget(lane)
+        self._outlet.forget_trades(lane)
+        lane.begin_anew(-1 if due_id is None else due_id)
 
     def remove(self, lane: Lane) -> None:
         """Its trades are collected no longer: let go what can be, and keep what cannot."""
@@ -227,16 +243,25 @@ class TradeIntake:
         self.holdback.forget(lane)
 
     def _let_through(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
-        lane.next_id = trade.trade_id + 1
+        next_id = trade.trade_id + 1
+        # First of all: where memory is short it raises and has done nothing, and the id stays due.
+        self._put(lane, trade, () if verdict is None else verdict.warnings)
+        lane.next_id = next_id
         lane.recent[trade.trade_id & lane.recent_mask] = trade
         tally = self._tally
         tally.received += 1
         tally.validated += 1
         if trade.received_ns:
             tally.newest_trade = trade
-        self._put(lane, trade, () if verdict is None else verdict.warnings)
         lane.minutes.add(trade)
         tally.note_accepted(trade, "trade", verdict)
+
+    def _count_once(self, lane: Lane, trade_id: int) -> None:
+        """It was counted when it was spilled, and the retention has lost it: this is a copy."""
+        if lane.spilled.take(trade_id):
+            self._tally.received -= 1
+            self._tally.validated -= 1
+            self._tally.copy("trade")
 
     def _admit(self, lane: Lane, trade: Trade) -> None:
         """A trade that had to wait is judged by the rules of now."""
@@ -245,6 +270,8 @@ class TradeIntake:
             self._refuse(lane, trade, verdict)
         else:
             self._let_through(lane, trade, verdict)
+        if lane.spilled:
+            self._count_once(lane, trade.trade_id)
 
     def _take_unexpected(self, lane: Lane, trade: Trade, verdict: Verdict | None) -> None:
         """A trade that is not the next one: it waits, or it was known, or it is late, or it cannot be believed."""

@@ -26,6 +26,7 @@ from picows import (
 
 from data_collector.model.errors import BadFrame, VenueUnreachable
 from data_collector.model.protocols import Reply, ShutdownNotice
+from data_collector.observe.memory import SHORTAGE
 from data_collector.pipeline.governor import Governor
 
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -146,6 +147,7 @@ class WebSocket(WSListener):
             else:
                 self._take_uncommon(transport, frame, received_ns)
         except BaseException as error:  # noqa: BLE001 - picows would log a bug and go on; the line raises it
+            SHORTAGE.meet(error)
             self._failure = error
             self.close("bug", WSCloseCode.INTERNAL_ERROR)
 

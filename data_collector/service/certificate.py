@@ -8,19 +8,27 @@ from typing import BinaryIO, Literal
 
 from msgspec import Struct
 
-from data_collector.model.errors import Misconfigured, Unavailable, VenueRefused, VenueUnreachable
+from data_collector.model.errors import (
+    BadFile,
+    Misconfigured,
+    NotPublished,
+    Unavailable,
+    VenueRefused,
+    VenueUnreachable,
+)
 from data_collector.model.protocols import History
 from data_collector.service.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
 from data_collector.service.day_trades import (
     Progress,
     declared_trades,
+    file_of,
     span_of,
     trades_of_file,
     trades_of_rest,
     trades_of_store,
 )
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.venues.binance.day_files import DayFile, DayFiles
+from data_collector.venues.binance.bulk_files import BinanceBulkFiles, FetchedFile
 
 
 class Held(Struct, frozen=True):
@@ -37,7 +45,7 @@ class Exchange(Struct, frozen=True):
 
     history: History
     rest_url: str
-    files: DayFiles | None
+    files: BinanceBulkFiles | None
     """None when REST is to be asked at once."""
 
 
@@ -79,13 +87,23 @@ async def certify(
     try:
         await _check_is_over(exchange.history, day)
         with tempfile.TemporaryFile() as archive:
-            file = None if exchange.files is None else await exchange.files.fetch(symbol, day, archive)
+            file = await _fetched(exchange, symbol, day, archive)
             found = await _compare(held, exchange, archive if file else None, symbol, day, differences_max, progress)
-    except VenueUnreachable as error:
+    except (VenueUnreachable, BadFile) as error:
         raise Unavailable(f"The exchange's side cannot be read: {error}.") from error
     except VenueRefused as error:
         raise Misconfigured(f"The exchange refuses {symbol}: {error}.") from error
     return _certificate(held, exchange, file, symbol, day, found, made_by)
+
+
+async def _fetched(exchange: Exchange, symbol: str, day: date, archive: BinaryIO) -> FetchedFile | None:
+    """None while no file is published, and where REST is to be asked."""
+    if exchange.files is None:
+        return None
+    try:
+        return await exchange.files.fetch(file_of(symbol, day), archive)
+    except NotPublished:
+        return None
 
 
 async def _compare(
@@ -111,7 +129,7 @@ async def _check_is_over(history: History, day: date) -> None:
 
 
 def _certificate(
-    held: Held, exchange: Exchange, file: DayFile | None, symbol: str, day: date, found: Comparison, made_by: str
+    held: Held, exchange: Exchange, file: FetchedFile | None, symbol: str, day: date, found: Comparison, made_by: str
 ) -> Certificate:
     return Certificate(
         symbol=symbol,
@@ -121,7 +139,7 @@ def _certificate(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         made_by=made_by,
         source="rest" if file is None else "file",
-        source_url=exchange.rest_url if file is None else file.url,
+        source_url=exchange.rest_url if file is None else file.place,
         archive_sha256=None if file is None else file.sha256,
         store=held.place,
         key=f"{held.prefix}trades:{symbol}",

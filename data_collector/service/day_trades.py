@@ -13,12 +13,13 @@ from msgspec import Raw, Struct
 
 from data_collector.model.errors import Unavailable, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.model.protocols import History
+from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Trade
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.declared import declared_pages
 from data_collector.sinks.redis.entries import entries_of
-from data_collector.venues.binance.day_files import trades_in
+from data_collector.venues.binance.bulk_names import day_file
+from data_collector.venues.binance.bulk_rows import trade_rows
 
 STORE_PAGE_ENTRIES = 2000
 
@@ -26,9 +27,6 @@ REST_PAGE_TRADES = 1000
 
 LATE_MS = 60_000
 """Entry ids never go back in time, so an entry may stand behind its own time; so much is read beyond the day."""
-
-ROWS_PER_TURN = 5000
-"""Of a file, before others have their turn."""
 
 REST_ATTEMPTS = 6
 REST_WAIT_LONGEST_S = 120.0
@@ -61,6 +59,11 @@ class _Stored(Struct):
 
 
 _decode_stored = msgspec.json.Decoder(_Stored).decode
+
+
+def file_of(symbol: str, day: date) -> BulkFile:
+    """The exchange's file of a day."""
+    return day_file(symbol, None, datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def span_of(day: date) -> Span:
@@ -99,16 +102,15 @@ async def declared_trades(connection: StoreConnection, key: str, symbol: str) ->
 async def trades_of_file(
     archive: BinaryIO, symbol: str, day: date, progress: Progress | None = None
 ) -> AsyncIterator[Trade]:
-    """In the order of ids. Raises `VenueUnreachable` for a file that is not what it should be."""
-    span = span_of(day)
-    for count, trade in enumerate(trades_in(archive, symbol, day), start=1):
-        if not span.holds(trade.time_ms):
-            raise VenueUnreachable(f"the file of {symbol} and {day} holds trade {trade.trade_id} of another day")
-        yield trade
-        if count % ROWS_PER_TURN == 0:
-            if progress is not None:
-                progress(_share(trade, span), count)
-            await asyncio.sleep(0)
+    """In the order of ids; a line that comes twice is told twice. Raises `BadFile`."""
+    span, count = span_of(day), 0
+    for chunk in trade_rows(archive, file_of(symbol, day), repeats=True):
+        for trade in chunk:
+            yield trade
+        count += len(chunk)
+        if progress is not None:
+            progress(_share(chunk[-1], span), count)
+        await asyncio.sleep(0)
 
 
 async def trades_of_rest(

@@ -12,12 +12,12 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
 
 import structlog
 
 from data_collector.model.errors import CollectorError
 from data_collector.observe.counters import Counters
+from data_collector.observe.memory import SHORTAGE
 
 BEAT_S = 1.0
 
@@ -59,6 +59,8 @@ class Heartbeat:
 
     def watch(self) -> None:
         """Start the thread that ends the process, with every stack on stderr, when it cannot recover."""
+        SHORTAGE.ends_process = True
+        asyncio.get_running_loop().set_exception_handler(_take_error)
         threading.Thread(target=self._watch, name="heartbeat", daemon=True).start()
 
     def end(self) -> None:
@@ -66,6 +68,12 @@ class Heartbeat:
         self._ended = True
 
     def _watch(self) -> None:
+        try:
+            self._count_beats()
+        except (MemoryError, OSError):
+            SHORTAGE.give_up()
+
+    def _count_beats(self) -> None:
         # Missed beats are counted, not seconds: a process that is held (SIGSTOP, a machine asleep) misses none.
         # What holds the interpreter's lock holds this thread too; then health's silence is all there is.
         beats = missed = 0
@@ -75,16 +83,20 @@ class Heartbeat:
             missed = missed + 1 if self._beats == beats else 0
             beats = self._beats
             if missed >= STUCK_BEATS and not self._ended:
-                _end("loop_stuck")
-            try:
-                # As the interpreter gets memory for its objects; what was freed before may have room for others.
-                mmap.mmap(-1, SPARE_BYTES).close()
-            except (MemoryError, OSError):
-                _end("memory_exhausted")
+                _end_stuck()
+            # As the interpreter gets memory for its objects; what was freed before may have room for others.
+            mmap.mmap(-1, SPARE_BYTES).close()
 
 
-def _end(event: str) -> None:
-    with suppress(MemoryError):
-        structlog.get_logger().critical(event)
+def _take_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What a callback of the loop raised."""
+    error = context.get("exception")
+    if isinstance(error, MemoryError):
+        SHORTAGE.meet(error)
+    loop.default_exception_handler(context)
+
+
+def _end_stuck() -> None:
+    structlog.get_logger().critical("loop_stuck")
     faulthandler.dump_traceback(sys.stderr, all_threads=True)
     os._exit(CollectorError.exit_code)

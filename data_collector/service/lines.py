@@ -13,6 +13,7 @@ from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.lateness import Lateness
 from data_collector.pipeline.line import Address, Line, Surroundings
 from data_collector.pipeline.resolver import Resolver
 from data_collector.pipeline.twins import Twins
@@ -82,11 +83,12 @@ class Wiring:
         """New lines for the streams of a new group."""
         return Group(plan.added, list(self._lines(plan.lines, plan.added)))
 
-    def twins(self, group: Group) -> Twins | None:
-        """What compares the lines of a group; None for one line."""
+    def watch(self, group: Group) -> Twins | Lateness:
+        """What notices a line of the group that lags."""
+        codec = self._venue.codec
         if len(group.lines) < 2:
-            return None
-        return Twins(group.lines[0], group.lines[1], self._venue.codec)
+            return Lateness(group.lines[0], codec, self._around.counters)
+        return Twins(group.lines[0], group.lines[1], codec)
 
     def _lines(self, names: Sequence[str], keys: Sequence[Key]) -> Iterator[Line]:
         turns = asyncio.Lock()

@@ -14,8 +14,9 @@ from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.trade_intake import STRANGERS_MAX
+from data_collector.service.consumer_groups import ConsumerGroups
 from data_collector.service.heartbeat import LAG_TOLERATED_S, Heartbeat
+from data_collector.service.history import History
 from data_collector.service.lines import Group
 from data_collector.service.silence import SilenceWatch, Stream
 from data_collector.service.statistics import Statistics
@@ -43,7 +44,7 @@ class Parts:
     def __init__(
         self, intake: Intake, outlet: Outlet, pump: Pump, sink: RedisSink, groups: Sequence[Group],
         statistics: Statistics, counters: Counters, validation: Validation, *, ledger: Ledger, watch: SilenceWatch,
-        heartbeat: Heartbeat, keeps_on_disk: bool,
+        heartbeat: Heartbeat, consumer_groups: ConsumerGroups, history: History, keeps_on_disk: bool,
     ) -> None:  # fmt: skip
         self.intake = intake
         self.outlet = outlet
@@ -56,6 +57,8 @@ class Parts:
         self.validation = validation
         self.ledger = ledger
         self.heartbeat = heartbeat
+        self.consumer_groups = consumer_groups
+        self.history = history
         self.keeps_on_disk = keeps_on_disk
         self.started_at_s = time.time()
 
@@ -68,10 +71,11 @@ class Parts:
 def fill(snapshot: Snapshot, parts: Parts) -> None:
     """Put counts, connections, metrics and reasons into `snapshot`."""
     intake = parts.intake
-    snapshot.messages_received = intake.received
+    held = intake.trades.holdback.count
+    snapshot.messages_received = intake.received + held
     snapshot.messages_validated = intake.validated
     snapshot.validation_errors = intake.errors
-    snapshot.messages_in_flight = intake.received - intake.validated - intake.errors
+    snapshot.messages_in_flight = held
     if intake.tally.last_received_ns:
         snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)
     snapshot.connections = [line.status for line in parts.lines]
@@ -115,9 +119,15 @@ def _reasons(
         for symbol, (tail, trade_id) in parts.sink.ahead.items()
     ]
     degraded += _strangers(parts.outlet)
+    degraded += parts.consumer_groups.reasons()
     degraded += gap_reasons(snapshot.gaps)
     degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)
+    degraded += [
+        f"line {line.name} brings messages {line.late_s:.0f} s later than it did: the way to the exchange is too slow"
+        for line in parts.lines
+        if line.late_s
+    ]
     statistics = parts.statistics
     late = {stream.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
     if late:
@@ -132,6 +142,7 @@ def _reasons(
     if statistics.down_reason is not None:
         degraded.append(f"the exchange's REST side: {statistics.down_reason}")
     degraded += parts.validation.reasons()
+    degraded += parts.history.reasons()
     if parts.heartbeat.lag_s > LAG_TOLERATED_S:
         degraded.append(f"the event loop stood still for {parts.heartbeat.lag_s:.0f} s")
     return unhealthy, degraded
@@ -184,9 +195,10 @@ def _strangers(outlet: Outlet) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
         f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
-        f"store filled from another market? Empty trades:{lane.symbol} or choose another store"
+        f"store filled from another market? Delete trades:{lane.symbol} and latest:{lane.symbol} while the collector "
+        "runs, and they are collected from there on; or choose another store"
         for lane in outlet.lanes.values()
-        if lane.strangers >= STRANGERS_MAX
+        if lane.is_stranded
     ]
 
 
@@ -221,6 +233,7 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     if newest is not None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
     parts.validation.set_gauges()
+    parts.history.set_gauges()
     counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())

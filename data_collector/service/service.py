@@ -22,6 +22,7 @@ from msgspec import structs
 from data_collector.control import Request, serve_control
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
+from data_collector.model.protocols import History as ExchangeHistory
 from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Wish
@@ -33,7 +34,9 @@ from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.standby import Standby
 from data_collector.pipeline.supervise import supervised
 from data_collector.pipeline.tally import Tap
+from data_collector.service.consumer_groups import ConsumerGroups, Limits
 from data_collector.service.heartbeat import Heartbeat
+from data_collector.service.history import History, Scope
 from data_collector.service.lines import Group, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import STOPPED, Parts, fill
@@ -62,12 +65,13 @@ class Service:
     def __init__(
         self, settings: Settings, *, folder: str = LIVE_FOLDER, venue: Venue | None = None, tap: Tap | None = None,
         extra_channels: Sequence[Channel] = (), empty: bool = False, source: str | None = None,
+        klines_elsewhere: bool = False,
     ) -> None:  # fmt: skip
         """`folder` is the part of VAR_DIR that is ours; `tap` gets each record that passed the gate.
 
         `extra_channels` are subscribed to for the tap alone; `empty` throws away what the embedded store held;
-        `source` is what the store is filled from (default: the exchange's REST address).
-        Raises `Misconfigured`.
+        `source` is what the store is filled from (default: the REST address). `klines_elsewhere`: not in PostgreSQL by
+        us. Raises `Misconfigured`.
         """
         self._settings = settings
         self._source = source or settings.binance_rest_url
@@ -79,8 +83,7 @@ class Service:
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._running = False
-        self._stopping = False
+        self._running = self._stopping = False
         self._changed = asyncio.Condition()
         self._work: asyncio.Task[None] | None = None
         self._collection: asyncio.Task[None] | None = None
@@ -89,15 +92,14 @@ class Service:
         self._outlet = Outlet(list(settings.symbols), self._repairs.spool)
         codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
+        scope = Scope(self._venue.name, self._venue.key_prefix, klines=not klines_elsewhere)
+        self.history = History(settings, settings.var_dir / folder, scope, self._counters, empty=empty)
         self._intake = Intake(
             codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
             self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
-        self._validation.use = self._intake.use
-        self._intake.tap = tap
-        self._history = self._venue.open_history(
-            settings.binance_rest_url, use_proxy=settings.use_proxy, counters=self._counters
-        )
+        self._validation.use, self._intake.tap = self._intake.use, tap
+        self._history = _open_history(self._venue, settings, self._counters)
         self._repairs.join(self._outlet, self._intake, self._history)
         if "trade" not in settings.channels:
             self._intake.trades.lanes.clear()
@@ -106,13 +108,14 @@ class Service:
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
         self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
+        self.history.follow(lambda: self._store.address, lambda: self._resubscription.current.symbols)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
         self._parts: Parts | None = None
 
     async def run(self, control: socket.socket | None = None) -> None:
         """Collect until stopped. Raises `Misconfigured` or `Unavailable` when it cannot, and bugs as they are."""
-        for notice in (*self._settings.notices, *_without_effect(self._settings)):
+        for notice in self._settings.notices:
             self._log.warning("notice", text=notice)
         self._stopping = False
         try:
@@ -175,6 +178,8 @@ class Service:
             validation_service_url=settings.validation_service_url or "embedded",
             key_prefix=self._venue.key_prefix,
             validation=self._validation.status(),
+            history=self.history.status(),
+            database_url=self.history.embedded_url,
         )
         if self._parts is None:
             snapshot.reasons = [self._store.waiting_for or "starting"]
@@ -196,6 +201,7 @@ class Service:
             sink = await self._prepare()
             watches.append(group.create_task(supervised("store", self._store.watch)))
             watches += [group.create_task(supervised(name, run)) for name, run in self._validation.tasks()]
+            watches += [group.create_task(supervised(name, run)) for name, run in self.history.tasks()]
             while True:
                 await self._wanted.wait()
                 self._collection = group.create_task(self._collect(sink))
@@ -214,6 +220,7 @@ class Service:
         if watches:
             await asyncio.wait(watches)
         await self._validation.close()
+        await self.history.close()
         await self._repairs.close()
         if self._sink is not None:
             await self._sink.close()
@@ -262,20 +269,12 @@ class Service:
         watch = SilenceWatch(
             keys, self._venue.codec, self._history, self._intake, self._statistics, self._counters
         )  # fmt: skip
+        consumer_groups = self._consumer_groups(sink, pump)
         self._parts = Parts(
-            self._intake,
-            self._outlet,
-            pump,
-            sink,
-            groups,
-            self._statistics,
-            self._counters,
-            self._validation,
-            ledger=self._repairs.ledger,
-            watch=watch,
-            heartbeat=self.heartbeat,
-            keeps_on_disk=self._settings.spool_bytes_max > 0,
-        )
+            self._intake, self._outlet, pump, sink, groups, self._statistics, self._counters, self._validation,
+            ledger=self._repairs.ledger, watch=watch, heartbeat=self.heartbeat, consumer_groups=consumer_groups,
+            history=self.history, keeps_on_disk=self._settings.spool_bytes_max > 0,
+        )  # fmt: skip
         await self._set_running(value=True)
         # What is here now stays: collections need not look at it again (131 ms less in a full one).
         gc.collect()
@@ -285,13 +284,12 @@ class Service:
                 for streams in groups:
                     self._start(group, streams)
                 if self._settings.standby:
-                    standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic)
-                    standby.begin()
-                    group.create_task(supervised("standby", standby.run))
+                    group.create_task(supervised("standby", self._stand_by(sink, pump).run))
                 self._resubscription.use(Running(self._parts, groups, partial(self._start, group), group.create_task))
                 eternal = [
                     ("pump", pump.run), *self._repairs.tasks(), ("statistics", self._statistics.run),
                     ("kline_repair", self._kline_repair.run), ("silence", watch.run),
+                    ("consumer_groups", consumer_groups.run),
                 ]  # fmt: skip
                 for name, run in eternal:
                     group.create_task(supervised(name, run))
@@ -305,16 +303,29 @@ class Service:
         if self._pump is None:
             self._pump = Pump(
                 self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
-                go_back=self._intake.klines.go_back,
+                go_back=self._intake.klines.go_back, begin_anew=self._intake.trades.begin_anew,
             )  # fmt: skip
         return self._pump
+
+    def _stand_by(self, sink: RedisSink, pump: Pump) -> Standby:
+        begin_anew = self._intake.trades.begin_anew
+        standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic, begin_anew)
+        standby.begin()
+        return standby
+
+    def _consumer_groups(self, sink: RedisSink, pump: Pump) -> ConsumerGroups:
+        settings = self._settings
+        limits = Limits(
+            self._venue.key_prefix,
+            trades=settings.trades_maxlen if "trade" in settings.channels else None,
+            klines=settings.stream_maxlen if "kline" in settings.channels else None,
+        )
+        return ConsumerGroups(sink, pump.ask, lambda: tuple(self._outlet.lanes), limits, self._counters)
 
     def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
         """Run the lines of a group for as long as the collection, or until the group is given up."""
         runs = [supervised("line", line.run) for line in streams.lines]
-        twins = self._wiring.twins(streams)
-        if twins is not None:
-            runs.append(supervised("twins", twins.run))
+        runs.append(supervised("lag", self._wiring.watch(streams).run))
         streams.tasks = [group.create_task(run) for run in runs]
 
     async def _begin(self, sink: RedisSink) -> None:
@@ -347,16 +358,12 @@ class Service:
             self._changed.notify_all()
 
 
+def _open_history(venue: Venue, settings: Settings, counters: Counters) -> ExchangeHistory:
+    return venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy, counters=counters)
+
+
 def _kline_intervals(settings: Settings) -> tuple[str, ...]:
     return settings.intervals if "kline" in settings.channels else ()
-
-
-def _without_effect(settings: Settings) -> list[str]:
-    """What is set for a part that this version does not have yet (README, Planned)."""
-    planned = {
-        "DATABASE_URL": (settings.database_url is not None, "nothing is written to PostgreSQL"),
-    }
-    return [f"{name} is set and has no effect yet: {what}." for name, (given, what) in planned.items() if given]
 
 
 def _first(errors: BaseExceptionGroup[CollectorError]) -> CollectorError:

@@ -38,6 +38,14 @@ class SkipIds(Struct, tag_field="action", tag="skip_ids", forbid_unknown_fields=
     count: int
 
 
+class RestartIds(Struct, tag_field="action", tag="restart_ids", forbid_unknown_fields=True):
+    """Let a symbol begin anew, as a reset of the testnet or a new listing does: its past is gone, from REST too, and
+    the next trade has this id."""
+
+    symbol: str
+    first_id: int = 1
+
+
 class SetStatus(Struct, tag_field="action", tag="set_status", forbid_unknown_fields=True):
     """Change a symbol's trading status. BREAK: nothing is traded or sent. CANCEL_ONLY: no klines are sent."""
 
@@ -98,6 +106,6 @@ class Send(Struct, tag_field="action", tag="send", forbid_unknown_fields=True):
 
 
 Action = (
-    Burst | Advance | Pause | Resume | SkipIds | SetStatus | Shutdown | Close | Reset | Stall | DropStream
-    | PingFlood | Send
+    Burst | Advance | Pause | Resume | SkipIds | RestartIds | SetStatus | Shutdown | Close | Reset | Stall
+    | DropStream | PingFlood | Send
 )  # fmt: skip

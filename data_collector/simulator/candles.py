@@ -35,6 +35,8 @@ class KlineSeries:
         self._next_id = 0
         # The oldest candle of a tape that was cut before may lack trades: such a candle is not shown.
         self._drops_first = tape.was_cut
+        self.was_cut = tape.was_cut
+        """Whether older candles than the oldest were there once."""
 
     def advance(self) -> None:
         """Take in what the tape has gained; must be called before the tape is cut."""
@@ -60,6 +62,7 @@ class KlineSeries:
             del self._opens[0], self._candles[0]
         elif len(self._opens) > self._limit + self._limit // 8:
             surplus = len(self._opens) - self._limit
+            self.was_cut = True
             del self._opens[:surplus], self._candles[:surplus]
 
     @property

@@ -213,6 +213,9 @@ class Simulator:
                 self.clock.resume()
             case actions.SkipIds(symbol, count):
                 self._listed(symbol).skip_ids(count)
+            case actions.RestartIds(symbol, first_id):
+                self._listed(symbol).restart_ids(first_id)
+                self._feed.restart_ids(symbol, first_id)
             case actions.SetStatus(symbol, status):
                 self._listed(symbol).set_status(status)
             case actions.Shutdown(unwrapped, close_after_s):

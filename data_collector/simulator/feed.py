@@ -85,6 +85,11 @@ class Feed:
             # Waiting for an event that is set does not give way.
             await asyncio.sleep(0)
 
+    def restart_ids(self, symbol: str, first_id: int) -> None:
+        """The market of the symbol has begun anew with this id."""
+        if symbol in self._published:
+            self._published[symbol] = first_id
+
     def prepare(self, stream: str, records: Sequence[Record], *, combined: bool, microseconds: bool) -> Prepared:
         """Encode frames for `send_prepared`."""
         parts: list[tuple[int, bytes]] = []

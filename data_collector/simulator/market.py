@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from data_collector.model.records import Kline, Ticker, Trade
@@ -44,14 +45,15 @@ class SymbolMarket:
         self.listing = listing
         self.status: SymbolStatus = "TRADING"
         self._random = random.Random(f"{settings.seed}:market:{listing.symbol}")
-        self.tape = Tape(
+        self._new_tape = partial(
+            Tape,
             listing.symbol,
-            first_id=self._random.randint(10**6, 5 * 10**9),
             first_aggregate=self._random.randint(10**6, 3 * 10**9),
             limit=tape_limit(settings),
             order_ids=settings.order_ids,
             early_every=settings.early_every,
         )
+        self.tape = self._new_tape(first_id=self._random.randint(10**6, 5 * 10**9))
         self._klines_max = settings.klines_max
         self._series: dict[tuple[str, int], KlineSeries] = {}
         self._window = RollingWindow(self.tape, listing.start_price)
@@ -105,6 +107,12 @@ class SymbolMarket:
     def skip_ids(self, count: int) -> None:
         """Leave out the next `count` trade ids for good: neither the stream nor REST will ever have them."""
         self.tape.next_id += count
+
+    def restart_ids(self, first_id: int) -> None:
+        """Begin anew with this trade id, at the price of now: nothing from before is known any more."""
+        self.tape = self._new_tape(first_id=first_id)
+        self._series.clear()
+        self._window = RollingWindow(self.tape, self._price)
 
     def set_status(self, status: SymbolStatus) -> None:
         """Change the trading status; what trades meanwhile depends on it."""

@@ -9,12 +9,12 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from data_collector.simulator import day_files
 from data_collector.simulator import rest_parameters as parameters
 from data_collector.simulator.endpoints import ENDPOINTS, Answerer, Endpoint
 from data_collector.simulator.faults import Faults, RestFault
 from data_collector.simulator.limits import Verdict, WeightCounter
 from data_collector.simulator.market import Market
+from data_collector.simulator.published import FOLDER, PublishedFiles
 from data_collector.simulator.rest_lies import filling_query, lying_body, lying_query
 from data_collector.simulator.rest_parameters import RestRefusal
 from data_collector.simulator.settings import SimulatorSettings
@@ -59,6 +59,7 @@ class RestSide:
         self.requests = 0
         self.weights = WeightCounter(settings.weight_per_minute, enforced=settings.enforce_limits)
         self._answerer = Answerer(market, settings)
+        self._published = PublishedFiles(market)
         self._market = market
         self._settings = settings
         self._faults = faults
@@ -76,8 +77,8 @@ class RestSide:
         fault = self._faults.rest_fault(request.path)
         if fault is not None:
             await self._hold_up(fault)
-        if request.path.startswith(day_files.FOLDER):
-            return self._day_file(request.path, fault)
+        if request.path.startswith(FOLDER):
+            return self._published_file(request.path, fault)
         endpoint = ENDPOINTS.get(request.path)
         weight = UNKNOWN_PATH_WEIGHT if endpoint is None else endpoint.weight(request.query)
         verdict = self.weights.spend(weight, self._market.now_ms)
@@ -92,11 +93,11 @@ class RestSide:
         except RestRefusal as refusal:
             return _json(refusal.status, {"code": refusal.code, "msg": refusal.message}, verdict)
 
-    def _day_file(self, path: str, fault: RestFault | None) -> web.Response:
+    def _published_file(self, path: str, fault: RestFault | None) -> web.Response:
         # On Binance the files lie on another host, which counts no weight.
         if fault is not None and fault.status is not None:
             return self._faulty(fault, Verdict(fault.status, self.weights.used))
-        body = day_files.day_file(self._market, path)
+        body = self._published.at(path)
         if body is None:
             return web.Response(status=404, body=NO_SUCH_KEY, content_type="application/xml")
         return web.Response(body=body, content_type="binary/octet-stream")

@@ -137,9 +137,7 @@ async def test_klines_of_both_stores_are_one_series(service: HttpService, sink: 
     assert pages == 6
 
 
-async def test_kline_that_one_store_lacks_comes_from_the_other(
-    service: HttpService, sink: RedisSink, dsn: str
-) -> None:
+async def test_kline_that_one_store_lacks_comes_from_the_other(service: HttpService, sink: RedisSink, dsn: str) -> None:
     await put_klines(dsn, [0, 1, 2, 5, 6, 9])
     await sink.write(stores.klines(*(kline(minute) for minute in (3, 4, 5)), begins=True))
     await sink.write(stores.klines(kline(7), kline(8), gaps=[]))
@@ -191,9 +189,7 @@ async def test_trades_of_a_range_go_on_behind_the_cursor(service: HttpService, s
     assert [row["trade_id"] for row in rows_of(behind)] == [98, 99]
 
 
-async def test_open_kline_comes_last_and_only_when_asked_for(
-    service: HttpService, sink: RedisSink, dsn: str
-) -> None:
+async def test_open_kline_comes_last_and_only_when_asked_for(service: HttpService, sink: RedisSink, dsn: str) -> None:
     await put_klines(dsn, range(3))
     await sink.write(stores.klines(kline(2), kline(3, closed=False)))
 

@@ -25,6 +25,14 @@ __all__ = ["database", "database_server", "folder", "market", "running_market", 
 """Fixtures of the integration tests, which are used here too."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The matrix belongs to `make test-all`."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("slow")
+
+
 @pytest.fixture
 async def scene(store: Store, folder: Path) -> AsyncIterator[Scene]:
     """A market that has been collected from for a while."""

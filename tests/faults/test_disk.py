@@ -122,7 +122,6 @@ def little_room(folder: Path, collect: Callable[[], CollectorProcess]) -> Iterat
             subprocess.run(["umount", str(spool)], check=True)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="small disks: Linux alone")
 def test_row_47_full_disk_stops_nothing_and_costs_requests_only(
     market: Exchange, folder: Path, server: StoreServer
@@ -197,7 +196,6 @@ def lose_a_file(files: list[Path]) -> None:
     files[-2].unlink()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "corrupt"), [(tear_the_tail, 1), (flip_a_bit, 1), (lose_a_file, 0)])
 def test_row_50_damaged_spool_gives_what_is_good_and_rest_the_others(
     market: Exchange, folder: Path, server: StoreServer, damage: Callable[[list[Path]], None], corrupt: int
@@ -213,7 +211,6 @@ def test_row_50_damaged_spool_gives_what_is_good_and_rest_the_others(
     assert 0 < go_on(market, folder, server, look, spool_bytes_max=SMALL_SPOOL) < sent
 
 
-@pytest.mark.slow
 def test_row_51_power_cut_takes_what_was_not_synced_and_rest_brings_it(
     market: Exchange, folder: Path, server: StoreServer, tmp_path: Path
 ) -> None:

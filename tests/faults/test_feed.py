@@ -1,4 +1,4 @@
-"""Rows 10 to 19: what the exchange sends twice, late, wrongly or not at all."""
+"""Rows 10 to 19, 27 and 33: what the exchange sends twice, late, wrongly or not at all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from data_collector.simulator import FrameFault, Refuse, RestFault
 from data_collector.simulator.actions import Reset, SkipIds
-from tests.faults.exact import assert_alive_and_exact
-from tests.integration.scene import Scene, playing
+from tests.faults.exact import assert_alive_and_exact, troubles
+from tests.faults.service import api_over
+from tests.faults.test_processes import progress
+from tests.integration.processes import Exchange
+from tests.integration.scene import DRIVEN, NO_HOLES, Scene, playing
 from tests.integration.store_reader import Store
-from tests.integration.waiting import until_async
+from tests.integration.waiting import until, until_async
 
 TRADES = "btcusdt@trade"
 YEAR_MS = 365 * 86_400_000
@@ -179,6 +183,28 @@ async def test_row_19_time_that_is_years_off_is_refused_and_wedges_nothing(scene
     await assert_alive_and_exact(scene, holes={"BTCUSDT": [(due, due, "refused")]})
 
 
+async def test_row_27_line_that_comes_ever_later_is_replaced_without_a_twin(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.lateness.LOOK_S", 0.05)
+    monkeypatch.setattr("data_collector.pipeline.lateness.LATE_MS", 400.0)
+    monkeypatch.setattr("data_collector.pipeline.lateness.LATE_S", 0.5)
+    live = structs.replace(DRIVEN, driven=False, trades_per_s=50.0)
+    async with playing(store, folder, live) as scene:
+        await scene.subscribed()
+        await until_async(lambda: scene.status.ready, "readiness")
+        scene.simulator.faults.add(FrameFault(kind="delay", connection=1, delay_s=1.0))
+
+        await until_async(lambda: any("later than it did" in each for each in scene.status.reasons), "lateness told")
+        await until_async(lambda: scene.counted("rollovers_total") == 1, "another connection")
+        scene.simulator.clock.pause()
+        await scene.settled()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert scene.counted("watchdogs_total", kind="late") == 1
+        await until_async(lambda: troubles(scene) == [], "health without trouble")
+
+
 async def lose_200(scene: Scene, *faults: RestFault) -> None:
     """Two hundred trades in a row are lost, and REST answers with these faults."""
     for fault in faults:
@@ -221,3 +247,31 @@ async def test_row_33_empty_and_failing_answers_are_asked_again(scene: Scene) ->
 
     await assert_alive_and_exact(scene)
     assert scene.filled() == 200
+
+
+def test_row_18_ids_that_begin_anew_are_told_and_collected_when_the_old_ones_are_deleted(
+    market: Exchange, folder: Path, store: Store
+) -> None:
+    with api_over(folder, market, store) as api:
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        progress(store)
+        market.act("restart_ids", symbol="BTCUSDT")
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        market.act("burst", symbol="ETHUSDT", trades=300)
+        until(lambda: "Delete trades:BTCUSDT" in api.ask("GET", "/health")[1], "the new ids told", output=api.told)
+        before = store.entries("trades:BTCUSDT")
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        newest = market.last_id("ETHUSDT")
+        until(lambda: store.tail_id("ETHUSDT") >= newest, "the other symbol's trades", output=api.told)
+
+        assert store.entries("trades:BTCUSDT") == before
+        assert all(store.length(f"{kind}:BTCUSDT") == 0 for kind in ("gaps", "late", "quarantine"))
+
+        store.ask("DEL", "trades:BTCUSDT", "latest:BTCUSDT")
+        until(lambda: store.tail_id("BTCUSDT") > 0, "trades with new ids", output=api.told)
+        market.act("burst", symbol="BTCUSDT", trades=300)
+
+        api.assert_alive_and_exact()
+        until(lambda: "BTCUSDT come with" not in api.ask("GET", "/health")[1], "no such trouble", output=api.told)
+        latest = store.hash("latest:BTCUSDT")
+        assert int(latest["trade_id"]) == market.last_id("BTCUSDT")

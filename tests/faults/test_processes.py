@@ -92,7 +92,6 @@ def test_row_37_killed_collectors_are_repaid_by_rest_for_a_minute(market: Exchan
         assert filled(again) > BURST
 
 
-@pytest.mark.slow
 def test_row_38_killed_again_and_again_it_makes_progress_in_each_life(
     market: Exchange, folder: Path, store: Store
 ) -> None:
@@ -107,7 +106,7 @@ def test_row_38_killed_again_and_again_it_makes_progress_in_each_life(
         assert filled(last) > 0
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [5, 40])
 def test_row_39_held_collector_judges_what_it_finds_by_id(
     market: Exchange, folder: Path, store: Store, seconds: int
 ) -> None:

@@ -15,7 +15,7 @@ REFUSALS = {
     "429": (RestFault(status=429, retry_after_s=1), "limited"),
     "418": (RestFault(status=418, retry_after_s=1), "banned"),
     "403": (RestFault(status=403), "forbidden"),
-    "451": (RestFault(status=451), "forbidden"),
+    "451": (RestFault(status=451), "unserved"),
     "500": (RestFault(status=500), "failed"),
     "503": (RestFault(status=503), "failed"),
     "hangs": (RestFault(hang=True), "timeout"),
@@ -28,6 +28,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_collector.venues.binance.history.TIMEOUT_S", 0.5)
     monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
     monkeypatch.setattr("data_collector.venues.binance.rest_budget.BACKOFF_FIRST_S", 0.5)
+    monkeypatch.setattr("data_collector.venues.binance.history.UNSERVED_S", 0.5)
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
@@ -39,6 +40,9 @@ async def test_row_32_rest_that_refuses_or_hangs_is_asked_again_and_heals(scene:
     await until_async(lambda: scene.counted("rest_requests_total", outcome=outcome) > 0, "a refusal")
     await until_async(lambda: any("repairing 1,500 trades" in each for each in scene.status.reasons), "the debt")
     assert scene.filled() == 0
+    status = scene.status
+    assert status.messages_in_flight == 20
+    assert status.messages_received == status.messages_validated + status.validation_errors + 20
     asked = scene.counted("rest_requests_total")
     scene.simulator.faults.clear()
 

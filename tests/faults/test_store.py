@@ -294,6 +294,49 @@ async def test_row_61_stream_that_somebody_trims_goes_on_without_a_second_copy(s
     assert scene.counted("store_wipes_total") == 0
 
 
+async def test_row_61_reader_is_warned_before_its_entries_are_trimmed_and_told_after(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.service.consumer_groups.LOOK_S", 0.05)
+    async with playing(store, folder, trades_maxlen="1000") as scene:
+        await scene.subscribed()
+        await scene.trade()
+        for group in ("slow", "quick"):
+            store.ask("XGROUP", "CREATE", "trades:BTCUSDT", group, "$")
+        await scene.simulator.burst("BTCUSDT", 500)
+        await scene.settled()
+        store.ask("XREADGROUP", "GROUP", "slow", "one", "COUNT", 10, "STREAMS", "trades:BTCUSDT", ">")
+        read_all(store, "quick")
+        assert groups(scene) == (0, 0)
+
+        await scene.simulator.burst("BTCUSDT", 420)
+        await told(scene, "consumer group slow of trades:BTCUSDT will soon lose")
+        read_all(store, "quick")
+        await until_async(lambda: groups(scene) == (1, 0), "one group at risk")
+        assert store.length("trades:BTCUSDT") < 1_000
+        assert any("TRADES_MAXLEN" in reason for reason in scene.status.reasons)
+
+        await scene.simulator.burst("BTCUSDT", 1_000)
+        await told(scene, "consumer group slow of trades:BTCUSDT has lost")
+
+        store.ask("XGROUP", "DESTROY", "trades:BTCUSDT", "slow")
+        read_all(store, "quick")
+        await until_async(lambda: groups(scene) == (0, 0), "no group at risk")
+        await assert_alive_and_exact(scene)
+
+
+def groups(scene: Scene) -> tuple[float, float]:
+    """How many consumer groups are about to lose entries, and how many have lost some."""
+    return scene.counted("consumer_groups_behind", state="at_risk"), scene.counted(
+        "consumer_groups_behind", state="lost"
+    )
+
+
+def read_all(store: Store, group: str) -> None:
+    """The group reads and acknowledges everything."""
+    store.ask("XREADGROUP", "GROUP", group, "one", "NOACK", "STREAMS", "trades:BTCUSDT", ">")
+
+
 async def test_row_62_key_of_another_type_stops_its_symbol_alone_and_is_filled_when_it_is_gone(scene: Scene) -> None:
     first = first_ids(scene)
     scene.store.ask("DEL", "trades:BTCUSDT")
@@ -332,6 +375,22 @@ async def test_row_62_foreign_entry_a_little_ahead_hides_no_trade(scene: Scene) 
     await scene.simulator.burst("BTCUSDT", 100)
     await told(scene, "somebody else's entry")
     assert scene.store.tail_id("BTCUSDT") == tail + 20
+
+    # What the sentence advises: then all of it is there again.
+    scene.store.ask("DEL", "trades:BTCUSDT")
+    await assert_alive_and_exact(scene)
+    assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_row_62_foreign_entry_that_was_taken_out_again_hides_no_trade(scene: Scene) -> None:
+    tail = scene.store.tail_id("BTCUSDT")
+    entry = f"{scene.simulator.market.now_ms}-{tail + 20}"
+    scene.store.ask("XADD", "trades:BTCUSDT", entry, "data", "{}")
+    scene.store.ask("XDEL", "trades:BTCUSDT", entry)
+
+    await scene.simulator.burst("BTCUSDT", 100)
+    await told(scene, "somebody else's entry")
+    assert scene.store.tail_id("BTCUSDT") == tail
 
     # What the sentence advises: then all of it is there again.
     scene.store.ask("DEL", "trades:BTCUSDT")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import zipfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from aiohttp import web
 
 from data_collector.model.records import Trade
+from data_collector.venues.binance.bulk_names import day_file
+from tests.bulk_archives import published
 
 
 def csv_of(trades: Iterable[Trade], *, microseconds: bool = True) -> str:
@@ -24,13 +24,8 @@ def csv_of(trades: Iterable[Trade], *, microseconds: bool = True) -> str:
 
 def packed(symbol: str, day: str, csv: str) -> dict[str, bytes]:
     """Path to content of a day's archive and its checksum."""
-    name = f"{symbol}-trades-{day}"
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{name}.csv", csv)
-    path = f"/data/spot/daily/trades/{symbol}/{name}.zip"
-    digest = hashlib.sha256(content.getvalue()).hexdigest()
-    return {path: content.getvalue(), f"{path}.CHECKSUM": f"{digest}  {name}.zip\n".encode()}
+    files = published(day_file(symbol, None, datetime.fromisoformat(day).replace(tzinfo=UTC)), csv)
+    return {f"/{path}": content for path, content in files.items()}
 
 
 @asynccontextmanager

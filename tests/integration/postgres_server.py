@@ -58,7 +58,16 @@ class PostgresServer:
         self._run(initdb_words(self._programs, self.folder / "rows", login="trust"))
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Return when it answers. After a kill its children hold the memory for a moment, and it is tried again."""
+        self._launch()
+        until(self._answers_or_begins_again, "an answer of PostgreSQL")
+
+    def _answers_or_begins_again(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            self._launch()
+        return self.answers()
+
+    def _launch(self) -> None:
         flags = {"fsync": "on" if self._fsync else "off", "unix_socket_directories": "", "max_connections": "60"}
         self._process = subprocess.Popen(
             server_words(self._programs, self.folder / "rows", self.port, flags),
@@ -67,7 +76,6 @@ class PostgresServer:
             group=None if self._user is None else self._user.pw_gid,
             extra_groups=None if self._user is None else [],
         )  # fmt: skip
-        until(self.answers, "an answer of PostgreSQL")
 
     def end(self, how: signal.Signals = signal.SIGINT) -> None:
         """Return when the process is gone. SIGINT hangs up on everybody and writes everything out."""

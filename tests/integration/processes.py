@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,9 +19,11 @@ from pathlib import Path
 import msgspec
 
 from data_collector.embedded.peer import free_port
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.record import read_record
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
+from data_collector.observe.logs import get_log
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
 
@@ -195,6 +198,12 @@ def end_embedded_server(folder: Path) -> None:
         except ProcessLookupError:
             return
         until(lambda: not is_running(record.pid), "the end of the server")
+
+
+def end_embedded_postgres(folder: Path) -> None:
+    """Stop and throw away what `folder` belongs to; where we are root that lies elsewhere."""
+    server = EmbeddedPostgres(folder / "postgres", log=get_log())
+    asyncio.run(server.empty())
 
 
 def variables(folder: Path, exchange: Exchange, **settings: str) -> dict[str, str]:

@@ -147,24 +147,27 @@ def venue(
 @asynccontextmanager
 async def playing(
     store: Store, folder: Path, settings: SimulatorSettings = DRIVEN, *, simulator: Simulator | None = None,
-    beside: Scene | None = None, exchange: Venue = VENUE, symbols: Sequence[str] = SYMBOLS, **collector_settings: str,
+    beside: Scene | None = None, exchange: Venue = VENUE, symbols: Sequence[str] = SYMBOLS,
+    kind: type[DataCollector] | None = None, **collector_settings: str,
 ) -> AsyncIterator[Scene]:  # fmt: skip
     """A driven market (unless `settings` or `simulator` say otherwise) that is being collected.
 
-    `beside` another scene: a second collector on the same market. Everything ends with the block.
+    `beside` another scene: a second collector on the same market. `kind` is a subclass to collect with. Everything ends
+    with the block.
     """
 
     class Collector(DataCollector):
         """Collects from the simulator."""
 
-    Collector.exchange = exchange
+    chosen = kind or Collector
+    chosen.exchange = exchange
     if beside is None:
         simulator = simulator or Simulator(settings, BinanceCodec())
         await simulator.start()
     else:
         simulator = beside.simulator
     try:
-        collector = Collector(
+        collector = chosen(
             symbols=list(symbols), intervals=["1m", "5m"], redis_url=store.url, var_dir=folder,
             binance_ws_url=simulator.ws_url, binance_rest_url=simulator.rest_url, **collector_settings,
         )  # fmt: skip

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.integration.processes import ROOT, get_json, is_running
+from tests.integration.postgres_server import rows
+from tests.integration.processes import ROOT, end_embedded_postgres, get_json, is_running
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
 
@@ -62,7 +63,7 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
     try:
         until(lambda: "Ctrl-C ends" in screen.read_text(), "the welcome", output=screen.read_text)
         store = Store(first(r"REDIS_URL=(\S+)", screen.read_text()))
-        yield Demo(process, screen, store, first(r"(http://\S+?)/? ", screen.read_text()))
+        yield Demo(process, screen, store, first(r"Page and API +(http://\S+?)/ ", screen.read_text()))
     finally:
         if store is not None:
             store.close()
@@ -70,6 +71,7 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
             if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
         process.wait(DEADLINE_S)
+        end_embedded_postgres(folder / "demo")
 
 
 def first(pattern: str, text: str) -> str:
@@ -124,6 +126,8 @@ def assert_commands_work(running: Demo) -> None:
         env=environment, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
 
+    dsn = first(r"psql (postgresql://\S+)", running.screen())
+    until(lambda: rows(dsn, "select 1 from market_data_ohlcv limit 1"), "a candle in PostgreSQL", output=running.screen)
     assert get_json(curl)["service"] == "data-collector"
     assert "price" in ran.stdout
 

@@ -130,6 +130,21 @@ async def test_klines_are_the_closed_ones_of_the_span(start: Start) -> None:
     assert all(kline.is_closed for kline in klines)
 
 
+async def test_klines_of_long_ago_cost_no_look_at_the_clock_but_an_open_one_is_never_told(start: Start) -> None:
+    scene = await start(history_ms=3 * 24 * 60 * MINUTE_MS)
+    history, day_ms = scene.history, 24 * 60 * MINUTE_MS
+    await history.server_time_ms()
+    before = history.weight_used
+
+    old = await history.klines("BTCUSDT", "1m", START_MS - 2 * day_ms, START_MS)
+    cost_of_old = history.weight_used - before
+    recent = await history.klines("BTCUSDT", "1m", START_MS - 5 * MINUTE_MS, START_MS + day_ms)
+    cost_of_recent = history.weight_used - before - cost_of_old
+
+    assert (len(old), cost_of_old) == (1000, 2)
+    assert ([(each.open_ms - START_MS) // MINUTE_MS for each in recent], cost_of_recent) == ([-5, -4, -3, -2], 3)
+
+
 async def test_klines_that_never_were_stay_a_hole(start: Start) -> None:
     scene = await start()
     scene.simulator.advance(MINUTE_MS)
@@ -204,7 +219,7 @@ FAILURES = {
     "429 that tells no time": (RestFault(status=429, retry_after_s=0), "limited", 1.0),
     "418": (RestFault(status=418, retry_after_s=120), "banned", 120.0),
     "403": (RestFault(status=403), "forbidden", 10.0),
-    "451": (RestFault(status=451), "forbidden", 10.0),
+    "451": (RestFault(status=451), "unserved", 3600.0),
     "500": (RestFault(status=500), "failed", None),
     "503 that tells when": (RestFault(status=503, retry_after_s=3), "failed", 3.0),
     "redirect": (RestFault(status=302, location="http://127.0.0.1:9/"), "failed", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -109,6 +110,25 @@ async def test_reading_the_stream_again_does_not_bring_a_replaced_candle_back(po
 
     assert written == Written(known=1)
     assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10) == [new]
+
+
+async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_same_rows(
+    pool: asyncpg.Pool, database: str
+) -> None:
+    other = await open_pool(database, size=1)
+    long = [minute(number) for number in range(2000)]
+    trades = [structs.replace(TRADE, trade_id=number) for number in range(2000)]
+    one, two = PostgresWriter(pool), PostgresWriter(other)
+
+    klines_put = await asyncio.gather(one.put_klines(long, source="rest"), two.put_klines(long[::-1], source="file"))
+    trades_put = await asyncio.gather(one.put_trades(trades, source="rest"), two.put_trades(trades[500:], source="ws"))
+
+    await other.close()
+    both = (*klines_put, *trades_put)
+    assert sum(written.added for written in both) == 4000
+    assert sum(written.known for written in both) == 3500
+    assert await PostgresReader(pool).open_times("BTCUSDT", "1m", 0, 2**42) == [kline.open_ms for kline in long]
+    assert await PostgresReader(pool).trade_holes("BTCUSDT", 0, 1999) == []
 
 
 async def test_one_batch_with_a_candle_and_its_revision_keeps_both(pool: asyncpg.Pool) -> None:

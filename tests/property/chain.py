@@ -54,6 +54,10 @@ class Exchange:
         self.up = True
 
     @property
+    def patient_weight_per_minute(self) -> int:
+        return 2700
+
+    @property
     def weight_used(self) -> int:
         return 0
 

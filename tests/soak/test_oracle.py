@@ -10,6 +10,7 @@ from msgspec import structs
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text, trade_json
 from tests.market import trade
+from tests.soak import trade_oracle
 from tests.soak.findings import Findings
 from tests.soak.servers import Server
 from tests.soak.trade_oracle import TradeOracle
@@ -90,3 +91,29 @@ async def test_copy_is_doubled() -> None:
 
 async def test_stream_that_begins_late_has_lost_its_beginning() -> None:
     assert {number for _, number in (await findings(TAPE[2:])).lost} == {FIRST, FIRST + 1}
+
+
+class Trimmed(Shelf):
+    """A store whose oldest four entries are trimmed once the first page has been read."""
+
+    async def ask(self, *words: str | int) -> object:
+        """What the oracle asks."""
+        if words[0] != "XRANGE":
+            return await super().ask(*words)
+        after = int(str(words[2]).rpartition("-")[2] or 0)
+        page = [each for each in self.entries if int(each[0].partition("-")[2]) > after][: int(words[5])]
+        if words[5] == 2:
+            self.entries = self.entries[-2:]
+        return page
+
+
+async def test_trades_that_were_trimmed_while_the_oracle_read_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trade_oracle, "PAGE", 2)
+    found = Findings()
+    oracle = TradeOracle(Truth(TAPE[0].symbol), found)
+    oracle.truth.add(TAPE)
+
+    await oracle.verify(Trimmed([entry(record) for record in TAPE]), maxlen=MAXLEN)
+
+    assert found.is_clean
+    assert oracle.verified == 4

@@ -74,8 +74,12 @@ class TradeOracle:
         before, before_ms, count = -1, -1, 0
         async for page in pages(server, self._key, ""):
             for entry_id, fields in page:
+                trade_id = int(entry_id.partition("-")[2])
                 if before < 0:
-                    self._check_beginning(int(entry_id.partition("-")[2]), await self._length(server), maxlen)
+                    self._check_beginning(trade_id, await self._length(server), maxlen)
+                elif trade_id > before + 1:
+                    # What is older than the beginning of now was trimmed since the page before was read.
+                    before = max(before, min(await self._first_id(server), trade_id) - 1)
                 before, before_ms = self._check(entry_id, fields["data"], before, before_ms)
                 count += 1
         self.verified = count
@@ -83,6 +87,11 @@ class TradeOracle:
     def is_held(self, trade_id: int) -> bool:
         """Whether the stream holds, or held before it was trimmed, this trade."""
         return self.begin <= trade_id <= self.newest and (self.truth.symbol, trade_id) not in self._findings.lost
+
+    async def _first_id(self, server: Server) -> int:
+        oldest = await server.ask("XRANGE", self._key, "-", "+", "COUNT", 1)
+        assert isinstance(oldest, list), "XRANGE answers with an array"
+        return int(oldest[0][0].partition("-")[2]) if oldest else -1
 
     async def _length(self, server: Server) -> int:
         length = await server.ask("XLEN", self._key)

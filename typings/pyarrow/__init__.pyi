@@ -1,11 +1,14 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pyarrow import ipc as ipc
 from pyarrow import types as types
 
 class ArrowInvalid(ValueError): ...
 class DataType: ...
-class Schema: ...
+
+class Schema:
+    metadata: dict[bytes, bytes] | None
+    def with_metadata(self, metadata: Mapping[str, str]) -> Schema: ...
 
 class Array:
     def to_pylist(self) -> list[object]: ...

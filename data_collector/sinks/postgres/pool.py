@@ -15,16 +15,21 @@ COMMAND_TIMEOUT_S = 60.0
 """For one statement. A machine that vanished answers nothing at all, and somebody waits."""
 
 
-async def open_pool(dsn: str, *, size: int = 4) -> asyncpg.Pool:
+PostgresPool = asyncpg.Pool
+"""For those who pass it on and do not see the driver."""
+
+
+async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.Pool:
     """A pool whose connections take ISO text or datetime for timestamptz, and int, float, str or Decimal for numeric.
 
+    `lazy`: connections are opened when they are asked for, so that the pool exists while the server is away.
     Raises `Misconfigured` for a wrong password, database or URL, `SinkUnavailable` when nobody answers.
     """
     try:
         with failures_told(place_of(dsn)):
             return await asyncpg.create_pool(
                 dsn,
-                min_size=1,
+                min_size=0 if lazy else 1,
                 max_size=size,
                 init=_set_codecs,
                 timeout=CONNECT_TIMEOUT_S,

@@ -18,24 +18,30 @@ TRADE_COLUMNS = (
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def kline_lines(klines: Sequence[Kline]) -> bytes:
-    """In the order of `KLINE_COLUMNS`."""
+def kline_lines(klines: Sequence[Kline], *more: str) -> bytes:
+    """In the order of `KLINE_COLUMNS`, and behind them the same `more` in every line."""
+    end = _end(more)
     lines = [
         f"{_escaped(k.symbol)}\t{k.interval}\t{open_time_text(k.open_ms)}\t{k.open}\t{k.high}\t{k.low}\t{k.close}\t"
-        f"{k.volume}\t{k.trades}\t{k.quote_volume}\t{k.taker_buy_base_volume}\t{k.taker_buy_quote_volume}\n"
+        f"{k.volume}\t{k.trades}\t{k.quote_volume}\t{k.taker_buy_base_volume}\t{k.taker_buy_quote_volume}{end}"
         for k in klines
     ]
     return "".join(lines).encode()
 
 
-def trade_lines(trades: Sequence[Trade]) -> bytes:
-    """In the order of `TRADE_COLUMNS`."""
+def trade_lines(trades: Sequence[Trade], *more: str) -> bytes:
+    """In the order of `TRADE_COLUMNS`, and behind them the same `more` in every line."""
+    end = _end(more)
     lines = [
         f"{_escaped(t.symbol)}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t{t.quantity}\t"
-        f"{'t' if t.is_buyer_maker else 'f'}\t{_optional(t.buyer_order_id)}\t{_optional(t.seller_order_id)}\n"
+        f"{'t' if t.is_buyer_maker else 'f'}\t{_optional(t.buyer_order_id)}\t{_optional(t.seller_order_id)}{end}"
         for t in trades
     ]
     return "".join(lines).encode()
+
+
+def _end(more: Sequence[str]) -> str:
+    return "".join(f"\t{_escaped(text)}" for text in more) + "\n"
 
 
 def _escaped(text: str) -> str:

@@ -101,6 +101,19 @@ where stored.exchange = $1 and stored.symbol = staged.symbol and stored.trade_id
   )
 """
 
+IS_EMPTY_OF_KLINES = """
+select not exists (
+  select from market_data_ohlcv where exchange = $1 and symbol = $2 and interval = $3
+    and "timestamp" between to_timestamp($4::bigint / 1000.0) and to_timestamp($5::bigint / 1000.0)
+)
+"""
+
+IS_EMPTY_OF_TRADES = """
+select not exists (
+  select from market_data_trades where exchange = $1 and symbol = $2 and trade_id between $3::bigint and $4::bigint
+)
+"""
+
 NESTED_LOOPS = "set local enable_hashjoin = off; set local enable_mergejoin = off"
 """The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner."""
 
@@ -109,4 +122,13 @@ insert into market_data_gaps (exchange, symbol, channel, interval, first, last, 
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (exchange, symbol, channel, interval, first)
 do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
+where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
+"""
+"""What the exchange was proven not to have stays so."""
+
+CURSORS = "select name, position from market_data_cursors where exchange = $1"
+
+PUT_CURSOR = """
+insert into market_data_cursors (exchange, name, position) values ($1, $2, $3)
+on conflict (exchange, name) do update set position = excluded.position, recorded_at = now()
 """

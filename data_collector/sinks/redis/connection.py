@@ -102,15 +102,17 @@ class StoreConnection(asyncio.Protocol):
             return []
         if self._lost is not None or self._transport is None:
             raise SinkUnavailable(self._lost or "The store is not connected.")
+        packed = _packed(commands)
         loop = asyncio.get_running_loop()
         self._expected = len(commands)
-        self._answered = loop.create_future()
-        self._transport.write(b"".join(map(hiredis.pack_command, commands)))
         # A plain timer: asyncio.timeout costs more than the rest of a small batch.
         timer = loop.call_later(timeout_s, self._fail, f"{self._name} has not answered for {timeout_s:g} s.")
+        self._answered = loop.create_future()
         try:
+            self._transport.write(packed)
             await self._answered
-        except asyncio.CancelledError:
+        except BaseException:
+            # How much of it the server gets is unknown.
             self.close()
             raise
         finally:
@@ -178,6 +180,14 @@ class StoreConnection(asyncio.Protocol):
             self._transport.abort()
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(SinkUnavailable(self._lost))
+
+
+def _packed(commands: Sequence[Command]) -> bytes:
+    try:
+        return b"".join(map(hiredis.pack_command, commands))
+    except RuntimeError as error:
+        # "Failed to serialize the command": hiredis has not got the memory.
+        raise MemoryError(str(error)) from error
 
 
 def tls_context(address: StoreAddress) -> ssl.SSLContext:

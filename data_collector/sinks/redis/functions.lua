@@ -45,8 +45,15 @@ end
 -- Whether the newest entry is somebody else's: it moved the tail, and what it hides would count as known. After ids
 -- were passed over, the tail is no entry's.
 local function is_foreign(stream, tail, ms)
-  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  if not entry or entry[1] ~= string.format('%d-%d', ms, tail) then return false end
+  local entry, newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1], string.format('%d-%d', ms, tail)
+  if not entry or entry[1] ~= newest then
+    -- It may have been taken out again, which does not give the tail back.
+    local reply = redis.call('XINFO', 'STREAM', stream)
+    for i = 1, #reply, 2 do
+      if reply[i] == 'max-deleted-entry-id' then return reply[i + 1] == newest end
+    end
+    return false
+  end
   local name, record = entry[2][1], entry[2][2]
   return name ~= 'data' or not string.find(record, string.format('"trade_id":%d,', tail), 1, true)
 end

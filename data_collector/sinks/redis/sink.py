@@ -20,6 +20,7 @@ from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import check_rights, load_functions
+from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.suitability import check_store, claim_store
 
 ROUNDS_MAX = 8
@@ -127,6 +128,10 @@ class RedisSink:
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
 
+    async def groups(self, streams: Sequence[str]) -> list[GroupPlace]:
+        """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
+        return await group_places(await self._connected(), streams)
+
     async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
         """The open time that the store must get next, of each symbol and interval that it has closed klines of.
 
@@ -227,8 +232,8 @@ class RedisSink:
     def _note_hidden(self, run: TradeRun, tail: int) -> None:
         key = f"{self._prefix}trades:{run.symbol}"
         self.broken_keys[key] = (
-            f"somebody else's entry with id {tail} is the newest and hides trades before it. Delete the key: it is "
-            "filled again"
+            f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
+            "it is filled again"
         )
         self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
         self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))

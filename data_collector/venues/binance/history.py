@@ -43,6 +43,9 @@ HINT_451 = (
     "https://data-api.binance.vision serve market data only"
 )
 
+UNSERVED_S = 3600.0
+"""After 451."""
+
 Body = TypeVar("Body")
 Made = TypeVar("Made")
 
@@ -68,6 +71,12 @@ class BinanceHistory:
         self._counters = Counters() if counters is None else counters
         self._budget = RestBudget() if budget is None else budget
         self._session: aiohttp.ClientSession | None = None
+        self._known_ms = 0
+
+    @property
+    def patient_weight_per_minute(self) -> int:
+        """Half of our share of what the exchange allows."""
+        return self._budget.patient_weight
 
     @property
     def weight_used(self) -> int:
@@ -115,14 +124,25 @@ class BinanceHistory:
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
-        """Weight 2, and 1 for the exchange's clock: the last row may still be open."""
+        """Weight 2, and 1 for the exchange's clock: the last row may still be open. Not for rows of long ago."""
+        span = (first_ms, last_ms)
+        if not urgent and pages.page_end_ms(interval, first_ms) < self._known_ms:
+            rows = await self._kline_rows(symbol, interval, span, urgent=urgent)
+            if pages.all_closed(rows, self._known_ms):
+                return self._trusted(lambda: pages.klines_of(symbol, interval, span, self._known_ms, rows))
+        # The clock first: a row that was open when it was read may have ended when the clock is read.
         now_ms = await self._time_ms(urgent=urgent)
+        rows = await self._kline_rows(symbol, interval, span, urgent=urgent)
+        return self._trusted(lambda: pages.klines_of(symbol, interval, span, now_ms, rows))
+
+    async def _kline_rows(
+        self, symbol: str, interval: str, span: tuple[int, int], *, urgent: bool
+    ) -> list[pages.KlineRow]:
         query = {
-            "symbol": symbol, "interval": interval, "startTime": str(first_ms), "endTime": str(last_ms),
+            "symbol": symbol, "interval": interval, "startTime": str(span[0]), "endTime": str(span[1]),
             "limit": str(pages.ROWS_MAX),
         }  # fmt: skip
-        rows = await self._get("/api/v3/klines", query, 2, list[pages.KlineRow], urgent=urgent)
-        return self._trusted(lambda: pages.klines_of(symbol, interval, (first_ms, last_ms), now_ms, rows))
+        return await self._get("/api/v3/klines", query, 2, list[pages.KlineRow], urgent=urgent)
 
     async def close(self) -> None:
         """Release the connections."""
@@ -134,6 +154,7 @@ class BinanceHistory:
         row = await self._get("/api/v3/time", {}, 1, pages.TimeRow, urgent=urgent)
         time_ms = self._trusted(lambda: pages.server_time_of(row))
         self._budget.learn_clock(time_ms / 1000)
+        self._known_ms = time_ms
         return time_ms
 
     def _trusted(self, make: Callable[[], Made]) -> Made:
@@ -195,7 +216,11 @@ class BinanceHistory:
         if status in {418, 429}:
             self._count("banned" if status == 418 else "limited")
             return self._blocked(told, DEFAULT_WAIT_S if wait_s is None else max(wait_s, WAIT_S_MIN))
-        if status in {403, 451}:
+        if status == 451:
+            # Waiting changes nothing about where we are; once an hour shows whether somebody has.
+            self._count("unserved")
+            return self._blocked(told, UNSERVED_S)
+        if status == 403:
             self._count("forbidden")
             return self._blocked(told, self._budget.back_off(told) if wait_s is None else wait_s)
         if 400 <= status < 500 and error.code:

@@ -35,7 +35,7 @@ BLOCK_S_MAX = 3 * 86_400.0
 """The longest ban of Binance; whoever asks for more is not believed."""
 
 BACKOFF_FIRST_S, BACKOFF_S_MAX = 10.0, 300.0
-"""After 403 and 451, which tell no time: doubled each time until an answer is in order."""
+"""After 403, which tells no time: doubled each time until an answer is in order."""
 
 
 class Passage(Struct):
@@ -82,6 +82,11 @@ class RestBudget:
         """Weight of this minute: what the exchange told, and what is reserved and not answered yet."""
         self._turn()
         return self._told + self._waiting
+
+    @property
+    def patient_weight(self) -> int:
+        """What calls that are not urgent may take the weight of a minute to."""
+        return int(self._limit * SHARE * PATIENT_SHARE)
 
     def learn_clock(self, server_s: float) -> None:
         """The minute is the exchange's."""

@@ -194,6 +194,16 @@ def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, ro
     return klines
 
 
+def page_end_ms(interval: str, first_ms: int) -> int:
+    """About when the last kline of a full answer ends, if there are no holes in it."""
+    return first_ms + ROWS_MAX * (CALENDAR.next_open_ms(interval, first_ms) - first_ms)
+
+
+def all_closed(rows: Sequence[KlineRow], known_ms: int) -> bool:
+    """Whether every row was over at a time that the exchange's clock had passed before it was asked."""
+    return all(milliseconds(row[6]) < known_ms - CLOSED_MARGIN_MS for row in rows)
+
+
 def _symbol_rules(item: _Symbol) -> SymbolRules:
     filters = {found.filter_type: found for found in item.filters}
     price, lot = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())

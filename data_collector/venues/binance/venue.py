@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.protocols import StreamLimits, Venue
+from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.history import HINT_451, BinanceHistory
 
@@ -26,4 +27,5 @@ VENUE = Venue(
     calendar=UtcCalendar(),
     open_history=BinanceHistory,
     hint_451=HINT_451,
+    open_bulk_files=BinanceBulkFiles,
 )

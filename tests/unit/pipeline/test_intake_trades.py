@@ -7,6 +7,7 @@ import json
 import pytest
 
 from data_collector.model.records import Trade
+from data_collector.pipeline import outlet
 from data_collector.pipeline.arbiter import JUMP_MAX
 from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.trade_intake import REFUSED_AHEAD_MAX
@@ -254,3 +255,22 @@ def test_exchange_that_was_away_for_days_is_believed_at_the_second_message(scene
 
     assert scene.counts == (5, 4, 1)
     assert runs(scene.take()) == [(10, 1), (12, 2)]
+
+
+def test_trade_for_which_there_is_no_memory_stays_due(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.begin()
+    with monkeypatch.context() as short:
+        # Memory cannot be made short for one allocation of a process.
+        short.setattr(outlet, "trade_json", _refused_memory)
+        with pytest.raises(MemoryError):
+            scene.send(trade(11))
+    scene.send(trade(11), trade(12))
+
+    (run,) = scene.take().trades
+    assert (run.first_id, run.count) == (10, 3)
+    assert [json.loads(str(text))["trade_id"] for text in run.entries[1::2]] == [10, 11, 12]
+    assert scene.counts == (4, 4, 0)
+
+
+def _refused_memory(_trade: Trade, _symbol_json: str) -> str:
+    raise MemoryError

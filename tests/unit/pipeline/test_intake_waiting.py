@@ -6,6 +6,7 @@ import pytest
 
 from data_collector.pipeline import holdback as holdback_module
 from data_collector.pipeline.holdback import ARBITRATION_S
+from data_collector.pipeline.lane import STRANGERS_MAX
 from data_collector.pipeline.trade_intake import STRANGE_BEHIND
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, gaps, rules, runs
@@ -275,3 +276,49 @@ def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scen
 
     assert scene.lane.refused_s == {}
     assert not scene.intake.trades.holdback.lanes
+
+
+def test_ids_that_begin_anew_are_collected_once_the_store_has_let_go_of_the_old_ones(scene: Scene) -> None:
+    scene.begin(STRANGE_BEHIND + 1_000)
+    scene.outlet.end_runs()
+    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + STRANGERS_MAX)))
+    assert scene.lane.is_stranded
+
+    scene.intake.trades.begin_anew(scene.lane, None)
+    scene.send(ticker(NOON_MS, first_id=1, last_id=300), trade(300), trade(301))
+    scene.wait(ARBITRATION_S)
+
+    assert scene.lane.strangers == 0
+    assert runs(scene.take()) == [(300, 2)]
+    scene.outlet.end_runs()
+    assert scene.kept.oldest_id(SYMBOL) == 300
+
+
+def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_stands(scene: Scene) -> None:
+    scene.begin(STRANGE_BEHIND + 1_000)
+    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + STRANGERS_MAX)))
+
+    scene.intake.trades.begin_anew(scene.lane, 103)
+    scene.send(trade(105))
+
+    assert gap_of(scene) == (103, 104)
+
+
+def test_spilled_trade_that_the_retention_lost_is_counted_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+    scene.intake.trades.spill(scene.lane)
+
+    scene.send(trade(11))
+    for trade_id in (12, 13):
+        scene.intake.trades.take_repaired(scene.lane, trade(trade_id, received_ns=0))
+
+    assert scene.lane.next_id == 14
+    assert scene.counts == (5, 5, 0)
+
+
+def test_held_trades_are_in_flight(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(12), trade(13))
+
+    assert scene.intake.trades.holdback.count == 2

@@ -146,6 +146,22 @@ async def test_what_comes_while_the_sink_is_down_follows_in_order() -> None:
     assert scene.stored_ids() == [10, 11, 12]
 
 
+async def test_bug_of_a_question_is_raised_where_it_was_asked_and_the_pump_goes_on() -> None:
+    scene = Scene()
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    asked = asyncio.create_task(scene.pump.ask(broken))
+    await asyncio.sleep(0)
+    scene.put(10)
+    await run_until_written(scene)
+
+    with pytest.raises(ZeroDivisionError):
+        await asked
+    assert scene.stored_ids() == [10]
+
+
 async def test_drain_writes_what_is_left() -> None:
     scene = Scene()
     scene.put(10, 11)

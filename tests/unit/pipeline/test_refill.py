@@ -296,3 +296,34 @@ def test_store_that_falls_back_again_meanwhile_is_brought_from_there() -> None:
     scene.look()
 
     assert runs(scene.take()) == [(11, 4)]
+
+
+def test_wiped_store_waits_for_the_exchange_when_nothing_from_before_is_retained() -> None:
+    scene = RepairScene([10, 11, 12, 13, 14, 15])
+    further(scene, 14)
+    scene.outlet.end_runs()
+    scene.kept.forget(SYMBOL)
+    scene.history.clock_error = AWAY
+    behind(scene, None)
+    scene.look()
+    scene.send(trade(15))
+    scene.look()
+    assert not scene.take()
+
+    scene.history.clock_error, scene.history.first_id = None, 12
+    scene.look(AWAY.retry_after_s or 0.0)
+
+    assert runs(scene.take()) == [(12, 4)]
+
+
+def test_wiped_store_begins_with_what_came_since_when_the_exchange_stays_away() -> None:
+    scene = RepairScene([])
+    scene.outlet.end_runs()
+    scene.kept.forget(SYMBOL)
+    scene.history.clock_error = AWAY
+    behind(scene, None)
+    scene.send(trade(11))
+
+    scene.look(DEADLINE_S)
+
+    assert runs(scene.take()) == [(11, 1)]

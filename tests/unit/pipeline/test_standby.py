@@ -10,7 +10,7 @@ from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.protocols import TradeTail
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.lane import STRANGERS_MAX, Lane
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Question
 from data_collector.pipeline.standby import STILL_S, STILL_SPREAD_S, Standby
@@ -47,7 +47,11 @@ class Scene:
         self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=lambda: self.now_s)
         self.lane.next_id = 10
         self.counters = Counters()
-        self.standby = Standby(self.outlet, self.store, self._ask, self.counters, lambda: self.now_s)
+        self.begun_anew: list[int | None] = []
+        self.standby = Standby(
+            self.outlet, self.store, self._ask, self.counters, lambda: self.now_s,
+            lambda _lane, due_id: self.begun_anew.append(due_id),
+        )  # fmt: skip
         self.standby.begin()
 
     @property
@@ -148,3 +152,20 @@ async def test_store_that_nobody_has_begun_is_begun(scene: Scene) -> None:
 
     assert scene.lane.debt is not None
     assert (scene.stands_by(), scene.lane.debt.wiped, scene.lane.debt.due_id) == (False, True, 11)
+
+
+@pytest.mark.parametrize(("tail", "due_id"), [(None, None), (TradeTail(1, 4), 5)], ids=["deleted", "begun anew"])
+async def test_old_ids_do_not_come_back_after_the_exchange_began_anew(
+    scene: Scene, tail: TradeTail | None, due_id: int | None
+) -> None:
+    scene.collect(10, 11)
+    scene.lane.strangers = STRANGERS_MAX
+    scene.store.tail = TradeTail(1, 11)
+    await scene.look(LONG_S)
+    assert scene.begun_anew == []
+
+    scene.store.tail = tail
+    await scene.look(LONG_S)
+
+    assert scene.begun_anew == [due_id]
+    assert scene.stands_by()

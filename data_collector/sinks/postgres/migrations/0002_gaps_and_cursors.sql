@@ -14,7 +14,9 @@ create table market_data_gaps (
 );
 
 create table market_data_cursors (
-  name text primary key,
+  exchange text not null default 'binance',
+  name text not null,
   position text not null,
-  recorded_at timestamptz not null default now()
+  recorded_at timestamptz not null default now(),
+  primary key (exchange, name)
 );

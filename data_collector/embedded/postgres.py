@@ -1,0 +1,272 @@
+"""The embedded PostgreSQL: a server of our own, kept in one folder, on the loopback, with a password of its own.
+
+Like the embedded store it outlives a collector that is killed; the next start goes on with it. It never runs as root:
+where we are root its files lie outside our folder, which is closed to the account that it runs as.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_collector.embedded.peer import command_of, free_port, is_alive, is_port_free
+from data_collector.embedded.postgres_programs import (
+    embedded_programs,
+    initdb_words,
+    language,
+    server_user,
+    server_words,
+)
+from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.observe.logs import Log
+
+FIRST_PORT = 5433
+"""Not 5432: people who have a PostgreSQL of their own have it there."""
+
+PORTS_TRIED = 100
+START_TIMEOUT_S = 60.0
+"""Usually 0.1 s; after a crash it first replays what was not written out."""
+
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.05
+WATCH_POLL_S = 0.2
+DATABASE = "market_data"
+
+ROOTS_FOLDER = Path("/var/lib/data-collector")
+"""Where the files are when we are root."""
+
+
+class EmbeddedPostgres:
+    """A server for `directory`. Call `start`, then watch `wait`; after it returned, `start` brings the server back."""
+
+    def __init__(self, directory: Path, *, log: Log, port: int = FIRST_PORT) -> None:
+        """`port` is the first one to try, 0 any free one. One collector at a time: the caller has locked the folder."""
+        self._user = server_user()
+        self.folder = _folder_of(directory.resolve(), as_root=self._user is not None)
+        self._first_port = port
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._port = 0
+
+    @property
+    def dsn(self) -> str:
+        """Where it is and how to get in."""
+        assert self._port, "the embedded PostgreSQL is not started"
+        return f"postgresql://postgres:{self._password_file.read_text()}@127.0.0.1:{self._port}/{DATABASE}"
+
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        return self._pid
+
+    def running_dsn(self) -> str | None:
+        """Of the server that somebody else has started for this folder; None when none runs."""
+        return self.dsn if self._adopt() else None
+
+    async def start(self) -> None:
+        """Return when the server takes logins. Raises `Misconfigured` or `Unavailable`; call `stop` then too."""
+        programs = await asyncio.to_thread(self._usable_programs)
+        if not (self._rows / "PG_VERSION").exists():
+            await asyncio.to_thread(self._make, programs)
+        if self._adopt():
+            self._log.info("embedded_postgres_adopted", pid=self._pid, port=self._port)
+            return
+        await asyncio.to_thread(self._check_version, programs)
+        for port in self._ports():
+            if await asyncio.to_thread(is_port_free, port) and await self._launch(programs, port):
+                self._log.info("embedded_postgres_started", pid=self._pid, port=port)
+                return
+        raise Misconfigured(
+            f"No port from {self._first_port} on is free for the embedded PostgreSQL. End what listens there, or set "
+            "DATABASE_URL to a PostgreSQL of your own."
+        )
+
+    async def wait(self) -> None:
+        """Return when the server has ended."""
+        # A process that is not our child announces nothing, so it is asked for; and so is one that is.
+        while self._runs():  # noqa: ASYNC110
+            await asyncio.sleep(WATCH_POLL_S)
+
+    async def stop(self) -> None:
+        """End the server with everything written out. Safe to call when none runs."""
+        if self._runs():
+            # A fast shutdown: whoever is connected is hung up on.
+            os.kill(self._pid, signal.SIGINT)
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self.wait()
+            except TimeoutError:
+                self._log.warning("embedded_postgres_killed", pid=self._pid, after_s=STOP_TIMEOUT_S)
+                os.kill(self._pid, signal.SIGKILL)
+                await self.wait()
+            self._log.info("embedded_postgres_stopped", pid=self._pid)
+        self._process, self._pid, self._port = None, 0, 0
+
+    async def empty(self) -> None:
+        """Throw everything away, after stopping a server that an earlier start left behind."""
+        if not self._runs():
+            self._adopt()
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _runs(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._pid != 0 and is_alive(self._pid)
+
+    @property
+    def _rows(self) -> Path:
+        return self.folder / "rows"
+
+    @property
+    def _password_file(self) -> Path:
+        return self.folder / "password"
+
+    def _adopt(self) -> bool:
+        """Whether an earlier start left the server behind; we go on with it then."""
+        try:
+            lines = (self._rows / "postmaster.pid").read_text().splitlines()
+            pid, port, state = int(lines[0]), int(lines[3]), lines[7].strip()
+        except (OSError, ValueError, IndexError):
+            return False
+        if state != "ready" or not is_alive(pid) or str(self._rows) not in command_of(pid):
+            return False
+        self._process, self._pid, self._port = None, pid, port
+        return True
+
+    def _usable_programs(self) -> Path:
+        """The programs, copied to where the server's account may run them if it cannot where they are."""
+        programs = embedded_programs()
+        if self._user is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+            return programs
+        package = programs.parent.parent
+        copy = ROOTS_FOLDER / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:12]}"
+        if not copy.exists():
+            unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+            shutil.copytree(programs.parent, unfinished / package.name / programs.parent.name, symlinks=True)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, unfinished / libraries.name)
+            _open_to_others(unfinished)
+            unfinished.rename(copy)
+        return copy / package.name / programs.parent.name / programs.name
+
+    def _make(self, programs: Path) -> None:
+        """The files of a new server. Half of them, from a start that was killed, are thrown away."""
+        unfinished = self.folder / "unfinished"
+        try:
+            if self._user is not None:
+                ROOTS_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            self._password_file.touch(0o600)
+            self._password_file.write_text(secrets.token_hex(16))
+            if self._user is not None:
+                for path in (self.folder, self._password_file):
+                    os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        except OSError as error:
+            raise Misconfigured(
+                f"The folder {self.folder} cannot be used for PostgreSQL ({error.strerror})."
+            ) from error
+        words = initdb_words(programs, unfinished, login="scram-sha-256", password_file=self._password_file)
+        self._run(words)
+        self._run(
+            [str(programs / "postgres"), "--single", "-D", str(unfinished), "postgres"], f"create database {DATABASE};"
+        )
+        unfinished.rename(self._rows)
+
+    def _run(self, words: Sequence[str], told: str = "") -> None:
+        ended = subprocess.run(  # noqa: S603 - our own programs and arguments
+            words, cwd=self.folder, env=language(), input=told, capture_output=True, text=True, check=False,
+            user=None if self._user is None else self._user.pw_uid,
+            group=None if self._user is None else self._user.pw_gid,
+            extra_groups=None if self._user is None else [],
+        )  # fmt: skip
+        if ended.returncode != 0:
+            last = ended.stderr.strip().splitlines()[-1:] or ["no word"]
+            raise Unavailable(f"The embedded PostgreSQL cannot be made: {last[0]}")
+
+    def _check_version(self, programs: Path) -> None:
+        have = (self._rows / "PG_VERSION").read_text().strip()
+        told = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+        ours = told.stdout.split()[-1].partition(".")[0]
+        if have != ours:
+            raise Misconfigured(
+                f"The files in {self._rows} are PostgreSQL {have}'s, and this version brings {ours}: dump them with "
+                "the old one, or move the folder away to begin anew."
+            )
+
+    def _ports(self) -> list[int]:
+        try:
+            # A server that comes back belongs where its users look for it.
+            last = [int((self.folder / "port").read_text())]
+        except (OSError, ValueError):
+            last = []
+        tried = range(self._first_port, self._first_port + PORTS_TRIED) if self._first_port else [free_port()]
+        return [*last, *tried]
+
+    async def _launch(self, programs: Path, port: int) -> bool:
+        """Start at `port`; False when the server ended, as when somebody was quicker to take that port."""
+        flags = {"unix_socket_directories": "", "max_connections": "40", "shared_buffers": "64MB"}
+        words = server_words(programs, self._rows, port, flags)
+        self._process = process = await asyncio.to_thread(self._spawn, words)
+        self._pid, self._port = process.pid, port
+        try:
+            if await self._until_ready(process):
+                await asyncio.to_thread((self.folder / "port").write_text, str(port))
+                return True
+        except BaseException:
+            # Neither a failed nor a cancelled start may leave a server behind.
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            raise
+        return False
+
+    def _spawn(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        # Not asyncio's way: uvloop starts no process as somebody else.
+        log = os.open(self.folder / "postgres.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            return subprocess.Popen(  # noqa: S603 - our own programs and arguments
+                words, cwd=self.folder, env=language(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                # Ctrl-C in the terminal goes to its whole group: the server must not end before what writes to it.
+                start_new_session=True,
+                user=None if self._user is None else self._user.pw_uid,
+                group=None if self._user is None else self._user.pw_gid,
+                extra_groups=None if self._user is None else [],
+            )  # fmt: skip
+        finally:
+            os.close(log)
+
+    async def _until_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        status = self._rows / "postmaster.pid"
+        while process.poll() is None:
+            lines = status.read_text().splitlines() if status.exists() else []
+            if len(lines) > 7 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
+                return True
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(f"The embedded PostgreSQL does not come up; see {self.folder / 'postgres.log'}.")
+            await asyncio.sleep(POLL_S)
+        return False
+
+
+def _folder_of(directory: Path, *, as_root: bool) -> Path:
+    if not as_root:
+        return directory
+    return ROOTS_FOLDER / f"postgres-{hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]}"
+
+
+def _open_to_others(folder: Path) -> None:
+    """Read and run for everybody, as the programs of a system are."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)

@@ -1,0 +1,322 @@
+"""Whether the database holds what it should: against the calendar, the live store, the exchange, and its own trades."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from data_collector.history.comparison import (
+    Check,
+    Faults,
+    by_id,
+    by_open,
+    compare,
+    same_kline,
+    same_prices,
+    same_trade,
+)
+from data_collector.history.derived import CandleMaker
+from data_collector.history.feeds import STEPS_AT_ONCE
+from data_collector.history.grid import KlineGrid, end_of_closed, first_open, has_months, needs_anchor
+from data_collector.history.patience import Patience
+from data_collector.history.plan import ROWS_PER_CALL, Series
+from data_collector.history.ports import Holdings
+from data_collector.model.calendar import Calendar
+from data_collector.model.protocols import History
+from data_collector.model.records import Kline, Trade
+from data_collector.model.wire import open_time_text
+
+ROWS_PER_READ = 10_000
+
+
+class Rows(Holdings, Protocol):
+    """What an audit reads of the database. Ranges exclude their end. Raises `SinkUnavailable`, `Misconfigured`."""
+
+    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
+        """The first ones of a range, ascending."""
+
+    async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
+        """All of a range, ascending."""
+
+    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last open time."""
+
+    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
+        """First and last trade id."""
+
+    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
+        """The first ones of a closed range of ids."""
+
+
+class LiveRows(Struct):
+    """What the live store keeps of one series."""
+
+    klines: Mapping[int, Kline] = field(default_factory=dict)
+    trades: Mapping[int, Trade] = field(default_factory=dict)
+    doubled: int = 0
+
+
+class LiveStore(Protocol):
+    """The live store. Raises `SinkUnavailable`."""
+
+    async def closed_klines(self, symbol: str, interval: str) -> LiveRows:
+        """All closed ones that are kept, in their newest revision."""
+
+    async def kept_trades(self, symbol: str) -> LiveRows:
+        """All that are kept."""
+
+
+class AuditEnds(Struct, frozen=True):
+    """Who is asked; what is None is not compared with."""
+
+    held: Rows
+    calendar: Calendar
+    live: LiveStore | None = None
+    history: History | None = None
+
+
+class SeriesAudit(Struct):
+    """What was found of one series."""
+
+    series: Series
+    checks: list[Check]
+    faults: Faults
+
+    @property
+    def is_clean(self) -> bool:
+        return all(check.is_clean for check in self.checks)
+
+
+class Audit:
+    """One audit of one span of time."""
+
+    def __init__(
+        self,
+        ends: AuditEnds,
+        *,
+        from_ms: int | None,
+        to_ms: int,
+        closed_ms: int,
+        patience: Patience,
+        tell: Callable[[str, int], None],
+    ) -> None:
+        """`from_ms` None: from the first row stored. Candles that ended after `closed_ms` need not be there yet.
+
+        `tell` gets a series and how many rows of it were read.
+        """
+        self._ends = ends
+        self._from_ms = from_ms
+        self._to_ms = to_ms
+        self._closed_ms = closed_ms
+        self._patience = patience
+        self._tell = tell
+
+    async def series(self, series: Series) -> SeriesAudit:
+        """All checks of one series."""
+        found = SeriesAudit(series, [], Faults())
+        if series.interval is None:
+            await self._trades(series, found)
+        else:
+            await self._klines(series, series.interval, found)
+        return found
+
+    async def _klines(self, series: Series, interval: str, found: SeriesAudit) -> None:
+        span = await self._kline_span(series.symbol, interval)
+        if span is None:
+            found.checks.append(Check(series.label, "calendar", note="nothing is stored"))
+            return
+        calendar = await self._against_calendar(series, interval, span, found.faults)
+        found.checks.append(calendar)
+        if self._ends.live is not None:
+            found.checks.append(await self._klines_against_live(series, interval, span, self._ends.live, found.faults))
+        if self._ends.history is not None:
+            _leave_to_exchange(calendar, found.faults)
+            check = await self._klines_against_exchange(series, interval, span, self._ends.history, found.faults)
+            found.checks.append(check)
+        if not has_months(interval) and not needs_anchor(self._ends.calendar, interval):
+            derived = await self._klines_against_trades(series, interval, span, found.faults)
+            if derived.compared:
+                found.checks.append(derived)
+
+    async def _kline_span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First open time, and the one after the last that is to be there."""
+        stored = await self._ends.held.span(symbol, interval)
+        if stored is None:
+            return None
+        calendar = self._ends.calendar
+        begin_ms = stored[0] if self._from_ms is None else self._from_ms
+        first_ms = first_open(calendar, interval, begin_ms, stored[0])
+        # An anchor in the future of what is asked for would count back beyond it.
+        return first_ms, end_of_closed(calendar, interval, first_ms, self._to_ms, self._closed_ms)
+
+    async def _against_calendar(
+        self, series: Series, interval: str, span: tuple[int, int], faults: Faults
+    ) -> Check:  # fmt: skip
+        check = Check(series.label, "calendar")
+        held, grid = self._ends.held, KlineGrid(self._ends.calendar, interval)
+        first_ms, end_ms = span
+        while first_ms < end_ms:
+            until_ms = min(end_ms, grid.far_forward(first_ms, STEPS_AT_ONCE))
+            stored = await held.open_times(series.symbol, interval, first_ms, until_ms)
+            check.doubled += len(stored) - len(set(stored))
+            check.compared += len(set(stored))
+            for first, last in await held.kline_holes(series.symbol, interval, first_ms, until_ms, self._ends.calendar):
+                check.missing += grid.span(first, grid.following(last))[1]
+                check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
+                faults.ranges.append((first, last))
+            self._tell(series.label, check.compared)
+            first_ms = until_ms
+        return check
+
+    async def _klines_against_live(
+        self, series: Series, interval: str, span: tuple[int, int], live: LiveStore, faults: Faults
+    ) -> Check:
+        check = Check(series.label, "live store")
+        kept = await live.closed_klines(series.symbol, interval)
+        theirs = {number: row for number, row in kept.klines.items() if span[0] <= number < span[1]}
+        check.doubled = kept.doubled
+        if not theirs:
+            check.note = "it keeps none of this time"
+            return check
+        ours = await self._ours(series.symbol, interval, min(theirs), max(theirs) + 1)
+        # The live store declares what it could not have; the database may have got it from REST.
+        compare(check, faults, ours, theirs, same=same_kline, passed_over=ours.keys())
+        check.note = await self._seam(series.symbol, interval, min(theirs), span)
+        return check
+
+    async def _seam(self, symbol: str, interval: str, first_live_ms: int, span: tuple[int, int]) -> str:
+        """How history and live feed meet; a hole there is told by the calendar too."""
+        grid = KlineGrid(self._ends.calendar, interval)
+        before_ms = grid.back_to(first_live_ms)
+        if before_ms < span[0]:
+            return "no history before it"
+        holes = await self._ends.held.kline_holes(
+            symbol, interval, first_open(self._ends.calendar, interval, before_ms, first_live_ms),
+            grid.following(first_live_ms), self._ends.calendar,
+        )  # fmt: skip
+        meets = "without a seam" if not holes else "with a hole"
+        return f"history and live meet {meets} at {open_time_text(first_live_ms)}"
+
+    async def _klines_against_exchange(
+        self, series: Series, interval: str, span: tuple[int, int], history: History, faults: Faults
+    ) -> Check:
+        check = Check(series.label, "exchange")
+        grid = KlineGrid(self._ends.calendar, interval)
+        position, end_ms = span
+        while position < end_ms:
+            call = partial(history.klines, series.symbol, interval, position, end_ms - 1)
+            rows = await self._patience.ask(series.label, call)
+            # A full answer speaks for its own time, another one for all that was asked for.
+            until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
+            ours = await self._ours(series.symbol, interval, position, until_ms)
+            compare(check, faults, ours, by_open(rows), same=same_kline)
+            self._tell(series.label, check.compared)
+            position = until_ms
+        return check
+
+    async def _klines_against_trades(
+        self, series: Series, interval: str, span: tuple[int, int], faults: Faults
+    ) -> Check:  # fmt: skip
+        check = Check(series.label, "own trades")
+        calendar, symbol = self._ends.calendar, series.symbol
+        step_ms = calendar.next_open_ms(interval, 0)
+        maker = CandleMaker(
+            symbol, interval, open_of=lambda ms: ms // step_ms * step_ms, next_open=lambda ms: ms + step_ms
+        )
+        made: dict[int, Kline] = {}
+        ids = await self._ends.held.trade_span(symbol)
+        position = 0 if ids is None else ids[0]
+        while ids is not None and position <= ids[1]:
+            trades = await self._ends.held.trades_by_id(symbol, position, ids[1], ROWS_PER_READ)
+            for trade in trades:
+                made.update((kline.open_ms, kline) for kline in maker.take(trade) if _within(kline, span))
+            await self._compare_made(check, faults, made)
+            made.clear()
+            position = trades[-1].trade_id + 1 if trades else ids[1] + 1
+        return check
+
+    async def _compare_made(self, check: Check, faults: Faults, made: dict[int, Kline]) -> None:
+        if not made:
+            return
+        some = next(iter(made.values()))
+        ours = await self._ours(some.symbol, some.interval, min(made), max(made) + 1)
+        # What is missing is told by the calendar.
+        stored = {number: row for number, row in made.items() if number in ours}
+        quiet = [number for number, row in stored.items() if not row.trades]
+        for number in quiet:
+            mine = ours[number]
+            stored[number] = mine if not mine.trades and float(mine.volume) == 0 else stored[number]
+        compare(check, faults, ours, stored, same=same_prices, passed_over=ours.keys())
+
+    async def _ours(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
+        rows: dict[int, Kline] = {}
+        while from_ms < to_ms:
+            page = await self._ends.held.klines(symbol, interval, from_ms, to_ms, ROWS_PER_READ)
+            rows.update(by_open(page))
+            if len(page) < ROWS_PER_READ:
+                break
+            from_ms = page[-1].open_ms + 1
+        return rows
+
+    async def _trades(self, series: Series, found: SeriesAudit) -> None:
+        ids = await self._ends.held.trade_span(series.symbol)
+        if ids is None:
+            found.checks.append(Check(series.label, "calendar", note="nothing is stored"))
+            return
+        calendar = Check(series.label, "calendar")
+        for first, last in await self._ends.held.trade_holes(series.symbol, *ids):
+            calendar.missing += last - first + 1
+            calendar.example(f"trades {first} to {last} are missing")
+            found.faults.ranges.append((first, last))
+        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing
+        found.checks.append(calendar)
+        if self._ends.live is not None:
+            found.checks.append(await self._trades_against_live(series, ids, self._ends.live, found.faults))
+        if self._ends.history is not None:
+            _leave_to_exchange(calendar, found.faults)
+            found.checks.append(await self._trades_against_exchange(series, ids, self._ends.history, found.faults))
+
+    async def _trades_against_live(
+        self, series: Series, ids: tuple[int, int], live: LiveStore, faults: Faults
+    ) -> Check:  # fmt: skip
+        check = Check(series.label, "live store")
+        kept = await live.kept_trades(series.symbol)
+        check.doubled = kept.doubled
+        theirs = {number: row for number, row in kept.trades.items() if ids[0] <= number <= ids[1]}
+        for first in range(min(theirs, default=0), max(theirs, default=-1) + 1, ROWS_PER_READ):
+            last = first + ROWS_PER_READ - 1
+            ours = by_id(await self._ends.held.trades_by_id(series.symbol, first, last, ROWS_PER_READ))
+            part = {number: row for number, row in theirs.items() if first <= number <= last}
+            compare(check, faults, ours, part, same=same_trade, passed_over=ours.keys())
+        return check
+
+    async def _trades_against_exchange(
+        self, series: Series, ids: tuple[int, int], history: History, faults: Faults
+    ) -> Check:  # fmt: skip
+        check = Check(series.label, "exchange")
+        position = ids[0]
+        while position <= ids[1]:
+            page = await self._patience.ask(series.label, partial(history.trades, series.symbol, position))
+            rows = [row for row in page if row.trade_id <= ids[1]]
+            last = rows[-1].trade_id if rows else ids[1]
+            ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
+            compare(check, faults, ours, by_id(rows), same=same_trade)
+            self._tell(series.label, check.compared)
+            position = last + 1
+        return check
+
+
+def _leave_to_exchange(calendar: Check, faults: Faults) -> None:
+    """What the calendar misses may not exist: the exchange is asked anyway."""
+    if calendar.missing:
+        calendar.note = f"{calendar.missing:,} are not there, see the exchange"
+    calendar.missing = 0
+    calendar.examples.clear()
+    faults.ranges.clear()
+
+
+def _within(kline: Kline, span: tuple[int, int]) -> bool:
+    return span[0] <= kline.open_ms < span[1]

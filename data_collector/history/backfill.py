@@ -1,0 +1,175 @@
+"""Fills what the database lacks, series side by side, each answer of the exchange as one chunk.
+
+There is no state file: a chunk that is committed is progress, and whoever plans again from what the database holds
+goes on where a killed one was. All calls share the request weight of the address with the live collector, which has
+the larger half (`venues.binance.rest_budget`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from data_collector.history.events import Event, Progressed, SeriesEnded
+from data_collector.history.pages import Page, Range, read_page
+from data_collector.history.patience import Patience, waiting_told
+from data_collector.history.plan import ROWS_PER_CALL, Plan, Series, SeriesPlan, Stretch
+from data_collector.history.ports import Answer, Feed
+from data_collector.history.stopping import Stopping
+from data_collector.model.errors import Unavailable, VenueRefused
+
+SERIES_AT_ONCE = 4
+"""Two calls are under way at a time, while others write."""
+
+LOOK_BACK = 900
+"""How many numbers before a hole are asked for to find the one that comes before it: with it, one answer holds both."""
+
+Found = TypeVar("Found")
+
+
+class Backfill:
+    """Runs a plan once."""
+
+    def __init__(
+        self,
+        feeds: Mapping[Series, Feed],
+        *,
+        tell: Callable[[Event], None],
+        stopping: Stopping,
+        patience_s: float,
+    ) -> None:
+        """`patience_s`: a series for which nothing has worked for so long has failed."""
+        self._feeds = feeds
+        self._tell = tell
+        self._stopping = stopping
+        self._patience = Patience(patience_s, stopping, waiting_told(tell))
+
+    async def run(self, plan: Plan, reports: Mapping[Series, SeriesEnded]) -> None:
+        """Fill series after series; what becomes of each is added to its report. Raises `Misconfigured` alone."""
+        waiting = [(each, reports[each.series]) for each in reversed(plan.series)]
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(SERIES_AT_ONCE):
+                tasks.create_task(self._fill_all(waiting))
+        for series in plan.series:
+            if reports[series.series].outcome == "stopped":
+                self._tell(reports[series.series])
+
+    async def _fill_all(self, waiting: list[tuple[SeriesPlan, SeriesEnded]]) -> None:
+        while waiting:
+            series, report = waiting.pop()
+            # Until it is filled: a task that is let go half way ends without a word.
+            report.outcome = "stopped"
+            if self._stopping.requested and series.stretches:
+                continue
+            await self._fill_series(series, report)
+
+    async def _fill_series(self, plan: SeriesPlan, report: SeriesEnded) -> None:
+        feed = self._feeds[plan.series]
+        at_work = _SeriesFill(feed, report, self._patience, self._tell, self._stopping)
+        try:
+            for stretch in plan.stretches:
+                await at_work.fill(stretch)
+        except (Unavailable, VenueRefused) as error:
+            report.outcome, report.reason = "failed", str(error)
+        else:
+            if self._stopping.requested and report.done < report.rows:
+                return
+            report.outcome = "incomplete" if report.unproven or report.files_refused else "complete"
+        self._tell(report)
+
+
+class _SeriesFill:
+    """One series at work."""
+
+    def __init__(
+        self, feed: Feed, report: SeriesEnded, patience: Patience, tell: Callable[[Event], None], stopping: Stopping
+    ) -> None:
+        self._feed = feed
+        self._report = report
+        self._patience = patience
+        self._tell = tell
+        self._stopping = stopping
+
+    async def fill(self, stretch: Stretch) -> None:
+        """Ask, store and record until the stretch is done, or we are to stop."""
+        grid = self._feed.grid
+        # One beyond, so that the last hole has a right side.
+        after = grid.following(stretch.last)
+        position: int | None = stretch.first
+        beyond = False
+        while position is not None and not self._stopping.requested:
+            answer = await self._fetch(grid.back_to(position), self._feed.newest() if beyond else after)
+            page = self._read(answer, position, stretch.last)
+            await self._store(answer, stretch, position)
+            await self._note(page, stretch, answer)
+            if page.tail is None:
+                position, beyond = page.next_number, False
+            elif beyond and page.tail[0] == position:
+                # Nothing follows anywhere, as far as the exchange tells.
+                await self._note_missing(stretch, page.tail, proven=False)
+                position = None
+            else:
+                # The answer ended early. Whatever comes next, however late, shows what is missing before it.
+                position, beyond = page.tail[0], True
+            self._tell_progress()
+
+    async def _store(self, answer: Answer, stretch: Stretch, position: int) -> None:
+        # What lies before the position was stored with the answer before.
+        stored = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
+        self._report.added += stored.added
+        self._report.changed += stored.changed
+        self._report.known += stored.known
+
+    async def _note(self, page: Page, stretch: Stretch, answer: Answer) -> None:
+        for missing in page.absent:
+            await self._note_missing(stretch, missing, proven=True)
+        if page.lead is not None:
+            await self._note_missing(stretch, page.lead, proven=await self._lead_is_absent(page.lead, answer))
+
+    def _read(self, answer: Answer, position: int, last: int) -> Page:
+        full = len(answer.numbers) >= ROWS_PER_CALL
+        return read_page(self._feed.grid, position, last, answer.numbers, full=full)
+
+    async def _note_missing(self, stretch: Stretch, missing: Range, *, proven: bool) -> None:
+        ranges = stretch.overlap(*missing)
+        grid = self._feed.grid
+        count = sum(grid.span(first, grid.following(last))[1] for first, last in ranges)
+        if not ranges:
+            return
+        if not proven or not self._feed.is_settled(ranges[-1][1]):
+            self._report.unproven += count
+            return
+        await self._write(lambda: self._feed.put_absent(ranges))
+        self._report.absent += count
+
+    async def _lead_is_absent(self, lead: Range, answer: Answer) -> bool:
+        """The answer begins behind the hole: is it the exchange's first row ever, or is there one before the hole?"""
+        grid = self._feed.grid
+        first_there = next(number for number in answer.numbers if number > lead[1])
+        if await self._ask(self._feed.first_ever) == first_there:
+            return True
+        wider = await self._fetch(grid.far_back(lead[0], LOOK_BACK), first_there)
+        return _holds_both_sides(self._read(wider, lead[0], lead[1]), lead)
+
+    async def _fetch(self, first: int, last: int) -> Answer:
+        return await self._ask(lambda: self._feed.fetch(first, last))
+
+    async def _ask(self, call: Callable[[], Awaitable[Found]]) -> Found:
+        return await self._patience.ask(self._report.series, call)
+
+    async def _write(self, call: Callable[[], Awaitable[Found]]) -> Found:
+        return await self._patience.write(self._report.series, call)
+
+    def _tell_progress(self) -> None:
+        report = self._report
+        self._tell(Progressed(report.series, report.done, report.rows, report.added, report.absent))
+
+
+def report_of(plan: SeriesPlan) -> SeriesEnded:
+    """Before anything was done."""
+    return SeriesEnded(plan.series.label, plan.rows)
+
+
+def _holds_both_sides(page: Page, missing: Range) -> bool:
+    return page.lead is None and page.tail is None and missing in page.absent

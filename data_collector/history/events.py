@@ -1,0 +1,104 @@
+"""What a backfill tells while it runs; one JSON object each with `--json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class SeriesPlanned(Struct, frozen=True):
+    """One row of the plan."""
+
+    series: str
+    rows: int
+    requests: int
+    weight: int
+
+
+class Planned(Struct, frozen=True, tag="plan", tag_field="event"):
+    """Before anything is fetched."""
+
+    series: tuple[SeriesPlanned, ...]
+    rows: int
+    requests: int
+    weight: int
+    seconds: float
+    """About how long it takes, within the request weight that is not kept for the live feed."""
+    source: str
+
+
+class Progressed(Struct, frozen=True, tag="progress", tag_field="event"):
+    """A chunk is in the database: what is told here needs not be fetched again."""
+
+    series: str
+    done: int
+    """Of the planned rows: stored, or known not to exist."""
+    rows: int
+    added: int
+    absent: int
+
+
+class Waiting(Struct, frozen=True, tag="retry", tag_field="event"):
+    """Something did not work and is tried again."""
+
+    series: str
+    reason: str
+    wait_s: float
+
+
+class FileRefused(Struct, frozen=True, tag="file_refused", tag_field="event"):
+    """A bulk file of which nothing was taken."""
+
+    series: str
+    file: str
+    reason: str
+
+
+Outcome = Literal["complete", "incomplete", "failed", "stopped"]
+"""`incomplete`: the exchange gave neither the rows nor a proof that there are none."""
+
+
+class SeriesEnded(Struct, tag="series", tag_field="event"):
+    """What became of one series."""
+
+    series: str
+    rows: int
+    """Planned."""
+    outcome: Outcome = "complete"
+    added: int = 0
+    changed: int = 0
+    """Of those that somebody else wrote meanwhile: differed, and the other values are kept as revisions."""
+    known: int = 0
+    """Written by somebody else meanwhile."""
+    absent: int = 0
+    """The exchange itself has none: recorded, and not asked for again."""
+    unproven: int = 0
+    """Neither there nor proven absent."""
+    reason: str = ""
+    """Why it failed."""
+    files_refused: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.added + self.changed + self.known + self.absent + self.unproven
+
+
+class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
+    """The last thing told."""
+
+    outcome: Outcome
+    """The worst of all series."""
+    series: int
+    """How many."""
+    added: int
+    changed: int
+    absent: int
+    unproven: int
+    failed: int
+    """Series that failed."""
+    seconds: float
+    reports: tuple[SeriesEnded, ...]
+
+
+Event = Planned | Progressed | Waiting | FileRefused | SeriesEnded | Ended

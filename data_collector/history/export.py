@@ -1,0 +1,374 @@
+"""Exports what PostgreSQL holds into a folder of files with a manifest: all of it, or nothing.
+
+The files are written into a hidden folder beside the asked one, which takes its name at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
+from data_collector.history.holes import Hole, Holes, Ids, OpenTimes
+from data_collector.model.calendar import Calendar
+from data_collector.model.errors import Misconfigured
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Channel
+from data_collector.model.records import Kline, Trade
+
+PAGE_ROWS = 50_000
+"""Read, kept in memory and written at once."""
+
+MANIFEST = "manifest.json"
+
+FAR_MS = 253_402_300_800_000
+"""The end of the year 9999."""
+
+Row = TypeVar("Row", Kline, Trade)
+
+
+class StoredHistory(Protocol):
+    """What an export reads. Ranges include their begin and exclude their end. Raises `SinkUnavailable`."""
+
+    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
+        """The first `limit` candles of the range, ascending."""
+
+    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of the range in the order of their ids."""
+
+    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of a closed range of ids."""
+
+    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last open time stored."""
+
+    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
+        """First and last trade id stored."""
+
+    async def gaps(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
+        """What was recorded as missing; `interval` is empty for trades."""
+
+
+class Series(Struct, frozen=True):
+    """What becomes one file."""
+
+    symbol: str
+    interval: str | None
+    """None for trades."""
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {'trades' if self.interval is None else self.interval}"
+
+    @property
+    def file_stem(self) -> str:
+        """Some file systems take `1m` and `1M` for the same; a symbol may hold a slash."""
+        series = "trades" if self.interval is None else "1mo" if self.interval == "1M" else self.interval
+        return f"{quote(self.symbol, safe='')}-{series}"
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What is exported, and how."""
+
+    series: Sequence[Series]
+    from_ms: int | None
+    """None: from the first row stored."""
+    to_ms: int | None
+    """None: to the last row stored."""
+    folder: Path
+    replace: bool = False
+    """Whether an earlier export in the folder gives way."""
+    form: Form = "parquet"
+    decimals: Decimals = "decimal"
+    exchange: str = "binance"
+    made_by: str
+    now_ms: int
+
+
+class ExportedHole(Struct, frozen=True):
+    """Missing candles by their open times, or missing trades by their ids."""
+
+    first: str | int
+    last: str | int
+    count: int
+    reason: str
+
+
+class ExportedFile(Struct, kw_only=True):
+    """One file of the manifest."""
+
+    file: str
+    symbol: str
+    channel: Channel
+    interval: str | None
+    rows: int
+    first: str | int
+    """Open time, or trade id, of the first row."""
+    last: str | int
+    bytes: int
+    sha256: str
+    gaps: list[ExportedHole]
+    gaps_left_out: int
+    """More than are listed."""
+
+
+class Manifest(Struct, kw_only=True):
+    """What `manifest.json` holds."""
+
+    made_by: str
+    made_at: str
+    database: str
+    exchange: str
+    format: Form
+    decimals: str
+    range_from: str | None = msgspec.field(name="from")
+    range_to: str | None = msgspec.field(name="to")
+    rows: int
+    files: list[ExportedFile]
+
+
+class _Planned(Struct, frozen=True):
+    """A series and its numbers: open times, or trade ids; the end does not belong to it."""
+
+    series: Series
+    first: int
+    until: int
+    """Asked for; the first row may come later, and the last one earlier."""
+
+
+Tell = Callable[[Series, float, int], None]
+"""Gets the share of a series that is done (0 to 1), and the number of its rows so far."""
+
+
+async def export(
+    reader: StoredHistory, calendar: Calendar, order: Order, tell: Tell, *, place: str
+) -> Manifest:  # fmt: skip
+    """Write all files and the manifest; `place` is the database as people may see it.
+
+    Raises `Misconfigured`, for what is not stored before anything is written, and `SinkUnavailable`.
+    """
+    _check_folder(order)
+    plan = await _planned(reader, calendar, order, place)
+    partial = order.folder.with_name(f".{order.folder.name}.partial")
+    _clear(partial)
+    try:
+        partial.mkdir(parents=True)
+        files = [await _exported(reader, calendar, order, planned, partial, tell) for planned in plan]
+        manifest = Manifest(
+            made_by=order.made_by,
+            made_at=_text(order.now_ms),
+            database=place,
+            exchange=order.exchange,
+            format=order.form,
+            decimals=STATED_DECIMALS["text" if order.form == "csv" else order.decimals],
+            range_from=None if order.from_ms is None else _text(order.from_ms),
+            range_to=None if order.to_ms is None else _text(order.to_ms),
+            rows=sum(file.rows for file in files),
+            files=files,
+        )
+        content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        (partial / MANIFEST).write_bytes(content + b"\n")
+        _put_in_place(partial, order.folder)
+    except OSError as error:
+        raise Misconfigured(f"The export cannot be written to {order.folder} ({error.strerror or error}).") from error
+    finally:
+        _clear(partial)
+    return manifest
+
+
+async def _planned(reader: StoredHistory, calendar: Calendar, order: Order, place: str) -> list[_Planned]:
+    if order.from_ms is not None and order.to_ms is not None and order.from_ms >= order.to_ms:
+        raise Misconfigured(f"The range is empty: {_text(order.from_ms)} is not before {_text(order.to_ms)}.")
+    faults: list[str] = []
+    plan: list[_Planned] = []
+    for series in order.series:
+        found = await _plan_of(reader, calendar, order, series, place)
+        if isinstance(found, str):
+            faults.append(found)
+        else:
+            plan.append(found)
+    if faults:
+        raise Misconfigured("\n".join(faults))
+    return plan
+
+
+async def _plan_of(
+    reader: StoredHistory, calendar: Calendar, order: Order, series: Series, place: str
+) -> _Planned | str:
+    """Or the sentence why there is nothing to export."""
+    symbol, interval = series.symbol, series.interval
+    span = await (reader.trade_span(symbol) if interval is None else reader.span(symbol, interval))
+    if span is None:
+        what = "trades" if interval is None else f"{interval} candles"
+        return f"There are no {what} of {symbol} in PostgreSQL at {place}."
+    first, until = span[0], span[1] + 1
+    if interval is not None:
+        until = calendar.next_open_ms(interval, span[1])
+        asked_first = first if order.from_ms is None else order.from_ms
+        asked_until = until if order.to_ms is None else order.to_ms
+        there = await reader.klines(symbol, interval, asked_first, asked_until, 1)
+        if there:
+            return _Planned(series, asked_first, asked_until)
+        return _nothing(series, f"candles open from {_text(first)} to {_text(span[1])}")
+    # A range of time becomes a range of ids, so that neighbouring exports share no trade and lack none.
+    if order.from_ms is not None:
+        first = await _first_id(reader, symbol, order.from_ms, until)
+    if order.to_ms is not None:
+        until = await _first_id(reader, symbol, order.to_ms, until)
+    if first < until:
+        return _Planned(series, first, until)
+    ends = [*await reader.trades_by_id(symbol, *span, 1), *await reader.trades_by_id(symbol, span[1], span[1], 1)]
+    return _nothing(series, f"trades were made from {' to '.join(_text(trade.time_ms) for trade in ends)}")
+
+
+async def _first_id(reader: StoredHistory, symbol: str, time_ms: int, otherwise: int) -> int:
+    found = await reader.trades(symbol, time_ms, FAR_MS, 1)
+    return found[0].trade_id if found else otherwise
+
+
+def _nothing(series: Series, stored: str) -> str:
+    return f"Of {series} there is no row in that range; stored {stored}."
+
+
+async def _exported(
+    reader: StoredHistory, calendar: Calendar, order: Order, planned: _Planned, folder: Path, tell: Tell
+) -> ExportedFile:
+    from data_collector.history.export_tables import open_table  # noqa: PLC0415 (see export_format)
+
+    series = planned.series
+    path = folder / f"{series.file_stem}.{order.form}"
+    stated = {
+        "made_by": order.made_by, "exchange": order.exchange, "symbol": series.symbol,
+        "series": "trades" if series.interval is None else series.interval,
+    }  # fmt: skip
+    table = open_table(path, of_trades=series.interval is None, form=order.form, decimals=order.decimals, stated=stated)
+    try:
+        if series.interval is None:
+            written = await _write_trades(reader, planned, table, tell)
+        else:
+            written = await _write_klines(reader, calendar, order.now_ms, planned, table, tell)
+    finally:
+        table.close()
+    shown: Callable[[int], str | int] = int if series.interval is None else _text
+    return ExportedFile(
+        file=path.name,
+        symbol=series.symbol,
+        channel="trade" if series.interval is None else "kline",
+        interval=series.interval,
+        rows=written.rows,
+        first=shown(written.first),
+        last=shown(written.last),
+        bytes=path.stat().st_size,
+        sha256=await asyncio.to_thread(_sha256, path),
+        gaps=[_exported_hole(hole, shown) for hole in written.holes.found],
+        gaps_left_out=written.holes.left_out,
+    )
+
+
+class _Written(Struct):
+    """What came into a file."""
+
+    holes: Holes
+    rows: int
+    first: int
+    last: int
+
+
+async def _write_klines(
+    reader: StoredHistory, calendar: Calendar, now_ms: int, planned: _Planned, table: Table, tell: Tell
+) -> _Written:
+    symbol, interval = planned.series.symbol, planned.series.interval
+    assert interval is not None, "candles have an interval"
+    steps, written = OpenTimes(calendar, interval), None
+    async for page in _kline_pages(reader, symbol, interval, planned):
+        if written is None:
+            due_ms = steps.first_from(planned.first, page[0].open_ms)
+            recorded = await reader.gaps(symbol, "kline", interval)
+            written = _Written(Holes(steps, recorded, due_ms), 0, page[0].open_ms, 0)
+        for kline in page:
+            written.holes.take(kline.open_ms)
+        await asyncio.to_thread(table.add_klines, page)
+        written.rows, written.last = written.rows + len(page), page[-1].open_ms
+        if len(page) == PAGE_ROWS:
+            tell(planned.series, _share(planned, written.last), written.rows)
+    assert written is not None, "the plan has seen a candle"
+    holes = written.holes
+    holes.end(steps.closed_until(holes.due, planned.until, now_ms))
+    tell(planned.series, 1.0, written.rows)
+    return written
+
+
+async def _write_trades(reader: StoredHistory, planned: _Planned, table: Table, tell: Tell) -> _Written:
+    symbol, due = planned.series.symbol, planned.first
+    holes = Holes(Ids(), await reader.gaps(symbol, "trade", ""), due)
+    written = _Written(holes, 0, -1, 0)
+    while page := await reader.trades_by_id(symbol, due, planned.until - 1, PAGE_ROWS):
+        for trade in page:
+            holes.take(trade.trade_id)
+        await asyncio.to_thread(table.add_trades, page)
+        written.first = page[0].trade_id if written.rows == 0 else written.first
+        written.rows, written.last = written.rows + len(page), page[-1].trade_id
+        due = written.last + 1
+        if len(page) == PAGE_ROWS:
+            tell(planned.series, _share(planned, written.last), written.rows)
+    holes.end(planned.until)
+    tell(planned.series, 1.0, written.rows)
+    return written
+
+
+async def _kline_pages(
+    reader: StoredHistory, symbol: str, interval: str, planned: _Planned
+) -> AsyncIterator[list[Kline]]:
+    from_ms = planned.first
+    while page := await reader.klines(symbol, interval, from_ms, planned.until, PAGE_ROWS):
+        yield page
+        from_ms = page[-1].open_ms + 1
+
+
+def _share(planned: _Planned, reached: int) -> float:
+    return (reached - planned.first) / (planned.until - planned.first)
+
+
+def _exported_hole(hole: Hole, shown: Callable[[int], str | int]) -> ExportedHole:
+    return ExportedHole(shown(hole.first), shown(hole.last), hole.count, hole.reason)
+
+
+def _check_folder(order: Order) -> None:
+    folder = order.folder
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise Misconfigured(f"{folder} holds something that is no export; name another folder.")
+    if not order.replace:
+        raise Misconfigured(f"{folder} holds an export already; --overwrite replaces it.")
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    _clear(old)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    _clear(old)
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _text(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds" if time_ms % 1000 == 0 else "auto")

@@ -1,0 +1,129 @@
+"""Filling from the files that the exchange publishes: they cost no request weight.
+
+A file is taken for what it holds of the planned holes; whatever it lacks is left to REST, whose answers alone prove
+that the exchange has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
+
+from data_collector.history.events import Event, FileRefused, Progressed, SeriesEnded
+from data_collector.history.grid import Grid
+from data_collector.history.patience import Patience
+from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
+from data_collector.history.ports import Shelf, Stored
+from data_collector.history.stopping import Stopping
+from data_collector.model.errors import BadFile, NotPublished
+from data_collector.model.protocols import BulkFile, BulkFiles, History
+from data_collector.model.records import Kline, Trade
+
+SOURCE = "file"
+
+REQUESTS_WORTH_A_FILE = 10
+"""Fewer calls are sooner answered than an archive and its checksum are fetched and checked."""
+
+Row = TypeVar("Row", Kline, Trade)
+
+
+class FileFill:
+    """One series, from files."""
+
+    def __init__(
+        self,
+        files: BulkFiles,
+        shelf: Shelf,
+        history: History,
+        *,
+        patience: Patience,
+        stopping: Stopping,
+        tell: Callable[[Event], None],
+        all_holes: bool,
+    ) -> None:
+        """`all_holes`: also those that REST would give in a few calls."""
+        self._files = files
+        self._shelf = shelf
+        self._history = history
+        self._patience = patience
+        self._stopping = stopping
+        self._tell = tell
+        self._requests_min = 1 if all_holes else REQUESTS_WORTH_A_FILE
+
+    async def fill(self, plan: SeriesPlan, grid: Grid, from_ms: int, to_ms: int, report: SeriesEnded) -> None:
+        """Take what the files of this time have. Raises `Unavailable` when they, or the database, are out of reach."""
+        series = plan.series
+        for file in self._files.covering(series.symbol, series.interval, from_ms, to_ms):
+            await self._take(plan, grid, file, report)
+
+    async def _take(self, plan: SeriesPlan, grid: Grid, file: BulkFile, report: SeriesEnded) -> None:
+        if self._stopping.requested or not await self._is_worth(plan, grid, file):
+            return
+        try:
+            # Its parts let go of what only waits by themselves; a chunk is written to its end.
+            await self._patience.write(report.series, lambda: self._read(plan, file, report))
+        except NotPublished:
+            pass
+        except BadFile as error:
+            report.files_refused += 1
+            self._tell(FileRefused(report.series, file.name, str(error)))
+        else:
+            return
+        for day in self._files.days_of(file):
+            await self._take(plan, grid, day, report)
+
+    async def _is_worth(self, plan: SeriesPlan, grid: Grid, file: BulkFile) -> bool:
+        first, last = file.first_ms, file.until_ms - 1
+        if file.interval is None:
+            first, last = await self._ids_of(file)
+        count = 0
+        for stretch in plan.stretches:
+            for begin, end in stretch.overlap(first, last):
+                count += grid.span(begin, end + 1)[1]
+        return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
+
+    async def _ids_of(self, file: BulkFile) -> tuple[int, int]:
+        symbol, name = file.symbol, f"{file.symbol} trades"
+        first = await self._patience.ask(name, lambda: self._history.first_trade_id(symbol, file.first_ms))
+        if first is None:
+            return 0, -1
+        after = await self._patience.ask(name, lambda: self._history.first_trade_id(symbol, file.until_ms))
+        return first, 2**53 if after is None else after - 1
+
+    async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:
+        if file.interval is None:
+            await self._store_all(
+                self._files.trades(file), lambda row: plan.wants(row.trade_id), self._put_trades, report
+            )
+        else:
+            await self._store_all(
+                self._files.klines(file), lambda row: plan.wants(row.open_ms), self._put_klines, report
+            )
+
+    async def _store_all(
+        self,
+        chunks: AsyncGenerator[list[Row], None],
+        is_wanted: Callable[[Row], bool],
+        put: Callable[[list[Row]], Awaitable[Stored]],
+        report: SeriesEnded,
+    ) -> None:
+        async with aclosing(chunks):
+            while not self._stopping.requested:
+                with self._stopping.interruptible():
+                    rows = await anext(chunks, None)
+                if rows is None:
+                    return
+                wanted = [row for row in rows if is_wanted(row)]
+                if wanted:
+                    stored = await self._patience.write(report.series, partial(put, wanted))
+                    report.added += stored.added
+                    report.changed += stored.changed
+                    self._tell(Progressed(report.series, report.done, report.rows, report.added, report.absent))
+
+    async def _put_klines(self, rows: list[Kline]) -> Stored:
+        return await self._shelf.put_klines(rows, source=SOURCE)
+
+    async def _put_trades(self, rows: list[Trade]) -> Stored:
+        return await self._shelf.put_trades(rows, source=SOURCE)

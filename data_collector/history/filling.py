@@ -1,0 +1,174 @@
+"""A backfill as a whole: what is missing, from where it comes, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from data_collector.history.backfill import Backfill, report_of
+from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
+from data_collector.history.feeds import KlineFeed, TradeFeed
+from data_collector.history.files import FileFill
+from data_collector.history.grid import Grid
+from data_collector.history.patience import Patience, waiting_told
+from data_collector.history.plan import Plan, Series, SeriesPlan, plan_series
+from data_collector.history.ports import Feed, Holdings, Shelf
+from data_collector.history.stopping import Stopping
+from data_collector.model.calendar import Calendar
+from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.protocols import BulkFiles, History
+
+Source = Literal["rest", "dumps", "auto"]
+
+WORST: tuple[Outcome, ...] = ("complete", "stopped", "incomplete", "failed")
+"""From best to worst."""
+
+
+class Span(Struct, frozen=True):
+    """What of each series is wanted: times in ms, the end excluded."""
+
+    from_ms: int
+    to_ms: int
+    now_ms: int
+    """The exchange's clock."""
+
+
+class Ends(Struct, frozen=True):
+    """The two ends of a backfill, and how the exchange's candles lie in time."""
+
+    history: History
+    held: Holdings
+    shelf: Shelf
+    calendar: Calendar
+    files: BulkFiles | None = None
+
+
+class Filling:
+    """Plans and runs once."""
+
+    def __init__(
+        self,
+        ends: Ends,
+        series: Sequence[Series],
+        span: Span,
+        *,
+        source: Source = "rest",
+        tell: Callable[[Event], None],
+        stopping: Stopping,
+        patience_s: float,
+    ) -> None:
+        assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
+        self._ends = ends
+        self._span = span
+        self._source: Source = source
+        self._tell = tell
+        self._stopping = stopping
+        self._patience_s = patience_s
+        self._patience = Patience(patience_s, stopping, waiting_told(tell))
+        self._feeds: dict[Series, Feed] = {each: self._feed(each) for each in series}
+
+    async def plan(self) -> Plan:
+        """What the database lacks. Raises `Unavailable` when exchange or database are out of reach for too long."""
+        return Plan(tuple([await self._plan_of(series) for series in self._feeds]))
+
+    def grid(self, series: Series) -> Grid:
+        """How a series is numbered."""
+        return self._feeds[series].grid
+
+    def plan_for(self, series: Series, ranges: Sequence[tuple[int, int]]) -> SeriesPlan:
+        """Ask for these numbers, whether the database has them or not."""
+        return plan_series(series, ranges, self.grid(series))
+
+    def told(self, plan: Plan) -> Planned:
+        """The plan for people and programs."""
+        history = self._ends.history
+        rows = tuple(
+            SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series
+        )  # fmt: skip
+        seconds = plan.seconds(history.patient_weight_per_minute, history.weight_used)
+        return Planned(rows, plan.rows, plan.requests, plan.weight, seconds, self._source)
+
+    async def run(self, plan: Plan) -> Ended:
+        """Fill the holes. Every series is told when it ends; returns the sum of all."""
+        began = time.monotonic()
+        reports = {each.series: report_of(each) for each in plan.series}
+        if self._source != "rest":
+            plan = await self._from_files(plan, reports)
+        if self._source != "dumps":
+            backfill = Backfill(self._feeds, tell=self._tell, stopping=self._stopping, patience_s=self._patience_s)
+            await backfill.run(plan, reports)
+        return summary_of(list(reports.values()), time.monotonic() - began)
+
+    async def _from_files(self, plan: Plan, reports: dict[Series, SeriesEnded]) -> Plan:
+        """Take what files have; returns what is left. A series that failed has nothing left for REST."""
+        left: list[SeriesPlan] = []
+        for each in plan.series:
+            report = reports[each.series]
+            try:
+                remaining = await self._series_from_files(each, report)
+            except (Unavailable, VenueRefused) as error:
+                report.outcome, report.reason = "failed", str(error)
+                self._tell(report)
+                continue
+            if self._source == "dumps":
+                self._end_without_rest(report)
+            else:
+                left.append(remaining)
+        return Plan(tuple(left))
+
+    async def _series_from_files(self, plan: SeriesPlan, report: SeriesEnded) -> SeriesPlan:
+        files = self._ends.files
+        assert files is not None, "asked for in __init__"
+        if not plan.stretches:
+            return plan
+        fill = FileFill(
+            files, self._ends.shelf, self._ends.history, patience=self._patience, stopping=self._stopping,
+            tell=self._tell, all_holes=self._source == "dumps",
+        )  # fmt: skip
+        await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
+        remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
+        report.known = max(0, report.rows - remaining.rows - report.added - report.changed)
+        if self._source == "dumps":
+            report.unproven = remaining.rows
+        return remaining
+
+    def _end_without_rest(self, report: SeriesEnded) -> None:
+        if self._stopping.requested and report.unproven:
+            report.outcome = "stopped"
+        elif report.unproven:
+            report.outcome, report.reason = "incomplete", "not in the published files"
+        self._tell(report)
+
+    async def _plan_of(self, series: Series) -> SeriesPlan:
+        feed, span = self._feeds[series], self._span
+        missing = await self._patience.ask(
+            series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms)
+        )  # fmt: skip
+        return plan_series(series, missing, feed.grid)
+
+    def _feed(self, series: Series) -> Feed:
+        ends = self._ends
+        if series.interval is None:
+            return TradeFeed(series, history=ends.history, held=ends.held, shelf=ends.shelf)
+        return KlineFeed(
+            series, history=ends.history, held=ends.held, shelf=ends.shelf, calendar=ends.calendar,
+            now_ms=self._span.now_ms,
+        )  # fmt: skip
+
+
+def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:
+    """All series together."""
+    return Ended(
+        outcome=max((each.outcome for each in reports), key=WORST.index, default="complete"),
+        series=len(reports),
+        added=sum(each.added for each in reports),
+        changed=sum(each.changed for each in reports),
+        absent=sum(each.absent for each in reports),
+        unproven=sum(each.unproven for each in reports),
+        failed=sum(each.outcome == "failed" for each in reports),
+        seconds=round(seconds, 3),
+        reports=tuple(reports),
+    )

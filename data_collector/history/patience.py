@@ -1,0 +1,62 @@
+"""Trying again what did not work, for a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from data_collector.history.events import Event, Waiting
+from data_collector.history.stopping import Stopping
+from data_collector.model.errors import Transient, Unavailable
+
+WAIT_FIRST_S, WAIT_S_MAX = 1.0, 60.0
+WAIT_S_MIN = 0.2
+
+Found = TypeVar("Found")
+
+
+def waiting_told(tell: Callable[[Event], None]) -> Callable[[str, str, float], None]:
+    """Tell each wait as an event."""
+    return lambda name, reason, wait_s: tell(Waiting(name, reason, round(wait_s, 3)))
+
+
+class Patience:
+    """Back-off with full jitter, until nothing has worked for `seconds`."""
+
+    def __init__(self, seconds: float, stopping: Stopping, tell: Callable[[str, str, float], None]) -> None:
+        """`tell` gets the name of what waits, the reason and how long it waits."""
+        self._seconds = seconds
+        self._stopping = stopping
+        self._tell = tell
+
+    async def ask(self, name: str, call: Callable[[], Awaitable[Found]]) -> Found:
+        """For what may be broken off. Raises `Unavailable` with the last reason when the time is over."""
+        return await self._until_it_works(name, call, interruptible=True)
+
+    async def write(self, name: str, call: Callable[[], Awaitable[Found]]) -> Found:
+        """For what is to be done whole."""
+        return await self._until_it_works(name, call, interruptible=False)
+
+    async def _until_it_works(
+        self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool
+    ) -> Found:  # fmt: skip
+        end = time.monotonic() + self._seconds
+        failures = 0
+        while True:
+            try:
+                if not interruptible:
+                    return await call()
+                with self._stopping.interruptible():
+                    return await call()
+            except Transient as error:
+                ceiling = min(WAIT_S_MAX, WAIT_FIRST_S * 2.0**failures)
+                wait_s = max(WAIT_S_MIN, random.random() * ceiling, error.retry_after_s or 0.0)
+                if time.monotonic() + wait_s > end:
+                    raise Unavailable(f"{error}; given up after {self._seconds:g} s") from error
+                self._tell(name, str(error), wait_s)
+            failures = min(failures + 1, 16)
+            with self._stopping.interruptible():
+                await asyncio.sleep(wait_s)

@@ -1,0 +1,135 @@
+"""What a backfill would ask for: from what is missing to requests, rows, weight and time. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from data_collector.history.grid import Grid
+
+ROWS_PER_CALL = 1000
+"""What the exchange gives at most."""
+
+NEW_ROWS_PER_CALL = ROWS_PER_CALL - 1
+"""Each answer begins with a row that is known: only what lies between two rows of one answer is proven absent."""
+
+KLINES_WEIGHT, TRADES_WEIGHT = 2, 25
+
+SECONDS_PER_CALL = 0.2
+"""Assumed; the weight decides for anything large."""
+
+CALLS_AT_ONCE = 2
+MINUTE_S = 60.0
+
+
+class Series(Struct, frozen=True, order=True):
+    """Candles of one interval, or trades, of one symbol."""
+
+    symbol: str
+    interval: str | None = None
+    """None for trades."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.symbol} {self.interval or 'trades'}"
+
+    @property
+    def weight_per_call(self) -> int:
+        return TRADES_WEIGHT if self.interval is None else KLINES_WEIGHT
+
+
+class Hole(Struct, frozen=True):
+    """Numbers in a row that the database lacks."""
+
+    first: int
+    last: int
+    count: int
+
+
+class Stretch(Struct, frozen=True):
+    """What is asked for in one go: one or more holes that lie close together."""
+
+    first: int
+    last: int
+    holes: tuple[Hole, ...]
+    requests: int
+
+    def wants(self, number: int) -> bool:
+        """Whether it lies in one of the holes."""
+        position = bisect_right(self.holes, number, key=lambda hole: hole.first) - 1
+        return position >= 0 and number <= self.holes[position].last
+
+    def overlap(self, first: int, last: int) -> list[tuple[int, int]]:
+        """What of a closed range, the ends of which are numbers of the series, lies in holes."""
+        pairs = ((max(first, hole.first), min(last, hole.last)) for hole in self.holes)
+        return [(begin, end) for begin, end in pairs if begin <= end]
+
+
+class SeriesPlan(Struct, frozen=True):
+    """All that is missing of one series."""
+
+    series: Series
+    stretches: tuple[Stretch, ...] = ()
+
+    def wants(self, number: int) -> bool:
+        """Whether it lies in one of the holes."""
+        position = bisect_right(self.stretches, number, key=lambda stretch: stretch.first) - 1
+        return position >= 0 and self.stretches[position].wants(number)
+
+    @property
+    def rows(self) -> int:
+        return sum(hole.count for stretch in self.stretches for hole in stretch.holes)
+
+    @property
+    def requests(self) -> int:
+        return sum(stretch.requests for stretch in self.stretches)
+
+    @property
+    def weight(self) -> int:
+        return self.requests * self.series.weight_per_call
+
+
+class Plan(Struct, frozen=True):
+    """All series."""
+
+    series: tuple[SeriesPlan, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(each.rows for each in self.series)
+
+    @property
+    def requests(self) -> int:
+        return sum(each.requests for each in self.series)
+
+    @property
+    def weight(self) -> int:
+        return sum(each.weight for each in self.series)
+
+    def seconds(self, weight_per_minute: int, used: int = 0) -> float:
+        """About how long it takes; `used` is what the running minute has seen already, the collector's calls too."""
+        minutes_waited = max(0, -(-(self.weight + used) // weight_per_minute) - 1) if self.requests else 0
+        return max(minutes_waited * MINUTE_S, self.requests * SECONDS_PER_CALL / CALLS_AT_ONCE)
+
+
+def plan_series(series: Series, missing: Sequence[tuple[int, int]], grid: Grid) -> SeriesPlan:
+    """From the first and last missing number of each hole, ascending; holes are joined where that saves requests."""
+    stretches: list[Stretch] = []
+    for first, last in missing:
+        hole = Hole(first, last, grid.span(first, grid.following(last))[1])
+        alone = _requests(hole.count)
+        before = stretches[-1] if stretches else None
+        if before is not None:
+            joined = _requests(grid.span(before.first, grid.following(last))[1])
+            # Ties join: fewer stretches are fewer answers that end in the middle of nothing.
+            if joined <= before.requests + alone:
+                stretches[-1] = Stretch(before.first, last, (*before.holes, hole), joined)
+                continue
+        stretches.append(Stretch(first, last, (hole,), alone))
+    return SeriesPlan(series, tuple(stretches))
+
+
+def _requests(count: int) -> int:
+    return -(-count // NEW_ROWS_PER_CALL)

@@ -1,0 +1,95 @@
+"""What a backfill needs of a database, and of a series, whatever they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from data_collector.history.grid import Grid
+from data_collector.history.plan import Series
+from data_collector.model.calendar import Calendar
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Channel
+from data_collector.model.records import Kline, Trade
+
+
+class Stored(Protocol):
+    """What became of the rows of one call."""
+
+    @property
+    def added(self) -> int:
+        """New ones."""
+
+    @property
+    def changed(self) -> int:
+        """Those that differed from what was there."""
+
+    @property
+    def known(self) -> int:
+        """Those that were there."""
+
+
+class Holdings(Protocol):
+    """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
+
+    async def kline_holes(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
+    ) -> list[tuple[int, int]]:
+        """First and last missing open time of each hole from an open time on, without what is recorded as absent."""
+
+    async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
+        """First and last missing id of each hole of a closed range, without what is recorded as absent."""
+
+
+class Shelf(Protocol):
+    """The writing side. Idempotent; a call is stored whole or not at all. Raises the same."""
+
+    async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Stored:
+        """Closed klines."""
+
+    async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Stored:
+        """Trades."""
+
+    async def put_gaps(self, symbol: str, channel: Channel, interval: str, gaps: Sequence[Gap]) -> None:
+        """What does not exist."""
+
+
+class Answer(Struct, frozen=True):
+    """Rows of one answer of the exchange."""
+
+    numbers: Sequence[int]
+    """Rising."""
+    store: Callable[[Callable[[int], bool]], Awaitable[Stored]]
+    """Writes the rows whose number passes."""
+
+
+class Feed(Protocol):
+    """One series: what the database lacks of it, and how the exchange is asked."""
+
+    @property
+    def series(self) -> Series:
+        """Which one."""
+
+    @property
+    def grid(self) -> Grid:
+        """How it is numbered."""
+
+    async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
+        """First and last number of each hole between two times; what has not ended yet is not missing."""
+
+    async def fetch(self, first: int, last: int) -> Answer:
+        """Up to 1,000 rows from `first` on; rows after `last` may be left out."""
+
+    async def first_ever(self) -> int | None:
+        """The first number that the exchange has of it; None where that cannot be told."""
+
+    def is_settled(self, number: int) -> bool:
+        """Whether it is old enough for its absence to be final: parts of an exchange lag behind each other."""
+
+    def newest(self) -> int:
+        """A number not before the newest one that the exchange has."""
+
+    async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Record that the exchange itself has none."""

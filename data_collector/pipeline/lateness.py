@@ -1,0 +1,105 @@
+"""A line without a twin that brings everything ever later: noticed by event times, and rolled over.
+
+Life cycle: the service makes one per line that carries its streams alone and runs it in a task. Once a second one
+message is looked at (`WebSocket.glance`), so that a message costs nothing. How much later than the earliest of its
+connection it comes, on the monotonic clock, is free of the error of both clocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from data_collector.model.errors import BadFrame
+from data_collector.model.protocols import Codec
+from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.line import Line
+
+LOOK_S = 1.0
+
+LATE_MS = 10_000.0
+"""Later than ever before on the connection by so much: more than any burst waits."""
+
+LATE_S = 5.0
+"""For so long: what comes at once after a stall is read in less."""
+
+AGAIN_S = 60.0
+"""A line is rolled over again after so long, then after twice as long, and so on: another connection may not help."""
+
+AGAIN_MAX_S = 3600.0
+
+
+class Lateness:
+    """Of one line."""
+
+    def __init__(
+        self, line: Line, codec: Codec, counters: Counters, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._line = line
+        self._decode = codec.decode
+        self._counters = counters
+        self._clock = clock
+        self._looked: float | None = None
+        self._connected: datetime | None = None
+        self._earliest_ms = 0.0
+        self._late_since_s = 0.0
+        self._not_before_s = float("-inf")
+        self._again_s = AGAIN_S
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Judge the message that came since the last time, and look at the next."""
+        line, lag_ms = self._line, self._looked
+        if line.connected_since is None or line.connected_since != self._connected:
+            self._connected = line.connected_since
+            self._earliest_ms = float("inf")
+            self._calm()
+        elif lag_ms is not None:
+            self._judge(lag_ms)
+        elif self._late_since_s:
+            # Nothing came: it may just as well have nothing to bring.
+            return
+        self._looked = None
+        line.glance(self._look_at)
+
+    def _judge(self, lag_ms: float) -> None:
+        self._earliest_ms = min(self._earliest_ms, lag_ms)
+        late_ms = lag_ms - self._earliest_ms
+        if late_ms < LATE_MS:
+            self._calm()
+            return
+        now_s = self._clock()
+        self._late_since_s = self._late_since_s or now_s
+        if now_s - self._late_since_s < LATE_S:
+            return
+        self._line.late_s = late_ms / 1000
+        if now_s < self._not_before_s:
+            return
+        # After a long time without it the first pause is long enough again.
+        self._again_s = AGAIN_S if now_s - self._not_before_s > AGAIN_MAX_S else min(self._again_s * 2, AGAIN_MAX_S)
+        self._not_before_s = now_s + self._again_s
+        self._counters.add("data_collector_watchdogs_total", kind="late")
+        structlog.get_logger().warning("line_late", line=self._line.name, late_s=round(late_ms / 1000, 1))
+        self._line.renew()
+
+    def _calm(self) -> None:
+        self._late_since_s = 0.0
+        self._line.late_s = 0.0
+
+    def _look_at(self, message: memoryview, received_ns: int) -> None:
+        try:
+            decoded = self._decode(message, received_ns)
+        except BadFrame:
+            return
+        if isinstance(decoded, Trade | Kline | Ticker):
+            self._looked = self._clock() * 1000 - decoded.event_ms

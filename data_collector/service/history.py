@@ -1,0 +1,266 @@
+"""PostgreSQL as one part of the collector: the writer process is started, told what to write, and brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.status import HistoryStatus
+from data_collector.model.store_url import StoreAddress
+from data_collector.observe.counters import Counters
+from data_collector.observe.environment import with_package
+from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
+from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+
+COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
+"""`--fd N` is appended: the end of the socket pair on which it hears from us."""
+
+SILENT_S: Final = 90.0
+"""It speaks once a second, and the longest it waits for PostgreSQL is a minute: past this it is stuck."""
+
+ORDERS_CHECK_S: Final = 1.0
+RESTART_FIRST_S: Final = 0.5
+RESTART_LONGEST_S: Final = 30.0
+HEALTHY_S: Final = 60.0
+STOP_S: Final = 1.0
+"""It ends when it sees that we hung up; one that is killed loses nothing, and a reload has 5 s for everything."""
+
+BRING_BACK_S: Final = 5.0
+STARTING: Final = "starting"
+
+
+class Scope(Struct, frozen=True):
+    """What of the venue's records is written."""
+
+    exchange: str
+    prefix: str
+    klines: bool
+    """False when a subclass stores klines itself."""
+
+
+class History:
+    """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, scope: Scope, counters: Counters, *, empty: bool = False
+    ) -> None:
+        """`empty` throws away what the embedded server held."""
+        url = None if settings.database_url is None else settings.database_url.get_secret_value()
+        self._scope = scope
+        self._trades = settings.postgres_trades
+        self._counters = counters
+        self._log = structlog.get_logger()
+        self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
+        self._url = url if self._embedded is None else None
+        self._url_known = asyncio.Event()
+        if self._url is not None:
+            self._url_known.set()
+        self._is_on = url is not None
+        self._empty = empty
+        self._progress = Progress(down_reason=STARTING)
+        self._restarts = -1
+        self._counted: dict[str, int] = {"kline": 0, "trade": 0}
+        self._store_address: Callable[[], StoreAddress | None] = lambda: None
+        self._symbols: Callable[[], Sequence[str]] = tuple
+
+    def follow(self, store_address: Callable[[], StoreAddress | None], symbols: Callable[[], Sequence[str]]) -> None:
+        """Where the collector writes, and what it collects, whenever asked. Call once, before the tasks run."""
+        self._store_address, self._symbols = store_address, symbols
+
+    @property
+    def database_url(self) -> str | None:
+        """Where rows go, password included; None without PostgreSQL, or before the embedded one runs."""
+        return self._url
+
+    @property
+    def embedded_url(self) -> str | None:
+        """The same of the embedded one alone."""
+        return self._url if self._embedded is not None else None
+
+    def tasks(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What runs as long as the service."""
+        if self._embedded is not None:
+            yield "embedded postgres", self._keep_embedded
+        if self._is_on and (self._scope.klines or self._trades):
+            yield "history", self._keep_writing
+
+    async def open_pool(self) -> PostgresPool | None:
+        """For a subclass, with our tables made; None without PostgreSQL. Waits for the embedded one to come up.
+
+        Neither a server that is away nor foreign tables are a reason to stop: the pool connects when it is asked to,
+        and `/health` tells. Raises `Misconfigured` for a URL that cannot be read.
+        """
+        if not self._is_on:
+            return None
+        url = await self._until_url()
+        pool = await open_pool(url, lazy=True)
+        try:
+            with failures_told(place_of(url)):
+                async with pool.acquire() as connection:
+                    await migrate(connection)
+        except (SinkUnavailable, Misconfigured) as error:
+            self._log.warning("history_awaited", reason=str(error))
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+    async def close(self) -> None:
+        """Stop the embedded server. The writer ends with its task."""
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    def reasons(self) -> list[str]:
+        """What an operator must know."""
+        reason = self._progress.down_reason
+        if not self._is_on or reason is None or self._restarts < 0:
+            return []
+        return [f"history: {reason}; the store keeps what waits (since {self._progress.lag_seconds:.0f} s)"]
+
+    def status(self) -> HistoryStatus:
+        """For the API."""
+        if not self._is_on:
+            return HistoryStatus()
+        progress = self._progress
+        return HistoryStatus(
+            state="running" if progress.down_reason is None else "down",
+            reason=progress.down_reason,
+            database="embedded" if self._url is None else place_of(self._url),
+            rows={channel: self._counted[channel] + progress.rows.get(channel, 0) for channel in self._counted},
+            replaced=progress.changed,
+            lag_seconds=progress.lag_seconds,
+            restarts=max(0, self._restarts),
+            is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
+        )
+
+    def set_gauges(self) -> None:
+        """Metrics that are read and not counted as they happen."""
+        if not self._is_on:
+            return
+        status, counters = self.status(), self._counters
+        counters.set("data_collector_history_up", 1 if status.state == "running" else 0)
+        counters.set("data_collector_history_lag_seconds", status.lag_seconds)
+        counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
+        for channel, rows in status.rows.items():
+            counters.set("data_collector_history_rows_total", rows, channel=channel)
+
+    async def _keep_embedded(self) -> None:
+        assert self._embedded is not None, "the task is made only then"
+        while True:
+            try:
+                if self._empty:
+                    self._empty = False
+                    await self._embedded.empty()
+                await self._embedded.start()
+                self._url = self._embedded.dsn
+                self._url_known.set()
+                await self._embedded.wait()
+                self._log.error("embedded_postgres_ended")
+            except (Misconfigured, Unavailable) as error:
+                self._progress = Progress(down_reason=str(error))
+                self._log.error("embedded_postgres_not_started", reason=str(error), retry_s=BRING_BACK_S)
+                await asyncio.sleep(BRING_BACK_S)
+
+    async def _keep_writing(self) -> None:
+        """Bring the writer back whenever it ends; what it had not written is still in the store."""
+        wait_s = RESTART_FIRST_S
+        while True:
+            await self._until_url()
+            started_s = time.monotonic()
+            self._restarts += 1
+            try:
+                reason = await self._write_once()
+            except OSError as error:
+                reason = f"the history writer cannot be started ({error.strerror})"
+            for channel in self._counted:
+                self._counted[channel] += self._progress.rows.get(channel, 0)
+            self._progress = Progress(down_reason=reason)
+            self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
+            wait_s = RESTART_FIRST_S if time.monotonic() - started_s > HEALTHY_S else min(2 * wait_s, RESTART_LONGEST_S)
+            await asyncio.sleep(wait_s)
+
+    async def _until_url(self) -> str:
+        await self._url_known.wait()
+        assert self._url is not None, "that is when the event is set"
+        return self._url
+
+    async def _orders(self) -> Orders:
+        url, address = await self._until_url(), self._store_address()
+        assert address is not None, "the task begins when the store is open"
+        scope = self._scope
+        return Orders(
+            url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades
+        )
+
+    async def _write_once(self) -> str:
+        """Start the writer and hear from it until it ends; returns why that was."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child = await asyncio.create_subprocess_exec(
+                *COMMAND, "--fd", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                # Ctrl-C in a terminal goes to the whole foreground group; the writer ends when we hang up.
+                start_new_session=True, env=with_package(os.environ),
+            )  # fmt: skip
+        self._log.info("history_writer_started", pid=child.pid)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
+        ordering = asyncio.create_task(self._order(writer))
+        try:
+            return await self._listen(reader)
+        finally:
+            ordering.cancel()
+            writer.close()
+            await _end(child)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> str:
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_S):
+                    line = await reader.readline()
+            except TimeoutError:
+                return f"the history writer was silent for {SILENT_S:.0f} s and was killed"
+            except OSError:
+                line = b""
+            if not line:
+                return "the history writer has died and is started again"
+            self._progress = msgspec.json.decode(line, type=Progress)
+
+    async def _order(self, writer: asyncio.StreamWriter) -> None:
+        """Tell it what to write, now and whenever that changes."""
+        told: Orders | None = None
+        with contextlib.suppress(OSError):
+            while True:
+                newest = await self._orders()
+                if newest != told:
+                    writer.write(line_of(newest))
+                    await writer.drain()
+                    told = newest
+                await asyncio.sleep(ORDERS_CHECK_S)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """It has been hung up on; what is under way is rolled back when it is killed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_S):
+            await child.wait()
+            return
+    with contextlib.suppress(ProcessLookupError):
+        child.kill()
+    await child.wait()

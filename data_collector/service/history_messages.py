@@ -1,0 +1,41 @@
+"""What the collector and its history writer tell each other, a line of JSON each."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field
+
+LINE_BYTES_MAX = 1024 * 1024
+"""5,000 symbols are 60 kB."""
+
+
+class Orders(Struct, frozen=True):
+    """What to write from where to where. Sent at start, and again when symbols change."""
+
+    database_url: str
+    store_url: str
+    prefix: str
+    """What every key of the store begins with."""
+    exchange: str
+    symbols: tuple[str, ...]
+    klines: bool
+    trades: bool
+
+
+class Progress(Struct, frozen=True):
+    """How far the writer is; sent about once a second, so that silence means that it is stuck."""
+
+    down_reason: str | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+    """Channel to rows added since the process started."""
+    changed: int = 0
+    """Rows replaced by others that differ."""
+    unreadable: int = 0
+    """Entries of the store that are no records."""
+    lag_seconds: float = 0.0
+    """Age of the oldest entry that was not read yet; 0 when everything was."""
+
+
+def line_of(message: Orders | Progress) -> bytes:
+    """For the socket."""
+    return msgspec.json.encode(message) + b"\n"

@@ -1,0 +1,166 @@
+"""The history writer: a process of its own that follows the store and writes what it reads to PostgreSQL.
+
+The buffer is the store's own streams: while PostgreSQL is away nothing is read, and afterwards reading goes on behind
+the cursor, which is written in the same transaction as the rows. So nothing is written twice and nothing is left out,
+whichever of the three processes dies; what the store had trimmed meanwhile is told, and the backfill finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+
+import msgspec
+import structlog
+
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.gaps import Gap
+from data_collector.model.store_url import parse_store_url
+from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
+from data_collector.service.history_reading import Batch, StreamReader
+from data_collector.sinks.postgres.following import FollowedDatabase
+from data_collector.sinks.redis.connection import StoreConnection
+
+POLL_S = 1.0
+"""How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
+
+PROGRESS_S = 1.0
+LOOK_BACK_S = 10.0
+"""How often it is asked whether the store has lost what was read already."""
+
+RETRY_FIRST_S = 0.5
+RETRY_LONGEST_S = 10.0
+
+
+class HistoryWriter:
+    """Runs until cancelled. All it knows is in the store and in PostgreSQL."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._changed = asyncio.Event()
+        self._down_reason: str | None = "connecting"
+        self._rows = {"kline": 0, "trade": 0}
+        self._replaced = 0
+        self._unreadable = 0
+        self._lag_s = 0.0
+        self._caught_up_s = time.monotonic()
+        self._log = structlog.get_logger()
+
+    @property
+    def progress(self) -> Progress:
+        """For the starter."""
+        lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
+        return Progress(self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s)
+
+    def use(self, orders: Orders) -> None:
+        """Follow these from the next read on."""
+        self._orders = orders
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow, and try again for as long as either side is away or refuses: somebody may mend it."""
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._follow()
+            except (SinkUnavailable, Misconfigured) as error:
+                wait_s = RETRY_FIRST_S if self._down_reason is None else min(2 * wait_s, RETRY_LONGEST_S)
+                self._tell_down(str(error))
+                await asyncio.sleep(wait_s)
+
+    async def _follow(self) -> None:
+        orders = self._orders
+        self._changed.clear()
+        connection = await StoreConnection.connect(parse_store_url(orders.store_url))
+        database: FollowedDatabase | None = None
+        try:
+            database = await FollowedDatabase.open(orders.database_url, orders.exchange)
+            reader = StreamReader(connection, orders, await database.cursors())
+            await self._tell_trimmed(reader, database)
+            self._tell_up()
+            await self._read_on(reader, database)
+        finally:
+            connection.close()
+            if database is not None:
+                database.close()
+
+    async def _read_on(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        """Until orders change."""
+        looked_back_s = 0.0
+        while not self._changed.is_set():
+            if time.monotonic() - looked_back_s > LOOK_BACK_S:
+                looked_back_s = time.monotonic()
+                for name in await reader.go_back_where_the_store_lost():
+                    self._log.warning("history_stream_begins_anew", stream=name)
+            batch = await reader.read()
+            self._unreadable += batch.unreadable
+            if batch.rows or batch.is_full:
+                await self._write(batch, database)
+            self._lag_s = await reader.lag_s() if batch.is_full else 0.0
+            if not batch.is_full:
+                self._caught_up_s = time.monotonic()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._changed.wait()
+
+    async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
+        gaps: list[tuple[str, str, str, Gap]] = []
+        for name, cursor, oldest in await reader.trimmed():
+            self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
+            kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
+            first, last = number_of(cursor) + 1, number_of(oldest) - 1
+            if kind == "trades" and first <= last:
+                gaps.append((symbol, "trade", "", Gap(first, last, last - first + 1, "skipped")))
+        if gaps:
+            await database.put([], [], gaps, {})
+
+    async def _write(self, batch: Batch, database: FollowedDatabase) -> None:
+        gaps: list[tuple[str, str, str, Gap]] = [
+            (stored.symbol, stored.channel, stored.interval or "", stored.gap()) for stored in batch.gaps
+        ]
+        of_klines, of_trades = await database.put(batch.klines, batch.trades, gaps, batch.cursors)
+        self._rows["kline"] += of_klines.added
+        self._rows["trade"] += of_trades.added
+        self._replaced += of_klines.changed + of_trades.changed
+
+    def _tell_down(self, reason: str) -> None:
+        if self._down_reason != reason:
+            self._log.warning("history_down", reason=reason)
+        self._down_reason = reason
+
+    def _tell_up(self) -> None:
+        self._log.info("history_up")
+        self._down_reason = None
+
+
+def number_of(entry_id: str) -> int:
+    """Of an entry of `trades:` that is the trade's id."""
+    return int(entry_id.partition("-")[2])
+
+
+async def serve_history(line: socket.socket) -> None:
+    """Write what the starter orders, until it hangs up."""
+    reader, writer = await asyncio.open_connection(sock=line, limit=LINE_BYTES_MAX)
+    first = await reader.readline()
+    if not first:
+        return
+    history = HistoryWriter(msgspec.json.decode(first, type=Orders))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(history.run()), group.create_task(_tell(writer, history))]
+        # A starter that is killed hangs up too, and may reset the line in doing so.
+        with contextlib.suppress(OSError):
+            while text := await reader.readline():
+                history.use(msgspec.json.decode(text, type=Orders))
+        for task in tasks:
+            task.cancel()
+
+
+async def _tell(writer: asyncio.StreamWriter, history: HistoryWriter) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            writer.write(line_of(history.progress))
+            await writer.drain()
+            await asyncio.sleep(PROGRESS_S)

@@ -1,0 +1,73 @@
+"""The live writer's side of PostgreSQL: rows and the cursors that were behind them, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+from data_collector.model.gaps import Gap
+from data_collector.model.records import Kline, Trade
+from data_collector.sinks.postgres import statements
+from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.writing import LIVE, Written, put_klines, put_trades
+
+LOCK_TIMEOUT_S = 5
+"""A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
+
+
+class FollowedDatabase:
+    """One connection, opened with `open`. Methods raise `SinkUnavailable` and `Misconfigured`."""
+
+    def __init__(self, pool: asyncpg.Pool, dsn: str, exchange: str) -> None:
+        self._pool = pool
+        self._place = place_of(dsn)
+        self._exchange = exchange
+
+    @classmethod
+    async def open(cls, dsn: str, exchange: str) -> FollowedDatabase:
+        """Connect, and bring the tables up to date."""
+        pool = await open_pool(dsn, size=1)
+        try:
+            with failures_told(place_of(dsn)):
+                async with pool.acquire() as connection:
+                    await migrate(connection)
+        except BaseException:
+            pool.terminate()
+            raise
+        return cls(pool, dsn, exchange)
+
+    def close(self) -> None:
+        """Drop the connection; a transaction under way is rolled back."""
+        self._pool.terminate()
+
+    async def cursors(self) -> dict[str, str]:
+        """Stream to the last entry whose rows are here."""
+        with failures_told(self._place):
+            rows = await self._pool.fetch(statements.CURSORS, self._exchange)
+        return {str(row["name"]): str(row["position"]) for row in rows}
+
+    async def put(
+        self,
+        klines: Sequence[Kline],
+        trades: Sequence[Trade],
+        gaps: Sequence[tuple[str, str, str, Gap]],
+        cursors: Mapping[str, str],
+    ) -> tuple[Written, Written]:
+        """Everything or nothing; `gaps` are symbol, channel, interval and gap. What became of klines and trades."""
+        exchange = self._exchange
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                of_klines = await put_klines(connection, klines, exchange=exchange, source=LIVE)
+                of_trades = await put_trades(connection, trades, exchange=exchange, source=LIVE)
+                await connection.executemany(
+                    statements.PUT_GAP,
+                    [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
+                )
+                await connection.executemany(
+                    statements.PUT_CURSOR, [(exchange, name, position) for name, position in sorted(cursors.items())]
+                )
+        return of_klines, of_trades

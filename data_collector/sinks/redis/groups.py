@@ -1,0 +1,91 @@
+"""Where the consumer groups of our streams stand, so that readers can be warned (docs/operations.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from data_collector.sinks.redis.connection import StoreConnection
+
+EntryId = tuple[int, int]
+"""Milliseconds and number."""
+
+NOTHING_YET: EntryId = (0, 0)
+
+
+class GroupPlace(Struct, frozen=True):
+    """One group of one stream."""
+
+    stream: str
+    group: str
+    length: int
+    """Entries in the stream."""
+    first: EntryId
+    """The oldest entry in the stream."""
+    last: EntryId
+    """The newest."""
+    delivered: EntryId
+    """The newest that the group was given; `NOTHING_YET` before that."""
+    unread: int | None
+    """Entries that the group was not given, also those that are gone; None when the store does not know."""
+    oldest_pending: EntryId | None
+    """The oldest that was given and not acknowledged."""
+
+
+async def group_places(connection: StoreConnection, streams: Sequence[str]) -> list[GroupPlace]:
+    """All groups of some streams. What may not be asked, or is no stream, has none. Raises `SinkUnavailable`."""
+    replies = await connection.execute([("XINFO", "GROUPS", stream) for stream in streams])
+    groups = [
+        (stream, _told(group))
+        for stream, reply in zip(streams, replies, strict=True)
+        if isinstance(reply, list)
+        for group in reply
+        if isinstance(group, list)
+    ]
+    if not groups:
+        return []
+    read = list(dict.fromkeys(stream for stream, _ in groups))
+    pending = [("XPENDING", stream, str(group["name"])) for stream, group in groups]
+    replies = await connection.execute([*(("XINFO", "STREAM", stream) for stream in read), *pending])
+    facts = dict(zip(read, replies, strict=False))
+    places = (
+        _place(stream, group, facts[stream], summary)
+        for (stream, group), summary in zip(groups, replies[len(read) :], strict=True)
+    )
+    return [place for place in places if place is not None]
+
+
+def _place(stream: str, group: Mapping[str, object], facts: object, summary: object) -> GroupPlace | None:
+    if not isinstance(facts, list) or not isinstance(summary, list):
+        # It has gone meanwhile, or we may not ask.
+        return None
+    told = _told(facts)
+    first, last = told["first-entry"], _entry_id(told["last-generated-id"])
+    added, read = told.get("entries-added"), group.get("entries-read")
+    return GroupPlace(
+        stream=stream,
+        group=str(group["name"]),
+        length=_number(told["length"]),
+        first=_entry_id(first[0]) if isinstance(first, list) else last,
+        last=last,
+        delivered=_entry_id(group["last-delivered-id"]),
+        unread=added - read if isinstance(added, int) and isinstance(read, int) else None,
+        oldest_pending=_entry_id(summary[1]) if summary[0] else None,
+    )
+
+
+def _told(reply: Iterable[object]) -> dict[str, object]:
+    """Names and values in turn."""
+    words = list(reply)
+    return dict(zip(map(str, words[::2]), words[1::2], strict=True))
+
+
+def _entry_id(text: object) -> EntryId:
+    ms, _, number = str(text).partition("-")
+    return int(ms), int(number)
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int), "XINFO STREAM tells lengths as integers"
+    return value

@@ -1,0 +1,108 @@
+"""Records read back from the store's streams: `data_collector.model.wire` undone, digits as they stand there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec import Raw, Struct
+
+from data_collector.model.calendar import Calendar
+from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.records import Kline, Trade
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
+
+
+class _StoredKline(Struct):
+    symbol: str
+    timestamp: str
+    interval: str
+    open: Raw
+    high: Raw
+    low: Raw
+    close: Raw
+    volume: Raw
+    trades: int
+    is_closed: bool
+    quote_volume: Raw
+    taker_buy_base_volume: Raw
+    taker_buy_quote_volume: Raw
+
+
+class _StoredTrade(Struct):
+    symbol: str
+    timestamp: str
+    trade_id: int
+    price: Raw
+    quantity: Raw
+    is_buyer_maker: bool
+    buyer_order_id: int | None = None
+    seller_order_id: int | None = None
+
+
+class StoredGap(Struct, frozen=True):
+    """An entry of `gaps:`."""
+
+    symbol: str
+    channel: str
+    interval: str | None
+    first: int | str
+    """A trade id, or an open time as ISO text."""
+    last: int | str
+    count: int
+    reason: GapReason
+
+    def gap(self) -> Gap:
+        """With open times in ms."""
+        return Gap(_number(self.first), _number(self.last), self.count, self.reason)
+
+
+_kline_decoder = msgspec.json.Decoder(_StoredKline)
+_trade_decoder = msgspec.json.Decoder(_StoredTrade)
+_gap_decoder = msgspec.json.Decoder(StoredGap)
+
+
+def stored_kline(text: str, calendar: Calendar) -> Kline:
+    """The kline of a `stream:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
+    k = _kline_decoder.decode(text)
+    open_ms = _microseconds(k.timestamp) // 1000
+    close_ms = calendar.next_open_ms(k.interval, open_ms) - 1
+    return Kline(
+        symbol=k.symbol, interval=k.interval, open_ms=open_ms, close_ms=close_ms, open=_digits(k.open),
+        high=_digits(k.high), low=_digits(k.low), close=_digits(k.close), volume=_digits(k.volume),
+        quote_volume=_digits(k.quote_volume), taker_buy_base_volume=_digits(k.taker_buy_base_volume),
+        taker_buy_quote_volume=_digits(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
+        event_ms=close_ms,
+    )  # fmt: skip
+
+
+def stored_trade(text: str) -> Trade:
+    """The trade of a `trades:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
+    t = _trade_decoder.decode(text)
+    time_ms, sub_ms_us = divmod(_microseconds(t.timestamp), 1000)
+    return Trade(
+        symbol=t.symbol, trade_id=t.trade_id, price=_digits(t.price), quantity=_digits(t.quantity), time_ms=time_ms,
+        event_ms=time_ms, is_buyer_maker=t.is_buyer_maker, buyer_order_id=t.buyer_order_id,
+        seller_order_id=t.seller_order_id, sub_ms_us=sub_ms_us if len(t.timestamp) > _LENGTH_WITH_MS else None,
+    )  # fmt: skip
+
+
+def stored_gap(text: str) -> StoredGap:
+    """A `gaps:` entry. Raises `msgspec.MsgspecError` for anything else."""
+    return _gap_decoder.decode(text)
+
+
+def _number(value: int | str) -> int:
+    return value if isinstance(value, int) else _microseconds(value) // 1000
+
+
+def _microseconds(text: str) -> int:
+    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def _digits(raw: Raw) -> str:
+    """A number's text; of a string, which is no number in our JSON, what the database will refuse."""
+    return bytes(raw).decode()

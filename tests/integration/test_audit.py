@@ -1,0 +1,162 @@
+"""The audit against a real PostgreSQL, a live store and the exchange: faults are found and healed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from data_collector.cli.audit import Asked, Verdict, audited
+from data_collector.cli.backfill import Wish
+from data_collector.history.comparison import Check
+from data_collector.model.records import Kline
+from data_collector.model.wire import json_text, kline_json, trade_json
+from data_collector.settings import load_settings
+from data_collector.simulator.actions import SetStatus
+from tests.integration.past import START_MS, Past, past
+from tests.integration.postgres_server import execute, rows
+from tests.integration.store_reader import Store
+
+MINUTE_MS = 60_000
+NOT_THERE = "'2025-12-30 10:00+00' and '2025-12-30 10:09+00'"
+
+
+@pytest.fixture
+async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
+    """The database holds two days of candles and trades."""
+    async with past(tmp_path, database) as made:
+        await made.told(with_trades=True)
+        yield made
+
+
+async def verdict_of(
+    world: Past, *, exchange: bool = False, repair: bool = False, store: Store | None = None, begin: str = "2025-12-30"
+) -> Verdict:
+    variables = world.variables | ({} if store is None else {"REDIS_URL": store.url})
+    wish = Wish("BTCUSDT", "1m", begin, with_trades=True)
+    return await audited(load_settings(variables, None), Asked(wish, exchange, repair), lambda series, rows: None)
+
+
+def check_of(verdict: Verdict, against: str, series: str = "BTCUSDT 1m") -> Check:
+    return next(each for each in verdict.checks if (each.series, each.against) == (series, against))
+
+
+async def test_database_that_holds_all_is_equal_to_calendar_exchange_and_its_own_trades(world: Past) -> None:
+    verdict = await verdict_of(world, exchange=True)
+
+    derived = check_of(verdict, "own trades")
+    assert verdict.equal, verdict
+    assert {each.against for each in verdict.checks} == {"calendar", "exchange", "own trades"}
+    assert check_of(verdict, "exchange").compared == 2 * 1440 - 1
+    assert derived.compared > 2 * 1440 - 60
+    assert check_of(verdict, "exchange", "BTCUSDT trades").compared == len(
+        rows(world.dsn, "select 1 from market_data_trades")
+    )
+
+
+async def test_missing_and_differing_rows_are_found_and_healed_by_the_exchanges_own(world: Past) -> None:
+    execute(
+        world.dsn,
+        f'delete from market_data_ohlcv where "timestamp" between {NOT_THERE}',
+        """update market_data_ohlcv set high = high + 1 where "timestamp" = '2025-12-31 07:00+00'""",
+        "delete from market_data_trades where trade_id = (select max(trade_id) - 5 from market_data_trades)",
+        "update market_data_trades set price = 1 where trade_id = (select max(trade_id) - 9 from market_data_trades)",
+    )
+
+    found = await verdict_of(world, exchange=True)
+    healed = await verdict_of(world, exchange=True, repair=True)
+
+    klines, trades = check_of(found, "exchange"), check_of(found, "exchange", "BTCUSDT trades")
+    assert not found.equal
+    assert (klines.missing, klines.differing, klines.unknown) == (10, 1, 0)
+    assert klines.examples[0] == "2025-12-30T10:00:00+00:00 is missing"
+    assert (trades.missing, trades.differing) == (1, 1)
+    assert healed.equal, healed
+    assert healed.repair is not None
+    assert (healed.repair.added, healed.repair.changed) == (11, 2)
+    assert rows(world.dsn, "select count(*) from market_data_ohlcv_revisions") == [(1,)]
+
+
+async def test_hole_is_found_without_asking_the_exchange(world: Past) -> None:
+    execute(world.dsn, f'delete from market_data_ohlcv where "timestamp" between {NOT_THERE}')
+
+    verdict = await verdict_of(world)
+
+    calendar = check_of(verdict, "calendar")
+    assert not verdict.equal
+    assert calendar.missing == 10
+    assert calendar.examples == ["2025-12-30T10:00:00+00:00 to 2025-12-30T10:09:00+00:00 is missing"]
+
+
+async def test_candle_that_its_own_trades_contradict_is_found(world: Past) -> None:
+    busy = rows(world.dsn, """select "timestamp"::text from market_data_ohlcv where trades > 3 order by 1 offset 5""")[
+        0
+    ][0]
+    execute(world.dsn, f"""update market_data_ohlcv set trades = trades + 1 where "timestamp" = '{busy}'""")
+
+    verdict = await verdict_of(world)
+
+    assert check_of(verdict, "own trades").differing == 1
+
+
+async def test_what_the_exchange_never_had_is_not_missing(world: Past) -> None:
+    await world.simulator.perform(SetStatus("BTCUSDT", "BREAK"))
+    world.simulator.advance(30 * MINUTE_MS)
+    await world.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
+    world.simulator.advance(60 * MINUTE_MS)
+
+    before = await verdict_of(world, repair=True)
+    proven = await verdict_of(world, exchange=True)
+
+    assert before.equal, before
+    assert before.repair is not None
+    assert before.repair.absent == 30
+    assert proven.equal, proven
+
+
+async def test_live_store_is_compared_where_it_reaches_and_the_seam_is_told(world: Past, store: Store) -> None:
+    symbol = json_text("BTCUSDT")
+    kept = [each for each in world.simulator.closed_klines("BTCUSDT", "1m") if each.open_ms < START_MS - MINUTE_MS][-3:]
+    for kline in kept:
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(kline, symbol))
+    for trade in world.simulator.tape("BTCUSDT")[-20:]:
+        store.ask("XADD", "trades:BTCUSDT", f"{trade.time_ms}-{trade.trade_id}", "data", trade_json(trade, symbol))
+    same = await verdict_of(world, store=store)
+    _put_differing(store, kept[0], symbol)
+    store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(kept[1], symbol))
+    execute(
+        world.dsn, "delete from market_data_trades where trade_id = (select max(trade_id) - 5 from market_data_trades)"
+    )
+    differing = await verdict_of(world, store=store)
+
+    live = check_of(differing, "live store")
+    assert same.equal, same
+    assert check_of(same, "live store").compared == 3
+    assert check_of(same, "live store").note.startswith("history and live meet without a seam at 2025-12-31")
+    assert check_of(same, "live store", "BTCUSDT trades").compared == 20
+    assert (live.differing, live.doubled) == (1, 1)
+    assert check_of(differing, "live store", "BTCUSDT trades").missing == 1
+
+
+async def test_command_ends_with_the_verdict_as_its_exit_code(world: Past) -> None:
+    words = ("audit", "--symbols", "BTCUSDT", "--intervals", "1m")
+    plain = await world.run(*words)
+    execute(world.dsn, f'delete from market_data_ohlcv where "timestamp" between {NOT_THERE}')
+    machine = await world.run(*words, "--json")
+
+    verdict = json.loads(machine.output)
+    assert (plain.code, machine.code) == (0, 1)
+    assert plain.output.splitlines()[-1] == "Equal."
+    assert "BTCUSDT 1m against calendar: ok, 2,879 compared, 0 missing" in plain.output
+    assert "Not compared with the live store" in plain.errors
+    assert (verdict["equal"], verdict["checks"][0]["missing"]) == (False, 10)
+
+
+def _put_differing(store: Store, kline: Kline, symbol: str) -> None:
+    """A revision: its key says something else than `stream:` does."""
+    record = kline_json(kline, symbol)
+    timestamp = json.loads(record)["timestamp"]
+    revised = record.replace('"trades":', '"trades":1')
+    store.ask("SET", f"kline:BTCUSDT:1m:{timestamp}", revised)

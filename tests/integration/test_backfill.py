@@ -1,0 +1,310 @@
+"""The backfill against an exchange of our own and a real PostgreSQL: exactly what is missing."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from rich.console import Console
+
+from data_collector.cli.backfill import Wish, filled
+from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines
+from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.history.events import Planned, Waiting
+from data_collector.history.stopping import Stopping
+from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.observe.logs import get_log
+from data_collector.settings import load_settings
+from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.faults import RestFault
+from data_collector.simulator.intervals import DAY_MS
+from tests.integration.command import running
+from tests.integration.past import PAST, START_MS, Past, past
+from tests.integration.postgres_server import execute, rows
+
+MINUTE_MS = 60_000
+TWO_DAYS = 2 * 1440
+FROM_MS = START_MS - TWO_DAYS * MINUTE_MS
+
+KLINES = "/api/v3/klines"
+
+
+@pytest.fixture
+async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
+    async with past(tmp_path, database) as made:
+        yield made
+
+
+async def test_only_missing_ranges_are_filled_with_the_exchanges_own_candles(world: Past) -> None:
+    first = await world.told()
+    execute(world.dsn, f"""delete from market_data_ohlcv where "timestamp" between to_timestamp({FROM_MS // 1000 + 600})
+        and to_timestamp({FROM_MS // 1000 + 1200})""")  # fmt: skip
+    second = await world.told()
+
+    assert first.outcome == "complete"
+    assert world.stored() == list(range(FROM_MS, START_MS - MINUTE_MS, MINUTE_MS))
+    assert (second.outcome, second.added) == ("complete", 11)
+    expected = {each.open_ms: each for each in world.simulator.closed_klines("BTCUSDT", "1m")}
+    query = """select (extract(epoch from "timestamp") * 1000)::bigint, open::text, high::text, low::text, close::text,
+        volume::text, trades, source from market_data_ohlcv where trades > 0 order by 1"""
+    assert rows(world.dsn, query) == [
+        (each.open_ms, each.open, each.high, each.low, each.close, each.volume, each.trades, "rest")
+        for each in expected.values() if FROM_MS <= each.open_ms < START_MS - MINUTE_MS
+    ]  # fmt: skip
+
+
+async def test_trades_and_every_kind_of_interval_come_too(world: Past) -> None:
+    ended = await world.told(symbols="BTCUSDT,ETHUSDT", intervals="1m,1h,3d,1d,1w,1M", with_trades=True)
+
+    trades = rows(world.dsn, "select symbol, trade_id, price::text from market_data_trades order by 1, 2")
+    assert ended.outcome == "complete", ended
+    assert trades == [
+        (symbol, each.trade_id, each.price)
+        for symbol in ("BTCUSDT", "ETHUSDT") for each in world.simulator.tape(symbol) if each.time_ms >= FROM_MS
+    ]  # fmt: skip
+    assert world.stored(interval="1h") == list(range(FROM_MS, START_MS - 60 * MINUTE_MS, 60 * MINUTE_MS))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+async def test_broken_off_it_goes_on_where_it_was(world: Past, how: signal.Signals) -> None:
+    world.simulator.faults.add(RestFault(path=KLINES, delay_s=0.2))
+    times = 2 if how == signal.SIGKILL else 1
+    endings = [await world.broken_off(how, after_rows=500) for _ in range(times)]
+    before = len(world.stored())
+    world.simulator.faults.clear()
+    last = await world.told()
+
+    assert 500 <= before < TWO_DAYS - 1
+    assert last.added == TWO_DAYS - 1 - before
+    assert world.stored() == list(range(FROM_MS, START_MS - MINUTE_MS, MINUTE_MS))
+    if how == signal.SIGINT:
+        assert [code for code, _ in endings] == [130]
+        assert json.loads(endings[0][1].splitlines()[-1])["outcome"] == "stopped"
+
+
+async def test_hole_of_the_exchange_is_recorded_once_and_not_asked_for_again(world: Past) -> None:
+    await world.simulator.perform(SetStatus("BTCUSDT", "BREAK"))
+    world.simulator.advance(30 * MINUTE_MS)
+    await world.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
+    world.simulator.advance(60 * MINUTE_MS)
+    first = await world.told()
+    asked = world.requests()
+    second = await world.told()
+
+    assert (first.outcome, first.absent) == ("complete", 30)
+    assert world.gaps() == [("kline", "1m", START_MS, START_MS + 29 * MINUTE_MS, 30, "absent")]
+    assert (second.outcome, second.added, second.absent) == ("complete", 0, 0)
+    # The clock and the list of symbols.
+    assert world.requests() - asked == 2
+
+
+async def test_range_that_begins_or_ends_in_a_hole_of_the_exchange_is_proven_too(world: Past) -> None:
+    await world.simulator.perform(SetStatus("BTCUSDT", "BREAK"))
+    world.simulator.advance(30 * MINUTE_MS)
+    await world.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
+    world.simulator.advance(60 * MINUTE_MS)
+
+    inside = await world.told("2026-01-01T00:10", "2026-01-01T00:20")
+    beginning = await world.told("2026-01-01T00:20", "2026-01-01T00:40")
+
+    assert (inside.outcome, inside.absent, inside.added) == ("complete", 10, 0)
+    assert (beginning.outcome, beginning.absent, beginning.added) == ("complete", 10, 10)
+
+
+async def test_time_before_the_first_candle_ever_is_absent(world: Past) -> None:
+    before = await world.told("2025-12-01", "2025-12-20")
+    across = await world.told("2025-12-20", "2025-12-31")
+    again = await world.told("2025-12-01", "2025-12-31")
+
+    first_ms = world.stored()[0]
+    assert (before.outcome, before.added, before.absent) == ("complete", 0, 19 * 1440)
+    assert (across.outcome, across.absent) == ("complete", (first_ms - (FROM_MS - 10 * 86_400_000)) // MINUTE_MS)
+    assert (again.outcome, again.added, again.absent) == ("complete", 0, 0)
+
+
+async def test_what_rest_refuses_is_tried_again_and_told(world: Past) -> None:
+    world.simulator.faults.add(RestFault(path=KLINES, status=503, count=2))
+    world.simulator.faults.add(RestFault(path="/api/v3/time", status=500, count=1))
+
+    ended = await world.told()
+
+    waits = [each.reason for each in world.events if isinstance(each, Waiting)]
+    assert ended.outcome == "complete"
+    assert [reason.partition(":")[0] for reason in waits] == [
+        "/api/v3/time was answered with HTTP 500",
+        *["/api/v3/klines was answered with HTTP 503"] * 2,
+    ]
+    assert len(world.stored()) == TWO_DAYS - 1
+
+
+async def test_series_that_fails_is_told_and_the_others_go_on(world: Past) -> None:
+    world.simulator.faults.add(RestFault(path="/api/v3/historicalTrades", status=502))
+
+    ended = await world.backfill("--trades", "--give-up-after", "1")
+
+    assert ended.code == 1, ended
+    assert "BTCUSDT 1m: complete, 2,879 added" in ended.output
+    assert "BTCUSDT trades: failed" in ended.output
+    assert "HTTP 502" in ended.output
+    assert "Failed: 1 of 2 series" in ended.output
+
+
+async def test_exchange_that_hangs_does_not_hold_up_ctrl_c(world: Past) -> None:
+    world.simulator.faults.add(RestFault(path=KLINES, hang=True))
+
+    async with running(world.folder, *world.words("--json"), **world.variables) as process:
+        assert process.stdout is not None, "it is a pipe"
+        plan = json.loads(await process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        output, _ = await process.communicate()
+
+    assert (plan["event"], process.returncode) == ("plan", 130)
+    assert json.loads(output.splitlines()[-1])["outcome"] == "stopped"
+
+
+@pytest.mark.parametrize("fault", [{"empty": True}, {"kind": "short"}, {"kind": "missing", "span": 3}])
+async def test_answer_that_is_not_true_makes_nothing_absent_at_the_ends(
+    world: Past, fault: dict[str, object]
+) -> None:  # fmt: skip
+    world.simulator.faults.add(RestFault(path=KLINES, count=2, **fault))  # type: ignore[arg-type]
+
+    await world.told()
+    world.simulator.faults.clear()
+    await world.told()
+
+    missing = TWO_DAYS - 1 - len(world.stored())
+    # One answer that holds both sides is believed; one that ends early proves nothing.
+    assert missing == (6 if fault.get("kind") == "missing" else 0)
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"begin": "yesterday"}, "--from 'yesterday' is no time; write 2024-01-31"),
+        ({"begin": "-3x"}, "write 2024-01-31, 2024-01-31T12:00, now, or -30d"),
+        ({"begin": "2025-12-31", "end": "2025-12-30"}, "is not before --to"),
+        ({"begin": "2199-01-01", "end": "2199-01-02"}, "lies in the future"),
+        ({"symbols": "NOPEUSDT"}, "the exchange does not list NOPEUSDT"),
+        ({"intervals": "7m"}, "binance has no 7m"),
+        ({"intervals": ""}, "name --intervals, or give --trades"),
+        ({"source": "dumps"}, "name other ones with --files"),
+        ({"source": "auto", "files": "nowhere"}, "nowhere is no folder"),
+    ],
+)
+async def test_slip_is_named_with_its_cure(world: Past, wish: dict[str, str], sentence: str) -> None:
+    with pytest.raises(Misconfigured, match=sentence):
+        await filled(
+            load_settings(world.variables, None), structs.replace(Wish("BTCUSDT", "1m", "2025-12-30"), **wish),
+            world.events.append, Stopping(),
+        )  # fmt: skip
+
+
+async def test_database_that_is_away_is_told_without_its_password(world: Past) -> None:
+    world.dsn = "postgresql://somebody:secret@127.0.0.1:1/nothing"
+
+    with pytest.raises(Unavailable, match=r"PostgreSQL at 127\.0\.0\.1:1/nothing does not answer") as raised:
+        await world.told()
+
+    assert "secret" not in str(raised.value)
+
+
+async def test_database_that_is_not_named_is_told_with_the_cure(world: Past) -> None:
+    world.dsn = ""
+
+    with pytest.raises(Misconfigured, match=r"DATABASE_URL is not set\. Put DATABASE_URL=postgresql://"):
+        await world.told()
+
+
+async def test_embedded_database_is_filled_while_it_runs(world: Past, tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "live" / "postgres", log=get_log(), port=0)
+    world.dsn = "embedded"
+
+    with pytest.raises(Unavailable, match="No embedded PostgreSQL is running"):
+        await world.told()
+    try:
+        await server.start()
+        ended = await world.told()
+        kept = rows(server.dsn, "select count(*) from market_data_ohlcv")
+    finally:
+        await server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+    assert (ended.outcome, kept) == ("complete", [(TWO_DAYS - 1,)])
+
+
+async def test_plain_output_is_one_sentence_a_line(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = await world.told(intervals="1m,1h", shown_on=PlainLines())
+
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.outcome == "complete"
+    assert lines[0] == "BTCUSDT 1m: 2,879 rows missing, 3 requests, weight 6"
+    assert lines[2] == "In all 2,926 rows, 4 requests of weight 8 by REST, about 0 s."
+    assert lines[-1].startswith("Complete: 2,926 rows added in ")
+
+
+async def test_json_is_one_object_per_event_and_a_summary(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
+    await world.told(shown_on=JsonLines())
+
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["event"] for each in events] == ["plan", *["progress"] * 3, "series", "summary"]
+    assert events[0]["series"] == [{"series": "BTCUSDT 1m", "rows": 2879, "requests": 3, "weight": 6}]
+    assert [each["done"] for each in events[1:4]] == [999, 1998, 2879]
+    assert (events[-1]["added"], events[-1]["outcome"]) == (2879, "complete")
+
+
+async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=110, legacy_windows=False)
+
+    await world.told(intervals="1m,1h", shown_on=Bars(console))
+
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
+    assert "BTCUSDT 1m         2,879         3       6" in text
+    assert "2,879 of 2,879 100.0 %" in text
+    assert "rows/s" in text
+    assert "BTCUSDT 1m  2,879        0          0       0          0  complete" in text
+
+
+async def test_plan_only_fetches_nothing(world: Past) -> None:
+    ended = await filled(
+        load_settings(world.variables, None), Wish("BTCUSDT", "1m", "2025-12-30"), world.events.append, Stopping(),
+        agreed=lambda plan: False,
+    )  # fmt: skip
+
+    assert ended is None
+    assert [type(each) for each in world.events] == [Planned]
+    assert world.stored() == []
+
+
+async def test_published_files_alone_leave_what_they_lack(world: Past) -> None:
+    world.simulator.advance(40 * MINUTE_MS)
+
+    ended = await world.told(source="dumps", files=world.simulator.rest_url, with_trades=True)
+
+    assert (ended.outcome, ended.added - ended.reports[1].added, ended.reports[0].unproven) == (
+        "incomplete",
+        TWO_DAYS,
+        39,
+    )
+    assert rows(world.dsn, "select distinct source from market_data_ohlcv") == [("file",)]
+
+
+async def test_files_are_taken_where_they_save_many_requests_and_rest_does_the_rest(
+    tmp_path: Path, database: str
+) -> None:
+    month = structs.replace(PAST, history_ms=40 * DAY_MS)
+    async with past(tmp_path, database, month) as world:
+        world.simulator.advance(40 * MINUTE_MS)
+
+        ended = await world.told("2025-12-01", source="auto", files=world.simulator.rest_url)
+
+        by_source = rows(database, "select source, count(*) from market_data_ohlcv group by 1 order by 1")
+        assert ended.outcome == "complete"
+        assert by_source == [("file", 31 * 1440), ("rest", 39)]

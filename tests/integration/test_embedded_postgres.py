@@ -1,0 +1,61 @@
+"""The embedded PostgreSQL: made once, kept, gone on with, and never as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.model.errors import Misconfigured
+from data_collector.observe.logs import get_log
+from data_collector.sinks.postgres.pool import open_pool
+from tests.integration.postgres_server import execute, rows
+
+
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """Of an empty folder; stopped and gone afterwards."""
+    server = EmbeddedPostgres(tmp_path / "postgres", log=get_log(), port=0)
+    yield server
+    await server.stop()
+    shutil.rmtree(server.folder, ignore_errors=True)
+
+
+async def test_rows_are_kept_over_a_stop_a_kill_and_an_end_of_the_collector(
+    embedded: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    await embedded.start()
+    dsn = embedded.dsn
+    execute(dsn, "create table kept (number integer)", "insert into kept values (1)")
+    await embedded.stop()
+    await embedded.start()
+    assert embedded.dsn == dsn
+
+    execute(dsn, "insert into kept values (2)")
+    os.kill(embedded.pid, signal.SIGKILL)
+    await embedded.wait()
+    await embedded.start()
+    other = EmbeddedPostgres(tmp_path / "postgres", log=get_log(), port=0)
+    await other.start()
+
+    assert other.pid == embedded.pid
+    assert rows(other.dsn, "select number from kept order by 1") == [(1,), (2,)]
+    assert owner(embedded.pid) != 0
+
+
+async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -> None:
+    await embedded.start()
+    login, _, place = embedded.dsn.partition("@")
+
+    with pytest.raises(Misconfigured, match="refuses the login"):
+        await open_pool(f"{login}x@{place}")
+
+
+def owner(pid: int) -> int:
+    """Whose process it is."""
+    return Path(f"/proc/{pid}").stat().st_uid

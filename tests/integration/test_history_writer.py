@@ -1,0 +1,226 @@
+"""What the history writer does with a running collector, a real store and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from data_collector.facade import DataCollector
+from data_collector.model.status import HistoryStatus
+from data_collector.model.store_url import parse_store_url
+from data_collector.model.wire import kline_json
+from data_collector.service import history_reading
+from data_collector.service.history_messages import Orders
+from data_collector.service.history_reading import StreamReader
+from data_collector.sinks.redis.connection import StoreConnection
+from tests.integration.postgres_server import execute, rows
+from tests.integration.scene import Scene, playing
+from tests.integration.store_reader import Store
+from tests.integration.test_postgres_writing import KLINE
+from tests.integration.waiting import until_async
+
+CANDLES = (
+    "select symbol, interval, to_char(timestamp, 'YYYY-MM-DD\"T\"HH24:MI:SS+00:00'), close::text, volume::text, trades,"
+    " source from market_data_ohlcv order by 1, 2, 3"
+)
+
+
+async def history(scene: Scene, holds: Callable[[HistoryStatus], bool], what: str) -> HistoryStatus:
+    """The status, once it is so."""
+    await until_async(lambda: holds(scene.status.history), what)
+    return scene.status.history
+
+
+def truth(scene: Scene) -> list[tuple[object, ...]]:
+    """What CANDLES answers when every closed candle of the store is there once."""
+    records = [record for symbol in scene.symbols for record in scene.store.records(f"stream:{symbol}")]
+    return sorted(
+        (r["symbol"], r["interval"], r["timestamp"], str(r["close"]), str(r["volume"]), r["trades"], "ws")
+        for r in records
+        if r["is_closed"] and r["interval"] == "1m"
+    )
+
+
+def minutes(dsn: str) -> list[tuple[object, ...]]:
+    """The 1m candles in PostgreSQL, if there are tables yet."""
+    if rows(dsn, "select to_regclass('market_data_cursors')::text") == [(None,)]:
+        return []
+    return [row for row in rows(dsn, CANDLES) if row[1] == "1m"]
+
+
+async def test_closed_candles_and_trades_are_in_postgresql_once_with_the_stores_digits(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database, postgres_trades="1") as scene:
+        await scene.subscribed()
+        await scene.trade(20_000)
+        await scene.klines_closed()
+        await scene.klines_closed()
+
+        await until_async(lambda: minutes(database) == truth(scene) != [], "all candles in PostgreSQL")
+        for symbol in scene.symbols:
+            records = store.records(f"trades:{symbol}")
+            expected: list[tuple[object, ...]] = [(r["trade_id"], str(r["price"]), str(r["quantity"])) for r in records]
+            query = f"select trade_id, price::text, quantity::text from market_data_trades where symbol = '{symbol}'"
+            await until_async(partial(answers, database, f"{query} order by 1", expected), f"all trades of {symbol}")
+        status = await history(scene, lambda found: found.state == "running" and found.rows["trade"] > 0, "rows")
+        assert status.database is not None
+        assert scene.status.condition == "healthy", scene.status.reasons
+
+
+async def test_a_writer_that_is_killed_is_started_again_and_nothing_is_lost(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database) as scene:
+        await scene.subscribed()
+        await scene.trade(5_000)
+        await scene.klines_closed()
+        await until_async(lambda: minutes(database) == truth(scene) != [], "the first candles")
+
+        os.kill(writer_pid(), signal.SIGKILL)
+        await scene.klines_closed()
+
+        await history(scene, lambda found: found.restarts == 1 and found.state == "running", "a new writer")
+        await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
+async def test_a_foreign_table_is_told_in_health_and_left_alone_until_it_is_gone(
+    store: Store, folder: Path, database: str
+) -> None:
+    execute(database, "create table market_data_ohlcv (id integer)")
+    async with playing(store, folder, database_url=database) as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await until_async(lambda: any("not by us" in reason for reason in scene.status.reasons), "the reason")
+        assert scene.status.condition == "degraded"
+
+        execute(database, "drop table market_data_ohlcv")
+
+        await until_async(lambda: minutes(database) == truth(scene) != [], "all candles, from the beginning")
+        await until_async(lambda: scene.status.condition == "healthy", "health")
+
+
+async def test_a_candle_in_the_stream_again_is_kept_as_a_revision(store: Store, folder: Path, database: str) -> None:
+    async with playing(store, folder, database_url=database) as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await until_async(lambda: minutes(database) == truth(scene) != [], "the candles")
+        symbol, interval, opened = minutes(database)[0][:3]
+        text = store.text(f"kline:{symbol}:{interval}:{opened}")
+        assert text is not None
+
+        store.ask("XADD", f"late:{symbol}", "*", "data", text.replace('"volume":', '"volume":1'), "why", "revision")
+
+        await until_async(lambda: rows(database, "select 1 from market_data_ohlcv_revisions") == [(1,)], "a revision")
+
+
+async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database, postgres_trades="1") as scene:
+        await scene.subscribed()
+        await scene.trade(5_000)
+        newest = store.tail_id("BTCUSDT")
+        highest = "select coalesce(max(trade_id), 0) from market_data_trades where symbol = 'BTCUSDT'"
+        await history(scene, lambda found: found.state == "running", "the tables")
+        await until_async(partial(answers, database, highest, [(newest,)]), "the first trades")
+
+        execute(database, "alter table market_data_trades rename to elsewhere")
+        await scene.trade(20_000)
+        await history(scene, lambda found: found.state == "down", "the refusal")
+        store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 3)
+        last = store.tail_id("BTCUSDT")
+        execute(database, "alter table elsewhere rename to market_data_trades")
+
+        await until_async(partial(answers, database, highest, [(last,)]), "the trades that are left")
+        gaps = rows(database, "select first, last, reason from market_data_gaps where symbol = 'BTCUSDT'")
+        assert gaps == [(newest + 1, last - 3, "skipped")]
+
+
+async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_nothing(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, database_url=database) as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await until_async(lambda: minutes(database) == truth(scene) != [], "the first candles")
+        future = "99999999999999-0"
+        execute(database, f"update market_data_cursors set position = '{future}'")
+
+        os.kill(writer_pid(), signal.SIGKILL)
+        await scene.klines_closed()
+
+        await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
+async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_reading, "ENTRIES_PER_READ", 9)
+    texts = [
+        kline_json(kline, '"BTCUSDT"')
+        for kline in (structs.replace(KLINE, open_ms=KLINE.open_ms + 60_000 * number) for number in range(4))
+    ]
+    for text in texts:
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", text)
+    store.ask("XADD", "late:BTCUSDT", "*", "data", texts[3].replace('"volume":', '"volume":1'), "why", "revision")
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    orders = Orders("postgresql://h/d", store.url, "", "binance", ("BTCUSDT",), klines=True, trades=False)
+    reader = StreamReader(connection, orders, {})
+
+    batches = [await reader.read() for _ in range(3)]
+
+    connection.close()
+    volumes = [[kline.volume for kline in batch.klines] for batch in batches]
+    plain = KLINE.volume
+    assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
+    assert [batch.is_full for batch in batches] == [True, False, False]
+
+
+class Storing(DataCollector):
+    """Stores klines itself, as the contract shows it."""
+
+    async def store_in_postgres(self, data: dict[str, object]) -> None:
+        assert self.pg_pool is not None, "DATABASE_URL is set"
+        columns = ("symbol", "timestamp", "open", "high", "low", "close", "volume", "interval")
+        async with self.pg_pool.acquire() as conn:
+            await conn.execute(
+                "INSERT INTO market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                *[data[column] for column in columns],
+            )
+
+
+async def test_a_subclass_that_stores_klines_itself_is_the_only_one_who_does(
+    store: Store, folder: Path, database: str
+) -> None:
+    async with playing(store, folder, kind=Storing, database_url=database, postgres_trades="1") as scene:
+        await scene.subscribed()
+        await scene.klines_closed()
+        await scene.klines_closed()
+
+        # The eight columns of the contract, and neither trades nor source.
+        without_trades = [(*row[:5], None, None) for row in truth(scene)]
+        await until_async(lambda: minutes(database) == without_trades != [], "the klines of the subclass")
+        trades = sum(store.length(f"trades:{symbol}") for symbol in scene.symbols)
+        await until_async(
+            partial(answers, database, "select count(*)::integer from market_data_trades", [(trades,)]), "all trades"
+        )
+        assert minutes(database) == without_trades
+
+
+def answers(dsn: str, query: str, expected: list[tuple[object, ...]]) -> bool:
+    """Whether that is what the query answers."""
+    return rows(dsn, query) == expected
+
+
+def writer_pid() -> int:
+    """The only history writer that is a child of ours."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    found = [int(pid) for pid in children if b"history-writer" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(found) == 1, found
+    return found[0]

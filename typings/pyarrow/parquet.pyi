@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from pyarrow import RecordBatch, Schema, Table
+
+class FileMetaData:
+    num_row_groups: int
+    num_rows: int
+    metadata: dict[bytes, bytes]
+
+class ParquetWriter:
+    def __init__(self, where: Path, schema: Schema, *, compression: str = "snappy") -> None: ...
+    def write_batch(self, batch: RecordBatch, row_group_size: int | None = None) -> None: ...
+    def close(self) -> None: ...
+
+def read_table(source: Path) -> Table: ...
+def read_metadata(where: Path) -> FileMetaData: ...
