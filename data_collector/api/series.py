@@ -18,7 +18,6 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.settings import Settings
-from data_collector.settings.texts import EMBEDDED
 
 PAGES_AT_ONCE = 4
 """Each holds a few MB, and the stores take two at a time anyway."""
@@ -124,8 +123,8 @@ class SeriesReading:
         if self._postgres is not None and self._postgres.dsn != place.database_url:
             self._postgres.close()
             self._postgres = None
-        if self._postgres is None and place.database_url not in {None, EMBEDDED}:
-            self._postgres = PostgresReading(str(place.database_url), EXCHANGE)
+        if self._postgres is None and place.database_url is not None:
+            self._postgres = PostgresReading(place.database_url, EXCHANGE)
         return self._postgres
 
 

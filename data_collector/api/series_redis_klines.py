@@ -15,12 +15,13 @@ from data_collector.api.series_grid import after, before, open_times
 from data_collector.api.series_merge import Part, cut, united
 from data_collector.api.series_window import Window
 from data_collector.api.store_reading import StoreReading
+from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.reading import kline_of_json
 from data_collector.model.records import Kline
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entries_of
+from data_collector.sinks.redis.stored_records import kline_or_none
 
 KEYS_PER_COMMAND = 250
 """The server answers nobody else meanwhile: some 50 µs."""
@@ -38,6 +39,9 @@ AHEAD = 64
 """Intervals after the newest closed kline in which an open one can stand while those between are repaired."""
 
 STREAM_PAGE_ENTRIES = 1000
+
+
+_CALENDAR = UtcCalendar()
 
 
 class Keeping(Struct, frozen=True):
@@ -139,7 +143,7 @@ class RedisKlines:
             if not wanted:
                 return cut(rows, limit)
             for place, text in zip(wanted, await self._texts(connection, wanted), strict=True):
-                kline = None if text is None else kline_of_json(text)
+                kline = None if text is None else kline_or_none(text, _CALENDAR)
                 if kline is not None and kline.is_closed:
                     rows.append((place, kline))
                 elif kline is not None:
@@ -169,7 +173,7 @@ class RedisKlines:
             (reply,) = await connection.execute([("XRANGE", key, start, until, "COUNT", STREAM_PAGE_ENTRIES)])
             entries = entries_of(reply, window.symbol, key)
             for entry in entries:
-                kline = kline_of_json(entry.fields.get("data", ""))
+                kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
                 if kline is None or not kline.is_closed or kline.interval != window.interval:
                     continue
                 # A record that a fail-over brought back stands there twice.

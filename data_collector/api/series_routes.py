@@ -34,6 +34,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.settings.texts import EMBEDDED
 from data_collector.web.answers import Problem, masked
 
 LIMIT_MAX = 5000
@@ -134,9 +135,10 @@ async def _told(around: Surroundings) -> AsyncIterator[None]:
 
 
 def _place(snapshot: Snapshot, around: Surroundings) -> Place:
-    """Where the stores are."""
-    url = around.settings.database_url
-    return Place(snapshot.store_url, snapshot.key_prefix, None if url is None else url.get_secret_value())
+    """Where the stores are; the embedded database is known once it runs."""
+    setting = around.settings.database_url
+    url = None if setting is None else setting.get_secret_value()
+    return Place(snapshot.store_url, snapshot.key_prefix, snapshot.database_url if url == EMBEDDED else url)
 
 
 def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None:

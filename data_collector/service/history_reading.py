@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-import msgspec
 import structlog
 from msgspec import Struct, field
 
@@ -14,7 +13,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.service.history_messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.stored_records import StoredGap, stored_gap, stored_kline, stored_trade
+from data_collector.sinks.redis.stored_records import NO_RECORD, StoredGap, stored_gap, stored_kline, stored_trade
 
 ENTRIES_PER_READ = 10_000
 """Of all streams together: a few MB, and a transaction of a fraction of a second."""
@@ -112,7 +111,7 @@ class StreamReader:
                     batch.trades.append(stored_trade(text))
             elif self._orders.klines and _CLOSED in text:
                 batch.klines.append(stored_kline(text, self._calendar))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except NO_RECORD as error:
             batch.unreadable += 1
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
 

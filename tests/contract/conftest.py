@@ -16,6 +16,10 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, opened, redis_sink
+from tests.integration.postgres_server import database_server
+
+__all__ = ["database_server"]
+"""A fixture of the integration tests, which is used here too."""
 
 DEADLINE_S = 20.0
 

@@ -11,6 +11,9 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.records import Kline, Trade
 
+NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
+"""What parsers and the calendar raise of things that nobody of ours has written."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
@@ -90,6 +93,22 @@ def stored_trade(text: str) -> Trade:
     )  # fmt: skip
 
 
+def kline_or_none(text: str, calendar: Calendar) -> Kline | None:
+    """None for a text that is no kline record."""
+    try:
+        return stored_kline(text, calendar)
+    except NO_RECORD:
+        return None
+
+
+def trade_or_none(text: str) -> Trade | None:
+    """None for a text that is no trade record."""
+    try:
+        return stored_trade(text)
+    except NO_RECORD:
+        return None
+
+
 def stored_gap(text: str) -> StoredGap:
     """A `gaps:` entry. Raises `msgspec.MsgspecError` for anything else."""
     return _gap_decoder.decode(text)
@@ -100,9 +119,14 @@ def _number(value: int | str) -> int:
 
 
 def _microseconds(text: str) -> int:
+    if not text.endswith("+00:00"):
+        raise ValueError("times of records are UTC")
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
 
 
 def _digits(raw: Raw) -> str:
-    """A number's text; of a string, which is no number in our JSON, what the database will refuse."""
-    return bytes(raw).decode()
+    text = bytes(raw).decode()
+    # What is JSON and begins like this is a number.
+    if text[0] not in "-0123456789":
+        raise ValueError("a number was expected")
+    return text
