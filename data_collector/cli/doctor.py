@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.check_database import check_database
 from data_collector.cli.check_exchange import check_exchange
 from data_collector.cli.check_store import check_store
 from data_collector.cli.check_surroundings import check_folder, check_platform, check_port
@@ -27,7 +28,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
 ) -> None:
-    """Check settings, exchange, clock, store, rules, disk and port, and say how to mend what fails.
+    """Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.
 
     Exit code 0 when a start would work (warnings included), 1 when something fails.
     """
@@ -49,14 +50,15 @@ async def examine() -> list[Finding]:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
     findings.extend(_settings_findings(settings))
     venue = find_venue("binance")
-    exchange, store, validation, folder, port = await asyncio.gather(
+    exchange, store, database, validation, folder, port = await asyncio.gather(
         check_exchange(settings, venue),
         check_store(settings, venue),
+        check_database(settings),
         check_validation(settings),
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
-    return [*findings, *exchange, *store, *validation, *folder, port]
+    return [*findings, *exchange, *store, *database, *validation, *folder, port]
 
 
 def _settings_findings(settings: Settings) -> list[Finding]:

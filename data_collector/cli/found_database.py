@@ -58,8 +58,13 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
         await pool.close()
 
 
+def running_embedded_dsn(settings: Settings) -> str | None:
+    """Where the embedded server of a running collector answers; None when there is none."""
+    return EmbeddedPostgres(settings.var_dir / LIVE_FOLDER / "postgres", log=get_log()).running_dsn()
+
+
 def _embedded_dsn(settings: Settings) -> str:
-    dsn = EmbeddedPostgres(settings.var_dir / LIVE_FOLDER / "postgres", log=get_log()).running_dsn()
+    dsn = running_embedded_dsn(settings)
     if dsn is None:
         raise Unavailable(f"No embedded PostgreSQL is running below {settings.var_dir}: start `data-collector run`.")
     return dsn

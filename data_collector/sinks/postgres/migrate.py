@@ -50,7 +50,7 @@ async def migrate(connection: asyncpg.Connection) -> int:
     known = migrations()
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-        version = await _version(connection)
+        version = await tables_version(connection)
         if version > known[-1].version:
             raise Misconfigured(
                 f"The tables in PostgreSQL are of version {version}, and this program knows {known[-1].version}: "
@@ -69,7 +69,8 @@ async def migrate(connection: asyncpg.Connection) -> int:
     return known[-1].version
 
 
-async def _version(connection: asyncpg.Connection) -> int:
+async def tables_version(connection: asyncpg.Connection) -> int:
+    """The step that our tables are at; 0 when they are not there."""
     if await connection.fetchval("select to_regclass('market_data_migrations')::text") is None:
         return 0
     version = await connection.fetchval("select coalesce(max(version), 0) from market_data_migrations")

@@ -1,0 +1,61 @@
+"""What `doctor` asks PostgreSQL, where `DATABASE_URL` is set: version, tables, rights and clock."""
+
+from __future__ import annotations
+
+import time
+
+from data_collector.cli.finding import Finding
+from data_collector.cli.found_database import running_embedded_dsn
+from data_collector.model.errors import CollectorError
+from data_collector.observe.logs import escaped
+from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.suitability import Facts, facts_of
+
+OLDEST = 13
+"""The oldest release that its makers looked after when this was written."""
+
+CLOCK_WARN_S = 2.0
+
+CURE = "Start that PostgreSQL, or mend DATABASE_URL. Until then the store keeps what waits; unset, nothing is kept."
+
+
+async def check_database(settings: Settings) -> list[Finding]:
+    """All findings about the database; none where there is to be none."""
+    if settings.database_url is None:
+        return []
+    dsn: str | None = settings.database_url.get_secret_value()
+    if dsn == EMBEDDED:
+        dsn = running_embedded_dsn(settings)
+    if dsn is None:
+        return [Finding("database", "ok", "the embedded PostgreSQL starts with the collector")]
+    try:
+        facts = await facts_of(dsn)
+    except CollectorError as error:
+        return [Finding("database", "fail", escaped(str(error)), CURE)]
+    return [_judge_version(facts), _judge_tables(facts), *_judge_clock(facts)]
+
+
+def _judge_version(facts: Facts) -> Finding:
+    seen = escaped(f"PostgreSQL {facts.version} at {facts.place}")
+    if facts.major < OLDEST:
+        return Finding("database", "fail", seen, f"Use PostgreSQL {OLDEST} or newer.")
+    if facts.is_standby:
+        return Finding("database", "fail", f"{seen} is a standby, which takes no rows", "Name the primary.")
+    return Finding("database", "ok", seen)
+
+
+def _judge_tables(facts: Facts) -> Finding:
+    if facts.fault is not None:
+        cure = "Allow this user to create tables in the schema, or do what the sentence says."
+        return Finding("database tables", "fail", escaped(facts.fault), cure)
+    seen = "they are there" if facts.tables_version else "they are made at the first start"
+    return Finding("database tables", "ok", seen)
+
+
+def _judge_clock(facts: Facts) -> list[Finding]:
+    ahead_s = facts.clock_s - time.time()
+    if abs(ahead_s) <= CLOCK_WARN_S:
+        return []
+    seen = f"its clock is {abs(ahead_s):,.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+    return [Finding("database clock", "warn", seen, "Let both follow NTP: `recorded_at` and revisions use its clock.")]

@@ -1,0 +1,60 @@
+"""What can be known of a PostgreSQL before anything is written to it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from data_collector.model.errors import Misconfigured
+from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.migrate import migrate, tables_version
+from data_collector.sinks.postgres.pool import open_pool
+
+
+class Facts(Struct):
+    """Of one server and database."""
+
+    place: str
+    """Nothing of the login."""
+    version: str
+    major: int
+    is_standby: bool
+    clock_s: float
+    """Seconds since 1970 by the server's clock."""
+    tables_version: int
+    """Of our tables; 0 when they are not there."""
+    fault: str | None = None
+    """Why our tables cannot be made or brought up to date."""
+
+
+class _Undone(Exception):
+    """Rolls a trial back."""
+
+
+async def facts_of(dsn: str) -> Facts:
+    """Ask; the tables are made or updated for a try and rolled back. Raises `SinkUnavailable`, `Misconfigured`."""
+    place = place_of(dsn)
+    pool = await open_pool(dsn, size=1)
+    try:
+        with failures_told(place):
+            async with pool.acquire() as connection:
+                version = str(await connection.fetchval("show server_version"))
+                facts = Facts(
+                    place,
+                    version,
+                    int(str(await connection.fetchval("show server_version_num"))) // 10_000,
+                    bool(await connection.fetchval("select pg_is_in_recovery()")),
+                    float(str(await connection.fetchval("select extract(epoch from clock_timestamp())::float8"))),
+                    await tables_version(connection),
+                )
+                try:
+                    with failures_told(place):
+                        async with connection.transaction():
+                            await migrate(connection)
+                            raise _Undone  # noqa: TRY301 - how a transaction is rolled back
+                except _Undone:
+                    pass
+                except Misconfigured as error:
+                    facts.fault = str(error)
+                return facts
+    finally:
+        pool.terminate()
