@@ -99,7 +99,10 @@ class HistoryWriter:
             if batch.rows or batch.is_full:
                 await self._write(batch, database)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
-            if not batch.is_full:
+            if batch.is_full:
+                # Behind: trimming may overtake the cursor meanwhile.
+                await self._tell_trimmed(reader, database)
+            else:
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
