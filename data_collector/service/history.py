@@ -65,6 +65,7 @@ class History:
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._scope = scope
         self._trades = settings.postgres_trades
+        self._keep_days = (settings.retention_days_klines, settings.retention_days_trades)
         self._counters = counters
         self._log = structlog.get_logger()
         self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
@@ -206,8 +207,9 @@ class History:
         assert address is not None, "the task begins when the store is open"
         scope = self._scope
         return Orders(
-            url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades
-        )
+            url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades,
+            *self._keep_days,
+        )  # fmt: skip
 
     async def _write_once(self) -> str:
         """Start the writer and hear from it until it ends; returns why that was."""

@@ -20,6 +20,9 @@ class Orders(Struct, frozen=True):
     symbols: tuple[str, ...]
     klines: bool
     trades: bool
+    keep_klines_days: int | None = None
+    """None keeps them for ever."""
+    keep_trades_days: int | None = None
 
 
 class Progress(Struct, frozen=True):

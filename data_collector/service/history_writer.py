@@ -30,6 +30,9 @@ PROGRESS_S = 1.0
 LOOK_BACK_S = 10.0
 """How often it is asked whether the store has lost what was read already."""
 
+FORGET_S = 3600.0
+"""How often old rows are looked for."""
+
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
 
@@ -46,6 +49,10 @@ class HistoryWriter:
         self._unreadable = 0
         self._lag_s = 0.0
         self._caught_up_s = time.monotonic()
+        self._forget_s = 0.0
+        """When old rows are looked for next."""
+        self._forgotten = 0
+        """Rows that went since then."""
         self._log = structlog.get_logger()
 
     @property
@@ -104,9 +111,24 @@ class HistoryWriter:
                 await self._tell_trimmed(reader, database)
             else:
                 self._caught_up_s = time.monotonic()
+                await self._forget(database)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
+
+    async def _forget(self, database: FollowedDatabase) -> None:
+        """Let some of what is too old go; the next call goes on, and then it rests."""
+        orders = self._orders
+        if (orders.keep_klines_days, orders.keep_trades_days) == (None, None) or time.monotonic() < self._forget_s:
+            return
+        forgotten = await database.forget(klines_days=orders.keep_klines_days, trades_days=orders.keep_trades_days)
+        self._forgotten += forgotten
+        if forgotten:
+            return
+        self._forget_s = time.monotonic() + FORGET_S
+        if self._forgotten:
+            self._log.info("history_rows_forgotten", rows=self._forgotten)
+            self._forgotten = 0
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""

@@ -56,6 +56,12 @@ class Settings(BaseModel):
     postgres_trades: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: trades go to PostgreSQL too, where `DATABASE_URL` is set; about 150 bytes each with their index."""
 
+    retention_days_klines: Annotated[int | None, texts.whole_number(1, 36_500)] = None
+    """Days that PostgreSQL keeps klines, by open time. Unset: for ever."""
+
+    retention_days_trades: Annotated[int | None, texts.whole_number(1, 36_500)] = None
+    """Days that PostgreSQL keeps trades. Unset: for ever."""
+
     environment: Annotated[str, texts.parsed(texts.environment)] = "development"
     """Shown in `/health`. `production` closes every writing route unless `CONTROL_TOKEN` is set.
     Image: `production`."""

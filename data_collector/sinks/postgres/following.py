@@ -12,10 +12,14 @@ from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
-from data_collector.sinks.postgres.writing import LIVE, Written, put_klines, put_trades
+from data_collector.sinks.postgres.writing import LIVE, Written, count_of, put_klines, put_trades
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
+
+
+FORGOTTEN_PER_CALL = 10_000
+"""Rows of a kind that one transaction deletes: a fraction of a second."""
 
 
 class FollowedDatabase:
@@ -71,3 +75,22 @@ class FollowedDatabase:
                     statements.PUT_CURSOR, [(exchange, name, position) for name, position in sorted(cursors.items())]
                 )
         return of_klines, of_trades
+
+    async def forget(self, *, klines_days: int | None, trades_days: int | None) -> int:
+        """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""
+        forgotten = 0
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                if klines_days is not None:
+                    arguments = (self._exchange, klines_days)
+                    forgotten += count_of(
+                        await connection.execute(statements.FORGET_KLINES, *arguments, FORGOTTEN_PER_CALL)
+                    )
+                    await connection.execute(statements.FORGET_REVISIONS, *arguments)
+                if trades_days is not None:
+                    tag = await connection.execute(
+                        statements.FORGET_TRADES, self._exchange, trades_days, FORGOTTEN_PER_CALL
+                    )
+                    forgotten += count_of(tag)
+        return forgotten

@@ -88,7 +88,7 @@ async def put_klines(connection: asyncpg.Connection, klines: Sequence[Kline], *,
                 continue
         await connection.execute(f"{statements.STAGE_KLINES}; truncate staged_klines")
         await _copy(connection, "staged_klines", kline_lines(batch), KLINE_COLUMNS)
-        added = _count(await connection.execute(statements.INSERT_KLINES, exchange, source))
+        added = count_of(await connection.execute(statements.INSERT_KLINES, exchange, source))
         changed = 0
         if added < len(batch):
             changed = await _replace_klines(connection, exchange, source)
@@ -108,11 +108,11 @@ async def put_trades(connection: asyncpg.Connection, trades: Sequence[Trade], *,
                 continue
         await connection.execute(f"{statements.STAGE_TRADES}; truncate staged_trades")
         await _copy(connection, "staged_trades", trade_lines(batch), TRADE_COLUMNS)
-        added = _count(await connection.execute(statements.INSERT_TRADES, exchange, source))
+        added = count_of(await connection.execute(statements.INSERT_TRADES, exchange, source))
         changed = 0
         if added < len(batch):
             await connection.execute(statements.NESTED_LOOPS)
-            changed = _count(await connection.execute(statements.REPLACE_TRADES, exchange, source))
+            changed = count_of(await connection.execute(statements.REPLACE_TRADES, exchange, source))
         written += Written(added, changed, len(batch) - added - changed)
     return written
 
@@ -150,7 +150,7 @@ async def _replace_klines(connection: asyncpg.Connection, exchange: str, source:
     if source == LIVE:
         await connection.execute(statements.FORGET_OLD_KLINES, exchange)
     await connection.execute(statements.KEEP_REVISIONS, exchange)
-    return _count(await connection.execute(statements.REPLACE_KLINES, exchange, source))
+    return count_of(await connection.execute(statements.REPLACE_KLINES, exchange, source))
 
 
 async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> None:
@@ -167,6 +167,6 @@ def _rounds(rows: Sequence[Row], key: Callable[[Row], Hashable]) -> Iterator[lis
         waiting = later
 
 
-def _count(tag: str) -> int:
+def count_of(tag: str) -> int:
     """The last word of what the server answers to a statement, such as `INSERT 0 5`."""
     return int(tag.rpartition(" ")[2])
