@@ -70,7 +70,7 @@ class Heartbeat:
     def _watch(self) -> None:
         try:
             self._count_beats()
-        except (MemoryError, OSError):
+        except MemoryError:
             SHORTAGE.give_up()
 
     def _count_beats(self) -> None:
@@ -84,8 +84,11 @@ class Heartbeat:
             beats = self._beats
             if missed >= STUCK_BEATS and not self._ended:
                 _end_stuck()
-            # As the interpreter gets memory for its objects; what was freed before may have room for others.
-            mmap.mmap(-1, SPARE_BYTES).close()
+            try:
+                # As the interpreter gets memory for its objects; what was freed before may have room for others.
+                mmap.mmap(-1, SPARE_BYTES).close()
+            except OSError:
+                SHORTAGE.give_up()
 
 
 def _take_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
