@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_year_is_whole_after_two_kills_beside_a_collector(tmp_path: Path, store:
                 _kill_after(tmp_path / "backfill", environment, rows_at_least)
             killed_at = _count(database)
             finished = _run(BACKFILL, tmp_path / "backfill", environment)
+            until(lambda: _is_audited(store), "a closed candle that an audit looks at", deadline_s=240)
             # Whatever closed meanwhile is the collector's to write, or the next backfill's.
             last = _run(BACKFILL, tmp_path / "backfill", environment)
             verdict = _run(AUDIT, tmp_path / "backfill", environment)
@@ -80,6 +82,13 @@ def _kill_after(folder: Path, environment: dict[str, str], rows_at_least: int) -
                 break
         process.kill()
     process.wait()
+
+
+def _is_audited(store: Store) -> bool:
+    """Whether the live store has a candle that ended more than a minute ago: an audit leaves out younger ones."""
+    limit = datetime.now(UTC) - timedelta(seconds=130)
+    closed = [record for record in store.records("stream:BTCUSDT") if record["is_closed"]]
+    return any(datetime.fromisoformat(str(record["timestamp"])) < limit for record in closed)
 
 
 def _count(database: str) -> int:
