@@ -14,12 +14,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, set_option
 
 from data_collector.validation.audit.history import History
 from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
 from data_collector.validation.compiler import NUMBER_CHARACTERS_MAX, whole
 from data_collector.validation.messages import Chunk
+
+# Where pyarrow is installed, pandas would keep texts in its form and hand regular expressions to RE2; the compiled
+# rules are Python's.
+set_option("mode.string_storage", "python")
 
 Column = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
