@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
 
 import msgspec
-from msgspec import Raw, Struct
 
 from data_collector.history.audit import LiveRows
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Unavailable
 from data_collector.model.records import Kline, Trade
+from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.stored_records import NO_RECORD, stored_kline, stored_trade
 
 PAGE_ENTRIES = 2000
-
-
-class _Kline(Struct):
-    """The contract's record, numbers as the digits that stand there."""
-
-    timestamp: datetime
-    interval: str
-    open: Raw
-    high: Raw
-    low: Raw
-    close: Raw
-    volume: Raw
-    trades: int
-    is_closed: bool
-    quote_volume: Raw
-    taker_buy_base_volume: Raw
-    taker_buy_quote_volume: Raw
-
-
-class _Trade(Struct):
-    """The same of a trade."""
-
-    timestamp: datetime
-    trade_id: int
-    price: Raw
-    quantity: Raw
-    is_buyer_maker: bool
-
-
-_decode_kline = msgspec.json.Decoder(_Kline).decode
-_decode_trade = msgspec.json.Decoder(_Trade).decode
 
 
 class RedisRows:
@@ -62,12 +31,14 @@ class RedisRows:
         kept: dict[int, Kline] = {}
         doubled = 0
         async for entries in self._pages(f"{self._prefix}stream:{symbol}", symbol):
-            read = [_kline_of(entry.fields.get("data", ""), entry) for entry in entries]
+            read = [
+                _kline_of(entry.fields.get("data", ""), self._calendar, f"Entry {entry.id} of stream:{entry.symbol}")
+                for entry in entries
+            ]
             page = [kline for kline in read if kline.is_closed and kline.interval == interval]
             for kline in await self._revised(symbol, page):
-                row = _record(symbol, kline, self._calendar)
-                doubled += row.open_ms in kept
-                kept[row.open_ms] = row
+                doubled += kline.open_ms in kept
+                kept[kline.open_ms] = kline
         return LiveRows(klines=kept, doubled=doubled)
 
     async def kept_trades(self, symbol: str) -> LiveRows:
@@ -76,7 +47,7 @@ class RedisRows:
         doubled = 0
         async for entries in self._pages(f"{self._prefix}trades:{symbol}", symbol):
             for entry in entries:
-                trade = _trade_of(symbol, entry)
+                trade = _trade_of(entry)
                 doubled += trade.trade_id in kept
                 kept[trade.trade_id] = trade
         return LiveRows(trades=kept, doubled=doubled)
@@ -91,54 +62,29 @@ class RedisRows:
                 return
             after = f"({entries[-1].id}"
 
-    async def _revised(self, symbol: str, klines: Sequence[_Kline]) -> list[_Kline]:
+    async def _revised(self, symbol: str, klines: Sequence[Kline]) -> list[Kline]:
         """Each, or what its key says, if that is closed too and not expired."""
         if not klines:
             return []
-        keys = [
-            f"{self._prefix}kline:{symbol}:{each.interval}:{each.timestamp.isoformat(timespec='seconds')}"
-            for each in klines
-        ]
+        keys = [f"{self._prefix}kline:{symbol}:{each.interval}:{open_time_text(each.open_ms)}" for each in klines]
         (reply,) = await self._connection.execute([("MGET", *keys)])
         texts = msgspec.convert(reply, list[str | None])
-        newest: list[_Kline] = []
-        for kline, text in zip(klines, texts, strict=True):
-            revised = None if text is None else _decode_kline(text)
+        newest: list[Kline] = []
+        for kline, key, text in zip(klines, keys, texts, strict=True):
+            revised = None if text is None else _kline_of(text, self._calendar, key)
             newest.append(kline if revised is None or not revised.is_closed else revised)
         return newest
 
 
-def _kline_of(content: str, entry: StreamEntry) -> _Kline:
+def _kline_of(text: str, calendar: Calendar, place: str) -> Kline:
     try:
-        return _decode_kline(content)
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"Entry {entry.id} of stream:{entry.symbol} is no kline record.") from error
+        return stored_kline(text, calendar)
+    except NO_RECORD as error:
+        raise Unavailable(f"{place} is no kline record.") from error
 
 
-def _trade_of(symbol: str, entry: StreamEntry) -> Trade:
+def _trade_of(entry: StreamEntry) -> Trade:
     try:
-        row = _decode_trade(entry.fields.get("data", ""))
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"Entry {entry.id} of trades:{symbol} is no trade record.") from error
-    time_ms = _ms_of(row.timestamp)
-    return Trade(symbol, row.trade_id, _text(row.price), _text(row.quantity), time_ms, time_ms, row.is_buyer_maker)
-
-
-def _record(symbol: str, row: _Kline, calendar: Calendar) -> Kline:
-    open_ms = _ms_of(row.timestamp)
-    after_ms = calendar.next_open_ms(row.interval, open_ms)
-    return Kline(
-        symbol, row.interval, open_ms, after_ms - 1, open=_text(row.open), high=_text(row.high), low=_text(row.low),
-        close=_text(row.close), volume=_text(row.volume), quote_volume=_text(row.quote_volume),
-        taker_buy_base_volume=_text(row.taker_buy_base_volume),
-        taker_buy_quote_volume=_text(row.taker_buy_quote_volume), trades=row.trades, is_closed=True, event_ms=after_ms,
-    )  # fmt: skip
-
-
-def _text(number: Raw) -> str:
-    return bytes(number).decode()
-
-
-def _ms_of(time: datetime) -> int:
-    """Whole milliseconds: a float of seconds would round some of them."""
-    return int(time.timestamp()) * 1000 + time.microsecond // 1000
+        return stored_trade(entry.fields.get("data", ""))
+    except NO_RECORD as error:
+        raise Unavailable(f"Entry {entry.id} of trades:{entry.symbol} is no trade record.") from error
