@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.feeder import Plan
-from benchmarks.latency import between
+from benchmarks.latency import between, tell_ratio
 from benchmarks.rig import READY_TIMEOUT_S, feeding
 from data_collector.embedded.peer import free_port
 from data_collector.model.status import Histogram
@@ -55,13 +54,8 @@ async def run(*, seconds: int) -> None:
                 f"another abused {beside * 1e3:5.2f} ms   answers {' '.join(told)}",
                 flush=True,
             )
-    _tell("abused, against left alone", statistics.median(abused))
-    _tell("abused, against the same abuse of another service", statistics.median(machine))
-
-
-def _tell(what: str, median: float) -> None:
-    met = "met" if median <= LATENCY_BAR else "missed"
-    print(f"  p99 {what}, median of {ROUNDS}: {median:.2f} times   bar {LATENCY_BAR} times: {met}", flush=True)
+    tell_ratio("abused, against left alone", abused, bar=LATENCY_BAR)
+    tell_ratio("abused, against the same abuse of another service", machine, bar=LATENCY_BAR)
 
 
 async def _p99(port: int, seconds: int) -> float:

@@ -6,12 +6,11 @@ import asyncio
 import os
 import shutil
 import signal
-import statistics
 import tempfile
 from pathlib import Path
 
 from benchmarks.feeder import Plan
-from benchmarks.latency import quantiles
+from benchmarks.latency import quantiles, tell_ratio
 from benchmarks.rig import Rig, collecting, feeding
 from data_collector.embedded.peer import free_port
 from data_collector.embedded.postgres import EmbeddedPostgres
@@ -52,13 +51,8 @@ async def _compare(server: EmbeddedPostgres, seconds: int) -> None:
             f"{away_ms:5.2f} ms ({away[-1]:4.2f} times that)",
             flush=True,
         )
-    _tell("killed and away, against running", statistics.median(away))
-    _tell("running, against none", statistics.median(running))
-
-
-def _tell(what: str, median: float) -> None:
-    met = "met" if median <= LATENCY_BAR else "missed"
-    print(f"  p99 {what}, median of {ROUNDS}: {median:.2f} times   bar {LATENCY_BAR} times: {met}", flush=True)
+    tell_ratio("killed and away, against running", away, bar=LATENCY_BAR)
+    tell_ratio("running, against none", running, bar=LATENCY_BAR)
 
 
 async def _without(seconds: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from benchmarks.rig import Reading
@@ -19,6 +20,13 @@ def between(before: Histogram, after: Histogram, parts: Sequence[float]) -> list
     """Quantiles of what was observed between two states of a histogram."""
     counts = [now - then for now, then in zip(after.counts, before.counts, strict=True)]
     return [_quantile(after, counts, part) for part in parts]
+
+
+def tell_ratio(what: str, ratios: Sequence[float], *, bar: float) -> None:
+    """The median of what the rounds gave, beside the bar."""
+    median = statistics.median(ratios)
+    met = "met" if median <= bar else "missed"
+    print(f"  p99 {what}, median of {len(ratios)}: {median:.2f} times   bar {bar} times: {met}", flush=True)
 
 
 def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:
