@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.spool import Spool, SpoolLimits
+from tests.integration.waiting import until_async
 from tests.spooling import ids_of, open_spool, run_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -21,6 +22,8 @@ END = 45
 
 
 ROUNDS = 2_000
+WAIT_EVERY = 20
+"""Rounds after which the disk is waited for: a slow one would keep up with nothing, and nothing be read from it."""
 SEED = 4
 
 
@@ -59,7 +62,9 @@ async def test_what_is_read_while_it_is_written_and_deleted_is_always_right(tmp_
     running = asyncio.create_task(spool.run())
     next_ids = dict.fromkeys(SYMBOLS, 0)
     from_disk = 0
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        if number % WAIT_EVERY == 0:
+            await until_async(lambda: not spool._queue, "an empty queue", deadline_s=60.0)
         for symbol in SYMBOLS:
             # Now and then the store has lost its end, and the same ids come again.
             first_id = max(0, next_ids[symbol] - chance.choice((0, 0, 0, 0, 40)))
