@@ -1,0 +1,263 @@
+// The candlestick chart: history by scrolling back, a live last candle, volume, and its text alternative.
+
+import { candleOfEvent, fetchCandles, intervalMs, merged } from "/assets/candles.js";
+import { nextFrame } from "/assets/frame.js";
+import { byId, compact, grouped, minute, setText } from "/assets/text.js";
+
+const PAGE = 500;
+/** The next page is fetched when fewer candles than this are left of what is in sight. */
+const AHEAD = 50;
+/** A longer hole ends the chart. */
+const HOLE_PAGES_MOST = 10;
+/** Candles in sight at first. */
+const IN_SIGHT = 120;
+/** More than this are not kept: a year of minutes would be half a million. */
+const CANDLES_MOST = 50000;
+const KEY_STEP = 10;
+const REFRESH_MS = 5000;
+
+const { createChart, CandlestickSeries, HistogramSeries } = globalThis.LightweightCharts;
+
+export class ChartPanel {
+  #box = byId("chart");
+  #market;
+  #chart;
+  #prices;
+  #volumes;
+  #symbol = null;
+  #interval = null;
+  #candles = [];
+  #decimals = 2;
+  #loading = null;
+  #isExhausted = true;
+  #refreshedAt = 0;
+  #hovered = null;
+  #drawnUntil = 0;
+  #colours = {};
+
+  constructor(market) {
+    this.#market = market;
+    this.#chart = createChart(this.#box, {
+      autoSize: true,
+      // The logo would bring a style element, which the page's policy forbids; the footer has notice and link.
+      layout: { attributionLogo: false, fontFamily: getComputedStyle(document.body).fontFamily },
+      kineticScroll: { touch: false, mouse: false },
+      handleScroll: { vertTouchDrag: false },
+      rightPriceScale: { borderVisible: false },
+      timeScale: { borderVisible: false, rightOffset: 4 },
+    });
+    this.#prices = this.#chart.addSeries(CandlestickSeries, { borderVisible: false });
+    this.#volumes = this.#chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false,
+    });
+    this.#prices.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.24 } });
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#paint();
+    document.addEventListener("themechange", () => {
+      this.#paint();
+      this.#setAll();
+    });
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && range.from < AHEAD && this.#loadOlder());
+    this.#chart.subscribeCrosshairMove(({ time }) => {
+      this.#hovered = time ?? null;
+      nextFrame(this.#tell);
+    });
+    this.#box.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** Shows another series from its newest candles on. */
+  show(symbol, interval) {
+    this.#loading?.abort();
+    this.#loading = null;
+    this.#symbol = symbol;
+    this.#interval = interval;
+    this.#candles = [];
+    this.#isExhausted = true;
+    this.#decimals = decimalsOf(this.#market.rows.get(symbol)?.price);
+    this.#prices.applyOptions({ priceFormat: priceFormat(this.#decimals) });
+    this.#chart.applyOptions({ timeScale: { timeVisible: intervalMs(interval) < 86400000, secondsVisible: interval.endsWith("s") } });
+    this.#setAll();
+    setText(byId("chart-title"), symbol);
+    this.#load(null);
+  }
+
+  /** Fetches the newest candles again, after a time when none were told. */
+  refresh() {
+    if (this.#symbol !== null && this.#loading === null) {
+      this.#load(null);
+    }
+  }
+
+  /** Takes a `candle` event. */
+  take(event) {
+    if (event.symbol !== this.#symbol || event.interval !== this.#interval) {
+      return;
+    }
+    const candle = candleOfEvent(event);
+    const last = this.#candles.at(-1);
+    this.#learnDecimals(event);
+    if (last && candle.time < last.time) {
+      this.#candles = merged(this.#candles, [candle]);
+      this.#setAll();
+      return;
+    }
+    const isJump = last && (candle.time - last.time) * 1000 > 1.5 * intervalMs(this.#interval);
+    if (last?.time === candle.time) {
+      this.#candles[this.#candles.length - 1] = candle;
+    } else {
+      this.#candles.push(candle);
+    }
+    nextFrame(this.#drawLast);
+    if (isJump && Date.now() - this.#refreshedAt > REFRESH_MS) {
+      this.refresh();
+    }
+  }
+
+  #drawLast = () => {
+    if (this.#candles.length === 0) {
+      return;
+    }
+    // Since the frame before, a candle may have closed and others begun.
+    let i = this.#candles.length - 1;
+    while (i > 0 && this.#candles[i - 1].time >= this.#drawnUntil) {
+      i -= 1;
+    }
+    for (const candle of this.#candles.slice(i)) {
+      this.#prices.update(candle);
+      this.#volumes.update(this.#bar(candle));
+    }
+    this.#drawnUntil = this.#candles.at(-1).time;
+    this.#tell();
+  };
+
+  #loadOlder() {
+    if (!this.#isExhausted && this.#loading === null && this.#candles.length < CANDLES_MOST) {
+      this.#load(this.#candles[0].time * 1000);
+    }
+  }
+
+  async #load(to) {
+    const loading = new AbortController();
+    this.#loading = loading;
+    note("");
+    try {
+      let before = to;
+      let page;
+      let steps = 0;
+      do {
+        steps += 1;
+        page = await fetchCandles({
+          symbol: this.#symbol, interval: this.#interval, to: before, now: this.#market.now(), count: PAGE, signal: loading.signal,
+        });
+        // A hole longer than a page is passed over; where it ends nobody knows, so the steps are one page each.
+        before = (before ?? this.#market.now()) - PAGE * intervalMs(this.#interval);
+      } while (page.candles.length === 0 && page.reachesBackTo !== null && page.reachesBackTo < before && steps < HOLE_PAGES_MOST);
+      this.#takePage(page, to);
+    } catch (error) {
+      if (!loading.signal.aborted) {
+        this.#isExhausted = true;
+        note(`History cannot be loaded: ${error.message}`);
+      }
+    } finally {
+      if (this.#loading === loading) {
+        this.#loading = null;
+      }
+    }
+  }
+
+  #takePage({ candles, reachesBackTo, warnings }, to) {
+    const isFirst = this.#candles.length < 3;
+    this.#candles = merged(candles, this.#candles);
+    this.#refreshedAt = to === null ? Date.now() : this.#refreshedAt;
+    const first = this.#candles[0];
+    this.#isExhausted = !first || reachesBackTo === null || reachesBackTo >= first.time * 1000;
+    this.#setAll();
+    note(warnings.join(" "));
+    if (isFirst) {
+      const end = this.#candles.length + 3;
+      this.#chart.timeScale().setVisibleLogicalRange({ from: end - IN_SIGHT, to: end });
+    }
+  }
+
+  #setAll() {
+    this.#prices.setData(this.#candles);
+    this.#drawnUntil = this.#candles.at(-1)?.time ?? 0;
+    this.#volumes.setData(this.#candles.map((candle) => this.#bar(candle)));
+    nextFrame(this.#tell);
+  }
+
+  #bar({ time, open, close, volume }) {
+    return { time, value: volume, color: close >= open ? this.#colours.upSoft : this.#colours.downSoft };
+  }
+
+  // Legend, text alternative and the price beside the title.
+  #tell = () => {
+    const last = this.#candles.at(-1);
+    const shown = (this.#hovered !== null && this.#candles.find(({ time }) => time === this.#hovered)) || last;
+    const say = (value) => grouped(value.toFixed(this.#decimals));
+    setText(byId("chart-price"), last ? say(last.close) : "");
+    if (!last) {
+      setText(byId("legend"), "No candle yet");
+      setText(byId("chart-text"), "No candle yet.");
+      return;
+    }
+    setText(byId("legend"), `${minute(shown.time * 1000)} UTC   O ${say(shown.open)}   H ${say(shown.high)}   L ${say(shown.low)}   C ${say(shown.close)}   V ${compact(shown.volume)}`);
+    setText(byId("chart-text"), `${this.#symbol}, interval ${this.#interval}, the last of ${this.#candles.length} candles: ${minute(last.time * 1000)} UTC, `
+      + `opened at ${say(last.open)}, high ${say(last.high)}, low ${say(last.low)}, ${last.isClosed ? "closed" : "now"} at ${say(last.close)}, `
+      + `volume ${compact(last.volume)}.`);
+  };
+
+  #learnDecimals({ open, close }) {
+    const decimals = Math.max(decimalsOf(open), decimalsOf(close));
+    if (decimals > this.#decimals) {
+      this.#decimals = decimals;
+      this.#prices.applyOptions({ priceFormat: priceFormat(decimals) });
+    }
+  }
+
+  #onKey(event) {
+    const scale = this.#chart.timeScale();
+    const steps = { ArrowLeft: -KEY_STEP, ArrowRight: KEY_STEP };
+    if (event.key in steps) {
+      event.preventDefault();
+      scale.scrollToPosition(scale.scrollPosition() + steps[event.key], false);
+    } else if (event.key === "End") {
+      event.preventDefault();
+      scale.scrollToRealTime();
+    }
+  }
+
+  #paint() {
+    const [up, down, upSoft, downSoft, text, line, surface] = ["up", "down", "up-soft", "down-soft", "muted", "line", "surface"].map(colour);
+    this.#colours = { upSoft, downSoft };
+    this.#chart.applyOptions({
+      layout: { background: { type: "solid", color: surface }, textColor: text },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+    });
+    this.#prices.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+  }
+}
+
+function note(text) {
+  const node = byId("chart-note");
+  node.hidden = text === "";
+  setText(node, text);
+}
+
+// A custom property may be light-dark(…); a colour that is in use is one colour.
+function colour(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function decimalsOf(digits) {
+  return digits?.split(".")[1]?.length ?? 2;
+}
+
+function priceFormat(decimals) {
+  return { type: "price", precision: decimals, minMove: 10 ** -decimals };
+}

@@ -1,0 +1,88 @@
+// Stops and starts collecting, where this page may. A token is kept in this module's memory and nowhere else.
+
+import { byId, setText } from "/assets/text.js";
+
+const WORDS = {
+  stop: { button: "Stop collecting…", question: "Stop collecting?", act: "Stop", consequence: "What the exchange sends meanwhile is fetched after a start, as far back as CATCH_UP_SECONDS allows." },
+  start: { button: "Start collecting…", question: "Start collecting?", act: "Start", consequence: "Collecting goes on where the store ends." },
+};
+
+export class Control {
+  #leave = "closed";
+  #action = null;
+  #asked = null;
+  #token = "";
+
+  constructor() {
+    byId("control").addEventListener("click", () => this.#ask());
+    byId("control-cancel").addEventListener("click", () => byId("control-dialog").close());
+    byId("control-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#act();
+    });
+    byId("control-dialog").addEventListener("close", () => {
+      byId("control-token").value = "";
+    });
+  }
+
+  /** Takes `control` of `hello`: "open", "token" or "closed". */
+  setLeave(leave) {
+    this.#leave = leave;
+    byId("control-closed").hidden = leave !== "closed";
+    this.#draw();
+  }
+
+  /** Says whether it is collecting. */
+  setRunning(isRunning) {
+    this.#action = isRunning ? "stop" : "start";
+    this.#draw();
+  }
+
+  #draw() {
+    const button = byId("control");
+    button.hidden = this.#leave === "closed" || this.#action === null;
+    if (this.#action !== null) {
+      setText(button, WORDS[this.#action].button);
+    }
+  }
+
+  #ask() {
+    this.#asked = this.#action;
+    const words = WORDS[this.#asked];
+    setText(byId("control-question"), words.question);
+    setText(byId("control-consequence"), words.consequence);
+    setText(byId("control-do"), words.act);
+    byId("control-token-row").hidden = this.#leave !== "token" || this.#token !== "";
+    byId("control-refusal").hidden = true;
+    byId("control-dialog").showModal();
+  }
+
+  async #act() {
+    const button = byId("control-do");
+    const token = this.#token || byId("control-token").value;
+    button.disabled = true;
+    try {
+      const headers = { "Content-Type": "application/json", Accept: "application/json" };
+      if (this.#leave === "token") {
+        headers.Authorization = `Bearer ${token}`;
+      }
+      const answer = await fetch("/control", { method: "POST", headers, body: JSON.stringify({ action: this.#asked }) });
+      if (answer.ok) {
+        this.#token = this.#leave === "token" ? token : "";
+        byId("control-dialog").close();
+      } else {
+        this.#token = answer.status === 403 ? "" : this.#token;
+        this.#refuse((await answer.json()).detail);
+      }
+    } catch {
+      this.#refuse("The service does not answer, or the token has characters that cannot be sent.");
+    }
+    button.disabled = false;
+  }
+
+  #refuse(sentence) {
+    byId("control-token-row").hidden = this.#leave !== "token" || this.#token !== "";
+    byId("control-refusal").hidden = false;
+    setText(byId("control-refusal"), sentence);
+  }
+}

@@ -1,0 +1,136 @@
+// The live connection: one EventSource, opened anew when it fails, falls silent, or the chart changes.
+
+const EVENTS = ["hello", "prices", "state", "completeness", "candle", "tape"];
+
+/** `state` comes every second: a connection that says nothing for so long is dead, whatever the browser thinks. */
+const SILENCE_MS = 4000;
+const WATCH_MS = 500;
+const RETRY_FIRST_MS = 500;
+const RETRY_MOST_MS = 10000;
+
+/** A tab that is hidden for so long gives its place to others. */
+const HIDDEN_MS = 60000;
+
+const NO_ANSWER = "The service does not answer.";
+const NO_FEED = "The service answers, but opens no live feed to this page: perhaps too many viewers.";
+
+export class Feed {
+  #onEvent;
+  #onConnection;
+  #source = null;
+  #focus = null;
+  #heardAt = 0;
+  #failures = 0;
+  #retry = 0;
+  #hidden = 0;
+  #isHeard = false;
+
+  /** `onEvent(name, content)` gets every event; `onConnection({phase, since, reason})` gets each change of phase. */
+  constructor(onEvent, onConnection) {
+    this.#onEvent = onEvent;
+    this.#onConnection = onConnection;
+    this.connection = { phase: "connecting", since: Date.now(), reason: "" };
+    setInterval(() => this.#watch(), WATCH_MS);
+    document.addEventListener("visibilitychange", () => this.#onVisibility());
+    addEventListener("pagehide", () => this.#close());
+    addEventListener("pageshow", (event) => event.persisted && this.#open());
+  }
+
+  /** Opens the feed with this chart ({symbol, interval}), or without one. */
+  open(focus) {
+    this.#focus = focus;
+    this.#open();
+  }
+
+  /** The chart that is asked for, or null. */
+  get focus() {
+    return this.#focus;
+  }
+
+  #open() {
+    this.#close();
+    this.#isHeard = false;
+    this.#heardAt = performance.now();
+    const source = new EventSource(this.#address());
+    this.#source = source;
+    for (const name of EVENTS) {
+      source.addEventListener(name, (event) => {
+        if (source === this.#source) {
+          this.#hear(name, event.data);
+        }
+      });
+    }
+    source.addEventListener("error", () => source === this.#source && this.#fail());
+  }
+
+  #close() {
+    clearTimeout(this.#retry);
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #address() {
+    return this.#focus === null ? "/live" : `/live?${new URLSearchParams(this.#focus)}`;
+  }
+
+  #hear(name, text) {
+    this.#heardAt = performance.now();
+    this.#failures = 0;
+    this.#isHeard = true;
+    this.#become("live", "");
+    this.#onEvent(name, JSON.parse(text));
+  }
+
+  #watch() {
+    if (this.#source !== null && performance.now() - this.#heardAt > SILENCE_MS) {
+      this.#fail();
+    }
+  }
+
+  // The browser's own retry is not used: it gives up for good when the answer is an error such as 503.
+  async #fail() {
+    const wasRefused = !this.#isHeard;
+    this.#close();
+    this.#failures += 1;
+    const most = Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** (this.#failures - 1));
+    this.#retry = setTimeout(() => this.#open(), most / 2 + (Math.random() * most) / 2);
+    if (this.connection.phase !== "lost") {
+      this.#become("lost", NO_ANSWER);
+    }
+    const reason = await whyNot();
+    if (wasRefused && reason === NO_FEED) {
+      // A symbol of a bookmark may be gone: without a chart `hello` comes, which says what there is.
+      this.#focus = null;
+    }
+    if (this.connection.phase === "lost") {
+      this.#become("lost", reason);
+    }
+  }
+
+  #become(phase, reason) {
+    const before = this.connection;
+    if (before.phase !== phase || before.reason !== reason) {
+      this.connection = { phase, reason, since: before.phase === phase ? before.since : Date.now() };
+      this.#onConnection(this.connection);
+    }
+  }
+
+  #onVisibility() {
+    clearTimeout(this.#hidden);
+    if (document.hidden) {
+      this.#hidden = setTimeout(() => this.#close(), HIDDEN_MS);
+    } else if (this.#source === null) {
+      this.#failures = 0;
+      this.#open();
+    }
+  }
+}
+
+async function whyNot() {
+  try {
+    await fetch("/health/live", { signal: AbortSignal.timeout(2000), cache: "no-store" });
+    return NO_FEED;
+  } catch {
+    return NO_ANSWER;
+  }
+}

@@ -1,0 +1,163 @@
+// The dashboard: one live connection, and the panels that show what it tells.
+
+import { ChartPanel } from "/assets/chart.js";
+import { intervalMs } from "/assets/candles.js";
+import { CompletenessPanel } from "/assets/completeness.js";
+import { Control } from "/assets/control.js";
+import { Feed } from "/assets/feed.js";
+import { nextFrame } from "/assets/frame.js";
+import { Headline } from "/assets/headline.js";
+import { Market } from "/assets/market.js";
+import { drawPipeline } from "/assets/pipeline.js";
+import { SymbolsPanel } from "/assets/symbols.js";
+import { Tape } from "/assets/tape.js";
+import { byId, element, setText } from "/assets/text.js";
+import { ValidationPanel } from "/assets/validation.js";
+
+const TICK_MS = 1000;
+
+const market = new Market();
+const headline = new Headline();
+const symbols = new SymbolsPanel(market, (symbol) => choose({ symbol, interval: focus?.interval }));
+const completeness = new CompletenessPanel((symbol) => choose({ symbol, interval: focus?.interval }));
+const validation = new ValidationPanel();
+const chart = new ChartPanel(market);
+const tape = new Tape();
+const control = new Control();
+
+let hello = null;
+let state = null;
+let focus = focusOfAddress();
+let wasLost = false;
+
+const takers = {
+  hello: takeHello,
+  prices: (event) => symbols.drawPrices(market.take(event)),
+  state: takeState,
+  completeness: ({ rows }) => {
+    headline.takeCompleteness(rows);
+    completeness.take(rows);
+  },
+  candle: (event) => chart.take(event),
+  tape: (event) => tape.take(event),
+};
+
+const feed = new Feed((name, event) => takers[name](event), onConnection);
+
+function takeHello(event) {
+  const isNew = hello === null;
+  hello = event;
+  badge("venue", event.venue);
+  badge("environment", event.environment);
+  setText(byId("version"), `Data Collector ${event.version}.`);
+  control.setLeave(event.control);
+  symbols.setHello(event);
+  drawIntervals();
+  const allowed = allowedFocus();
+  if (allowed !== null && (!isSame(allowed, focus) || !isSame(allowed, feed.focus))) {
+    choose(allowed);
+  } else if (isNew && focus !== null) {
+    show();
+  }
+}
+
+function isSame(one, other) {
+  return one.symbol === other?.symbol && one.interval === other?.interval;
+}
+
+// A reader of this page may come with the name of a symbol that is no longer collected.
+function allowedFocus() {
+  if (hello.symbols.length === 0 || hello.intervals.length === 0) {
+    return null;
+  }
+  const shortest = [...hello.intervals].sort((a, b) => intervalMs(a) - intervalMs(b)).find((i) => intervalMs(i) >= 60000);
+  return {
+    symbol: hello.symbols.includes(focus?.symbol) ? focus.symbol : hello.symbols[0],
+    interval: hello.intervals.includes(focus?.interval) ? focus.interval : (shortest ?? hello.intervals[0]),
+  };
+}
+
+function takeState(event) {
+  state = event;
+  control.setRunning(event.health.collector_running);
+  nextFrame(drawState);
+}
+
+function drawState() {
+  validation.take(state);
+  completeness.takeGaps(state.gaps);
+  drawPipeline(state);
+  drawHeadline();
+}
+
+function drawHeadline() {
+  headline.draw(feed.connection, state, validation.newest, market.now());
+}
+
+function choose(wanted) {
+  focus = wanted;
+  history.replaceState(null, "", `#${encodeURIComponent(focus.symbol)}/${focus.interval}`);
+  show();
+  feed.open(focus);
+}
+
+function show() {
+  chart.show(focus.symbol, focus.interval);
+  tape.show(focus.symbol);
+  symbols.select(focus.symbol);
+  drawIntervals();
+}
+
+function drawIntervals() {
+  const group = byId("intervals");
+  const names = hello.intervals;
+  // The buttons stay while their names do, so that the focus does.
+  if ([...group.children].map((button) => button.value).join() !== names.join()) {
+    group.replaceChildren(...names.map((name) => {
+      const button = element("button", "", name);
+      button.type = "button";
+      button.value = name;
+      button.addEventListener("click", () => choose({ symbol: focus.symbol, interval: name }));
+      return button;
+    }));
+  }
+  for (const button of group.children) {
+    button.setAttribute("aria-pressed", String(button.value === focus?.interval));
+  }
+}
+
+function onConnection({ phase }) {
+  if (phase === "live" && wasLost) {
+    chart.refresh();
+  }
+  wasLost = phase === "lost";
+  nextFrame(drawHeadline);
+}
+
+function badge(id, text) {
+  byId(id).hidden = text === "";
+  setText(byId(id), text);
+}
+
+function focusOfAddress() {
+  try {
+    const [symbol, interval] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    return symbol && interval ? { symbol, interval } : null;
+  } catch {
+    return null;
+  }
+}
+
+addEventListener("hashchange", () => {
+  const wanted = focusOfAddress();
+  if (wanted !== null && hello?.symbols.includes(wanted.symbol) && hello.intervals.includes(wanted.interval)) {
+    choose(wanted);
+  }
+});
+
+setInterval(() => {
+  symbols.tick();
+  nextFrame(drawHeadline);
+}, TICK_MS);
+
+feed.open(focus);

@@ -1,0 +1,66 @@
+// The newest price of every symbol, as the feed told it.
+
+export class Market {
+  #offset = 0;
+  rows = new Map();
+
+  /** Symbols that are gone are forgotten; new ones wait for their first price. */
+  setSymbols(symbols) {
+    const wanted = new Set(symbols);
+    for (const symbol of this.rows.keys()) {
+      if (!wanted.has(symbol)) {
+        this.rows.delete(symbol);
+      }
+    }
+    for (const symbol of symbols) {
+      if (!this.rows.has(symbol)) {
+        this.#add(symbol);
+      }
+    }
+  }
+
+  /** Takes a `prices` event. True when a symbol came that was not there. */
+  take({ at, rows }) {
+    this.#offset = at - Date.now();
+    const before = this.rows.size;
+    for (const [symbol, price, change, volume, time] of rows) {
+      const value = numberOf(price);
+      // The rows themselves change, because the tables hold on to them.
+      const row = this.rows.get(symbol) ?? this.#add(symbol);
+      row.direction = directionOf(row, value);
+      row.price = price;
+      row.value = value;
+      row.change = numberOf(change);
+      row.volume = numberOf(volume);
+      row.time = time;
+    }
+    return this.rows.size !== before;
+  }
+
+  #add(symbol) {
+    const row = { symbol, price: null, value: null, change: null, volume: null, time: null, direction: "" };
+    this.rows.set(symbol, row);
+    return row;
+  }
+
+  /** Milliseconds since 1970 by the service's clock, so that ages are right on a device whose clock is not. */
+  now() {
+    return Date.now() + this.#offset;
+  }
+
+  /** Seconds since the price of a row; null without one. */
+  age(row) {
+    return row.time === null ? null : Math.max(0, (this.now() - row.time) / 1000);
+  }
+}
+
+function numberOf(text) {
+  return text === null ? null : Number(text);
+}
+
+function directionOf(row, value) {
+  if (row.value === null || value === null || value === row.value) {
+    return row.direction;
+  }
+  return value > row.value ? "up" : "down";
+}

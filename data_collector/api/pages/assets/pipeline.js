@@ -1,0 +1,59 @@
+// Rates, latency, stores, buffers and connections.
+
+import { byId, bytes, counted, element, milliseconds, rate, resize, setText, span, whole } from "/assets/text.js";
+
+const CONNECTIONS_MOST = 50;
+
+/** Writes a `state` event. */
+export function drawPipeline({ received_per_second: received, stored_per_second: stored, latency, stores, buffers, connections }) {
+  setText(byId("received-rate"), rate(received));
+  setText(byId("stored-rate"), rate(stored));
+  setText(byId("latency-p50"), milliseconds(latency.p50_ms));
+  setText(byId("latency-p99"), milliseconds(latency.p99_ms));
+  drawList(byId("stores"), stores, (store) => ({
+    name: store.name, text: store.detail || (store.up ? "up" : "down"), state: store.up ? "up" : "down", tone: store.up ? "good" : "bad",
+  }));
+  drawList(byId("buffers"), buffers, (buffer) => ({
+    name: buffer.name, text: "", tone: "",
+    state: buffer.bytes === undefined ? counted(buffer.records, "record") : bytes(buffer.bytes),
+  }));
+  const up = connections.filter(({ state }) => state === "connected").length;
+  setText(byId("connections-count"), `${whole(up)} of ${whole(connections.length)} up`);
+  // Those that are not up come first: they are what one looks for.
+  const order = [...connections].sort((a, b) => (a.state === "connected") - (b.state === "connected"));
+  drawList(byId("connections"), order.slice(0, CONNECTIONS_MOST), (line) => ({
+    name: `Line ${line.line}`, state: line.state, text: lineText(line), tone: line.state === "connected" ? "good" : "warn",
+  }));
+}
+
+function lineText({ streams, last_message_seconds_ago: ago, reconnects, state, last_error: error }) {
+  const parts = [counted(streams, "stream")];
+  if (ago !== null) {
+    parts.push(`newest ${span(ago)} ago`);
+  }
+  if (reconnects > 0) {
+    parts.push(counted(reconnects, "reconnect"));
+  }
+  if (state !== "connected" && error) {
+    parts.push(error);
+  }
+  return parts.join(", ");
+}
+
+function drawList(list, items, describe) {
+  resize(list, items.length, makeItem);
+  items.forEach((item, i) => {
+    const { name, state, text, tone } = describe(item);
+    const entry = list.children[i];
+    entry.dataset.tone = tone;
+    setText(entry.children[0], name);
+    setText(entry.children[1], state);
+    setText(entry.children[2], text);
+  });
+}
+
+function makeItem() {
+  const entry = element("li");
+  entry.append(element("span", "what"), element("span", "state"), element("span", "muted text"));
+  return entry;
+}

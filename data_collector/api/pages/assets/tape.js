@@ -1,0 +1,54 @@
+// The newest trades of the symbol in the chart.
+
+import { nextFrame } from "/assets/frame.js";
+import { byId, clock, element, grouped, resize, setText, whole } from "/assets/text.js";
+
+const ROWS = 40;
+
+export class Tape {
+  #symbol = null;
+  #trades = [];
+  #leftOut = 0;
+
+  /** Begins anew with another symbol. */
+  show(symbol) {
+    if (symbol !== this.#symbol) {
+      this.#symbol = symbol;
+      this.#trades = [];
+      this.#leftOut = 0;
+      nextFrame(this.#draw);
+    }
+  }
+
+  /** Takes a `tape` event. */
+  take({ symbol, trades, left_out: leftOut }) {
+    if (symbol === this.#symbol) {
+      const known = this.#trades[0]?.[0] ?? -1;
+      const news = trades.filter(([id]) => id > known).reverse();
+      this.#trades = [...news, ...this.#trades].slice(0, ROWS);
+      this.#leftOut = leftOut;
+      nextFrame(this.#draw);
+    }
+  }
+
+  #draw = () => {
+    const body = byId("tape");
+    resize(body, this.#trades.length, makeRow);
+    this.#trades.forEach(([, ms, price, quantity, isBuyerMaker], i) => {
+      const { cells } = body.rows[i];
+      setText(cells[0], clock(ms));
+      setText(cells[1], grouped(price));
+      setText(cells[2], quantity);
+      // The buyer waited in the book, so the taker sold.
+      setText(cells[3], isBuyerMaker ? "Sell" : "Buy");
+      body.rows[i].dataset.direction = isBuyerMaker ? "down" : "up";
+    });
+    setText(byId("tape-note"), this.#leftOut > 0 ? `${whole(this.#leftOut)} not shown` : "");
+  };
+}
+
+function makeRow() {
+  const row = element("tr");
+  row.append(element("td", "time"), element("td", "number price"), element("td", "number"), element("td", "side"));
+  return row;
+}
