@@ -16,10 +16,11 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.feeder import Plan
-from benchmarks.latency import between, tell_ratio
+from benchmarks.latency import tell_ratio
 from benchmarks.rig import READY_TIMEOUT_S, feeding
 from data_collector.embedded.peer import free_port
 from data_collector.model.status import Histogram
+from data_collector.observe.quantiles import quantiles_between
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 ROUNDS = 5
@@ -62,7 +63,7 @@ async def _p99(port: int, seconds: int) -> float:
     before = await asyncio.to_thread(_histogram, port)
     await asyncio.sleep(seconds)
     after = await asyncio.to_thread(_histogram, port)
-    return between(before, after, (0.99,))[0]
+    return quantiles_between(before, after, (0.99,))[0]
 
 
 def _histogram(port: int) -> Histogram:

@@ -67,7 +67,7 @@ CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, re
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
-REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
+REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 METRICS: tuple[Metric, ...] = (
     Metric("data_collector_messages_received_total", "counter", "Total messages received"),
