@@ -2,7 +2,7 @@
 
 import { candleOfEvent, fetchCandles, intervalMs, merged } from "/assets/candles.js";
 import { nextFrame } from "/assets/frame.js";
-import { byId, compact, grouped, minute, setText } from "/assets/text.js";
+import { byId, compact, decimalsOf, grouped, minute, setText } from "/assets/text.js";
 
 const PAGE = 500;
 /** The next page is fetched when fewer candles than this are left of what is in sight. */
@@ -15,6 +15,7 @@ const IN_SIGHT = 120;
 const CANDLES_MOST = 50000;
 const KEY_STEP = 10;
 const REFRESH_MS = 5000;
+const RETRY_MS = 3000;
 
 const { createChart, CandlestickSeries, HistogramSeries } = globalThis.LightweightCharts;
 
@@ -31,6 +32,7 @@ export class ChartPanel {
   #loading = null;
   #isExhausted = true;
   #refreshedAt = 0;
+  #retry = 0;
   #hovered = null;
   #drawnUntil = 0;
   #colours = {};
@@ -73,7 +75,7 @@ export class ChartPanel {
     this.#interval = interval;
     this.#candles = [];
     this.#isExhausted = true;
-    this.#decimals = decimalsOf(this.#market.rows.get(symbol)?.price);
+    this.#decimals = this.#market.rows.get(symbol)?.decimals ?? 2;
     this.#prices.applyOptions({ priceFormat: priceFormat(this.#decimals) });
     this.#chart.applyOptions({ timeScale: { timeVisible: intervalMs(interval) < 86400000, secondsVisible: interval.endsWith("s") } });
     this.#setAll();
@@ -139,7 +141,7 @@ export class ChartPanel {
   async #load(to) {
     const loading = new AbortController();
     this.#loading = loading;
-    note("");
+    clearTimeout(this.#retry);
     try {
       let before = to;
       let page;
@@ -157,6 +159,7 @@ export class ChartPanel {
       if (!loading.signal.aborted) {
         this.#isExhausted = true;
         note(`History cannot be loaded: ${error.message}`);
+        this.#retry = setTimeout(() => this.refresh(), RETRY_MS);
       }
     } finally {
       if (this.#loading === loading) {
@@ -252,10 +255,6 @@ function colour(name) {
   const found = getComputedStyle(probe).color;
   probe.remove();
   return found;
-}
-
-function decimalsOf(digits) {
-  return digits?.split(".")[1]?.length ?? 2;
 }
 
 function priceFormat(decimals) {

@@ -18,17 +18,18 @@ export class CompletenessPanel {
       columns: [
         textColumn("symbol", "Symbol", "name", (row) => row.symbol, (row) => row.symbol),
         {
-          key: "complete", title: "Complete", className: "number", value: worth,
+          key: "complete", title: "Complete", className: "number percentage", value: worth,
           write: (cell, row) => {
             setText(cell, percentDown(row.percentage));
             cell.dataset.tone = row.percentage === null ? "" : row.percentage === 100 ? "good" : "warn";
           },
         },
         {
-          key: "proven", title: "Proof", className: "proof", value: (row) => (row.isProven ? 1 : 0),
+          key: "proven", title: "Proof", className: "proof", value: (row) => (row.percentage === null ? null : row.isProven ? 1 : 0),
           write: (cell, row) => {
-            setText(cell, row.isProven ? "proven" : "not proven");
-            cell.dataset.tone = row.isProven ? "good" : "warn";
+            const isNone = row.percentage === null;
+            setText(cell, isNone ? "–" : row.isProven ? "proven" : "not proven");
+            cell.dataset.tone = isNone ? "" : row.isProven ? "good" : "warn";
           },
         },
         textColumn("held", "Held", "number wide", (row) => whole(row.held), (row) => row.held, { descendsFirst: true }),
@@ -62,7 +63,7 @@ export class CompletenessPanel {
 }
 
 function worth({ percentage, isProven, gaps }) {
-  return (percentage ?? 101) - (isProven ? 0 : 1000) - gaps;
+  return (percentage ?? 101) - (isProven || percentage === null ? 0 : 1000) - gaps;
 }
 
 function makeGap() {

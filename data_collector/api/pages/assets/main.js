@@ -47,7 +47,7 @@ const feed = new Feed((name, event) => takers[name](event), onConnection);
 function takeHello(event) {
   const isNew = hello === null;
   hello = event;
-  badge("venue", event.venue);
+  badge("venue", event.venue ?? "");
   badge("environment", event.environment);
   setText(byId("version"), `Data Collector ${event.version}.`);
   control.setLeave(event.control);

@@ -1,11 +1,15 @@
 // The newest price of every symbol, as the feed told it.
 
+import { decimalsOf } from "/assets/text.js";
+
 export class Market {
   #offset = 0;
+  #isWhole = true;
   rows = new Map();
 
-  /** Symbols that are gone are forgotten; new ones wait for their first price. */
+  /** After `hello`, which begins a connection: symbols that are gone are forgotten; new ones wait for their first price. */
   setSymbols(symbols) {
+    this.#isWhole = true;
     const wanted = new Set(symbols);
     for (const symbol of this.rows.keys()) {
       if (!wanted.has(symbol)) {
@@ -23,6 +27,8 @@ export class Market {
   take({ at, rows }) {
     this.#offset = at - Date.now();
     const before = this.rows.size;
+    const isWhole = this.#isWhole;
+    this.#isWhole = false;
     for (const [symbol, price, change, volume, time] of rows) {
       const value = numberOf(price);
       // The rows themselves change, because the tables hold on to them.
@@ -32,13 +38,16 @@ export class Market {
       row.value = value;
       row.change = numberOf(change);
       row.volume = numberOf(volume);
+      // The rows that come first may be old: the exchange's time says how old. Those after them are news.
+      row.seen = isWhole || row.seen === null ? time : time === row.time ? row.seen : at;
       row.time = time;
+      row.decimals = price === null ? row.decimals : Math.max(row.decimals, decimalsOf(price));
     }
     return this.rows.size !== before;
   }
 
   #add(symbol) {
-    const row = { symbol, price: null, value: null, change: null, volume: null, time: null, direction: "" };
+    const row = { symbol, price: null, value: null, change: null, volume: null, time: null, seen: null, direction: "", decimals: 2 };
     this.rows.set(symbol, row);
     return row;
   }
@@ -48,9 +57,9 @@ export class Market {
     return Date.now() + this.#offset;
   }
 
-  /** Seconds since the price of a row; null without one. */
+  /** Seconds since the price of a row was new; null without one. */
   age(row) {
-    return row.time === null ? null : Math.max(0, (this.now() - row.time) / 1000);
+    return row.seen === null ? null : Math.max(0, (this.now() - row.seen) / 1000);
   }
 }
 

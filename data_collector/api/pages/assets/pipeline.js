@@ -10,8 +10,8 @@ export function drawPipeline({ received_per_second: received, stored_per_second:
   setText(byId("stored-rate"), rate(stored));
   setText(byId("latency-p50"), milliseconds(latency.p50_ms));
   setText(byId("latency-p99"), milliseconds(latency.p99_ms));
-  drawList(byId("stores"), stores, (store) => ({
-    name: store.name, text: store.detail || (store.up ? "up" : "down"), state: store.up ? "up" : "down", tone: store.up ? "good" : "bad",
+  drawList(byId("stores"), stores, ({ name, up, detail }) => ({
+    name, text: detail, state: up === null ? "not used" : up ? "up" : "down", tone: up === null ? "" : up ? "good" : "bad",
   }));
   drawList(byId("buffers"), buffers, (buffer) => ({
     name: buffer.name, text: "", tone: "",

@@ -5,7 +5,7 @@ import { byId } from "/assets/text.js";
 
 const POINTS = 60;
 const AT_ONCE = 2;
-const RETRY_MS = 60000;
+const RETRY_MS = 10000;
 const WIDTH = 100;
 const HEIGHT = 24;
 const MARGIN = 2;

@@ -3,7 +3,7 @@
 import { nextFrame } from "/assets/frame.js";
 import { Grid, textColumn } from "/assets/grid.js";
 import { makeLine, Sparklines, writeLine } from "/assets/sparkline.js";
-import { byId, change, compact, grouped, setText, span, whole } from "/assets/text.js";
+import { byId, change, compact, setText, span, whole, withDecimals } from "/assets/text.js";
 
 /** Rows change places at most so often: nobody can click on what jumps. */
 const SORT_MS = 2000;
@@ -76,14 +76,14 @@ export class SymbolsPanel {
     return [
       textColumn("symbol", "Symbol", "name", (row) => row.symbol, (row) => row.symbol),
       {
-        key: "price", title: "Price", className: "number", descendsFirst: true, value: (row) => row.value,
+        key: "price", title: "Price", className: "number price", descendsFirst: true, value: (row) => row.value,
         write: (cell, row) => {
-          setText(cell, row.price === null ? "–" : grouped(row.price));
+          setText(cell, row.price === null ? "–" : withDecimals(row.price, row.decimals));
           cell.dataset.direction = row.direction;
         },
       },
       {
-        key: "change", title: "24 h", className: "number", descendsFirst: true, value: (row) => row.change,
+        key: "change", title: "24 h", className: "number change", descendsFirst: true, value: (row) => row.change,
         write: (cell, row) => {
           setText(cell, change(row.change));
           cell.dataset.direction = row.change === null || row.change === 0 ? "" : row.change > 0 ? "up" : "down";
@@ -92,14 +92,14 @@ export class SymbolsPanel {
       textColumn("volume", "Volume", "number wide", (row) => (row.volume === null ? "–" : compact(row.volume)), (row) => row.volume,
         { descendsFirst: true }),
       {
-        key: "line", title: "Last hour", className: "line", make: makeLine,
+        key: "line", title: "Trend", className: "line", make: makeLine,
         write: (cell, row) => writeLine(cell, this.#sparklines.line(row)),
       },
       {
         key: "age", title: "Age", className: "number age", value: age,
         write: (cell, row) => {
-          setText(cell, row.time === null ? "–" : span(age(row)));
-          cell.dataset.stale = String(row.time === null || age(row) > STALE_S);
+          setText(cell, row.seen === null ? "–" : span(age(row)));
+          cell.dataset.stale = String(row.seen === null || age(row) > STALE_S);
         },
       },
     ];

@@ -1,7 +1,7 @@
 // The newest trades of the symbol in the chart.
 
 import { nextFrame } from "/assets/frame.js";
-import { byId, clock, element, grouped, resize, setText, whole } from "/assets/text.js";
+import { byId, clock, decimalsOf, element, resize, setText, whole, withDecimals } from "/assets/text.js";
 
 const ROWS = 40;
 
@@ -9,6 +9,8 @@ export class Tape {
   #symbol = null;
   #trades = [];
   #leftOut = 0;
+  #priceDecimals = 2;
+  #quantityDecimals = 0;
 
   /** Begins anew with another symbol. */
   show(symbol) {
@@ -16,6 +18,8 @@ export class Tape {
       this.#symbol = symbol;
       this.#trades = [];
       this.#leftOut = 0;
+      this.#priceDecimals = 2;
+      this.#quantityDecimals = 0;
       nextFrame(this.#draw);
     }
   }
@@ -27,6 +31,10 @@ export class Tape {
       const news = trades.filter(([id]) => id > known).reverse();
       this.#trades = [...news, ...this.#trades].slice(0, ROWS);
       this.#leftOut = leftOut;
+      for (const [, , price, quantity] of news) {
+        this.#priceDecimals = Math.max(this.#priceDecimals, decimalsOf(price));
+        this.#quantityDecimals = Math.max(this.#quantityDecimals, decimalsOf(quantity));
+      }
       nextFrame(this.#draw);
     }
   }
@@ -37,8 +45,8 @@ export class Tape {
     this.#trades.forEach(([, ms, price, quantity, isBuyerMaker], i) => {
       const { cells } = body.rows[i];
       setText(cells[0], clock(ms));
-      setText(cells[1], grouped(price));
-      setText(cells[2], quantity);
+      setText(cells[1], withDecimals(price, this.#priceDecimals));
+      setText(cells[2], withDecimals(quantity, this.#quantityDecimals));
       // The buyer waited in the book, so the taker sold.
       setText(cells[3], isBuyerMaker ? "Sell" : "Buy");
       body.rows[i].dataset.direction = isBuyerMaker ? "down" : "up";

@@ -52,6 +52,18 @@ export function compact(number) {
   return Math.abs(number) < 1000 ? number.toFixed(2) : COMPACT.format(number);
 }
 
+/** How many decimals an exchange's digits need: zeros at the end do not count. */
+export function decimalsOf(digits) {
+  return digits.split(".")[1]?.replace(/0+$/, "").length ?? 0;
+}
+
+/** The exchange's own digits, with so many decimals or as many as they need. */
+export function withDecimals(digits, decimals) {
+  const [before, after = ""] = digits.split(".");
+  const shown = after.replace(/0+$/, "").padEnd(decimals, "0");
+  return grouped(shown === "" ? before : `${before}.${shown}`);
+}
+
 /** The exchange's own digits with commas between thousands. */
 export function grouped(digits) {
   const [before, after] = digits.split(".");
@@ -71,7 +83,11 @@ export function percentDown(percentage, decimals = 4) {
 
 /** +2.31 % */
 export function change(percent) {
-  return percent === null ? "–" : `${percent > 0 ? "+" : ""}${percent.toFixed(2)} %`;
+  if (percent === null) {
+    return "–";
+  }
+  const digits = Math.abs(percent).toFixed(2);
+  return digits === "0.00" ? "0.00 %" : `${percent > 0 ? "+" : "−"}${digits} %`;
 }
 
 /** 0.3 s, 12 s, 5 min, 3 h, 2 d */
@@ -100,9 +116,12 @@ export function milliseconds(ms) {
   return ms < 10 ? `${ms.toFixed(2)} ms` : `${Math.round(ms)} ms`;
 }
 
-/** 4.2/s, 1,234/s */
-export function rate(perSecond) {
-  return perSecond < 10 ? `${perSecond.toFixed(1)}/s` : `${whole(perSecond)}/s`;
+/** 4.2/s, 1,234 messages/s */
+export function rate(perSecond, noun = "") {
+  if (perSecond === null) {
+    return "–";
+  }
+  return `${perSecond < 10 ? perSecond.toFixed(1) : whole(perSecond)}${noun}/s`;
 }
 
 /** 12.3 MiB */

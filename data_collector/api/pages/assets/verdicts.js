@@ -24,7 +24,7 @@ export function liveVerdict(connection, state, now) {
   }
   const { health, metrics, connections } = state;
   const ago = metrics.last_message_seconds_ago;
-  const figure = `${rate(state.received_per_second)} messages`;
+  const figure = state.received_per_second === null ? "" : rate(state.received_per_second, " messages");
   if (!health.collector_running || health.status === "unhealthy") {
     return { answer: "No", tone: "bad", figure, reason: sentence(health.reasons[0] ?? "nothing is being collected") };
   }
@@ -54,7 +54,7 @@ export function tally(rows) {
     sum.lost += lost;
     sum.healed += healed;
     sum.gaps += gaps;
-    if (!isProven) {
+    if (!isProven && percentage !== null) {
       sum.unproven.push(symbol);
     }
     if (lost > 0) {
