@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -25,27 +24,12 @@ from tests.market import trade
 
 pytestmark = pytest.mark.slow
 
-NO_BROWSER = "there is no Chromium on this machine, and only root can install one"
 DEADLINE_S = 90.0
 
 ERRANDS = re.compile(
     r".*\.(google|gvt1)\.com|(update|optimizationguide-pa|safebrowsing|content-autofill)\.googleapis\.com"
 )
 """Hosts that Chromium asks by itself, whatever page is open. It reaches none of them here."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """Installed by apt where we may."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update", "-q"], ["install", "-yq", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", *words], env=environment, capture_output=True, check=False)
-        found = shutil.which("chromium")
-    if found is None:
-        pytest.skip(NO_BROWSER)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,38 @@
+"""A real Chromium for the pages, driven over its own protocol; nothing is downloaded but by apt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.chromium import chromium_path
+
+NO_BROWSER = "there is no Chromium on this machine, and only root can install one"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Installed by apt where we may."""
+    found = chromium_path()
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for words in (["update", "-q"], ["install", "-yq", "--no-install-recommends", "chromium"]):
+            subprocess.run(["apt-get", *words], env=environment, capture_output=True, check=False)
+        found = chromium_path()
+    if found is None:
+        pytest.skip(NO_BROWSER)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One process for all tests; each opens a context of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,0 +1,40 @@
+"""The whole service as users start it, collecting from a simulated exchange, for a browser to look at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.processes import Exchange, end, end_embedded_server, get_json, variables
+from tests.integration.waiting import until
+
+READY_DEADLINE_S = 60.0
+
+
+@contextmanager
+def serving(folder: Path, market: Exchange, port: int, **settings: str) -> Iterator[str]:
+    """The address of a service that is ready, with its own store in `folder`; started again, it goes on there."""
+    folder.mkdir(exist_ok=True)
+    log = folder / "service.log"
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "data_collector", "run"], cwd=folder,
+            env=variables(folder, market, port=str(port), **settings), stdout=output, stderr=output,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        until(lambda: is_ready(url), "a ready service", deadline_s=READY_DEADLINE_S, output=log.read_text)
+        yield url
+    finally:
+        end(process)
+        end_embedded_server(folder)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return get_json(f"{url}health/ready")["status"] == "ready"
+    except OSError:
+        return False

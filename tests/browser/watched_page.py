@@ -1,0 +1,72 @@
+"""A page that is watched: what it asked of whom, what its policy forbade, what went wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, expect
+
+DESK = (1440, 900)
+PHONE = (390, 844)
+
+_VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (e) => window.violations.push(`${e.effectiveDirective} ${e.blockedURI} ${e.sample}`));
+"""
+
+PATIENCE_MS = 15_000
+"""For anything to appear at all; a slow machine only makes the tests slower."""
+
+
+@dataclass
+class Watched:
+    """An open page and what was seen of it."""
+
+    page: Page
+    hosts: set[str] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).inner_text()
+
+    def expect_text(self, selector: str, text: str) -> None:
+        """Wait until the element contains it."""
+        expect(self.page.locator(selector)).to_contain_text(text, timeout=PATIENCE_MS)
+
+    def number(self, script: str) -> float:
+        """What a script makes of the page."""
+        found = self.page.evaluate(script)
+        assert isinstance(found, int | float), found
+        return found
+
+    def faults(self, host: str) -> list[str]:
+        """What must not happen on any page: errors, violations of the policy, questions to other hosts."""
+        violations: list[str] = self.page.evaluate("window.violations")
+        return [*self.errors, *violations, *sorted(self.hosts - {host})]
+
+
+@contextmanager
+def opened(
+    browser: Browser,
+    url: str,
+    *,
+    size: tuple[int, int] = DESK,
+    scheme: Literal["light", "dark"] = "light",
+) -> Iterator[Watched]:
+    """The page, in a fresh profile; without a fault in the end."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    page = context.new_page()
+    watched = Watched(page)
+    page.add_init_script(_VIOLATIONS)
+    page.on("request", lambda request: watched.hosts.add(urlsplit(request.url).netloc))
+    page.on("pageerror", lambda error: watched.errors.append(str(error)))
+    try:
+        page.goto(url)
+        yield watched
+        assert watched.faults(urlsplit(url).netloc) == []
+    finally:
+        context.close()
