@@ -13,7 +13,7 @@ from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.tickers import FORGET_TICKERS, put_tickers
-from data_collector.sinks.postgres.writing import LIVE, Written, count_of, put_klines, put_trades
+from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, count_of, put
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
@@ -66,8 +66,8 @@ class FollowedDatabase:
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                of_klines = await put_klines(connection, klines, exchange=exchange, source=LIVE)
-                of_trades = await put_trades(connection, trades, exchange=exchange, source=LIVE)
+                of_klines = await put(connection, KLINES, klines, exchange=exchange, source=LIVE)
+                of_trades = await put(connection, TRADES, trades, exchange=exchange, source=LIVE)
                 await connection.executemany(
                     statements.PUT_GAP,
                     [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
