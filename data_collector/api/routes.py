@@ -191,7 +191,7 @@ async def control(order: ControlRequest, around: Around, request: Request) -> Co
 
 
 def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str, str]) -> Response:
-    text = render(snapshot, around.rejections.samples())
+    text = render(snapshot, [*around.rejections.samples(), *around.live.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
 
 

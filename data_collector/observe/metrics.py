@@ -288,6 +288,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_loop_lag_seconds", "histogram", "Seconds that the event loop's heartbeat was late"),
     Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
     Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
+    Metric("data_collector_live_viewers", "gauge", "Viewers that look on at /live now"),
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),
 )
 

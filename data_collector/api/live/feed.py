@@ -17,6 +17,7 @@ from data_collector.api.live.events import (
     CompletenessRow,
     CompletenessRows,
     Focus,
+    Hello,
     event_bytes,
     hello_of,
 )
@@ -26,7 +27,7 @@ from data_collector.api.live.viewer import Viewer
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.status import GapTotals, Snapshot
+from data_collector.model.status import GapTotals, Sample, Snapshot
 from data_collector.observe.logs import get_log
 
 VIEWERS_MAX = 50
@@ -60,7 +61,7 @@ class LiveFeed:
         self._market_store = StoreReading()
         self._count_store = StoreReading()
         self._viewers: set[Viewer] = set()
-        self._watched = asyncio.Event()
+        self._watched, self._unwatched = asyncio.Event(), asyncio.Event()
         self._board = PriceBoard()
         self._focuses: dict[Focus, FocusReader] = {}
         self._recent = RecentState()
@@ -70,13 +71,14 @@ class LiveFeed:
         self._is_over = False
 
     @contextmanager
-    def viewing(self, focus: Focus | None, access: Access) -> Iterator[Viewer]:
-        """A viewer for as long as the block lasts. Raises `TooManyViewers`."""
+    def viewing(self, snapshot: Snapshot, focus: Focus | None, access: Access) -> Iterator[Viewer]:
+        """A viewer for as long as the block lasts, who knows the newest snapshot at once. Raises `TooManyViewers`."""
         if len(self._viewers) >= VIEWERS_MAX:
             raise TooManyViewers
         viewer = Viewer(focus, access)
         if self._is_over:
             viewer.end()
+        viewer.offer_hello(self._hello(snapshot, access))
         for name, event in self._kept.items():
             viewer.offer_encoded(name, event)
         viewer.offer_prices(_now_ms(), self._board.rows.values())
@@ -84,24 +86,34 @@ class LiveFeed:
             self._focuses[focus].catch_up(viewer)
         self._viewers.add(viewer)
         self._watched.set()
+        self._unwatched.clear()
         try:
             yield viewer
         finally:
             self._viewers.discard(viewer)
             if not self._viewers:
-                self._watched.clear()
+                self._forget()
 
     async def run(self) -> None:
-        """Sample until cancelled. A bug in here ends nothing but what is being looked at, and is logged."""
+        """Until cancelled. A bug in here ends nothing but what is being looked at, and is logged."""
         while True:
+            await self._watched.wait()
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._follow_market())
-                    tasks.create_task(self._follow_state())
-                    tasks.create_task(self._follow_completeness())
+                    following = [
+                        tasks.create_task(each)
+                        for each in (self._follow_market(), self._follow_state(), self._follow_completeness())
+                    ]
+                    await self._unwatched.wait()
+                    for task in following:
+                        task.cancel()
             except* Exception:  # noqa: BLE001 - logged whole, and begun anew
                 _log.exception("live_feed_failed")
                 await asyncio.sleep(STATE_EVERY_S)
+
+    def samples(self) -> list[Sample]:
+        """For the metrics page."""
+        return [Sample("data_collector_live_viewers", len(self._viewers))]
 
     def end(self) -> None:
         """The service ends: so does every stream."""
@@ -116,9 +128,9 @@ class LiveFeed:
 
     async def _follow_market(self) -> None:
         while True:
-            await self._idle()
             snapshot = await self._collector.status()
-            self._say_hello(snapshot)
+            for viewer in self._viewers:
+                viewer.offer_hello(self._hello(snapshot, viewer.access))
             if snapshot.store_url is not None:
                 try:
                     async with self._market_store.turn(snapshot.store_url) as connection:
@@ -135,7 +147,6 @@ class LiveFeed:
 
     async def _follow_state(self) -> None:
         while True:
-            await self._idle()
             snapshot = await self._collector.status()
             now_s = asyncio.get_running_loop().time()
             state = self._recent.state_of(snapshot, self._environment, self._newest_gaps, now_s)
@@ -144,7 +155,6 @@ class LiveFeed:
 
     async def _follow_completeness(self) -> None:
         while True:
-            await self._idle()
             snapshot = await self._collector.status()
             wait_s = COMPLETENESS_EVERY_S
             if snapshot.store_url is not None:
@@ -176,18 +186,15 @@ class LiveFeed:
         )
         self._newest_gaps = [each.model_dump(mode="json") for each in gap_page_of(found).gaps]
 
-    async def _idle(self) -> None:
-        """Until somebody looks; what was known before is old then."""
-        if not self._watched.is_set():
-            self._kept, self._focuses, self._newest_gaps = {}, {}, []
-            self._board = PriceBoard()
-            await self._watched.wait()
+    def _forget(self) -> None:
+        """Nobody looks any more; what is known will be old when somebody does."""
+        self._watched.clear()
+        self._unwatched.set()
+        self._kept, self._focuses, self._newest_gaps = {}, {}, []
+        self._board = PriceBoard()
 
-    def _say_hello(self, snapshot: Snapshot) -> None:
-        for viewer in self._viewers:
-            viewer.offer_hello(
-                hello_of(snapshot, version=__version__, environment=self._environment, access=viewer.access)
-            )
+    def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
+        return hello_of(snapshot, version=__version__, environment=self._environment, access=access)
 
     def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:
         wanted = {viewer.focus for viewer in self._viewers if viewer.focus is not None}

@@ -10,14 +10,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from data_collector.api.live.events import KEEP_ALIVE, PRELUDE, Access, Focus
-from data_collector.api.live.feed import VIEWERS_MAX, LiveFeed, TooManyViewers
-from data_collector.api.routes import SYMBOL_PATTERN, Around, Now
+from data_collector.api.live.feed import VIEWERS_MAX, TooManyViewers
+from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, Surroundings
+from data_collector.model.status import Snapshot
 from data_collector.web.answers import Problem
-from data_collector.web.rejections import Rejection, Rejections
+from data_collector.web.rejections import Rejection
 
 KEEP_ALIVE_S = 10.0
 
-router = APIRouter(tags=["status"])
+router = APIRouter(
+    tags=["status"], responses={429: {"model": Problem, "description": "Too many requests; see Retry-After."}}
+)
 
 
 class EventStream(Response):
@@ -25,19 +28,20 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: LiveFeed, rejections: Rejections, focus: Focus | None, access: Access) -> None:
+    def __init__(self, around: Surroundings, snapshot: Snapshot, focus: Focus | None, access: Access) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         # Its length is not known.
         del self.headers["content-length"]
-        self._feed = feed
-        self._rejections = rejections
+        self._feed = around.live
+        self._rejections = around.rejections
+        self._snapshot = snapshot
         self._focus = focus
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(_gone(receive))
         try:
-            with self._feed.viewing(self._focus, self._access) as viewer:
+            with self._feed.viewing(self._snapshot, self._focus, self._access) as viewer:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await _send(send, PRELUDE)
                 while not viewer.is_over:
@@ -78,7 +82,7 @@ async def live(
     ] = None,
     interval: Annotated[str | None, Query(max_length=4, description="Of the candles; with `symbol`.")] = None,
 ) -> Response:
-    """What happens, as Server-Sent Events (docs/api.md): prices, state, completeness, and one symbol's candles and trades.
+    """What happens, as Server-Sent Events: prices, state, completeness, and candles and trades of one symbol.
 
     A client that reads slowly gets the newest of everything and not what lies between.
     """
@@ -91,7 +95,7 @@ async def live(
         raise HTTPException(404, f"{symbol.upper()} is not collected; /status lists what is.")
     if focus is not None and focus.interval not in snapshot.intervals:
         raise HTTPException(404, f"The interval {focus.interval} is not collected; /status lists those that are.")
-    return EventStream(around.live, around.rejections, focus, around.policy.access(request))
+    return EventStream(around, snapshot, focus, around.policy.access(request))
 
 
 async def _send(send: Send, body: bytes) -> None:
