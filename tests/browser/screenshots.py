@@ -14,12 +14,14 @@ from data_collector.embedded.peer import free_port
 from tests.browser.chromium import chromium_path
 from tests.browser.real_service import serving
 from tests.browser.watched_page import DESK, PHONE, opened
-from tests.integration.processes import exchange
+from tests.integration.processes import Exchange, exchange
 from tests.integration.waiting import until
 
-SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT,ADAUSDT,DOGEUSDT,LTCUSDT,DOTUSDT,LINKUSDT,TRXUSDT,AVAXUSDT"
-LOOK_S = 8.0
-"""So long the page runs before it is taken: trends are loaded, and the latency has its seconds."""
+SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT,ADAUSDT,DOGEUSDT,LTCUSDT,DOTUSDT,LINKUSDT,TRXUSDT"
+LOOK_S = 5.0
+"""So long the page runs before it is taken: trends are loaded then, and the latency has its seconds."""
+
+DEADLINE_S = 90.0
 
 PICTURES: tuple[tuple[str, tuple[int, int], Literal["light", "dark"]], ...] = (
     ("dashboard-desk-dark", DESK, "dark"),
@@ -28,15 +30,29 @@ PICTURES: tuple[tuple[str, tuple[int, int], Literal["light", "dark"]], ...] = (
     ("dashboard-phone-light", PHONE, "light"),
 )
 
+LOST_FRAMES = {"frames": [{"kind": "drop", "stream": "ethusdt@trade", "count": 3}]}
+"""Which the repair brings."""
+WRONG_PRICE = {"frames": [{"kind": "change", "stream": "solusdt@trade", "count": 2, "set": {"p": "-1.00000000"}}]}
+"""Which validation refuses."""
 
-def take(browser: Browser, url: str, folder: Path) -> None:
-    """All pictures, of the page as a whole."""
+
+def take(browser: Browser, url: str, picture: Path, size: tuple[int, int], scheme: Literal["light", "dark"]) -> None:
+    """The page as a whole, when the past has been loaded and the audit is under way."""
+    with opened(browser, f"{url}#BTCUSDT/1m", size=size, scheme=scheme) as page:
+        until(lambda: "of 500 candles" in page.text("#chart-text"), "the past", deadline_s=DEADLINE_S)
+        until(lambda: page.text("#audited")[0] in "123456789", "an audit", deadline_s=DEADLINE_S)
+        time.sleep(LOOK_S)
+        page.page.screenshot(path=picture, full_page=True)
+        print(picture)
+
+
+def take_all(browser: Browser, url: str, market: Exchange, folder: Path) -> None:
+    """A feed with which all is well, then one that sends what is refused."""
+    market.fault(**LOST_FRAMES)
     for name, size, scheme in PICTURES:
-        with opened(browser, f"{url}#BTCUSDT/1m", size=size, scheme=scheme) as page:
-            until(lambda page=page: page.text("#complete .answer") == "Yes", "a complete feed", deadline_s=60)
-            time.sleep(LOOK_S)
-            page.page.screenshot(path=folder / f"{name}.png", full_page=True)
-            print(folder / f"{name}.png")
+        take(browser, url, folder / f"{name}.png", size, scheme)
+    market.fault(**WRONG_PRICE)
+    take(browser, url, folder / "dashboard-fault.png", DESK, "light")
 
 
 def main(folder: Path) -> None:
@@ -47,12 +63,12 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         place = Path(scratch)
-        options = ("--trades-per-s", "12", "--history-trades", "40000", "--kept-trades", "60000")
+        options = ("--trades-per-s", "5", "--history-trades", "100000", "--kept-trades", "120000")
         with exchange(place, *options, symbols=SYMBOLS) as market:
             settings = {"symbols": SYMBOLS, "intervals": "1m,5m,15m,1h", "gx_audit": "1"}
             with serving(place / "service", market, free_port(), **settings) as url:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                take(browser, url, folder)
+                take_all(browser, url, market, folder)
                 browser.close()
 
 

@@ -59,19 +59,26 @@ class Script:
         }  # fmt: skip
 
     def state(self) -> dict[str, object]:
+        status = "healthy" if self.running else "degraded"
         counts = {"messages_received": 5000, "messages_validated": 5000 - len(self.refused)}
         line = {
             "line": "1", "state": "connected" if self.running else "stopped", "streams": 9, "connected_since": None,
             "last_message_seconds_ago": 0.1, "reconnects": 0, "last_error": None,
         }  # fmt: skip
         return {
-            "health": {"status": "healthy" if self.running else "degraded", "collector_running": self.running, "reasons": self.reasons},
+            "health": {"status": status, "collector_running": self.running, "reasons": self.reasons},
             "metrics": counts | {"validation_errors": len(self.refused), "last_message_seconds_ago": 0.1},
             "received_per_second": 321.0, "stored_per_second": 320.0, "latency": {"p50_ms": 0.4, "p99_ms": 2.5},
             "connections": [line],
-            "stores": [{"name": "Redis", "up": True, "detail": "redis://here"}, {"name": "PostgreSQL", "up": None, "detail": "not used"}],
+            "stores": [
+                {"name": "Redis", "up": True, "detail": "redis://here"},
+                {"name": "PostgreSQL", "up": None, "detail": "no DATABASE_URL"},
+            ],
             "buffers": [{"name": "spool on disk", "bytes": 2048}],
-            "gaps": {"open": self.open_gaps, "missing": 7 * self.open_gaps, "oldest_open_seconds": 3.0, "newest": self.newest_gaps},
+            "gaps": {
+                "open": self.open_gaps, "missing": 7 * self.open_gaps, "oldest_open_seconds": 3.0,
+                "newest": self.newest_gaps,
+            },
             "audit": {"state": "running", "coverage": 0.5},
         }  # fmt: skip
 
@@ -220,8 +227,8 @@ def candle(symbol: str, interval: str, open_ms: int, *, is_closed: bool) -> dict
     turn = open_ms // INTERVAL_MS[interval] % 100
     at = 100 + min(turn, 100 - turn) / 10
     return {
-        "symbol": symbol, "timestamp": iso(open_ms), "interval": interval, "open": at, "high": at + 0.4, "low": at - 0.4,
-        "close": at + (0.2 if turn < 50 else -0.2), "volume": 10 + turn, "is_closed": is_closed,
+        "symbol": symbol, "timestamp": iso(open_ms), "interval": interval, "open": at, "high": at + 0.4,
+        "low": at - 0.4, "close": at + (0.2 if turn < 50 else -0.2), "volume": 10 + turn, "is_closed": is_closed,
     }  # fmt: skip
 
 

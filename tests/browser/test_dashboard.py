@@ -15,6 +15,11 @@ pytestmark = pytest.mark.slow
 
 HOSTILE = "<img src=x onerror=window.attacked=1>"
 
+REFUSAL: dict[str, object] = {
+    "symbol": "BTCUSDT", "id": "1-0", "at": "2024-01-01T12:00:00.000+00:00", "record": {"price": -1.5}, "frame": None,
+    "reasons": [{"rule": "price_positive", "message": "The price must be above zero."}],
+}  # fmt: skip
+
 COLOURS_OF_CHART = """() => {
   const seen = new Set();
   for (const canvas of document.querySelectorAll("#chart canvas")) {
@@ -30,7 +35,7 @@ COUNT_FRAMES = """() => new Promise((resolve) => {
   const count = () => {
     frames += 1;
     const seconds = (performance.now() - begin) / 1000;
-    seconds < 4 ? requestAnimationFrame(count) : resolve(frames / seconds);
+    seconds < 3 ? requestAnimationFrame(count) : resolve(frames / seconds);
   };
   requestAnimationFrame(count);
 })"""
@@ -69,9 +74,14 @@ def page(browser: Browser, service: ScriptedService) -> Iterator[Watched]:
 
 def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
     for card, answer, figure, reason in (
-        ("#live", "Yes", "321 messages/s", "The newest came 0.1 s ago, over 1 connection."),
+        ("#live", "Yes", "321 messages/s", "The newest came less than a second ago, over 1 connection."),
         ("#complete", "Yes", "100 %", "All 3,000 trades of 3 symbols held, proven by their ids."),
-        ("#valid", "Yes", "100 %", "All 5,000 messages pass every rule. Great Expectations has checked 50 % of them again."),
+        (
+            "#valid",
+            "Yes",
+            "100 %",
+            "Great Expectations has checked 50 % of them again.",
+        ),
     ):
         page.expect_text(f"{card} .answer", answer)
         page.expect_text(f"{card} .figure", figure)
@@ -108,7 +118,9 @@ def test_chart_draws_history_and_follows_the_live_candle(page: Watched, service:
     page.expect_text("#chart-price", "140.125")
 
 
-def test_interval_switch_shows_other_candles_and_is_kept_in_the_address(page: Watched, service: ScriptedService) -> None:
+def test_interval_switch_shows_other_candles_and_is_kept_in_the_address(
+    page: Watched, service: ScriptedService
+) -> None:
     page.page.get_by_role("button", name="1h", exact=True).click()
 
     page.expect_text("#chart-text", "BTCUSDT, interval 1h")
@@ -153,7 +165,9 @@ def test_lost_connection_is_told_and_all_is_right_again_afterwards(page: Watched
     until(lambda: len(service.asked) > asked, "the chart's candles asked for again")
 
 
-def test_service_with_too_many_viewers_is_told_apart_and_tried_again(browser: Browser, service: ScriptedService) -> None:
+def test_service_with_too_many_viewers_is_told_apart_and_tried_again(
+    browser: Browser, service: ScriptedService
+) -> None:
     service.script.is_full = True
     with opened(browser, service.url) as page:
         page.expect_text("#live .reason", "perhaps too many viewers")
@@ -170,13 +184,10 @@ def test_bookmark_of_a_symbol_that_is_gone_shows_another(browser: Browser, servi
 
 
 def test_text_of_others_is_text(browser: Browser) -> None:
-    refusal = {
-        "symbol": HOSTILE, "id": "1-0", "at": "2024-01-01T12:00:00.000+00:00", "record": {"symbol": HOSTILE}, "frame": None,
-        "reasons": [{"rule": HOSTILE, "message": f"Says {HOSTILE}."}],
-    }  # fmt: skip
-    gap = {
-        "id": f"{HOSTILE}-trade-1", "symbol": HOSTILE, "channel": "trade", "interval": None, "count": 2, "state": HOSTILE,
-        "opened_at": None, "closed_at": None, "recorded_at": None,
+    refusal = {**REFUSAL, "symbol": HOSTILE, "reasons": [{"rule": HOSTILE, "message": f"Says {HOSTILE}."}]}
+    gap: dict[str, object] = {
+        "id": f"{HOSTILE}-trade-1", "symbol": HOSTILE, "channel": "trade", "interval": None, "count": 2,
+        "state": HOSTILE, "opened_at": None, "closed_at": None, "recorded_at": None, "given_up": {HOSTILE: 2},
     }  # fmt: skip
     script = Script(symbols=[HOSTILE, "BTC/USD"], reasons=[HOSTILE], refused=[refusal], newest_gaps=[gap])
     with scripted(script) as service, opened(browser, service.url) as page:
@@ -252,12 +263,8 @@ def test_control_that_is_closed_has_no_button(browser: Browser) -> None:
 
 
 def test_faults_are_said_with_their_reasons(browser: Browser) -> None:
-    refusal = {
-        "symbol": "BTCUSDT", "id": "1-0", "at": "2024-01-01T12:00:00.000+00:00", "record": {"price": -1.5}, "frame": None,
-        "reasons": [{"rule": "price_positive", "message": "The price must be above zero."}],
-    }  # fmt: skip
     lost = [["BTCUSDT", 99.5, True, 995, 1000, 5, 12, 0], ["ETHUSDT", 100.0, True, 10, 10, 0, 0, 0]]
-    script = Script(refused=[refusal], completeness=lost, reasons=["the spool is filling"])
+    script = Script(refused=[REFUSAL], completeness=lost, reasons=["the spool is filling"])
     with scripted(script) as service, opened(browser, service.url) as page:
         page.expect_text("#complete .answer", "No")
         page.expect_text("#complete .reason", "5 trades lost: BTCUSDT.")
@@ -279,8 +286,8 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
         page.expect_text("#chart-text", "the last of 500 candles")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
-        lefts = "new Set([...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)).size"
-        assert page.number(lefts) == 1
+        boxes = "[...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)"
+        assert page.number(f"new Set({boxes}).size") == 1
         cut = "[...document.querySelectorAll('#symbols td')].filter((e) => e.scrollWidth > e.clientWidth).length"
         assert page.number(cut) == 0
 
@@ -308,7 +315,9 @@ def test_events_without_frames_do_not_pile_up(page: Watched, service: ScriptedSe
 
     until(lambda: page.number("window.kept.length") >= 1, "a frame asked for")
     assert page.number("window.kept.length") <= 2
-    page.page.evaluate("() => { window.requestAnimationFrame = window.frames_given; window.kept.forEach((draw) => draw()); }")
+    page.page.evaluate(
+        "() => { window.requestAnimationFrame = window.frames_given; window.kept.forEach((draw) => draw()); }"
+    )
     page.expect_text("#symbols tr[data-symbol=BTCUSDT]", "200.00")
 
 
@@ -330,5 +339,7 @@ def test_two_thousand_symbols_stream_without_jank(browser: Browser) -> None:
 
         shown = "document.querySelector('#symbols tbody tr[data-symbol]').dataset.symbol"
         assert page.page.evaluate(shown) != symbols[0]
-    print(f"frames per second with 2,000 symbols: {moving:.1f} streaming, {still:.1f} still, ratio {moving / still:.2f}")
+    print(
+        f"frames per second with 2,000 symbols: {moving:.1f} streaming, {still:.1f} still, ratio {moving / still:.2f}"
+    )
     assert moving > 5

@@ -15,7 +15,9 @@ PHONE = (390, 844)
 
 _VIOLATIONS = """
 window.violations = [];
-document.addEventListener("securitypolicyviolation", (e) => window.violations.push(`${e.effectiveDirective} ${e.blockedURI} ${e.sample}`));
+document.addEventListener("securitypolicyviolation", (e) => {
+  window.violations.push(`${e.effectiveDirective} ${e.blockedURI} ${e.sample}`);
+});
 """
 
 PATIENCE_MS = 15_000

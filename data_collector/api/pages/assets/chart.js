@@ -169,14 +169,18 @@ export class ChartPanel {
   }
 
   #takePage({ candles, reachesBackTo, warnings }, to) {
-    const isFirst = this.#candles.length < 3;
+    const before = this.#candles.length;
     this.#candles = merged(candles, this.#candles);
     this.#refreshedAt = to === null ? Date.now() : this.#refreshedAt;
     const first = this.#candles[0];
     this.#isExhausted = !first || reachesBackTo === null || reachesBackTo >= first.time * 1000;
     this.#setAll();
     note(warnings.join(" "));
-    if (isFirst) {
+    if (to === null && this.#candles.length < IN_SIGHT) {
+      // A service that was started a moment ago is still fetching the past.
+      this.#retry = setTimeout(() => this.refresh(), RETRY_MS);
+    }
+    if (before < IN_SIGHT && this.#candles.length > 2 * before) {
       const end = this.#candles.length + 3;
       this.#chart.timeScale().setVisibleLogicalRange({ from: end - IN_SIGHT, to: end });
     }

@@ -4,7 +4,8 @@ import { Grid, textColumn } from "/assets/grid.js";
 import { byId, clock, counted, element, percentDown, resize, setText, span, whole } from "/assets/text.js";
 import { tally } from "/assets/verdicts.js";
 
-const STATES = { open: "healing", healed: "healed", given_up: "given up in part", declared: "declared" };
+const STATES = { open: "healing", healed: "healed" };
+const TONES = { open: "warn", healed: "good" };
 
 export class CompletenessPanel {
   #grid;
@@ -74,8 +75,10 @@ function makeGap() {
 
 function writeGap(entry, gap) {
   const [state, what, when] = entry.children;
-  setText(state, STATES[gap.state] ?? gap.state);
-  entry.dataset.tone = { open: "warn", healed: "good" }[gap.state] ?? "bad";
+  // What was given up says why: refused, absent, skipped or lost.
+  const reasons = Object.keys(gap.given_up);
+  setText(state, STATES[gap.state] ?? (reasons.join(", ") || gap.state));
+  entry.dataset.tone = TONES[gap.state] ?? (reasons.includes("lost") ? "bad" : "warn");
   const noun = gap.channel === "kline" ? `${gap.interval} candle` : "trade";
   setText(what, `${gap.symbol}: ${counted(gap.count, noun)}`);
   what.href = `/gaps/${encodeURIComponent(gap.id)}`;

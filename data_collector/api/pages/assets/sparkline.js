@@ -75,8 +75,9 @@ export class Sparklines {
     if (series === undefined) {
       return true;
     }
-    // A row that was out of sight for some candles is fetched anew.
-    return series.isUnderWay ? false : series.closes ? this.#slot() - series.slot > 1 : Date.now() - series.failedAt > RETRY_MS;
+    // A row that was out of sight for some candles is fetched anew, and so is one of which there was little.
+    const isOld = series.slot !== undefined && this.#slot() - series.slot > 1;
+    return !series.isUnderWay && (isOld || (series.isThin && Date.now() - series.at > RETRY_MS));
   }
 
   #moveOn(series, value) {
@@ -100,9 +101,9 @@ export class Sparklines {
       const { candles } = await fetchCandles({ symbol, interval, now: this.#market.now(), count: POINTS });
       const slot = this.#slot();
       const closes = candles.filter(({ isClosed }) => isClosed).map(({ close }) => close);
-      this.#series.set(symbol, { slot, closes });
+      this.#series.set(symbol, { slot, closes, at: Date.now(), isThin: closes.length < POINTS / 2 });
     } catch {
-      this.#series.set(symbol, { failedAt: Date.now() });
+      this.#series.set(symbol, { at: Date.now(), isThin: true });
     }
     this.#underWay -= 1;
     if (interval !== this.#interval) {

@@ -41,7 +41,8 @@ export function liveVerdict(connection, state, now) {
   }
   const isWhole = up === connections.length;
   const lines = isWhole ? counted(up, "connection") : `${up} of ${counted(connections.length, "connection")}`;
-  return { answer: "Yes", tone: isWhole ? "good" : "warn", figure, reason: `The newest came ${span(ago)} ago, over ${lines}.` };
+  const when = ago < 1 ? "less than a second" : span(ago);
+  return { answer: "Yes", tone: isWhole ? "good" : "warn", figure, reason: `The newest came ${when} ago, over ${lines}.` };
 }
 
 /** Sums of the `completeness` rows. */
