@@ -222,6 +222,20 @@ def test_keyboard_moves_selects_and_searches(page: Watched) -> None:
     page.expect_text("#symbols-count", "1 of 3")
 
 
+def test_keys_move_through_a_long_table_row_by_row(browser: Browser) -> None:
+    script = Script(symbols=[f"S{number:04}USDT" for number in range(500)])
+    with scripted(script) as service, opened(browser, service.url) as page:
+        page.expect_text("#tape", "Sell")
+        page.page.locator("#symbols tr[data-symbol=S0002USDT]").focus()
+
+        for key in ["ArrowDown"] * 40 + ["PageDown", "PageUp", "ArrowUp"]:
+            page.page.keyboard.press(key)
+        expect(page.page.locator("#symbols tr:focus")).to_have_attribute("data-symbol", "S0041USDT")
+        page.page.keyboard.press("End")
+        expect(page.page.locator("#symbols tr:focus")).to_have_attribute("data-symbol", "S0499USDT")
+        expect(page.page.locator("#symbols tr:focus")).to_be_in_viewport()
+
+
 def test_columns_sort_both_ways_and_say_so(page: Watched, service: ScriptedService) -> None:
     service.say_prices({"ETHUSDT": "3000.0", "BTCUSDT": "60000.0", "BNBUSDT": "500.0"})
     page.expect_text("#symbols", "60,000.00")
@@ -278,6 +292,58 @@ def test_faults_are_said_with_their_reasons(browser: Browser) -> None:
 
         page.expect_text("#complete .answer", "Repairing")
         page.expect_text("#healing", "1 gap, 7 records")
+
+
+QUIET = {"metrics": {"last_message_seconds_ago": 75.0}}
+AWAY = {"connections": [{"state": "waiting", "last_error": "refused by the exchange"}]}
+HALF = {"connections": [{"state": "connected"}, {"state": "connecting"}]}
+DEAD = {"health": {"status": "unhealthy", "collector_running": True, "reasons": ["the store takes nothing"]}}
+FIRST = {"metrics": {"last_message_seconds_ago": None}}
+
+
+@pytest.mark.parametrize(
+    ("differing", "answer", "reason"),
+    [
+        (QUIET, "Quiet", "The newest message is 75 s old."),
+        (AWAY, "No", "Refused by the exchange."),
+        (HALF, "Yes", "The newest came less than a second ago, over 1 of 2 connections."),
+        (DEAD, "No", "The store takes nothing."),
+        (FIRST, "Not yet", "No message has come yet."),
+    ],
+)
+def test_live_is_answered_with_the_reason(page: Watched, differing: object, answer: str, reason: str) -> None:
+    verdict = page.page.evaluate(
+        """async ([state, differing]) => {
+          const { liveVerdict } = await import("/assets/verdicts.js");
+          return liveVerdict({ phase: "live", since: 0, reason: "" }, { ...state, ...differing }, 0);
+        }""",
+        [Script().state(), differing],
+    )
+
+    assert (verdict["answer"], verdict["reason"]) == (answer, reason)
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "reason"),
+    [
+        ([], "Not yet", "Nothing is stored yet."),
+        ([["BTCUSDT", None, False, 0, 0, 0, 0, 0]], "Not yet", "Nothing is stored yet."),
+        ([["BTCUSDT", 90.0, False, 9, 10, 0, 0, 0]], "Not proven", "The store's own counts do not add up: BTCUSDT."),
+        ([["BTCUSDT", 90.0, True, 9, 12, 0, 0, 0]], "Not fully", "1 trade not held, each declared"),
+        ([["BTCUSDT", 100.0, True, 9, 12, 0, 0, 0]], "Yes", "All 9 trades of 1 symbol held"),
+    ],
+)
+def test_complete_is_answered_with_the_reason(page: Watched, rows: object, answer: str, reason: str) -> None:
+    verdict = page.page.evaluate(
+        """async ([state, rows]) => {
+          const { completeVerdict, tally } = await import("/assets/verdicts.js");
+          return completeVerdict(state, tally(rows));
+        }""",
+        [Script().state(), rows],
+    )
+
+    assert verdict["answer"] == answer
+    assert reason in verdict["reason"]
 
 
 def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: ScriptedService) -> None:

@@ -31,6 +31,8 @@ class Watched:
     page: Page
     hosts: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """What stood in the console, and which requests failed."""
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).inner_text()
@@ -65,10 +67,16 @@ def opened(
     watched = Watched(page)
     page.add_init_script(_VIOLATIONS)
     page.on("request", lambda request: watched.hosts.add(urlsplit(request.url).netloc))
+    page.on("console", lambda message: watched.said.append(message.text))
+    page.on("requestfailed", lambda request: watched.said.append(f"{request.url}: {request.failure}"))
     page.on("pageerror", lambda error: watched.errors.append(str(error)))
     try:
         page.goto(url)
         yield watched
         assert watched.faults(urlsplit(url).netloc) == []
+    except BaseException as error:
+        shown = page.locator("body").inner_text()[:300]
+        error.add_note(f"The page said: {watched.said}; its errors: {watched.errors}; it began: {shown!r}.")
+        raise
     finally:
         context.close()

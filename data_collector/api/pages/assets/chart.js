@@ -16,6 +16,8 @@ const CANDLES_MOST = 50000;
 const KEY_STEP = 10;
 const REFRESH_MS = 5000;
 const RETRY_MS = 3000;
+/** Candles that were fetched so recently are not fetched again. */
+const FRESH_MS = 1000;
 
 const { createChart, CandlestickSeries, HistogramSeries } = globalThis.LightweightCharts;
 
@@ -83,9 +85,9 @@ export class ChartPanel {
     this.#load(null);
   }
 
-  /** Fetches the newest candles again, after a time when none were told. */
+  /** Fetches the newest candles again, after a time when none were told: with each connection, for one. */
   refresh() {
-    if (this.#symbol !== null && this.#loading === null) {
+    if (this.#symbol !== null && this.#loading === null && Date.now() - this.#refreshedAt > FRESH_MS) {
       this.#load(null);
     }
   }

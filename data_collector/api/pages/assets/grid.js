@@ -37,7 +37,6 @@ export class Grid {
       spacer.setAttribute("aria-hidden", "true");
       spacer.append(element("tr"));
       spacer.firstChild.append(element("td"));
-      spacer.firstChild.firstChild.colSpan = columns.length;
     }
     this.#table.append(element("caption", "visually-hidden", caption), this.#head(), this.#above, this.#body, this.#below);
     scroller.append(this.#table);

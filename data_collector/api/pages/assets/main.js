@@ -28,7 +28,6 @@ const control = new Control();
 let hello = null;
 let state = null;
 let focus = focusOfAddress();
-let wasLost = false;
 
 const takers = {
   hello: takeHello,
@@ -42,9 +41,14 @@ const takers = {
   tape: (event) => tape.take(event),
 };
 
-const feed = new Feed((name, event) => takers[name](event), onConnection);
+const feed = new Feed((name, event) => takers[name](event), () => nextFrame(drawHeadline));
 
 function takeHello(event) {
+  if (hello !== null && hello.version !== event.version) {
+    // The service was updated, and this page with it.
+    location.reload();
+    return;
+  }
   const isNew = hello === null;
   hello = event;
   badge("venue", event.venue ?? "");
@@ -58,6 +62,8 @@ function takeHello(event) {
     choose(allowed);
   } else if (isNew && focus !== null) {
     show();
+  } else {
+    chart.refresh();
   }
 }
 
@@ -126,13 +132,6 @@ function drawIntervals() {
   }
 }
 
-function onConnection({ phase }) {
-  if (phase === "live" && wasLost) {
-    chart.refresh();
-  }
-  wasLost = phase === "lost";
-  nextFrame(drawHeadline);
-}
 
 function badge(id, text) {
   byId(id).hidden = text === "";
