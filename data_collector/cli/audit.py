@@ -32,6 +32,7 @@ from data_collector.model.protocols import History, Venue
 from data_collector.observe.logs import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.settings import Settings, load_settings
+from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
 SETTLING_MS = 60_000
@@ -98,7 +99,8 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
     notes: list[str] = []
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(opened_database(settings))
+        rights = rights_to_write(trades=wish.with_trades) if asked.repair else None
+        database = await stack.enter_async_context(opened_database(settings, rights))
         history = await stack.enter_async_context(opened_history(venue, settings))
         live = await _live_store(stack, settings, venue, notes)
         patience = Patience(wish.give_up_s, Stopping(), waiting_told(_tell_waits))

@@ -27,6 +27,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.model.protocols import BulkFiles, History, Venue
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.texts import symbols as symbols_of_text
+from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
 OWNERS_OF_FILES = (".binance.com", ".binance.vision")
@@ -110,7 +111,8 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
-    async with opened_database(settings) as database, opened_history(venue, settings) as history:
+    rights = rights_to_write(trades=wish.with_trades)
+    async with opened_database(settings, rights) as database, opened_history(venue, settings) as history:
         filling = await _filling(settings, wish, venue, history, database, tell, stopping)
         plan = await filling.plan()
         tell(filling.told(plan))

@@ -10,6 +10,8 @@ from data_collector.model.errors import CollectorError
 from data_collector.observe.logs import escaped
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.forgetting import tables_to_forget
+from data_collector.sinks.postgres.rights import Rights, rights_to_forget, rights_to_write
 from data_collector.sinks.postgres.suitability import Facts, facts_of
 
 OLDEST = 13
@@ -30,10 +32,16 @@ async def check_database(settings: Settings) -> list[Finding]:
     if dsn is None:
         return [Finding("database", "ok", "the embedded PostgreSQL starts with the collector")]
     try:
-        facts = await facts_of(dsn)
+        facts = await facts_of(dsn, *_rights(settings))
     except CollectorError as error:
         return [Finding("database", "fail", escaped(str(error)), CURE)]
     return [_judge_version(facts), _judge_tables(facts), *_judge_clock(facts)]
+
+
+def _rights(settings: Settings) -> tuple[Rights, Rights]:
+    """What the collector will do there."""
+    tables = tables_to_forget(settings.retention_days_klines, settings.retention_days_trades)
+    return rights_to_write(trades=settings.postgres_trades), rights_to_forget(*tables)
 
 
 def _judge_version(facts: Facts) -> Finding:
@@ -47,7 +55,7 @@ def _judge_version(facts: Facts) -> Finding:
 
 def _judge_tables(facts: Facts) -> Finding:
     if facts.fault is not None:
-        cure = "Allow this user to create tables in the schema, or do what the sentence says."
+        cure = "Do what the sentence says, or name another user or database in DATABASE_URL."
         return Finding("database tables", "fail", escaped(facts.fault), cure)
     seen = "they are there" if facts.tables_version else "they are made at the first start"
     return Finding("database tables", "ok", seen)

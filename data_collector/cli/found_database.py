@@ -13,10 +13,11 @@ from data_collector.observe.logs import get_log
 from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
-from data_collector.sinks.postgres.failures import place_of
+from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.sinks.postgres.rights import Rights, demand_rights
 from data_collector.sinks.postgres.writing import PostgresWriter
 
 UNSET = (
@@ -35,8 +36,8 @@ class Database(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database of `DATABASE_URL`, for the length of the block.
+async def opened_database(settings: Settings, rights: Rights | None = None) -> AsyncIterator[Database]:
+    """The database of `DATABASE_URL`, for the length of the block; `rights` are what will be done to it.
 
     Raises `Misconfigured` when there is none or it refuses us, `Unavailable` when nobody answers.
     """
@@ -51,8 +52,10 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
     try:
-        async with pool.acquire() as connection:
-            await migrate(connection)
+        with failures_told(place):
+            async with pool.acquire() as connection:
+                await migrate(connection)
+                await demand_rights(connection, rights or {})
         yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), place)
     finally:
         await pool.close()

@@ -111,6 +111,10 @@ class HistoryStatus(Struct):
     """Times that the writer had to be started again."""
     is_beginning: bool = False
     """The embedded server is not up yet, for the first time."""
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Table to rows that were older than the retention, since the process started."""
+    deletion_reason: str | None = None
+    """Why such rows stay; None when they went, or are not looked for."""
 
 
 HEAL_BOUNDS_S = (

@@ -48,6 +48,7 @@ class Metric(Struct, frozen=True):
 
 
 CHANNEL = Label("channel", "a channel: kline, trade, ticker")
+OLD_TABLE = Label("table", "market_data_ohlcv, market_data_ohlcv_revisions, market_data_trades")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
@@ -127,6 +128,20 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_history_up", "gauge", "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"),
     Metric("data_collector_history_lag_seconds", "gauge", "Age of the oldest entry that waits for PostgreSQL"),
     Metric("data_collector_history_rows_total", "counter", "Rows added to PostgreSQL", (CHANNEL,)),
+    Metric(
+        "data_collector_history_rows_deleted_total",
+        "counter",
+        "Rows of PostgreSQL that were older than their retention and went",
+        (OLD_TABLE,),
+    ),
+    Metric(
+        "data_collector_history_deletion_failures_total", "counter", "Deletions that PostgreSQL refused or broke off"
+    ),
+    Metric(
+        "data_collector_history_deletion_completed_timestamp_seconds",
+        "gauge",
+        "Unix time at which no row was left that is older than its retention; absent before, and without a retention",
+    ),
     Metric("data_collector_history_writer_starts_total", "counter", "Times that its writer process was started"),
     Metric(
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)

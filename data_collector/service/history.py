@@ -26,6 +26,7 @@ from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Prog
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
 
@@ -78,6 +79,9 @@ class History:
         self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
         self._counted: dict[str, int] = {"kline": 0, "trade": 0}
+        """Of writers that have ended, as the next two."""
+        self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
+        self._deletion_failures = 0
         self._store_address: Callable[[], StoreAddress | None] = lambda: None
         self._symbols: Callable[[], Sequence[str]] = tuple
 
@@ -99,7 +103,7 @@ class History:
         """What runs as long as the service."""
         if self._embedded is not None:
             yield "embedded postgres", self._keep_embedded
-        if self._is_on and (self._scope.klines or self._trades):
+        if self._is_on and (self._scope.klines or self._trades or self._deleted):
             yield "history", self._keep_writing
 
     async def open_pool(self) -> PostgresPool | None:
@@ -130,10 +134,15 @@ class History:
 
     def reasons(self) -> list[str]:
         """What an operator must know."""
-        reason = self._progress.down_reason
-        if not self._is_on or reason is None or self._restarts < 0:
+        progress = self._progress
+        if not self._is_on or self._restarts < 0:
             return []
-        return [f"history: {reason}; the store keeps what waits (since {self._progress.lag_seconds:.0f} s)"]
+        if progress.down_reason is not None:
+            waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
+            return [f"history: {progress.down_reason}; {waits}"]
+        if progress.deletion_reason is not None:
+            return [f"history: rows older than their retention stay, new ones are written: {progress.deletion_reason}"]
+        return []
 
     def status(self) -> HistoryStatus:
         """For the API."""
@@ -149,6 +158,8 @@ class History:
             lag_seconds=progress.lag_seconds,
             restarts=max(0, self._restarts),
             is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
+            deleted={table: rows + progress.deleted.get(table, 0) for table, rows in self._deleted.items()},
+            deletion_reason=progress.deletion_reason,
         )
 
     def set_gauges(self) -> None:
@@ -161,6 +172,13 @@ class History:
         counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
         for channel, rows in status.rows.items():
             counters.set("data_collector_history_rows_total", rows, channel=channel)
+        for table, rows in status.deleted.items():
+            counters.set("data_collector_history_rows_deleted_total", rows, table=table)
+        failures = self._deletion_failures + self._progress.deletion_failures
+        counters.set("data_collector_history_deletion_failures_total", failures)
+        if self._progress.deletion_completed_s is not None:
+            name = "data_collector_history_deletion_completed_timestamp_seconds"
+            counters.set(name, self._progress.deletion_completed_s)
 
     async def _keep_embedded(self) -> None:
         assert self._embedded is not None, "the task is made only then"
@@ -190,12 +208,18 @@ class History:
                 reason = await self._write_once()
             except OSError as error:
                 reason = f"the history writer cannot be started ({error.strerror})"
-            for channel in self._counted:
-                self._counted[channel] += self._progress.rows.get(channel, 0)
+            self._count_ended(self._progress)
             self._progress = Progress(down_reason=reason)
             self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
             wait_s = RESTART_FIRST_S if time.monotonic() - started_s > HEALTHY_S else min(2 * wait_s, RESTART_LONGEST_S)
             await asyncio.sleep(wait_s)
+
+    def _count_ended(self, last: Progress) -> None:
+        for channel in self._counted:
+            self._counted[channel] += last.rows.get(channel, 0)
+        for table in self._deleted:
+            self._deleted[table] += last.deleted.get(table, 0)
+        self._deletion_failures += last.deletion_failures
 
     async def _until_url(self) -> str:
         await self._url_known.wait()

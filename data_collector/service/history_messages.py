@@ -37,6 +37,13 @@ class Progress(Struct, frozen=True):
     """Entries of the store that are no records."""
     lag_seconds: float = 0.0
     """Age of the oldest entry that was not read yet; 0 when everything was."""
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Table to rows that were older than the retention, since the process started."""
+    deletion_failures: int = 0
+    deletion_reason: str | None = None
+    """Why old rows stay."""
+    deletion_completed_s: float | None = None
+    """When none were left the last time, in seconds since 1970."""
 
 
 def line_of(message: Orders | Progress) -> bytes:

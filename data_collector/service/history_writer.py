@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -18,9 +19,11 @@ import structlog
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.store_url import parse_store_url
+from data_collector.service.history_forgetting import Forgetting
 from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
 from data_collector.service.history_reading import Batch, StreamReader
 from data_collector.sinks.postgres.following import FollowedDatabase
+from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
 
 POLL_S = 1.0
@@ -30,9 +33,6 @@ PROGRESS_S = 1.0
 LOOK_BACK_S = 10.0
 """How often it is asked whether the store has lost what was read already."""
 
-FORGET_S = 3600.0
-"""How often old rows are looked for."""
-
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
 
@@ -40,7 +40,8 @@ RETRY_LONGEST_S = 10.0
 class HistoryWriter:
     """Runs until cancelled. All it knows is in the store and in PostgreSQL."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` tells when old rows are looked for."""
         self._orders = orders
         self._changed = asyncio.Event()
         self._down_reason: str | None = "connecting"
@@ -49,17 +50,18 @@ class HistoryWriter:
         self._unreadable = 0
         self._lag_s = 0.0
         self._caught_up_s = time.monotonic()
-        self._forget_s = 0.0
-        """When old rows are looked for next."""
-        self._forgotten = 0
-        """Rows that went since then."""
+        self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
 
     @property
     def progress(self) -> Progress:
         """For the starter."""
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
-        return Progress(self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s)
+        forgetting = self._forgetting
+        return Progress(
+            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, dict(forgetting.deleted),
+            forgetting.failures, forgetting.reason, forgetting.completed_s,
+        )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
         """Follow these from the next read on."""
@@ -83,7 +85,8 @@ class HistoryWriter:
         connection = await StoreConnection.connect(parse_store_url(orders.store_url))
         database: FollowedDatabase | None = None
         try:
-            database = await FollowedDatabase.open(orders.database_url, orders.exchange)
+            rights = rights_to_write(klines=orders.klines, trades=orders.trades)
+            database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights)
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
             self._tell_up()
@@ -105,30 +108,16 @@ class HistoryWriter:
             self._unreadable += batch.unreadable
             if batch.rows or batch.is_full:
                 await self._write(batch, database)
+            await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
             else:
                 self._caught_up_s = time.monotonic()
-                await self._forget(database)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
-
-    async def _forget(self, database: FollowedDatabase) -> None:
-        """Let some of what is too old go; the next call goes on, and then it rests."""
-        orders = self._orders
-        if (orders.keep_klines_days, orders.keep_trades_days) == (None, None) or time.monotonic() < self._forget_s:
-            return
-        forgotten = await database.forget(klines_days=orders.keep_klines_days, trades_days=orders.keep_trades_days)
-        self._forgotten += forgotten
-        if forgotten:
-            return
-        self._forget_s = time.monotonic() + FORGET_S
-        if self._forgotten:
-            self._log.info("history_rows_forgotten", rows=self._forgotten)
-            self._forgotten = 0
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""

@@ -9,9 +9,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -139,6 +139,29 @@ def database_named(dsn: str, name: str) -> str:
     return re.sub(r"(://[^/]*)(/[^?]*)?", rf"\1/{name}", dsn, count=1)
 
 
+@contextmanager
+def login(dsn: str, *grants: str) -> Iterator[tuple[str, str]]:
+    """A user who may log in and do what is granted, such as `select on market_data_gaps`: name, and DSN."""
+    name = f"{dsn.rpartition('/')[2].partition('?')[0]}_user"
+    execute(dsn, "revoke create on schema public from public", f"create role {name} login password 'secret'")
+    scheme, _, rest = dsn.partition("://")
+    try:
+        execute(dsn, *(f"grant {grant} to {name}" for grant in grants))
+        yield name, f"{scheme}://{name}:secret@{rest.rpartition('@')[2]}"
+    finally:
+        execute(dsn, f"drop owned by {name} cascade", f"drop role {name}")
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else's connection, for the length of the block."""
+    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 def execute(dsn: str, *statements: str) -> None:
     """Run statements, one transaction each; async tests may call it too."""
     _apart(_execute(dsn, statements))
@@ -156,20 +179,14 @@ def _apart(asked: Coroutine[object, object, Found]) -> Found:
 
 
 async def _execute(dsn: str, statements: tuple[str, ...]) -> None:
-    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
-    try:
+    async with connected(dsn) as connection:
         for statement in statements:
             await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def _rows(dsn: str, query: str) -> list[tuple[object, ...]]:
-    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
-    try:
+    async with connected(dsn) as connection:
         return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
 
 
 def _programs() -> Path:

@@ -10,16 +10,21 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.forgetting import (
+    OF_KLINES,
+    OF_TRADES,
+    OldSeries,
+    OldTable,
+    delete_oldest,
+    old_series,
+)
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
-from data_collector.sinks.postgres.writing import LIVE, Written, count_of, put_klines, put_trades
+from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
+from data_collector.sinks.postgres.writing import LIVE, Written, put_klines, put_trades
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
-
-
-FORGOTTEN_PER_CALL = 10_000
-"""Rows of a kind that one transaction deletes: a fraction of a second."""
 
 
 class FollowedDatabase:
@@ -31,13 +36,14 @@ class FollowedDatabase:
         self._exchange = exchange
 
     @classmethod
-    async def open(cls, dsn: str, exchange: str) -> FollowedDatabase:
-        """Connect, and bring the tables up to date."""
+    async def open(cls, dsn: str, exchange: str, rights: Rights | None = None) -> FollowedDatabase:
+        """Connect, bring the tables up to date, and see whether `rights` are there."""
         pool = await open_pool(dsn, size=1)
         try:
             with failures_told(place_of(dsn)):
                 async with pool.acquire() as connection:
                     await migrate(connection)
+                    await demand_rights(connection, rights or {})
         except BaseException:
             pool.terminate()
             raise
@@ -76,21 +82,16 @@ class FollowedDatabase:
                 )
         return of_klines, of_trades
 
-    async def forget(self, *, klines_days: int | None, trades_days: int | None) -> int:
-        """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""
-        forgotten = 0
+    async def old_series(self, table: OldTable, days: int) -> list[OldSeries]:
+        """Those of a table that have rows older than so many days."""
+        tables = OF_TRADES if table in OF_TRADES else OF_KLINES
         with failures_told(self._place):
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                if klines_days is not None:
-                    arguments = (self._exchange, klines_days)
-                    forgotten += count_of(
-                        await connection.execute(statements.FORGET_KLINES, *arguments, FORGOTTEN_PER_CALL)
-                    )
-                    await connection.execute(statements.FORGET_REVISIONS, *arguments)
-                if trades_days is not None:
-                    tag = await connection.execute(
-                        statements.FORGET_TRADES, self._exchange, trades_days, FORGOTTEN_PER_CALL
-                    )
-                    forgotten += count_of(tag)
-        return forgotten
+            async with self._pool.acquire() as connection:
+                await demand_rights(connection, rights_to_forget(*tables))
+                return await old_series(connection, self._exchange, table, days)
+
+    async def delete_oldest(self, series: OldSeries) -> int:
+        """Delete some old rows of a series; how many went, `ROWS_PER_STATEMENT` or more when there may be more."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                return await delete_oldest(connection, self._exchange, series)

@@ -8,6 +8,7 @@ import asyncpg
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
+from data_collector.sinks.postgres.rights import demand_tables_can_be_made
 
 LOCK = 0x6D61726B6574
 """Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
@@ -44,8 +45,8 @@ def migrations() -> list[Migration]:
 async def migrate(connection: asyncpg.Connection) -> int:
     """Apply the steps that the database lacks, all or none of them, and return the version it has then.
 
-    Safe to call at every start. Raises `Misconfigured` for tables that are not ours or newer than this program, and
-    what the driver raises.
+    Safe to call at every start. Raises `Misconfigured` for tables that are not ours or newer than this program and for
+    a login that may not make any, and what the driver raises.
     """
     known = migrations()
     async with connection.transaction():
@@ -58,6 +59,8 @@ async def migrate(connection: asyncpg.Connection) -> int:
             )
         if version == 0:
             await _refuse_foreign_tables(connection)
+        if version < known[-1].version:
+            await demand_tables_can_be_made(connection)
             await connection.execute(_RECORD)
         for migration in known:
             if migration.version > version:

@@ -132,25 +132,3 @@ PUT_CURSOR = """
 insert into market_data_cursors (exchange, name, position) values ($1, $2, $3)
 on conflict (exchange, name) do update set position = excluded.position, recorded_at = now()
 """
-
-FORGET_KLINES = """
-delete from market_data_ohlcv as stored using (
-  select symbol, interval, "timestamp" from market_data_ohlcv
-  where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day' limit $3
-) as old
-where stored.exchange = $1 and stored.symbol = old.symbol and stored.interval = old.interval
-  and stored."timestamp" = old."timestamp"
-"""
-
-FORGET_REVISIONS = """
-delete from market_data_ohlcv_revisions where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day'
-"""
-"""There are few."""
-
-FORGET_TRADES = """
-delete from market_data_trades as stored using (
-  select symbol, trade_id from market_data_trades
-  where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day' limit $3
-) as old
-where stored.exchange = $1 and stored.symbol = old.symbol and stored.trade_id = old.trade_id
-"""

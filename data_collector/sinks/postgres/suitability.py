@@ -8,6 +8,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.migrate import migrate, tables_version
 from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.rights import Rights, demand_rights
 
 
 class Facts(Struct):
@@ -23,15 +24,18 @@ class Facts(Struct):
     tables_version: int
     """Of our tables; 0 when they are not there."""
     fault: str | None = None
-    """Why our tables cannot be made or brought up to date."""
+    """Why our tables cannot be made, brought up to date, or written to."""
 
 
 class _Undone(Exception):
     """Rolls a trial back."""
 
 
-async def facts_of(dsn: str) -> Facts:
-    """Ask; the tables are made or updated for a try and rolled back. Raises `SinkUnavailable`, `Misconfigured`."""
+async def facts_of(dsn: str, *rights: Rights) -> Facts:
+    """Ask, `rights` too; the tables are made or updated for a try and rolled back.
+
+    Raises `SinkUnavailable`, `Misconfigured`.
+    """
     place = place_of(dsn)
     pool = await open_pool(dsn, size=1)
     try:
@@ -50,6 +54,7 @@ async def facts_of(dsn: str) -> Facts:
                     with failures_told(place):
                         async with connection.transaction():
                             await migrate(connection)
+                            await demand_rights(connection, *rights)
                             raise _Undone  # noqa: TRY301 - how a transaction is rolled back
                 except _Undone:
                     pass
