@@ -19,6 +19,7 @@ from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history, series_
 from data_collector.cli.backfill_screen import waiting_sentence
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.found_store import find_store, opened
+from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
 from data_collector.history.audit import Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
@@ -109,9 +110,11 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
         to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {wish.begin!r} is not before --to {wish.end!r}; exchange them?")
+        notes += cuts_told(settings, [each.interval for each in series], from_ms, now_ms)
         ends = AuditEnds(database.reader, venue.calendar, live, history if asked.against_exchange else None)
         at_work = Audit(
-            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, patience=patience, tell=tell
+            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
+            patience=patience, tell=tell,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None

@@ -16,13 +16,13 @@ from msgspec import Struct
 
 from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
 from data_collector.cli.found_database import Database, opened_database
+from data_collector.cli.kept import check_kept
 from data_collector.cli.moments import moment_ms
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Ends, Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan, Series
 from data_collector.history.stopping import Stopping
-from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.protocols import BulkFiles, History, Venue
 from data_collector.settings import Settings, load_settings
@@ -169,18 +169,6 @@ def span_of(begin: str, end: str, now_ms: int) -> Span:
     if from_ms >= now_ms:
         raise Misconfigured(f"--from {begin!r} lies in the future.")
     return Span(from_ms, min(to_ms, now_ms), now_ms)
-
-
-def check_kept(settings: Settings, series: Sequence[Series], span: Span) -> None:
-    """Rows older than the retention would be deleted again within the hour. Raises `Misconfigured`."""
-    kinds = {each.interval is None for each in series}
-    limits = (
-        ("RETENTION_DAYS_KLINES", settings.retention_days_klines, False in kinds),
-        ("RETENTION_DAYS_TRADES", settings.retention_days_trades, True in kinds),
-    )
-    for name, days, asked in limits:
-        if asked and days is not None and span.from_ms < span.now_ms - days * DAY_MS:
-            raise Misconfigured(f"--from: {name}={days} keeps no older rows; use --from -{days}d, or raise it.")
 
 
 def check_symbols(series: Sequence[Series], listed: Container[str]) -> None:

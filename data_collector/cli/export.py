@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from data_collector import __version__
 from data_collector.cli.found_database import opened_database
+from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Series, Tell, export
 from data_collector.history.export_format import Decimals, Form
@@ -60,12 +61,15 @@ def export_history(
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
         folder=out.absolute(),
+        kept=kept_by(settings, now_ms),
         replace=overwrite,
         form=form,
         decimals=decimals,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )
+    for line in cuts_told(settings, [each.interval for each in order.series], order.from_ms, now_ms):
+        typer.echo(line, err=True)
     with _progress(order, quiet=json) as tell:
         manifest = asyncio.run(_exported(settings, order, tell))
     if json:

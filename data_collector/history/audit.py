@@ -21,6 +21,7 @@ from data_collector.history.comparison import (
 from data_collector.history.derived import CandleMaker
 from data_collector.history.feeds import STEPS_AT_ONCE
 from data_collector.history.grid import KlineGrid, end_of_closed, first_open, has_months, needs_anchor
+from data_collector.history.kept import Kept
 from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL, Series
 from data_collector.history.ports import Holdings
@@ -46,6 +47,9 @@ class Rows(Holdings, Protocol):
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id."""
+
+    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
+        """The first ones of a range."""
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first ones of a closed range of ids."""
@@ -100,10 +104,13 @@ class Audit:
         from_ms: int | None,
         to_ms: int,
         closed_ms: int,
+        kept: Kept,
         patience: Patience,
         tell: Callable[[str, int], None],
     ) -> None:
         """`from_ms` None: from the first row stored. Candles that ended after `closed_ms` need not be there yet.
+
+        Rows older than what is `kept` are passed over, there or not: they are being deleted.
 
         `tell` gets a series and how many rows of it were read.
         """
@@ -111,6 +118,7 @@ class Audit:
         self._from_ms = from_ms
         self._to_ms = to_ms
         self._closed_ms = closed_ms
+        self._kept = kept
         self._patience = patience
         self._tell = tell
 
@@ -147,7 +155,7 @@ class Audit:
         if stored is None:
             return None
         calendar = self._ends.calendar
-        begin_ms = stored[0] if self._from_ms is None else self._from_ms
+        begin_ms = self._kept.begin_ms(interval, stored[0] if self._from_ms is None else self._from_ms)
         first_ms = first_open(calendar, interval, begin_ms, stored[0])
         # An anchor in the future of what is asked for would count back beyond it.
         return first_ms, end_of_closed(calendar, interval, first_ms, self._to_ms, self._closed_ms)
@@ -262,7 +270,7 @@ class Audit:
         return rows
 
     async def _trades(self, series: Series, found: SeriesAudit) -> None:
-        ids = await self._ends.held.trade_span(series.symbol)
+        ids = await self._trade_ids(series.symbol)
         if ids is None:
             found.checks.append(Check(series.label, "calendar", note="nothing is stored"))
             return
@@ -278,6 +286,15 @@ class Audit:
         if self._ends.history is not None:
             _leave_to_exchange(calendar, found.faults)
             found.checks.append(await self._trades_against_exchange(series, ids, self._ends.history, found.faults))
+
+    async def _trade_ids(self, symbol: str) -> tuple[int, int] | None:
+        """First and last id of the stored trades that are to be looked at."""
+        stored = await self._ends.held.trade_span(symbol)
+        begin_ms = self._kept.begin_ms(None, self._from_ms or 0)
+        if stored is None or not begin_ms:
+            return stored
+        first = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
+        return (first[0].trade_id, stored[1]) if first else None
 
     async def _trades_against_live(
         self, series: Series, ids: tuple[int, int], live: LiveStore, faults: Faults

@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
+from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from data_collector.cli.backfill import check_kept
+from data_collector.cli.kept import check_kept
+from data_collector.facade import DataCollector
 from data_collector.history.filling import Span
 from data_collector.history.plan import Series
 from data_collector.model.calendar import DAY_MS
@@ -28,6 +30,7 @@ from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
 from tests.integration.postgres_server import connected, execute, login, rows
+from tests.integration.scene import playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 from tests.market import kline, trade
@@ -234,6 +237,49 @@ async def test_writer_that_may_only_read_tells_the_grant_and_goes_on_when_it_has
 
     assert told is not None
     assert f"GRANT INSERT, UPDATE ON public.market_data_cursors, public.market_data_gaps, public.{KLINES}" in told
+
+
+async def test_health_tells_that_old_rows_stay_while_new_ones_are_written_and_metrics_count_both(
+    store: Store, folder: Path, database: str
+) -> None:
+    (await filled(database)).close()
+    with login(database, "select, insert, update on all tables in schema public") as (name, url):
+        execute(database, f"grant delete on {TRADES} to {name}")
+        async with playing(
+            store, folder, database_url=url, retention_days_klines="10", retention_days_trades="6"
+        ) as scene:
+            await scene.subscribed()
+            await scene.klines_closed()
+            await until_async(lambda: scene.status.history.rows.get("kline"), "the candles")
+            await until_async(lambda: scene.status.history.deleted.get(TRADES) == 3, "the end of old trades")
+            told, condition, reasons = scene.status.history, scene.status.condition, scene.status.reasons
+            deleted = [scene.counted("history_rows_deleted_total", table=table) for table in (KLINES, TRADES)]
+            failures = scene.counted("history_deletion_failures_total")
+
+    grant = f"GRANT DELETE ON public.{KLINES}, public.{REVISIONS} TO {name}"
+    assert (told.state, told.reason, condition) == ("running", None, "degraded")
+    assert told.deletion_reason is not None
+    assert grant in told.deletion_reason
+    (reason,) = reasons
+    assert reason.startswith("history: rows older than their retention stay, new ones are written: ")
+    assert reason.endswith(grant)
+    assert (deleted, failures) == ([0, 3], 2)
+
+
+class StoringNothing(DataCollector):
+    """Keeps klines to itself."""
+
+    async def store_in_postgres(self, data: dict[str, object]) -> None:
+        """Nowhere."""
+
+
+async def test_old_rows_go_too_where_a_subclass_stores_klines_itself(store: Store, folder: Path, database: str) -> None:
+    (await filled(database)).close()
+
+    async with playing(store, folder, kind=StoringNothing, database_url=database, retention_days_klines="10") as scene:
+        await until_async(lambda: scene.status.history.deleted.get(REVISIONS) == 1, "the end of old rows")
+
+    assert ages(database, KLINES) == [0, 5, 9]
 
 
 class NeverDone(StreamReader):

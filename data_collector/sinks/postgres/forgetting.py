@@ -42,11 +42,13 @@ with recursive series as (
     where exchange = $1 and (symbol, interval) > (series.symbol, series.interval) order by symbol, interval limit 1
   ) as following
 )
-select symbol, interval from series where exists (
-  select from {table} as stored
-  where stored.exchange = $1 and stored.symbol = series.symbol and stored.interval = series.interval and {is_old}
+select symbol, interval from series where (
+  select {is_old} from {table} as stored
+  where stored.exchange = $1 and stored.symbol = series.symbol and stored.interval = series.interval
+  order by "timestamp" limit 1
 )
 """
+"""The first row of each series, and not whether there is an old one: that may be answered by reading all of them."""
 
 _OLD_TRADES = f"""
 with recursive series as (
