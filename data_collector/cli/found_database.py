@@ -15,7 +15,7 @@ from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.migrate import migrate
-from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.pool import PostgresPool, open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.rights import Rights, demand_rights
 from data_collector.sinks.postgres.writing import PostgresWriter
@@ -48,17 +48,27 @@ async def opened_database(settings: Settings, rights: Rights | None = None) -> A
         dsn = _embedded_dsn(settings)
     place = place_of(dsn)
     try:
-        pool = await open_pool(dsn)
+        pool = await _ready_pool(dsn, place, rights or {})
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
+    try:
+        yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), place)
+    finally:
+        await pool.close()
+
+
+async def _ready_pool(dsn: str, place: str, rights: Rights) -> PostgresPool:
+    """With the tables in place."""
+    pool = await open_pool(dsn)
     try:
         with failures_told(place):
             async with pool.acquire() as connection:
                 await migrate(connection)
-                await demand_rights(connection, rights or {})
-        yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), place)
-    finally:
-        await pool.close()
+                await demand_rights(connection, rights)
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool
 
 
 def running_embedded_dsn(settings: Settings) -> str | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from data_collector.cli.check_database import check_database
 from data_collector.cli.finding import Finding
+from data_collector.cli.found_database import opened_database
 from data_collector.embedded.peer import free_port
+from data_collector.model.errors import Misconfigured
 from data_collector.settings import load_settings
 from data_collector.sinks.postgres.following import FollowedDatabase
+from data_collector.sinks.postgres.rights import rights_to_write
 from tests.integration.postgres_server import execute, login, rows
 
 OURS = "select count(*) from pg_tables where tablename like 'market_data%'"
@@ -71,6 +76,27 @@ async def test_user_who_may_only_read_the_tables_is_told_the_grants_and_is_well_
     ]
     assert (granted.state, granted.seen) == ("ok", "they are there")
     assert f"GRANT DELETE ON public.market_data_trades TO {name}" in other.seen
+
+
+async def test_user_who_may_not_see_which_tables_there_are_is_told_the_grant(database: str) -> None:
+    (await FollowedDatabase.open(database, "binance")).close()
+    with login(database) as (name, url):
+        (_, tables) = await findings(url)
+
+    assert f"GRANT SELECT ON public.market_data_migrations TO {name}" in tables.seen
+
+
+async def test_command_that_reads_needs_no_right_to_write_and_one_that_writes_names_the_grant(database: str) -> None:
+    (await FollowedDatabase.open(database, "binance")).close()
+    with login(database, "select on all tables in schema public") as (name, url):
+        settings = load_settings({"DATABASE_URL": url}, None)
+        async with opened_database(settings) as found:
+            span = await found.reader.span("BTCUSDT", "1m")
+        with pytest.raises(Misconfigured, match=f"GRANT INSERT, UPDATE ON .*public.market_data_ohlcv TO {name}"):
+            async with opened_database(settings, rights_to_write(trades=False)):
+                pass
+
+    assert span is None
 
 
 async def test_nobody_there_is_told_without_the_password() -> None:

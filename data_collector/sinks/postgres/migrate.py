@@ -8,7 +8,7 @@ import asyncpg
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
-from data_collector.sinks.postgres.rights import demand_tables_can_be_made
+from data_collector.sinks.postgres.rights import demand_rights, demand_tables_can_be_made
 
 LOCK = 0x6D61726B6574
 """Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
@@ -73,9 +73,10 @@ async def migrate(connection: asyncpg.Connection) -> int:
 
 
 async def tables_version(connection: asyncpg.Connection) -> int:
-    """The step that our tables are at; 0 when they are not there."""
+    """The step that our tables are at; 0 when they are not there. Raises `Misconfigured` where it may not be read."""
     if await connection.fetchval("select to_regclass('market_data_migrations')::text") is None:
         return 0
+    await demand_rights(connection, {"market_data_migrations": ("SELECT",)})
     version = await connection.fetchval("select coalesce(max(version), 0) from market_data_migrations")
     assert isinstance(version, int), "the column is an integer"
     return version

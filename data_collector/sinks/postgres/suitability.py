@@ -21,7 +21,7 @@ class Facts(Struct):
     is_standby: bool
     clock_s: float
     """Seconds since 1970 by the server's clock."""
-    tables_version: int
+    tables_version: int = 0
     """Of our tables; 0 when they are not there."""
     fault: str | None = None
     """Why our tables cannot be made, brought up to date, or written to."""
@@ -48,10 +48,10 @@ async def facts_of(dsn: str, *rights: Rights) -> Facts:
                     int(str(await connection.fetchval("show server_version_num"))) // 10_000,
                     bool(await connection.fetchval("select pg_is_in_recovery()")),
                     float(str(await connection.fetchval("select extract(epoch from clock_timestamp())::float8"))),
-                    await tables_version(connection),
                 )
                 try:
                     with failures_told(place):
+                        facts.tables_version = await tables_version(connection)
                         async with connection.transaction():
                             await migrate(connection)
                             await demand_rights(connection, *rights)
