@@ -40,8 +40,11 @@ async def check_database(settings: Settings) -> list[Finding]:
 
 def _rights(settings: Settings) -> tuple[Rights, Rights]:
     """What the collector will do there."""
-    tables = tables_to_forget(settings.retention_days_klines, settings.retention_days_trades)
-    return rights_to_write(trades=settings.postgres_trades), rights_to_forget(*tables)
+    tables = tables_to_forget(
+        settings.retention_days_klines, settings.retention_days_trades, settings.retention_days_tickers
+    )
+    to_write = rights_to_write(trades=settings.postgres_trades, tickers=settings.postgres_tickers)
+    return to_write, rights_to_forget(*tables)
 
 
 def _judge_version(facts: Facts) -> Finding:

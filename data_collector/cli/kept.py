@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from data_collector.history.filling import Span
 from data_collector.history.kept import Kept
-from data_collector.history.plan import Series
+from data_collector.history.series import Series
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.wire import open_time_text

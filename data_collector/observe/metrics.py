@@ -48,7 +48,7 @@ class Metric(Struct, frozen=True):
 
 
 CHANNEL = Label("channel", "a channel: kline, trade, ticker")
-OLD_TABLE = Label("table", "market_data_ohlcv, market_data_ohlcv_revisions, market_data_trades")
+OLD_TABLE = Label("table", "market_data_ohlcv, market_data_ohlcv_revisions, market_data_trades, market_data_tickers")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")

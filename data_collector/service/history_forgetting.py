@@ -58,7 +58,7 @@ class Forgetting:
         if self._tables is None:
             if self._clock() < self._due_s:
                 return
-            tables = tables_to_forget(orders.keep_klines_days, orders.keep_trades_days)
+            tables = tables_to_forget(orders.keep_klines_days, orders.keep_trades_days, orders.keep_tickers_days)
             if not tables:
                 return
             self._tables = list(tables.items())

@@ -20,9 +20,11 @@ class Orders(Struct, frozen=True):
     symbols: tuple[str, ...]
     klines: bool
     trades: bool
+    tickers: bool = False
     keep_klines_days: int | None = None
     """None keeps them for ever."""
     keep_trades_days: int | None = None
+    keep_tickers_days: int | None = None
 
 
 class Progress(Struct, frozen=True):

@@ -15,7 +15,7 @@ from msgspec import structs
 from data_collector.cli.kept import check_kept
 from data_collector.facade import DataCollector
 from data_collector.history.filling import Span
-from data_collector.history.plan import Series
+from data_collector.history.series import Series
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.wire import trade_json

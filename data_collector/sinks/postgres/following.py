@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from data_collector.model.gaps import Gap
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.forgetting import (
     OF_KLINES,
-    OF_TRADES,
     OldSeries,
     OldTable,
     delete_oldest,
@@ -21,7 +20,8 @@ from data_collector.sinks.postgres.forgetting import (
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
-from data_collector.sinks.postgres.writing import LIVE, Written, put_klines, put_trades
+from data_collector.sinks.postgres.tickers import put_tickers
+from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, put
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
@@ -71,8 +71,8 @@ class FollowedDatabase:
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                of_klines = await put_klines(connection, klines, exchange=exchange, source=LIVE)
-                of_trades = await put_trades(connection, trades, exchange=exchange, source=LIVE)
+                of_klines = await put(connection, KLINES, klines, exchange=exchange, source=LIVE)
+                of_trades = await put(connection, TRADES, trades, exchange=exchange, source=LIVE)
                 await connection.executemany(
                     statements.PUT_GAP,
                     [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
@@ -82,9 +82,16 @@ class FollowedDatabase:
                 )
         return of_klines, of_trades
 
+    async def put_tickers(self, tickers: Sequence[Ticker]) -> int:
+        """All or none of them; how many were new."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                return await put_tickers(connection, tickers, exchange=self._exchange)
+
     async def old_series(self, table: OldTable, days: int) -> list[OldSeries]:
         """Those of a table that have rows older than so many days."""
-        tables = OF_TRADES if table in OF_TRADES else OF_KLINES
+        tables = OF_KLINES if table in OF_KLINES else (table,)
         with failures_told(self._place):
             async with self._pool.acquire() as connection:
                 await demand_rights(connection, rights_to_forget(*tables))

@@ -15,10 +15,9 @@ from msgspec import Struct
 
 from data_collector.sinks.postgres.writing import count_of
 
-OldTable = Literal["market_data_ohlcv", "market_data_ohlcv_revisions", "market_data_trades"]
+OldTable = Literal["market_data_ohlcv", "market_data_ohlcv_revisions", "market_data_trades", "market_data_tickers"]
 
 OF_KLINES: tuple[OldTable, ...] = ("market_data_ohlcv", "market_data_ohlcv_revisions")
-OF_TRADES: tuple[OldTable, ...] = ("market_data_trades",)
 
 ROWS_PER_STATEMENT = 2_000
 
@@ -50,33 +49,34 @@ select symbol, interval from series where (
 """
 """The first row of each series, and not whether there is an old one: that may be answered by reading all of them."""
 
-_OLD_TRADES = f"""
+_OLD_SYMBOLS = """
 with recursive series as (
-  (select symbol from market_data_trades where exchange = $1 order by symbol limit 1)
+  (select symbol from {table} where exchange = $1 order by symbol limit 1)
   union all
   select following.symbol from series, lateral (
-    select symbol from market_data_trades where exchange = $1 and symbol > series.symbol order by symbol limit 1
+    select symbol from {table} where exchange = $1 and symbol > series.symbol order by symbol limit 1
   ) as following
 )
 select symbol, '' as interval from series where (
-  select {_IS_OLD} from market_data_trades as stored
-  where stored.exchange = $1 and stored.symbol = series.symbol order by trade_id limit 1
+  select {is_old} from {table} as stored
+  where stored.exchange = $1 and stored.symbol = series.symbol order by {number} limit 1
 )
-"""  # noqa: S608 - fixed names
-"""Times grow with ids."""
+"""
+"""Of trades the first one is that of the least id: times grow with ids."""
 
 _OLD_SERIES: dict[OldTable, str] = {
     "market_data_ohlcv": _OLD_KLINES.format(table="market_data_ohlcv", is_old=_IS_OLD),
     "market_data_ohlcv_revisions": _OLD_KLINES.format(table="market_data_ohlcv_revisions", is_old=_IS_OLD),
-    "market_data_trades": _OLD_TRADES,
+    "market_data_trades": _OLD_SYMBOLS.format(table="market_data_trades", is_old=_IS_OLD, number="trade_id"),
+    "market_data_tickers": _OLD_SYMBOLS.format(table="market_data_tickers", is_old=_IS_OLD, number='"timestamp"'),
 }
 
-_DELETE_KLINES = """
+_DELETE_IN_TIME = """
 delete from {table}
-where exchange = $1 and symbol = $3 and interval = $4 and "timestamp" <= (
+where exchange = $1 and symbol = $3 {of_interval} and "timestamp" <= (
   select max("timestamp") from (
     select "timestamp" from {table}
-    where exchange = $1 and symbol = $3 and interval = $4 and {is_old} order by "timestamp" limit $5
+    where exchange = $1 and symbol = $3 {of_interval} and {is_old} order by "timestamp" limit $4
   ) as oldest
 )
 """
@@ -91,6 +91,18 @@ where exchange = $1 and symbol = $3 and {_IS_OLD} and trade_id <= (
 """  # noqa: S608
 
 
+_OF_INTERVAL = "and interval = $5"
+
+_DELETE: dict[OldTable, str] = {
+    "market_data_ohlcv": _DELETE_IN_TIME.format(table="market_data_ohlcv", is_old=_IS_OLD, of_interval=_OF_INTERVAL),
+    "market_data_ohlcv_revisions": _DELETE_IN_TIME.format(
+        table="market_data_ohlcv_revisions", is_old=_IS_OLD, of_interval=_OF_INTERVAL
+    ),
+    "market_data_trades": _DELETE_TRADES,
+    "market_data_tickers": _DELETE_IN_TIME.format(table="market_data_tickers", is_old=_IS_OLD, of_interval=""),
+}
+
+
 class OldSeries(Struct, frozen=True):
     """A series that has rows to be deleted."""
 
@@ -98,13 +110,14 @@ class OldSeries(Struct, frozen=True):
     days: int
     symbol: str
     interval: str
-    """Empty for trades."""
+    """Empty for trades and tickers."""
 
 
-def tables_to_forget(klines_days: int | None, trades_days: int | None) -> dict[OldTable, int]:
+def tables_to_forget(klines_days: int | None, trades_days: int | None, tickers_days: int | None) -> dict[OldTable, int]:
     """Those with a retention, and the days that it keeps."""
-    kinds = ((OF_KLINES, klines_days), (OF_TRADES, trades_days))
-    return {table: days for tables, days in kinds if days is not None for table in tables}
+    kept: dict[OldTable, int | None] = dict.fromkeys(OF_KLINES, klines_days)
+    kept |= {"market_data_trades": trades_days, "market_data_tickers": tickers_days}
+    return {table: days for table, days in kept.items() if days is not None}
 
 
 async def old_series(connection: asyncpg.Connection, exchange: str, table: OldTable, days: int) -> list[OldSeries]:
@@ -119,12 +132,11 @@ async def delete_oldest(connection: asyncpg.Connection, exchange: str, series: O
 
     Of a candle that was revised more than once the revisions go together. Raises what the driver raises.
     """
-    asked: tuple[str | int, ...] = (exchange, series.days, series.symbol)
-    statement = _DELETE_TRADES
-    if series.table != "market_data_trades":
-        statement, asked = _DELETE_KLINES.format(table=series.table, is_old=_IS_OLD), (*asked, series.interval)
+    asked: tuple[str | int, ...] = (exchange, series.days, series.symbol, ROWS_PER_STATEMENT)
+    if series.interval:
+        asked = (*asked, series.interval)
     async with _brief(connection):
-        return count_of(await connection.execute(statement, *asked, ROWS_PER_STATEMENT))
+        return count_of(await connection.execute(_DELETE[series.table], *asked))
 
 
 @asynccontextmanager

@@ -32,13 +32,15 @@ group by table_name order by 2, 1
 """
 
 
-def rights_to_write(*, klines: bool = True, trades: bool = True) -> Rights:
+def rights_to_write(*, klines: bool = True, trades: bool = True, tickers: bool = False) -> Rights:
     """What keeping up with the store takes."""
     rights: dict[str, tuple[str, ...]] = {"market_data_cursors": _WRITE, "market_data_gaps": _WRITE}
     if klines:
         rights |= {"market_data_ohlcv": _WRITE, "market_data_ohlcv_revisions": ("SELECT", "INSERT")}
     if trades:
         rights |= {"market_data_trades": _WRITE}
+    if tickers:
+        rights |= {"market_data_tickers": ("SELECT", "INSERT")}
     return rights
 
 
