@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.tree import ROOT
+from tests.docs.tree import ROOT, read
 
 
 @pytest.mark.slow
@@ -24,9 +24,7 @@ def test_bill_of_materials_lists_every_pinned_package_with_its_hashes(tmp_path: 
 
     listed = json.loads((tmp_path / "sbom.cdx.json").read_text())
 
-    pinned = dict(
-        re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    )
+    pinned = dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;]+)", read("requirements.txt"), re.MULTILINE))
     found = {part["name"]: part["version"] for part in listed["components"]}
     assert listed["bomFormat"] == "CycloneDX"
     assert found == pinned

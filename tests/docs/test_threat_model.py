@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 
-from tests.docs.tree import ROOT
+from tests.docs.tree import ROOT, read
 
 ATTACKS_MIN = 20
 
 
 def test_every_attack_of_the_page_is_a_test() -> None:
-    rows = re.findall(
-        r"^\| ([^|]+) \| [^|]+ \| `(test_\w+)` \|$", (ROOT / "docs/threat-model.md").read_text(), re.MULTILINE
-    )
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| `(test_\w+)` \|$", read("docs/threat-model.md"), re.MULTILINE)
     defined = {
         name
         for path in (ROOT / "tests/contract").glob("test_*.py")
@@ -24,7 +22,7 @@ def test_every_attack_of_the_page_is_a_test() -> None:
 
 
 def test_every_attack_in_the_tests_is_on_the_page() -> None:
-    page = (ROOT / "docs/threat-model.md").read_text()
-    attacks = re.findall(r"^def (test_\w+)\(", (ROOT / "tests/contract/test_http_attacks.py").read_text(), re.MULTILINE)
+    page = read("docs/threat-model.md")
+    attacks = re.findall(r"^def (test_\w+)\(", read("tests/contract/test_http_attacks.py"), re.MULTILINE)
 
     assert [name for name in attacks if f"`{name}`" not in page] == []
