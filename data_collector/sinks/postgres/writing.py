@@ -91,7 +91,8 @@ async def put_klines(connection: asyncpg.Connection, klines: Sequence[Kline], *,
         added = count_of(await connection.execute(statements.INSERT_KLINES, exchange, source))
         changed = 0
         if added < len(batch):
-            changed = await _replace_klines(connection, exchange, source)
+            times = [kline.open_ms for kline in batch]
+            changed = await _replace_klines(connection, (exchange, min(times), max(times)), source)
         written += Written(added, changed, len(batch) - added - changed)
     return written
 
@@ -144,13 +145,14 @@ async def _copied(connection: asyncpg.Connection, table: str, lines: bytes, colu
     return True
 
 
-async def _replace_klines(connection: asyncpg.Connection, exchange: str, source: str) -> int:
+async def _replace_klines(connection: asyncpg.Connection, of_batch: tuple[str, int, int], source: str) -> int:
+    """`of_batch` is its exchange, and its first and last open time."""
     await connection.execute(statements.NESTED_LOOPS)
-    await connection.fetchval(statements.LOCK_KLINES, exchange)
+    await connection.fetchval(statements.LOCK_KLINES, *of_batch)
     if source == LIVE:
-        await connection.execute(statements.FORGET_OLD_KLINES, exchange)
-    await connection.execute(statements.KEEP_REVISIONS, exchange)
-    return count_of(await connection.execute(statements.REPLACE_KLINES, exchange, source))
+        await connection.execute(statements.FORGET_OLD_KLINES, *of_batch)
+    await connection.execute(statements.KEEP_REVISIONS, *of_batch)
+    return count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch, source))
 
 
 async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> None:
