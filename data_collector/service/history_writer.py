@@ -86,7 +86,7 @@ class HistoryWriter:
             database = await FollowedDatabase.open(orders.database_url, orders.exchange)
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
-            self._tell_up()
+            self._tell_up(await database.layout())
             await self._read_on(reader, database)
         finally:
             connection.close()
@@ -121,6 +121,10 @@ class HistoryWriter:
         orders = self._orders
         if (orders.keep_klines_days, orders.keep_trades_days) == (None, None) or time.monotonic() < self._forget_s:
             return
+        if orders.keep_klines_days is not None and (
+            chunks := await database.drop_chunks(klines_days=orders.keep_klines_days)
+        ):
+            self._log.info("history_chunks_dropped", chunks=chunks)
         forgotten = await database.forget(klines_days=orders.keep_klines_days, trades_days=orders.keep_trades_days)
         self._forgotten += forgotten
         if forgotten:
@@ -156,8 +160,8 @@ class HistoryWriter:
             self._log.warning("history_down", reason=reason)
         self._down_reason = reason
 
-    def _tell_up(self) -> None:
-        self._log.info("history_up")
+    def _tell_up(self, candles_in: str) -> None:
+        self._log.info("history_up", candles_in=candles_in)
         self._down_reason = None
 
 

@@ -10,6 +10,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import LIVE, Written, count_of, put_klines, put_trades
@@ -75,6 +76,19 @@ class FollowedDatabase:
                     statements.PUT_CURSOR, [(exchange, name, position) for name, position in sorted(cursors.items())]
                 )
         return of_klines, of_trades
+
+    async def layout(self) -> str:
+        """How candles lie, for the log."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                return (await layout_of(connection)).told
+
+    async def drop_chunks(self, *, klines_days: int) -> int:
+        """Drop what a hypertable has of candles that are all older than so many days; how many chunks went."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                return await drop_old_chunks(connection, "market_data_ohlcv", self._exchange, klines_days)
 
     async def forget(self, *, klines_days: int | None, trades_days: int | None) -> int:
         """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""
