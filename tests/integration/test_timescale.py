@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+import asyncpg
 import pytest
 from msgspec import structs
 
@@ -145,6 +146,21 @@ async def test_old_chunks_go_at_once_and_the_rest_by_the_row(timescale: str) -> 
     assert (chunks_before, rows(timescale, OLD_CHUNKS)) == ([(3,)], [(0,)])
     assert left == [("binance", 0), ("binance", 5)]
     assert (forgotten, rows(timescale, STORED)) == (1, [("binance", 0)])
+
+
+async def test_a_chunk_that_somebody_reads_stays_until_the_next_look(timescale: str) -> None:
+    execute(timescale, INSTALL)
+    database = await filled(timescale, ages_days=(0, 400, 600))
+    reader = await asyncpg.connect(timescale)
+
+    async with reader.transaction():
+        await reader.fetch(f"{STORED} limit 1")
+        dropped = [await database.drop_chunks(klines_days=10)]
+    dropped.append(await database.drop_chunks(klines_days=10))
+    await reader.close()
+    database.close()
+
+    assert dropped == [0, 2]
 
 
 async def test_chunks_that_hold_another_exchange_stay_and_lose_our_rows_alone(timescale: str) -> None:

@@ -97,6 +97,8 @@ def _apt_words(folder: Path) -> list[str]:
         "Dir::Etc::sourcelist": folder / "sources.list", "Dir::Etc::sourceparts": "-", "Dir::State": folder / "state",
         "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache", "Acquire::Languages": "none",
         "APT::Install-Recommends": "false", "APT::Sandbox::User": "",
+        # Nobody else works in this folder, and the system's own locks are none of its business.
+        "Debug::NoLocking": "true",
     }  # fmt: skip
     return ["apt-get", "--quiet", *(f"--option={name}={value}" for name, value in options.items())]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import asyncpg
 from msgspec import Struct
 
@@ -74,18 +76,21 @@ async def drop_old_chunks(connection: asyncpg.Connection, table: str, exchange: 
     """Drop chunks of a hypertable that are older than so many days as a whole; how many went.
 
     Nothing happens without a hypertable, or where another user owns it. Chunks with rows of another exchange stay: its
-    collector may keep rows longer, and single rows can be deleted instead.
+    collector may keep rows longer, and single rows can be deleted instead. A chunk that somebody reads stays until the
+    next call, because waiting for a dump that takes an hour would hold up the live writer.
     """
     schema = await connection.fetchval(_SCHEMA)
     if schema is None:
         return 0
     dropped = 0
+    drop = f"select {schema}.drop_chunks($1::text::regclass, $2::timestamptz, newer_than => $3::timestamptz)"
     for chunk in await connection.fetch(_OLD_CHUNKS, table, days):
-        # What the drop would lock anyway: nobody else puts rows in after the look.
-        await connection.execute(f"lock table {chunk['name']} in access exclusive mode")
-        # Both ends of an index that begins with the exchange: a moment, however many rows there are.
-        ends = f"select min(exchange) <> $1 or max(exchange) <> $1 from {chunk['name']}"  # noqa: S608
-        if not await connection.fetchval(ends, exchange):
-            drop = f"select {schema}.drop_chunks($1::text::regclass, $2::timestamptz, newer_than => $3::timestamptz)"
-            dropped += len(await connection.fetch(drop, table, chunk["range_end"], chunk["range_start"]))
+        with suppress(asyncpg.LockNotAvailableError):
+            async with connection.transaction():
+                # What the drop would lock anyway: nobody else puts rows in after the look.
+                await connection.execute(f"lock table {chunk['name']} in access exclusive mode nowait")
+                # Both ends of an index that begins with the exchange: a moment, however many rows there are.
+                ends = f"select min(exchange) <> $1 or max(exchange) <> $1 from {chunk['name']}"  # noqa: S608
+                if not await connection.fetchval(ends, exchange):
+                    dropped += len(await connection.fetch(drop, table, chunk["range_end"], chunk["range_start"]))
     return dropped
