@@ -187,11 +187,11 @@ async def test_a_collector_that_does_not_stop_is_made_to(
     monkeypatch.setattr(child, "TERMINATED_STOP_S", 0.1)
     ignoring = "".join(f"signal.signal({int(number)}, signal.SIG_IGN);" for number in deaf_to)
     program = f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(b'.');signal.pause()"
-    process, connection = await child.start_child([sys.executable, "-c", program], None)
+    process, connection = await child.start_collector([sys.executable, "-c", program], None)
     with connection:
         await asyncio.get_running_loop().sock_recv(connection, 1)
 
-        await child.end_child(process)
+        await child.end_collector(process)
 
     assert process.returncode == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
 

@@ -30,7 +30,7 @@ _OLD_CHUNKS = """
 select format('%I.%I', chunk_schema, chunk_name) as name, range_start, range_end
 from timescaledb_information.chunks
 where to_regclass(format('%I.%I', hypertable_schema, hypertable_name)) = to_regclass($1)
-  and range_end <= now() - $2::int * interval '1 day'
+  and range_end <= now() - make_interval(days => $2, hours => 6)
   and pg_has_role((select relowner from pg_class where oid = to_regclass($1)), 'usage')
 order by range_start
 """
@@ -75,6 +75,7 @@ async def layout_of(connection: asyncpg.Connection) -> Layout:
 async def drop_old_chunks(connection: asyncpg.Connection, table: str, exchange: str, days: int) -> int:
     """Drop chunks of a hypertable that are older than so many days as a whole; how many went.
 
+    The last six hours stay, since an audit or an export of the days that are kept may be at work.
     Nothing happens without a hypertable, or where another user owns it. Chunks with rows of another exchange stay: its
     collector may keep rows longer, and single rows can be deleted instead. A chunk that somebody reads stays until the
     next call, because waiting for a dump that takes an hour would hold up the live writer.

@@ -12,14 +12,16 @@ create temp table if not exists staged_klines (
   volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric,
   -- Whichever of two tables without statistics the planner begins with, the other is not read through for each row.
   primary key (symbol, interval, "timestamp")
-) on commit delete rows
+) on commit delete rows;
+truncate staged_klines
 """
 
 STAGE_TRADES = """
 create temp table if not exists staged_trades (
   symbol text, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric, is_buyer_maker boolean,
   buyer_order_id bigint, seller_order_id bigint
-) on commit delete rows
+) on commit delete rows;
+truncate staged_trades
 """
 
 _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
@@ -32,10 +34,12 @@ from staged_klines order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
 
-# The batch's first and last open time are $2 and $3, so that the planner knows which partitions or chunks it needs.
+STAGED_TIMES = 'select min("timestamp") as first, max("timestamp") as last from staged_klines'
+
+# They are $2 and $3, so that the planner knows which partitions or chunks it needs.
 _SAME_KLINE = """stored.exchange = $1 and stored.symbol = staged.symbol and stored.interval = staged.interval
   and stored."timestamp" = staged."timestamp"
-  and stored."timestamp" between to_timestamp($2::bigint / 1000.0) and to_timestamp($3::bigint / 1000.0)"""
+  and stored."timestamp" between $2::timestamptz and $3::timestamptz"""
 
 _KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.volume) is distinct from
     (staged.open, staged.high, staged.low, staged.close, staged.volume)
