@@ -125,7 +125,7 @@ class HistoryWriter:
         days = (orders.keep_klines_days, orders.keep_trades_days, orders.keep_tickers_days)
         if days == (None, None, None) or time.monotonic() < self._forget_s:
             return
-        if days[0] is not None and (chunks := await database.drop_chunks(klines_days=days[0])):
+        if chunks := await database.drop_chunks(klines_days=days[0], tickers_days=days[2]):
             self._log.info("history_chunks_dropped", chunks=chunks)
         forgotten = await database.forget(klines_days=days[0], trades_days=days[1], tickers_days=days[2])
         self._forgotten += forgotten

@@ -20,12 +20,14 @@ from data_collector.sinks.postgres.migrate import TABLES, migrate, migrations
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
 from tests.integration.postgres_server import execute, rows
-from tests.market import MINUTE_MS, kline
+from tests.market import MINUTE_MS, kline, ticker
 
 pytestmark = pytest.mark.slow
 
 INSTALL: Final = "create extension timescaledb"
-HYPERTABLES = "select hypertable_name::text from timescaledb_information.hypertables"
+HYPERTABLES = (
+    "select hypertable_schema::text, hypertable_name::text from timescaledb_information.hypertables order by 2"
+)
 OLD_CHUNKS = "select count(*) from timescaledb_information.chunks where range_end < now() - interval '10 days'"
 STORED = "select exchange, (extract(epoch from now() - timestamp) / 86400)::int from market_data_ohlcv order by 1, 2"
 NOW_MS = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
@@ -59,7 +61,7 @@ async def test_candles_become_a_hypertable_in_a_schema_of_their_own_too(timescal
     database.close()
 
     assert "will lie in a hypertable" in before[0]
-    assert rows(timescale, f"{HYPERTABLES} where hypertable_schema = 'apart'") == [("market_data_ohlcv",)]
+    assert rows(timescale, HYPERTABLES) == [("apart", "market_data_ohlcv"), ("apart", "market_data_tickers")]
     assert layout.startswith("hypertable of TimescaleDB 2")
     assert ": candles lie in a hypertable" in (await said(dsn))[0]
 
@@ -129,7 +131,7 @@ async def test_an_earlier_schema_with_rows_keeps_them_and_its_hypertable(timesca
     assert rows(timescale, "select close::text, volume::text from market_data_ohlcv") == [
         ("1.50", "123456789012.12345678")
     ]
-    assert rows(timescale, HYPERTABLES) == [("market_data_ohlcv",)]
+    assert rows(timescale, HYPERTABLES) == [("public", "market_data_ohlcv"), ("public", "market_data_tickers")]
 
 
 async def test_old_chunks_go_at_once_and_the_rest_by_the_row(timescale: str) -> None:
@@ -146,6 +148,24 @@ async def test_old_chunks_go_at_once_and_the_rest_by_the_row(timescale: str) -> 
     assert (chunks_before, rows(timescale, OLD_CHUNKS)) == ([(3,)], [(0,)])
     assert left == [("binance", 0), ("binance", 5)]
     assert (forgotten, rows(timescale, STORED)) == (1, [("binance", 0)])
+
+
+async def test_samples_of_tickers_are_stored_once_and_go_by_the_chunk(timescale: str) -> None:
+    execute(timescale, INSTALL)
+    database = await FollowedDatabase.open(timescale, "binance")
+    samples = [ticker(NOW_MS - days * DAY_MS) for days in (0, 20, 40)]
+
+    added = [await database.put_tickers(samples) for _ in range(2)]
+    dropped = [
+        await database.drop_chunks(klines_days=10),
+        await database.drop_chunks(klines_days=None, tickers_days=10),
+    ]
+    database.close()
+
+    assert (added, dropped) == ([3, 0], [0, 2])
+    assert rows(timescale, "select (extract(epoch from timestamp) * 1000)::bigint from market_data_tickers") == [
+        (NOW_MS,)
+    ]
 
 
 async def test_a_chunk_that_somebody_reads_stays_until_the_next_look(timescale: str) -> None:

@@ -91,12 +91,16 @@ class FollowedDatabase:
             async with self._pool.acquire() as connection:
                 return (await layout_of(connection)).told
 
-    async def drop_chunks(self, *, klines_days: int) -> int:
-        """Drop what a hypertable has of candles that are all older than so many days; how many chunks went."""
+    async def drop_chunks(self, *, klines_days: int | None, tickers_days: int | None = None) -> int:
+        """Drop chunks of hypertables whose rows are all older than so many days; how many went."""
+        kept = {"market_data_ohlcv": klines_days, "market_data_tickers": tickers_days}
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                return await drop_old_chunks(connection, "market_data_ohlcv", self._exchange, klines_days)
+                return sum([
+                    await drop_old_chunks(connection, table, self._exchange, days)
+                    for table, days in kept.items() if days is not None
+                ])  # fmt: skip
 
     async def forget(self, *, klines_days: int | None, trades_days: int | None, tickers_days: int | None = None) -> int:
         """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""

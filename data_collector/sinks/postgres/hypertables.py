@@ -1,4 +1,4 @@
-"""TimescaleDB, where it is installed: candles lie in a hypertable then, and what is too old goes by the chunk."""
+"""TimescaleDB, where it is installed: candles and tickers lie in hypertables then, and old ones go by the chunk."""
 
 from __future__ import annotations
 
