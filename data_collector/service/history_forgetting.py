@@ -73,7 +73,10 @@ class Forgetting:
 
     async def _next_statement(self, database: FollowedDatabase, tables: list[tuple[OldTable, int]]) -> None:
         if not self._series:
-            self._series = await database.old_series(*tables.pop(0))
+            table, days = tables.pop(0)
+            if chunks := await database.drop_chunks(table, days):
+                self._log.info("history_chunks_dropped", table=table, chunks=chunks)
+            self._series = await database.old_series(table, days)
             return
         series = self._series[-1]
         rows = await database.delete_oldest(series)

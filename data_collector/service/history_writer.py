@@ -91,7 +91,7 @@ class HistoryWriter:
             database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights)
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
-            self._tell_up()
+            self._tell_up(await database.layout())
             await self._read_on(reader, TickerSampler(connection, orders), database)
         finally:
             connection.close()
@@ -154,8 +154,8 @@ class HistoryWriter:
             self._log.warning("history_down", reason=reason)
         self._down_reason = reason
 
-    def _tell_up(self) -> None:
-        self._log.info("history_up")
+    def _tell_up(self, candles_in: str) -> None:
+        self._log.info("history_up", candles_in=candles_in)
         self._down_reason = None
 
 

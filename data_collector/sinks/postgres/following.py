@@ -17,6 +17,7 @@ from data_collector.sinks.postgres.forgetting import (
     delete_oldest,
     old_series,
 )
+from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
@@ -88,6 +89,19 @@ class FollowedDatabase:
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 return await put_tickers(connection, tickers, exchange=self._exchange)
+
+    async def layout(self) -> str:
+        """How candles lie, for the log."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                return (await layout_of(connection)).told
+
+    async def drop_chunks(self, table: OldTable, days: int) -> int:
+        """Drop chunks of a hypertable whose rows are all older than so many days; how many went, 0 of other tables."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                return await drop_old_chunks(connection, table, self._exchange, days)
 
     async def old_series(self, table: OldTable, days: int) -> list[OldSeries]:
         """Those of a table that have rows older than so many days."""

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.hypertables import Layout, layout_of
 from data_collector.sinks.postgres.migrate import migrate, tables_version
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights
@@ -21,6 +22,7 @@ class Facts(Struct):
     is_standby: bool
     clock_s: float
     """Seconds since 1970 by the server's clock."""
+    layout: Layout
     tables_version: int = 0
     """Of our tables; 0 when they are not there."""
     fault: str | None = None
@@ -48,6 +50,7 @@ async def facts_of(dsn: str, *rights: Rights) -> Facts:
                     int(str(await connection.fetchval("show server_version_num"))) // 10_000,
                     bool(await connection.fetchval("select pg_is_in_recovery()")),
                     float(str(await connection.fetchval("select extract(epoch from clock_timestamp())::float8"))),
+                    await layout_of(connection),
                 )
                 try:
                     with failures_told(place):
