@@ -64,8 +64,9 @@ class History:
         """`empty` throws away what the embedded server held."""
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._scope = scope
-        self._trades = settings.postgres_trades
+        self._trades, self._tickers = settings.postgres_trades, settings.postgres_tickers
         self._keep_days = (settings.retention_days_klines, settings.retention_days_trades)
+        self._keep_tickers_days = settings.retention_days_tickers
         self._counters = counters
         self._log = structlog.get_logger()
         self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
@@ -77,7 +78,7 @@ class History:
         self._empty = empty
         self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
-        self._counted: dict[str, int] = {"kline": 0, "trade": 0}
+        self._counted: dict[str, int] = {"kline": 0, "trade": 0, "ticker": 0}
         self._store_address: Callable[[], StoreAddress | None] = lambda: None
         self._symbols: Callable[[], Sequence[str]] = tuple
 
@@ -99,7 +100,7 @@ class History:
         """What runs as long as the service."""
         if self._embedded is not None:
             yield "embedded postgres", self._keep_embedded
-        if self._is_on and (self._scope.klines or self._trades):
+        if self._is_on and (self._scope.klines or self._trades or self._tickers):
             yield "history", self._keep_writing
 
     async def open_pool(self) -> PostgresPool | None:
@@ -208,7 +209,7 @@ class History:
         scope = self._scope
         return Orders(
             url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades,
-            *self._keep_days,
+            *self._keep_days, self._tickers, self._keep_tickers_days,
         )  # fmt: skip
 
     async def _write_once(self) -> str:
