@@ -18,6 +18,7 @@ from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Scre
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.kept import check_kept
 from data_collector.cli.moments import moment_ms
+from data_collector.cli.named_series import series_of
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Ends, Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told
@@ -27,7 +28,6 @@ from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured
 from data_collector.model.protocols import BulkFiles, History, Venue
 from data_collector.settings import Settings, load_settings
-from data_collector.settings.texts import symbols as symbols_of_text
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
@@ -143,25 +143,6 @@ async def _filling(
     return Filling(ends, series, span, source=wish.source, tell=tell, stopping=stopping, patience_s=wish.give_up_s)
 
 
-def series_of(
-    settings: Settings, venue: Venue, symbols: str | None, intervals: str | None, *, with_trades: bool
-) -> list[Series]:
-    """What a command line means: the settings where it names nothing."""
-    try:
-        chosen_symbols = settings.symbols if symbols is None else symbols_of_text(symbols)
-    except ValueError as error:
-        raise Misconfigured(f"--symbols: {error}.") from None
-    words = settings.intervals if intervals is None else _words(intervals)
-    unknown = [word for word in words if word not in venue.intervals]
-    if unknown:
-        known = ", ".join(venue.intervals)
-        raise Misconfigured(f"--intervals: {venue.name} has no {', '.join(unknown)}; it has {known} (1M is a month).")
-    if not words and not with_trades:
-        raise Misconfigured("Nothing to do: name --intervals, or give --trades.")
-    series = [Series(symbol, interval) for symbol in chosen_symbols for interval in words]
-    return series + [Series(symbol) for symbol in chosen_symbols if with_trades]
-
-
 def span_of(begin: str, end: str, now_ms: int) -> Span:
     """From text to times; the future is cut off."""
     from_ms, to_ms = moment_ms(begin, now_ms, option="--from"), moment_ms(end, now_ms, option="--to")
@@ -225,7 +206,3 @@ def _agreed(stopping: Stopping) -> bool:
         raise typer.Exit(INTERRUPTED) from None
     finally:
         loop.add_signal_handler(signal.SIGINT, stopping.request)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

@@ -19,12 +19,12 @@ from data_collector import __version__
 from data_collector.cli.found_database import opened_database
 from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
+from data_collector.cli.named_series import series_of
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell, export
 from data_collector.history.export_format import Decimals, Form
 from data_collector.history.series import Series
-from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.settings import Settings, load_settings
-from data_collector.settings.texts import symbols as symbols_of_text
 from data_collector.venues.discovery import find_venue
 
 PLAIN_STEP = 0.1
@@ -58,7 +58,7 @@ def export_history(
     settings = load_settings()
     now_ms = time.time_ns() // 1_000_000
     order = Order(
-        series=_series(settings, symbols, intervals, with_trades=trades),
+        series=series_of(settings, find_venue("binance"), symbols, intervals, with_trades=trades),
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
         folder=out.absolute(),
@@ -88,27 +88,6 @@ async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
             return await export(database.reader, venue.calendar, order, tell, place=database.place)
         except SinkUnavailable as error:
             raise Unavailable(f"{error}. Nothing was exported.") from error
-
-
-def _series(
-    settings: Settings, symbols: str | None, intervals: str | None, *, with_trades: bool
-) -> list[Series]:  # fmt: skip
-    """Those of the settings, or what was named. Raises `Misconfigured` for what the exchange cannot have."""
-    try:
-        names = settings.symbols if symbols is None else symbols_of_text(symbols)
-    except ValueError as error:
-        raise Misconfigured(f"--symbols {symbols!r}: {error}.") from None
-    asked = settings.intervals if intervals is None else [part.strip() for part in intervals.split(",")]
-    wanted = list(dict.fromkeys(interval for interval in asked if interval))
-    known = find_venue("binance").intervals
-    unknown = [interval for interval in wanted if interval not in known]
-    if unknown:
-        raise Misconfigured(f"There is no interval {', '.join(unknown)}; there are {', '.join(known)}.")
-    found = [Series(symbol, interval) for symbol in names for interval in wanted]
-    found += [Series(symbol, None) for symbol in names if with_trades]
-    if not found:
-        raise Misconfigured("Nothing is to be exported: name --intervals, or ask for --trades.")
-    return found
 
 
 @contextmanager

@@ -134,6 +134,7 @@ def assert_commands_work(running: Demo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_answer_of_the_operators_guide_comes(tmp_path: Path) -> None:
     with demo(tmp_path / "var") as running:
         grows(running.store)

@@ -254,6 +254,6 @@ async def test_command_refuses_in_sentences(tmp_path: Path) -> None:
     slip = await finished(tmp_path, "export", "--out", "x", "--intervals", "7m")
     away = await finished(tmp_path, "export", "--out", "x", DATABASE_URL="postgresql://me:secret@127.0.0.1:9/d")
 
-    assert (slip.code, "There is no interval 7m" in slip.errors) == (MISCONFIGURED, True)
+    assert (slip.code, "binance has no 7m" in slip.errors) == (MISCONFIGURED, True)
     assert (away.code, "does not answer" in away.errors, "secret" in away.errors) == (CANNOT_ASK, True, False)
     assert names_in(tmp_path) == []

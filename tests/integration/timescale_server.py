@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import NO_TIMESCALE
 from tests.integration.postgres_server import fresh_database, postgres_server, rows
 
 PACKAGE = "postgresql-17-timescaledb"
@@ -26,7 +27,7 @@ SUITE = "trixie"
 UNUSED = ("libllvm", "libz3", "libperl", "perl", "locales", "libc-l10n", "openssl", "tzdata", "debconf")
 """Packages that are not unpacked: a just-in-time compiler is never loaded here, and nothing is configured."""
 
-APT_TIMEOUT_S = 150
+APT_TIMEOUT_S = 50
 """For one call; a mirror that is too slow for it makes a skip."""
 
 _OFFERED = """
@@ -56,11 +57,11 @@ def timescale(timescale_server: str) -> Iterator[str]:
 def _programs() -> Path:
     """The folder with `initdb` and `postgres`, unpacked by the first test run that needs it and kept for the next."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        pytest.skip("no TimescaleDB in PG_TEST_DSN, and no apt to fetch one with")
+        pytest.skip(f"{NO_TIMESCALE}, and no apt to fetch one with")
     cache = Path(tempfile.gettempdir()) / f"dc-timescale-{SUITE}-{os.getuid()}"
     cache.mkdir(mode=0o755, exist_ok=True)
     if cache.stat().st_uid != os.getuid():
-        pytest.skip(f"{cache} belongs to somebody else")
+        pytest.skip(f"{NO_TIMESCALE}, and {cache} belongs to somebody else")
     with (cache / "lock").open("w") as lock:
         # Two workers of one test run.
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -68,7 +69,7 @@ def _programs() -> Path:
             try:
                 _unpack(cache)
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-                pytest.skip(f"no TimescaleDB in PG_TEST_DSN, and it cannot be fetched by apt: {_reason(error)}")
+                pytest.skip(f"{NO_TIMESCALE}, and it cannot be fetched by apt: {_reason(error)}")
     return next((cache / "root/usr/lib/postgresql").glob("*/bin"))
 
 
@@ -110,7 +111,7 @@ def _mirror() -> str:
         label, _, url = line.partition(" ")
         if label == "Debian":
             return url
-    pytest.skip("no TimescaleDB in PG_TEST_DSN, and this machine's apt knows no mirror of Debian")
+    pytest.skip(f"{NO_TIMESCALE}, and this machine's apt knows no mirror of Debian")
 
 
 def _run_through_their_loader(root: Path, programs: Path, kept: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from ssl import SSLContext
 from typing import Literal, Protocol
 
 class PostgresError(Exception):
@@ -84,4 +85,5 @@ async def create_pool(
     timeout: float = 60,
     command_timeout: float | None = None,
     server_settings: dict[str, str] | None = None,
+    ssl: SSLContext | None = None,
 ) -> Pool: ...
