@@ -112,6 +112,17 @@ async def test_reading_the_stream_again_does_not_bring_a_replaced_candle_back(po
     assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10) == [new]
 
 
+async def test_a_correction_that_rest_told_before_the_stream_did_is_what_stays(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    corrected = minute(0, close="42000.16")
+    await writer.put_klines([corrected], source="rest")
+
+    for kline in (minute(0), corrected, minute(0), corrected):
+        await writer.put_klines([kline], source="ws")
+
+    assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [corrected]
+
+
 async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_same_rows(
     pool: asyncpg.Pool, database: str
 ) -> None:

@@ -44,9 +44,10 @@ _KLINE_LACKS = """stored.trades is null or stored.quote_volume is null or stored
 
 FORGET_OLD_KLINES = f"""
 delete from staged_klines as staged using market_data_ohlcv_revisions as stored
-where {_SAME_KLINE} and not ({_KLINE_DIFFERS})
+where {_SAME_KLINE} and stored.source = $2 and not ({_KLINE_DIFFERS})
 """  # noqa: S608
-"""What was already replaced does not come back because somebody reads the stream again from its beginning."""
+"""What was already replaced does not come back because somebody reads the stream again from its beginning. Only what
+came from the stream: a correction that REST told first and that the older candle replaced since is news there."""
 
 KEEP_REVISIONS = f"""
 insert into market_data_ohlcv_revisions

@@ -148,7 +148,7 @@ async def _replace_klines(connection: asyncpg.Connection, exchange: str, source:
     await connection.execute(statements.NESTED_LOOPS)
     await connection.fetchval(statements.LOCK_KLINES, exchange)
     if source == LIVE:
-        await connection.execute(statements.FORGET_OLD_KLINES, exchange)
+        await connection.execute(statements.FORGET_OLD_KLINES, exchange, source)
     await connection.execute(statements.KEEP_REVISIONS, exchange)
     return count_of(await connection.execute(statements.REPLACE_KLINES, exchange, source))
 
