@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -14,15 +15,16 @@ from msgspec import structs
 from data_collector.facade import DataCollector
 from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import parse_store_url
-from data_collector.model.wire import kline_json
+from data_collector.model.wire import kline_json, trade_json
 from data_collector.service import history_reading
 from data_collector.service.history_messages import Orders
 from data_collector.service.history_reading import StreamReader
+from data_collector.service.history_writer import HistoryWriter
 from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
-from tests.integration.test_postgres_writing import KLINE
+from tests.integration.test_postgres_writing import KLINE, TRADE
 from tests.integration.waiting import until_async
 
 CANDLES = (
@@ -157,6 +159,46 @@ async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_n
         await scene.klines_closed()
 
         await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
+FOREIGN = {
+    "stream:BTCUSDT": [
+        kline_json(structs.replace(KLINE, volume="1e300000"), '"BTCUSDT"'),
+        kline_json(structs.replace(KLINE, volume="1" * 200_000), '"BTCUSDT"'),
+        kline_json(structs.replace(KLINE, interval="1\\tm"), '"BTCUSDT"'),
+        kline_json(structs.replace(KLINE, trades=2**63), '"BTCUSDT"'),
+        kline_json(KLINE, '"BTC\\u0000"'),
+    ],
+    "trades:BTCUSDT": [trade_json(structs.replace(TRADE, trade_id=2**63), '"BTCUSDT"')],
+    "gaps:BTCUSDT": [
+        f'{{"symbol":"{symbol}","channel":"{channel}","interval":null,"first":{first},"last":{last},"count":1,'
+        '"reason":"lost"}'
+        for symbol, channel, first, last in (
+            ("BTC\\u0000", "trade", 1, 2),
+            ("BTCUSDT", "book", 1, 2),
+            ("BTCUSDT", "trade", 2, 1),
+            ("BTCUSDT", "trade", 1, 2**63),
+            ("BTCUSDT", "trade", '"x"', '"y"'),
+        )
+    ],
+}
+"""What somebody with a login can put into the streams, and PostgreSQL cannot hold."""
+
+
+async def test_entries_that_no_database_can_hold_are_counted_and_stop_nothing(store: Store, database: str) -> None:
+    for key, texts in FOREIGN.items():
+        for text in texts:
+            store.ask("XADD", key, "*", "data", text)
+    store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(KLINE, '"BTCUSDT"'))
+    writer = HistoryWriter(Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True))
+    running = asyncio.create_task(writer.run())
+
+    await until_async(lambda: running.done() or writer.progress.rows["kline"] == 1, "the candle behind them")
+
+    assert not running.done()
+    assert writer.progress.unreadable == sum(map(len, FOREIGN.values()))
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
