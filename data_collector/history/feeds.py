@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.grid import Grid, IdGrid, KlineGrid, end_of_closed, first_open, needs_anchor
 from data_collector.history.plan import ROWS_PER_CALL, Series
 from data_collector.history.ports import Answer, Holdings, Shelf, Stored
@@ -64,7 +65,7 @@ class KlineFeed:
         return holes
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = await self._history.klines(self.series.symbol, self._interval, first, last)
+        rows = believed_klines(await self._history.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
@@ -114,7 +115,7 @@ class TradeFeed:
         return await self._held.trade_holes(symbol, first_id, end_id - 1)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        rows = believed_trades(await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
