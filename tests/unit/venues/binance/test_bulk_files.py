@@ -209,6 +209,9 @@ DAMAGED: dict[str, tuple[Callable[[], Files], str, str]] = {
     "word for a number": (
         lambda: changed(9, kline_row(8).replace("42290.00", "NaN")), "number",
         "line 9: column 3 is 'NaN', which is no decimal number"),
+    "number larger than any database's": (
+        lambda: changed(9, kline_row(8).replace(",321,", f",{2**63},")), "number",
+        "line 9: column 9 is '9223372036854775808', which is no whole number"),
     "number with an exponent": (
         lambda: changed(9, kline_row(8).replace("12.5", "1e5")), "number", "line 9: column 6 is '1e5'"),
     "names of columns in the middle": (
@@ -245,6 +248,11 @@ DISORDERED = {
     "twice": (TEN + trade_row(9), "order", "line 11: trade 3373457470 is there twice"),
     "backward": (TEN + trade_row(3), "order", "line 11: trade 3373457464 comes after 3373457470"),
     "another day": (TEN + trade_row(10, time=DAY_MS - 1), "period", "line 11: 2024-01-30 23:59:59.999 lies outside"),
+    "id larger than any database's": (
+        f"{2**63}{trade_row(0)[10:]}",
+        "number",
+        "line 1: column 1 is '9223372036854775808', which is no whole",
+    ),
     "neither true nor false": (TEN.replace("True,True", "1,True"), "number", "column 6 is '1', which is no True or"),
     "futures": (TEN.replace(",True\n", "\n"), "columns", "line 1: 6 columns instead of 7"),
 }
