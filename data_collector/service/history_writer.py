@@ -80,10 +80,12 @@ class HistoryWriter:
     async def _follow(self) -> None:
         orders = self._orders
         self._changed.clear()
-        connection = await StoreConnection.connect(parse_store_url(orders.store_url))
+        address = parse_store_url(orders.store_url)
+        connection = await StoreConnection.connect(address)
         database: FollowedDatabase | None = None
         try:
-            database = await FollowedDatabase.open(orders.database_url, orders.exchange)
+            store = f"{address.place}/{address.database}"
+            database = await FollowedDatabase.open(orders.database_url, orders.exchange, store=store)
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
             self._tell_up()

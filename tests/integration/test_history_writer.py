@@ -201,6 +201,25 @@ async def test_entries_that_no_database_can_hold_are_counted_and_stop_nothing(st
     await asyncio.wait([running])
 
 
+async def test_each_store_is_read_whole_into_one_database(store: Store, database: str) -> None:
+    other = Store(store.url.removesuffix("/0") + "/1")
+    texts = [kline_json(structs.replace(KLINE, open_ms=60_000 * number), '"BTCUSDT"') for number in range(3)]
+    store.ask("XADD", "stream:BTCUSDT", "2000-0", "data", texts[0])
+    other.ask("XADD", "stream:BTCUSDT", "1000-0", "data", texts[1])
+    other.ask("XADD", "stream:BTCUSDT", "3000-0", "data", texts[2])
+
+    for each, count in ((store, 1), (other, 2)):
+        orders = Orders(database, each.url, "", "binance", ("BTCUSDT",), klines=True, trades=False)
+        writer = HistoryWriter(orders)
+        running = asyncio.create_task(writer.run())
+        await until_async(lambda: writer.progress.rows["kline"] == count, "the candles of this store")  # noqa: B023
+        running.cancel()
+        await asyncio.wait([running])
+
+    assert len(rows(database, "select 1 from market_data_ohlcv")) == 3
+    other.close()
+
+
 async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_reading, "ENTRIES_PER_READ", 9)
     texts = [
