@@ -14,6 +14,7 @@ from msgspec import structs
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
+from data_collector.sinks.postgres import reading
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -221,6 +222,18 @@ async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyn
     assert minutes == [(0, 0), (3, 4), (8, 8), (10, 11)]
     assert trades == [(1, 2), (5, 5), (7, 7), (9, 11), (13, 14)]
     assert await reader.gaps("BTCUSDT", "kline", "1m") == [absent]
+
+
+async def test_holes_of_many_trades_are_looked_for_piece_by_piece(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "IDS_AT_ONCE", 4)
+    stored = [1, 2, 3, 7, 14, 15, 16]
+    await PostgresWriter(pool).put_trades([structs.replace(TRADE, trade_id=number) for number in stored], source="ws")
+
+    holes = await PostgresReader(pool).trade_holes("BTCUSDT", 0, 17)
+
+    assert holes == [(0, 0), (4, 6), (8, 13), (17, 17)]
 
 
 async def test_pages_of_trades_go_on_after_an_id(pool: asyncpg.Pool) -> None:

@@ -14,6 +14,9 @@ from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import queries
 from data_collector.sinks.postgres.failures import failures_told
 
+IDS_AT_ONCE = 2_000_000
+"""How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
+
 
 class PostgresReader:
     """Reads records of one exchange. Ranges include their begin and exclude their end, in ms.
@@ -89,8 +92,14 @@ class PostgresReader:
 
     async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
         """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
-        rows = await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, first_id, last_id)
-        holes = [(_number(row["first"]), _number(row["last"])) for row in rows]
+        holes: list[tuple[int, int]] = []
+        for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
+            end = min(last_id, begin + IDS_AT_ONCE - 1)
+            for row in await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, begin, end):
+                first, last = _number(row["first"]), _number(row["last"])
+                if holes and holes[-1][1] + 1 == first:
+                    first = holes.pop()[0]
+                holes.append((first, last))
         absent = [(gap.first, gap.last) for gap in await self.gaps(symbol, "trade", "") if gap.reason == "absent"]
         return without(holes, absent)
 
