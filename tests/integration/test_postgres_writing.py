@@ -224,6 +224,17 @@ async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyn
     assert await reader.gaps("BTCUSDT", "kline", "1m") == [absent]
 
 
+async def test_rows_beside_the_grid_hide_no_hole_and_move_none(pool: asyncpg.Pool) -> None:
+    beside = [minute(0, open_ms=START_MS + second * 1000) for second in (30, 61, 90)]
+    await PostgresWriter(pool).put_klines([minute(0), minute(3), minute(4), *beside], source="rest")
+
+    holes = await PostgresReader(pool).kline_holes(
+        "BTCUSDT", "1m", START_MS, START_MS + 6 * MINUTE_MS, UtcCalendar()
+    )  # fmt: skip
+
+    assert [((first - START_MS) // 1000, (last - START_MS) // 1000) for first, last in holes] == [(60, 120), (300, 300)]
+
+
 async def test_holes_of_many_trades_are_looked_for_piece_by_piece(
     pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

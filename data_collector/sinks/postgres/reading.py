@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from data_collector.model.calendar import Calendar, UtcCalendar
+from data_collector.model.calendar import Calendar, UtcCalendar, missing_range
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Channel
 from data_collector.model.records import Kline, Trade
@@ -85,8 +85,13 @@ class PostgresReader:
         expected = from_ms
         for open_ms in [*stored, to_ms]:
             if expected < open_ms:
+                last, _ = missing_range(calendar, interval, expected, open_ms)
+                if open_ms != to_ms and calendar.next_open_ms(interval, last) != open_ms:
+                    # A row that a program of the user's put beside the grid is no candle and moves none.
+                    continue
                 holes += _steps_without(calendar, interval, expected, open_ms, absent)
-            if open_ms < to_ms:
+                expected = open_ms
+            if expected == open_ms:
                 expected = calendar.next_open_ms(interval, open_ms)
         return holes
 
