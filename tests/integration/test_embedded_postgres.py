@@ -56,6 +56,26 @@ async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -
         await open_pool(f"{login}x@{place}")
 
 
+async def test_links_in_the_servers_folder_change_no_other_file(embedded: EmbeddedPostgres, tmp_path: Path) -> None:
+    aim = tmp_path / "aim"
+    aim.write_text("untouched")
+    embedded.folder.mkdir(parents=True)
+    for name in ("port", "password"):
+        (embedded.folder / name).symlink_to(aim)
+    await embedded.start()
+    assert rows(embedded.dsn, "select 1") == [(1,)]
+    await embedded.stop()
+    log = embedded.folder / "postgres.log"
+    log.unlink()
+    log.symlink_to(aim)
+
+    with pytest.raises(Misconfigured, match=r"postgres\.log"):
+        await embedded.start()
+
+    assert aim.read_text() == "untouched"
+    assert aim.stat().st_uid == os.geteuid()
+
+
 def owner(pid: int) -> int:
     """Whose process it is."""
     return Path(f"/proc/{pid}").stat().st_uid
