@@ -273,6 +273,18 @@ async def test_bomb_of_trades_is_known_before_it_is_unpacked(tmp_path: Path) -> 
         await trades(tmp_path, published(TRADES, b"0" * 5_000_000))
 
 
+async def test_contents_that_list_millions_of_files_are_not_read(tmp_path: Path) -> None:
+    packed = zipped((csv_name(KLINES), HOUR))
+    start = packed.rindex(b"PK\x01\x02")
+    end = packed.rindex(b"PK\x05\x06")
+    listed = packed[start:end] * 20_000
+    closing = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 20_000, 20_000, len(listed), start, 0)
+    reader = BinanceBulkFiles(str(laid_out(tmp_path, with_checksum(KLINES, packed[:start] + listed + closing))))
+
+    with pytest.raises(BadFile, match="lists more than one file"):
+        await anext(reader.klines(KLINES))
+
+
 async def test_nothing_of_a_file_is_delivered_when_its_end_is_bad(tmp_path: Path) -> None:
     csv = "".join(trade_row(number) for number in range(20_000)) + "nonsense\n"
     reader = BinanceBulkFiles(str(laid_out(tmp_path, published(TRADES, csv))))
