@@ -18,7 +18,7 @@ from data_collector.sinks.postgres import reading
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
-from data_collector.sinks.postgres.writing import PostgresWriter, Written
+from data_collector.sinks.postgres.writing import PostgresWriter, Written, put_klines
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000
@@ -122,6 +122,30 @@ async def test_a_correction_that_rest_told_before_the_stream_did_is_what_stays(p
         await writer.put_klines([kline], source="ws")
 
     assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [corrected]
+
+
+async def test_one_candle_is_known_at_any_time_also_when_two_writers_overlap(pool: asyncpg.Pool) -> None:
+    reader, asked = PostgresReader(pool), ("BTCUSDT", "1m", START_MS, START_MS + 1, 9)
+    await PostgresWriter(pool).put_klines([minute(0)], source="ws")
+    async with pool.acquire() as connection, connection.transaction():
+        began = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint from pg_sleep(0.02)")
+        await PostgresWriter(pool).put_klines([minute(0, close="1")], source="rest")
+        await put_klines(connection, [minute(0, close="2")], exchange="binance", source="file")
+
+    known = [await reader.klines_known_at(*asked, known_ms=began + number) for number in (5, 60_000)]
+
+    assert [[kline.close for kline in klines] for klines in known] == [[minute(0).close], ["2"]]
+
+
+async def test_a_row_that_is_completed_was_known_before(pool: asyncpg.Pool) -> None:
+    await pool.execute(INSERT, "BTCUSDT", "2024-01-01T00:00:00+00:00", "42000.10", "42000.2", "41999.9", "42000.15",
+                       "123456789012.12345678", "1m")  # fmt: skip
+    known = await pool.fetchval("select recorded_at from market_data_ohlcv")
+
+    written = await PostgresWriter(pool).put_klines([minute(0)], source="ws")
+
+    assert written == Written(changed=1)
+    assert await pool.fetchval("select recorded_at from market_data_ohlcv") == known
 
 
 async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_same_rows(
