@@ -128,7 +128,8 @@ async def test_one_candle_is_known_at_any_time_also_when_two_writers_overlap(poo
     reader, asked = PostgresReader(pool), ("BTCUSDT", "1m", START_MS, START_MS + 1, 9)
     await PostgresWriter(pool).put_klines([minute(0)], source="ws")
     async with pool.acquire() as connection, connection.transaction():
-        began = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint from pg_sleep(0.02)")
+        now = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint from pg_sleep(0.02)")
+        began = int(str(now))
         await PostgresWriter(pool).put_klines([minute(0, close="1")], source="rest")
         await put_klines(connection, [minute(0, close="2")], exchange="binance", source="file")
 
