@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from msgspec import Struct, field
 
+from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.comparison import (
     Check,
     Faults,
@@ -213,8 +214,9 @@ class Audit:
         grid = KlineGrid(self._ends.calendar, interval)
         position, end_ms = span
         while position < end_ms:
-            call = partial(history.klines, series.symbol, interval, position, end_ms - 1)
-            rows = await self._patience.ask(series.label, call)
+            rows = await self._patience.ask(
+                series.label, partial(_exchanges_klines, history, series.symbol, interval, position, end_ms - 1)
+            )
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
             ours = await self._ours(series.symbol, interval, position, until_ms)
@@ -314,7 +316,8 @@ class Audit:
         check = Check(series.label, "exchange")
         position = ids[0]
         while position <= ids[1]:
-            page = await self._patience.ask(series.label, partial(history.trades, series.symbol, position))
+            call = partial(_exchanges_trades, history, series.symbol, position)
+            page = await self._patience.ask(series.label, call)
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
@@ -322,6 +325,16 @@ class Audit:
             self._tell(series.label, check.compared)
             position = last + 1
         return check
+
+
+async def _exchanges_klines(
+    history: History, symbol: str, interval: str, first_ms: int, last_ms: int
+) -> Sequence[Kline]:
+    return believed_klines(await history.klines(symbol, interval, first_ms, last_ms))
+
+
+async def _exchanges_trades(history: History, symbol: str, from_id: int) -> Sequence[Trade]:
+    return believed_trades(await history.trades(symbol, from_id))
 
 
 def _leave_to_exchange(calendar: Check, faults: Faults) -> None:

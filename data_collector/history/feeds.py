@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Answer, Holdings, Shelf, Stored
 from data_collector.history.series import Series
@@ -56,7 +57,7 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = await self._history.klines(self.series.symbol, self._interval, first, last)
+        rows = believed_klines(await self._history.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
@@ -106,7 +107,7 @@ class TradeFeed:
         return await self._held.trade_holes(symbol, first_id, end_id - 1)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        rows = believed_trades(await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)

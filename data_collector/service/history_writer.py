@@ -35,6 +35,9 @@ PROGRESS_S = 1.0
 LOOK_BACK_S = 10.0
 """How often it is asked whether the store has lost what was read already."""
 
+HELD_UP_S = 5.0
+"""Between two reads; past this the store may have trimmed what was not read."""
+
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
 
@@ -84,11 +87,13 @@ class HistoryWriter:
     async def _follow(self) -> None:
         orders = self._orders
         self._changed.clear()
-        connection = await StoreConnection.connect(parse_store_url(orders.store_url))
+        address = parse_store_url(orders.store_url)
+        connection = await StoreConnection.connect(address)
         database: FollowedDatabase | None = None
         try:
             rights = rights_to_write(klines=orders.klines, trades=orders.trades, tickers=orders.tickers)
-            database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights)
+            store = f"{address.place}/{address.database}"
+            database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
             self._tell_up(await database.layout())
@@ -100,8 +105,12 @@ class HistoryWriter:
 
     async def _read_on(self, reader: StreamReader, sampler: TickerSampler, database: FollowedDatabase) -> None:
         """Until orders change."""
-        looked_back_s = 0.0
+        looked_back_s, read_s = 0.0, time.monotonic()
         while not self._changed.is_set():
+            if time.monotonic() - read_s > HELD_UP_S:
+                # A PostgreSQL that is slow and one that is away come to the same.
+                await self._tell_trimmed(reader, database)
+            read_s = time.monotonic()
             if time.monotonic() - looked_back_s > LOOK_BACK_S:
                 looked_back_s = time.monotonic()
                 for name in await reader.go_back_where_the_store_lost():

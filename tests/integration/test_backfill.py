@@ -184,6 +184,19 @@ async def test_answer_that_is_not_true_makes_nothing_absent_at_the_ends(
     assert missing == (6 if fault.get("kind") == "missing" else 0)
 
 
+@pytest.mark.parametrize("changed", [{"2": "NaN"}, {"4": "Infinity"}, {"5": "-1"}, {"3": "1\t2"}, {"8": 2**63}])
+async def test_row_that_is_no_candle_is_asked_for_again_and_not_stored(
+    world: Past, changed: dict[str, object]
+) -> None:  # fmt: skip
+    world.simulator.faults.add(RestFault(path=KLINES, count=1, kind="alter", row=3, set=changed))
+
+    ended = await world.told("2025-12-31T23:00")
+
+    assert (ended.outcome, ended.added) == ("complete", 59)
+    query = "select max(trades) < 9999 and max(high) < 1e9 and max(close) < 1e9 and min(volume) >= 0"
+    assert rows(world.dsn, f"{query} from market_data_ohlcv") == [(True,)]
+
+
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [

@@ -40,7 +40,11 @@ def failures_told(place: str) -> Iterator[None]:
 
 def place_of(dsn: str) -> str:
     """Host, port and database of a URL, for sentences; nothing of the user or the password."""
-    bare = f"//{dsn.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+    address, _, options = dsn.partition("://")[2].partition("?")
+    if "@" in options and "@" not in address:
+        # The question mark may belong to the password, or a password stands among the options.
+        return "DATABASE_URL"
+    bare = f"//{address.rpartition('@')[2]}"
     try:
         parts = urlsplit(bare)
         host, port = parts.hostname or "localhost", parts.port or 5432

@@ -31,14 +31,21 @@ LOCK_TIMEOUT_S = 5
 class FollowedDatabase:
     """One connection, opened with `open`. Methods raise `SinkUnavailable` and `Misconfigured`."""
 
-    def __init__(self, pool: asyncpg.Pool, dsn: str, exchange: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, dsn: str, exchange: str, store: str) -> None:
         self._pool = pool
         self._place = place_of(dsn)
         self._exchange = exchange
+        # Another store has other entries under the same ids: its writer must not go on where this one's is.
+        self._prefix = f"{store} " if store else ""
 
     @classmethod
-    async def open(cls, dsn: str, exchange: str, rights: Rights | None = None) -> FollowedDatabase:
-        """Connect, bring the tables up to date, and see whether `rights` are there."""
+    async def open(
+        cls, dsn: str, exchange: str, rights: Rights | None = None, *, store: str = ""
+    ) -> FollowedDatabase:  # fmt: skip
+        """Connect, bring the tables up to date, and see whether `rights` are there.
+
+        `store` tells apart which store the cursors are of.
+        """
         pool = await open_pool(dsn, size=1)
         try:
             with failures_told(place_of(dsn)):
@@ -48,7 +55,7 @@ class FollowedDatabase:
         except BaseException:
             pool.terminate()
             raise
-        return cls(pool, dsn, exchange)
+        return cls(pool, dsn, exchange, store)
 
     def close(self) -> None:
         """Drop the connection; a transaction under way is rolled back."""
@@ -58,7 +65,9 @@ class FollowedDatabase:
         """Stream to the last entry whose rows are here."""
         with failures_told(self._place):
             rows = await self._pool.fetch(statements.CURSORS, self._exchange)
-        return {str(row["name"]): str(row["position"]) for row in rows}
+        found = {str(row["name"]): str(row["position"]) for row in rows}
+        prefix = self._prefix
+        return {name.removeprefix(prefix): place for name, place in found.items() if name.startswith(prefix)}
 
     async def put(
         self,
@@ -78,9 +87,8 @@ class FollowedDatabase:
                     statements.PUT_GAP,
                     [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
                 )
-                await connection.executemany(
-                    statements.PUT_CURSOR, [(exchange, name, position) for name, position in sorted(cursors.items())]
-                )
+                positions = [(exchange, self._prefix + name, position) for name, position in sorted(cursors.items())]
+                await connection.executemany(statements.PUT_CURSOR, positions)
         return of_klines, of_trades
 
     async def put_tickers(self, tickers: Sequence[Ticker]) -> int:

@@ -50,18 +50,22 @@ _KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.
 _KLINE_LACKS = """stored.trades is null or stored.quote_volume is null or stored.taker_buy_base_volume is null
   or stored.taker_buy_quote_volume is null"""
 
+_CHANGED_AT = "greatest(now(), stored.recorded_at)"
+"""A transaction that waited for another began before it: its time would go back, and two candles be known at once."""
+
 FORGET_OLD_KLINES = f"""
 delete from staged_klines as staged using market_data_ohlcv_revisions as stored
-where {_SAME_KLINE} and not ({_KLINE_DIFFERS})
+where {_SAME_KLINE} and stored.source = $4 and not ({_KLINE_DIFFERS})
 """  # noqa: S608
-"""What was already replaced does not come back because somebody reads the stream again from its beginning."""
+"""What was already replaced does not come back because somebody reads the stream again from its beginning. Only what
+came from the stream: a correction that REST told first and that the older candle replaced since is news there."""
 
 KEEP_REVISIONS = f"""
 insert into market_data_ohlcv_revisions
   (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, source, known_from, known_until)
 select stored.exchange, stored.symbol, stored.interval, stored."timestamp", stored.open, stored.high, stored.low,
   stored.close, stored.volume, stored.trades, stored.quote_volume, stored.taker_buy_base_volume,
-  stored.taker_buy_quote_volume, stored.source, stored.recorded_at, now()
+  stored.taker_buy_quote_volume, stored.source, stored.recorded_at, {_CHANGED_AT}
 from staged_klines as staged join market_data_ohlcv as stored on {_SAME_KLINE}
 where {_KLINE_DIFFERS}
 """  # noqa: S608
@@ -70,7 +74,8 @@ REPLACE_KLINES = f"""
 update market_data_ohlcv as stored
 set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,
   trades = staged.trades, quote_volume = staged.quote_volume, taker_buy_base_volume = staged.taker_buy_base_volume,
-  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $4, recorded_at = now()
+  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $4,
+  recorded_at = case when {_KLINE_DIFFERS} then {_CHANGED_AT} else stored.recorded_at end
 from staged_klines as staged
 where {_SAME_KLINE} and ({_KLINE_DIFFERS} or {_KLINE_LACKS})
 """  # noqa: S608

@@ -149,7 +149,7 @@ async def _replace_klines(connection: asyncpg.Connection, exchange: str, source:
     of_batch = (exchange, times["first"], times["last"])
     await connection.fetchval(statements.LOCK_KLINES, *of_batch)
     if source == LIVE:
-        await connection.execute(statements.FORGET_OLD_KLINES, *of_batch)
+        await connection.execute(statements.FORGET_OLD_KLINES, *of_batch, source)
     await connection.execute(statements.KEEP_REVISIONS, *of_batch)
     return count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch, source))
 
