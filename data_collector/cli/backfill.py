@@ -15,6 +15,7 @@ import typer
 from msgspec import Struct
 
 from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
+from data_collector.cli.found_collector import found_surroundings
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.moments import moment_ms
 from data_collector.history.events import Ended, Event
@@ -110,6 +111,7 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
+    settings = found_surroundings(settings).settings
     async with opened_database(settings) as database, opened_history(venue, settings) as history:
         filling = await _filling(settings, wish, venue, history, database, tell, stopping)
         plan = await filling.plan()

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
+from data_collector.cli.found_collector import found_surroundings
 from data_collector.cli.found_database import opened_database
 from data_collector.cli.moments import moment_ms
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Series, Tell, export
@@ -78,6 +79,7 @@ def export_history(
 
 async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
     venue = find_venue("binance")
+    settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         try:
             return await export(database.reader, venue.calendar, order, tell, place=database.place)

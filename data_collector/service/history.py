@@ -131,7 +131,7 @@ class History:
     def reasons(self) -> list[str]:
         """What an operator must know."""
         reason = self._progress.down_reason
-        if not self._is_on or reason is None or self._restarts < 0:
+        if not self._is_on or reason is None or (reason == STARTING and self._restarts < 0):
             return []
         return [f"history: {reason}; the store keeps what waits (since {self._progress.lag_seconds:.0f} s)"]
 
