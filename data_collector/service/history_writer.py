@@ -30,6 +30,9 @@ PROGRESS_S = 1.0
 LOOK_BACK_S = 10.0
 """How often it is asked whether the store has lost what was read already."""
 
+COUNT_S = 3.0
+"""How often entries that wait are counted while there are some."""
+
 FORGET_S = 3600.0
 """How often old rows are looked for."""
 
@@ -48,6 +51,11 @@ class HistoryWriter:
         self._replaced = 0
         self._unreadable = 0
         self._lag_s = 0.0
+        self._lag_entries: int | None = None
+        self._counted_s = 0.0
+        """When entries that wait were counted last."""
+        self._cursors: dict[str, str] | None = None
+        """How far rows are in PostgreSQL; None before it told."""
         self._caught_up_s = time.monotonic()
         self._forget_s = 0.0
         """When old rows are looked for next."""
@@ -59,7 +67,7 @@ class HistoryWriter:
     def progress(self) -> Progress:
         """For the starter."""
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
-        return Progress(self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s)
+        return Progress(self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, self._lag_entries)
 
     def use(self, orders: Orders) -> None:
         """Follow these from the next read on."""
@@ -83,8 +91,12 @@ class HistoryWriter:
         connection = await StoreConnection.connect(parse_store_url(orders.store_url))
         database: FollowedDatabase | None = None
         try:
+            if self._cursors is not None:
+                # PostgreSQL may be away for long: how much waits is told meanwhile.
+                await self._count_waiting(StreamReader(connection, orders, self._cursors))
             database = await FollowedDatabase.open(orders.database_url, orders.exchange)
-            reader = StreamReader(connection, orders, await database.cursors())
+            self._cursors = await database.cursors()
+            reader = StreamReader(connection, orders, self._cursors)
             await self._tell_trimmed(reader, database)
             self._tell_up()
             await self._read_on(reader, database)
@@ -105,16 +117,25 @@ class HistoryWriter:
             self._unreadable += batch.unreadable
             if batch.rows or batch.is_full:
                 await self._write(batch, database)
+                self._cursors = dict(reader.cursors)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
+                await self._count_waiting(reader)
             else:
+                self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 await self._forget(database)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
+
+    async def _count_waiting(self, reader: StreamReader) -> None:
+        """Not at every read: it is three questions for each stream."""
+        if time.monotonic() - self._counted_s > COUNT_S:
+            self._lag_entries = await reader.waiting()
+            self._counted_s = time.monotonic()
 
     async def _forget(self, database: FollowedDatabase) -> None:
         """Let some of what is too old go; the next call goes on, and then it rests."""
