@@ -72,8 +72,7 @@ def test_backfill_of_many_series_shows_what_it_is_at_and_counts_the_failed_as_do
     screen.tell(Planned(planned, 3000, 30, 60, 1.0, "rest"))
     for index in range(10):
         screen.tell(Progressed(f"S{index} 1m", 50, 100, 50, 0))
-        outcome = "failed" if index == 3 else "complete"
-        screen.tell(SeriesEnded(f"S{index} 1m", 100, outcome, added=50 if index == 3 else 100))
+        screen.tell(SeriesEnded(f"S{index} 1m", 100, "failed" if index == 3 else "complete", added=50))
     screen.tell(Progressed("S25 1m", 70, 100, 70, 0))
     screen.close()
 
