@@ -126,6 +126,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_history_up", "gauge", "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"),
     Metric("data_collector_history_lag_seconds", "gauge", "Age of the oldest entry that waits for PostgreSQL"),
+    Metric(
+        "data_collector_history_lag_entries",
+        "gauge",
+        "About how many entries wait for PostgreSQL: trades by their ids, others by time; absent while not known",
+    ),
     Metric("data_collector_history_rows_total", "counter", "Rows added to PostgreSQL", (CHANNEL,)),
     Metric("data_collector_history_writer_starts_total", "counter", "Times that its writer process was started"),
     Metric(

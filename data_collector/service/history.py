@@ -132,7 +132,7 @@ class History:
     def reasons(self) -> list[str]:
         """What an operator must know."""
         reason = self._progress.down_reason
-        if not self._is_on or reason is None or self._restarts < 0:
+        if not self._is_on or reason is None or (reason == STARTING and self._restarts < 0):
             return []
         return [f"history: {reason}; the store keeps what waits (since {self._progress.lag_seconds:.0f} s)"]
 
@@ -148,6 +148,7 @@ class History:
             rows={channel: self._counted[channel] + progress.rows.get(channel, 0) for channel in self._counted},
             replaced=progress.changed,
             lag_seconds=progress.lag_seconds,
+            lag_entries=progress.lag_entries,
             restarts=max(0, self._restarts),
             is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
         )
@@ -159,6 +160,8 @@ class History:
         status, counters = self.status(), self._counters
         counters.set("data_collector_history_up", 1 if status.state == "running" else 0)
         counters.set("data_collector_history_lag_seconds", status.lag_seconds)
+        if status.lag_entries is not None:
+            counters.set("data_collector_history_lag_entries", status.lag_entries)
         counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
         for channel, rows in status.rows.items():
             counters.set("data_collector_history_rows_total", rows, channel=channel)

@@ -120,17 +120,24 @@ def assert_commands_work(running: Demo) -> None:
     """What the screen proposes, but for what waits."""
     (curl,) = re.findall(r"^ +curl (\S+)$", running.screen(), re.MULTILINE)
     (command,) = re.findall(r"^ +\S*python -m data_collector (redis .*?)(?:  .*)?$", running.screen(), re.MULTILINE)
-    environment = {**os.environ, "REDIS_URL": running.store.url, "PYTHONPATH": str(ROOT)}
+    folder = str(running.screen_file.parent)
+    environment = {**os.environ, "REDIS_URL": running.store.url, "PYTHONPATH": str(ROOT), "VAR_DIR": folder}
 
-    ran = subprocess.run(
-        [sys.executable, "-m", "data_collector", *shlex.split(command)],
-        env=environment, capture_output=True, text=True, timeout=60, check=True,
+    (backfill,) = re.findall(r"^ +\S*python -m data_collector (backfill .*?)  .*$", running.screen(), re.MULTILINE)
+
+    ran, planned = (
+        subprocess.run(
+            [sys.executable, "-m", "data_collector", *shlex.split(words)],
+            env=environment, capture_output=True, text=True, timeout=60, check=True,
+        ) for words in (command, f"{backfill} --plan-only")
     )  # fmt: skip
 
     dsn = first(r"psql (postgresql://\S+)", running.screen())
     until(lambda: rows(dsn, "select 1 from market_data_ohlcv limit 1"), "a candle in PostgreSQL", output=running.screen)
     assert get_json(curl)["service"] == "data-collector"
     assert "price" in ran.stdout
+    assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
+    assert "rows missing" in planned.stdout
 
 
 @pytest.mark.slow
