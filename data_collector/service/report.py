@@ -191,6 +191,13 @@ def _oldest_debt_s(outlet: Outlet) -> float:
     return time.monotonic() - min(begun) if begun else 0.0
 
 
+def _oldest_waiting_s(parts: Parts) -> float:
+    """The age of the oldest trade that the store lacks: in the batch, in memory, or in the spool alone."""
+    waiting = [ns for ns in (parts.pump.oldest_ns, parts.outlet.oldest_ns()) if ns]
+    in_memory_s = (time.time_ns() - min(waiting)) / 1e9 if waiting else 0.0
+    return max(in_memory_s, _oldest_debt_s(parts.outlet), 0.0)
+
+
 def _strangers(outlet: Outlet) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
@@ -223,6 +230,8 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     counters.set("data_collector_streams_quiet", parts.watch.quiet())
     counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in parts.lines))
     counters.set("data_collector_outlet_records", outlet.records)
+    counters.set("data_collector_outlet_records_max", outlet.records_max)
+    counters.set("data_collector_outlet_oldest_seconds", _oldest_waiting_s(parts))
     counters.set("data_collector_store_up", 0 if parts.pump.down_reason else 1)
     counters.set("data_collector_outlet_retained_total", outlet.retained_only)
     for channel, count in outlet.dropped.items():
