@@ -60,7 +60,6 @@ class Parts:
         self.consumer_groups = consumer_groups
         self.history = history
         self.keeps_on_disk = keeps_on_disk
-        self.started_at_s = time.time()
 
     @property
     def lines(self) -> list[Line]:
@@ -243,7 +242,6 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
     parts.validation.set_gauges()
     parts.history.set_gauges()
-    counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())
     free = free_descriptors()
