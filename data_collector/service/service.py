@@ -79,7 +79,6 @@ class Service:
         check_venue(settings, self._venue)
         self._store = StoreHome(settings, settings.var_dir / folder, empty=empty)
         self._counters = Counters()
-        self._counters.set("data_collector_start_time_seconds", time.time())
         self.heartbeat = Heartbeat(self._counters)
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
