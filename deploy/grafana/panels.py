@@ -106,7 +106,7 @@ def dashboard_json(dashboard: Dashboard) -> Json:
         "timezone": "utc",
         "links": [
             {"type": "dashboards", "title": "Data Collector", "tags": ["data-collector"], "asDropdown": False,
-             "includeVars": True, "keepTime": True},
+             "includeVars": True, "keepTime": True, "icon": "dashboard", "tooltip": "", "targetBlank": False},
         ],
         "templating": {"list": [_datasource_choice(), _instance_choice()]},
         "panels": _laid_out(dashboard.panels),
@@ -120,7 +120,7 @@ def _datasource_choice() -> Json:
 def _instance_choice() -> Json:
     query = "label_values(data_collector_health, instance)"
     return {
-        "name": "instance", "label": "Collector", "type": "query", "datasource": DATASOURCE, "definition": query,
+        "name": "instance", "label": "Collector", "type": "query", "datasource": DATASOURCE,
         "query": {"query": query, "refId": "instance"}, "refresh": 2, "sort": 1, "multi": True, "includeAll": True,
         "allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
     }  # fmt: skip
