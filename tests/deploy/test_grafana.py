@@ -41,6 +41,9 @@ TROUBLE = {
 }
 """So that what is only counted when something goes wrong is counted."""
 
+ACTIONS: tuple[dict[str, object], ...] = ({"action": "reset"}, {"action": "advance", "milliseconds": 60_000})
+"""A connection is lost; and a minute closes, or its candle would have to be waited for."""
+
 
 class Target(Struct):
     """One query."""
@@ -144,7 +147,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         try:
             scene = Watched(running, f"http://127.0.0.1:{port}")
             until(lambda: scraped(scene, process), "two targets", output=(folder / "prometheus.log").read_text)
-            assert post(f"{exchange_url}/simulator/actions", {"action": "reset"}) == 200
+            for action in ACTIONS:
+                assert post(f"{exchange_url}/simulator/actions", action) == 200
             yield scene
         finally:
             end(process)
