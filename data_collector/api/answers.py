@@ -141,7 +141,7 @@ class Status(Answer):
                 "state": "running",
                 "reason": None,
                 "database": "localhost:5432/market_data",
-                "rows": {"kline": 120, "trade": 0},
+                "rows": {"kline": 120, "trade": 0, "ticker": 0},
                 "replaced": 0,
                 "lag_seconds": 0.0,
                 "restarts": 0,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
-from data_collector.api.child import COLLECTOR_COMMAND, end_child, shell_code, start_child
+from data_collector.api.child import COLLECTOR_COMMAND, end_collector, shell_code, start_collector
 from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
@@ -69,7 +69,7 @@ class Collector:
 
     async def start(self) -> None:
         """Start the process. Raises `OSError` when that cannot be done."""
-        self._child, connection = await start_child(self._command, self._environment)
+        self._child, connection = await start_collector(self._command, self._environment)
         self._client = ControlClient(connection)
 
     async def run(self, on_ready: Callable[[Snapshot], None] | None = None) -> None:
@@ -91,7 +91,7 @@ class Collector:
         assert self._client is not None, "start() comes first"
         self.stopping = True
         self._client.close()
-        await end_child(self._child)
+        await end_collector(self._child)
 
     async def status(self) -> Snapshot:
         """The state now, at most `FRESH_S` old; an unhealthy one with the last known numbers when nothing answers."""

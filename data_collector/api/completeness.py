@@ -13,8 +13,9 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct, field
 
-from data_collector.model.calendar import Calendar, missing_range
+from data_collector.model.calendar import Calendar
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.declared import Declared, declared_pages
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
@@ -104,11 +105,10 @@ async def kline_tallies(connection: StoreConnection, prefix: str, symbol: str, c
     tallies: dict[str, Tally] = {}
     for interval, found in sorted(opens.items()):
         first, last = min(found), max(found)
-        end = calendar.next_open_ms(interval, last)
-        tally = Tally(first, last, missing_range(calendar, interval, first, end)[1], len(found))
-        tally.declared = _declared(
-            (gap for gap in gaps if gap.interval == interval), first, end, calendar=calendar, interval=interval
-        )
+        grid = KlineGrid(calendar, interval)
+        end = grid.following(last)
+        tally = Tally(first, last, grid.span(first, end)[1], len(found))
+        tally.declared = _declared(grid, (gap for gap in gaps if gap.interval == interval), first, end)
         tallies[interval] = tally
     return tallies
 
@@ -141,24 +141,18 @@ async def _declared_trades(connection: StoreConnection, key: str, symbol: str, t
         # Ranges of trades are declared in the order of their ids.
         if trades and trades[-1].last < tally.first:
             break
-    return _declared(found, tally.first, tally.last + 1)
+    return _declared(IdGrid(), found, tally.first, tally.last + 1)
 
 
-def _declared(
-    gaps: Iterable[Declared], first: int, end: int, *, calendar: Calendar | None = None, interval: str = ""
-) -> dict[str, int]:
+def _declared(grid: Grid, gaps: Iterable[Declared], first: int, end: int) -> dict[str, int]:
     """Records from `first` up to `end` by the reason that they lack for; what is declared twice counts once."""
     counts: dict[str, int] = {}
     position = first
     for gap in sorted(gaps, key=lambda gap: gap.first):
-        gap_end = gap.last + 1 if calendar is None else calendar.next_open_ms(interval, gap.last)
-        gap_end = min(end, gap_end)
+        gap_end = min(end, grid.following(gap.last))
         start = max(position, gap.first)
         if start < gap_end:
-            count = gap_end - start
-            if calendar is not None:
-                _, count = missing_range(calendar, interval, start, gap_end)
-            counts[gap.reason] = counts.get(gap.reason, 0) + count
+            counts[gap.reason] = counts.get(gap.reason, 0) + grid.span(start, gap_end)[1]
             position = gap_end
     return counts
 

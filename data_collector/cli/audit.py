@@ -25,7 +25,8 @@ from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
 from data_collector.history.filling import Ends, Filling, Span
 from data_collector.history.patience import Patience, waiting_told
-from data_collector.history.plan import Plan, Series
+from data_collector.history.plan import Plan
+from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.protocols import History, Venue

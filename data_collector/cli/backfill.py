@@ -20,7 +20,8 @@ from data_collector.cli.moments import moment_ms
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Ends, Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told
-from data_collector.history.plan import Plan, Series
+from data_collector.history.plan import Plan
+from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured

@@ -18,8 +18,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from data_collector import __version__
 from data_collector.cli.found_database import opened_database
 from data_collector.cli.moments import moment_ms
-from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Series, Tell, export
+from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell, export
 from data_collector.history.export_format import Decimals, Form
+from data_collector.history.series import Series
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.texts import symbols as symbols_of_text
@@ -120,7 +121,7 @@ def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
             TimeRemainingColumn(),
         )  # fmt: skip
         with Progress(*columns, console=console, transient=True) as bars:
-            tasks = {series: bars.add_task(str(series), total=1.0, rows=0) for series in order.series}
+            tasks = {series: bars.add_task(series.label, total=1.0, rows=0) for series in order.series}
             yield _Bars(bars, tasks).tell
 
 
@@ -140,7 +141,7 @@ class _PlainLines:
     def tell(self, series: Series, share: float, rows: int) -> None:
         if share >= 1.0 or share - self._told.get(series, 0.0) >= PLAIN_STEP:
             self._told[series] = share
-            print(f"{series}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
+            print(f"{series.label}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
 
 
 def _say_nothing(series: Series, share: float, rows: int) -> None:

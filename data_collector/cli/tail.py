@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.live import Live
 
 from data_collector.cli.found_store import find_store, opened
-from data_collector.cli.tail_screen import candle_line, screen, trade_line
-from data_collector.cli.tail_source import Candle, Followed, TradeRow, follow_once, open_followed
+from data_collector.cli.tail_screen import kline_line, screen, trade_line
+from data_collector.cli.tail_source import Followed, follow_once, open_followed
+from data_collector.model.records import Kline, Trade
 from data_collector.sinks.redis.connection import StoreConnection
 
 SCREEN_PAUSE_S = 0.2
@@ -47,18 +48,18 @@ async def _show_screen(connection: StoreConnection, followed: Followed) -> None:
 
 
 async def _print_lines(connection: StoreConnection, followed: Followed) -> None:
-    if not followed.candles:
+    if not followed.klines:
         others = ", ".join(sorted(followed.other_intervals)) or "none of any interval"
         typer.echo(f"No {followed.interval} candle yet; the stream has {others}.", err=True)
-    _print(followed.symbol, list(followed.candles.values()), list(followed.trades))
+    _print(followed.symbol, list(followed.klines.values()), list(followed.trades))
     while True:
         news = await follow_once(connection, followed)
-        _print(followed.symbol, news.candles, news.trades)
+        _print(followed.symbol, news.klines, news.trades)
 
 
-def _print(symbol: str, candles: list[Candle], trades: list[TradeRow]) -> None:
-    for candle in candles:
-        print(candle_line(symbol, candle))
+def _print(symbol: str, klines: list[Kline], trades: list[Trade]) -> None:
+    for kline in klines:
+        print(kline_line(symbol, kline))
     for trade in trades:
         print(trade_line(symbol, trade))
     # A pipe would keep the lines back otherwise.

@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from msgspec import Raw
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.tail_source import Candle, Followed, TradeRow
+from data_collector.cli.tail_source import Followed
+from data_collector.model.records import Kline, Trade
+from data_collector.model.wire import open_time_text, trade_time_text
 from data_collector.observe.logs import escaped
 
 _UP, _DOWN = "green", "red"
 
 
-def candle_line(symbol: str, candle: Candle) -> str:
+def kline_line(symbol: str, kline: Kline) -> str:
     """`BTCUSDT 1m 2024-01-01T12:00:00+00:00 open=… …`: one candle."""
     numbers = " ".join(
-        f"{name}={digits(value)}"
+        f"{name}={value}"
         for name, value in (
-            ("open", candle.open),
-            ("high", candle.high),
-            ("low", candle.low),
-            ("close", candle.close),
-            ("volume", candle.volume),
+            ("open", kline.open),
+            ("high", kline.high),
+            ("low", kline.low),
+            ("close", kline.close),
+            ("volume", kline.volume),
         )
     )
-    state = "closed" if candle.is_closed else "open"
-    return escaped(f"{symbol} {candle.interval} {candle.timestamp} {numbers} trades={candle.trades} {state}")
+    state = "closed" if kline.is_closed else "open"
+    return escaped(f"{symbol} {kline.interval} {open_time_text(kline.open_ms)} {numbers} trades={kline.trades} {state}")
 
 
-def trade_line(symbol: str, trade: TradeRow) -> str:
+def trade_line(symbol: str, trade: Trade) -> str:
     """`BTCUSDT trade 2024-01-01T12:00:00.123+00:00 id=… …`: one trade."""
     side = "sell" if trade.is_buyer_maker else "buy"
     return escaped(
-        f"{symbol} trade {trade.timestamp} id={trade.trade_id} price={digits(trade.price)} "
-        f"quantity={digits(trade.quantity)} {side}"
+        f"{symbol} trade {_time_of(trade)} id={trade.trade_id} price={trade.price} quantity={trade.quantity} {side}"
     )
-
-
-def digits(value: Raw) -> str:
-    """The number as it stands in the record."""
-    return bytes(value).decode()
 
 
 def screen(followed: Followed) -> RenderableType:
@@ -64,15 +59,15 @@ def _headline(followed: Followed) -> Text:
 
 
 def _candle_table(followed: Followed) -> RenderableType:
-    if not followed.candles:
+    if not followed.klines:
         others = ", ".join(sorted(followed.other_intervals))
         there = f"; the stream has {others} (--interval chooses)" if others else ""
         return Text(f"no {followed.interval} candle yet{there}")
     table = Table("open time", "open", "high", "low", "close", "volume", "trades", "", box=None)
-    for candle in sorted(followed.candles.values(), key=lambda candle: candle.timestamp, reverse=True):
-        numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-        rose = float(digits(candle.close)) >= float(digits(candle.open))
-        texts = [candle.timestamp, *map(digits, numbers), str(candle.trades), "" if candle.is_closed else "open"]
+    for kline in sorted(followed.klines.values(), key=lambda kline: kline.open_ms, reverse=True):
+        numbers = (kline.open, kline.high, kline.low, kline.close, kline.volume)
+        rose = float(kline.close) >= float(kline.open)
+        texts = [open_time_text(kline.open_ms), *numbers, str(kline.trades), "" if kline.is_closed else "open"]
         table.add_row(*(Text(escaped(text)) for text in texts), style=_UP if rose else _DOWN)
     return table
 
@@ -81,6 +76,10 @@ def _trade_table(followed: Followed) -> Table:
     table = Table("trade time", "id", "price", "quantity", "taker", box=None)
     for trade in reversed(followed.trades):
         side = "sell" if trade.is_buyer_maker else "buy"
-        texts = (trade.timestamp, str(trade.trade_id), digits(trade.price), digits(trade.quantity), side)
+        texts = (_time_of(trade), str(trade.trade_id), trade.price, trade.quantity, side)
         table.add_row(*(Text(escaped(text)) for text in texts), style=_DOWN if trade.is_buyer_maker else _UP)
     return table
+
+
+def _time_of(trade: Trade) -> str:
+    return trade_time_text(trade.time_ms, trade.sub_ms_us)

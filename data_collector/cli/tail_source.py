@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
+from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.records import Kline, Trade
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.logs import escaped
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.stored_records import NO_RECORD, stored_kline, stored_trade
 
 BLOCK_MS = 1000
 """How long one read waits for news; the statistics are read again after it."""
@@ -24,35 +27,11 @@ ROWS_SHOWN = 12
 SYMBOLS_SUGGESTED = 10
 
 
-class Candle(Struct, frozen=True):
-    """One entry of `stream:`, numbers as the digits that stand there."""
-
-    timestamp: str
-    interval: str
-    open: Raw
-    high: Raw
-    low: Raw
-    close: Raw
-    volume: Raw
-    trades: int
-    is_closed: bool
-
-
-class TradeRow(Struct, frozen=True):
-    """One entry of `trades:`, numbers as the digits that stand there."""
-
-    timestamp: str
-    trade_id: int
-    price: Raw
-    quantity: Raw
-    is_buyer_maker: bool
-
-
 class News(Struct, frozen=True):
     """What one read brought, oldest first."""
 
-    candles: list[Candle]
-    trades: list[TradeRow]
+    klines: list[Kline]
+    trades: list[Trade]
 
 
 @dataclass(slots=True)
@@ -67,27 +46,26 @@ class Followed:
     positions: dict[str, str]
     """The last entry read of each stream."""
     latest: dict[str, str] = field(default_factory=dict)
-    candles: dict[str, Candle] = field(default_factory=dict)
+    klines: dict[int, Kline] = field(default_factory=dict)
     """By open time, oldest first, at most `ROWS_SHOWN`."""
-    trades: deque[TradeRow] = field(default_factory=lambda: deque(maxlen=ROWS_SHOWN))
+    trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=ROWS_SHOWN))
     other_intervals: set[str] = field(default_factory=set)
     """Intervals that were met and are not shown."""
 
 
-_candle_decoder = msgspec.json.Decoder(Candle)
-_trade_decoder = msgspec.json.Decoder(TradeRow)
+_CALENDAR = UtcCalendar()
 
 
 async def open_followed(
     connection: StoreConnection, address: StoreAddress, symbol: str, interval: str, *, with_trades: bool
 ) -> Followed:
     """Read what is there already. Raises `Unavailable` when the store has nothing of `symbol`."""
-    candles, trades = f"stream:{symbol}", f"trades:{symbol}"
+    klines, trades = f"stream:{symbol}", f"trades:{symbol}"
     replies = await _asked(
         connection,
         [
-            ("EXISTS", f"latest:{symbol}", candles, trades),
-            ("XREVRANGE", candles, "+", "-", "COUNT", HISTORY_ENTRIES),
+            ("EXISTS", f"latest:{symbol}", klines, trades),
+            ("XREVRANGE", klines, "+", "-", "COUNT", HISTORY_ENTRIES),
             ("XREVRANGE", trades, "+", "-", "COUNT", ROWS_SHOWN),
         ],
     )
@@ -98,11 +76,11 @@ async def open_followed(
         interval=interval,
         with_trades=with_trades,
         place=address.place,
-        positions={candles: "0-0"} | ({trades: "0-0"} if with_trades else {}),
+        positions={klines: "0-0"} | ({trades: "0-0"} if with_trades else {}),
     )
-    for name, entries in ((candles, replies[1]), (trades, replies[2])):
-        if name in followed.positions and isinstance(entries, list):
-            _take(followed, name, list(reversed(entries)))
+    for name, entries in ((klines, replies[1]), (trades, replies[2])):
+        if name in followed.positions:
+            _take(followed, name, entries_of(entries, symbol, name)[::-1])
     await _read_latest(connection, followed)
     return followed
 
@@ -115,37 +93,32 @@ async def follow_once(connection: StoreConnection, followed: Followed) -> News:
     news = News([], [])
     for part in reply if isinstance(reply, list) else ():
         name, entries = part
-        brought = _take(followed, name, entries)
-        news.candles.extend(brought.candles)
+        brought = _take(followed, name, entries_of(entries, followed.symbol, name))
+        news.klines.extend(brought.klines)
         news.trades.extend(brought.trades)
     await _read_latest(connection, followed)
     return news
 
 
-def _take(followed: Followed, name: str, entries: list[list[object]]) -> News:
+def _take(followed: Followed, name: str, entries: list[StreamEntry]) -> News:
     news = News([], [])
-    for entry_id, fields in entries:
-        followed.positions[name] = str(entry_id)
-        text = _data_of(fields)
+    for entry in entries:
+        followed.positions[name] = entry.id
+        text = entry.fields.get("data", "")
         try:
             if name.startswith("trades:"):
-                news.trades.append(_trade_decoder.decode(text))
+                news.trades.append(stored_trade(text))
             else:
-                news.candles.append(_candle_decoder.decode(text))
-        except msgspec.MsgspecError as error:
-            raise Misconfigured(f"Entry {entry_id} of {name} is no record of a collector: {error}") from error
+                news.klines.append(stored_kline(text, _CALENDAR))
+        except NO_RECORD as error:
+            raise Misconfigured(f"Entry {entry.id} of {name} is no record of a collector: {error}") from error
     followed.trades.extend(news.trades)
-    followed.other_intervals |= {candle.interval for candle in news.candles} - {followed.interval}
-    news = News([candle for candle in news.candles if candle.interval == followed.interval], news.trades)
-    followed.candles |= {candle.timestamp: candle for candle in news.candles}
-    for oldest in list(followed.candles)[:-ROWS_SHOWN]:
-        del followed.candles[oldest]
+    followed.other_intervals |= {kline.interval for kline in news.klines} - {followed.interval}
+    news = News([kline for kline in news.klines if kline.interval == followed.interval], news.trades)
+    followed.klines |= {kline.open_ms: kline for kline in news.klines}
+    for oldest in list(followed.klines)[:-ROWS_SHOWN]:
+        del followed.klines[oldest]
     return news
-
-
-def _data_of(fields: object) -> str:
-    assert isinstance(fields, list)
-    return str(fields[fields.index("data") + 1])
 
 
 async def _read_latest(connection: StoreConnection, followed: Followed) -> None:

@@ -20,11 +20,12 @@ from data_collector.history.comparison import (
 )
 from data_collector.history.derived import CandleMaker
 from data_collector.history.feeds import STEPS_AT_ONCE
-from data_collector.history.grid import KlineGrid, end_of_closed, first_open, has_months, needs_anchor
 from data_collector.history.patience import Patience
-from data_collector.history.plan import ROWS_PER_CALL, Series
+from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings
+from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
+from data_collector.model.grid import KlineGrid
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
@@ -136,7 +137,8 @@ class Audit:
             _leave_to_exchange(calendar, found.faults)
             check = await self._klines_against_exchange(series, interval, span, self._ends.history, found.faults)
             found.checks.append(check)
-        if not has_months(interval) and not needs_anchor(self._ends.calendar, interval):
+        grid = KlineGrid(self._ends.calendar, interval)
+        if not grid.has_months and not grid.needs_anchor:
             derived = await self._klines_against_trades(series, interval, span, found.faults)
             if derived.compared:
                 found.checks.append(derived)
@@ -146,20 +148,16 @@ class Audit:
         stored = await self._ends.held.span(symbol, interval)
         if stored is None:
             return None
-        calendar = self._ends.calendar
-        begin_ms = stored[0] if self._from_ms is None else self._from_ms
-        first_ms = first_open(calendar, interval, begin_ms, stored[0])
-        # An anchor in the future of what is asked for would count back beyond it.
-        return first_ms, end_of_closed(calendar, interval, first_ms, self._to_ms, self._closed_ms)
+        grid = KlineGrid(self._ends.calendar, interval)
+        first_ms = grid.first_open(stored[0] if self._from_ms is None else self._from_ms, stored[0])
+        return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
 
     async def _against_calendar(
         self, series: Series, interval: str, span: tuple[int, int], faults: Faults
     ) -> Check:  # fmt: skip
         check = Check(series.label, "calendar")
         held, grid = self._ends.held, KlineGrid(self._ends.calendar, interval)
-        first_ms, end_ms = span
-        while first_ms < end_ms:
-            until_ms = min(end_ms, grid.far_forward(first_ms, STEPS_AT_ONCE))
+        for first_ms, until_ms in grid.parts(*span, STEPS_AT_ONCE):
             stored = await held.open_times(series.symbol, interval, first_ms, until_ms)
             check.doubled += len(stored) - len(set(stored))
             check.compared += len(set(stored))
@@ -168,7 +166,6 @@ class Audit:
                 check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
                 faults.ranges.append((first, last))
             self._tell(series.label, check.compared)
-            first_ms = until_ms
         return check
 
     async def _klines_against_live(
@@ -190,12 +187,12 @@ class Audit:
     async def _seam(self, symbol: str, interval: str, first_live_ms: int, span: tuple[int, int]) -> str:
         """How history and live feed meet; a hole there is told by the calendar too."""
         grid = KlineGrid(self._ends.calendar, interval)
-        before_ms = grid.back_to(first_live_ms)
+        before_ms = grid.back(first_live_ms)
         if before_ms < span[0]:
             return "no history before it"
         holes = await self._ends.held.kline_holes(
-            symbol, interval, first_open(self._ends.calendar, interval, before_ms, first_live_ms),
-            grid.following(first_live_ms), self._ends.calendar,
+            symbol, interval, grid.first_open(before_ms, first_live_ms), grid.following(first_live_ms),
+            self._ends.calendar,
         )  # fmt: skip
         meets = "without a seam" if not holes else "with a hole"
         return f"history and live meet {meets} at {open_time_text(first_live_ms)}"

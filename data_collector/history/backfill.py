@@ -14,8 +14,9 @@ from typing import TypeVar
 from data_collector.history.events import Event, Progressed, SeriesEnded
 from data_collector.history.pages import Page, Range, read_page
 from data_collector.history.patience import Patience, waiting_told
-from data_collector.history.plan import ROWS_PER_CALL, Plan, Series, SeriesPlan, Stretch
+from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import Answer, Feed
+from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
 
@@ -99,7 +100,7 @@ class _SeriesFill:
         position: int | None = stretch.first
         beyond = False
         while position is not None and not self._stopping.requested:
-            answer = await self._fetch(grid.back_to(position), self._feed.newest() if beyond else after)
+            answer = await self._fetch(grid.back(position), self._feed.newest() if beyond else after)
             page = self._read(answer, position, stretch.last)
             await self._store(answer, stretch, position)
             await self._note(page, stretch, answer)
@@ -149,7 +150,7 @@ class _SeriesFill:
         first_there = next(number for number in answer.numbers if number > lead[1])
         if await self._ask(self._feed.first_ever) == first_there:
             return True
-        wider = await self._fetch(grid.far_back(lead[0], LOOK_BACK), first_there)
+        wider = await self._fetch(grid.back(lead[0], LOOK_BACK), first_there)
         return _holds_both_sides(self._read(wider, lead[0], lead[1]), lead)
 
     async def _fetch(self, first: int, last: int) -> Answer:

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.history.grid import Grid
+from data_collector.model.grid import Grid, joined
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
@@ -55,13 +55,7 @@ class Faults(Struct):
     def as_ranges(self, grid: Grid) -> list[tuple[int, int]]:
         """All of them, ascending, without overlap."""
         inside = [number for number in self.numbers if not any(first <= number <= last for first, last in self.ranges)]
-        merged: list[tuple[int, int]] = []
-        for first, last in sorted([*self.ranges, *((number, number) for number in inside)]):
-            if merged and grid.following(merged[-1][1]) == first:
-                merged[-1] = (merged[-1][0], last)
-            else:
-                merged.append((first, last))
-        return merged
+        return joined(grid, sorted([*self.ranges, *((number, number) for number in inside)]))
 
 
 def compare(

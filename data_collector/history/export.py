@@ -18,10 +18,12 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
-from data_collector.history.holes import Hole, Holes, Ids, OpenTimes
+from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.holes import Hole, Holes
 from data_collector.model.keys import Channel
 from data_collector.model.records import Kline, Trade
 
@@ -56,23 +58,6 @@ class StoredHistory(Protocol):
 
     async def gaps(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
         """What was recorded as missing; `interval` is empty for trades."""
-
-
-class Series(Struct, frozen=True):
-    """What becomes one file."""
-
-    symbol: str
-    interval: str | None
-    """None for trades."""
-
-    def __str__(self) -> str:
-        return f"{self.symbol} {'trades' if self.interval is None else self.interval}"
-
-    @property
-    def file_stem(self) -> str:
-        """Some file systems take `1m` and `1M` for the same; a symbol may hold a slash."""
-        series = "trades" if self.interval is None else "1mo" if self.interval == "1M" else self.interval
-        return f"{quote(self.symbol, safe='')}-{series}"
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -235,7 +220,7 @@ async def _first_id(reader: StoredHistory, symbol: str, time_ms: int, otherwise:
 
 
 def _nothing(series: Series, stored: str) -> str:
-    return f"Of {series} there is no row in that range; stored {stored}."
+    return f"Of {series.label} there is no row in that range; stored {stored}."
 
 
 async def _exported(
@@ -244,7 +229,7 @@ async def _exported(
     from data_collector.history.export_tables import open_table  # noqa: PLC0415 (see export_format)
 
     series = planned.series
-    path = folder / f"{series.file_stem}.{order.form}"
+    path = folder / f"{_file_stem(series)}.{order.form}"
     stated = {
         "made_by": order.made_by, "exchange": order.exchange, "symbol": series.symbol,
         "series": "trades" if series.interval is None else series.interval,
@@ -273,6 +258,12 @@ async def _exported(
     )
 
 
+def _file_stem(series: Series) -> str:
+    """Some file systems take `1m` and `1M` for the same; a symbol may hold a slash."""
+    kind = "trades" if series.interval is None else "1mo" if series.interval == "1M" else series.interval
+    return f"{quote(series.symbol, safe='')}-{kind}"
+
+
 class _Written(Struct):
     """What came into a file."""
 
@@ -287,12 +278,12 @@ async def _write_klines(
 ) -> _Written:
     symbol, interval = planned.series.symbol, planned.series.interval
     assert interval is not None, "candles have an interval"
-    steps, written = OpenTimes(calendar, interval), None
+    grid, written = KlineGrid(calendar, interval), None
     async for page in _kline_pages(reader, symbol, interval, planned):
         if written is None:
-            due_ms = steps.first_from(planned.first, page[0].open_ms)
+            due_ms = grid.first_open(planned.first, page[0].open_ms)
             recorded = await reader.gaps(symbol, "kline", interval)
-            written = _Written(Holes(steps, recorded, due_ms), 0, page[0].open_ms, 0)
+            written = _Written(Holes(grid, recorded, due_ms), 0, page[0].open_ms, 0)
         for kline in page:
             written.holes.take(kline.open_ms)
         await asyncio.to_thread(table.add_klines, page)
@@ -301,14 +292,14 @@ async def _write_klines(
             tell(planned.series, _share(planned, written.last), written.rows)
     assert written is not None, "the plan has seen a candle"
     holes = written.holes
-    holes.end(steps.closed_until(holes.due, planned.until, now_ms))
+    holes.end(grid.end_of_closed(holes.due, planned.until, now_ms))
     tell(planned.series, 1.0, written.rows)
     return written
 
 
 async def _write_trades(reader: StoredHistory, planned: _Planned, table: Table, tell: Tell) -> _Written:
     symbol, due = planned.series.symbol, planned.first
-    holes = Holes(Ids(), await reader.gaps(symbol, "trade", ""), due)
+    holes = Holes(IdGrid(), await reader.gaps(symbol, "trade", ""), due)
     written = _Written(holes, 0, -1, 0)
     while page := await reader.trades_by_id(symbol, due, planned.until - 1, PAGE_ROWS):
         for trade in page:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from data_collector.history.grid import Grid, IdGrid, KlineGrid, end_of_closed, first_open, needs_anchor
-from data_collector.history.plan import ROWS_PER_CALL, Series
+from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Answer, Holdings, Shelf, Stored
+from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
+from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.protocols import History
 
 SETTLED_MS = 600_000
@@ -31,7 +32,7 @@ class KlineFeed:
     ) -> None:
         assert series.interval is not None, "candles have an interval"
         self.series = series
-        self.grid: Grid = KlineGrid(calendar, series.interval)
+        self.grid = KlineGrid(calendar, series.interval)
         self._interval = series.interval
         self._history = history
         self._held = held
@@ -42,26 +43,17 @@ class KlineFeed:
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         anchor_ms = 0
-        if needs_anchor(self._calendar, self._interval):
+        if self.grid.needs_anchor:
             rows = await self._history.klines(self.series.symbol, self._interval, from_ms, now_ms)
             if not rows:
                 return []
             anchor_ms = rows[0].open_ms
-        first_ms = first_open(self._calendar, self._interval, from_ms, anchor_ms)
-        end_ms = end_of_closed(self._calendar, self._interval, first_ms, to_ms, now_ms - CLOSED_MARGIN_MS)
-        grid = KlineGrid(self._calendar, self._interval)
+        first_ms = self.grid.first_open(from_ms, anchor_ms)
+        end_ms = self.grid.end_of_closed(first_ms, to_ms, now_ms - CLOSED_MARGIN_MS)
         holes: list[tuple[int, int]] = []
-        while first_ms < end_ms:
-            until_ms = min(end_ms, grid.far_forward(first_ms, STEPS_AT_ONCE))
-            for first, last in await self._held.kline_holes(
-                self.series.symbol, self._interval, first_ms, until_ms, self._calendar
-            ):
-                if holes and self.grid.following(holes[-1][1]) == first:
-                    holes[-1] = (holes[-1][0], last)
-                else:
-                    holes.append((first, last))
-            first_ms = until_ms
-        return holes
+        for part in self.grid.parts(first_ms, end_ms, STEPS_AT_ONCE):
+            holes += await self._held.kline_holes(self.series.symbol, self._interval, *part, self._calendar)
+        return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> Answer:
         rows = await self._history.klines(self.series.symbol, self._interval, first, last)

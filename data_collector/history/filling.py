@@ -12,13 +12,14 @@ from data_collector.history.backfill import Backfill, report_of
 from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
-from data_collector.history.grid import Grid
 from data_collector.history.patience import Patience, waiting_told
-from data_collector.history.plan import Plan, Series, SeriesPlan, plan_series
+from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Feed, Holdings, Shelf
+from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.grid import Grid
 from data_collector.model.protocols import BulkFiles, History
 
 Source = Literal["rest", "dumps", "auto"]

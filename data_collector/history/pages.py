@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from data_collector.history.grid import Grid
+from data_collector.model.grid import Grid
 
 Range = tuple[int, int]
 """Closed."""

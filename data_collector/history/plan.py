@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from data_collector.history.grid import Grid
+from data_collector.history.series import Series
+from data_collector.model.grid import Grid
+from data_collector.model.holes import Hole
 
 ROWS_PER_CALL = 1000
 """What the exchange gives at most."""
@@ -22,30 +24,6 @@ SECONDS_PER_CALL = 0.2
 
 CALLS_AT_ONCE = 2
 MINUTE_S = 60.0
-
-
-class Series(Struct, frozen=True, order=True):
-    """Candles of one interval, or trades, of one symbol."""
-
-    symbol: str
-    interval: str | None = None
-    """None for trades."""
-
-    @property
-    def label(self) -> str:
-        return f"{self.symbol} {self.interval or 'trades'}"
-
-    @property
-    def weight_per_call(self) -> int:
-        return TRADES_WEIGHT if self.interval is None else KLINES_WEIGHT
-
-
-class Hole(Struct, frozen=True):
-    """Numbers in a row that the database lacks."""
-
-    first: int
-    last: int
-    count: int
 
 
 class Stretch(Struct, frozen=True):
@@ -88,7 +66,7 @@ class SeriesPlan(Struct, frozen=True):
 
     @property
     def weight(self) -> int:
-        return self.requests * self.series.weight_per_call
+        return self.requests * (TRADES_WEIGHT if self.series.interval is None else KLINES_WEIGHT)
 
 
 class Plan(Struct, frozen=True):
@@ -118,7 +96,7 @@ def plan_series(series: Series, missing: Sequence[tuple[int, int]], grid: Grid) 
     """From the first and last missing number of each hole, ascending; holes are joined where that saves requests."""
     stretches: list[Stretch] = []
     for first, last in missing:
-        hole = Hole(first, last, grid.span(first, grid.following(last))[1])
+        hole = Hole(first, *grid.span(first, grid.following(last)))
         alone = _requests(hole.count)
         before = stretches[-1] if stretches else None
         if before is not None:

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.history.grid import Grid
-from data_collector.history.plan import Series
+from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
+from data_collector.model.grid import Grid
 from data_collector.model.keys import Channel
 from data_collector.model.records import Kline, Trade
 

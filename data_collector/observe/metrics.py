@@ -59,7 +59,7 @@ CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, re
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
-REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
+REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 METRICS: tuple[Metric, ...] = (
     Metric("data_collector_health", "gauge", "1 for the status that /health tells, 0 for the others", (HEALTH,)),
@@ -307,5 +307,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_loop_lag_seconds", "histogram", "Seconds that the event loop's heartbeat was late"),
     Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
     Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
+    Metric("data_collector_live_viewers", "gauge", "Viewers that look on at /live now"),
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),
 )

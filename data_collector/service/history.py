@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import signal
 import socket
 import sys
 import time
@@ -20,8 +20,8 @@ from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import StoreAddress
+from data_collector.observe.child import is_over, send_signal, start_child
 from data_collector.observe.counters import Counters
-from data_collector.observe.environment import with_package
 from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
@@ -64,8 +64,9 @@ class History:
         """`empty` throws away what the embedded server held."""
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._scope = scope
-        self._trades = settings.postgres_trades
+        self._trades, self._tickers = settings.postgres_trades, settings.postgres_tickers
         self._keep_days = (settings.retention_days_klines, settings.retention_days_trades)
+        self._keep_tickers_days = settings.retention_days_tickers
         self._counters = counters
         self._log = structlog.get_logger()
         self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
@@ -77,7 +78,7 @@ class History:
         self._empty = empty
         self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
-        self._counted: dict[str, int] = {"kline": 0, "trade": 0}
+        self._counted: dict[str, int] = {"kline": 0, "trade": 0, "ticker": 0}
         self._store_address: Callable[[], StoreAddress | None] = lambda: None
         self._symbols: Callable[[], Sequence[str]] = tuple
 
@@ -99,7 +100,7 @@ class History:
         """What runs as long as the service."""
         if self._embedded is not None:
             yield "embedded postgres", self._keep_embedded
-        if self._is_on and (self._scope.klines or self._trades):
+        if self._is_on and (self._scope.klines or self._trades or self._tickers):
             yield "history", self._keep_writing
 
     async def open_pool(self) -> PostgresPool | None:
@@ -208,19 +209,14 @@ class History:
         scope = self._scope
         return Orders(
             url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades,
-            *self._keep_days,
+            *self._keep_days, self._tickers, self._keep_tickers_days,
         )  # fmt: skip
 
     async def _write_once(self) -> str:
         """Start the writer and hear from it until it ends; returns why that was."""
         ours, theirs = socket.socketpair()
         with theirs:
-            child = await asyncio.create_subprocess_exec(
-                *COMMAND, "--fd", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-                # Ctrl-C in a terminal goes to the whole foreground group; the writer ends when we hang up.
-                start_new_session=True, env=with_package(os.environ),
-            )  # fmt: skip
+            child = await start_child(COMMAND, theirs)
         self._log.info("history_writer_started", pid=child.pid)
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
         ordering = asyncio.create_task(self._order(writer))
@@ -229,7 +225,10 @@ class History:
         finally:
             ordering.cancel()
             writer.close()
-            await _end(child)
+            # What is under way is rolled back when it is killed.
+            if not await is_over(child, STOP_S):
+                send_signal(child, signal.SIGKILL)
+                await child.wait()
 
     async def _listen(self, reader: asyncio.StreamReader) -> str:
         while True:
@@ -255,14 +254,3 @@ class History:
                     await writer.drain()
                     told = newest
                 await asyncio.sleep(ORDERS_CHECK_S)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """It has been hung up on; what is under way is rolled back when it is killed."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_S):
-            await child.wait()
-            return
-    with contextlib.suppress(ProcessLookupError):
-        child.kill()
-    await child.wait()

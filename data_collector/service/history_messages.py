@@ -23,6 +23,8 @@ class Orders(Struct, frozen=True):
     keep_klines_days: int | None = None
     """None keeps them for ever."""
     keep_trades_days: int | None = None
+    tickers: bool = False
+    keep_tickers_days: int | None = None
 
 
 class Progress(Struct, frozen=True):

@@ -3,6 +3,7 @@
 The buffer is the store's own streams: while PostgreSQL is away nothing is read, and afterwards reading goes on behind
 the cursor, which is written in the same transaction as the rows. So nothing is written twice and nothing is left out,
 whichever of the three processes dies; what the store had trimmed meanwhile is told, and the backfill finds it.
+Tickers are no stream: of them there is a sample (`service.history_tickers`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
 from data_collector.service.history_reading import Batch, StreamReader
+from data_collector.service.history_tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.redis.connection import StoreConnection
 
@@ -44,7 +46,7 @@ class HistoryWriter:
         self._orders = orders
         self._changed = asyncio.Event()
         self._down_reason: str | None = "connecting"
-        self._rows = {"kline": 0, "trade": 0}
+        self._rows = {"kline": 0, "trade": 0, "ticker": 0}
         self._replaced = 0
         self._unreadable = 0
         self._lag_s = 0.0
@@ -87,13 +89,13 @@ class HistoryWriter:
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
             self._tell_up()
-            await self._read_on(reader, database)
+            await self._read_on(reader, TickerSampler(connection, orders), database)
         finally:
             connection.close()
             if database is not None:
                 database.close()
 
-    async def _read_on(self, reader: StreamReader, database: FollowedDatabase) -> None:
+    async def _read_on(self, reader: StreamReader, sampler: TickerSampler, database: FollowedDatabase) -> None:
         """Until orders change."""
         looked_back_s = 0.0
         while not self._changed.is_set():
@@ -105,6 +107,7 @@ class HistoryWriter:
             self._unreadable += batch.unreadable
             if batch.rows or batch.is_full:
                 await self._write(batch, database)
+            await self._sample(sampler, database)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
@@ -119,9 +122,10 @@ class HistoryWriter:
     async def _forget(self, database: FollowedDatabase) -> None:
         """Let some of what is too old go; the next call goes on, and then it rests."""
         orders = self._orders
-        if (orders.keep_klines_days, orders.keep_trades_days) == (None, None) or time.monotonic() < self._forget_s:
+        days = (orders.keep_klines_days, orders.keep_trades_days, orders.keep_tickers_days)
+        if days == (None, None, None) or time.monotonic() < self._forget_s:
             return
-        forgotten = await database.forget(klines_days=orders.keep_klines_days, trades_days=orders.keep_trades_days)
+        forgotten = await database.forget(klines_days=days[0], trades_days=days[1], tickers_days=days[2])
         self._forgotten += forgotten
         if forgotten:
             return
@@ -150,6 +154,12 @@ class HistoryWriter:
         self._rows["kline"] += of_klines.added
         self._rows["trade"] += of_trades.added
         self._replaced += of_klines.changed + of_trades.changed
+
+    async def _sample(self, sampler: TickerSampler, database: FollowedDatabase) -> None:
+        tickers = await sampler.read()
+        if tickers:
+            self._rows["ticker"] += await database.put_tickers(tickers)
+            sampler.take(tickers)
 
     def _tell_down(self, reason: str) -> None:
         if self._down_reason != reason:

@@ -56,11 +56,18 @@ class Settings(BaseModel):
     postgres_trades: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: trades go to PostgreSQL too, where `DATABASE_URL` is set; about 150 bytes each with their index."""
 
+    postgres_tickers: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1: samples of `latest:` go to PostgreSQL too, where `DATABASE_URL` is set: each symbol once a second, 500 rows a
+    second at most."""
+
     retention_days_klines: Annotated[int | None, texts.whole_number(1, 36_500)] = None
     """Days that PostgreSQL keeps klines, by open time. Unset: for ever."""
 
     retention_days_trades: Annotated[int | None, texts.whole_number(1, 36_500)] = None
     """Days that PostgreSQL keeps trades. Unset: for ever."""
+
+    retention_days_tickers: Annotated[int | None, texts.whole_number(1, 36_500)] = None
+    """Days that PostgreSQL keeps samples of tickers. Unset: for ever."""
 
     environment: Annotated[str, texts.parsed(texts.environment)] = "development"
     """Shown in `/health`. `production` closes every writing route unless `CONTROL_TOKEN` is set.

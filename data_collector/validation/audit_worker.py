@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from data_collector.model.errors import Transient
-from data_collector.observe.environment import with_package
+from data_collector.observe.child import is_over, send_signal, start_child
 from data_collector.observe.logs import get_log
 from data_collector.validation.messages import (
     FRAME_BYTES_MAX,
@@ -96,9 +96,7 @@ class AuditWorker:
         """Hang up and wait until it has ended. May be called at any time, and again."""
         self._hang_up()
         if self._child is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ORDERLY_STOP_S):
-                    await self._child.wait()
+            await is_over(self._child, ORDERLY_STOP_S)
         await self._kill()
 
     def _has_grown(self, memory_bytes: int) -> bool:
@@ -123,23 +121,8 @@ class AuditWorker:
     async def _launch(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            try:
-                self._line = await asyncio.open_connection(sock=ours)
-                self._child = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    "--fd",
-                    str(theirs.fileno()),
-                    pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=self._log_to,
-                    # Ctrl-C in a terminal goes to the whole foreground group; the worker ends when we hang up.
-                    start_new_session=True,
-                    env=with_package(os.environ),
-                )
-            except BaseException:
-                ours.close()
-                raise
+            self._line = await asyncio.open_connection(sock=ours)
+            self._child = await start_child(self._command, theirs, stderr=self._log_to)
 
     async def _write(self, content: bytes) -> None:
         _, writer = self._connected()
@@ -167,6 +150,5 @@ class AuditWorker:
     async def _kill(self) -> None:
         self._hang_up()
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
+            send_signal(self._child, signal.SIGKILL)
             await self._child.wait()

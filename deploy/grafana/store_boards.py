@@ -221,6 +221,7 @@ PROCESS: Final = Dashboard(
             (Query("sum by (reason) (data_collector_api_rejected_total)", "{{reason}}"),),
             "Since the HTTP process started.",
         ),
+        Panel("Viewers", (Query("data_collector_live_viewers"),), "Connections that follow GET /live."),
         Panel(
             "Scrape", (Query("scrape_duration_seconds"),), "How long Prometheus waited for each target.", unit="s"
         ),

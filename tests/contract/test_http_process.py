@@ -18,6 +18,7 @@ from data_collector.api import child
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.web.listening import listen
+from tests.contract.event_stream import looking_on
 from tests.contract.http_service import (
     DEADLINE_S,
     ROOT,
@@ -187,11 +188,11 @@ async def test_a_collector_that_does_not_stop_is_made_to(
     monkeypatch.setattr(child, "TERMINATED_STOP_S", 0.1)
     ignoring = "".join(f"signal.signal({int(number)}, signal.SIG_IGN);" for number in deaf_to)
     program = f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(b'.');signal.pause()"
-    process, connection = await child.start_child([sys.executable, "-c", program], None)
+    process, connection = await child.start_collector([sys.executable, "-c", program], None)
     with connection:
         await asyncio.get_running_loop().sock_recv(connection, 1)
 
-        await child.end_child(process)
+        await child.end_collector(process)
 
     assert process.returncode == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
 
@@ -296,6 +297,22 @@ def test_reload_restarts_everything_on_the_same_port(shim: Path) -> None:
 
         assert not is_running(first)
         assert (folder / "stopped").exists()
+
+
+def test_under_uvicorn_a_viewer_does_not_hold_up_the_end(shim: Path) -> None:
+    port, folder = free_port(), shim.parent
+
+    with started(uvicorn("shim:app", "--port", str(port)), folder, environment()) as process:
+        service = answering(f"http://127.0.0.1:{port}", folder, process)
+        with looking_on(service) as viewer:
+            viewer.first("state")
+
+            process.send_signal(signal.SIGTERM)
+
+            assert viewer.ends()
+            process.wait(RELOAD_S)
+
+    assert (folder / "stopped").exists()
 
 
 def is_refused(service: HttpService) -> bool:

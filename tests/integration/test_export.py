@@ -17,7 +17,8 @@ import pytest
 from msgspec import structs
 
 from data_collector.history import export as exporting
-from data_collector.history.export import Manifest, Order, Series, export
+from data_collector.history.export import Manifest, Order, export
+from data_collector.history.series import Series
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from data_collector.cli.backfill import check_kept
 from data_collector.history.filling import Span
-from data_collector.history.plan import Series
+from data_collector.history.series import Series
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import load_settings

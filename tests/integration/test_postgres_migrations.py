@@ -25,6 +25,18 @@ async def migrated(dsn: str) -> int:
         await pool.close()
 
 
+def make_schema_of(dsn: str, version: int) -> None:
+    """The tables as the program of that version made them."""
+    execute(
+        dsn,
+        "create table market_data_migrations (version integer primary key, name text not null, "
+        "applied_at timestamptz not null default now())",
+    )
+    for step in migrations()[:version]:
+        record = f"insert into market_data_migrations (version, name) values ({step.version}, '{step.name}')"
+        execute(dsn, step.sql, record)
+
+
 async def test_an_empty_database_gets_all_tables_once(database: str) -> None:
     versions = [await migrated(database), await migrated(database)]
 
@@ -40,18 +52,13 @@ async def test_two_collectors_that_start_together_both_get_through(database: str
 
 @pytest.mark.parametrize("version", range(1, NEWEST))
 async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: int) -> None:
-    execute(
-        database,
-        "create table market_data_migrations (version integer primary key, name text not null, "
-        "applied_at timestamptz not null default now())",
-    )
-    for step in migrations()[:version]:
-        record = f"insert into market_data_migrations (version, name) values ({step.version}, '{step.name}')"
-        execute(database, step.sql, record)
+    make_schema_of(database, version)
     execute(
         database,
         "insert into market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
         "values ('BTCUSDT', '2024-01-01Z', 1, 2, 0.5, 1.50, 123456789012.12345678, '1m')",
+        "insert into market_data_trades (symbol, trade_id, timestamp, price, quantity, is_buyer_maker) "
+        "values ('BTCUSDT', 7, '2024-01-01Z', 0.10, 3, true)",
     )
 
     assert await migrated(database) == NEWEST
@@ -59,6 +66,8 @@ async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: in
     assert rows(database, "select close::text, volume::text, exchange from market_data_ohlcv") == [
         ("1.50", "123456789012.12345678", "binance")
     ]
+    assert rows(database, "select trade_id, price::text from market_data_trades") == [(7, "0.10")]
+    assert rows(database, "select count(*) from market_data_tickers") == [(0,)]
 
 
 async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(database: str) -> None:
@@ -69,6 +78,16 @@ async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(databa
 
     assert rows(database, "select id from market_data_ohlcv") == [(7,)]
     assert rows(database, "select to_regclass('market_data_trades')::text") == [(None,)]
+
+
+async def test_somebody_elses_table_of_a_later_step_is_refused_and_the_rest_stays_as_it_was(database: str) -> None:
+    make_schema_of(database, 2)
+    execute(database, "create table market_data_tickers (id integer)")
+
+    with pytest.raises(Misconfigured, match="market_data_tickers, and not by us"):
+        await migrated(database)
+
+    assert rows(database, "select max(version) from market_data_migrations") == [(2,)]
 
 
 async def test_tables_of_a_newer_program_are_refused(database: str) -> None:

@@ -7,10 +7,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_collector.history.grid import Grid, IdGrid, KlineGrid, end_of_closed, first_open
 from data_collector.history.pages import read_page
-from data_collector.history.plan import NEW_ROWS_PER_CALL, Plan, Series, plan_series
+from data_collector.history.plan import NEW_ROWS_PER_CALL, Plan, plan_series
+from data_collector.history.series import Series
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 
 CALENDAR = UtcCalendar()
 INTERVALS = ("1s", "1m", "15m", "1h", "1d", "1M")
@@ -22,7 +23,7 @@ def numbered(draw: st.DrawFn) -> tuple[Grid, list[int]]:
     """A grid, and numbers of it in a row."""
     interval = draw(st.sampled_from(("trades", *INTERVALS)))
     grid: Grid = IdGrid() if interval == "trades" else KlineGrid(CALENDAR, interval)
-    number = 1_000 if interval == "trades" else first_open(CALENDAR, interval, NOON_MS)
+    number = 1_000 if interval == "trades" else KlineGrid(CALENDAR, interval).first_open(NOON_MS)
     numbers = [number]
     for _ in range(draw(st.integers(1, 60))):
         numbers.append(grid.following(numbers[-1]))
@@ -33,7 +34,7 @@ def numbered(draw: st.DrawFn) -> tuple[Grid, list[int]]:
 def test_plan_wants_every_missing_number_and_no_other(world: tuple[Grid, list[int]], chosen: set[int]) -> None:
     grid, numbers = world
     missing = [number for position, number in enumerate(numbers) if position in chosen]
-    ranges = _ranges(grid, missing)
+    ranges = joined(grid, [(number, number) for number in missing])
 
     plan = plan_series(Series("BTCUSDT"), ranges, grid)
 
@@ -85,7 +86,7 @@ def test_pages_prove_exactly_what_the_exchange_lacks(
     unproven: set[int] = set()
 
     while position is not None:
-        answer = [number for number in exchange if number >= grid.back_to(position)][:page_size]
+        answer = [number for number in exchange if number >= grid.back(position)][:page_size]
         page = read_page(grid, position, last, answer, full=len(answer) == page_size)
         absent |= {number for first, end in page.absent for number in numbers if first <= number <= end}
         for missing in filter(None, (page.lead, page.tail)):
@@ -103,8 +104,9 @@ def test_pages_prove_exactly_what_the_exchange_lacks(
 def test_wanted_open_times_are_those_that_have_ended(interval: str, from_ms: int, length: int, ahead: int) -> None:
     to_ms, closed_ms = from_ms + length, from_ms + length + ahead
 
-    first_ms = first_open(CALENDAR, interval, from_ms)
-    end_ms = end_of_closed(CALENDAR, interval, first_ms, to_ms, closed_ms)
+    grid = KlineGrid(CALENDAR, interval)
+    first_ms = grid.first_open(from_ms)
+    end_ms = grid.end_of_closed(first_ms, to_ms, closed_ms)
 
     assert CALENDAR.is_open_time(interval, first_ms)
     assert first_ms >= from_ms
@@ -112,13 +114,3 @@ def test_wanted_open_times_are_those_that_have_ended(interval: str, from_ms: int
     assert end_ms == first_ms or end_ms <= closed_ms
     following = CALENDAR.next_open_ms(interval, end_ms)
     assert end_ms >= to_ms or following > closed_ms
-
-
-def _ranges(grid: Grid, numbers: list[int]) -> list[tuple[int, int]]:
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and grid.following(ranges[-1][1]) == number:
-            ranges[-1] = (ranges[-1][0], number)
-        else:
-            ranges.append((number, number))
-    return ranges

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from data_collector.model.gaps import Gap
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
-from data_collector.sinks.postgres.writing import LIVE, Written, count_of, put_klines, put_trades
+from data_collector.sinks.postgres.tickers import FORGET_TICKERS, put_tickers
+from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, count_of, put
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
@@ -65,8 +66,8 @@ class FollowedDatabase:
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                of_klines = await put_klines(connection, klines, exchange=exchange, source=LIVE)
-                of_trades = await put_trades(connection, trades, exchange=exchange, source=LIVE)
+                of_klines = await put(connection, KLINES, klines, exchange=exchange, source=LIVE)
+                of_trades = await put(connection, TRADES, trades, exchange=exchange, source=LIVE)
                 await connection.executemany(
                     statements.PUT_GAP,
                     [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
@@ -76,7 +77,14 @@ class FollowedDatabase:
                 )
         return of_klines, of_trades
 
-    async def forget(self, *, klines_days: int | None, trades_days: int | None) -> int:
+    async def put_tickers(self, tickers: Sequence[Ticker]) -> int:
+        """All or none of them; how many were new."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                return await put_tickers(connection, tickers, exchange=self._exchange)
+
+    async def forget(self, *, klines_days: int | None, trades_days: int | None, tickers_days: int | None = None) -> int:
         """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""
         forgotten = 0
         with failures_told(self._place):
@@ -92,5 +100,8 @@ class FollowedDatabase:
                     tag = await connection.execute(
                         statements.FORGET_TRADES, self._exchange, trades_days, FORGOTTEN_PER_CALL
                     )
+                    forgotten += count_of(tag)
+                if tickers_days is not None:
+                    tag = await connection.execute(FORGET_TICKERS, self._exchange, tickers_days, FORGOTTEN_PER_CALL)
                     forgotten += count_of(tag)
         return forgotten

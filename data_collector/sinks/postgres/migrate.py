@@ -12,9 +12,11 @@ from data_collector.model.errors import Misconfigured
 LOCK = 0x6D61726B6574
 """Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
 
-TABLES = (
-    "market_data_ohlcv", "market_data_ohlcv_revisions", "market_data_trades", "market_data_gaps", "market_data_cursors",
-)  # fmt: skip
+TABLES = {
+    "market_data_ohlcv": 1, "market_data_ohlcv_revisions": 1, "market_data_trades": 1, "market_data_gaps": 2,
+    "market_data_cursors": 2, "market_data_tickers": 3,
+}  # fmt: skip
+"""Each table of ours, and the step that makes it."""
 
 _RECORD = """
 create table if not exists market_data_migrations (
@@ -56,8 +58,8 @@ async def migrate(connection: asyncpg.Connection) -> int:
                 f"The tables in PostgreSQL are of version {version}, and this program knows {known[-1].version}: "
                 "a newer data-collector made them. Update this one."
             )
+        await _refuse_foreign_tables(connection, version)
         if version == 0:
-            await _refuse_foreign_tables(connection)
             await connection.execute(_RECORD)
         for migration in known:
             if migration.version > version:
@@ -78,9 +80,10 @@ async def tables_version(connection: asyncpg.Connection) -> int:
     return version
 
 
-async def _refuse_foreign_tables(connection: asyncpg.Connection) -> None:
+async def _refuse_foreign_tables(connection: asyncpg.Connection, version: int) -> None:
+    awaited = [name for name, step in TABLES.items() if step > version]
     rows = await connection.fetch(
-        "select name from unnest($1::text[]) as name where to_regclass(name) is not null", list(TABLES)
+        "select name from unnest($1::text[]) as name where to_regclass(name) is not null", awaited
     )
     if rows:
         names = ", ".join(str(row["name"]) for row in rows)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import asyncpg
 import msgspec
 
 from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.holes import unexplained
 from data_collector.model.keys import Channel
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import queries
@@ -76,23 +76,25 @@ class PostgresReader:
 
         `from_ms` must be an open time. Years of minutes are half a million numbers: ask for a year at a time.
         """
+        grid = KlineGrid(calendar, interval)
         stored = await self.open_times(symbol, interval, from_ms, to_ms)
-        absent = [gap for gap in await self.gaps(symbol, "kline", interval) if gap.reason == "absent"]
+        absent = await self._absent(symbol, "kline", interval)
         holes: list[tuple[int, int]] = []
         expected = from_ms
         for open_ms in [*stored, to_ms]:
             if expected < open_ms:
-                holes += _steps_without(calendar, interval, expected, open_ms, absent)
+                holes += unexplained(grid, expected, open_ms, absent)
             if open_ms < to_ms:
-                expected = calendar.next_open_ms(interval, open_ms)
+                expected = grid.following(open_ms)
         return holes
 
     async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
         """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
         rows = await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, first_id, last_id)
-        holes = [(_number(row["first"]), _number(row["last"])) for row in rows]
-        absent = [(gap.first, gap.last) for gap in await self.gaps(symbol, "trade", "") if gap.reason == "absent"]
-        return without(holes, absent)
+        absent, grid = await self._absent(symbol, "trade", ""), IdGrid()
+        return [
+            hole for row in rows for hole in unexplained(grid, _number(row["first"]), _number(row["last"]) + 1, absent)
+        ]
 
     async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
         """First and last open time stored; None when there is no candle."""
@@ -106,6 +108,9 @@ class PostgresReader:
         """What was recorded as missing, ascending; `interval` is empty for trades."""
         rows = await self._fetch(queries.GAPS, self._exchange, symbol, channel, interval)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
+
+    async def _absent(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
+        return [gap for gap in await self.gaps(symbol, channel, interval) if gap.reason == "absent"]
 
     async def _first_id(self, symbol: str, from_ms: int) -> int | None:
         """The first stored id whose trade is not before `from_ms`.
@@ -154,48 +159,6 @@ class PostgresReader:
             is_closed=True,
             event_ms=close_ms,
         )
-
-
-def without(ranges: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Closed ranges of numbers, less what lies in `taken`; both ascending."""
-    left: list[tuple[int, int]] = []
-    for first, last in ranges:
-        begin = first
-        for taken_first, taken_last in taken:
-            if taken_last < begin or taken_first > last:
-                continue
-            if taken_first > begin:
-                left.append((begin, taken_first - 1))
-            begin = taken_last + 1
-        if begin <= last:
-            left.append((begin, last))
-    return left
-
-
-def _steps_without(
-    calendar: Calendar, interval: str, first_ms: int, until_ms: int, absent: Sequence[Gap]
-) -> list[tuple[int, int]]:
-    """The open times from `first_ms` on and before `until_ms` as ranges, cut where the exchange lacks candles."""
-    ranges: list[tuple[int, int]] = []
-    begin: int | None = None
-    last = open_ms = first_ms
-    gone = iter(absent)
-    gap = next(gone, None)
-    while open_ms < until_ms:
-        while gap is not None and gap.last < open_ms:
-            gap = next(gone, None)
-        if gap is not None and gap.first <= open_ms:
-            if begin is not None:
-                ranges.append((begin, last))
-            begin = None
-            open_ms = calendar.next_open_ms(interval, gap.last)
-            continue
-        begin = open_ms if begin is None else begin
-        last = open_ms
-        open_ms = calendar.next_open_ms(interval, open_ms)
-    if begin is not None:
-        ranges.append((begin, last))
-    return ranges
 
 
 def _trade(symbol: str, row: asyncpg.Record) -> Trade:

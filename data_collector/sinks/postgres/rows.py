@@ -18,7 +18,7 @@ TRADE_COLUMNS = (
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def kline_lines(klines: Sequence[Kline], *more: str) -> bytes:
+def kline_lines(klines: Sequence[Kline], more: Sequence[str] = ()) -> bytes:
     """In the order of `KLINE_COLUMNS`, and behind them the same `more` in every line."""
     end = _end(more)
     lines = [
@@ -29,7 +29,7 @@ def kline_lines(klines: Sequence[Kline], *more: str) -> bytes:
     return "".join(lines).encode()
 
 
-def trade_lines(trades: Sequence[Trade], *more: str) -> bytes:
+def trade_lines(trades: Sequence[Trade], more: Sequence[str] = ()) -> bytes:
     """In the order of `TRADE_COLUMNS`, and behind them the same `more` in every line."""
     end = _end(more)
     lines = [

@@ -10,14 +10,16 @@ STAGE_KLINES = """
 create temp table if not exists staged_klines (
   symbol text, interval text, "timestamp" timestamptz, open numeric, high numeric, low numeric, close numeric,
   volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric
-) on commit delete rows
+) on commit delete rows;
+truncate staged_klines
 """
 
 STAGE_TRADES = """
 create temp table if not exists staged_trades (
   symbol text, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric, is_buyer_maker boolean,
   buyer_order_id bigint, seller_order_id bigint
-) on commit delete rows
+) on commit delete rows;
+truncate staged_trades
 """
 
 _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,

@@ -6,9 +6,9 @@ from the stored one replaces it, and the stored one is kept as a revision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from io import BytesIO
-from typing import TypeVar
+from typing import Final, Generic, TypeVar
 
 import asyncpg
 from msgspec import Struct
@@ -31,6 +31,9 @@ LIVE = "ws"
 
 Row = TypeVar("Row", Kline, Trade)
 
+Key = tuple[tuple[str, ...], int]
+"""A row's series, and its number in it."""
+
 
 class Written(Struct, frozen=True):
     """What became of a batch."""
@@ -42,6 +45,21 @@ class Written(Struct, frozen=True):
 
     def __add__(self, other: Written) -> Written:
         return Written(self.added + other.added, self.changed + other.changed, self.known + other.known)
+
+
+class Destination(Struct, Generic[Row], frozen=True, kw_only=True):
+    """Where rows of one kind go, and on which way."""
+
+    table: str
+    staged: str
+    columns: Sequence[str]
+    key: Callable[[Row], Key]
+    lines: Callable[[Sequence[Row], Sequence[str]], bytes]
+    stage: str
+    is_empty: str
+    insert: str
+    replace: Callable[[asyncpg.Connection, str, str], Awaitable[int]]
+    """Staged rows take the place of stored ones that differ; how many did. Gets exchange and source."""
 
 
 class PostgresWriter:
@@ -58,15 +76,11 @@ class PostgresWriter:
 
     async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Written:
         """Store closed klines; `source` is `ws`, `rest`, `built` or `file`. Of the same candle the later one wins."""
-        with failures_told(self._place):
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await put_klines(connection, klines, exchange=self._exchange, source=source)
+        return await self._put(KLINES, klines, source)
 
     async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Written:
         """Store trades. One that differs from the stored one replaces it; a finer time does too."""
-        with failures_told(self._place):
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await put_trades(connection, trades, exchange=self._exchange, source=source)
+        return await self._put(TRADES, trades, source)
 
     async def put_gaps(self, symbol: str, channel: Channel, interval: str, gaps: Sequence[Gap]) -> None:
         """Record ranges that do not exist or could not be had; `interval` is empty for trades."""
@@ -75,63 +89,42 @@ class PostgresWriter:
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(statements.PUT_GAP, rows)
 
+    async def _put(self, destination: Destination[Row], rows: Sequence[Row], source: str) -> Written:
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                return await put(connection, destination, rows, exchange=self._exchange, source=source)
 
-async def put_klines(connection: asyncpg.Connection, klines: Sequence[Kline], *, exchange: str, source: str) -> Written:
-    """The same inside the caller's transaction; what the driver raises is not translated."""
+
+async def put(
+    connection: asyncpg.Connection, to: Destination[Row], rows: Sequence[Row], *, exchange: str, source: str
+) -> Written:
+    """Store rows inside the caller's transaction; what the driver raises is not translated."""
     written = Written()
-    for batch in _rounds(klines, lambda kline: (kline.symbol, kline.interval, kline.open_ms)):
-        if await _is_new_series(connection, batch, exchange):
-            batch.sort(key=lambda kline: kline.open_ms)
-            lines = kline_lines(batch, exchange, source)
-            if await _copied(connection, "market_data_ohlcv", lines, (*KLINE_COLUMNS, *_ORIGIN)):
+    for batch in _rounds(rows, to.key):
+        if await _is_new_series(connection, to, batch, exchange):
+            lines = to.lines([batch[key] for key in sorted(batch)], (exchange, source))
+            if await _copied(connection, to.table, lines, (*to.columns, *_ORIGIN)):
                 written += Written(added=len(batch))
                 continue
-        await connection.execute(f"{statements.STAGE_KLINES}; truncate staged_klines")
-        await _copy(connection, "staged_klines", kline_lines(batch), KLINE_COLUMNS)
-        added = count_of(await connection.execute(statements.INSERT_KLINES, exchange, source))
-        changed = 0
-        if added < len(batch):
-            changed = await _replace_klines(connection, exchange, source)
-        written += Written(added, changed, len(batch) - added - changed)
-    return written
-
-
-async def put_trades(connection: asyncpg.Connection, trades: Sequence[Trade], *, exchange: str, source: str) -> Written:
-    """The same inside the caller's transaction; what the driver raises is not translated."""
-    written = Written()
-    for batch in _rounds(trades, lambda trade: (trade.symbol, trade.trade_id)):
-        if await _are_new_trades(connection, batch, exchange):
-            batch.sort(key=lambda trade: trade.trade_id)
-            lines = trade_lines(batch, exchange, source)
-            if await _copied(connection, "market_data_trades", lines, (*TRADE_COLUMNS, *_ORIGIN)):
-                written += Written(added=len(batch))
-                continue
-        await connection.execute(f"{statements.STAGE_TRADES}; truncate staged_trades")
-        await _copy(connection, "staged_trades", trade_lines(batch), TRADE_COLUMNS)
-        added = count_of(await connection.execute(statements.INSERT_TRADES, exchange, source))
+        await connection.execute(to.stage)
+        await _copy(connection, to.staged, to.lines(list(batch.values()), ()), to.columns)
+        added = count_of(await connection.execute(to.insert, exchange, source))
         changed = 0
         if added < len(batch):
             await connection.execute(statements.NESTED_LOOPS)
-            changed = count_of(await connection.execute(statements.REPLACE_TRADES, exchange, source))
+            changed = await to.replace(connection, exchange, source)
         written += Written(added, changed, len(batch) - added - changed)
     return written
 
 
-async def _is_new_series(connection: asyncpg.Connection, batch: Sequence[Kline], exchange: str) -> bool:
+async def _is_new_series(
+    connection: asyncpg.Connection, to: Destination[Row], batch: dict[Key, Row], exchange: str
+) -> bool:  # fmt: skip
     """Whether it is one long series of which nothing is stored."""
-    if len(batch) < LONG or len({(kline.symbol, kline.interval) for kline in batch}) > 1:
+    if len(batch) < LONG or len({series for series, _ in batch}) > 1:
         return False
-    times, one = [kline.open_ms for kline in batch], batch[0]
-    query = statements.IS_EMPTY_OF_KLINES
-    return bool(await connection.fetchval(query, exchange, one.symbol, one.interval, min(times), max(times)))
-
-
-async def _are_new_trades(connection: asyncpg.Connection, batch: Sequence[Trade], exchange: str) -> bool:
-    if len(batch) < LONG or len({trade.symbol for trade in batch}) > 1:
-        return False
-    ids = [trade.trade_id for trade in batch]
-    query = statements.IS_EMPTY_OF_TRADES
-    return bool(await connection.fetchval(query, exchange, batch[0].symbol, min(ids), max(ids)))
+    (series, first), (_, last) = min(batch), max(batch)
+    return bool(await connection.fetchval(to.is_empty, exchange, *series, first, last))
 
 
 async def _copied(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> bool:
@@ -144,8 +137,11 @@ async def _copied(connection: asyncpg.Connection, table: str, lines: bytes, colu
     return True
 
 
+async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> None:
+    await connection.copy_to_table(table, source=BytesIO(lines), columns=columns, format="text")
+
+
 async def _replace_klines(connection: asyncpg.Connection, exchange: str, source: str) -> int:
-    await connection.execute(statements.NESTED_LOOPS)
     await connection.fetchval(statements.LOCK_KLINES, exchange)
     if source == LIVE:
         await connection.execute(statements.FORGET_OLD_KLINES, exchange)
@@ -153,20 +149,45 @@ async def _replace_klines(connection: asyncpg.Connection, exchange: str, source:
     return count_of(await connection.execute(statements.REPLACE_KLINES, exchange, source))
 
 
-async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> None:
-    await connection.copy_to_table(table, source=BytesIO(lines), columns=columns, format="text")
+async def _replace_trades(connection: asyncpg.Connection, exchange: str, source: str) -> int:
+    return count_of(await connection.execute(statements.REPLACE_TRADES, exchange, source))
 
 
-def _rounds(rows: Sequence[Row], key: Callable[[Row], Hashable]) -> Iterator[list[Row]]:
+def _rounds(rows: Sequence[Row], key: Callable[[Row], Key]) -> Iterator[dict[Key, Row]]:
     """Batches in which each key is there once; a key that comes again with other values waits for the next batch."""
     waiting: Sequence[Row] = rows
     while waiting:
-        batch: dict[Hashable, Row] = {}
+        batch: dict[Key, Row] = {}
         later = [row for row in waiting if batch.setdefault(key(row), row) != row]
-        yield list(batch.values())
+        yield batch
         waiting = later
 
 
 def count_of(tag: str) -> int:
     """The last word of what the server answers to a statement, such as `INSERT 0 5`."""
     return int(tag.rpartition(" ")[2])
+
+
+KLINES: Final[Destination[Kline]] = Destination(
+    table="market_data_ohlcv",
+    staged="staged_klines",
+    columns=KLINE_COLUMNS,
+    key=lambda kline: ((kline.symbol, kline.interval), kline.open_ms),
+    lines=kline_lines,
+    stage=statements.STAGE_KLINES,
+    is_empty=statements.IS_EMPTY_OF_KLINES,
+    insert=statements.INSERT_KLINES,
+    replace=_replace_klines,
+)
+
+TRADES: Final[Destination[Trade]] = Destination(
+    table="market_data_trades",
+    staged="staged_trades",
+    columns=TRADE_COLUMNS,
+    key=lambda trade: ((trade.symbol,), trade.trade_id),
+    lines=trade_lines,
+    stage=statements.STAGE_TRADES,
+    is_empty=statements.IS_EMPTY_OF_TRADES,
+    insert=statements.INSERT_TRADES,
+    replace=_replace_trades,
+)

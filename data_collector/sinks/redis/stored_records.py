@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,7 +11,7 @@ from msgspec import Raw, Struct
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Ticker, Trade
 
 NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
 """What parsers and the calendar raise of things that nobody of ours has written."""
@@ -17,6 +19,13 @@ NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowErr
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
+
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
+_TIMES = ("event_ms", "open_time", "close_time")
+_END_MS = 253_402_300_800_000
+"""The year 10000."""
+
+_INTEGER_MAX = 2**63 - 1
 
 
 class _StoredKline(Struct):
@@ -91,6 +100,20 @@ def stored_trade(text: str) -> Trade:
         event_ms=time_ms, is_buyer_maker=t.is_buyer_maker, buyer_order_id=t.buyer_order_id,
         seller_order_id=t.seller_order_id, sub_ms_us=sub_ms_us if len(t.timestamp) > _LENGTH_WITH_MS else None,
     )  # fmt: skip
+
+
+def stored_ticker(symbol: str, fields: Mapping[str, str]) -> Ticker:
+    """The newest ticker in the hash `latest:`. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
+    ticker = msgspec.convert({**fields, "symbol": symbol}, Ticker, strict=False)
+    for name in Ticker.__struct_fields__[1:]:
+        value = getattr(ticker, name)
+        if isinstance(value, int):
+            is_good = 0 <= value < _END_MS if name in _TIMES else -1 <= value <= _INTEGER_MAX
+        else:
+            is_good = _DECIMAL.fullmatch(value) is not None
+        if not is_good:
+            raise ValueError(f"{name} is no number that a ticker has")
+    return ticker
 
 
 def kline_or_none(text: str, calendar: Calendar) -> Kline | None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 
-import msgspec
 from rich.console import Console
 
-from data_collector.cli.tail_screen import candle_line, screen, trade_line
-from data_collector.cli.tail_source import Candle, Followed, TradeRow
+from data_collector.cli.tail_screen import kline_line, screen, trade_line
+from data_collector.cli.tail_source import Followed
+from data_collector.model.calendar import UtcCalendar
+from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
 
-CANDLE = msgspec.json.decode(
-    b'{"symbol":"BTCUSDT","timestamp":"2024-01-01T12:00:00+00:00","interval":"1m","open":45123.45,"high":45200.00,'
-    b'"low":45100.00,"close":45180.50,"volume":123456789012.12345678,"trades":1234,"is_closed":true}',
-    type=Candle,
+CANDLE = stored_kline(
+    '{"symbol":"BTCUSDT","timestamp":"2024-01-01T12:00:00+00:00","interval":"1m","open":45123.45,"high":45200.00,'
+    '"low":45100.00,"close":45180.50,"volume":123456789012.12345678,"trades":1234,"is_closed":true,'
+    '"quote_volume":1.0,"taker_buy_base_volume":1.0,"taker_buy_quote_volume":1.0}',
+    UtcCalendar(),
 )
-TRADE = msgspec.json.decode(
-    b'{"timestamp":"2024-01-01T12:00:00.123+00:00","trade_id":7,"price":45180.50,"quantity":0.12300000,'
-    b'"buyer_order_id":null,"is_buyer_maker":true}',
-    type=TradeRow,
+TRADE = stored_trade(
+    '{"symbol":"BTCUSDT","timestamp":"2024-01-01T12:00:00.123+00:00","trade_id":7,"price":45180.50,"quantity":0.12300000,'
+    '"buyer_order_id":null,"is_buyer_maker":true}',
 )
 
 
@@ -29,15 +30,15 @@ def shown(followed: Followed) -> str:
 
 
 def followed(**changes: object) -> Followed:
-    fields: dict[str, object] = {"latest": {}, "candles": {}, "other_intervals": set()} | changes
+    fields: dict[str, object] = {"latest": {}, "klines": {}, "other_intervals": set()} | changes
     made = Followed("BTCUSDT", "1m", with_trades=True, place="localhost:6379", positions={})
     for name, value in fields.items():
         setattr(made, name, value)
     return made
 
 
-def test_candle_line_keeps_every_digit() -> None:
-    assert candle_line("BTCUSDT", CANDLE) == (
+def test_kline_line_keeps_every_digit() -> None:
+    assert kline_line("BTCUSDT", CANDLE) == (
         "BTCUSDT 1m 2024-01-01T12:00:00+00:00 open=45123.45 high=45200.00 low=45100.00 close=45180.50 "
         "volume=123456789012.12345678 trades=1234 closed"
     )
@@ -52,7 +53,7 @@ def test_trade_line_names_the_side_of_the_taker() -> None:
 def test_screen_shows_price_candles_and_trades() -> None:
     now = followed(
         latest={"price": "45180.50", "price_change_percent": "-1.2", "volume": "9", "timestamp": "now"},
-        candles={CANDLE.timestamp: CANDLE},
+        klines={CANDLE.open_ms: CANDLE},
     )
     now.trades.append(TRADE)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-import pytest
-
-from data_collector.history.holes import Hole, Holes, Ids, OpenTimes
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.holes import Hole, Holes
 
 CALENDAR = UtcCalendar()
 MINUTE_MS = 60_000
@@ -16,12 +13,8 @@ START_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z, a Monday."""
 
 
-def ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
-
-
 def of_ids(numbers: list[int], *recorded: Gap, until: int = 20) -> list[Hole]:
-    holes = Holes(Ids(), recorded, 1)
+    holes = Holes(IdGrid(), recorded, 1)
     for number in numbers:
         holes.take(number)
     holes.end(until)
@@ -51,7 +44,7 @@ def test_hole_that_was_healed_since_is_none() -> None:
 
 
 def test_candles_are_counted_on_their_grid() -> None:
-    holes = Holes(OpenTimes(CALENDAR, "1m"), [Gap(START_MS, START_MS, 1, "absent")], START_MS)
+    holes = Holes(KlineGrid(CALENDAR, "1m"), [Gap(START_MS, START_MS, 1, "absent")], START_MS)
 
     holes.take(START_MS + 3 * MINUTE_MS)
 
@@ -61,32 +54,8 @@ def test_candles_are_counted_on_their_grid() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("interval", "since", "known", "first"),
-    [
-        ("1m", "2024-01-01T00:00:30", "2024-01-01T00:10", "2024-01-01T00:01"),
-        ("1m", "2024-01-01T00:01", "2024-01-01T00:10", "2024-01-01T00:01"),
-        ("1w", "2023-12-30", "2024-01-15", "2024-01-01"),
-        ("1M", "2023-12-30", "2024-03-01", "2024-01-01"),
-        ("1M", "2024-01-01", "2024-03-01", "2024-01-01"),
-    ],
-)
-def test_first_candle_of_a_range_lies_on_the_grid_of_the_known_one(
-    interval: str, since: str, known: str, first: str
-) -> None:
-    assert OpenTimes(CALENDAR, interval).first_from(ms(since), ms(known)) == ms(first)
-
-
-def test_candle_that_is_not_over_is_not_missing() -> None:
-    times = OpenTimes(CALENDAR, "1h")
-
-    assert times.closed_until(ms("2024-01-01"), ms("2024-02-01"), ms("2024-01-01T02:30")) == ms("2024-01-01T02:00")
-    assert times.closed_until(ms("2024-01-01"), ms("2024-01-01T02:00"), ms("2024-01-09")) == ms("2024-01-01T02:00")
-    assert times.closed_until(ms("2024-01-05"), ms("2024-02-01"), ms("2024-01-01")) == ms("2024-01-05")
-
-
 def test_more_holes_than_the_bound_are_counted() -> None:
-    holes = Holes(Ids(), [], 1, most=2)
+    holes = Holes(IdGrid(), [], 1, most=2)
 
     for number in (2, 4, 6, 8):
         holes.take(number)
