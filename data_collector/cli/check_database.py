@@ -1,4 +1,4 @@
-"""What `doctor` asks PostgreSQL, where `DATABASE_URL` is set: version, tables, rights and clock."""
+"""What `doctor` asks PostgreSQL, where `DATABASE_URL` is set: version, tables, TimescaleDB, rights and clock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from data_collector.model.errors import CollectorError
 from data_collector.observe.logs import escaped
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.hypertables import Layout
 from data_collector.sinks.postgres.suitability import Facts, facts_of
 
 OLDEST = 13
@@ -33,7 +34,7 @@ async def check_database(settings: Settings) -> list[Finding]:
         facts = await facts_of(dsn)
     except CollectorError as error:
         return [Finding("database", "fail", escaped(str(error)), CURE)]
-    return [_judge_version(facts), _judge_tables(facts), *_judge_clock(facts)]
+    return [_judge_version(facts), _judge_tables(facts), *_judge_timescale(facts.layout), *_judge_clock(facts)]
 
 
 def _judge_version(facts: Facts) -> Finding:
@@ -51,6 +52,20 @@ def _judge_tables(facts: Facts) -> Finding:
         return Finding("database tables", "fail", escaped(facts.fault), cure)
     seen = "they are there" if facts.tables_version else "they are made at the first start"
     return Finding("database tables", "ok", seen)
+
+
+def _judge_timescale(layout: Layout) -> list[Finding]:
+    """Nothing where there is none. Partitions do as well, so none of it is a warning."""
+    if layout.version is not None:
+        use = "candles will lie in a hypertable" if not layout.has_table else "candles lie in a hypertable"
+        if layout.has_table and not layout.is_hypertable:
+            use = "not used, since the tables were made before it was installed"
+        seen = f"{layout.version}, licence {layout.license}: {use}"
+    elif layout.is_available and not layout.has_table:
+        seen = "not installed here: `create extension timescaledb` before the first start makes candles a hypertable"
+    else:
+        return []
+    return [Finding("database timescaledb", "ok", escaped(seen))]
 
 
 def _judge_clock(facts: Facts) -> list[Finding]:

@@ -88,7 +88,7 @@ class HistoryWriter:
             database = await FollowedDatabase.open(orders.database_url, orders.exchange)
             reader = StreamReader(connection, orders, await database.cursors())
             await self._tell_trimmed(reader, database)
-            self._tell_up()
+            self._tell_up(await database.layout())
             await self._read_on(reader, TickerSampler(connection, orders), database)
         finally:
             connection.close()
@@ -125,6 +125,8 @@ class HistoryWriter:
         days = (orders.keep_klines_days, orders.keep_trades_days, orders.keep_tickers_days)
         if days == (None, None, None) or time.monotonic() < self._forget_s:
             return
+        if chunks := await database.drop_chunks(klines_days=days[0], tickers_days=days[2]):
+            self._log.info("history_chunks_dropped", chunks=chunks)
         forgotten = await database.forget(klines_days=days[0], trades_days=days[1], tickers_days=days[2])
         self._forgotten += forgotten
         if forgotten:
@@ -166,8 +168,8 @@ class HistoryWriter:
             self._log.warning("history_down", reason=reason)
         self._down_reason = reason
 
-    def _tell_up(self) -> None:
-        self._log.info("history_up")
+    def _tell_up(self, candles_in: str) -> None:
+        self._log.info("history_up", candles_in=candles_in)
         self._down_reason = None
 
 

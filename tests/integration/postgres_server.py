@@ -32,12 +32,13 @@ from tests.integration.waiting import DEADLINE_S, Found, until
 class PostgresServer:
     """A server on a port of its own, with rows in `folder`; anybody on this machine may log in."""
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False, programs: Path | None = None, libraries: str = "") -> None:
+        """`libraries` are those that the server loads at its start."""
         self.folder = folder
         self.port = free_port()
-        self._fsync = fsync
+        self._flags = {"fsync": "on" if fsync else "off", "shared_preload_libraries": libraries}
         self._user = server_user()
-        self._programs = _programs()
+        self._programs = _programs() if programs is None else programs
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,7 +69,7 @@ class PostgresServer:
         return self.answers()
 
     def _launch(self) -> None:
-        flags = {"fsync": "on" if self._fsync else "off", "unix_socket_directories": "", "max_connections": "60"}
+        flags = {**self._flags, "unix_socket_directories": "", "max_connections": "60"}
         self._process = subprocess.Popen(
             server_words(self._programs, self.folder / "rows", self.port, flags),
             cwd=self.folder, env=language(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -100,11 +101,13 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+def postgres_server(
+    *, fsync: bool = False, programs: Path | None = None, libraries: str = ""
+) -> Iterator[PostgresServer]:
     """A running server, gone with the block."""
     # Not pytest's folder: the server is another user where tests run as root, and that one may not pass there.
     folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
-    server = PostgresServer(folder, fsync=fsync)
+    server = PostgresServer(folder, fsync=fsync, programs=programs, libraries=libraries)
     try:
         server.make()
         server.start()
@@ -128,10 +131,17 @@ def database_server() -> Iterator[str]:
 @pytest.fixture
 def database(database_server: str) -> Iterator[str]:
     """The DSN of an empty database, dropped after the test."""
+    with fresh_database(database_server) as dsn:
+        yield dsn
+
+
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """The DSN of an empty database on that server, dropped after the block."""
     name = f"dc_test_{uuid4().hex[:12]}"
-    execute(database_server, f"create database {name}")
-    yield database_named(database_server, name)
-    execute(database_server, f"drop database {name} with (force)")
+    execute(server, f"create database {name}")
+    yield database_named(server, name)
+    execute(server, f"drop database {name} with (force)")
 
 
 def database_named(dsn: str, name: str) -> str:

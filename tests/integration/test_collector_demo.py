@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.docs.tree import read
 from tests.integration.demo import Demo, demo, family, first
 from tests.integration.postgres_server import rows
 from tests.integration.processes import ROOT, get_json, is_running
@@ -65,6 +66,40 @@ def assert_commands_work(running: Demo) -> None:
     until(lambda: rows(dsn, "select 1 from market_data_ohlcv limit 1"), "a candle in PostgreSQL", output=running.screen)
     assert get_json(curl)["service"] == "data-collector"
     assert "price" in ran.stdout
+
+
+@pytest.mark.slow
+def test_every_answer_of_the_operators_guide_comes(tmp_path: Path) -> None:
+    with demo(tmp_path / "var") as running:
+        grows(running.store)
+        assert_commands_print_something(running, tmp_path)
+        running.interrupt()
+
+
+def assert_commands_print_something(running: Demo, folder: Path) -> None:
+    """With them docs/operations.md answers what an operator asks."""
+    section = read("docs/operations.md").partition("## Questions that an operator asks")[2].partition("\n## ")[0]
+    commands = [
+        line
+        for block in re.findall(r"<!-- run -->\n```sh\n(.*?)```", section, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    shim = folder / "bin" / "data-collector"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m data_collector "$@"\n')
+    shim.chmod(0o755)
+    environment = {
+        **os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "URL": running.url,
+        "REDIS_URL": running.store.url,
+    }  # fmt: skip
+
+    assert len(commands) >= 15
+    for command in commands:
+        ran = subprocess.run(
+            ["sh", "-ec", command], env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (ran.returncode, bool(ran.stdout + ran.stderr)) == (0, True), f"{command}\n{ran.stdout}{ran.stderr}"
+        assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
+from tests.integration.postgres_server import execute, fresh_database
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000
@@ -39,6 +40,15 @@ INSERT = (
     "INSERT INTO market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 )
+
+
+@pytest.fixture(params=["database_server", pytest.param("timescale_server", marks=pytest.mark.slow)])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The same is expected of partitions and of a hypertable."""
+    with fresh_database(request.getfixturevalue(request.param)) as dsn:
+        if request.param == "timescale_server":
+            execute(dsn, "create extension timescaledb")
+        yield dsn
 
 
 @pytest.fixture
@@ -129,6 +139,19 @@ async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_sa
     assert sum(written.known for written in both) == 3500
     assert await PostgresReader(pool).open_times("BTCUSDT", "1m", 0, 2**42) == [kline.open_ms for kline in long]
     assert await PostgresReader(pool).trade_holes("BTCUSDT", 0, 1999) == []
+
+
+async def test_a_full_batch_that_is_known_is_not_compared_row_by_row(pool: asyncpg.Pool, database: str) -> None:
+    # It takes half a second, and far over this limit where each row is held against each other one.
+    execute(database, f"alter database {database.rpartition('/')[2]} set statement_timeout = '20s'")
+    batch = [minute(number) for number in range(10_000)]
+    limited = await open_pool(database, size=1)
+    writer = PostgresWriter(limited)
+
+    written = [await writer.put_klines(batch, source=source) for source in ("rest", "ws")]
+
+    await limited.close()
+    assert written == [Written(added=10_000), Written(known=10_000)]
 
 
 async def test_one_batch_with_a_candle_and_its_revision_keeps_both(pool: asyncpg.Pool) -> None:

@@ -10,6 +10,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.tickers import FORGET_TICKERS, put_tickers
@@ -83,6 +84,23 @@ class FollowedDatabase:
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 return await put_tickers(connection, tickers, exchange=self._exchange)
+
+    async def layout(self) -> str:
+        """How candles lie, for the log."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                return (await layout_of(connection)).told
+
+    async def drop_chunks(self, *, klines_days: int | None, tickers_days: int | None = None) -> int:
+        """Drop chunks of hypertables whose rows are all older than so many days; how many went."""
+        kept = {"market_data_ohlcv": klines_days, "market_data_tickers": tickers_days}
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                return sum([
+                    await drop_old_chunks(connection, table, self._exchange, days)
+                    for table, days in kept.items() if days is not None
+                ])  # fmt: skip
 
     async def forget(self, *, klines_days: int | None, trades_days: int | None, tickers_days: int | None = None) -> int:
         """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 STAGE_KLINES = """
 create temp table if not exists staged_klines (
   symbol text, interval text, "timestamp" timestamptz, open numeric, high numeric, low numeric, close numeric,
-  volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric
+  volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric,
+  -- Whichever of two tables without statistics the planner begins with, the other is not read through for each row.
+  primary key (symbol, interval, "timestamp")
 ) on commit delete rows;
 truncate staged_klines
 """
@@ -32,8 +34,12 @@ from staged_klines order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
 
+STAGED_TIMES = 'select min("timestamp") as first, max("timestamp") as last from staged_klines'
+
+# They are $2 and $3, so that the planner knows which partitions or chunks it needs.
 _SAME_KLINE = """stored.exchange = $1 and stored.symbol = staged.symbol and stored.interval = staged.interval
-  and stored."timestamp" = staged."timestamp\""""
+  and stored."timestamp" = staged."timestamp"
+  and stored."timestamp" between $2::timestamptz and $3::timestamptz"""
 
 _KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.volume) is distinct from
     (staged.open, staged.high, staged.low, staged.close, staged.volume)
@@ -64,7 +70,7 @@ REPLACE_KLINES = f"""
 update market_data_ohlcv as stored
 set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,
   trades = staged.trades, quote_volume = staged.quote_volume, taker_buy_base_volume = staged.taker_buy_base_volume,
-  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $2, recorded_at = now()
+  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $4, recorded_at = now()
 from staged_klines as staged
 where {_SAME_KLINE} and ({_KLINE_DIFFERS} or {_KLINE_LACKS})
 """  # noqa: S608
@@ -116,8 +122,11 @@ select not exists (
 )
 """
 
-NESTED_LOOPS = "set local enable_hashjoin = off; set local enable_mergejoin = off"
-"""The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner."""
+NESTED_LOOPS = """
+set local enable_hashjoin = off; set local enable_mergejoin = off; set local plan_cache_mode = force_custom_plan
+"""
+"""The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner. And a
+plan for any time at all would look for each row in each partition or chunk."""
 
 PUT_GAP = """
 insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason)

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.hypertables import Layout, layout_of
 from data_collector.sinks.postgres.migrate import migrate, tables_version
 from data_collector.sinks.postgres.pool import open_pool
 
@@ -22,6 +23,7 @@ class Facts(Struct):
     """Seconds since 1970 by the server's clock."""
     tables_version: int
     """Of our tables; 0 when they are not there."""
+    layout: Layout
     fault: str | None = None
     """Why our tables cannot be made or brought up to date."""
 
@@ -45,6 +47,7 @@ async def facts_of(dsn: str) -> Facts:
                     bool(await connection.fetchval("select pg_is_in_recovery()")),
                     float(str(await connection.fetchval("select extract(epoch from clock_timestamp())::float8"))),
                     await tables_version(connection),
+                    await layout_of(connection),
                 )
                 try:
                     with failures_told(place):

@@ -142,11 +142,14 @@ async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, column
 
 
 async def _replace_klines(connection: asyncpg.Connection, exchange: str, source: str) -> int:
-    await connection.fetchval(statements.LOCK_KLINES, exchange)
+    times = await connection.fetchrow(statements.STAGED_TIMES)
+    assert times is not None, "a select of aggregates has a row"
+    of_batch = (exchange, times["first"], times["last"])
+    await connection.fetchval(statements.LOCK_KLINES, *of_batch)
     if source == LIVE:
-        await connection.execute(statements.FORGET_OLD_KLINES, exchange)
-    await connection.execute(statements.KEEP_REVISIONS, exchange)
-    return count_of(await connection.execute(statements.REPLACE_KLINES, exchange, source))
+        await connection.execute(statements.FORGET_OLD_KLINES, *of_batch)
+    await connection.execute(statements.KEEP_REVISIONS, *of_batch)
+    return count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch, source))
 
 
 async def _replace_trades(connection: asyncpg.Connection, exchange: str, source: str) -> int:
