@@ -18,7 +18,7 @@ ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all differential soak lint format bench lock sbom fuzz clean
+.PHONY: help venv demo run test test-all differential soak lint format bench dashboards lock sbom fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -60,6 +60,9 @@ format: $(DEVELOPMENT) ## Format the code and mend what can be mended without th
 
 bench: $(RUNTIME) ## Measure cost per message, memory and latency on this machine
 	@exec $(RUN) -m benchmarks $(ARGS)
+
+dashboards: $(DEVELOPMENT) ## Write deploy/grafana/dashboards/ from what is declared in deploy/grafana/
+	@$(RUN) -m deploy.grafana
 
 fuzz: $(DEVELOPMENT) ## Feed garbage to the decoders, FUZZ_SECONDS each (60)
 	@set -e; for target in tests/fuzz/fuzz_*.py; do \

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history
 from data_collector.cli.backfill_screen import waiting_sentence
+from data_collector.cli.found_collector import Surroundings, found_surroundings
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.kept import cuts_told, kept_by
@@ -101,11 +102,13 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
     wish = asked.wish
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
     notes: list[str] = []
+    surroundings = found_surroundings(settings)
+    settings = surroundings.settings
     async with AsyncExitStack() as stack:
         rights = rights_to_write(trades=wish.with_trades) if asked.repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         history = await stack.enter_async_context(opened_history(venue, settings))
-        live = await _live_store(stack, settings, venue, notes)
+        live = await _live_store(stack, surroundings, venue, notes)
         patience = Patience(wish.give_up_s, Stopping(), waiting_told(_tell_waits))
         now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
         from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
@@ -130,10 +133,10 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
 
 
 async def _live_store(
-    stack: AsyncExitStack, settings: Settings, venue: Venue, notes: list[str]
+    stack: AsyncExitStack, surroundings: Surroundings, venue: Venue, notes: list[str]
 ) -> LiveStore | None:  # fmt: skip
     try:
-        address = await find_store(settings=settings)
+        address = await find_store(settings=surroundings.settings, folder=surroundings.folder)
         connection = await stack.enter_async_context(opened(address))
     except Unavailable as error:
         notes.append(f"Not compared with the live store: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from msgspec import Struct
 
 from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
+from data_collector.cli.found_collector import found_surroundings
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.kept import check_kept
 from data_collector.cli.moments import moment_ms
@@ -25,8 +27,9 @@ from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan
 from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.protocols import BulkFiles, History, Venue
+from data_collector.observe.logs import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
@@ -38,6 +41,8 @@ INTERRUPTED = 130
 EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTED}
 
 GIVE_UP_S = 600.0
+
+OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
 
 
 class Wish(Struct, frozen=True):
@@ -112,6 +117,7 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
+    settings = found_surroundings(settings).settings
     rights = rights_to_write(trades=wish.with_trades)
     async with opened_database(settings, rights) as database, opened_history(venue, settings) as history:
         filling = await _filling(settings, wish, venue, history, database, tell, stopping)
@@ -134,13 +140,29 @@ async def _filling(
     # Faults of the command line are told even where the exchange is out of reach.
     moment_ms(wish.begin, 0, option="--from")
     moment_ms(wish.end, 0, option="--to")
-    now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+    now_ms, listed = await _clock_and_symbols(patience, history, wish.source)
     span = span_of(wish.begin, wish.end, now_ms)
     check_kept(settings, series, span)
-    listed = await patience.ask("symbol list of the exchange", history.symbols)
-    check_symbols(series, listed)
-    ends = Ends(history, database.reader, database.writer, venue.calendar, bulk_files)
+    if listed is not None:
+        check_symbols(series, listed)
+    ends = Ends(
+        history, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
+    )  # fmt: skip
     return Filling(ends, series, span, source=wish.source, tell=tell, stopping=stopping, patience_s=wish.give_up_s)
+
+
+async def _clock_and_symbols(
+    patience: Patience, history: History, source: Source
+) -> tuple[int, Container[str] | None]:  # fmt: skip
+    """What the exchange says; where files alone are wanted and it does not answer, this machine's clock and no list."""
+    if source == "dumps":
+        try:
+            return await history.server_time_ms(), await history.symbols()
+        except (VenueUnreachable, VenueRefused) as error:
+            typer.echo(escaped(OFFLINE.format(reason=error)), err=True)
+            return round(time.time() * 1000), None
+    now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+    return now_ms, await patience.ask("symbol list of the exchange", history.symbols)
 
 
 def span_of(begin: str, end: str, now_ms: int) -> Span:

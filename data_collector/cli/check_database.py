@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from data_collector.cli.finding import Finding
-from data_collector.cli.found_database import running_embedded_dsn
+from data_collector.cli.found_collector import running_embedded_dsn
 from data_collector.model.errors import CollectorError
 from data_collector.observe.logs import escaped
+from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.forgetting import tables_to_forget
@@ -28,11 +29,11 @@ async def check_database(settings: Settings) -> list[Finding]:
     if settings.database_url is None:
         return []
     dsn: str | None = settings.database_url.get_secret_value()
-    if dsn == EMBEDDED:
-        dsn = running_embedded_dsn(settings)
-    if dsn is None:
-        return [Finding("database", "ok", "the embedded PostgreSQL starts with the collector")]
     try:
+        if dsn == EMBEDDED:
+            dsn = running_embedded_dsn(settings.var_dir / LIVE_FOLDER)
+        if dsn is None:
+            return [Finding("database", "ok", "the embedded PostgreSQL starts with the collector")]
         facts = await facts_of(dsn, *_rights(settings))
     except CollectorError as error:
         return [Finding("database", "fail", escaped(str(error)), CURE)]

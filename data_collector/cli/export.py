@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
+from data_collector.cli.fitting_bars import FittingBars
+from data_collector.cli.found_collector import found_surroundings
 from data_collector.cli.found_database import opened_database
 from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
@@ -83,6 +85,7 @@ def export_history(
 
 async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
     venue = find_venue("binance")
+    settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         try:
             return await export(database.reader, venue.calendar, order, tell, place=database.place)
@@ -103,8 +106,8 @@ def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:>12,} rows"),
             TimeRemainingColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=console, transient=True) as bars:
-            tasks = {series: bars.add_task(series.label, total=1.0, rows=0) for series in order.series}
+        with FittingBars(*columns, console=console, transient=True) as bars:
+            tasks = {series: bars.add_task(series.label, total=1.0, rows=0, start=False) for series in order.series}
             yield _Bars(bars, tasks).tell
 
 
@@ -114,6 +117,7 @@ class _Bars:
         self._tasks = tasks
 
     def tell(self, series: Series, share: float, rows: int) -> None:
+        self._bars.start_task(self._tasks[series])
         self._bars.update(self._tasks[series], completed=share, rows=rows)
 
 

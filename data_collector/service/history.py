@@ -137,7 +137,7 @@ class History:
     def reasons(self) -> list[str]:
         """What an operator must know."""
         progress = self._progress
-        if not self._is_on or self._restarts < 0:
+        if not self._is_on or (progress.down_reason == STARTING and self._restarts < 0):
             return []
         if progress.down_reason is not None:
             waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
@@ -158,6 +158,7 @@ class History:
             rows={channel: self._counted[channel] + progress.rows.get(channel, 0) for channel in self._counted},
             replaced=progress.changed,
             lag_seconds=progress.lag_seconds,
+            lag_entries=progress.lag_entries,
             restarts=max(0, self._restarts),
             is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
             deleted={table: rows + progress.deleted.get(table, 0) for table, rows in self._deleted.items()},
@@ -171,6 +172,8 @@ class History:
         status, counters = self.status(), self._counters
         counters.set("data_collector_history_up", 1 if status.state == "running" else 0)
         counters.set("data_collector_history_lag_seconds", status.lag_seconds)
+        if status.lag_entries is not None:
+            counters.set("data_collector_history_lag_entries", status.lag_entries)
         counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
         for channel, rows in status.rows.items():
             counters.set("data_collector_history_rows_total", rows, channel=channel)

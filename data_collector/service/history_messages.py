@@ -39,6 +39,8 @@ class Progress(Struct, frozen=True):
     """Entries of the store that are no records."""
     lag_seconds: float = 0.0
     """Age of the oldest entry that was not read yet; 0 when everything was."""
+    lag_entries: int | None = None
+    """About how many such entries there are; None while that is not known."""
     deleted: dict[str, int] = field(default_factory=dict)
     """Table to rows that were older than the retention, since the process started."""
     deletion_failures: int = 0

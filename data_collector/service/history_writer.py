@@ -37,6 +37,8 @@ LOOK_BACK_S = 10.0
 
 HELD_UP_S = 5.0
 """Between two reads; past this the store may have trimmed what was not read."""
+COUNT_S = 3.0
+"""How often entries that wait are counted while there are some."""
 
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
@@ -54,6 +56,11 @@ class HistoryWriter:
         self._replaced = 0
         self._unreadable = 0
         self._lag_s = 0.0
+        self._lag_entries: int | None = None
+        self._counted_s = 0.0
+        """When entries that wait were counted last."""
+        self._cursors: dict[str, str] | None = None
+        """How far rows are in PostgreSQL; None before it told."""
         self._caught_up_s = time.monotonic()
         self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
@@ -64,8 +71,8 @@ class HistoryWriter:
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
         forgetting = self._forgetting
         return Progress(
-            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, dict(forgetting.deleted),
-            forgetting.failures, forgetting.reason, forgetting.completed_s,
+            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, self._lag_entries,
+            dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -91,10 +98,14 @@ class HistoryWriter:
         connection = await StoreConnection.connect(address)
         database: FollowedDatabase | None = None
         try:
+            if self._cursors is not None:
+                # PostgreSQL may be away for long: how much waits is told meanwhile.
+                await self._count_waiting(StreamReader(connection, orders, self._cursors))
             rights = rights_to_write(klines=orders.klines, trades=orders.trades, tickers=orders.tickers)
             store = f"{address.place}/{address.database}"
             database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
-            reader = StreamReader(connection, orders, await database.cursors())
+            self._cursors = await database.cursors()
+            reader = StreamReader(connection, orders, self._cursors)
             await self._tell_trimmed(reader, database)
             self._tell_up(await database.layout())
             await self._read_on(reader, TickerSampler(connection, orders), database)
@@ -119,17 +130,26 @@ class HistoryWriter:
             self._unreadable += batch.unreadable
             if batch.rows or batch.is_full:
                 await self._write(batch, database)
+                self._cursors = dict(reader.cursors)
             await self._sample(sampler, database)
             await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
+                await self._count_waiting(reader)
             else:
+                self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
+
+    async def _count_waiting(self, reader: StreamReader) -> None:
+        """Not at every read: it is three questions for each stream."""
+        if time.monotonic() - self._counted_s > COUNT_S:
+            self._lag_entries = await reader.waiting()
+            self._counted_s = time.monotonic()
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""

@@ -277,6 +277,29 @@ async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, mon
     assert [batch.is_full for batch in batches] == [True, False, False]
 
 
+async def test_entries_that_wait_are_counted_without_being_read(store: Store) -> None:
+    for number in range(1, 101):
+        store.ask("XADD", "trades:BTCUSDT", f"{number // 10 + 1}-{number}", "data", "{}")
+        store.ask("XADD", "stream:BTCUSDT", f"{number}-0", "data", "{}")
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    orders = Orders("postgresql://h/d", store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True)
+
+    async def waiting(**cursors: str) -> int:
+        return await StreamReader(connection, orders, {f"{kind}:BTCUSDT": at for kind, at in cursors.items()}).waiting()
+
+    found = [
+        await waiting(),
+        await waiting(trades="6-57", stream="100-0"),
+        await waiting(trades="11-100", stream="51-0"),
+        await waiting(trades="99-999", stream="100-0"),
+    ]
+
+    connection.close()
+    assert found[:2] == [200, 43], "exact: all of them, and trades by their ids"
+    assert 45 <= found[2] <= 55, "an estimate: half of the stream's time"
+    assert found[3] == 0
+
+
 class Storing(DataCollector):
     """Stores klines itself, as the contract shows it."""
 
