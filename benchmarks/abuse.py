@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 from benchmarks.feeder import Plan
 from benchmarks.latency import tell_ratio
 from benchmarks.rig import feeding
-from benchmarks.served import p99_of, serving
+from benchmarks.served import SYMBOLS, p99_of, serving
 
-SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 ROUNDS = 5
 PER_S = 1_000
 """Trades."""
@@ -29,7 +28,7 @@ async def run(*, seconds: int) -> None:
     print(f"p99 at {PER_S:,} trades/s beside {REQUESTS_PER_S:,} abusive requests/s ({ROUNDS} rounds):")
     frames = PER_S * (3 * ROUNDS * (seconds + 3) + 60)
     feed = feeding(Plan(SYMBOLS, frames=frames, per_s=PER_S))
-    async with feed as url, serving(url, SYMBOLS) as port, serving("ws://127.0.0.1:9", SYMBOLS) as other:
+    async with feed as url, serving(url) as port, serving("ws://127.0.0.1:9") as other:
         await asyncio.sleep(seconds)
         abused, machine = [], []
         for _ in range(ROUNDS):

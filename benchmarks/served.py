@@ -19,6 +19,7 @@ from data_collector.embedded.peer import free_port
 from data_collector.model.status import Histogram
 from data_collector.observe.quantiles import quantiles_between
 
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 LATENCY = "data_collector_received_to_stored_seconds"
 
 
@@ -53,7 +54,7 @@ def get(port: int, path: str) -> str:
 
 
 @asynccontextmanager
-async def serving(ws_url: str, symbols: Sequence[str], **settings: str) -> AsyncIterator[int]:
+async def serving(ws_url: str, symbols: Sequence[str] = tuple(SYMBOLS), **settings: str) -> AsyncIterator[int]:
     """The whole service, as `data-collector run` starts it; yields its port when it answers."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

@@ -31,8 +31,8 @@ from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable, Transient
 from data_collector.model.status import Snapshot
+from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
-from data_collector.observe.metrics import CONTENT_TYPE, render
 from data_collector.settings import Settings
 from data_collector.web.answers import Problem, masked
 from data_collector.web.guard import WritePolicy

@@ -54,7 +54,7 @@ class Script:
 
     def hello(self) -> dict[str, object]:
         return {
-            "version": "0.0.0", "environment": "test", "service": "data-collector", "venue": "binance",
+            "version": "0.0.0", "environment": "test", "service": "data-collector",
             "symbols": list(self.symbols), "intervals": list(INTERVALS), "control": self.control,
         }  # fmt: skip
 
@@ -164,7 +164,7 @@ class ScriptedService:
 
     async def _live(self, symbol: str | None = None, interval: str = "1m") -> StreamingResponse:
         if self.script.is_full:
-            raise HTTPException(503, "Too many viewers.")
+            raise HTTPException(503, "50 viewers are looking on already.")
         if symbol is not None and symbol not in self.script.symbols:
             raise HTTPException(404, f"{symbol} is not collected.")
         self._loop = asyncio.get_running_loop()

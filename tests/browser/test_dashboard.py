@@ -170,7 +170,7 @@ def test_service_with_too_many_viewers_is_told_apart_and_tried_again(
 ) -> None:
     service.script.is_full = True
     with opened(browser, service.url) as page:
-        page.expect_text("#live .reason", "perhaps too many viewers")
+        page.expect_text("#live .reason", "50 viewers are looking on already. Trying again.")
 
         service.script.is_full = False
 

@@ -22,6 +22,9 @@ from tests.contract.event_stream import looking_on
 from tests.contract.http_service import HttpService, running, until, write_snapshot
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
+pytestmark = pytest.mark.parametrize("store_address", ["valkey"], indirect=True, scope="session")
+"""The commands are those of other readers, which are tested on every server."""
+
 SYMBOLS = [SYMBOL, "ETHUSDT"]
 AT = "2024-01-01T12:00:00.123+00:00"
 

@@ -5,6 +5,8 @@ const EVENTS = ["hello", "prices", "state", "completeness", "candle", "tape"];
 /** `state` comes every second: a connection that says nothing for so long is dead, whatever the browser thinks. */
 const SILENCE_MS = 4000;
 const WATCH_MS = 500;
+/** How long an answer that says why there is no feed may take. */
+const PATIENCE_MS = 2000;
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 10000;
 
@@ -12,7 +14,7 @@ const RETRY_MOST_MS = 10000;
 const HIDDEN_MS = 60000;
 
 const NO_ANSWER = "The service does not answer.";
-const NO_FEED = "The service answers, but opens no live feed to this page: perhaps too many viewers.";
+const NO_EVENTS = "The service answers, but its live feed says nothing.";
 
 export class Feed {
   #onEvent;
@@ -23,7 +25,6 @@ export class Feed {
   #failures = 0;
   #retry = 0;
   #hidden = 0;
-  #isHeard = false;
 
   /** `onEvent(name, content)` gets every event; `onConnection({phase, since, reason})` gets each change of phase. */
   constructor(onEvent, onConnection) {
@@ -49,7 +50,6 @@ export class Feed {
 
   #open() {
     this.#close();
-    this.#isHeard = false;
     this.#heardAt = performance.now();
     const source = new EventSource(this.#address());
     this.#source = source;
@@ -76,7 +76,6 @@ export class Feed {
   #hear(name, text) {
     this.#heardAt = performance.now();
     this.#failures = 0;
-    this.#isHeard = true;
     this.#become("live", "");
     this.#onEvent(name, JSON.parse(text));
   }
@@ -89,7 +88,7 @@ export class Feed {
 
   // The browser's own retry is not used: it gives up for good when the answer is an error such as 503.
   async #fail() {
-    const wasRefused = !this.#isHeard;
+    const address = this.#address();
     this.#close();
     this.#failures += 1;
     const most = Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** (this.#failures - 1));
@@ -97,13 +96,13 @@ export class Feed {
     if (this.connection.phase !== "lost") {
       this.#become("lost", NO_ANSWER);
     }
-    const reason = await whyNot();
-    if (wasRefused && reason === NO_FEED) {
+    const { status, sentence } = await whyNot(address);
+    if (status === 404 && address === this.#address()) {
       // A symbol of a bookmark may be gone: without a chart `hello` comes, which says what there is.
       this.#focus = null;
     }
     if (this.connection.phase === "lost") {
-      this.#become("lost", reason);
+      this.#become("lost", sentence);
     }
   }
 
@@ -126,11 +125,17 @@ export class Feed {
   }
 }
 
-async function whyNot() {
+// An EventSource does not say why it failed; a plain question for the same is answered with a sentence.
+async function whyNot(address) {
+  const enough = new AbortController();
+  const patience = setTimeout(() => enough.abort(), PATIENCE_MS);
   try {
-    await fetch("/health/live", { signal: AbortSignal.timeout(2000), cache: "no-store" });
-    return NO_FEED;
+    const answer = await fetch(address, { signal: enough.signal });
+    return { status: answer.status, sentence: answer.ok ? NO_EVENTS : (await answer.json()).detail };
   } catch {
-    return NO_ANSWER;
+    return { status: 0, sentence: NO_ANSWER };
+  } finally {
+    clearTimeout(patience);
+    enough.abort();
   }
 }

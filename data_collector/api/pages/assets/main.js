@@ -51,8 +51,8 @@ function takeHello(event) {
   }
   const isNew = hello === null;
   hello = event;
-  badge("venue", event.venue ?? "");
-  badge("environment", event.environment);
+  byId("environment").hidden = false;
+  setText(byId("environment"), event.environment);
   setText(byId("version"), `Data Collector ${event.version}.`);
   control.setLeave(event.control);
   symbols.setHello(event);
@@ -132,11 +132,6 @@ function drawIntervals() {
   }
 }
 
-
-function badge(id, text) {
-  byId(id).hidden = text === "";
-  setText(byId(id), text);
-}
 
 function focusOfAddress() {
   try {
