@@ -11,6 +11,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chromium import chromium_path
+from tests.browser.scripted_service import Script, ScriptedService, scripted
+from tests.browser.watched_page import Watched, opened
 
 NO_BROWSER = "there is no Chromium on this machine, and only root can install one"
 
@@ -36,3 +38,19 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def service() -> Iterator[ScriptedService]:
+    """With three symbols, and all well."""
+    with scripted(Script()) as service:
+        yield service
+
+
+@pytest.fixture
+def page(browser: Browser, service: ScriptedService) -> Iterator[Watched]:
+    """Of `service`, on a desk, with a chart."""
+    with opened(browser, service.url) as watched:
+        # Only the connection that has a chart has trades.
+        watched.expect_text("#tape", "Sell")
+        yield watched

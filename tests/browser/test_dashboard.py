@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -12,6 +12,10 @@ from tests.browser.watched_page import PHONE, Watched, opened
 from tests.integration.waiting import until
 
 pytestmark = pytest.mark.slow
+
+A_PAGE = re.compile("the last of (499|50.) candles")
+ALL = re.compile("the last of (1499|150.) candles")
+"""A minute may end while a test runs."""
 
 HOSTILE = "<img src=x onerror=window.attacked=1>"
 
@@ -58,20 +62,6 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.fixture
-def service() -> Iterator[ScriptedService]:
-    with scripted(Script()) as service:
-        yield service
-
-
-@pytest.fixture
-def page(browser: Browser, service: ScriptedService) -> Iterator[Watched]:
-    with opened(browser, service.url) as watched:
-        # Only the connection that has a chart has trades.
-        watched.expect_text("#tape", "Sell")
-        yield watched
-
-
 def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
     for card, answer, figure, reason in (
         ("#live", "Yes", "321 messages/s", "The newest came less than a second ago, over 1 connection."),
@@ -107,7 +97,7 @@ def test_price_changes_while_one_looks(page: Watched, service: ScriptedService) 
 
 
 def test_chart_draws_history_and_follows_the_live_candle(page: Watched, service: ScriptedService) -> None:
-    page.expect_text("#chart-text", "the last of 500 candles")
+    page.expect_text("#chart-text", A_PAGE)
     until(lambda: page.number(COLOURS_OF_CHART) > 20, "candles on the canvas")
 
     at = now_ms() // 60_000 * 60_000
@@ -132,12 +122,12 @@ def test_interval_switch_shows_other_candles_and_is_kept_in_the_address(
 
 
 def test_scrolling_back_loads_history_until_there_is_no_more(page: Watched, service: ScriptedService) -> None:
-    page.expect_text("#chart-text", "the last of 500 candles")
+    page.expect_text("#chart-text", A_PAGE)
     page.page.locator("#chart").focus()
 
     def go_back() -> bool:
         page.page.keyboard.press("ArrowLeft")
-        return "the last of 1501 candles" in page.page.locator("#chart-text").inner_text()
+        return ALL.search(page.text("#chart-text")) is not None
 
     until(go_back, "the oldest candle")
 
@@ -146,7 +136,7 @@ def test_scrolling_back_loads_history_until_there_is_no_more(page: Watched, serv
 
 
 def test_lost_connection_is_told_and_all_is_right_again_afterwards(page: Watched, service: ScriptedService) -> None:
-    page.expect_text("#chart-text", "the last of 500 candles")
+    page.expect_text("#chart-text", A_PAGE)
     service.stop()
 
     page.expect_text("#live .answer", "No")
@@ -193,7 +183,7 @@ def test_text_of_others_is_text(browser: Browser) -> None:
     with scripted(script) as service, opened(browser, service.url) as page:
         for where in ("#symbols", "#chart-title", "#completeness", "#reasons", "#refusals", "#valid .reason", "#gaps"):
             page.expect_text(where, HOSTILE)
-        page.expect_text("#chart-text", "the last of 500 candles")
+        page.expect_text("#chart-text", A_PAGE)
 
         assert page.page.evaluate("window.attacked") is None
         assert page.page.locator("img").count() == 0
@@ -294,62 +284,10 @@ def test_faults_are_said_with_their_reasons(browser: Browser) -> None:
         page.expect_text("#healing", "1 gap, 7 records")
 
 
-QUIET = {"metrics": {"last_message_seconds_ago": 75.0}}
-AWAY = {"connections": [{"state": "waiting", "last_error": "refused by the exchange"}]}
-HALF = {"connections": [{"state": "connected"}, {"state": "connecting"}]}
-DEAD = {"health": {"status": "unhealthy", "collector_running": True, "reasons": ["the store takes nothing"]}}
-FIRST = {"metrics": {"last_message_seconds_ago": None}}
-
-
-@pytest.mark.parametrize(
-    ("differing", "answer", "reason"),
-    [
-        (QUIET, "Quiet", "The newest message is 75 s old."),
-        (AWAY, "No", "Refused by the exchange."),
-        (HALF, "Yes", "The newest came less than a second ago, over 1 of 2 connections."),
-        (DEAD, "No", "The store takes nothing."),
-        (FIRST, "Not yet", "No message has come yet."),
-    ],
-)
-def test_live_is_answered_with_the_reason(page: Watched, differing: object, answer: str, reason: str) -> None:
-    verdict = page.page.evaluate(
-        """async ([state, differing]) => {
-          const { liveVerdict } = await import("/assets/verdicts.js");
-          return liveVerdict({ phase: "live", since: 0, reason: "" }, { ...state, ...differing }, 0);
-        }""",
-        [Script().state(), differing],
-    )
-
-    assert (verdict["answer"], verdict["reason"]) == (answer, reason)
-
-
-@pytest.mark.parametrize(
-    ("rows", "answer", "reason"),
-    [
-        ([], "Not yet", "Nothing is stored yet."),
-        ([["BTCUSDT", None, False, 0, 0, 0, 0, 0]], "Not yet", "Nothing is stored yet."),
-        ([["BTCUSDT", 90.0, False, 9, 10, 0, 0, 0]], "Not proven", "The store's own counts do not add up: BTCUSDT."),
-        ([["BTCUSDT", 90.0, True, 9, 12, 0, 0, 0]], "Not fully", "1 trade not held, each declared"),
-        ([["BTCUSDT", 100.0, True, 9, 12, 0, 0, 0]], "Yes", "All 9 trades of 1 symbol held"),
-    ],
-)
-def test_complete_is_answered_with_the_reason(page: Watched, rows: object, answer: str, reason: str) -> None:
-    verdict = page.page.evaluate(
-        """async ([state, rows]) => {
-          const { completeVerdict, tally } = await import("/assets/verdicts.js");
-          return completeVerdict(state, tally(rows));
-        }""",
-        [Script().state(), rows],
-    )
-
-    assert verdict["answer"] == answer
-    assert reason in verdict["reason"]
-
-
 def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: ScriptedService) -> None:
     with opened(browser, service.url, size=PHONE) as page:
         page.expect_text("#symbols", "BTCUSDT")
-        page.expect_text("#chart-text", "the last of 500 candles")
+        page.expect_text("#chart-text", A_PAGE)
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
         boxes = "[...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)"
@@ -391,7 +329,7 @@ def test_two_thousand_symbols_stream_without_jank(browser: Browser) -> None:
     symbols = [f"S{number:04}USDT" for number in range(2000)]
     with scripted(Script(symbols=symbols)) as service, opened(browser, service.url) as page:
         page.expect_text("#symbols-count", "2,000")
-        page.expect_text("#chart-text", "the last of 500 candles")
+        page.expect_text("#chart-text", A_PAGE)
         still = page.number(COUNT_FRAMES)
         assert page.number("document.querySelectorAll('#symbols tr[data-symbol]').length") < 60
         # Every price changes five times a second, while the table scrolls.

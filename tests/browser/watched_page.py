@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Watched:
     def text(self, selector: str) -> str:
         return self.page.locator(selector).inner_text()
 
-    def expect_text(self, selector: str, text: str) -> None:
+    def expect_text(self, selector: str, text: str | re.Pattern[str]) -> None:
         """Wait until the element contains it."""
         expect(self.page.locator(selector)).to_contain_text(text, timeout=PATIENCE_MS)
 

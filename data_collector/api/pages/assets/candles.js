@@ -40,6 +40,13 @@ export function merged(some, others) {
   return [...byTime.values()].sort((a, b) => a.time - b.time);
 }
 
+/** Of the `known` candles those that join `page` without a hole. */
+export function since(known, page, step) {
+  const begin = page[0]?.time;
+  const isJoined = begin === undefined || known.some(({ time }) => time >= begin - step && time <= begin);
+  return isJoined ? known : known.filter(({ time }) => time > begin);
+}
+
 function isFurther(a, b) {
   return a.isClosed === b.isClosed ? a.volume > b.volume : a.isClosed;
 }

@@ -1,6 +1,6 @@
 // The candlestick chart: history by scrolling back, a live last candle, volume, and its text alternative.
 
-import { candleOfEvent, fetchCandles, intervalMs, merged } from "/assets/candles.js";
+import { candleOfEvent, fetchCandles, intervalMs, merged, since } from "/assets/candles.js";
 import { nextFrame } from "/assets/frame.js";
 import { byId, compact, decimalsOf, grouped, minute, setText } from "/assets/text.js";
 
@@ -172,7 +172,9 @@ export class ChartPanel {
 
   #takePage({ candles, reachesBackTo, warnings }, to) {
     const before = this.#candles.length;
-    this.#candles = merged(candles, this.#candles);
+    // Candles that end long before the newest page begins would stand beside it as if nothing lay between.
+    const joined = to === null ? since(this.#candles, candles, intervalMs(this.#interval) / 1000) : this.#candles;
+    this.#candles = merged(candles, joined);
     this.#refreshedAt = to === null ? Date.now() : this.#refreshedAt;
     const first = this.#candles[0];
     this.#isExhausted = !first || reachesBackTo === null || reachesBackTo >= first.time * 1000;

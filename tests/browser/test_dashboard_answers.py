@@ -1,0 +1,61 @@
+"""How the dashboard's three answers are made, asked of its own module in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.scripted_service import Script
+from tests.browser.watched_page import Watched
+
+pytestmark = pytest.mark.slow
+
+QUIET = {"metrics": {"last_message_seconds_ago": 75.0}}
+AWAY = {"connections": [{"state": "waiting", "last_error": "refused by the exchange"}]}
+HALF = {"connections": [{"state": "connected"}, {"state": "connecting"}]}
+DEAD = {"health": {"status": "unhealthy", "collector_running": True, "reasons": ["the store takes nothing"]}}
+FIRST = {"metrics": {"last_message_seconds_ago": None}}
+
+
+@pytest.mark.parametrize(
+    ("differing", "answer", "reason"),
+    [
+        (QUIET, "Quiet", "The newest message is 75 s old."),
+        (AWAY, "No", "Refused by the exchange."),
+        (HALF, "Yes", "The newest came less than a second ago, over 1 of 2 connections."),
+        (DEAD, "No", "The store takes nothing."),
+        (FIRST, "Not yet", "No message has come yet."),
+    ],
+)
+def test_live_is_answered_with_the_reason(page: Watched, differing: object, answer: str, reason: str) -> None:
+    verdict = page.page.evaluate(
+        """async ([state, differing]) => {
+          const { liveVerdict } = await import("/assets/verdicts.js");
+          return liveVerdict({ phase: "live", since: 0, reason: "" }, { ...state, ...differing }, 0);
+        }""",
+        [Script().state(), differing],
+    )
+
+    assert (verdict["answer"], verdict["reason"]) == (answer, reason)
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "reason"),
+    [
+        ([], "Not yet", "Nothing is stored yet."),
+        ([["BTCUSDT", None, False, 0, 0, 0, 0, 0]], "Not yet", "Nothing is stored yet."),
+        ([["BTCUSDT", 90.0, False, 9, 10, 0, 0, 0]], "Not proven", "The store's own counts do not add up: BTCUSDT."),
+        ([["BTCUSDT", 90.0, True, 9, 12, 0, 0, 0]], "Not fully", "1 trade not held, each declared"),
+        ([["BTCUSDT", 100.0, True, 9, 12, 0, 0, 0]], "Yes", "All 9 trades of 1 symbol held"),
+    ],
+)
+def test_complete_is_answered_with_the_reason(page: Watched, rows: object, answer: str, reason: str) -> None:
+    verdict = page.page.evaluate(
+        """async ([state, rows]) => {
+          const { completeVerdict, tally } = await import("/assets/verdicts.js");
+          return completeVerdict(state, tally(rows));
+        }""",
+        [Script().state(), rows],
+    )
+
+    assert verdict["answer"] == answer
+    assert reason in verdict["reason"]
