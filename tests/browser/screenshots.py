@@ -40,7 +40,7 @@ WRONG_PRICE = {"frames": [{"kind": "change", "stream": "solusdt@trade", "count":
 def take(browser: Browser, url: str, picture: Path, size: tuple[int, int], scheme: Literal["light", "dark"]) -> None:
     """The page as a whole, when the past has been loaded and the audit is under way."""
     with opened(browser, f"{url}#BTCUSDT/1m", size=size, scheme=scheme) as page:
-        until(lambda: re.search(r"of 5\d\d candles", page.text("#chart-text")), "the past", deadline_s=DEADLINE_S)
+        until(lambda: re.search(r"of (499|5\d\d) candles", page.text("#chart-text")), "the past", deadline_s=DEADLINE_S)
         until(lambda: page.text("#audited")[0] in "123456789", "an audit", deadline_s=DEADLINE_S)
         time.sleep(LOOK_S)
         page.page.screenshot(path=picture, full_page=True)

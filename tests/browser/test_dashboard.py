@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.scripted_service import Script, ScriptedService, now_ms, scripted, streaming
 from tests.browser.watched_page import PHONE, Watched, opened
@@ -165,6 +165,20 @@ def test_service_with_too_many_viewers_is_told_apart_and_tried_again(
         service.script.is_full = False
 
         page.expect_text("#live .answer", "Yes")
+
+
+def test_page_of_which_a_file_did_not_come_is_loaded_again(page: Watched) -> None:
+    failing = iter([True, False])
+
+    def serve(route: Route) -> None:
+        route.abort() if next(failing, False) else route.continue_()
+
+    page.page.route("**/assets/tape.js", serve)
+
+    page.page.reload()
+
+    page.expect_text("#connection", "This page did not come as a whole.")
+    page.expect_text("#live .answer", "Yes")
 
 
 def test_bookmark_of_a_symbol_that_is_gone_shows_another(browser: Browser, service: ScriptedService) -> None:

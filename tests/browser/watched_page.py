@@ -73,6 +73,10 @@ def opened(
     page.on("pageerror", lambda error: watched.errors.append(str(error)))
     try:
         page.goto(url)
+        # Other programs that add or remove a network interface make Chromium drop what it is loading.
+        while any("ERR_NETWORK_CHANGED" in said for said in watched.said):
+            watched.said.clear()
+            page.reload()
         yield watched
         assert watched.faults(urlsplit(url).netloc) == []
     except BaseException as error:

@@ -16,6 +16,7 @@ const CANDLES_MOST = 50000;
 const KEY_STEP = 10;
 const REFRESH_MS = 5000;
 const RETRY_MS = 3000;
+const RETRY_MOST_MS = 60000;
 /** Candles that were fetched so recently are not fetched again. */
 const FRESH_MS = 1000;
 
@@ -35,6 +36,7 @@ export class ChartPanel {
   #isExhausted = true;
   #refreshedAt = 0;
   #retry = 0;
+  #patience = RETRY_MS;
   #hovered = null;
   #drawnUntil = 0;
   #colours = {};
@@ -77,6 +79,7 @@ export class ChartPanel {
     this.#interval = interval;
     this.#candles = [];
     this.#isExhausted = true;
+    this.#patience = RETRY_MS;
     this.#decimals = this.#market.rows.get(symbol)?.decimals ?? 2;
     this.#prices.applyOptions({ priceFormat: priceFormat(this.#decimals) });
     this.#chart.applyOptions({ timeScale: { timeVisible: intervalMs(interval) < 86400000, secondsVisible: interval.endsWith("s") } });
@@ -180,9 +183,10 @@ export class ChartPanel {
     this.#isExhausted = !first || reachesBackTo === null || reachesBackTo >= first.time * 1000;
     this.#setAll();
     note(warnings.join(" "));
-    if (to === null && this.#candles.length < IN_SIGHT) {
-      // A service that was started a moment ago is still fetching the past.
-      this.#retry = setTimeout(() => this.refresh(), RETRY_MS);
+    if (to === null && candles.length < PAGE - 1) {
+      // A service that was started a moment ago is still fetching the past; of a young symbol there is no more.
+      this.#retry = setTimeout(() => this.refresh(), this.#patience);
+      this.#patience = Math.min(2 * this.#patience, RETRY_MOST_MS);
     }
     if (before < IN_SIGHT && this.#candles.length > 2 * before) {
       const end = this.#candles.length + 3;
