@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from data_collector.history.belief import believed_klines, believed_trades
+from data_collector.history.belief import LATEST_MS, believed_klines, believed_trades
 from data_collector.history.comparison import (
     Check,
     Faults,
@@ -291,10 +291,13 @@ class Audit:
         """First and last id of the stored trades that are to be looked at."""
         stored = await self._ends.held.trade_span(symbol)
         begin_ms = self._kept.begin_ms(None, self._from_ms or 0)
-        if stored is None or not begin_ms:
-            return stored
+        if stored is None:
+            return None
         first = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
-        return (first[0].trade_id, stored[1]) if first else None
+        after = await self._ends.held.trades(symbol, self._to_ms, LATEST_MS, 1)
+        if not first:
+            return None
+        return first[0].trade_id, after[0].trade_id - 1 if after else stored[1]
 
     async def _trades_against_live(
         self, series: Series, ids: tuple[int, int], live: LiveStore, faults: Faults

@@ -33,11 +33,11 @@ async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
 
 async def verdict_of(
     world: Past, *, exchange: bool = False, repair: bool = False, store: Store | None = None, begin: str = "2025-12-30",
-    days: str = "",
+    days: str = "", end: str = "now",
 ) -> Verdict:  # fmt: skip
     variables = world.variables | ({} if store is None else {"REDIS_URL": store.url})
     variables |= {"RETENTION_DAYS_KLINES": days, "RETENTION_DAYS_TRADES": days} if days else {}
-    wish = Wish("BTCUSDT", "1m", begin, with_trades=True)
+    wish = Wish("BTCUSDT", "1m", begin, end, with_trades=True)
     return await audited(load_settings(variables, None), Asked(wish, exchange, repair), lambda series, rows: None)
 
 
@@ -90,6 +90,19 @@ async def test_hole_is_found_without_asking_the_exchange(world: Past) -> None:
     assert not verdict.equal
     assert calendar.missing == 10
     assert calendar.examples == ["2025-12-30T10:00:00+00:00 to 2025-12-30T10:09:00+00:00 is missing"]
+
+
+async def test_trades_outside_the_asked_times_are_not_looked_at(world: Past) -> None:
+    held = """select trade_id from market_data_trades where "timestamp" {} order by 1"""
+    early, late = (
+        rows(world.dsn, held.format(when)) for when in ("< '2025-12-30 12:00+00'", "> '2025-12-31 12:00+00'")
+    )
+    execute(world.dsn, f"delete from market_data_trades where trade_id in ({early[-2][0]}, {late[1][0]})")
+
+    verdict = await verdict_of(world, begin="2025-12-30T12:00", end="2025-12-31T12:00")
+
+    assert check_of(verdict, "calendar", "BTCUSDT trades").missing == 0
+    assert check_of(verdict, "calendar", "BTCUSDT trades").compared > 100
 
 
 async def test_candle_that_its_own_trades_contradict_is_found(world: Past) -> None:
