@@ -16,7 +16,7 @@ const CANDLES_MOST = 50000;
 const KEY_STEP = 10;
 const REFRESH_MS = 5000;
 const RETRY_MS = 3000;
-const RETRY_MOST_MS = 60000;
+const RETRY_MOST_MS = 10000;
 /** Candles that were fetched so recently are not fetched again. */
 const FRESH_MS = 1000;
 
