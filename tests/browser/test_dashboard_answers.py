@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
-from tests.browser.scripted_service import Script
-from tests.browser.watched_page import Watched
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.scripted_service import Script, scripted
+from tests.browser.watched_page import Watched, opened
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Watched]:
+    """One for all: nothing here changes it."""
+    with scripted(Script()) as service, opened(browser, service.url) as watched:
+        yield watched
+
 
 QUIET = {"metrics": {"last_message_seconds_ago": 75.0}}
 AWAY = {"connections": [{"state": "waiting", "last_error": "refused by the exchange"}]}
