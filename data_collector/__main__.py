@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from data_collector.cli.app import app
-from data_collector.model.errors import CollectorError
-from data_collector.observe.logs import escaped
+try:
+    # It takes a second or more, in which Ctrl-C must not end in a traceback either.
+    from data_collector.cli.app import app
+    from data_collector.model.errors import CollectorError
+    from data_collector.observe.logs import escaped
+except KeyboardInterrupt:
+    sys.exit(130)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
 from data_collector.cli.named_series import series_of
-from data_collector.history.audit import Audit, AuditEnds, LiveStore, SeriesAudit
+from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
 from data_collector.history.filling import Ends, Filling, Span
@@ -114,7 +114,7 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
         from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
         to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:
-            raise Misconfigured(f"--from {wish.begin!r} is not before --to {wish.end!r}; exchange them?")
+            raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
         notes += cuts_told(settings, [each.interval for each in series], from_ms, now_ms)
         ends = AuditEnds(database.reader, venue.calendar, live, history if asked.against_exchange else None)
         at_work = Audit(
@@ -185,7 +185,15 @@ def _print(verdict: Verdict) -> None:
     if verdict.repair is not None:
         ended = verdict.repair
         typer.echo(f"Repaired: {ended.added:,} added, {ended.changed:,} changed, {ended.absent:,} recorded as absent.")
-    typer.echo("Equal." if verdict.equal else "Different.")
+    typer.echo(escaped(_ending(verdict)))
+
+
+def _ending(verdict: Verdict) -> str:
+    if not verdict.equal:
+        return "Different."
+    unstored = [each.series for each in verdict.checks if each.note == NOTHING_STORED]
+    # A symbol that was written wrongly must not look like one that is complete.
+    return f"Equal, but nothing is stored of {', '.join(unstored)}: see `backfill`." if unstored else "Equal."
 
 
 def _table(checks: Sequence[Check]) -> Table:

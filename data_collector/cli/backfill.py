@@ -169,7 +169,7 @@ def span_of(begin: str, end: str, now_ms: int) -> Span:
     """From text to times; the future is cut off."""
     from_ms, to_ms = moment_ms(begin, now_ms, option="--from"), moment_ms(end, now_ms, option="--to")
     if from_ms >= to_ms:
-        raise Misconfigured(f"--from {begin!r} is not before --to {end!r}; exchange them?")
+        raise Misconfigured(f"--from {begin!r} must be before --to {end!r}.")
     if from_ms >= now_ms:
         raise Misconfigured(f"--from {begin!r} lies in the future.")
     return Span(from_ms, min(to_ms, now_ms), now_ms)

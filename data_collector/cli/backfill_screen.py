@@ -58,7 +58,8 @@ class PlainLines:
         match event:
             case Planned():
                 each = [
-                    f"{row.series}: {row.rows:,} rows missing, {row.requests:,} requests, weight {row.weight:,}"
+                    f"{row.series}: {_counted(row.rows, 'row')} missing, {_counted(row.requests, 'request')}, "
+                    f"weight {row.weight:,}"
                     for row in event.series
                 ]
                 return [*each, plan_sentence(event)]
@@ -158,9 +159,13 @@ def plan_sentence(event: Planned) -> str:
         return "Nothing is missing."
     source = {"rest": "by REST", "dumps": "from bulk files", "auto": "by REST; bulk files save some of it"}
     return (
-        f"In all {event.rows:,} rows, {event.requests:,} requests of weight {event.weight:,} {source[event.source]}, "
-        f"about {_duration(event.seconds)}."
+        f"In all {_counted(event.rows, 'row')}, {_counted(event.requests, 'request')} of weight {event.weight:,} "
+        f"{source[event.source]}, about {_duration(event.seconds)}."
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def waiting_sentence(event: Waiting) -> str:

@@ -110,7 +110,8 @@ def _simulator(folder: Path, kept: DemoMarket | None, trades_per_s: float) -> It
             (folder / "market.json").write_bytes(msgspec.json.encode(market))
         else:
             print("Bringing the kept market up to the present …", flush=True)
-            asyncio.run(_advance(addresses["rest_url"], int(time.time() * 1000) - market.start_ms))
+        # Its clock has stood still until it ran, which takes seconds on a busy machine.
+        asyncio.run(_advance(addresses["rest_url"], int(time.time() * 1000) - market.start_ms))
         yield addresses["ws_url"], addresses["rest_url"]
 
 

@@ -34,6 +34,9 @@ from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
 
+NOTHING_STORED = "nothing is stored"
+"""The note of a check that had nothing to look at: it says ok of nothing."""
+
 
 class Rows(Holdings, Protocol):
     """What an audit reads of the database. Ranges exclude their end. Raises `SinkUnavailable`, `Misconfigured`."""
@@ -136,7 +139,7 @@ class Audit:
     async def _klines(self, series: Series, interval: str, found: SeriesAudit) -> None:
         span = await self._kline_span(series.symbol, interval)
         if span is None:
-            found.checks.append(Check(series.label, "calendar", note="nothing is stored"))
+            found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
             return
         calendar = await self._against_calendar(series, interval, span, found.faults)
         found.checks.append(calendar)
@@ -272,7 +275,7 @@ class Audit:
     async def _trades(self, series: Series, found: SeriesAudit) -> None:
         ids = await self._trade_ids(series.symbol)
         if ids is None:
-            found.checks.append(Check(series.label, "calendar", note="nothing is stored"))
+            found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
             return
         calendar = Check(series.label, "calendar")
         for first, last in await self._ends.held.trade_holes(series.symbol, *ids):
