@@ -1,0 +1,55 @@
+"""A program: renders the chart with Helm's own engine and holds what comes out against Kubernetes' own schemas.
+
+It runs where both are installed (tests/deploy/tools.txt), takes JSON on standard input and answers JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import helm_python  # type: ignore[import-not-found]
+import kubernetes_validate  # type: ignore[import-not-found]
+import yaml
+
+VERSIONS = ("1.25", "1.37")
+"""The oldest that the chart takes, and the newest that there was."""
+
+OF_OPERATORS = ("ServiceMonitor",)
+"""Kinds that Kubernetes itself does not know."""
+
+
+def rendered(chart: helm_python.Chart, values: dict[str, object]) -> dict[str, object]:
+    """Manifests, and every fault that somebody found in them."""
+    try:
+        chart.validate_schema(values)
+        texts = chart.render(values, name="demo", namespace="markets")
+    except helm_python.HelmError as error:
+        return {"refused": str(error), "manifests": [], "faults": []}
+    documents = [
+        document
+        for name, text in texts.items()
+        if name.endswith(".yaml")
+        for document in yaml.safe_load_all(text)
+        if document is not None
+    ]
+    faults = []
+    for document in documents:
+        for version in VERSIONS if document["kind"] not in OF_OPERATORS else ():
+            try:
+                kubernetes_validate.validate(document, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                faults.append(f"{document['kind']} in {version}: {error.message}")
+    return {"refused": "", "manifests": documents, "faults": faults}
+
+
+def main() -> None:
+    """Answer one list of values with one list of outcomes, and what the chart's linter says."""
+    folder = sys.argv[1]
+    with helm_python.Chart.load(folder) as chart:
+        outcomes = [rendered(chart, values) for values in json.load(sys.stdin)]
+    json.dump({"lint": helm_python.lint(folder), "outcomes": outcomes}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
