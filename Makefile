@@ -18,7 +18,7 @@ ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all differential soak lint format bench lock fuzz clean
+.PHONY: help venv demo run test test-all differential soak lint format bench dashboards lock sbom fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -61,6 +61,9 @@ format: $(DEVELOPMENT) ## Format the code and mend what can be mended without th
 bench: $(RUNTIME) ## Measure cost per message, memory and latency on this machine
 	@exec $(RUN) -m benchmarks $(ARGS)
 
+dashboards: $(DEVELOPMENT) ## Write deploy/grafana/dashboards/ from what is declared in deploy/grafana/
+	@$(RUN) -m deploy.grafana
+
 fuzz: $(DEVELOPMENT) ## Feed garbage to the decoders, FUZZ_SECONDS each (60)
 	@set -e; for target in tests/fuzz/fuzz_*.py; do \
 	  [ -e "$$target" ] || { echo "There is no tests/fuzz/fuzz_*.py."; exit 1; }; \
@@ -77,6 +80,12 @@ lock: ## Pin requirements*.in anew; LOCK_ARGS=--upgrade takes the newest version
 	    --output-file $$name.txt $$name.in || exit 1; \
 	done
 	@rm -rf .venv-lock
+
+sbom: ## Write sbom.cdx.json: every package that we install, with version and hashes (CycloneDX)
+	@.ci/venv .venv-sbom cyclonedx-bom
+	@.venv-sbom/bin/cyclonedx-py requirements requirements.txt --output-format JSON --output-reproducible --output-file sbom.cdx.json
+	@rm -rf .venv-sbom
+	@echo "sbom.cdx.json is written."
 
 clean: ## Delete the environment and everything built; collected data in var/ stays
 	@rm -rf .venv .venv-* build dist htmlcov *.egg-info .coverage .coverage.* .*_cache .hypothesis benchmarks/results

@@ -12,7 +12,7 @@ import asyncio
 import platform
 import statistics
 
-from benchmarks import abuse, exactness, history, hour, outage, postgres, recovery, validation
+from benchmarks import abuse, exactness, history, hour, outage, postgres, reading, recovery, validation, viewers
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -23,7 +23,10 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 WARM_UP = 20_000
 """Messages before the first reading: connection, first keys and caches are not what a message costs."""
 
-PARTS = ("feed", "exactness", "outage", "hour", "recovery", "abuse", "postgres", "history", "validation")
+PARTS = (
+    "feed", "exactness", "outage", "hour", "recovery", "abuse", "viewers", "postgres", "history", "reading",
+    "validation",
+)  # fmt: skip
 
 
 async def cost(name: str, plan: Plan, *, measured: int) -> tuple[float, float]:
@@ -90,8 +93,12 @@ async def run(arguments: argparse.Namespace) -> None:
         await recovery.run()
     if arguments.part in {"all", "abuse"}:
         await abuse.run(seconds=arguments.seconds)
+    if arguments.part in {"all", "viewers"}:
+        await viewers.run(seconds=arguments.seconds)
     if arguments.part in {"all", "history"}:
         await history.run(seconds=arguments.seconds)
+    if arguments.part in {"all", "reading"}:
+        await reading.run(seconds=arguments.seconds)
     if arguments.part in {"all", "postgres"}:
         await postgres.run(rows=min(arguments.messages, 100_000))
     if arguments.part in {"all", "validation"}:

@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.latency import between
 from data_collector.control import ControlClient, Request
 from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Snapshot
+from data_collector.observe.quantiles import quantiles_between
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 PER_S = 1_000
@@ -108,7 +108,7 @@ async def _heal(folder: Path, exchange: Exchange) -> None:
             await exchange.act("burst", symbol=symbol, trades=GAP_TRADES + 20)
             wanted = filled + GAP_TRADES
             after = await _until(control, partial(_is_healed, wanted))
-    p50, p99 = between(_histogram(before), _histogram(after), (0.5, 0.99))
+    p50, p99 = quantiles_between(_histogram(before), _histogram(after), (0.5, 0.99))
     met = "met" if p99 <= HEAL_BAR_S else "missed"
     # Measured from the end of the 150 ms in which another line may bring them.
     print(f"  until all had come: p50 {p50:.2f} s, p99 {p99:.2f} s   bar {HEAL_BAR_S:g} s: {met}", flush=True)

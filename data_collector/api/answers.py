@@ -112,6 +112,8 @@ class HistoryAnswer(Answer):
     replaced: int
     lag_seconds: float
     """Age of the oldest entry of the store that waits for PostgreSQL."""
+    lag_entries: int | None
+    """About how many wait: trades by their ids, others by their share of the stream's time. Null while not known."""
     restarts: int
 
 
@@ -144,6 +146,7 @@ class Status(Answer):
                 "rows": {"kline": 120, "trade": 0, "ticker": 0},
                 "replaced": 0,
                 "lag_seconds": 0.0,
+                "lag_entries": 0,
                 "restarts": 0,
             },
         }

@@ -15,6 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from data_collector import __version__
 from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
 from data_collector.api.collector import Collector
+from data_collector.api.live import routes as live_routes
+from data_collector.api.live.feed import LiveFeed
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
@@ -27,6 +29,7 @@ from data_collector.web.answers import answer_bug, answer_invalid
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
+from data_collector.web.leaving import at_signal
 from data_collector.web.rejections import Rejections
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
@@ -62,16 +65,19 @@ def create_app(
         routes=list(pages.ASSETS),
     )
     store = StoreReading()
+    policy = _policy(settings)
     app.state.surroundings = routes.Surroundings(
-        settings, collector, store, QuarantineReader(store), SeriesReading(settings, store), rejections
-    )
+        settings, collector, store, QuarantineReader(store), SeriesReading(settings, store), rejections, policy,
+        LiveFeed(collector, settings.environment),
+    )  # fmt: skip
     app.include_router(routes.router)
     app.include_router(gap_routes.router)
     app.include_router(series_routes.router)
     app.include_router(subscription_routes.router)
+    app.include_router(live_routes.router)
     app.include_router(pages.router)
     # The last one added is the first one that a request meets.
-    app.add_middleware(WriteGuard, policy=_policy(settings), rejections=rejections)
+    app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)
     app.add_middleware(RequestBounds, rejections=rejections)
     app.add_middleware(AnswerHeaders)
@@ -91,9 +97,13 @@ async def _lifespan(around: routes.Surroundings, on_ready: Callable[[Snapshot], 
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
     watch = asyncio.create_task(collector.run(on_ready), name="collector")
     watch.add_done_callback(lambda _: _end_server(collector))
+    feed = asyncio.create_task(around.live.run(), name="live feed")
     try:
-        yield
+        with at_signal(around.live.end):
+            yield
     finally:
+        feed.cancel()
+        around.live.close()
         around.store.close()
         around.series.close()
         await collector.stop()

@@ -25,15 +25,17 @@ from data_collector.api.answers import (
     validation_of,
 )
 from data_collector.api.collector import Collector
+from data_collector.api.live.feed import LiveFeed
 from data_collector.api.quarantine import UNKNOWN, QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable, Transient
 from data_collector.model.status import Snapshot
+from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
-from data_collector.observe.metrics import CONTENT_TYPE, render
 from data_collector.settings import Settings
 from data_collector.web.answers import Problem, masked
+from data_collector.web.guard import WritePolicy
 from data_collector.web.negotiation import wants_prometheus
 from data_collector.web.rejections import Rejections
 
@@ -51,6 +53,9 @@ class Surroundings(msgspec.Struct, frozen=True):
     series: SeriesReading
     """Reads over `store`, and PostgreSQL."""
     rejections: Rejections
+    policy: WritePolicy
+    live: LiveFeed
+    """Runs while the application does."""
 
 
 def surroundings_of(request: Request) -> Surroundings:
@@ -186,7 +191,7 @@ async def control(order: ControlRequest, around: Around, request: Request) -> Co
 
 
 def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str, str]) -> Response:
-    text = render(snapshot, around.rejections.samples())
+    text = render(snapshot, [*around.rejections.samples(), *around.live.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
 
 

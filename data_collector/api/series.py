@@ -13,7 +13,7 @@ from data_collector.api.series_merge import Part, Row, SeriesStore, united_page
 from data_collector.api.series_postgres import PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series_redis_klines import Keeping, RedisKlines
 from data_collector.api.series_redis_trades import RedisTrades
-from data_collector.api.series_window import Window
+from data_collector.api.series_window import LATEST_MS, Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
@@ -38,7 +38,13 @@ class Place(Struct, frozen=True):
     prefix: str
     """What every key in Redis begins with."""
     database_url: str | None
-    """None without PostgreSQL."""
+    """None without PostgreSQL, or while the embedded one is not up."""
+    database_awaited: str | None = None
+    """Why there is no address of a database that there is to be."""
+
+    def faults(self) -> list[str]:
+        """Sentences."""
+        return [] if self.database_awaited is None else [self.database_awaited]
 
 
 class Page(Struct, Generic[Row]):
@@ -95,7 +101,7 @@ class SeriesReading:
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             redis = RedisTrades(self._store, place.store_url, place.prefix, window)
-        stores = _Stores[Trade](redis, None if postgres is None else PostgresTrades(postgres, window))
+        stores = _Stores[Trade](redis, None if postgres is None else PostgresTrades(postgres, window), place.faults())
         return await _page(stores, first, limit)
 
     async def klines(self, place: Place, window: Window, limit: int, *, with_open: bool) -> Page[Kline]:
@@ -104,13 +110,16 @@ class SeriesReading:
         if place.store_url is not None:
             keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
             redis = RedisKlines(self._store, place.store_url, place.prefix, window, keeping)
-        stores = _Stores[Kline](redis, None if postgres is None else PostgresKlines(postgres, window))
+        stores = _Stores[Kline](redis, None if postgres is None else PostgresKlines(postgres, window), place.faults())
         page = await _page(stores, window.from_ms, limit)
-        if page.rows and page.oldest_ms is not None and window.from_ms <= page.oldest_ms:
-            # Not what the expiry can have left, but what it has.
-            page.oldest_ms = page.rows[0].open_ms
         if with_open and page.end is None and redis is not None:
             _add_open(page, redis.open, window, limit)
+        if page.oldest_ms is not None and window.from_ms <= page.oldest_ms:
+            # Not what the expiry can have left, but what it has.
+            if page.rows:
+                page.oldest_ms = page.rows[0].open_ms
+            elif page.end is None and window.to_ms == LATEST_MS:
+                page.oldest_ms = None
         return page
 
     def close(self) -> None:

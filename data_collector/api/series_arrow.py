@@ -6,13 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from data_collector.api.series_formats import KLINE_COLUMNS, TRADE_COLUMNS
+from data_collector.history.export_format import PRECISION, SCALE
 from data_collector.model.records import Kline, Trade
-
-SCALE = 18
-"""Decimal places: no exchange of ours sends more than 8, and tokens are divided into 10^18 at most."""
-
-PRECISION = 38
-"""Digits, the most that the format has; 20 of them stand before the point."""
 
 
 class NoDecimal(Exception):

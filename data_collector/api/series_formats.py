@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +21,9 @@ KLINE_COLUMNS = (
     "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume",
 )  # fmt: skip
 
+_NO_NUMBER = re.compile(r'(?<=":)(?:NaN|-?Infinity)(?=,)')
+"""In JSON's place of a number; within a text, quotation marks are escaped, and this cannot stand there."""
+
 
 class About(Struct):
     """What an answer says beside its records."""
@@ -35,8 +39,10 @@ class About(Struct):
 
 
 def kline_page_json(symbol: str, interval: str, klines: Sequence[Kline], about: About) -> bytes:
-    """The JSON of `/klines`."""
+    """The JSON of `/klines`. What is no number in PostgreSQL, where a program may put such rows, is null."""
     records = ",".join(kline_json(kline, json_text(kline.symbol)) for kline in klines)
+    if "NaN" in records or "Infinity" in records:
+        records = _NO_NUMBER.sub("null", records)
     return _page_json({"symbol": symbol, "interval": interval}, records, len(klines), about)
 
 

@@ -1,7 +1,7 @@
 """Klines of the store: the `kline:` keys of the open times at which one can stand, and what outlived them in `stream:`.
 
 Keys are asked for by name, because `stream:` holds the klines of all intervals and cannot be searched by open time.
-Where keys expire sooner than the stream is trimmed, the stream's beginning is read too.
+Where keys expire sooner than the stream is trimmed, the stream's beginning is read too, and `late:`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ class RedisKlines:
             keys = await self._of_keys(connection, state, max(first, self._oldest_key_ms(state)), limit)
             if not self._outlived(state):
                 return keys
-            return united(keys, await self._of_stream(connection, state, first, limit), limit)
+            outlived = await self._of_stream(connection, state, first, limit)
+            corrected = await self._of_late(connection, first, limit)
+            return united(keys, united(corrected, outlived, limit), limit)
 
     async def _state(self, connection: StoreConnection) -> _State:
         window, stream = self._window, f"{self._prefix}stream:{self._window.symbol}"
@@ -183,3 +185,20 @@ class RedisKlines:
             if len(rows) > limit or len(entries) < STREAM_PAGE_ENTRIES:
                 return cut(rows, limit)
             start = f"({entries[-1].id}"
+
+    async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> Part[Kline]:
+        """Those that came, or were corrected, when their place in `stream:` was past: `late:` outlives their keys."""
+        window, key = self._window, f"{self._prefix}late:{self._window.symbol}"
+        found: dict[int, Kline] = {}
+        start = "-"
+        while True:
+            (reply,) = await connection.execute([("XRANGE", key, start, "+", "COUNT", STREAM_PAGE_ENTRIES)])
+            entries = entries_of(reply, window.symbol, key)
+            for entry in entries:
+                kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
+                if kline is not None and kline.is_closed and kline.interval == window.interval:
+                    found[kline.open_ms] = kline
+            if len(entries) < STREAM_PAGE_ENTRIES:
+                break
+            start = f"({entries[-1].id}"
+        return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)

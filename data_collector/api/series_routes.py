@@ -40,6 +40,8 @@ from data_collector.web.answers import Problem, masked
 LIMIT_MAX = 5000
 """Records on a page: some 1.5 MB of JSON, and a tenth of a second of work."""
 
+EMBEDDED_AWAITED = "The embedded PostgreSQL does not take logins yet ({reason}); /health tells more."
+
 Symbol = Annotated[str, Path(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")]
 From = Annotated[str | None, Query(alias="from", max_length=40, description="ISO-8601, or ms since 1970; included.")]
 To = Annotated[str | None, Query(max_length=40, description="ISO-8601, or ms since 1970; not included.")]
@@ -137,8 +139,11 @@ async def _told(around: Surroundings) -> AsyncIterator[None]:
 def _place(snapshot: Snapshot, around: Surroundings) -> Place:
     """Where the stores are; the embedded database is known once it runs."""
     setting = around.settings.database_url
-    url = None if setting is None else setting.get_secret_value()
-    return Place(snapshot.store_url, snapshot.key_prefix, snapshot.database_url if url == EMBEDDED else url)
+    url, awaited = None if setting is None else setting.get_secret_value(), None
+    if url == EMBEDDED:
+        url = snapshot.database_url
+        awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
+    return Place(snapshot.store_url, snapshot.key_prefix, url, awaited)
 
 
 def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None:

@@ -15,11 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history, series_of
+from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history
 from data_collector.cli.backfill_screen import waiting_sentence
+from data_collector.cli.found_collector import Surroundings, found_surroundings
 from data_collector.cli.found_database import Database, opened_database
 from data_collector.cli.found_store import find_store, opened
+from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
+from data_collector.cli.named_series import series_of
 from data_collector.history.audit import Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
@@ -33,6 +36,7 @@ from data_collector.model.protocols import History, Venue
 from data_collector.observe.logs import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.settings import Settings, load_settings
+from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
 SETTLING_MS = 60_000
@@ -98,19 +102,24 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
     wish = asked.wish
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
     notes: list[str] = []
+    surroundings = found_surroundings(settings)
+    settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(opened_database(settings))
+        rights = rights_to_write(trades=wish.with_trades) if asked.repair else None
+        database = await stack.enter_async_context(opened_database(settings, rights))
         history = await stack.enter_async_context(opened_history(venue, settings))
-        live = await _live_store(stack, settings, venue, notes)
+        live = await _live_store(stack, surroundings, venue, notes)
         patience = Patience(wish.give_up_s, Stopping(), waiting_told(_tell_waits))
         now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
         from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
         to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {wish.begin!r} is not before --to {wish.end!r}; exchange them?")
+        notes += cuts_told(settings, [each.interval for each in series], from_ms, now_ms)
         ends = AuditEnds(database.reader, venue.calendar, live, history if asked.against_exchange else None)
         at_work = Audit(
-            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, patience=patience, tell=tell
+            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
+            patience=patience, tell=tell,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None
@@ -124,10 +133,10 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
 
 
 async def _live_store(
-    stack: AsyncExitStack, settings: Settings, venue: Venue, notes: list[str]
+    stack: AsyncExitStack, surroundings: Surroundings, venue: Venue, notes: list[str]
 ) -> LiveStore | None:  # fmt: skip
     try:
-        address = await find_store(settings=settings)
+        address = await find_store(settings=surroundings.settings, folder=surroundings.folder)
         connection = await stack.enter_async_context(opened(address))
     except Unavailable as error:
         notes.append(f"Not compared with the live store: {error}")

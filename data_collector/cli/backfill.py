@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,19 +16,22 @@ import typer
 from msgspec import Struct
 
 from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
+from data_collector.cli.found_collector import found_surroundings
 from data_collector.cli.found_database import Database, opened_database
+from data_collector.cli.kept import check_kept
 from data_collector.cli.moments import moment_ms
+from data_collector.cli.named_series import series_of
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Ends, Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan
 from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
-from data_collector.model.calendar import DAY_MS
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.protocols import BulkFiles, History, Venue
+from data_collector.observe.logs import escaped
 from data_collector.settings import Settings, load_settings
-from data_collector.settings.texts import symbols as symbols_of_text
+from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
 OWNERS_OF_FILES = (".binance.com", ".binance.vision")
@@ -37,6 +41,8 @@ INTERRUPTED = 130
 EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTED}
 
 GIVE_UP_S = 600.0
+
+OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
 
 
 class Wish(Struct, frozen=True):
@@ -111,7 +117,9 @@ async def filled(
 ) -> Ended | None:
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
-    async with opened_database(settings) as database, opened_history(venue, settings) as history:
+    settings = found_surroundings(settings).settings
+    rights = rights_to_write(trades=wish.with_trades)
+    async with opened_database(settings, rights) as database, opened_history(venue, settings) as history:
         filling = await _filling(settings, wish, venue, history, database, tell, stopping)
         plan = await filling.plan()
         tell(filling.told(plan))
@@ -132,32 +140,29 @@ async def _filling(
     # Faults of the command line are told even where the exchange is out of reach.
     moment_ms(wish.begin, 0, option="--from")
     moment_ms(wish.end, 0, option="--to")
-    now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+    now_ms, listed = await _clock_and_symbols(patience, history, wish.source)
     span = span_of(wish.begin, wish.end, now_ms)
     check_kept(settings, series, span)
-    listed = await patience.ask("symbol list of the exchange", history.symbols)
-    check_symbols(series, listed)
-    ends = Ends(history, database.reader, database.writer, venue.calendar, bulk_files)
+    if listed is not None:
+        check_symbols(series, listed)
+    ends = Ends(
+        history, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
+    )  # fmt: skip
     return Filling(ends, series, span, source=wish.source, tell=tell, stopping=stopping, patience_s=wish.give_up_s)
 
 
-def series_of(
-    settings: Settings, venue: Venue, symbols: str | None, intervals: str | None, *, with_trades: bool
-) -> list[Series]:
-    """What a command line means: the settings where it names nothing."""
-    try:
-        chosen_symbols = settings.symbols if symbols is None else symbols_of_text(symbols)
-    except ValueError as error:
-        raise Misconfigured(f"--symbols: {error}.") from None
-    words = settings.intervals if intervals is None else _words(intervals)
-    unknown = [word for word in words if word not in venue.intervals]
-    if unknown:
-        known = ", ".join(venue.intervals)
-        raise Misconfigured(f"--intervals: {venue.name} has no {', '.join(unknown)}; it has {known} (1M is a month).")
-    if not words and not with_trades:
-        raise Misconfigured("Nothing to do: name --intervals, or give --trades.")
-    series = [Series(symbol, interval) for symbol in chosen_symbols for interval in words]
-    return series + [Series(symbol) for symbol in chosen_symbols if with_trades]
+async def _clock_and_symbols(
+    patience: Patience, history: History, source: Source
+) -> tuple[int, Container[str] | None]:  # fmt: skip
+    """What the exchange says; where files alone are wanted and it does not answer, this machine's clock and no list."""
+    if source == "dumps":
+        try:
+            return await history.server_time_ms(), await history.symbols()
+        except (VenueUnreachable, VenueRefused) as error:
+            typer.echo(escaped(OFFLINE.format(reason=error)), err=True)
+            return round(time.time() * 1000), None
+    now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+    return now_ms, await patience.ask("symbol list of the exchange", history.symbols)
 
 
 def span_of(begin: str, end: str, now_ms: int) -> Span:
@@ -168,18 +173,6 @@ def span_of(begin: str, end: str, now_ms: int) -> Span:
     if from_ms >= now_ms:
         raise Misconfigured(f"--from {begin!r} lies in the future.")
     return Span(from_ms, min(to_ms, now_ms), now_ms)
-
-
-def check_kept(settings: Settings, series: Sequence[Series], span: Span) -> None:
-    """Rows older than the retention would be deleted again within the hour. Raises `Misconfigured`."""
-    kinds = {each.interval is None for each in series}
-    limits = (
-        ("RETENTION_DAYS_KLINES", settings.retention_days_klines, False in kinds),
-        ("RETENTION_DAYS_TRADES", settings.retention_days_trades, True in kinds),
-    )
-    for name, days, asked in limits:
-        if asked and days is not None and span.from_ms < span.now_ms - days * DAY_MS:
-            raise Misconfigured(f"--from: {name}={days} keeps no older rows; use --from -{days}d, or raise it.")
 
 
 def check_symbols(series: Sequence[Series], listed: Container[str]) -> None:
@@ -235,7 +228,3 @@ def _agreed(stopping: Stopping) -> bool:
         raise typer.Exit(INTERRUPTED) from None
     finally:
         loop.add_signal_handler(signal.SIGINT, stopping.request)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

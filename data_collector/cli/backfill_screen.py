@@ -7,10 +7,11 @@ from typing import Protocol, assert_never
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from data_collector.cli.fitting_bars import FittingBars
 from data_collector.history.events import Ended, Event, FileRefused, Planned, Progressed, SeriesEnded, Waiting
 from data_collector.observe.logs import escaped
 
@@ -95,7 +96,7 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = Console(highlight=False) if console is None else console
-        self._progress = Progress(
+        self._progress = FittingBars(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:,.0f} of {task.total:,.0f}", justify="right"),
@@ -123,6 +124,8 @@ class Bars:
             case SeriesEnded():
                 if event.rows:
                     self._advance(event.series, event.done)
+                    # A series that failed is at its end as well.
+                    self._progress.stop_task(self._tasks[event.series])
             case Ended():
                 self.close()
                 self._console.print(_end_table(event))

@@ -16,14 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
+from data_collector.cli.fitting_bars import FittingBars
+from data_collector.cli.found_collector import found_surroundings
 from data_collector.cli.found_database import opened_database
+from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
+from data_collector.cli.named_series import series_of
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell, export
 from data_collector.history.export_format import Decimals, Form
 from data_collector.history.series import Series
-from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.settings import Settings, load_settings
-from data_collector.settings.texts import symbols as symbols_of_text
 from data_collector.venues.discovery import find_venue
 
 PLAIN_STEP = 0.1
@@ -57,16 +60,19 @@ def export_history(
     settings = load_settings()
     now_ms = time.time_ns() // 1_000_000
     order = Order(
-        series=_series(settings, symbols, intervals, with_trades=trades),
+        series=series_of(settings, find_venue("binance"), symbols, intervals, with_trades=trades),
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
         folder=out.absolute(),
+        kept=kept_by(settings, now_ms),
         replace=overwrite,
         form=form,
         decimals=decimals,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )
+    for line in cuts_told(settings, [each.interval for each in order.series], order.from_ms, now_ms):
+        typer.echo(line, err=True)
     with _progress(order, quiet=json) as tell:
         manifest = asyncio.run(_exported(settings, order, tell))
     if json:
@@ -79,32 +85,12 @@ def export_history(
 
 async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
     venue = find_venue("binance")
+    settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         try:
             return await export(database.reader, venue.calendar, order, tell, place=database.place)
         except SinkUnavailable as error:
             raise Unavailable(f"{error}. Nothing was exported.") from error
-
-
-def _series(
-    settings: Settings, symbols: str | None, intervals: str | None, *, with_trades: bool
-) -> list[Series]:  # fmt: skip
-    """Those of the settings, or what was named. Raises `Misconfigured` for what the exchange cannot have."""
-    try:
-        names = settings.symbols if symbols is None else symbols_of_text(symbols)
-    except ValueError as error:
-        raise Misconfigured(f"--symbols {symbols!r}: {error}.") from None
-    asked = settings.intervals if intervals is None else [part.strip() for part in intervals.split(",")]
-    wanted = list(dict.fromkeys(interval for interval in asked if interval))
-    known = find_venue("binance").intervals
-    unknown = [interval for interval in wanted if interval not in known]
-    if unknown:
-        raise Misconfigured(f"There is no interval {', '.join(unknown)}; there are {', '.join(known)}.")
-    found = [Series(symbol, interval) for symbol in names for interval in wanted]
-    found += [Series(symbol, None) for symbol in names if with_trades]
-    if not found:
-        raise Misconfigured("Nothing is to be exported: name --intervals, or ask for --trades.")
-    return found
 
 
 @contextmanager
@@ -120,8 +106,8 @@ def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:>12,} rows"),
             TimeRemainingColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=console, transient=True) as bars:
-            tasks = {series: bars.add_task(series.label, total=1.0, rows=0) for series in order.series}
+        with FittingBars(*columns, console=console, transient=True) as bars:
+            tasks = {series: bars.add_task(series.label, total=1.0, rows=0, start=False) for series in order.series}
             yield _Bars(bars, tasks).tell
 
 
@@ -131,6 +117,7 @@ class _Bars:
         self._tasks = tasks
 
     def tell(self, series: Series, share: float, rows: int) -> None:
+        self._bars.start_task(self._tasks[series])
         self._bars.update(self._tasks[series], completed=share, rows=rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import typer
 
@@ -19,10 +20,13 @@ NOTHING_RUNS = (
 )
 
 
-async def find_store(url: str | None = None, settings: Settings | None = None) -> StoreAddress:
+async def find_store(
+    url: str | None = None, settings: Settings | None = None, folder: Path | None = None
+) -> StoreAddress:
     """The store to talk to: `url` if given, else that of the settings, else the embedded one started last.
 
-    Raises `Unavailable` when there is none, `Misconfigured` for settings or a URL that cannot work.
+    `folder`: that of no other collector than this one's. Raises `Unavailable` when there is none, `Misconfigured` for
+    settings or a URL that cannot work.
     """
     if url is not None:
         return parse_store_url(url)
@@ -31,6 +35,8 @@ async def find_store(url: str | None = None, settings: Settings | None = None) -
     if address is not None:
         return address
     servers = await running_servers(known.var_dir)
+    if folder is not None:
+        servers = [server for server in servers if server[0] == folder]
     if not servers:
         raise Unavailable(NOTHING_RUNS.format(folder=known.var_dir))
     folder, record = servers[0]

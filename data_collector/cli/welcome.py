@@ -26,7 +26,7 @@ Try, in another terminal:
   redis-cli -u "$REDIS_URL" XREVRANGE {prefix}trades:{first} + - COUNT 1
   {python} -m data_collector redis HGETALL {prefix}latest:{first}      (the same where no redis-cli is installed)
   {python} -m data_collector tail {first}
-{psql}
+{history}
   import json, redis
   r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
   print(r.hgetall("{prefix}latest:{first}")["price"])
@@ -45,7 +45,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
         url=url,
         store=snapshot.redis_url,
         database=_database(snapshot),
-        psql=_psql(snapshot),
+        history=_history(snapshot),
         exchange=f"{settings.binance_ws_url}, {settings.binance_rest_url}",
         validation=_validation(settings),
         symbols=f"{shown} and {more} more" if more > 0 else shown,
@@ -65,11 +65,14 @@ def _database(snapshot: Snapshot) -> str:
     return f"{history.database}" + (f" ({history.reason})" if history.state == "down" else "")
 
 
-def _psql(snapshot: Snapshot) -> str:
+def _history(snapshot: Snapshot) -> str:
     if snapshot.database_url is None:
         return ""
     query = "SELECT * FROM market_data_ohlcv ORDER BY timestamp DESC LIMIT 5"
-    return f"  psql {snapshot.database_url} -c '{query}'\n"
+    return (
+        f"  psql {snapshot.database_url} -c '{query}'\n"
+        f"  {_python()} -m data_collector backfill --from -1d      (finds this collector's database and exchange)\n"
+    )
 
 
 def _validation(settings: Settings) -> str:

@@ -32,12 +32,16 @@ class ServerRecord(Struct, frozen=True):
 
 
 def write_record(directory: Path, record: ServerRecord) -> None:
-    """Put the record into the folder in one step: readers see the old one or the new one. Blocks for a moment."""
-    path = directory / RECORD_NAME
+    """Put the record into the folder. Blocks for a moment."""
+    write_file(directory / RECORD_NAME, msgspec.json.encode(record) + b"\n")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """In one step: readers see the old one or the new one. For this user alone. Blocks for a moment."""
     unfinished = path.with_suffix(".new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(record) + b"\n")
+        file.write(content)
     unfinished.replace(path)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from msgspec import Struct, field
 
+from data_collector.history.belief import LATEST_MS, believed_klines, believed_trades
 from data_collector.history.comparison import (
     Check,
     Faults,
@@ -20,6 +21,7 @@ from data_collector.history.comparison import (
 )
 from data_collector.history.derived import CandleMaker
 from data_collector.history.feeds import STEPS_AT_ONCE
+from data_collector.history.kept import Kept
 from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings
@@ -47,6 +49,9 @@ class Rows(Holdings, Protocol):
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id."""
+
+    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
+        """The first ones of a range."""
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first ones of a closed range of ids."""
@@ -101,10 +106,13 @@ class Audit:
         from_ms: int | None,
         to_ms: int,
         closed_ms: int,
+        kept: Kept,
         patience: Patience,
         tell: Callable[[str, int], None],
     ) -> None:
         """`from_ms` None: from the first row stored. Candles that ended after `closed_ms` need not be there yet.
+
+        Rows older than what is `kept` are passed over, there or not: they are being deleted.
 
         `tell` gets a series and how many rows of it were read.
         """
@@ -112,6 +120,7 @@ class Audit:
         self._from_ms = from_ms
         self._to_ms = to_ms
         self._closed_ms = closed_ms
+        self._kept = kept
         self._patience = patience
         self._tell = tell
 
@@ -149,7 +158,8 @@ class Audit:
         if stored is None:
             return None
         grid = KlineGrid(self._ends.calendar, interval)
-        first_ms = grid.first_open(stored[0] if self._from_ms is None else self._from_ms, stored[0])
+        begin_ms = self._kept.begin_ms(interval, stored[0] if self._from_ms is None else self._from_ms)
+        first_ms = grid.first_open(begin_ms, stored[0])
         return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
 
     async def _against_calendar(
@@ -204,8 +214,9 @@ class Audit:
         grid = KlineGrid(self._ends.calendar, interval)
         position, end_ms = span
         while position < end_ms:
-            call = partial(history.klines, series.symbol, interval, position, end_ms - 1)
-            rows = await self._patience.ask(series.label, call)
+            rows = await self._patience.ask(
+                series.label, partial(_exchanges_klines, history, series.symbol, interval, position, end_ms - 1)
+            )
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
             ours = await self._ours(series.symbol, interval, position, until_ms)
@@ -259,7 +270,7 @@ class Audit:
         return rows
 
     async def _trades(self, series: Series, found: SeriesAudit) -> None:
-        ids = await self._ends.held.trade_span(series.symbol)
+        ids = await self._trade_ids(series.symbol)
         if ids is None:
             found.checks.append(Check(series.label, "calendar", note="nothing is stored"))
             return
@@ -275,6 +286,18 @@ class Audit:
         if self._ends.history is not None:
             _leave_to_exchange(calendar, found.faults)
             found.checks.append(await self._trades_against_exchange(series, ids, self._ends.history, found.faults))
+
+    async def _trade_ids(self, symbol: str) -> tuple[int, int] | None:
+        """First and last id of the stored trades that are to be looked at."""
+        stored = await self._ends.held.trade_span(symbol)
+        begin_ms = self._kept.begin_ms(None, self._from_ms or 0)
+        if stored is None:
+            return None
+        first = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
+        after = await self._ends.held.trades(symbol, self._to_ms, LATEST_MS, 1)
+        if not first:
+            return None
+        return first[0].trade_id, after[0].trade_id - 1 if after else stored[1]
 
     async def _trades_against_live(
         self, series: Series, ids: tuple[int, int], live: LiveStore, faults: Faults
@@ -296,7 +319,8 @@ class Audit:
         check = Check(series.label, "exchange")
         position = ids[0]
         while position <= ids[1]:
-            page = await self._patience.ask(series.label, partial(history.trades, series.symbol, position))
+            call = partial(_exchanges_trades, history, series.symbol, position)
+            page = await self._patience.ask(series.label, call)
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
@@ -304,6 +328,16 @@ class Audit:
             self._tell(series.label, check.compared)
             position = last + 1
         return check
+
+
+async def _exchanges_klines(
+    history: History, symbol: str, interval: str, first_ms: int, last_ms: int
+) -> Sequence[Kline]:
+    return believed_klines(await history.klines(symbol, interval, first_ms, last_ms))
+
+
+async def _exchanges_trades(history: History, symbol: str, from_id: int) -> Sequence[Trade]:
+    return believed_trades(await history.trades(symbol, from_id))
 
 
 def _leave_to_exchange(calendar: Check, faults: Faults) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
+from data_collector.history.kept import Kept
 from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Misconfigured
@@ -68,6 +69,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """None: from the first row stored."""
     to_ms: int | None
     """None: to the last row stored."""
+    kept: Kept = Kept()
+    """Rows older than that are left out, there or not: they are being deleted."""
     folder: Path
     replace: bool = False
     """Whether an earlier export in the folder gives way."""
@@ -97,6 +100,8 @@ class ExportedFile(Struct, kw_only=True):
     rows: int
     first: str | int
     """Open time, or trade id, of the first row."""
+    kept_from: str | None
+    """Nothing is told of what is older, because the retention lets it go. None keeps all."""
     last: str | int
     bytes: int
     sha256: str
@@ -197,15 +202,16 @@ async def _plan_of(
     first, until = span[0], span[1] + 1
     if interval is not None:
         until = calendar.next_open_ms(interval, span[1])
-        asked_first = first if order.from_ms is None else order.from_ms
+        asked_first = order.kept.begin_ms(interval, first if order.from_ms is None else order.from_ms)
         asked_until = until if order.to_ms is None else order.to_ms
         there = await reader.klines(symbol, interval, asked_first, asked_until, 1)
         if there:
             return _Planned(series, asked_first, asked_until)
         return _nothing(series, f"candles open from {_text(first)} to {_text(span[1])}")
     # A range of time becomes a range of ids, so that neighbouring exports share no trade and lack none.
-    if order.from_ms is not None:
-        first = await _first_id(reader, symbol, order.from_ms, until)
+    begin_ms = order.kept.begin_ms(None, order.from_ms or 0)
+    if begin_ms:
+        first = await _first_id(reader, symbol, begin_ms, until)
     if order.to_ms is not None:
         until = await _first_id(reader, symbol, order.to_ms, until)
     if first < until:
@@ -243,6 +249,7 @@ async def _exported(
     finally:
         table.close()
     shown: Callable[[int], str | int] = int if series.interval is None else _text
+    oldest_ms = order.kept.oldest_ms(series.interval)
     return ExportedFile(
         file=path.name,
         symbol=series.symbol,
@@ -251,6 +258,7 @@ async def _exported(
         rows=written.rows,
         first=shown(written.first),
         last=shown(written.last),
+        kept_from=None if oldest_ms is None else _text(oldest_ms),
         bytes=path.stat().st_size,
         sha256=await asyncio.to_thread(_sha256, path),
         gaps=[_exported_hole(hole, shown) for hole in written.holes.found],

@@ -11,7 +11,8 @@ Form = Literal["parquet", "csv"]
 Decimals = Literal["decimal", "text"]
 
 PRECISION, SCALE = 38, 18
-"""The widest that 16 bytes hold. Exchanges write 8 places; 20 digits are left before the point."""
+"""The widest that 16 bytes hold. Exchanges write 8 places, and tokens are divided into 10^18 at most; 20 digits are
+left before the point."""
 
 STATED_DECIMALS = {
     "decimal": f"decimal128({PRECISION}, {SCALE})",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.plan import ROWS_PER_CALL
-from data_collector.history.ports import Answer, Holdings, Shelf, Stored
+from data_collector.history.ports import Answer, Bounds, Holdings, Shelf, Stored
 from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
@@ -28,12 +29,14 @@ class KlineFeed:
     """Candles of one interval."""
 
     def __init__(
-        self, series: Series, *, history: History, held: Holdings, shelf: Shelf, calendar: Calendar, now_ms: int
-    ) -> None:
+        self, series: Series, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf, calendar: Calendar,
+        now_ms: int,
+    ) -> None:  # fmt: skip
         assert series.interval is not None, "candles have an interval"
         self.series = series
         self.grid = KlineGrid(calendar, series.interval)
         self._interval = series.interval
+        self._bounds = bounds
         self._history = history
         self._held = held
         self._shelf = shelf
@@ -44,10 +47,10 @@ class KlineFeed:
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         anchor_ms = 0
         if self.grid.needs_anchor:
-            rows = await self._history.klines(self.series.symbol, self._interval, from_ms, now_ms)
-            if not rows:
+            found_ms = await self._bounds.open_time(self.series.symbol, self._interval, from_ms, now_ms)
+            if found_ms is None:
                 return []
-            anchor_ms = rows[0].open_ms
+            anchor_ms = found_ms
         first_ms = self.grid.first_open(from_ms, anchor_ms)
         end_ms = self.grid.end_of_closed(first_ms, to_ms, now_ms - CLOSED_MARGIN_MS)
         holes: list[tuple[int, int]] = []
@@ -56,7 +59,7 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = await self._history.klines(self.series.symbol, self._interval, first, last)
+        rows = believed_klines(await self._history.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
@@ -83,9 +86,10 @@ class KlineFeed:
 class TradeFeed:
     """Trades, by id."""
 
-    def __init__(self, series: Series, *, history: History, held: Holdings, shelf: Shelf) -> None:
+    def __init__(self, series: Series, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf) -> None:
         self.series = series
         self.grid: Grid = IdGrid()
+        self._bounds = bounds
         self._history = history
         self._held = held
         self._shelf = shelf
@@ -93,20 +97,14 @@ class TradeFeed:
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         symbol = self.series.symbol
-        first_id = await self._history.first_trade_id(symbol, from_ms)
-        if first_id is None:
+        found = await self._bounds.trade_ids(symbol, from_ms, to_ms, now_ms)
+        if found is None:
             return []
-        end_id = None if to_ms >= now_ms else await self._history.first_trade_id(symbol, to_ms)
-        if end_id is None:
-            tickers = await self._history.tickers([symbol])
-            end_id = tickers[0].last_id + 1 if tickers else first_id
-        if end_id <= first_id:
-            return []
-        self._newest_id = max(self._newest_id, end_id - 1)
-        return await self._held.trade_holes(symbol, first_id, end_id - 1)
+        self._newest_id = max(self._newest_id, found[1])
+        return await self._held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        rows = believed_trades(await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)

@@ -36,14 +36,14 @@ class FileFill:
         self,
         files: BulkFiles,
         shelf: Shelf,
-        history: History,
+        history: History | None,
         *,
         patience: Patience,
         stopping: Stopping,
         tell: Callable[[Event], None],
         all_holes: bool,
     ) -> None:
-        """`all_holes`: also those that REST would give in a few calls."""
+        """`all_holes`: also those that REST would give in a few calls. No `history`: it cannot be asked."""
         self._files = files
         self._shelf = shelf
         self._history = history
@@ -77,19 +77,22 @@ class FileFill:
     async def _is_worth(self, plan: SeriesPlan, grid: Grid, file: BulkFile) -> bool:
         first, last = file.first_ms, file.until_ms - 1
         if file.interval is None:
-            first, last = await self._ids_of(file)
+            if self._history is None:
+                # Which ids are in it only the file itself could tell.
+                return plan.rows > 0
+            first, last = await self._ids_of(file, self._history)
         count = 0
         for stretch in plan.stretches:
             for begin, end in stretch.overlap(first, last):
                 count += grid.span(begin, end + 1)[1]
         return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
 
-    async def _ids_of(self, file: BulkFile) -> tuple[int, int]:
+    async def _ids_of(self, file: BulkFile, history: History) -> tuple[int, int]:
         symbol, name = file.symbol, f"{file.symbol} trades"
-        first = await self._patience.ask(name, lambda: self._history.first_trade_id(symbol, file.first_ms))
+        first = await self._patience.ask(name, lambda: history.first_trade_id(symbol, file.first_ms))
         if first is None:
             return 0, -1
-        after = await self._patience.ask(name, lambda: self._history.first_trade_id(symbol, file.until_ms))
+        after = await self._patience.ask(name, lambda: history.first_trade_id(symbol, file.until_ms))
         return first, 2**53 if after is None else after - 1
 
     async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:

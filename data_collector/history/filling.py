@@ -9,12 +9,13 @@ from typing import Literal
 from msgspec import Struct
 
 from data_collector.history.backfill import Backfill, report_of
+from data_collector.history.bounds import FileBounds, RestBounds
 from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
-from data_collector.history.ports import Feed, Holdings, Shelf
+from data_collector.history.ports import Bounds, Feed, Holdings, Shelf
 from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.calendar import Calendar
@@ -45,6 +46,8 @@ class Ends(Struct, frozen=True):
     shelf: Shelf
     calendar: Calendar
     files: BulkFiles | None = None
+    is_reachable: bool = True
+    """Whether the exchange's REST side can be asked; if not, files alone are."""
 
 
 class Filling:
@@ -62,6 +65,7 @@ class Filling:
         patience_s: float,
     ) -> None:
         assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
+        assert source == "dumps" or ends.is_reachable, "the same"
         self._ends = ends
         self._span = span
         self._source: Source = source
@@ -69,6 +73,9 @@ class Filling:
         self._stopping = stopping
         self._patience_s = patience_s
         self._patience = Patience(patience_s, stopping, waiting_told(tell))
+        self._bounds: Bounds = RestBounds(ends.history)
+        if ends.files is not None and not ends.is_reachable:
+            self._bounds = FileBounds(ends.files)
         self._feeds: dict[Series, Feed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
@@ -125,8 +132,9 @@ class Filling:
         assert files is not None, "asked for in __init__"
         if not plan.stretches:
             return plan
+        history = self._ends.history if self._ends.is_reachable else None
         fill = FileFill(
-            files, self._ends.shelf, self._ends.history, patience=self._patience, stopping=self._stopping,
+            files, self._ends.shelf, history, patience=self._patience, stopping=self._stopping,
             tell=self._tell, all_holes=self._source == "dumps",
         )  # fmt: skip
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
@@ -153,9 +161,9 @@ class Filling:
     def _feed(self, series: Series) -> Feed:
         ends = self._ends
         if series.interval is None:
-            return TradeFeed(series, history=ends.history, held=ends.held, shelf=ends.shelf)
+            return TradeFeed(series, bounds=self._bounds, history=ends.history, held=ends.held, shelf=ends.shelf)
         return KlineFeed(
-            series, history=ends.history, held=ends.held, shelf=ends.shelf, calendar=ends.calendar,
+            series, bounds=self._bounds, history=ends.history, held=ends.held, shelf=ends.shelf, calendar=ends.calendar,
             now_ms=self._span.now_ms,
         )  # fmt: skip
 

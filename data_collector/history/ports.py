@@ -56,6 +56,16 @@ class Shelf(Protocol):
         """What does not exist."""
 
 
+class Bounds(Protocol):
+    """Where stretches of series lie."""
+
+    async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
+        """When some candle opens, from which the grid of weeks and `3d` counts; None when there is none."""
+
+    async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
+        """First and last id between two times; None when there is none."""
+
+
 class Answer(Struct, frozen=True):
     """Rows of one answer of the exchange."""
 

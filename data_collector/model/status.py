@@ -107,10 +107,16 @@ class HistoryStatus(Struct):
     """Rows replaced by others that differ."""
     lag_seconds: float = 0.0
     """Age of the oldest entry of the store that waits; 0 when nothing does."""
+    lag_entries: int | None = None
+    """About how many entries wait: trades by their ids, others by time. None while it is not known."""
     restarts: int = 0
     """Times that the writer had to be started again."""
     is_beginning: bool = False
     """The embedded server is not up yet, for the first time."""
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Table to rows that were older than the retention, since the process started."""
+    deletion_reason: str | None = None
+    """Why such rows stay; None when they went, or are not looked for."""
 
 
 HEAL_BOUNDS_S = (

@@ -1,4 +1,4 @@
-"""Every Prometheus metric of the service: declared here, counted elsewhere, written as text here.
+"""Every Prometheus metric of the service: declared here, counted elsewhere, written as text by `observe.exposition`.
 
 The collector process sends samples by name (`model.status`); the HTTP process renders them. Names are
 `data_collector_<noun>_<unit>_total` for counters; labels take their values from closed sets only, never from a
@@ -7,19 +7,10 @@ symbol's number, an error's text or anything else that an outsider can grow (doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.registry import Collector
-
-from data_collector.model.status import Histogram, Sample, Snapshot
-
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""What `render` returns."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -48,10 +39,12 @@ class Metric(Struct, frozen=True):
 
 
 CHANNEL = Label("channel", "a channel: kline, trade, ticker")
+OLD_TABLE = Label("table", "market_data_ohlcv, market_data_ohlcv_revisions, market_data_trades, market_data_tickers")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")
 RULE = Label("rule", "an id of the validation rules")
 SEVERITY = Label("severity", "warning, info")
+HEALTH = Label("status", "healthy, degraded, unhealthy")
 GROUP_STATE = Label("state", "at_risk (soon), lost (already)")
 GAP_REASON = Label("reason", "lost, refused, absent, skipped")
 FILL_SOURCE = Label("source", "ws, rest, spool, built")
@@ -67,9 +60,12 @@ CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, re
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
-REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type")
+REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 METRICS: tuple[Metric, ...] = (
+    Metric("data_collector_health", "gauge", "1 for the status that /health tells, 0 for the others", (HEALTH,)),
+    Metric("data_collector_ready", "gauge", "1 while /health/ready is 200, else 0"),
+    Metric("data_collector_running", "gauge", "1 while records are collected; 0 when stopped, or when nothing answers"),
     Metric("data_collector_messages_received_total", "counter", "Total messages received"),
     Metric("data_collector_messages_validated_total", "counter", "Total messages validated"),
     Metric("data_collector_validation_errors_total", "counter", "Total messages that validation refused"),
@@ -126,7 +122,26 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_history_up", "gauge", "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"),
     Metric("data_collector_history_lag_seconds", "gauge", "Age of the oldest entry that waits for PostgreSQL"),
+    Metric(
+        "data_collector_history_lag_entries",
+        "gauge",
+        "About how many entries wait for PostgreSQL: trades by their ids, others by time; absent while not known",
+    ),
     Metric("data_collector_history_rows_total", "counter", "Rows added to PostgreSQL", (CHANNEL,)),
+    Metric(
+        "data_collector_history_rows_deleted_total",
+        "counter",
+        "Rows of PostgreSQL that were older than their retention and went",
+        (OLD_TABLE,),
+    ),
+    Metric(
+        "data_collector_history_deletion_failures_total", "counter", "Deletions that PostgreSQL refused or broke off"
+    ),
+    Metric(
+        "data_collector_history_deletion_completed_timestamp_seconds",
+        "gauge",
+        "Unix time at which no row was left that is older than its retention; absent before, and without a retention",
+    ),
     Metric("data_collector_history_writer_starts_total", "counter", "Times that its writer process was started"),
     Metric(
         "data_collector_records_late_total", "counter", "Records that came after their place had passed", (CHANNEL,)
@@ -162,6 +177,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_gap_records_total", "counter", "Records inside declared ranges", (CHANNEL, GAP_REASON)),
     Metric("data_collector_gaps_open", "gauge", "Gaps that are being repaired"),
+    Metric("data_collector_gaps_missing_records", "gauge", "Records of them that have not come yet"),
+    Metric("data_collector_gaps_oldest_open_seconds", "gauge", "How long the oldest of them is open; 0 without one"),
     Metric(
         "data_collector_gap_filled_total",
         "counter",
@@ -170,6 +187,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("data_collector_gap_heal_seconds", "histogram", "Seconds that a gap was open until all of it had come"),
     Metric("data_collector_outlet_records", "gauge", "Records waiting for the store"),
+    Metric("data_collector_outlet_records_max", "gauge", "How many of them memory has room for"),
+    Metric(
+        "data_collector_outlet_oldest_seconds",
+        "gauge",
+        "How long the oldest trade has been waiting for the store, in memory or in the spool",
+    ),
     Metric(
         "data_collector_outlet_dropped_total", "counter", "Records dropped because the outlet was full", (DROP_CHANNEL,)
     ),
@@ -202,6 +225,11 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "Attempts to connect to the exchange that failed",
         (CONNECT_FAILURE,),
+    ),
+    Metric(
+        "data_collector_certificate_expires_seconds",
+        "gauge",
+        "Unix time at which the certificate ends that the exchange's streams showed last; absent without TLS",
     ),
     Metric("data_collector_dns_errors_total", "counter", "Lookups of the exchange's address that failed or took long"),
     Metric("data_collector_disconnects_total", "counter", "Lines that ended", (DISCONNECT_REASON,)),
@@ -263,6 +291,12 @@ METRICS: tuple[Metric, ...] = (
         "Seconds from a frame's arrival to its acknowledgement",
     ),
     Metric("data_collector_spool_bytes", "gauge", "Size of the spool's files"),
+    Metric("data_collector_spool_bytes_max", "gauge", "How large they may get in all (SPOOL_BYTES_MAX)"),
+    Metric(
+        "data_collector_spool_disk_free_bytes",
+        "gauge",
+        "What the disk under the spool has left for us, as its newest write found",
+    ),
     Metric("data_collector_spool_full", "gauge", "1 while the disk refuses the spool (full, or failing), else 0"),
     Metric(
         "data_collector_spool_skipped_trades_total",
@@ -278,6 +312,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_spool_fsync_errors_total", "counter", "Syncs of the spool that failed"),
     Metric("data_collector_spool_fsync_seconds", "histogram", "Seconds that a sync of the spool took"),
     Metric("data_collector_event_lag_seconds", "gauge", "Receive time of the newest trade minus its event time"),
+    Metric(
+        "data_collector_traded_to_received_seconds",
+        "histogram",
+        "Seconds from a trade to its arrival, by the clocks of both; of one trade of each batch",
+    ),
     Metric("data_collector_clock_offset_seconds", "gauge", "The exchange's clock minus ours"),
     Metric("data_collector_resident_memory_bytes", "gauge", "Resident memory of the collector process"),
     Metric(
@@ -288,83 +327,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("data_collector_loop_lag_seconds", "histogram", "Seconds that the event loop's heartbeat was late"),
     Metric("data_collector_process_cpu_seconds_total", "counter", "CPU time of the collector process"),
     Metric("data_collector_start_time_seconds", "gauge", "When the collector process started, as Unix time"),
+    Metric("data_collector_live_viewers", "gauge", "Viewers that look on at /live now"),
     Metric("data_collector_api_rejected_total", "counter", "HTTP requests refused at the door", (REJECTION,)),
 )
-
-_Key = tuple[str, tuple[str, ...]]
-
-
-def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
-    """The Prometheus text (0.0.4) of a snapshot; `more` is what the HTTP process counts itself.
-
-    Raises `KeyError` for a sample or a label that is not declared here: that is a bug of whoever made it.
-    """
-    return render_table(METRICS, [*_totals(snapshot), *snapshot.samples, *more], snapshot.histograms)
-
-
-def render_table(metrics: Iterable[Metric], samples: Iterable[Sample], histograms: Iterable[Histogram] = ()) -> bytes:
-    """The Prometheus text (0.0.4) of samples of these metrics; raises `KeyError` as `render` does."""
-    return generate_latest(_Families(_families({each.name: each for each in metrics}, samples, histograms)))
-
-
-class _Families(Collector):
-    """What prometheus_client wants to be handed."""
-
-    def __init__(self, families: list[Family]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Family]:
-        return iter(self._families)
-
-
-def _totals(snapshot: Snapshot) -> list[Sample]:
-    """The contract's counters, which a snapshot holds as fields."""
-    totals = [
-        Sample("data_collector_messages_received_total", snapshot.messages_received),
-        Sample("data_collector_messages_validated_total", snapshot.messages_validated),
-        Sample("data_collector_validation_errors_total", snapshot.validation_errors),
-        Sample("data_collector_messages_in_flight", snapshot.messages_in_flight),
-    ]
-    if snapshot.last_message_seconds_ago is not None:
-        totals.append(Sample("data_collector_last_message_seconds_ago", snapshot.last_message_seconds_ago))
-    return totals
-
-
-def _families(
-    by_name: Mapping[str, Metric], samples: Iterable[Sample], histograms: Iterable[Histogram]
-) -> list[Family]:
-    # By key, because two lines of the same name and labels make a scraper refuse the whole page.
-    values = {_key(by_name, sample): sample.value for sample in samples}
-    distributions = {_key(by_name, histogram): histogram for histogram in histograms}
-    return [_family(metric, values, distributions) for metric in by_name.values()]
-
-
-def _key(by_name: Mapping[str, Metric], member: Sample | Histogram) -> _Key:
-    metric = by_name[member.name]
-    if (metric.kind == "histogram") != isinstance(member, Histogram):
-        raise KeyError(f"{member.name} is a {metric.kind}")
-    return metric.name, metric.values_of(member.labels)
-
-
-def _family(metric: Metric, values: Mapping[_Key, float], histograms: Mapping[_Key, Histogram]) -> Family:
-    names = [label.name for label in metric.labels]
-    if metric.kind == "histogram":
-        family = HistogramMetricFamily(metric.name, metric.help, labels=names)
-        for (name, labels), histogram in histograms.items():
-            if name == metric.name:
-                family.add_metric(labels, list(_buckets(histogram)), histogram.total)
-        return family
-    make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    simple = make(metric.name, metric.help, labels=names)
-    for (name, labels), value in values.items():
-        if name == metric.name:
-            simple.add_metric(labels, value)
-    return simple
-
-
-def _buckets(histogram: Histogram) -> Iterator[tuple[str, float]]:
-    """Cumulative, as Prometheus has them; ours are not, because counting up one number is cheaper."""
-    cumulative = 0
-    for bound, count in zip([*map(repr, histogram.bounds), "+Inf"], histogram.counts, strict=True):
-        cumulative += count
-        yield bound, cumulative

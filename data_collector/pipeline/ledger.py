@@ -168,11 +168,15 @@ class Ledger:
     def status(self) -> GapsStatus:
         """For the snapshot: the oldest open gaps, the newest closed ones, and symbols with something to tell."""
         lives = sorted((gap.life for gaps in self._open.values() for gap in gaps), key=lambda life: life.opened_at_s)
+        missing = sum(life.missing for life in lives)
+        oldest_open_s = max(0.0, self._clock() - lives[0].opened_at_s) if lives else 0.0
         self._counters.set("data_collector_gaps_open", len(lives))
+        self._counters.set("data_collector_gaps_missing_records", missing)
+        self._counters.set("data_collector_gaps_oldest_open_seconds", oldest_open_s)
         return GapsStatus(
             open_count=len(lives),
-            missing=sum(life.missing for life in lives),
-            oldest_open_s=max(0.0, self._clock() - lives[0].opened_at_s) if lives else 0.0,
+            missing=missing,
+            oldest_open_s=oldest_open_s,
             open=[_copy(life) for life in lives[:TOLD]],
             # Closed lives never change, so they go out as they are.
             closed=list(islice(reversed(self._closed.values()), TOLD)),

@@ -203,6 +203,9 @@ class Line:
         self._state.state = "connected"
         self._note_complete()
         self._told_down = False
+        ends_s = live.socket.certificate_ends_s
+        if ends_s is not None:
+            self._counters.set("data_collector_certificate_expires_seconds", ends_s)
         self._log.info("line_connected", url=self._around.address.url, streams=len(self.streams))
 
     async def _connect(self, receive: Receive) -> Connection:

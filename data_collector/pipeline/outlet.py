@@ -71,7 +71,7 @@ class Outlet:
         self._retention = retention
         self._gathering = Gathering(retention)
         self._clock = clock
-        self._records_max = records_max
+        self.records_max = records_max
         self._side_max = side_max
         self._side: list[SideEntry] = []
         self._revisions: list[Kline] = []
@@ -83,7 +83,12 @@ class Outlet:
     @property
     def is_full(self) -> bool:
         """Whether memory has no room for more trades and closed klines."""
-        return self.records >= self._records_max
+        return self.records >= self.records_max
+
+    def oldest_ns(self) -> int:
+        """Receive time of the oldest trade that waits in memory and came from a stream; 0 without one."""
+        oldest = (lane.runs[0].oldest_ns if lane.runs else lane.oldest_ns for lane in self._dirty)
+        return min(filter(None, oldest), default=0)
 
     def add_lane(self, symbol: str) -> Lane:
         """A symbol is collected from now on."""
@@ -145,7 +150,7 @@ class Outlet:
         if lane.debt is not None:
             self.records -= run.count
             self.retained_only += run.count
-        elif self.records >= self._records_max:
+        elif self.records >= self.records_max:
             self.records -= run.count
             self.retained_only += run.count
             self._set_behind(lane, run.start_id)
@@ -251,7 +256,7 @@ class Outlet:
         if waiting is not None and waiting.kline.open_ms <= update.kline.open_ms:
             del lane.open[interval]
             self.conflated["kline"] += 1
-        if self.records >= self._records_max:
+        if self.records >= self.records_max:
             self.dropped["kline"] += 1
             return
         lane.closed.append(update)

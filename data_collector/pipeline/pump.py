@@ -62,6 +62,12 @@ class Pump:
         batch = self._batch
         return 0 if batch is None else sum(run.count for run in batch.trades) + sum(map(len, batch.klines))
 
+    @property
+    def oldest_ns(self) -> int:
+        """Receive time of the oldest trade in it that came from a stream; 0 without one."""
+        runs = [] if self._batch is None else self._batch.trades
+        return min((run.oldest_ns for run in runs if run.oldest_ns), default=0)
+
     def holds(self, symbol: str) -> bool:
         """Whether the batch that is being written has something of the symbol."""
         batch = self._batch
@@ -132,10 +138,22 @@ class Pump:
             if not batch:
                 return
             self._batch = batch
-        started = time.perf_counter()
-        await self._write(self._batch)
+        batch, started = self._batch, time.perf_counter()
+        await self._write(batch)
         self._batch = None
         self._counters.observe("data_collector_store_flush_seconds", time.perf_counter() - started)
+        self._note_way(batch)
+
+    def _note_way(self, batch: Batch) -> None:
+        """Of one trade: a way that is slow is so for the whole connection, and measuring every trade would cost."""
+        run = batch.trades[-1] if batch.trades else None
+        if run is None or not run.newest_ns or not run.entries:
+            return
+        time_ms = run.entries[-2]
+        # What the rules have marked may lie about its time.
+        if isinstance(time_ms, int):
+            way_s = run.newest_ns / 1e9 - time_ms / 1e3
+            self._counters.observe("data_collector_traded_to_received_seconds", way_s)
 
     async def verify_tails(self) -> None:
         """Symbols that nothing is written of now: the store may have lost their newest trades unnoticed."""

@@ -8,6 +8,7 @@ group away and will not say so twice: the file is left as it is, and the group i
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,9 @@ class FileCalls(Protocol):
     def sync_folder(self, folder: Path) -> None:
         """Bring the names in a folder to the disk."""
 
+    def free_bytes(self, folder: Path) -> int:
+        """What the disk under a folder has left for us."""
+
 
 class DiskCalls:
     """The real ones."""
@@ -78,6 +82,10 @@ class DiskCalls:
         finally:
             os.close(descriptor)
 
+    def free_bytes(self, folder: Path) -> int:
+        """See `FileCalls`."""
+        return shutil.disk_usage(folder).free
+
 
 class Written(Struct, frozen=True):
     """What became of one group of runs."""
@@ -93,6 +101,8 @@ class Written(Struct, frozen=True):
     failed_syncs: int
     refusal: str | None
     """Why the disk refused it, for people; None when it is written, or was not tried."""
+    free_bytes: int | None = None
+    """What the disk has left for us now; None when it was not asked or did not say."""
 
 
 class _SyncFailed(Exception):
@@ -137,9 +147,9 @@ class SegmentWriter:
                 refusal = error.strerror or "unknown"
             else:
                 self._sequence += len(runs)
-                return Written(trades, covers, self._number, self._size, sync_s, failed_syncs, None)
+                return Written(trades, covers, self._number, self._size, sync_s, failed_syncs, None, self._free_bytes())
             self._retry_s = time.monotonic() + RETRY_S
-            return Written(trades, covers, None, 0, 0.0, failed_syncs, refusal)
+            return Written(trades, covers, None, 0, 0.0, failed_syncs, refusal, self._free_bytes())
 
     def close(self) -> None:
         """Everything that was written is synced already."""
@@ -148,6 +158,12 @@ class SegmentWriter:
             # What a disk that fails says here is known already, and the descriptor is gone either way.
             with suppress(OSError):
                 os.close(descriptor)
+
+    def _free_bytes(self) -> int | None:
+        # Asked by the thread that writes: a disk that hangs must not hold the event loop.
+        with suppress(OSError):
+            return self._calls.free_bytes(self._folder)
+        return None
 
     def _append(self, content: memoryview) -> float:
         if self._descriptor is not None and self._size >= self._segment_bytes:

@@ -266,6 +266,8 @@ class Spool:
         now = self._clock()
         while self._written:
             written = self._written.popleft()
+            if written.free_bytes is not None:
+                self._counters.set("data_collector_spool_disk_free_bytes", written.free_bytes)
             self._counters.add("data_collector_spool_fsync_errors_total", written.failed_syncs)
             if written.number is None:
                 self._skipped(written.trades)
@@ -329,6 +331,7 @@ class Spool:
 
     def _tell(self) -> None:
         self._counters.set("data_collector_spool_bytes", sum(segment.size for segment in self._segments))
+        self._counters.set("data_collector_spool_bytes_max", self._limits.bytes_max)
         self._counters.set("data_collector_spool_full", 0 if self._refusal is None else 1)
         corrupt = self._reader.corrupt_frames
         self._counters.add("data_collector_spool_corrupt_frames_total", corrupt - self._corrupt_told)

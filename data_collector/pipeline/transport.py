@@ -97,6 +97,14 @@ class WebSocket(WSListener):
 
         self._receive = receive_once
 
+    @property
+    def certificate_ends_s(self) -> float | None:
+        """Unix time at which the peer's certificate ends; None without TLS."""
+        if self._transport is None:
+            return None
+        shown = self._transport.underlying_transport.get_extra_info("peercert")
+        return ssl.cert_time_to_seconds(shown["notAfter"]) if shown else None
+
     async def send(self, message: bytes) -> None:
         """Send a text message as soon as the message limit allows."""
         await self._messages.turn()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import BinaryIO, TypeVar
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from data_collector.model.errors import Unavailable, VenueUnreachable
+from data_collector.model.calendar import DAY_MS
+from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Trade
+from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.declared import declared_pages
 from data_collector.sinks.redis.entries import entries_of
@@ -48,19 +49,6 @@ class Span(Struct, frozen=True):
         return self.start_ms <= time_ms < self.end_ms
 
 
-class _Stored(Struct):
-    """The record of a `trades:` entry, numbers as the digits that stand there."""
-
-    timestamp: str
-    trade_id: int
-    price: Raw
-    quantity: Raw
-    is_buyer_maker: bool
-
-
-_decode_stored = msgspec.json.Decoder(_Stored).decode
-
-
 def file_of(symbol: str, day: date) -> BulkFile:
     """The exchange's file of a day."""
     return day_file(symbol, None, datetime(day.year, day.month, day.day, tzinfo=UTC))
@@ -68,8 +56,8 @@ def file_of(symbol: str, day: date) -> BulkFile:
 
 def span_of(day: date) -> Span:
     """From midnight to midnight, UTC."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return Span(_ms_of(start), _ms_of(start + timedelta(days=1)))
+    start_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+    return Span(start_ms, start_ms + DAY_MS)
 
 
 async def trades_of_store(connection: StoreConnection, key: str, symbol: str, span: Span) -> AsyncIterator[Trade]:
@@ -79,7 +67,7 @@ async def trades_of_store(connection: StoreConnection, key: str, symbol: str, sp
         (reply,) = await connection.execute([("XRANGE", key, after, until, "COUNT", STORE_PAGE_ENTRIES)])
         entries = entries_of(reply, symbol, key)
         for entry in entries:
-            trade = _trade_of(symbol, entry.fields.get("data", ""), f"entry {entry.id} of {key}")
+            trade = trade_of(entry)
             if span.holds(trade.time_ms):
                 yield trade
         if len(entries) < STORE_PAGE_ENTRIES:
@@ -149,21 +137,3 @@ async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
 
 def _share(trade: Trade, span: Span) -> float:
     return (trade.time_ms - span.start_ms) / (span.end_ms - span.start_ms)
-
-
-def _trade_of(symbol: str, content: str, place: str) -> Trade:
-    try:
-        stored = _decode_stored(content)
-        time = datetime.fromisoformat(stored.timestamp)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise Unavailable(f"{place} is no trade record.") from error
-    time_ms = _ms_of(time)
-    return Trade(
-        symbol, stored.trade_id, bytes(stored.price).decode(), bytes(stored.quantity).decode(), time_ms, time_ms,
-        stored.is_buyer_maker,
-    )  # fmt: skip
-
-
-def _ms_of(time: datetime) -> int:
-    """Whole milliseconds: a float of seconds would round some of them."""
-    return int(time.timestamp()) * 1000 + time.microsecond // 1000

@@ -36,6 +36,7 @@ class Heartbeat:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
+        counters.set("data_collector_start_time_seconds", time.time())
         self._beats = 0
         self._beaten_s = time.monotonic()
         self._late_s = 0.0

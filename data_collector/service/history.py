@@ -26,6 +26,7 @@ from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Prog
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
 
@@ -65,8 +66,9 @@ class History:
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._scope = scope
         self._trades, self._tickers = settings.postgres_trades, settings.postgres_tickers
-        self._keep_days = (settings.retention_days_klines, settings.retention_days_trades)
-        self._keep_tickers_days = settings.retention_days_tickers
+        self._keep_days = (
+            settings.retention_days_klines, settings.retention_days_trades, settings.retention_days_tickers,
+        )  # fmt: skip
         self._counters = counters
         self._log = structlog.get_logger()
         self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
@@ -79,6 +81,9 @@ class History:
         self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
         self._counted: dict[str, int] = {"kline": 0, "trade": 0, "ticker": 0}
+        """Of writers that have ended, as the next two."""
+        self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
+        self._deletion_failures = 0
         self._store_address: Callable[[], StoreAddress | None] = lambda: None
         self._symbols: Callable[[], Sequence[str]] = tuple
 
@@ -100,7 +105,7 @@ class History:
         """What runs as long as the service."""
         if self._embedded is not None:
             yield "embedded postgres", self._keep_embedded
-        if self._is_on and (self._scope.klines or self._trades or self._tickers):
+        if self._is_on and (self._scope.klines or self._trades or self._tickers or self._deleted):
             yield "history", self._keep_writing
 
     async def open_pool(self) -> PostgresPool | None:
@@ -131,10 +136,15 @@ class History:
 
     def reasons(self) -> list[str]:
         """What an operator must know."""
-        reason = self._progress.down_reason
-        if not self._is_on or reason is None or self._restarts < 0:
+        progress = self._progress
+        if not self._is_on or (progress.down_reason == STARTING and self._restarts < 0):
             return []
-        return [f"history: {reason}; the store keeps what waits (since {self._progress.lag_seconds:.0f} s)"]
+        if progress.down_reason is not None:
+            waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
+            return [f"history: {progress.down_reason}; {waits}"]
+        if progress.deletion_reason is not None:
+            return [f"history: rows older than their retention stay, new ones are written: {progress.deletion_reason}"]
+        return []
 
     def status(self) -> HistoryStatus:
         """For the API."""
@@ -148,8 +158,11 @@ class History:
             rows={channel: self._counted[channel] + progress.rows.get(channel, 0) for channel in self._counted},
             replaced=progress.changed,
             lag_seconds=progress.lag_seconds,
+            lag_entries=progress.lag_entries,
             restarts=max(0, self._restarts),
             is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
+            deleted={table: rows + progress.deleted.get(table, 0) for table, rows in self._deleted.items()},
+            deletion_reason=progress.deletion_reason,
         )
 
     def set_gauges(self) -> None:
@@ -159,9 +172,18 @@ class History:
         status, counters = self.status(), self._counters
         counters.set("data_collector_history_up", 1 if status.state == "running" else 0)
         counters.set("data_collector_history_lag_seconds", status.lag_seconds)
+        if status.lag_entries is not None:
+            counters.set("data_collector_history_lag_entries", status.lag_entries)
         counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
         for channel, rows in status.rows.items():
             counters.set("data_collector_history_rows_total", rows, channel=channel)
+        for table, rows in status.deleted.items():
+            counters.set("data_collector_history_rows_deleted_total", rows, table=table)
+        failures = self._deletion_failures + self._progress.deletion_failures
+        counters.set("data_collector_history_deletion_failures_total", failures)
+        if self._progress.deletion_completed_s is not None:
+            name = "data_collector_history_deletion_completed_timestamp_seconds"
+            counters.set(name, self._progress.deletion_completed_s)
 
     async def _keep_embedded(self) -> None:
         assert self._embedded is not None, "the task is made only then"
@@ -191,12 +213,18 @@ class History:
                 reason = await self._write_once()
             except OSError as error:
                 reason = f"the history writer cannot be started ({error.strerror})"
-            for channel in self._counted:
-                self._counted[channel] += self._progress.rows.get(channel, 0)
+            self._count_ended(self._progress)
             self._progress = Progress(down_reason=reason)
             self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
             wait_s = RESTART_FIRST_S if time.monotonic() - started_s > HEALTHY_S else min(2 * wait_s, RESTART_LONGEST_S)
             await asyncio.sleep(wait_s)
+
+    def _count_ended(self, last: Progress) -> None:
+        for channel in self._counted:
+            self._counted[channel] += last.rows.get(channel, 0)
+        for table in self._deleted:
+            self._deleted[table] += last.deleted.get(table, 0)
+        self._deletion_failures += last.deletion_failures
 
     async def _until_url(self) -> str:
         await self._url_known.wait()
@@ -209,7 +237,7 @@ class History:
         scope = self._scope
         return Orders(
             url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades,
-            *self._keep_days, self._tickers, self._keep_tickers_days,
+            self._tickers, *self._keep_days,
         )  # fmt: skip
 
     async def _write_once(self) -> str:

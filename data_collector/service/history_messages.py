@@ -20,10 +20,10 @@ class Orders(Struct, frozen=True):
     symbols: tuple[str, ...]
     klines: bool
     trades: bool
+    tickers: bool = False
     keep_klines_days: int | None = None
     """None keeps them for ever."""
     keep_trades_days: int | None = None
-    tickers: bool = False
     keep_tickers_days: int | None = None
 
 
@@ -39,6 +39,15 @@ class Progress(Struct, frozen=True):
     """Entries of the store that are no records."""
     lag_seconds: float = 0.0
     """Age of the oldest entry that was not read yet; 0 when everything was."""
+    lag_entries: int | None = None
+    """About how many such entries there are; None while that is not known."""
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Table to rows that were older than the retention, since the process started."""
+    deletion_failures: int = 0
+    deletion_reason: str | None = None
+    """Why old rows stay."""
+    deletion_completed_s: float | None = None
+    """When none were left the last time, in seconds since 1970."""
 
 
 def line_of(message: Orders | Progress) -> bytes:

@@ -101,6 +101,24 @@ class StreamReader:
         oldest_ms = min((_order(entry_id)[0] for entry_id in waiting), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 
+    async def waiting(self) -> int:
+        """About how many entries lie behind the cursors (`entries_behind`), those that are no rows for us too."""
+        commands: list[Command] = []
+        for name in self.streams:
+            commands += [
+                ("XLEN", name),
+                ("XRANGE", name, "-", "+", "COUNT", 1),
+                ("XREVRANGE", name, "+", "-", "COUNT", 1),
+            ]
+        replies = iter(await self._ask(commands))
+        count = 0
+        for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
+            oldest = next((entry_id for entry_id, _ in _entries(first)), BEGINNING)
+            newest = next((entry_id for entry_id, _ in _entries(last)), BEGINNING)
+            numbered = self._kind(name) == "trades"
+            count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
+        return count
+
     def _take(self, batch: Batch, name: str, fields: dict[str, str]) -> None:
         text = fields.get("data", "")
         try:
@@ -130,6 +148,23 @@ def _streams(orders: Orders) -> Iterator[str]:
     for symbol in orders.symbols:
         kinds = [("stream", orders.klines), ("trades", orders.trades), ("late", True), ("gaps", True)]
         yield from (f"{orders.prefix}{kind}:{symbol}" for kind, wanted in kinds if wanted)
+
+
+def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, numbered: bool) -> int:
+    """How many of a stream's entries come after `cursor`, without reading them.
+
+    Exact where it is none or all of them, and where entries are `numbered` one by one (trade ids: a gap counts as
+    entries). Else an estimate: the share of the stream's time that lies after the cursor, as if they came evenly.
+    """
+    (at_ms, at_number), (first_ms, first_number), (last_ms, last_number) = map(_order, (cursor, oldest, newest))
+    if length == 0 or (at_ms, at_number) >= (last_ms, last_number):
+        return 0
+    if (at_ms, at_number) < (first_ms, first_number):
+        return length
+    if numbered:
+        return min(length, last_number - at_number)
+    share = (last_ms - at_ms) / max(1, last_ms - first_ms)
+    return min(length, max(1, round(length * share)))
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -19,10 +20,12 @@ import structlog
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.store_url import parse_store_url
+from data_collector.service.history_forgetting import Forgetting
 from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
 from data_collector.service.history_reading import Batch, StreamReader
 from data_collector.service.history_tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
+from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
 
 POLL_S = 1.0
@@ -32,8 +35,10 @@ PROGRESS_S = 1.0
 LOOK_BACK_S = 10.0
 """How often it is asked whether the store has lost what was read already."""
 
-FORGET_S = 3600.0
-"""How often old rows are looked for."""
+HELD_UP_S = 5.0
+"""Between two reads; past this the store may have trimmed what was not read."""
+COUNT_S = 3.0
+"""How often entries that wait are counted while there are some."""
 
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
@@ -42,7 +47,8 @@ RETRY_LONGEST_S = 10.0
 class HistoryWriter:
     """Runs until cancelled. All it knows is in the store and in PostgreSQL."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` tells when old rows are looked for."""
         self._orders = orders
         self._changed = asyncio.Event()
         self._down_reason: str | None = "connecting"
@@ -50,18 +56,24 @@ class HistoryWriter:
         self._replaced = 0
         self._unreadable = 0
         self._lag_s = 0.0
+        self._lag_entries: int | None = None
+        self._counted_s = 0.0
+        """When entries that wait were counted last."""
+        self._cursors: dict[str, str] | None = None
+        """How far rows are in PostgreSQL; None before it told."""
         self._caught_up_s = time.monotonic()
-        self._forget_s = 0.0
-        """When old rows are looked for next."""
-        self._forgotten = 0
-        """Rows that went since then."""
+        self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
 
     @property
     def progress(self) -> Progress:
         """For the starter."""
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
-        return Progress(self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s)
+        forgetting = self._forgetting
+        return Progress(
+            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, self._lag_entries,
+            dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
+        )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
         """Follow these from the next read on."""
@@ -82,13 +94,20 @@ class HistoryWriter:
     async def _follow(self) -> None:
         orders = self._orders
         self._changed.clear()
-        connection = await StoreConnection.connect(parse_store_url(orders.store_url))
+        address = parse_store_url(orders.store_url)
+        connection = await StoreConnection.connect(address)
         database: FollowedDatabase | None = None
         try:
-            database = await FollowedDatabase.open(orders.database_url, orders.exchange)
-            reader = StreamReader(connection, orders, await database.cursors())
+            if self._cursors is not None:
+                # PostgreSQL may be away for long: how much waits is told meanwhile.
+                await self._count_waiting(StreamReader(connection, orders, self._cursors))
+            rights = rights_to_write(klines=orders.klines, trades=orders.trades, tickers=orders.tickers)
+            store = f"{address.place}/{address.database}"
+            database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
+            self._cursors = await database.cursors()
+            reader = StreamReader(connection, orders, self._cursors)
             await self._tell_trimmed(reader, database)
-            self._tell_up()
+            self._tell_up(await database.layout())
             await self._read_on(reader, TickerSampler(connection, orders), database)
         finally:
             connection.close()
@@ -97,8 +116,12 @@ class HistoryWriter:
 
     async def _read_on(self, reader: StreamReader, sampler: TickerSampler, database: FollowedDatabase) -> None:
         """Until orders change."""
-        looked_back_s = 0.0
+        looked_back_s, read_s = 0.0, time.monotonic()
         while not self._changed.is_set():
+            if time.monotonic() - read_s > HELD_UP_S:
+                # A PostgreSQL that is slow and one that is away come to the same.
+                await self._tell_trimmed(reader, database)
+            read_s = time.monotonic()
             if time.monotonic() - looked_back_s > LOOK_BACK_S:
                 looked_back_s = time.monotonic()
                 for name in await reader.go_back_where_the_store_lost():
@@ -107,32 +130,26 @@ class HistoryWriter:
             self._unreadable += batch.unreadable
             if batch.rows or batch.is_full:
                 await self._write(batch, database)
+                self._cursors = dict(reader.cursors)
             await self._sample(sampler, database)
+            await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
+                await self._count_waiting(reader)
             else:
+                self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
-                await self._forget(database)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._changed.wait()
 
-    async def _forget(self, database: FollowedDatabase) -> None:
-        """Let some of what is too old go; the next call goes on, and then it rests."""
-        orders = self._orders
-        days = (orders.keep_klines_days, orders.keep_trades_days, orders.keep_tickers_days)
-        if days == (None, None, None) or time.monotonic() < self._forget_s:
-            return
-        forgotten = await database.forget(klines_days=days[0], trades_days=days[1], tickers_days=days[2])
-        self._forgotten += forgotten
-        if forgotten:
-            return
-        self._forget_s = time.monotonic() + FORGET_S
-        if self._forgotten:
-            self._log.info("history_rows_forgotten", rows=self._forgotten)
-            self._forgotten = 0
+    async def _count_waiting(self, reader: StreamReader) -> None:
+        """Not at every read: it is three questions for each stream."""
+        if time.monotonic() - self._counted_s > COUNT_S:
+            self._lag_entries = await reader.waiting()
+            self._counted_s = time.monotonic()
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
@@ -166,8 +183,8 @@ class HistoryWriter:
             self._log.warning("history_down", reason=reason)
         self._down_reason = reason
 
-    def _tell_up(self) -> None:
-        self._log.info("history_up")
+    def _tell_up(self, candles_in: str) -> None:
+        self._log.info("history_up", candles_in=candles_in)
         self._down_reason = None
 
 

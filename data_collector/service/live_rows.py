@@ -47,7 +47,7 @@ class RedisRows:
         doubled = 0
         async for entries in self._pages(f"{self._prefix}trades:{symbol}", symbol):
             for entry in entries:
-                trade = _trade_of(entry)
+                trade = trade_of(entry)
                 doubled += trade.trade_id in kept
                 kept[trade.trade_id] = trade
         return LiveRows(trades=kept, doubled=doubled)
@@ -83,7 +83,8 @@ def _kline_of(text: str, calendar: Calendar, place: str) -> Kline:
         raise Unavailable(f"{place} is no kline record.") from error
 
 
-def _trade_of(entry: StreamEntry) -> Trade:
+def trade_of(entry: StreamEntry) -> Trade:
+    """Of an entry of `trades:`. Raises `Unavailable` for one that is no trade."""
     try:
         return stored_trade(entry.fields.get("data", ""))
     except NO_RECORD as error:

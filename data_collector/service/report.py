@@ -60,7 +60,6 @@ class Parts:
         self.consumer_groups = consumer_groups
         self.history = history
         self.keeps_on_disk = keeps_on_disk
-        self.started_at_s = time.time()
 
     @property
     def lines(self) -> list[Line]:
@@ -191,6 +190,13 @@ def _oldest_debt_s(outlet: Outlet) -> float:
     return time.monotonic() - min(begun) if begun else 0.0
 
 
+def _oldest_waiting_s(parts: Parts) -> float:
+    """The age of the oldest trade that the store lacks: in the batch, in memory, or in the spool alone."""
+    waiting = [ns for ns in (parts.pump.oldest_ns, parts.outlet.oldest_ns()) if ns]
+    in_memory_s = (time.time_ns() - min(waiting)) / 1e9 if waiting else 0.0
+    return max(in_memory_s, _oldest_debt_s(parts.outlet), 0.0)
+
+
 def _strangers(outlet: Outlet) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
@@ -223,6 +229,8 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
     counters.set("data_collector_streams_quiet", parts.watch.quiet())
     counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in parts.lines))
     counters.set("data_collector_outlet_records", outlet.records)
+    counters.set("data_collector_outlet_records_max", outlet.records_max)
+    counters.set("data_collector_outlet_oldest_seconds", _oldest_waiting_s(parts))
     counters.set("data_collector_store_up", 0 if parts.pump.down_reason else 1)
     counters.set("data_collector_outlet_retained_total", outlet.retained_only)
     for channel, count in outlet.dropped.items():
@@ -234,7 +242,6 @@ def _set_gauges(parts: Parts, *, unspoken: int, mute: int) -> None:
         counters.set("data_collector_event_lag_seconds", newest.received_ns / 1e9 - newest.event_ms / 1e3)
     parts.validation.set_gauges()
     parts.history.set_gauges()
-    counters.set("data_collector_start_time_seconds", parts.started_at_s)
     counters.set("data_collector_resident_memory_bytes", resident_bytes())
     counters.set("data_collector_process_cpu_seconds_total", time.process_time())
     free = free_descriptors()

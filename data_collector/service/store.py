@@ -14,6 +14,7 @@ from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_url import StoreAddress
+from data_collector.service.running import forget, record_of, write_down
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 
@@ -28,6 +29,7 @@ class StoreHome:
     """The data folder with its lock, and the server in it or the address elsewhere."""
 
     def __init__(self, settings: Settings, folder: Path, *, empty: bool = False) -> None:
+        self._settings = settings
         self._folder = folder
         self._empty = empty
         self._given = settings.store_address()
@@ -71,6 +73,11 @@ class StoreHome:
                 await embedded.stop()
                 raise
             self._embedded = embedded
+        try:
+            await asyncio.to_thread(write_down, self._folder, record_of(self._settings))
+        except OSError as error:
+            # Commands beside us then need to be told by hand where everything is; collecting does not.
+            structlog.get_logger().warning("record_not_written", folder=str(self._folder), reason=error.strerror)
 
     async def open(self, sink: RedisSink) -> None:
         """Open the sink, waiting for the store: without end for one that was filled before, else `WAIT_S`.
@@ -121,6 +128,7 @@ class StoreHome:
         if self._embedded is not None:
             await self._embedded.stop()
         if self._lock is not None:
+            await asyncio.to_thread(forget, self._folder)
             self._lock.release()
 
     @property

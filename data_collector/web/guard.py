@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Collection, Iterable
+from typing import Literal
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -59,7 +60,7 @@ class WritePolicy:
         return self.foreign(request) or self._unauthorised(request) or _not_json(request)
 
     def foreign(self, request: HTTPConnection) -> Rejection | None:
-        """Why the request does not come from where it should: for routes that write and, later, that stream."""
+        """Why the request does not come from where it should: for routes that write, and those that stream."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._knows(hosts[0].lower()):
             return Rejection(
@@ -78,14 +79,18 @@ class WritePolicy:
             return self.foreign(request)
         return None
 
+    def access(self, request: HTTPConnection) -> Literal["open", "token", "closed"]:
+        """Whether who asks may write without a token, with it, or not at all."""
+        if self._token is not None:
+            return "token"
+        return "open" if self._open_to_this_machine and _is_local(request) else "closed"
+
     def _knows(self, host: str) -> bool:
         return self._any_host or host in self._hosts or _without_port(host) in self._hosts
 
     def _unauthorised(self, request: HTTPConnection) -> Rejection | None:
         if self._token is None:
-            if self._open_to_this_machine and _is_local(request):
-                return None
-            return Rejection(403, "token", self._closed)
+            return None if self.access(request) == "open" else Rejection(403, "token", self._closed)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             return Rejection(403, "token", "The bearer token is missing: send 'Authorization: Bearer CONTROL_TOKEN'.")

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from data_collector.model.status import Sample
 
-Reason = Literal["body", "url", "headers", "timeout", "rate", "host", "origin", "token", "content_type"]
+Reason = Literal["body", "url", "headers", "timeout", "rate", "host", "origin", "token", "content_type", "viewers"]
 """What a request was refused for; the label of `data_collector_api_rejected_total`."""
 
 

@@ -43,6 +43,12 @@ print(base_url(listener), flush=True)
 raise SystemExit(serve_on(listener, app))
 """
 
+SERVE_BUSY_WRITERS = (
+    "import data_collector.web.bounds as bounds\n"
+    "bounds.WRITES = bounds.RateLimitItemPerSecond(10_000, namespace='writes')\n" + SERVE
+)
+"""For tests that write more often than people do, and are about something else."""
+
 
 @dataclass
 class Answer:
@@ -127,10 +133,10 @@ def fake_command(folder: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, snapshot: Snapshot, **settings: str) -> Iterator[HttpService]:
+def running(folder: Path, snapshot: Snapshot, *, script: str = SERVE, **settings: str) -> Iterator[HttpService]:
     """A service that has answered once; stopped at the end."""
     write_snapshot(folder, snapshot)
-    command = [sys.executable, "-c", SERVE, *fake_command(folder)]
+    command = [sys.executable, "-c", script, *fake_command(folder)]
     with started(command, folder, environment(**settings)) as process:
         assert process.stdout is not None
         service = HttpService(process, process.stdout.readline().strip(), folder)

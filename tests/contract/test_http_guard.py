@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +14,9 @@ from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
 from data_collector.web.bounds import BODY_BYTES_MAX, READS, URL_BYTES_MAX
 from data_collector.web.guard import SAFE_METHODS
-from tests.contract.http_service import DEADLINE_S, HttpService, running
+from tests.contract.event_stream import looking_on
+from tests.contract.http_service import HttpService, running
+from tests.contract.raw_http import connected, is_cut_off, raw, received
 
 RUNNING = Snapshot(condition="healthy", collector_running=True)
 TOKEN = "canary-" + "0123456789abcdef" * 4
@@ -198,47 +199,16 @@ def test_no_secret_leaves_by_any_door(folder: Path) -> None:
         store_url="redis://:canary%23pass@127.0.0.1:1/0", redis_url="redis://:***@127.0.0.1:1/0",
     )  # fmt: skip
     with running(folder, snapshot, **secrets) as service:
-        answers = [service.get(route.path) for route in all_routes()]
+        # One answer has no end.
+        answers = [service.get(route.path) for route in all_routes() if route.path != "/live"]
+        with looking_on(service, Authorization=BEARER["Authorization"]) as viewer:
+            viewer.first("state")
         answers += [service.control({"action": "x"}), service.control({TOKEN: "x"}, **BEARER)]
         answers += [service.control({"action": "canary-value"}, **BEARER), service.get("/validation/errors")]
     everything = b"".join(answer.body + str(answer.headers).encode() for answer in answers)
+    everything += "".join(viewer.lines).encode()
 
     assert b"The store at 127.0.0.1:1 does not answer" in everything
     # A body's own field names are told back to who sent them; nothing that we hold is.
     assert everything.replace(f"body.{TOKEN}".encode(), b"").count(b"canary") == 0
     assert "canary" not in (folder / "stderr").read_text()
-
-
-def connected(service: HttpService) -> socket.socket:
-    place = urlsplit(service.url)
-    return socket.create_connection((str(place.hostname), place.port or 0), timeout=DEADLINE_S)
-
-
-def received(connection: socket.socket) -> bytes:
-    """All until the other side closes."""
-    content = b""
-    try:
-        while chunk := connection.recv(65536):
-            content += chunk
-    except ConnectionResetError:
-        # It closed while we still had something to say.
-        pass
-    return content
-
-
-def is_cut_off(service: HttpService, endless_head: bytes) -> bool:
-    """True when the server ends the connection on its own; it does not read on, so its 431 may be lost."""
-    with connected(service) as connection:
-        try:
-            connection.sendall(endless_head)
-        except (BrokenPipeError, ConnectionResetError):
-            return True
-        answer = received(connection)
-    return not answer or answer.startswith(b"HTTP/1.1 431 ")
-
-
-def raw(service: HttpService, request: bytes) -> bytes:
-    """What comes back for bytes that an HTTP client would not send."""
-    with connected(service) as connection:
-        connection.sendall(request)
-        return received(connection)

@@ -19,7 +19,7 @@ from tests.contract.http_service import Answer as HttpAnswer
 ENDPOINTS = {
     "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
     "/validation/errors", "/gaps", "/gaps/{gap_id}", "/completeness", "/klines/{symbol}", "/trades/{symbol}",
-    "/control", "/subscriptions",
+    "/control", "/subscriptions", "/live",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from data_collector.api import child
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.web.listening import listen
+from tests.contract.event_stream import looking_on
 from tests.contract.http_service import (
     DEADLINE_S,
     ROOT,
@@ -296,6 +297,22 @@ def test_reload_restarts_everything_on_the_same_port(shim: Path) -> None:
 
         assert not is_running(first)
         assert (folder / "stopped").exists()
+
+
+def test_under_uvicorn_a_viewer_does_not_hold_up_the_end(shim: Path) -> None:
+    port, folder = free_port(), shim.parent
+
+    with started(uvicorn("shim:app", "--port", str(port)), folder, environment()) as process:
+        service = answering(f"http://127.0.0.1:{port}", folder, process)
+        with looking_on(service) as viewer:
+            viewer.first("state")
+
+            process.send_signal(signal.SIGTERM)
+
+            assert viewer.ends()
+            process.wait(RELOAD_S)
+
+    assert (folder / "stopped").exists()
 
 
 def is_refused(service: HttpService) -> bool:

@@ -223,6 +223,24 @@ async def test_digits_stay_as_the_exchange_sent_them(service: HttpService, sink:
     assert '"price":0.12300000,"quantity":1e3' in found[1]
 
 
+async def test_rows_that_a_program_put_anywhere_leave_the_series_readable(
+    service: HttpService, sink: RedisSink, dsn: str
+) -> None:
+    await put_klines(dsn, range(2))
+    rows = [f"('{SYMBOL}', '{when}', 'NaN', 'Infinity', '-Infinity', 1, 1, '1m')" for when in (
+        "2024-01-01 00:00Z", "infinity", "-infinity", "0044-03-15 BC", "12000-01-01 00:00Z",
+    )]  # fmt: skip
+    columns = "symbol, timestamp, open, high, low, close, volume, interval"
+    execute(dsn, f"insert into market_data_ohlcv ({columns}) values {', '.join(rows)}")
+
+    answer = service.get(MINUTES)
+
+    found = json.loads(answer.text, parse_constant=pytest.fail)
+    assert (found["count"], found["warnings"]) == (3, [])
+    assert found["reaches_back_to"] == "2024-01-01T00:00:00+00:00"
+    assert [found["records"][0][name] for name in ("open", "high", "low", "close")] == [None, None, None, 1]
+
+
 async def test_csv_has_the_columns_of_the_json(service: HttpService, sink: RedisSink, dsn: str) -> None:
     await put_klines(dsn, [0])
     await sink.write(stores.klines(kline(1)))

@@ -34,6 +34,14 @@ def test_every_counted_metric_is_declared() -> None:
     assert counted - DECLARED.keys() == set()
 
 
+def test_every_declared_metric_is_counted_somewhere() -> None:
+    declarations = {"metrics.py", "validation_metrics.py"}
+    package = [path for path in project_files(".py") if path.is_relative_to(ROOT / "data_collector")]
+    named = {name for path in package if path.name not in declarations for name in NAME.findall(read(path))}
+
+    assert DECLARED.keys() - named == set()
+
+
 def test_documents_name_only_metrics_that_exist() -> None:
     # A histogram is read as three series.
     series = {f"{name}{end}" for name in DECLARED for end in ("", "_bucket", "_sum", "_count")}

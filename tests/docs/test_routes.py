@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
+from data_collector.api.live import routes as live_routes
 from data_collector.validation.service import routes as service_routes
 from data_collector.validation.service import suite_routes
 from tests.docs.tree import read
@@ -26,7 +27,9 @@ def served(*routers: APIRouter) -> set[str]:
     }
 
 
-SERVED = served(routes.router, gap_routes.router, series_routes.router, subscription_routes.router, pages.router)
+SERVED = served(
+    routes.router, gap_routes.router, series_routes.router, subscription_routes.router, live_routes.router, pages.router
+)
 
 
 def test_every_route_is_documented_and_every_documented_route_is_served() -> None:

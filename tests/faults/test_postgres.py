@@ -55,6 +55,8 @@ def test_row_63_postgresql_that_is_stopped_or_killed_in_mid_stream_costs_nothing
             postgres.end(how)
             progress(store, collector)
             told(collector, "does not answer")
+            waits = "a count of what waits"
+            until(lambda: (collector.status().history.lag_entries or 0) > 0, waits, output=collector.told)
 
             postgres.start()
 

@@ -243,7 +243,7 @@ async def test_row_59_store_that_stands_still_beyond_memory_is_filled_from_the_s
     server: StoreServer, proxy: Proxy, folder: Path
 ) -> None:
     async with playing(server.store_behind(proxy.port), folder) as scene:
-        scene.collector._service._outlet._records_max = 2_000
+        scene.collector._service._outlet.records_max = 2_000
         await scene.subscribed()
         await scene.trade()
         server.send(signal.SIGSTOP)

@@ -13,9 +13,13 @@ from data_collector.embedded.peer import free_port
 from tests.integration.postgres_server import database, database_server
 from tests.integration.processes import Exchange, end_embedded_server, exchange
 from tests.integration.store_reader import Store
+from tests.integration.timescale_server import timescale, timescale_server
 from tests.integration.waiting import until
 
-__all__ = ["database", "database_server", "folder", "market", "running_market", "store", "store_server"]
+__all__ = [
+    "database", "database_server", "folder", "market", "running_market", "store", "store_server", "timescale",
+    "timescale_server",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")

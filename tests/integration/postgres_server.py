@@ -9,9 +9,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,12 +32,13 @@ from tests.integration.waiting import DEADLINE_S, Found, until
 class PostgresServer:
     """A server on a port of its own, with rows in `folder`; anybody on this machine may log in."""
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False, programs: Path | None = None, libraries: str = "") -> None:
+        """`libraries` are those that the server loads at its start."""
         self.folder = folder
         self.port = free_port()
-        self._fsync = fsync
+        self._flags = {"fsync": "on" if fsync else "off", "shared_preload_libraries": libraries}
         self._user = server_user()
-        self._programs = _programs()
+        self._programs = _programs() if programs is None else programs
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,7 +69,7 @@ class PostgresServer:
         return self.answers()
 
     def _launch(self) -> None:
-        flags = {"fsync": "on" if self._fsync else "off", "unix_socket_directories": "", "max_connections": "60"}
+        flags = {**self._flags, "unix_socket_directories": "", "max_connections": "60"}
         self._process = subprocess.Popen(
             server_words(self._programs, self.folder / "rows", self.port, flags),
             cwd=self.folder, env=language(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -100,11 +101,13 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+def postgres_server(
+    *, fsync: bool = False, programs: Path | None = None, libraries: str = ""
+) -> Iterator[PostgresServer]:
     """A running server, gone with the block."""
     # Not pytest's folder: the server is another user where tests run as root, and that one may not pass there.
     folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
-    server = PostgresServer(folder, fsync=fsync)
+    server = PostgresServer(folder, fsync=fsync, programs=programs, libraries=libraries)
     try:
         server.make()
         server.start()
@@ -128,15 +131,45 @@ def database_server() -> Iterator[str]:
 @pytest.fixture
 def database(database_server: str) -> Iterator[str]:
     """The DSN of an empty database, dropped after the test."""
+    with fresh_database(database_server) as dsn:
+        yield dsn
+
+
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """The DSN of an empty database on that server, dropped after the block."""
     name = f"dc_test_{uuid4().hex[:12]}"
-    execute(database_server, f"create database {name}")
-    yield database_named(database_server, name)
-    execute(database_server, f"drop database {name} with (force)")
+    execute(server, f"create database {name}")
+    yield database_named(server, name)
+    execute(server, f"drop database {name} with (force)")
 
 
 def database_named(dsn: str, name: str) -> str:
     """The same server, another database."""
     return re.sub(r"(://[^/]*)(/[^?]*)?", rf"\1/{name}", dsn, count=1)
+
+
+@contextmanager
+def login(dsn: str, *grants: str) -> Iterator[tuple[str, str]]:
+    """A user who may log in and do what is granted, such as `select on market_data_gaps`: name, and DSN."""
+    name = f"{dsn.rpartition('/')[2].partition('?')[0]}_user"
+    execute(dsn, "revoke create on schema public from public", f"create role {name} login password 'secret'")
+    scheme, _, rest = dsn.partition("://")
+    try:
+        execute(dsn, *(f"grant {grant} to {name}" for grant in grants))
+        yield name, f"{scheme}://{name}:secret@{rest.rpartition('@')[2]}"
+    finally:
+        execute(dsn, f"drop owned by {name} cascade", f"drop role {name}")
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else's connection, for the length of the block."""
+    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def execute(dsn: str, *statements: str) -> None:
@@ -156,20 +189,14 @@ def _apart(asked: Coroutine[object, object, Found]) -> Found:
 
 
 async def _execute(dsn: str, statements: tuple[str, ...]) -> None:
-    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
-    try:
+    async with connected(dsn) as connection:
         for statement in statements:
             await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def _rows(dsn: str, query: str) -> list[tuple[object, ...]]:
-    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
-    try:
+    async with connected(dsn) as connection:
         return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
 
 
 def _programs() -> Path:

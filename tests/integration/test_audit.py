@@ -32,10 +32,12 @@ async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
 
 
 async def verdict_of(
-    world: Past, *, exchange: bool = False, repair: bool = False, store: Store | None = None, begin: str = "2025-12-30"
-) -> Verdict:
+    world: Past, *, exchange: bool = False, repair: bool = False, store: Store | None = None, begin: str = "2025-12-30",
+    days: str = "", end: str = "now",
+) -> Verdict:  # fmt: skip
     variables = world.variables | ({} if store is None else {"REDIS_URL": store.url})
-    wish = Wish("BTCUSDT", "1m", begin, with_trades=True)
+    variables |= {"RETENTION_DAYS_KLINES": days, "RETENTION_DAYS_TRADES": days} if days else {}
+    wish = Wish("BTCUSDT", "1m", begin, end, with_trades=True)
     return await audited(load_settings(variables, None), Asked(wish, exchange, repair), lambda series, rows: None)
 
 
@@ -90,6 +92,19 @@ async def test_hole_is_found_without_asking_the_exchange(world: Past) -> None:
     assert calendar.examples == ["2025-12-30T10:00:00+00:00 to 2025-12-30T10:09:00+00:00 is missing"]
 
 
+async def test_trades_outside_the_asked_times_are_not_looked_at(world: Past) -> None:
+    held = """select trade_id from market_data_trades where "timestamp" {} order by 1"""
+    early, late = (
+        rows(world.dsn, held.format(when)) for when in ("< '2025-12-30 12:00+00'", "> '2025-12-31 12:00+00'")
+    )
+    execute(world.dsn, f"delete from market_data_trades where trade_id in ({early[-2][0]}, {late[1][0]})")
+
+    verdict = await verdict_of(world, begin="2025-12-30T12:00", end="2025-12-31T12:00")
+
+    assert check_of(verdict, "calendar", "BTCUSDT trades").missing == 0
+    assert check_of(verdict, "calendar", "BTCUSDT trades").compared > 100
+
+
 async def test_candle_that_its_own_trades_contradict_is_found(world: Past) -> None:
     busy = rows(world.dsn, """select "timestamp"::text from market_data_ohlcv where trades > 3 order by 1 offset 5""")[
         0
@@ -114,6 +129,29 @@ async def test_what_the_exchange_never_had_is_not_missing(world: Past) -> None:
     assert before.repair is not None
     assert before.repair.absent == 30
     assert proven.equal, proven
+
+
+async def test_what_the_retention_has_let_go_is_neither_missing_nor_fetched_again(world: Past) -> None:
+    old = rows(world.dsn, """select trade_id from market_data_trades where "timestamp" < '2025-12-31' order by 1""")
+    execute(
+        world.dsn,
+        f'delete from market_data_ohlcv where "timestamp" between {NOT_THERE}',
+        f"delete from market_data_trades where trade_id = {old[-2][0]}",
+    )
+    from_before = await verdict_of(world, exchange=True, repair=True, days="1")
+    from_first_row = await verdict_of(world, begin="", days="1")
+
+    left = rows(world.dsn, """select 1 from market_data_trades where "timestamp" >= '2025-12-31'""")
+    assert from_before.equal, from_before
+    assert from_before.repair is None
+    assert check_of(from_before, "exchange").compared == 1440 - 1
+    assert check_of(from_before, "exchange", "BTCUSDT trades").compared == len(left)
+    assert [note for note in from_before.notes if "RETENTION" in note] == [
+        f"Left out what is from before 2025-12-31T00:00:00+00:00: RETENTION_DAYS_{kind}=1 keeps no older rows."
+        for kind in ("KLINES", "TRADES")
+    ]
+    assert from_first_row.equal, from_first_row
+    assert not any("RETENTION" in note for note in from_first_row.notes)
 
 
 async def test_live_store_is_compared_where_it_reaches_and_the_seam_is_told(world: Past, store: Store) -> None:

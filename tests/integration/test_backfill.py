@@ -184,6 +184,19 @@ async def test_answer_that_is_not_true_makes_nothing_absent_at_the_ends(
     assert missing == (6 if fault.get("kind") == "missing" else 0)
 
 
+@pytest.mark.parametrize("changed", [{"2": "NaN"}, {"4": "Infinity"}, {"5": "-1"}, {"3": "1\t2"}, {"8": 2**63}])
+async def test_row_that_is_no_candle_is_asked_for_again_and_not_stored(
+    world: Past, changed: dict[str, object]
+) -> None:  # fmt: skip
+    world.simulator.faults.add(RestFault(path=KLINES, count=1, kind="alter", row=3, set=changed))
+
+    ended = await world.told("2025-12-31T23:00")
+
+    assert (ended.outcome, ended.added) == ("complete", 59)
+    query = "select max(trades) < 9999 and max(high) < 1e9 and max(close) < 1e9 and min(volume) >= 0"
+    assert rows(world.dsn, f"{query} from market_data_ohlcv") == [(True,)]
+
+
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
@@ -218,7 +231,7 @@ async def test_database_that_is_away_is_told_without_its_password(world: Past) -
 async def test_database_that_is_not_named_is_told_with_the_cure(world: Past) -> None:
     world.dsn = ""
 
-    with pytest.raises(Misconfigured, match=r"DATABASE_URL is not set\. Put DATABASE_URL=postgresql://"):
+    with pytest.raises(Misconfigured, match=r"DATABASE_URL is not set.* Put DATABASE_URL=postgresql://"):
         await world.told()
 
 
@@ -294,6 +307,37 @@ async def test_published_files_alone_leave_what_they_lack(world: Past) -> None:
         39,
     )
     assert rows(world.dsn, "select distinct source from market_data_ohlcv") == [("file",)]
+
+
+async def test_files_are_enough_where_the_exchange_is_out_of_reach(
+    world: Past, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest_url = world.simulator.rest_url
+    settings = load_settings({**world.variables, "BINANCE_REST_URL": "http://127.0.0.1:1"}, None)
+    wish = Wish("BTCUSDT,NOSUCH", "1m", "2025-12-30", "2026-01-01", source="dumps", files=rest_url)
+
+    candles = await filled(settings, wish, world.events.append, Stopping())
+    told = capsys.readouterr().err
+    trades = await filled(
+        settings, structs.replace(wish, symbols="BTCUSDT", intervals="", with_trades=True), world.events.append,
+        Stopping(),
+    )  # fmt: skip
+    with pytest.raises(Unavailable, match="No published file of NOSUCH trades in this time can be read, and the exch"):
+        await filled(
+            settings, structs.replace(wish, intervals="", with_trades=True), world.events.append, Stopping()
+        )  # fmt: skip
+
+    assert candles is not None
+    assert trades is not None
+    assert [(each.outcome, each.added, each.unproven) for each in candles.reports] == [
+        ("complete", TWO_DAYS, 0), ("incomplete", 0, TWO_DAYS)
+    ]  # fmt: skip
+    assert trades.outcome == "complete"
+    assert rows(world.dsn, "select trade_id from market_data_trades order by 1") == [
+        (each.trade_id,) for each in world.simulator.tape("BTCUSDT") if FROM_MS <= each.time_ms < START_MS
+    ]
+    assert told.count("\n") == 1
+    assert "Files need no exchange: this machine's clock counts" in told
 
 
 async def test_files_are_taken_where_they_save_many_requests_and_rest_does_the_rest(

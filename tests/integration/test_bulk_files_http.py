@@ -69,10 +69,11 @@ async def test_simulator_s_files_are_its_candles() -> None:
     [
         (web.Response(status=404), NotPublished, "is not published"),
         (web.Response(status=503), VenueUnreachable, "was answered with HTTP 503"),
+        (web.Response(status=302, headers={"Location": "http://[::1]:9/"}), VenueUnreachable, "leads elsewhere"),
         (web.Response(text="<html>Sign in</html>", content_type="text/html"), BadFile, "it is a web page instead of"),
         (next(iter(published(FILE, "").values()))[:20], VenueUnreachable, "cannot be fetched"),
     ],
-    ids=["not there", "down", "sign-in page", "cut off"],
+    ids=["not there", "down", "redirect", "sign-in page", "cut off"],
 )
 async def test_server_without_the_file_is_told_from_a_bad_file(
     answer: web.Response | bytes, error: type[Exception], sentence: str

@@ -5,86 +5,22 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.docs.tree import read
+from tests.integration.demo import Demo, demo, family, first
 from tests.integration.postgres_server import rows
-from tests.integration.processes import ROOT, end_embedded_postgres, get_json, is_running
+from tests.integration.processes import ROOT, get_json, is_running
 from tests.integration.store_reader import Store
-from tests.integration.waiting import DEADLINE_S, until
+from tests.integration.waiting import until
 
 SYMBOL = "BTCUSDT"
 KINDS = (f"trades:{SYMBOL}", f"stream:{SYMBOL}")
-
-
-@dataclass
-class Demo:
-    """A running demo in a terminal of its own."""
-
-    process: subprocess.Popen[bytes]
-    screen_file: Path
-    store: Store
-    url: str
-
-    def screen(self) -> str:
-        """All that it has printed."""
-        return self.screen_file.read_text()
-
-    def health(self) -> dict[str, object]:
-        return get_json(f"{self.url}/health")
-
-    def interrupt(self) -> int:
-        """Ctrl-C, which a terminal sends to the whole group; the exit code."""
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(DEADLINE_S)
-
-
-@contextmanager
-def demo(folder: Path, *options: str) -> Iterator[Demo]:
-    """The demo with its screen in a file; killed hard if the test fails."""
-    folder.mkdir(exist_ok=True)
-    screen = folder / "screen.txt"
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
-    with screen.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "data_collector", "demo", "--trades-per-s", "20", *options],
-            cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    store: Store | None = None
-    try:
-        until(lambda: "Ctrl-C ends" in screen.read_text(), "the welcome", output=screen.read_text)
-        store = Store(first(r"REDIS_URL=(\S+)", screen.read_text()))
-        yield Demo(process, screen, store, first(r"Page and API +(http://\S+?)/ ", screen.read_text()))
-    finally:
-        if store is not None:
-            store.close()
-        for pid in reversed([process.pid, *family(process.pid)]):
-            if is_running(pid):
-                os.kill(pid, signal.SIGKILL)
-        process.wait(DEADLINE_S)
-        end_embedded_postgres(folder / "demo")
-
-
-def first(pattern: str, text: str) -> str:
-    """What the pattern's group finds first."""
-    found = re.search(pattern, text)
-    assert found is not None, text
-    return found[1]
-
-
-def family(pid: int) -> list[int]:
-    """All that descends from a process."""
-    shown = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [found for child in map(int, shown.stdout.split()) for found in (child, *family(child))]
 
 
 def grows(store: Store) -> None:
@@ -119,17 +55,59 @@ def assert_commands_work(running: Demo) -> None:
     """What the screen proposes, but for what waits."""
     (curl,) = re.findall(r"^ +curl (\S+)$", running.screen(), re.MULTILINE)
     (command,) = re.findall(r"^ +\S*python -m data_collector (redis .*?)(?:  .*)?$", running.screen(), re.MULTILINE)
-    environment = {**os.environ, "REDIS_URL": running.store.url, "PYTHONPATH": str(ROOT)}
+    folder = str(running.screen_file.parent)
+    environment = {**os.environ, "REDIS_URL": running.store.url, "PYTHONPATH": str(ROOT), "VAR_DIR": folder}
 
-    ran = subprocess.run(
-        [sys.executable, "-m", "data_collector", *shlex.split(command)],
-        env=environment, capture_output=True, text=True, timeout=60, check=True,
+    (backfill,) = re.findall(r"^ +\S*python -m data_collector (backfill .*?)  .*$", running.screen(), re.MULTILINE)
+
+    ran, planned = (
+        subprocess.run(
+            [sys.executable, "-m", "data_collector", *shlex.split(words)],
+            env=environment, capture_output=True, text=True, timeout=60, check=True,
+        ) for words in (command, f"{backfill} --plan-only")
     )  # fmt: skip
 
     dsn = first(r"psql (postgresql://\S+)", running.screen())
     until(lambda: rows(dsn, "select 1 from market_data_ohlcv limit 1"), "a candle in PostgreSQL", output=running.screen)
     assert get_json(curl)["service"] == "data-collector"
     assert "price" in ran.stdout
+    assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
+    assert "rows missing" in planned.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_answer_of_the_operators_guide_comes(tmp_path: Path) -> None:
+    with demo(tmp_path / "var") as running:
+        grows(running.store)
+        assert_commands_print_something(running, tmp_path)
+        running.interrupt()
+
+
+def assert_commands_print_something(running: Demo, folder: Path) -> None:
+    """With them docs/operations.md answers what an operator asks."""
+    section = read("docs/operations.md").partition("## Questions that an operator asks")[2].partition("\n## ")[0]
+    commands = [
+        line
+        for block in re.findall(r"<!-- run -->\n```sh\n(.*?)```", section, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    shim = folder / "bin" / "data-collector"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m data_collector "$@"\n')
+    shim.chmod(0o755)
+    environment = {
+        **os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "URL": running.url,
+        "REDIS_URL": running.store.url,
+    }  # fmt: skip
+
+    assert len(commands) >= 15
+    for command in commands:
+        ran = subprocess.run(
+            ["sh", "-ec", command], env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (ran.returncode, bool(ran.stdout + ran.stderr)) == (0, True), f"{command}\n{ran.stdout}{ran.stderr}"
+        assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.slow

@@ -107,6 +107,8 @@ async def test_store_without_memory_is_told_and_nothing_is_lost(scene: Scene) ->
         scene.simulator.advance(10_000)
         await until_async(lambda: any("OOM" in reason for reason in scene.status.reasons), "the reason")
         assert scene.status.condition == "degraded"
+        assert scene.counted("store_up") == 0
+        assert scene.counted("outlet_oldest_seconds") > 0
         scene.simulator.advance(10_000)
     finally:
         scene.store.ask("CONFIG", "SET", "maxmemory", 0)
@@ -115,6 +117,7 @@ async def test_store_without_memory_is_told_and_nothing_is_lost(scene: Scene) ->
     assert scene.assert_trades_exact() == NO_HOLES
     assert_closed_klines_exact(scene.store, "BTCUSDT", "1m", scene.simulator.closed_klines("BTCUSDT", "1m"))
     await until_async(lambda: not any("OOM" in reason for reason in scene.status.reasons), "recovery")
+    await until_async(lambda: scene.counted("outlet_oldest_seconds") == 0, "nothing that waits")
 
 
 async def test_read_only_store_is_told_and_nothing_is_lost(scene: Scene) -> None:

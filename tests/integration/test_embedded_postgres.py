@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from data_collector.embedded import postgres
 from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.embedded.postgres_programs import embedded_programs
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.pool import open_pool
@@ -54,6 +57,63 @@ async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -
 
     with pytest.raises(Misconfigured, match="refuses the login"):
         await open_pool(f"{login}x@{place}")
+
+
+SLOW = """#!/bin/sh
+if [ "$1" = -D ]; then
+  printf '%s\\n' $$ "$2" 0 0 "" 127.0.0.1 0 starting > "$2/postmaster.pid"
+  sleep 3
+fi
+exec {programs}/postgres "$@"
+"""
+"""A server that replays for longer than anybody waits for one that is silent."""
+
+
+async def test_a_server_that_replays_is_waited_for(
+    embedded: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    await embedded.start()
+    os.kill(embedded.pid, signal.SIGKILL)
+    await embedded.wait()
+    folder = slow_programs()
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: folder)
+    monkeypatch.setattr(postgres, "START_TIMEOUT_S", 2.0)
+
+    await embedded.start()
+
+    assert rows(embedded.dsn, "select 1") == [(1,)]
+    shutil.rmtree(folder)
+
+
+def slow_programs() -> Path:
+    """A folder with the slow server."""
+    # Not pytest's folder: the server may be another user, and that one may not pass there.
+    folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
+    folder.chmod(0o755)
+    script = folder / "postgres"
+    script.write_text(SLOW.format(programs=embedded_programs()))
+    script.chmod(0o755)
+    return folder
+
+
+async def test_links_in_the_servers_folder_change_no_other_file(embedded: EmbeddedPostgres, tmp_path: Path) -> None:
+    aim = tmp_path / "aim"
+    aim.write_text("untouched")
+    embedded.folder.mkdir(parents=True)
+    for name in ("port", "password"):
+        (embedded.folder / name).symlink_to(aim)
+    await embedded.start()
+    assert rows(embedded.dsn, "select 1") == [(1,)]
+    await embedded.stop()
+    log = embedded.folder / "postgres.log"
+    log.unlink()
+    log.symlink_to(aim)
+
+    with pytest.raises(Misconfigured, match=r"postgres\.log"):
+        await embedded.start()
+
+    assert aim.read_text() == "untouched"
+    assert aim.stat().st_uid == os.geteuid()
 
 
 def owner(pid: int) -> int:

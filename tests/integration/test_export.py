@@ -18,6 +18,7 @@ from msgspec import structs
 
 from data_collector.history import export as exporting
 from data_collector.history.export import Manifest, Order, export
+from data_collector.history.kept import Kept
 from data_collector.history.series import Series
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
@@ -117,6 +118,19 @@ async def test_ends_of_the_asked_range_that_are_not_stored_are_gaps(pool: asyncp
         ("2023-12-31T23:59:00+00:00", "2023-12-31T23:59:00+00:00", 1),
         ("2024-01-01T00:10:00+00:00", "2024-01-01T00:11:00+00:00", 2),
     ]
+
+
+async def test_what_the_retention_lets_go_is_left_out_and_no_gap(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    kept = Kept(klines_ms=START_MS + 6 * MINUTE_MS + 30_000, trades_ms=START_MS + 51_500)
+
+    for name, from_ms in (("all", None), ("asked", START_MS - 90_000)):
+        candles, trades = (
+            await exported(pool, tmp_path / name, CANDLES, TRADES, kept=kept, from_ms=from_ms)
+        ).files  # fmt: skip
+
+        assert (candles.rows, candles.first, candles.gaps) == (3, "2024-01-01T00:07:00+00:00", [])
+        assert candles.kept_from == "2024-01-01T00:06:30+00:00"
+        assert (trades.rows, trades.first, trades.gaps) == (48, 52, [])
 
 
 async def test_pages_become_row_groups_and_lose_nothing(
@@ -240,6 +254,6 @@ async def test_command_refuses_in_sentences(tmp_path: Path) -> None:
     slip = await finished(tmp_path, "export", "--out", "x", "--intervals", "7m")
     away = await finished(tmp_path, "export", "--out", "x", DATABASE_URL="postgresql://me:secret@127.0.0.1:9/d")
 
-    assert (slip.code, "There is no interval 7m" in slip.errors) == (MISCONFIGURED, True)
+    assert (slip.code, "binance has no 7m" in slip.errors) == (MISCONFIGURED, True)
     assert (away.code, "does not answer" in away.errors, "secret" in away.errors) == (CANNOT_ASK, True, False)
     assert names_in(tmp_path) == []

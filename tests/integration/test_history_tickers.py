@@ -15,7 +15,7 @@ from data_collector.model.wire import TICKER_FIELDS, ticker_fields, trade_time_t
 from data_collector.service import history_tickers
 from data_collector.service.history_messages import Orders
 from data_collector.service.history_tickers import TickerSampler
-from data_collector.sinks.postgres import following
+from data_collector.sinks.postgres import forgetting
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
@@ -183,15 +183,17 @@ async def test_a_ticker_of_a_known_time_changes_nothing_and_no_digit_is_lost(dat
 
 
 async def test_tickers_that_are_too_old_go_a_few_at_a_time(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "FORGOTTEN_PER_CALL", 2)
+    monkeypatch.setattr(forgetting, "ROWS_PER_STATEMENT", 2)
     followed = await FollowedDatabase.open(database, "binance")
     now_ms = int(str(rows(database, "select (extract(epoch from now()) * 1000)::bigint")[0][0]))
     ages_days = (0, 5, 11, 12, 400)
     await followed.put_tickers([ticker(now_ms - days * 86_400_000) for days in ages_days])
 
-    gone = [await followed.forget(klines_days=None, trades_days=None, tickers_days=10) for _ in range(3)]
+    (series,) = await followed.old_series("market_data_tickers", 10)
+    gone = [await followed.delete_oldest(series) for _ in range(3)]
+    none_left = await followed.old_series("market_data_tickers", 10)
     followed.close()
 
-    assert gone == [2, 1, 0]
+    assert (gone, none_left) == ([2, 1, 0], [])
     left = rows(database, "select (extract(epoch from now() - timestamp) / 86400)::int from market_data_tickers")
     assert sorted(left) == [(0,), (5,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -14,15 +15,16 @@ from msgspec import structs
 from data_collector.facade import DataCollector
 from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import parse_store_url
-from data_collector.model.wire import kline_json
-from data_collector.service import history_reading
+from data_collector.model.wire import kline_json, trade_json
+from data_collector.service import history_reading, history_writer
 from data_collector.service.history_messages import Orders
 from data_collector.service.history_reading import StreamReader
+from data_collector.service.history_writer import HistoryWriter
 from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
-from tests.integration.test_postgres_writing import KLINE
+from tests.integration.test_postgres_writing import KLINE, TRADE
 from tests.integration.waiting import until_async
 
 CANDLES = (
@@ -143,6 +145,41 @@ async def test_trades_that_the_store_trimmed_while_nobody_took_them_are_recorded
         assert gaps == [(newest + 1, last - 3, "skipped")]
 
 
+async def test_trades_that_were_trimmed_while_postgresql_was_slow_are_recorded(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_writer, "HELD_UP_S", 1.5)
+    add_trades(store, 1)
+    writer = HistoryWriter(Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True))
+    running = asyncio.create_task(writer.run())
+    await until_async(lambda: writer.progress.rows["trade"] == 1, "the first trade")
+    execute(
+        database,
+        "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(2); return new; end'",
+        "create trigger slow before insert on market_data_trades for each row when (new.trade_id = 2)"
+        " execute function slow()",
+    )
+
+    add_trades(store, 2)
+    sleeping = "select count(*)::integer from pg_stat_activity where wait_event = 'PgSleep'"
+    await until_async(partial(answers, database, sleeping, [(1,)]), "a slow insert")
+    add_trades(store, 3, 4, 5)
+    store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 1)
+
+    gaps = "select first, last, reason from market_data_gaps"
+    await until_async(partial(answers, database, gaps, [(3, 4, "skipped")]), "the gap")
+    await until_async(lambda: writer.progress.rows["trade"] == 3, "the trade behind it")
+    running.cancel()
+    await asyncio.wait([running])
+
+
+def add_trades(store: Store, *ids: int) -> None:
+    """Put them into the stream."""
+    for number in ids:
+        text = trade_json(structs.replace(TRADE, trade_id=number), '"BTCUSDT"')
+        store.ask("XADD", "trades:BTCUSDT", f"1000-{number}", "data", text)
+
+
 async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_nothing(
     store: Store, folder: Path, database: str
 ) -> None:
@@ -157,6 +194,65 @@ async def test_a_store_that_was_emptied_is_read_from_its_beginning_and_doubles_n
         await scene.klines_closed()
 
         await until_async(lambda: minutes(database) == truth(scene), "the candles after it")
+
+
+FOREIGN = {
+    "stream:BTCUSDT": [
+        kline_json(structs.replace(KLINE, volume="1e300000"), '"BTCUSDT"'),
+        kline_json(structs.replace(KLINE, volume="1" * 200_000), '"BTCUSDT"'),
+        kline_json(structs.replace(KLINE, interval="1\\tm"), '"BTCUSDT"'),
+        kline_json(structs.replace(KLINE, trades=2**63), '"BTCUSDT"'),
+        kline_json(KLINE, '"BTC\\u0000"'),
+    ],
+    "trades:BTCUSDT": [trade_json(structs.replace(TRADE, trade_id=2**63), '"BTCUSDT"')],
+    "gaps:BTCUSDT": [
+        f'{{"symbol":"{symbol}","channel":"{channel}","interval":null,"first":{first},"last":{last},"count":1,'
+        '"reason":"lost"}'
+        for symbol, channel, first, last in (
+            ("BTC\\u0000", "trade", 1, 2),
+            ("BTCUSDT", "book", 1, 2),
+            ("BTCUSDT", "trade", 2, 1),
+            ("BTCUSDT", "trade", 1, 2**63),
+            ("BTCUSDT", "trade", '"x"', '"y"'),
+        )
+    ],
+}
+"""What somebody with a login can put into the streams, and PostgreSQL cannot hold."""
+
+
+async def test_entries_that_no_database_can_hold_are_counted_and_stop_nothing(store: Store, database: str) -> None:
+    for key, texts in FOREIGN.items():
+        for text in texts:
+            store.ask("XADD", key, "*", "data", text)
+    store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(KLINE, '"BTCUSDT"'))
+    writer = HistoryWriter(Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True))
+    running = asyncio.create_task(writer.run())
+
+    await until_async(lambda: running.done() or writer.progress.rows["kline"] == 1, "the candle behind them")
+
+    assert not running.done()
+    assert writer.progress.unreadable == sum(map(len, FOREIGN.values()))
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_each_store_is_read_whole_into_one_database(store: Store, database: str) -> None:
+    other = Store(store.url.removesuffix("/0") + "/1")
+    texts = [kline_json(structs.replace(KLINE, open_ms=60_000 * number), '"BTCUSDT"') for number in range(3)]
+    store.ask("XADD", "stream:BTCUSDT", "2000-0", "data", texts[0])
+    other.ask("XADD", "stream:BTCUSDT", "1000-0", "data", texts[1])
+    other.ask("XADD", "stream:BTCUSDT", "3000-0", "data", texts[2])
+
+    for each, count in ((store, 1), (other, 2)):
+        orders = Orders(database, each.url, "", "binance", ("BTCUSDT",), klines=True, trades=False)
+        writer = HistoryWriter(orders)
+        running = asyncio.create_task(writer.run())
+        await until_async(lambda: writer.progress.rows["kline"] == count, "the candles of this store")  # noqa: B023
+        running.cancel()
+        await asyncio.wait([running])
+
+    assert len(rows(database, "select 1 from market_data_ohlcv")) == 3
+    other.close()
 
 
 async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +275,29 @@ async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, mon
     plain = KLINE.volume
     assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
     assert [batch.is_full for batch in batches] == [True, False, False]
+
+
+async def test_entries_that_wait_are_counted_without_being_read(store: Store) -> None:
+    for number in range(1, 101):
+        store.ask("XADD", "trades:BTCUSDT", f"{number // 10 + 1}-{number}", "data", "{}")
+        store.ask("XADD", "stream:BTCUSDT", f"{number}-0", "data", "{}")
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    orders = Orders("postgresql://h/d", store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True)
+
+    async def waiting(**cursors: str) -> int:
+        return await StreamReader(connection, orders, {f"{kind}:BTCUSDT": at for kind, at in cursors.items()}).waiting()
+
+    found = [
+        await waiting(),
+        await waiting(trades="6-57", stream="100-0"),
+        await waiting(trades="11-100", stream="51-0"),
+        await waiting(trades="99-999", stream="100-0"),
+    ]
+
+    connection.close()
+    assert found[:2] == [200, 43], "exact: all of them, and trades by their ids"
+    assert 45 <= found[2] <= 55, "an estimate: half of the stream's time"
+    assert found[3] == 0
 
 
 class Storing(DataCollector):

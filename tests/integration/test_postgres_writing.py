@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,10 +14,12 @@ from msgspec import structs
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
+from data_collector.sinks.postgres import reading
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
-from data_collector.sinks.postgres.writing import PostgresWriter, Written
+from data_collector.sinks.postgres.writing import KLINES, PostgresWriter, Written, put
+from tests.integration.postgres_server import execute, fresh_database
 
 MINUTE_MS = 60_000
 START_MS = 1_704_067_200_000
@@ -39,6 +41,15 @@ INSERT = (
     "INSERT INTO market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 )
+
+
+@pytest.fixture(params=["database_server", pytest.param("timescale_server", marks=pytest.mark.slow)])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The same is expected of partitions and of a hypertable."""
+    with fresh_database(request.getfixturevalue(request.param)) as dsn:
+        if request.param == "timescale_server":
+            execute(dsn, "create extension timescaledb")
+        yield dsn
 
 
 @pytest.fixture
@@ -112,6 +123,42 @@ async def test_reading_the_stream_again_does_not_bring_a_replaced_candle_back(po
     assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10) == [new]
 
 
+async def test_a_correction_that_rest_told_before_the_stream_did_is_what_stays(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    corrected = minute(0, close="42000.16")
+    await writer.put_klines([corrected], source="rest")
+
+    for kline in (minute(0), corrected, minute(0), corrected):
+        await writer.put_klines([kline], source="ws")
+
+    assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [corrected]
+
+
+async def test_one_candle_is_known_at_any_time_also_when_two_writers_overlap(pool: asyncpg.Pool) -> None:
+    reader, asked = PostgresReader(pool), ("BTCUSDT", "1m", START_MS, START_MS + 1, 9)
+    await PostgresWriter(pool).put_klines([minute(0)], source="ws")
+    async with pool.acquire() as connection, connection.transaction():
+        now = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint from pg_sleep(0.02)")
+        began = int(str(now))
+        await PostgresWriter(pool).put_klines([minute(0, close="1")], source="rest")
+        await put(connection, KLINES, [minute(0, close="2")], exchange="binance", source="file")
+
+    known = [await reader.klines_known_at(*asked, known_ms=began + number) for number in (5, 60_000)]
+
+    assert [[kline.close for kline in klines] for klines in known] == [[minute(0).close], ["2"]]
+
+
+async def test_a_row_that_is_completed_was_known_before(pool: asyncpg.Pool) -> None:
+    await pool.execute(INSERT, "BTCUSDT", "2024-01-01T00:00:00+00:00", "42000.10", "42000.2", "41999.9", "42000.15",
+                       "123456789012.12345678", "1m")  # fmt: skip
+    known = await pool.fetchval("select recorded_at from market_data_ohlcv")
+
+    written = await PostgresWriter(pool).put_klines([minute(0)], source="ws")
+
+    assert written == Written(changed=1)
+    assert await pool.fetchval("select recorded_at from market_data_ohlcv") == known
+
+
 async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_same_rows(
     pool: asyncpg.Pool, database: str
 ) -> None:
@@ -129,6 +176,19 @@ async def test_long_series_come_in_any_order_and_beside_another_writer_of_the_sa
     assert sum(written.known for written in both) == 3500
     assert await PostgresReader(pool).open_times("BTCUSDT", "1m", 0, 2**42) == [kline.open_ms for kline in long]
     assert await PostgresReader(pool).trade_holes("BTCUSDT", 0, 1999) == []
+
+
+async def test_a_full_batch_that_is_known_is_not_compared_row_by_row(pool: asyncpg.Pool, database: str) -> None:
+    # It takes half a second, and far over this limit where each row is held against each other one.
+    execute(database, f"alter database {database.rpartition('/')[2]} set statement_timeout = '20s'")
+    batch = [minute(number) for number in range(10_000)]
+    limited = await open_pool(database, size=1)
+    writer = PostgresWriter(limited)
+
+    written = [await writer.put_klines(batch, source=source) for source in ("rest", "ws")]
+
+    await limited.close()
+    assert written == [Written(added=10_000), Written(known=10_000)]
 
 
 async def test_one_batch_with_a_candle_and_its_revision_keeps_both(pool: asyncpg.Pool) -> None:
@@ -210,6 +270,29 @@ async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyn
     assert minutes == [(0, 0), (3, 4), (8, 8), (10, 11)]
     assert trades == [(1, 2), (5, 5), (7, 7), (9, 11), (13, 14)]
     assert await reader.gaps("BTCUSDT", "kline", "1m") == [absent]
+
+
+async def test_rows_beside_the_grid_hide_no_hole_and_move_none(pool: asyncpg.Pool) -> None:
+    beside = [minute(0, open_ms=START_MS + second * 1000) for second in (30, 61, 90)]
+    await PostgresWriter(pool).put_klines([minute(0), minute(3), minute(4), *beside], source="rest")
+
+    holes = await PostgresReader(pool).kline_holes(
+        "BTCUSDT", "1m", START_MS, START_MS + 6 * MINUTE_MS, UtcCalendar()
+    )  # fmt: skip
+
+    assert [((first - START_MS) // 1000, (last - START_MS) // 1000) for first, last in holes] == [(60, 120), (300, 300)]
+
+
+async def test_holes_of_many_trades_are_looked_for_piece_by_piece(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "IDS_AT_ONCE", 4)
+    stored = [1, 2, 3, 7, 14, 15, 16]
+    await PostgresWriter(pool).put_trades([structs.replace(TRADE, trade_id=number) for number in stored], source="ws")
+
+    holes = await PostgresReader(pool).trade_holes("BTCUSDT", 0, 17)
+
+    assert holes == [(0, 0), (4, 6), (8, 13), (17, 17)]
 
 
 async def test_pages_of_trades_go_on_after_an_id(pool: asyncpg.Pool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ async def test_good_certificate_is_trusted(authority: Authority) -> None:
         while not received:
             assert await socket.wait_ended(0.01) is None
 
+        ends_s = socket.certificate_ends_s
+        assert ends_s is not None
+        assert 86_400 < ends_s - time.time() <= 2 * 86_400
+        socket.close("stop")
+
+
+async def test_without_tls_no_certificate_is_known() -> None:
+    async with peer() as url:
+        socket = await opened(url)
+
+        assert socket.certificate_ends_s is None
         socket.close("stop")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -28,13 +29,22 @@ def failures_told(place: str) -> Iterator[None]:
     except asyncpg.ClientConfigurationError:
         # A ValueError that the caller tells: only it knows that the URL is at fault.
         raise
+    except ssl.SSLCertVerificationError as error:
+        raise Misconfigured(
+            f"PostgreSQL at {place} shows a certificate that cannot be trusted ({error.verify_message}); name its "
+            "authority with ?sslmode=verify-full&sslrootcert=FILE in DATABASE_URL, or give it one for this name"
+        ) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise SinkUnavailable(f"PostgreSQL at {place} does not answer ({_reason(error)})") from error
 
 
 def place_of(dsn: str) -> str:
     """Host, port and database of a URL, for sentences; nothing of the user or the password."""
-    bare = f"//{dsn.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+    address, _, options = dsn.partition("://")[2].partition("?")
+    if "@" in options and "@" not in address:
+        # The question mark may belong to the password, or a password stands among the options.
+        return "DATABASE_URL"
+    bare = f"//{address.rpartition('@')[2]}"
     try:
         parts = urlsplit(bare)
         host, port = parts.hostname or "localhost", parts.port or 5432

@@ -10,39 +10,52 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.forgetting import (
+    OF_KLINES,
+    OldSeries,
+    OldTable,
+    delete_oldest,
+    old_series,
+)
+from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
-from data_collector.sinks.postgres.tickers import FORGET_TICKERS, put_tickers
-from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, count_of, put
+from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
+from data_collector.sinks.postgres.tickers import put_tickers
+from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, put
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""
 
 
-FORGOTTEN_PER_CALL = 10_000
-"""Rows of a kind that one transaction deletes: a fraction of a second."""
-
-
 class FollowedDatabase:
     """One connection, opened with `open`. Methods raise `SinkUnavailable` and `Misconfigured`."""
 
-    def __init__(self, pool: asyncpg.Pool, dsn: str, exchange: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, dsn: str, exchange: str, store: str) -> None:
         self._pool = pool
         self._place = place_of(dsn)
         self._exchange = exchange
+        # Another store has other entries under the same ids: its writer must not go on where this one's is.
+        self._prefix = f"{store} " if store else ""
 
     @classmethod
-    async def open(cls, dsn: str, exchange: str) -> FollowedDatabase:
-        """Connect, and bring the tables up to date."""
+    async def open(
+        cls, dsn: str, exchange: str, rights: Rights | None = None, *, store: str = ""
+    ) -> FollowedDatabase:  # fmt: skip
+        """Connect, bring the tables up to date, and see whether `rights` are there.
+
+        `store` tells apart which store the cursors are of.
+        """
         pool = await open_pool(dsn, size=1)
         try:
             with failures_told(place_of(dsn)):
                 async with pool.acquire() as connection:
                     await migrate(connection)
+                    await demand_rights(connection, rights or {})
         except BaseException:
             pool.terminate()
             raise
-        return cls(pool, dsn, exchange)
+        return cls(pool, dsn, exchange, store)
 
     def close(self) -> None:
         """Drop the connection; a transaction under way is rolled back."""
@@ -52,7 +65,9 @@ class FollowedDatabase:
         """Stream to the last entry whose rows are here."""
         with failures_told(self._place):
             rows = await self._pool.fetch(statements.CURSORS, self._exchange)
-        return {str(row["name"]): str(row["position"]) for row in rows}
+        found = {str(row["name"]): str(row["position"]) for row in rows}
+        prefix = self._prefix
+        return {name.removeprefix(prefix): place for name, place in found.items() if name.startswith(prefix)}
 
     async def put(
         self,
@@ -72,9 +87,8 @@ class FollowedDatabase:
                     statements.PUT_GAP,
                     [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
                 )
-                await connection.executemany(
-                    statements.PUT_CURSOR, [(exchange, name, position) for name, position in sorted(cursors.items())]
-                )
+                positions = [(exchange, self._prefix + name, position) for name, position in sorted(cursors.items())]
+                await connection.executemany(statements.PUT_CURSOR, positions)
         return of_klines, of_trades
 
     async def put_tickers(self, tickers: Sequence[Ticker]) -> int:
@@ -84,24 +98,29 @@ class FollowedDatabase:
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 return await put_tickers(connection, tickers, exchange=self._exchange)
 
-    async def forget(self, *, klines_days: int | None, trades_days: int | None, tickers_days: int | None = None) -> int:
-        """Delete what is older than so many days, at most `FORGOTTEN_PER_CALL` rows of a kind; how many went."""
-        forgotten = 0
+    async def layout(self) -> str:
+        """How candles lie, for the log."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                return (await layout_of(connection)).told
+
+    async def drop_chunks(self, table: OldTable, days: int) -> int:
+        """Drop chunks of a hypertable whose rows are all older than so many days; how many went, 0 of other tables."""
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                if klines_days is not None:
-                    arguments = (self._exchange, klines_days)
-                    forgotten += count_of(
-                        await connection.execute(statements.FORGET_KLINES, *arguments, FORGOTTEN_PER_CALL)
-                    )
-                    await connection.execute(statements.FORGET_REVISIONS, *arguments)
-                if trades_days is not None:
-                    tag = await connection.execute(
-                        statements.FORGET_TRADES, self._exchange, trades_days, FORGOTTEN_PER_CALL
-                    )
-                    forgotten += count_of(tag)
-                if tickers_days is not None:
-                    tag = await connection.execute(FORGET_TICKERS, self._exchange, tickers_days, FORGOTTEN_PER_CALL)
-                    forgotten += count_of(tag)
-        return forgotten
+                return await drop_old_chunks(connection, table, self._exchange, days)
+
+    async def old_series(self, table: OldTable, days: int) -> list[OldSeries]:
+        """Those of a table that have rows older than so many days."""
+        tables = OF_KLINES if table in OF_KLINES else (table,)
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                await demand_rights(connection, rights_to_forget(*tables))
+                return await old_series(connection, self._exchange, table, days)
+
+    async def delete_oldest(self, series: OldSeries) -> int:
+        """Delete some old rows of a series; how many went, `ROWS_PER_STATEMENT` or more when there may be more."""
+        with failures_told(self._place):
+            async with self._pool.acquire() as connection:
+                return await delete_oldest(connection, self._exchange, series)

@@ -8,6 +8,7 @@ import asyncpg
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
+from data_collector.sinks.postgres.rights import demand_rights, demand_tables_can_be_made
 
 LOCK = 0x6D61726B6574
 """Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
@@ -46,8 +47,8 @@ def migrations() -> list[Migration]:
 async def migrate(connection: asyncpg.Connection) -> int:
     """Apply the steps that the database lacks, all or none of them, and return the version it has then.
 
-    Safe to call at every start. Raises `Misconfigured` for tables that are not ours or newer than this program, and
-    what the driver raises.
+    Safe to call at every start. Raises `Misconfigured` for tables that are not ours or newer than this program and for
+    a login that may not make any, and what the driver raises.
     """
     known = migrations()
     async with connection.transaction():
@@ -59,6 +60,8 @@ async def migrate(connection: asyncpg.Connection) -> int:
                 "a newer data-collector made them. Update this one."
             )
         await _refuse_foreign_tables(connection, version)
+        if version < known[-1].version:
+            await demand_tables_can_be_made(connection)
         if version == 0:
             await connection.execute(_RECORD)
         for migration in known:
@@ -72,9 +75,10 @@ async def migrate(connection: asyncpg.Connection) -> int:
 
 
 async def tables_version(connection: asyncpg.Connection) -> int:
-    """The step that our tables are at; 0 when they are not there."""
+    """The step that our tables are at; 0 when they are not there. Raises `Misconfigured` where it may not be read."""
     if await connection.fetchval("select to_regclass('market_data_migrations')::text") is None:
         return 0
+    await demand_rights(connection, {"market_data_migrations": ("SELECT",)})
     version = await connection.fetchval("select coalesce(max(version), 0) from market_data_migrations")
     assert isinstance(version, int), "the column is an integer"
     return version

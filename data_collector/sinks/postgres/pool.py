@@ -9,6 +9,7 @@ import asyncpg
 
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.tls import tls_context
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
@@ -23,14 +24,16 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
     """A pool whose connections take ISO text or datetime for timestamptz, and int, float, str or Decimal for numeric.
 
     `lazy`: connections are opened when they are asked for, so that the pool exists while the server is away.
-    Raises `Misconfigured` for a wrong password, database or URL, `SinkUnavailable` when nobody answers.
+    Raises `Misconfigured` for a wrong password, database, certificate or URL, `SinkUnavailable` when nobody answers.
     """
+    context = tls_context(dsn)
     try:
         with failures_told(place_of(dsn)):
             return await asyncpg.create_pool(
                 dsn,
                 min_size=0 if lazy else 1,
                 max_size=size,
+                ssl=context,
                 init=_set_codecs,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,

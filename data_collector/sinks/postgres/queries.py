@@ -37,6 +37,8 @@ _SPAN_MS = '(extract(epoch from {}("timestamp")) * 1000)::bigint'
 SPAN = f"""
 select {_SPAN_MS.format("min")} as first, {_SPAN_MS.format("max")} as last
 from market_data_ohlcv where exchange = $1 and symbol = $2 and interval = $3
+  -- A program may have put a row at infinity, which is no number, or before any exchange.
+  and "timestamp" >= '1900-01-01 00:00:00+00' and "timestamp" < '10000-01-01 00:00:00+00'
 """  # noqa: S608
 
 _TRADE = """trade_id, (extract(epoch from "timestamp") * 1000000)::bigint as time_us, price::text, quantity::text,

@@ -7,12 +7,15 @@ import msgspec
 
 from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.grid import IdGrid, KlineGrid, joined
 from data_collector.model.holes import unexplained
 from data_collector.model.keys import Channel
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import queries
 from data_collector.sinks.postgres.failures import failures_told
+
+IDS_AT_ONCE = 2_000_000
+"""How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
 
 
 class PostgresReader:
@@ -83,18 +86,25 @@ class PostgresReader:
         expected = from_ms
         for open_ms in [*stored, to_ms]:
             if expected < open_ms:
+                last, _ = grid.span(expected, open_ms)
+                if open_ms != to_ms and grid.following(last) != open_ms:
+                    # A row that a program of the user's put beside the grid is no candle and moves none.
+                    continue
                 holes += unexplained(grid, expected, open_ms, absent)
-            if open_ms < to_ms:
+                expected = open_ms
+            if expected == open_ms:
                 expected = grid.following(open_ms)
         return holes
 
     async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
         """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
-        rows = await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, first_id, last_id)
         absent, grid = await self._absent(symbol, "trade", ""), IdGrid()
-        return [
-            hole for row in rows for hole in unexplained(grid, _number(row["first"]), _number(row["last"]) + 1, absent)
-        ]
+        found: list[tuple[int, int]] = []
+        for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
+            end = min(last_id, begin + IDS_AT_ONCE - 1)
+            rows = await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, begin, end)
+            found += [(_number(row["first"]), _number(row["last"])) for row in rows]
+        return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
     async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
         """First and last open time stored; None when there is no candle."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 STAGE_KLINES = """
 create temp table if not exists staged_klines (
   symbol text, interval text, "timestamp" timestamptz, open numeric, high numeric, low numeric, close numeric,
-  volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric
+  volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric,
+  -- Whichever of two tables without statistics the planner begins with, the other is not read through for each row.
+  primary key (symbol, interval, "timestamp")
 ) on commit delete rows;
 truncate staged_klines
 """
@@ -32,8 +34,12 @@ from staged_klines order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
 
+STAGED_TIMES = 'select min("timestamp") as first, max("timestamp") as last from staged_klines'
+
+# They are $2 and $3, so that the planner knows which partitions or chunks it needs.
 _SAME_KLINE = """stored.exchange = $1 and stored.symbol = staged.symbol and stored.interval = staged.interval
-  and stored."timestamp" = staged."timestamp\""""
+  and stored."timestamp" = staged."timestamp"
+  and stored."timestamp" between $2::timestamptz and $3::timestamptz"""
 
 _KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.volume) is distinct from
     (staged.open, staged.high, staged.low, staged.close, staged.volume)
@@ -44,18 +50,22 @@ _KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.
 _KLINE_LACKS = """stored.trades is null or stored.quote_volume is null or stored.taker_buy_base_volume is null
   or stored.taker_buy_quote_volume is null"""
 
+_CHANGED_AT = "greatest(now(), stored.recorded_at)"
+"""A transaction that waited for another began before it: its time would go back, and two candles be known at once."""
+
 FORGET_OLD_KLINES = f"""
 delete from staged_klines as staged using market_data_ohlcv_revisions as stored
-where {_SAME_KLINE} and not ({_KLINE_DIFFERS})
+where {_SAME_KLINE} and stored.source = $4 and not ({_KLINE_DIFFERS})
 """  # noqa: S608
-"""What was already replaced does not come back because somebody reads the stream again from its beginning."""
+"""What was already replaced does not come back because somebody reads the stream again from its beginning. Only what
+came from the stream: a correction that REST told first and that the older candle replaced since is news there."""
 
 KEEP_REVISIONS = f"""
 insert into market_data_ohlcv_revisions
   (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, source, known_from, known_until)
 select stored.exchange, stored.symbol, stored.interval, stored."timestamp", stored.open, stored.high, stored.low,
   stored.close, stored.volume, stored.trades, stored.quote_volume, stored.taker_buy_base_volume,
-  stored.taker_buy_quote_volume, stored.source, stored.recorded_at, now()
+  stored.taker_buy_quote_volume, stored.source, stored.recorded_at, {_CHANGED_AT}
 from staged_klines as staged join market_data_ohlcv as stored on {_SAME_KLINE}
 where {_KLINE_DIFFERS}
 """  # noqa: S608
@@ -64,7 +74,8 @@ REPLACE_KLINES = f"""
 update market_data_ohlcv as stored
 set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,
   trades = staged.trades, quote_volume = staged.quote_volume, taker_buy_base_volume = staged.taker_buy_base_volume,
-  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $2, recorded_at = now()
+  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $4,
+  recorded_at = case when {_KLINE_DIFFERS} then {_CHANGED_AT} else stored.recorded_at end
 from staged_klines as staged
 where {_SAME_KLINE} and ({_KLINE_DIFFERS} or {_KLINE_LACKS})
 """  # noqa: S608
@@ -116,8 +127,11 @@ select not exists (
 )
 """
 
-NESTED_LOOPS = "set local enable_hashjoin = off; set local enable_mergejoin = off"
-"""The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner."""
+NESTED_LOOPS = """
+set local enable_hashjoin = off; set local enable_mergejoin = off; set local plan_cache_mode = force_custom_plan
+"""
+"""The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner. And a
+plan for any time at all would look for each row in each partition or chunk."""
 
 PUT_GAP = """
 insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason)
@@ -133,26 +147,4 @@ CURSORS = "select name, position from market_data_cursors where exchange = $1"
 PUT_CURSOR = """
 insert into market_data_cursors (exchange, name, position) values ($1, $2, $3)
 on conflict (exchange, name) do update set position = excluded.position, recorded_at = now()
-"""
-
-FORGET_KLINES = """
-delete from market_data_ohlcv as stored using (
-  select symbol, interval, "timestamp" from market_data_ohlcv
-  where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day' limit $3
-) as old
-where stored.exchange = $1 and stored.symbol = old.symbol and stored.interval = old.interval
-  and stored."timestamp" = old."timestamp"
-"""
-
-FORGET_REVISIONS = """
-delete from market_data_ohlcv_revisions where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day'
-"""
-"""There are few."""
-
-FORGET_TRADES = """
-delete from market_data_trades as stored using (
-  select symbol, trade_id from market_data_trades
-  where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day' limit $3
-) as old
-where stored.exchange = $1 and stored.symbol = old.symbol and stored.trade_id = old.trade_id
 """

@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.hypertables import Layout, layout_of
 from data_collector.sinks.postgres.migrate import migrate, tables_version
 from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.rights import Rights, demand_rights
 
 
 class Facts(Struct):
@@ -20,18 +22,22 @@ class Facts(Struct):
     is_standby: bool
     clock_s: float
     """Seconds since 1970 by the server's clock."""
-    tables_version: int
+    layout: Layout
+    tables_version: int = 0
     """Of our tables; 0 when they are not there."""
     fault: str | None = None
-    """Why our tables cannot be made or brought up to date."""
+    """Why our tables cannot be made, brought up to date, or written to."""
 
 
 class _Undone(Exception):
     """Rolls a trial back."""
 
 
-async def facts_of(dsn: str) -> Facts:
-    """Ask; the tables are made or updated for a try and rolled back. Raises `SinkUnavailable`, `Misconfigured`."""
+async def facts_of(dsn: str, *rights: Rights) -> Facts:
+    """Ask, `rights` too; the tables are made or updated for a try and rolled back.
+
+    Raises `SinkUnavailable`, `Misconfigured`.
+    """
     place = place_of(dsn)
     pool = await open_pool(dsn, size=1)
     try:
@@ -44,12 +50,14 @@ async def facts_of(dsn: str) -> Facts:
                     int(str(await connection.fetchval("show server_version_num"))) // 10_000,
                     bool(await connection.fetchval("select pg_is_in_recovery()")),
                     float(str(await connection.fetchval("select extract(epoch from clock_timestamp())::float8"))),
-                    await tables_version(connection),
+                    await layout_of(connection),
                 )
                 try:
                     with failures_told(place):
+                        facts.tables_version = await tables_version(connection)
                         async with connection.transaction():
                             await migrate(connection)
+                            await demand_rights(connection, *rights)
                             raise _Undone  # noqa: TRY301 - how a transaction is rolled back
                 except _Undone:
                     pass

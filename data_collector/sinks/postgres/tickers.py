@@ -31,14 +31,6 @@ on conflict do nothing
 """  # noqa: S608 - fixed column names
 """The rows travel as one JSON text: they are few, and numbers in it are texts, so that no digit is lost."""
 
-FORGET_TICKERS = """
-delete from market_data_tickers as stored using (
-  select symbol, "timestamp" from market_data_tickers
-  where exchange = $1 and "timestamp" < now() - $2::int * interval '1 day' limit $3
-) as old
-where stored.exchange = $1 and stored.symbol = old.symbol and stored."timestamp" = old."timestamp"
-"""
-
 
 async def put_tickers(connection: asyncpg.Connection, tickers: Sequence[Ticker], *, exchange: str) -> int:
     """Store them and return how many were new; what the driver raises is not translated."""

@@ -31,8 +31,8 @@ LIVE = "ws"
 
 Row = TypeVar("Row", Kline, Trade)
 
-Key = tuple[tuple[str, ...], int]
-"""A row's series, and its number in it."""
+Key = tuple[str | int, ...]
+"""A row's series, and last its number in it."""
 
 
 class Written(Struct, frozen=True):
@@ -121,10 +121,12 @@ async def _is_new_series(
     connection: asyncpg.Connection, to: Destination[Row], batch: dict[Key, Row], exchange: str
 ) -> bool:  # fmt: skip
     """Whether it is one long series of which nothing is stored."""
-    if len(batch) < LONG or len({series for series, _ in batch}) > 1:
+    if len(batch) < LONG:
         return False
-    (series, first), (_, last) = min(batch), max(batch)
-    return bool(await connection.fetchval(to.is_empty, exchange, *series, first, last))
+    first, last = min(batch), max(batch)
+    if first[:-1] != last[:-1]:
+        return False
+    return bool(await connection.fetchval(to.is_empty, exchange, *first, last[-1]))
 
 
 async def _copied(connection: asyncpg.Connection, table: str, lines: bytes, columns: Sequence[str]) -> bool:
@@ -142,11 +144,14 @@ async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, column
 
 
 async def _replace_klines(connection: asyncpg.Connection, exchange: str, source: str) -> int:
-    await connection.fetchval(statements.LOCK_KLINES, exchange)
+    times = await connection.fetchrow(statements.STAGED_TIMES)
+    assert times is not None, "a select of aggregates has a row"
+    of_batch = (exchange, times["first"], times["last"])
+    await connection.fetchval(statements.LOCK_KLINES, *of_batch)
     if source == LIVE:
-        await connection.execute(statements.FORGET_OLD_KLINES, exchange)
-    await connection.execute(statements.KEEP_REVISIONS, exchange)
-    return count_of(await connection.execute(statements.REPLACE_KLINES, exchange, source))
+        await connection.execute(statements.FORGET_OLD_KLINES, *of_batch, source)
+    await connection.execute(statements.KEEP_REVISIONS, *of_batch)
+    return count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch, source))
 
 
 async def _replace_trades(connection: asyncpg.Connection, exchange: str, source: str) -> int:
@@ -172,7 +177,7 @@ KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
     staged="staged_klines",
     columns=KLINE_COLUMNS,
-    key=lambda kline: ((kline.symbol, kline.interval), kline.open_ms),
+    key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
     lines=kline_lines,
     stage=statements.STAGE_KLINES,
     is_empty=statements.IS_EMPTY_OF_KLINES,
@@ -184,7 +189,7 @@ TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
     staged="staged_trades",
     columns=TRADE_COLUMNS,
-    key=lambda trade: ((trade.symbol,), trade.trade_id),
+    key=lambda trade: (trade.symbol, trade.trade_id),
     lines=trade_lines,
     stage=statements.STAGE_TRADES,
     is_empty=statements.IS_EMPTY_OF_TRADES,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import assert_never
+from itertools import product
+from typing import assert_never, get_args
 
 from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.gaps import Gap
+from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
@@ -63,6 +64,10 @@ class RedisSink:
         self._prefix = prefix
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
+        for channel, reason in product(("trade", "kline"), get_args(GapReason)):
+            # What begins with its first count looks to Prometheus as if it had never grown.
+            self._counters.add("data_collector_gaps_total", 0, channel=channel, reason=reason)
+            self._counters.add("data_collector_gap_records_total", 0, channel=channel, reason=reason)
         self._claimed_s = 0.0
         self._behind: dict[tuple[str, str | None], Behind] = {}
         """What the batch under way could not be given to, because the store lacks what comes before."""

@@ -1,13 +1,19 @@
-"""Records read back from the store's streams: `data_collector.model.wire` undone, digits as they stand there."""
+"""Records read back from the store's streams: `data_collector.model.wire` undone, digits as they stand there.
+
+Anybody with a login can write into a stream. What no database could hold is no record either: one such entry would
+keep all that come after it from being stored.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap, GapReason
@@ -19,6 +25,13 @@ NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowErr
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
+_INTERVAL = re.compile("[1-9][0-9]{0,3}[smhdwM]")
+
+NUMBER_CHARACTERS_MAX = 64
+"""As the gate has it."""
+
+_Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _TIMES = ("event_ms", "open_time", "close_time")
@@ -29,7 +42,7 @@ _INTEGER_MAX = 2**63 - 1
 
 
 class _StoredKline(Struct):
-    symbol: str
+    symbol: _Name
     timestamp: str
     interval: str
     open: Raw
@@ -37,7 +50,7 @@ class _StoredKline(Struct):
     low: Raw
     close: Raw
     volume: Raw
-    trades: int
+    trades: _Integer
     is_closed: bool
     quote_volume: Raw
     taker_buy_base_volume: Raw
@@ -45,26 +58,26 @@ class _StoredKline(Struct):
 
 
 class _StoredTrade(Struct):
-    symbol: str
+    symbol: _Name
     timestamp: str
-    trade_id: int
+    trade_id: _Integer
     price: Raw
     quantity: Raw
     is_buyer_maker: bool
-    buyer_order_id: int | None = None
-    seller_order_id: int | None = None
+    buyer_order_id: _Integer | None = None
+    seller_order_id: _Integer | None = None
 
 
 class StoredGap(Struct, frozen=True):
     """An entry of `gaps:`."""
 
-    symbol: str
-    channel: str
-    interval: str | None
-    first: int | str
+    symbol: _Name
+    channel: Literal["trade", "kline"]
+    interval: _Name | None
+    first: _Integer | str
     """A trade id, or an open time as ISO text."""
-    last: int | str
-    count: int
+    last: _Integer | str
+    count: _Integer
     reason: GapReason
 
     def gap(self) -> Gap:
@@ -80,6 +93,8 @@ _gap_decoder = msgspec.json.Decoder(StoredGap)
 def stored_kline(text: str, calendar: Calendar) -> Kline:
     """The kline of a `stream:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
     k = _kline_decoder.decode(text)
+    if _INTERVAL.fullmatch(k.interval) is None:
+        raise ValueError("an interval is a number and s, m, h, d, w or M")
     open_ms = _microseconds(k.timestamp) // 1000
     close_ms = calendar.next_open_ms(k.interval, open_ms) - 1
     return Kline(
@@ -133,8 +148,12 @@ def trade_or_none(text: str) -> Trade | None:
 
 
 def stored_gap(text: str) -> StoredGap:
-    """A `gaps:` entry. Raises `msgspec.MsgspecError` for anything else."""
-    return _gap_decoder.decode(text)
+    """A `gaps:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
+    found = _gap_decoder.decode(text)
+    gap = found.gap()
+    if gap.last < gap.first:
+        raise ValueError("a gap ends where it begins, or later")
+    return found
 
 
 def _number(value: int | str) -> int:
@@ -152,4 +171,6 @@ def _digits(raw: Raw) -> str:
     # What is JSON and begins like this is a number.
     if text[0] not in "-0123456789":
         raise ValueError("a number was expected")
+    if len(text) > NUMBER_CHARACTERS_MAX or not isfinite(float(text)):
+        raise ValueError("a number is longer or larger than any price")
     return text

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from data_collector.model.status import Condition, Sample
-from data_collector.observe.metrics import render_table
+from data_collector.observe.exposition import render_table
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
 from data_collector.validation.columns import KINDS
 from data_collector.validation.service.line import State

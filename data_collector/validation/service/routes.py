@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from data_collector.observe.metrics import CONTENT_TYPE
+from data_collector.observe.exposition import CONTENT_TYPE
 from data_collector.validation.columns import Kind
 from data_collector.validation.messages import Audit, AuditReport, WorkerFault
 from data_collector.validation.messages import encode as encode_message

@@ -18,6 +18,9 @@ from data_collector.venues.binance.bulk_names import CALENDAR, name_of_interval
 
 BLOCK_BYTES = 512 * 1024
 
+READ_BYTES_MAX = 2**20
+"""Of one read of an archive: a block, or the table of contents of one file, which has some hundred bytes."""
+
 LINE_BYTES_MAX = 512
 """The longest lines of Binance have some 170 bytes."""
 
@@ -39,11 +42,29 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtim
 """What zipfile raises over archives that are none, are damaged or were packed in a way that it does not know."""
 
 
+class _Bounded:
+    """An archive of which nobody reads much at once: its table of contents is read whole, and takes ten times its size
+    in memory, before anybody knows that it lists millions of files."""
+
+    def __init__(self, archive: BinaryIO) -> None:
+        self._archive = archive
+        self.seek = archive.seek
+        self.tell = archive.tell
+        self.seekable = archive.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        # Without a size it is the last bytes that are asked for.
+        found = self._archive.read(min(size, READ_BYTES_MAX + 1) if size >= 0 else READ_BYTES_MAX + 1)
+        if len(found) > READ_BYTES_MAX:
+            raise zipfile.BadZipFile("its table of contents lists more than one file")
+        return found
+
+
 def lines_of(archive: BinaryIO, file: BulkFile) -> Iterator[tuple[int, list[str]]]:
     """Blocks of lines, each with the number of its first line, from 1 on. Raises `BadFile`."""
     _check_beginning(archive, file)
     try:
-        with zipfile.ZipFile(archive) as opened, opened.open(_only_member(opened, file)) as content:
+        with zipfile.ZipFile(_Bounded(archive)) as opened, opened.open(_only_member(opened, file)) as content:
             yield from _blocks(content, file)
     except _BROKEN as error:
         raise BadFile(file.name, f"its zip archive is damaged ({error})", reason="cut_short") from error

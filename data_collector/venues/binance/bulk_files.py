@@ -131,7 +131,10 @@ class _Site:
     @asynccontextmanager
     async def _answer(self, url: str) -> AsyncIterator[aiohttp.ClientResponse | None]:
         try:
-            async with self._session.get(url) as response:
+            # A mirror must not have us ask inside our own network.
+            async with self._session.get(url, allow_redirects=False) as response:
+                if 300 <= response.status < 400:
+                    raise VenueUnreachable(f"{url} leads elsewhere (HTTP {response.status}), which is not followed")
                 if response.status not in (200, 404):
                     raise VenueUnreachable(f"{url} was answered with HTTP {response.status}")
                 yield response if response.status == 200 else None

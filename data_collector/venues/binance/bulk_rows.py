@@ -27,13 +27,14 @@ MICROSECONDS_FROM = 10**15
 WEEK_MS = 7 * 86_400_000
 """No candle but that of a month is longer."""
 
-_WHOLE = r"(\d{1,19})"
+_TIME = r"(\d{1,19})"
+_WHOLE = r"(\d{1,18})"
 _DECIMAL = r"(\d{1,30}(?:\.\d{1,30})?)"
 _TRUTH = r"([Tt]rue|[Ff]alse)"
 _UNUSED = "[^,]{0,40}"
-_TRADE_COLUMNS = (_WHOLE, _DECIMAL, _DECIMAL, _DECIMAL, _WHOLE, _TRUTH, _TRUTH)
+_TRADE_COLUMNS = (_WHOLE, _DECIMAL, _DECIMAL, _DECIMAL, _TIME, _TRUTH, _TRUTH)
 _KLINE_COLUMNS = (
-    _WHOLE, _DECIMAL, _DECIMAL, _DECIMAL, _DECIMAL, _DECIMAL, _WHOLE, _DECIMAL, _WHOLE, _DECIMAL, _DECIMAL, _UNUSED
+    _TIME, _DECIMAL, _DECIMAL, _DECIMAL, _DECIMAL, _DECIMAL, _TIME, _DECIMAL, _WHOLE, _DECIMAL, _DECIMAL, _UNUSED
 )  # fmt: skip
 _TRADE_ROW = re.compile(",".join(_TRADE_COLUMNS) + "\r?")
 _KLINE_ROW = re.compile(",".join(_KLINE_COLUMNS) + "\r?")
@@ -159,7 +160,13 @@ def _bad_row(file: BulkFile, number: int, line: str, columns: tuple[str, ...]) -
     return BadFile(file.name, fault, reason=reason, line=number)
 
 
-_SORTS = {_WHOLE: "whole number", _DECIMAL: "decimal number", _TRUTH: "True or False", _UNUSED: "short text"}
+_SORTS = {
+    _TIME: "time",
+    _WHOLE: "whole number",
+    _DECIMAL: "decimal number",
+    _TRUTH: "True or False",
+    _UNUSED: "short text",
+}
 
 
 def _time(time_ms: int) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_collector.model.status import Histogram, Sample, Snapshot
-from data_collector.observe.metrics import CONTENT_TYPE, METRICS, Metric, render
+from data_collector.observe.exposition import CONTENT_TYPE, render
+from data_collector.observe.metrics import METRICS, Metric
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,6 +39,20 @@ def test_totals_of_the_snapshot_are_there_without_labels() -> None:
     assert "\ndata_collector_validation_errors_total 2.0\n" in text
     assert "\ndata_collector_messages_in_flight 1.0\n" in text
     assert "\ndata_collector_last_message_seconds_ago " not in text
+
+
+def test_health_is_one_of_three() -> None:
+    text = render(Snapshot(condition="degraded", ready=True, collector_running=True)).decode()
+
+    assert 'data_collector_health{status="degraded"} 1.0\n' in text
+    assert 'data_collector_health{status="healthy"} 0.0\n' in text
+    assert 'data_collector_health{status="unhealthy"} 0.0\n' in text
+    assert "\ndata_collector_ready 1.0\n" in text
+    assert "\ndata_collector_running 1.0\n" in text
+
+
+def test_counter_without_labels_is_there_before_it_counts() -> None:
+    assert "\ndata_collector_store_wipes_total 0.0\n" in render(Snapshot()).decode()
 
 
 def test_labels_are_escaped_and_samples_of_others_added() -> None:

@@ -269,3 +269,17 @@ def test_healing_in_many_pages_is_one_event_that_grows(ledger: Ledger) -> None:
 )
 def test_id_stands_in_a_url(symbol: str, interval: str | None, first: int, expected: str) -> None:
     assert gap_id(symbol, interval, first) == expected
+
+
+def test_open_gaps_are_counted_with_what_they_lack_and_their_age(
+    ledger: Ledger, clock: Clock, counters: Counters
+) -> None:
+    ledger.opened(SYMBOL, None, 1, 10)
+    clock.now_s += 30
+    ledger.opened("ETHUSDT", None, 5, 5)
+
+    ledger.status()
+
+    assert counters.value("data_collector_gaps_open") == 2
+    assert counters.value("data_collector_gaps_missing_records") == 11
+    assert counters.value("data_collector_gaps_oldest_open_seconds") == 30

@@ -14,7 +14,8 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline import pump as pump_module
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
-from tests.market import SYMBOL, trade
+from tests.integration.waiting import until_async
+from tests.market import NOON_MS, SYMBOL, trade
 from tests.retaining import in_memory
 
 DEADLINE_S = 5.0
@@ -104,8 +105,47 @@ async def test_what_waits_is_written_and_the_flush_is_timed() -> None:
     await run_until_written(scene)
 
     assert scene.stored_ids() == [10, 11]
-    (histogram,) = scene.counters.histograms()
-    assert histogram.name == "data_collector_store_flush_seconds"
+    assert "data_collector_store_flush_seconds" in {each.name for each in scene.counters.histograms()}
+
+
+async def test_way_of_one_trade_of_a_batch_is_measured() -> None:
+    scene = Scene()
+    arrived_ms = NOON_MS + 250
+    for trade_id in (10, 11):
+        scene.lane.next_id = trade_id + 1
+        record = trade(trade_id, time_ms=NOON_MS, received_ns=arrived_ms * 1_000_000)
+        scene.outlet.put_trade(scene.lane, record)
+
+    await run_until_written(scene)
+
+    (way,) = [each for each in scene.counters.histograms() if each.name == "data_collector_traded_to_received_seconds"]
+    assert sum(way.counts) == 1
+    assert way.total == pytest.approx(0.25)
+
+
+async def test_trade_of_the_repair_says_nothing_of_the_way() -> None:
+    scene = Scene()
+    scene.lane.next_id = 11
+    scene.outlet.put_trade(scene.lane, trade(10, received_ns=0))
+
+    await run_until_written(scene)
+
+    assert "data_collector_traded_to_received_seconds" not in {each.name for each in scene.counters.histograms()}
+
+
+async def test_what_the_sink_does_not_take_is_as_old_as_its_oldest_trade() -> None:
+    scene = Scene(failures=1_000_000)
+    scene.outlet.put_trade(scene.lane, trade(10, received_ns=7))
+    scene.outlet.put_trade(scene.lane, trade(11, received_ns=9))
+    assert (scene.outlet.oldest_ns(), scene.pump.oldest_ns) == (7, 0)
+
+    task = asyncio.create_task(scene.pump.run())
+    await until_async(lambda: scene.sink.offered, "a batch")
+    scene.outlet.put_trade(scene.lane, trade(12, received_ns=20))
+
+    assert (scene.outlet.oldest_ns(), scene.pump.oldest_ns) == (20, 7)
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 async def test_batch_that_the_sink_did_not_take_is_written_again_the_same() -> None:

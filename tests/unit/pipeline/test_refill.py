@@ -275,13 +275,13 @@ def test_nothing_is_brought_while_memory_is_full() -> None:
     scene = RepairScene([])
     further(scene, 14)
     outlet: Outlet = scene.outlet
-    outlet._records_max = 0
+    outlet.records_max = 0
     behind(scene, 11)
 
     scene.look()
     assert scene.lane.runs == []
 
-    outlet._records_max = 100
+    outlet.records_max = 100
     scene.look()
     assert runs(scene.take()) == [(11, 4)]
 

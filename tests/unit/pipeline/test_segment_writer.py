@@ -218,3 +218,27 @@ def test_a_folder_that_was_deleted_refuses_and_may_come_back(tmp_path: Path, mon
 
     assert (refused.number, refused.refusal) == (None, os.strerror(errno.ENOENT))
     assert written.number == 1
+
+
+def test_room_on_the_disk_is_told_also_when_it_refuses(writer: SegmentWriter, disk: FailingDisk) -> None:
+    written = writer.write([run_of(0)])
+    disk.room = 0
+    refused = writer.write([run_of(1)])
+
+    assert (written.refusal, refused.refusal) == (None, "No space left on device")
+    assert written.free_bytes is not None
+    assert written.free_bytes > 0
+    assert refused.free_bytes is not None
+
+
+def test_disk_that_does_not_tell_its_room_is_written_to(
+    writer: SegmentWriter, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(disk, "free_bytes", fail)
+
+    written = writer.write([run_of(0)])
+
+    assert (written.free_bytes, written.refusal) == (None, None)

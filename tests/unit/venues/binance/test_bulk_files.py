@@ -209,6 +209,9 @@ DAMAGED: dict[str, tuple[Callable[[], Files], str, str]] = {
     "word for a number": (
         lambda: changed(9, kline_row(8).replace("42290.00", "NaN")), "number",
         "line 9: column 3 is 'NaN', which is no decimal number"),
+    "number larger than any database's": (
+        lambda: changed(9, kline_row(8).replace(",321,", f",{2**63},")), "number",
+        "line 9: column 9 is '9223372036854775808', which is no whole number"),
     "number with an exponent": (
         lambda: changed(9, kline_row(8).replace("12.5", "1e5")), "number", "line 9: column 6 is '1e5'"),
     "names of columns in the middle": (
@@ -245,6 +248,11 @@ DISORDERED = {
     "twice": (TEN + trade_row(9), "order", "line 11: trade 3373457470 is there twice"),
     "backward": (TEN + trade_row(3), "order", "line 11: trade 3373457464 comes after 3373457470"),
     "another day": (TEN + trade_row(10, time=DAY_MS - 1), "period", "line 11: 2024-01-30 23:59:59.999 lies outside"),
+    "id larger than any database's": (
+        f"{2**63}{trade_row(0)[10:]}",
+        "number",
+        "line 1: column 1 is '9223372036854775808', which is no whole",
+    ),
     "neither true nor false": (TEN.replace("True,True", "1,True"), "number", "column 6 is '1', which is no True or"),
     "futures": (TEN.replace(",True\n", "\n"), "columns", "line 1: 6 columns instead of 7"),
 }
@@ -263,6 +271,18 @@ async def test_trades_that_cannot_be_are_refused(tmp_path: Path, kind: str) -> N
 async def test_bomb_of_trades_is_known_before_it_is_unpacked(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="which no file of trades does"):
         await trades(tmp_path, published(TRADES, b"0" * 5_000_000))
+
+
+async def test_contents_that_list_millions_of_files_are_not_read(tmp_path: Path) -> None:
+    packed = zipped((csv_name(KLINES), HOUR))
+    start = packed.rindex(b"PK\x01\x02")
+    end = packed.rindex(b"PK\x05\x06")
+    listed = packed[start:end] * 20_000
+    closing = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 20_000, 20_000, len(listed), start, 0)
+    reader = BinanceBulkFiles(str(laid_out(tmp_path, with_checksum(KLINES, packed[:start] + listed + closing))))
+
+    with pytest.raises(BadFile, match="lists more than one file"):
+        await anext(reader.klines(KLINES))
 
 
 async def test_nothing_of_a_file_is_delivered_when_its_end_is_bad(tmp_path: Path) -> None:

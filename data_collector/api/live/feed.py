@@ -1,0 +1,215 @@
+"""Samples store and collector for all viewers of `GET /live` together, and only while there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from data_collector import __version__
+from data_collector.api.collector import Collector
+from data_collector.api.completeness import trade_tallies
+from data_collector.api.gap_answers import gap_page_of
+from data_collector.api.gap_lives import newest_gaps
+from data_collector.api.live.events import (
+    Access,
+    CompletenessRow,
+    CompletenessRows,
+    Focus,
+    Hello,
+    event_bytes,
+    hello_of,
+)
+from data_collector.api.live.market import FocusReader, PriceBoard
+from data_collector.api.live.state import RecentState
+from data_collector.api.live.viewer import Viewer
+from data_collector.api.store_reading import StoreReading
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.status import GapTotals, Sample, Snapshot
+from data_collector.observe.logs import get_log
+
+VIEWERS_MAX = 50
+"""Half of the connections that the server takes, so that health and metrics are always answered."""
+
+MARKET_EVERY_S = 0.2
+"""Prices, candles and trades; more slowly with more than a thousand symbols."""
+
+SYMBOLS_PER_S = 5000
+"""So many rows are read in a second at most: about 2 % of what a store can do."""
+
+STATE_EVERY_S = 1.0
+COMPLETENESS_EVERY_S = 5.0
+TALLIES_PER_TURN = 200
+NEWEST_GAPS = 10
+
+_log = get_log()
+
+
+class TooManyViewers(Exception):
+    """The door is full."""
+
+
+class LiveFeed:
+    """`run` is kept up by the application; viewers come and go."""
+
+    def __init__(self, collector: Collector, environment: str) -> None:
+        self._collector = collector
+        self._environment = environment
+        # Connections of its own: a long answer to somebody else must not hold up prices, nor a count of all streams.
+        self._market_store = StoreReading()
+        self._count_store = StoreReading()
+        self._viewers: set[Viewer] = set()
+        self._watched, self._unwatched = asyncio.Event(), asyncio.Event()
+        self._board = PriceBoard()
+        self._focuses: dict[Focus, FocusReader] = {}
+        self._recent = RecentState()
+        self._newest_gaps: list[object] = []
+        self._kept: dict[str, bytes] = {}
+        """The newest of what is the same for everybody, for those who come in between."""
+        self._is_over = False
+
+    @contextmanager
+    def viewing(self, snapshot: Snapshot, focus: Focus | None, access: Access) -> Iterator[Viewer]:
+        """A viewer for as long as the block lasts, who knows the newest snapshot at once. Raises `TooManyViewers`."""
+        if len(self._viewers) >= VIEWERS_MAX:
+            raise TooManyViewers
+        viewer = Viewer(focus, access)
+        if self._is_over:
+            viewer.end()
+        viewer.offer_hello(self._hello(snapshot, access))
+        for name, event in self._kept.items():
+            viewer.offer_encoded(name, event)
+        viewer.offer_prices(_now_ms(), self._board.rows.values())
+        if focus is not None and focus in self._focuses:
+            self._focuses[focus].catch_up(viewer)
+        self._viewers.add(viewer)
+        self._watched.set()
+        self._unwatched.clear()
+        try:
+            yield viewer
+        finally:
+            self._viewers.discard(viewer)
+            if not self._viewers:
+                self._forget()
+
+    async def run(self) -> None:
+        """Until cancelled. A bug in here ends nothing but what is being looked at, and is logged."""
+        while True:
+            await self._watched.wait()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    following = [
+                        tasks.create_task(each)
+                        for each in (self._follow_market(), self._follow_state(), self._follow_completeness())
+                    ]
+                    await self._unwatched.wait()
+                    for task in following:
+                        task.cancel()
+            except* Exception:  # noqa: BLE001 - logged whole, and begun anew
+                _log.exception("live_feed_failed")
+                await asyncio.sleep(STATE_EVERY_S)
+
+    def samples(self) -> list[Sample]:
+        """For the metrics page."""
+        return [Sample("data_collector_live_viewers", len(self._viewers))]
+
+    def end(self) -> None:
+        """The service ends: so does every stream."""
+        self._is_over = True
+        for viewer in self._viewers:
+            viewer.end()
+
+    def close(self) -> None:
+        """Drop the connections to the store."""
+        self._market_store.close()
+        self._count_store.close()
+
+    async def _follow_market(self) -> None:
+        while True:
+            snapshot = await self._collector.status()
+            for viewer in self._viewers:
+                viewer.offer_hello(self._hello(snapshot, viewer.access))
+            if snapshot.store_url is not None:
+                try:
+                    async with self._market_store.turn(snapshot.store_url) as connection:
+                        rows = await self._board.changed(connection, snapshot.key_prefix, snapshot.symbols)
+                        for viewer in self._viewers:
+                            viewer.offer_prices(_now_ms(), rows)
+                        for focus, reader in self._readers(snapshot).items():
+                            await reader.read(connection)
+                            reader.offer([viewer for viewer in self._viewers if viewer.focus == focus])
+                except SinkUnavailable:
+                    # `state` says so, with the reason.
+                    await asyncio.sleep(STATE_EVERY_S)
+            await asyncio.sleep(max(MARKET_EVERY_S, len(snapshot.symbols) / SYMBOLS_PER_S))
+
+    async def _follow_state(self) -> None:
+        while True:
+            snapshot = await self._collector.status()
+            now_s = asyncio.get_running_loop().time()
+            state = self._recent.state_of(snapshot, self._environment, self._newest_gaps, now_s)
+            self._offer("state", event_bytes(state))
+            await asyncio.sleep(STATE_EVERY_S)
+
+    async def _follow_completeness(self) -> None:
+        while True:
+            snapshot = await self._collector.status()
+            wait_s = COMPLETENESS_EVERY_S
+            if snapshot.store_url is not None:
+                try:
+                    await self._count(snapshot, snapshot.store_url)
+                except SinkUnavailable:
+                    wait_s = STATE_EVERY_S
+            await asyncio.sleep(wait_s if snapshot.store_url is not None else STATE_EVERY_S)
+
+    async def _count(self, snapshot: Snapshot, store_url: str) -> None:
+        rows: list[CompletenessRow] = []
+        healed: dict[str, GapTotals] = {each.symbol: each for each in snapshot.gaps.totals if each.channel == "trade"}
+        open_gaps = [life.symbol for life in snapshot.gaps.open]
+        for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
+            symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
+            async with self._count_store.turn(store_url) as connection:
+                tallies = await trade_tallies(connection, snapshot.key_prefix, symbols)
+            for symbol, tally in tallies.items():
+                came = sum(healed[symbol].healed.values()) if symbol in healed else 0
+                rows.append(
+                    CompletenessRow(
+                        symbol, tally.percentage, tally.is_proven, tally.held, tally.expected,
+                        tally.declared.get("lost", 0), came, open_gaps.count(symbol),
+                    )
+                )  # fmt: skip
+        self._offer("completeness", event_bytes(CompletenessRows(rows)))
+        found = await newest_gaps(
+            self._count_store, store_url, snapshot.key_prefix, snapshot.symbols, snapshot.gaps, NEWEST_GAPS
+        )
+        self._newest_gaps = [each.model_dump(mode="json") for each in gap_page_of(found).gaps]
+
+    def _forget(self) -> None:
+        """Nobody looks any more; what is known will be old when somebody does."""
+        self._watched.clear()
+        self._unwatched.set()
+        self._kept, self._focuses, self._newest_gaps = {}, {}, []
+        self._board = PriceBoard()
+
+    def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
+        return hello_of(snapshot, version=__version__, environment=self._environment, access=access)
+
+    def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:
+        wanted = {viewer.focus for viewer in self._viewers if viewer.focus is not None}
+        self._focuses = {
+            focus: self._focuses.get(focus) or FocusReader(focus, snapshot.key_prefix, UtcCalendar())
+            for focus in wanted
+            if focus.symbol in snapshot.symbols
+        }
+        return self._focuses
+
+    def _offer(self, name: str, event: bytes) -> None:
+        self._kept[name] = event
+        for viewer in self._viewers:
+            viewer.offer_encoded(name, event)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

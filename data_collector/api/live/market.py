@@ -1,0 +1,151 @@
+"""Prices, candles and trades for viewers, sampled from the store a few times a second."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from data_collector.api.live.events import Candle, Focus, Price, TapeTrade
+from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
+from data_collector.model.calendar import Calendar
+from data_collector.model.records import Kline, Trade
+from data_collector.sinks.redis.connection import Command, StoreConnection
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.stored_records import kline_or_none, trade_or_none
+
+SYMBOLS_PER_BATCH = 250
+"""Asked for in one batch, so that neither store nor event loop is held for more than some milliseconds."""
+
+FIRST_ENTRIES = 200
+"""Of `stream:`, read when a focus is new: every interval writes there several times a second."""
+
+NEXT_ENTRIES = 100
+"""Of `stream:` between two looks; of more, the newest are taken."""
+
+_FIELDS = ("price", "price_change_percent", "volume", "timestamp")
+
+
+class PriceBoard:
+    """The newest price row of every symbol."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Price] = {}
+        self._replies: dict[str, object] = {}
+
+    async def changed(self, connection: StoreConnection, prefix: str, symbols: Sequence[str]) -> list[Price]:
+        """Read the rows; those that differ from the last reading. Raises `SinkUnavailable`."""
+        for gone in self.rows.keys() - set(symbols):
+            del self.rows[gone], self._replies[gone]
+        changed: list[Price] = []
+        for start in range(0, len(symbols), SYMBOLS_PER_BATCH):
+            batch = symbols[start : start + SYMBOLS_PER_BATCH]
+            commands: list[Command] = [("HMGET", f"{prefix}latest:{symbol}", *_FIELDS) for symbol in batch]
+            for symbol, reply in zip(batch, await connection.execute(commands), strict=True):
+                if self._replies.get(symbol) == reply:
+                    continue
+                self._replies[symbol] = reply
+                row = _price(symbol, reply)
+                if row is not None:
+                    self.rows[symbol] = row
+                    changed.append(row)
+        return changed
+
+
+class FocusReader:
+    """One series that somebody looks at: its newest candles and trades since the last look."""
+
+    def __init__(self, focus: Focus, prefix: str, calendar: Calendar) -> None:
+        self._focus = focus
+        self._calendar = calendar
+        self._stream_key = f"{prefix}stream:{focus.symbol}"
+        self._trades_key = f"{prefix}trades:{focus.symbol}"
+        self._stream_id: str | None = None
+        self._trades_id: str | None = None
+        self._candles: list[Candle] = []
+        self._trades: list[TapeTrade] = []
+        self._left_out = 0
+        self._recent_candles: dict[int, Candle] = {}
+        self._recent_trades: deque[TapeTrade] = deque(maxlen=TAPE_TRADES_MAX)
+
+    async def read(self, connection: StoreConnection) -> None:
+        """What is new since the last reading. Raises `SinkUnavailable`."""
+        entries_max = FIRST_ENTRIES if self._stream_id is None else NEXT_ENTRIES
+        of_stream, of_trades = await connection.execute(
+            [
+                _newest(self._stream_key, self._stream_id, entries_max),
+                _newest(self._trades_key, self._trades_id, TAPE_TRADES_MAX),
+            ]
+        )
+        stream = entries_of(of_stream, self._focus.symbol, self._stream_key)[::-1]
+        trades = entries_of(of_trades, self._focus.symbol, self._trades_key)[::-1]
+        self._stream_id = stream[-1].id if stream else self._stream_id
+        self._trades_id = trades[-1].id if trades else self._trades_id
+        self._candles = self._candles_of(stream)
+        self._trades = [_tape_trade(trade) for entry in trades if (trade := trade_or_none(_data(entry))) is not None]
+        self._left_out = self._between(len(trades) == TAPE_TRADES_MAX)
+        self._recent_candles |= {candle.time: candle for candle in self._candles}
+        while len(self._recent_candles) > CANDLES_MAX:
+            del self._recent_candles[min(self._recent_candles)]
+        self._recent_trades += self._trades
+
+    def offer(self, viewers: Iterable[Viewer]) -> None:
+        """What the last reading has brought."""
+        for viewer in viewers:
+            viewer.offer_candles(self._candles)
+            viewer.offer_trades(self._trades, self._left_out)
+
+    def catch_up(self, viewer: Viewer) -> None:
+        """For one who comes when others look already."""
+        viewer.offer_candles(self._recent_candles.values())
+        viewer.offer_trades(self._recent_trades, 0)
+
+    def _candles_of(self, entries: Sequence[StreamEntry]) -> list[Candle]:
+        """The newest state of each candle; only those of the focus's own interval, oldest first."""
+        newest: dict[int, Candle] = {}
+        for entry in entries:
+            kline = kline_or_none(_data(entry), self._calendar)
+            if kline is not None and kline.interval == self._focus.interval:
+                newest[kline.open_ms] = _candle(kline)
+        return [newest[open_ms] for open_ms in sorted(newest)]
+
+    def _between(self, is_cut: bool) -> int:
+        """How many trades lie between the last reading and this one, by their ids, when it has not got them all."""
+        if not self._trades:
+            return 0
+        is_first = not self._recent_trades
+        return self._trades[0].trade_id - self._recent_trades[-1].trade_id - 1 if is_cut and not is_first else 0
+
+
+def _data(entry: StreamEntry) -> str:
+    return entry.fields.get("data", "")
+
+
+def _newest(key: str, after: str | None, count: int) -> Command:
+    return ("XREVRANGE", key, "+", "-" if after is None else f"({after}", "COUNT", count)
+
+
+def _price(symbol: str, reply: object) -> Price | None:
+    """None while there is no price, and for a key of another type."""
+    if not isinstance(reply, list) or not isinstance(reply[0], str):
+        return None
+    price, change_percent, volume, timestamp = reply
+    return Price(symbol, price, change_percent, volume, _ms(timestamp))
+
+
+def _ms(timestamp: object) -> int | None:
+    try:
+        return round(datetime.fromisoformat(str(timestamp)).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _candle(kline: Kline) -> Candle:
+    return Candle(
+        kline.symbol, kline.interval, kline.open_ms, kline.open, kline.high, kline.low, kline.close, kline.volume,
+        kline.is_closed,
+    )  # fmt: skip
+
+
+def _tape_trade(trade: Trade) -> TapeTrade:
+    return TapeTrade(trade.trade_id, trade.time_ms, trade.price, trade.quantity, trade.is_buyer_maker)

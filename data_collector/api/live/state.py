@@ -1,0 +1,108 @@
+"""The `state` event: what health, metrics and status say, with rates and latency of the last seconds."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from data_collector.api.answers import health_of, status_of
+from data_collector.api.live.events import AuditNow, Buffer, GapsNow, Latency, State, StoreState
+from data_collector.model.status import Histogram, Snapshot
+from data_collector.observe.quantiles import quantiles_between
+
+WINDOW_S = 10.0
+"""Rates and latency are those of so many seconds."""
+
+_STORED = "data_collector_records_stored_total"
+_LATENCY = "data_collector_received_to_stored_seconds"
+
+
+class _Reading(Struct, frozen=True):
+    at_s: float
+    received: int
+    stored: float
+    latency: Histogram | None
+
+
+class RecentState:
+    """Compares each snapshot with the oldest one of the last seconds."""
+
+    def __init__(self) -> None:
+        self._readings: deque[_Reading] = deque()
+
+    def state_of(self, snapshot: Snapshot, environment: str, newest_gaps: list[object], now_s: float) -> State:
+        """`now_s` is on a monotonic clock; rates are None before there are two readings."""
+        before, now = self._window(snapshot, now_s)
+        status = status_of(snapshot)
+        return State(
+            health=health_of(snapshot, environment).model_dump(mode="json"),
+            metrics=status.metrics.model_dump(mode="json"),
+            connections=[connection.model_dump(mode="json") for connection in status.connections],
+            received_per_second=_rate(before, now, now.received - before.received),
+            stored_per_second=_rate(before, now, now.stored - before.stored),
+            latency=_latency(before.latency, now.latency),
+            stores=[_redis(snapshot, status.redis_url), _postgres(snapshot)],
+            buffers=_buffers(snapshot),
+            gaps=GapsNow(
+                snapshot.gaps.open_count, snapshot.gaps.missing, snapshot.gaps.oldest_open_s, newest_gaps
+            ),
+            audit=AuditNow(snapshot.validation.audit.state, status.metrics.gx_audit_coverage),
+        )  # fmt: skip
+
+    def _window(self, snapshot: Snapshot, now_s: float) -> tuple[_Reading, _Reading]:
+        latency = next((each for each in snapshot.histograms if each.name == _LATENCY), None)
+        now = _Reading(now_s, snapshot.messages_received, _total(snapshot, _STORED) or 0.0, latency)
+        # A collector that was started anew counts from nothing.
+        if self._readings and self._readings[-1].received > now.received:
+            self._readings.clear()
+        while self._readings and now_s - self._readings[0].at_s > WINDOW_S:
+            self._readings.popleft()
+        self._readings.append(now)
+        return self._readings[0], now
+
+
+def _rate(before: _Reading, now: _Reading, count: float) -> float | None:
+    seconds = now.at_s - before.at_s
+    return round(count / seconds, 1) if seconds > 0 else None
+
+
+def _latency(before: Histogram | None, after: Histogram | None) -> Latency:
+    if before is None or after is None or sum(after.counts) <= sum(before.counts):
+        return Latency(None, None)
+    return Latency(*_milliseconds(quantiles_between(before, after, (0.50, 0.99))))
+
+
+def _milliseconds(seconds: Sequence[float]) -> list[float | None]:
+    return [round(each * 1e3, 2) if math.isfinite(each) else None for each in seconds]
+
+
+def _redis(snapshot: Snapshot, url: str | None) -> StoreState:
+    up = _total(snapshot, "data_collector_store_up")
+    return StoreState("Redis", up == 1, url or "not known yet")
+
+
+def _postgres(snapshot: Snapshot) -> StoreState:
+    history = snapshot.history
+    if history.state == "off":
+        return StoreState("PostgreSQL", None, "not used: DATABASE_URL is not set")
+    return StoreState("PostgreSQL", history.state == "running", history.reason or history.database or "")
+
+
+def _buffers(snapshot: Snapshot) -> list[Buffer]:
+    def count(name: str) -> int:
+        return int(_total(snapshot, name) or 0)
+
+    return [
+        Buffer("waiting for the store", records=count("data_collector_outlet_records")),
+        Buffer("spool on disk", bytes=count("data_collector_spool_bytes")),
+        Buffer("waiting for the audit", records=count("data_collector_gx_audit_waiting_rows")),
+    ]
+
+
+def _total(snapshot: Snapshot, name: str) -> float | None:
+    """Over all labels; None when it is not told."""
+    values = [sample.value for sample in snapshot.samples if sample.name == name]
+    return sum(values) if values else None

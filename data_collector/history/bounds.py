@@ -1,0 +1,88 @@
+"""Where a stretch of a series begins and ends: told by the exchange, or by its files where it is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from data_collector.model.errors import BadFile, NotPublished, Unavailable
+from data_collector.model.protocols import BulkFile, BulkFiles, History
+
+NO_FILE = (
+    "No published file of {series} in this time can be read, and the exchange, which knows {what}, does not answer. "
+    "Ask for another time, or try again when it does."
+)
+
+
+class RestBounds:
+    """Of the exchange's REST side."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
+        rows = await self._history.klines(symbol, interval, from_ms, now_ms)
+        return rows[0].open_ms if rows else None
+
+    async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
+        first_id = await self._history.first_trade_id(symbol, from_ms)
+        if first_id is None:
+            return None
+        end_id = None if to_ms >= now_ms else await self._history.first_trade_id(symbol, to_ms)
+        if end_id is None:
+            tickers = await self._history.tickers([symbol])
+            end_id = tickers[0].last_id + 1 if tickers else first_id
+        return None if end_id <= first_id else (first_id, end_id - 1)
+
+
+class FileBounds:
+    """Of the published files: the outermost ones that can be read, each of them read once for it."""
+
+    def __init__(self, files: BulkFiles) -> None:
+        self._files = files
+        self._ids: dict[tuple[str, int, int], tuple[int, int]] = {}
+
+    async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
+        """Raises `Unavailable` when no file can be read."""
+        for file in self._files.covering(symbol, interval, from_ms, now_ms):
+            try:
+                async with aclosing(self._files.klines(file)) as chunks:
+                    async for rows in chunks:
+                        return rows[0].open_ms
+            except (NotPublished, BadFile):
+                # These intervals are published by the month alone. The fill names what is wrong with a file.
+                continue
+        raise Unavailable(NO_FILE.format(series=f"{symbol} {interval}", what="when its candles open"))
+
+    async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
+        """Raises `Unavailable` when no file can be read."""
+        asked = (symbol, from_ms, to_ms)
+        if asked not in self._ids:
+            files = self._files.covering(symbol, None, from_ms, to_ms)
+            first = await self._outermost(files, from_ms, to_ms, at_end=False)
+            last = None if first is None else await self._outermost(files, from_ms, to_ms, at_end=True)
+            if first is None or last is None:
+                raise Unavailable(NO_FILE.format(series=f"{symbol} trades", what="its trade ids"))
+            self._ids[asked] = (first, last)
+        return self._ids[asked]
+
+    async def _outermost(self, files: Sequence[BulkFile], from_ms: int, to_ms: int, *, at_end: bool) -> int | None:
+        """The first id of the first file that has one in this time, or the last of the last."""
+        for file in reversed(files) if at_end else files:
+            try:
+                found = await self._id_in(file, from_ms, to_ms, at_end=at_end)
+            except (NotPublished, BadFile):
+                found = await self._outermost(self._files.days_of(file), from_ms, to_ms, at_end=at_end)
+            if found is not None:
+                return found
+        return None
+
+    async def _id_in(self, file: BulkFile, from_ms: int, to_ms: int, *, at_end: bool) -> int | None:
+        found: int | None = None
+        async with aclosing(self._files.trades(file)) as chunks:
+            async for rows in chunks:
+                ids = [row.trade_id for row in rows if from_ms <= row.time_ms < to_ms]
+                if ids and not at_end:
+                    return ids[0]
+                found = ids[-1] if ids else found
+        return found

@@ -1,0 +1,69 @@
+"""What a running collector writes down of itself, so that commands beside it work with its database and exchange."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.embedded.peer import command_of, is_alive
+from data_collector.embedded.record import RECORD_BYTES_MAX, write_file
+from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.failures import place_of
+
+RECORD_NAME = "collector.json"
+FOLDERS_MAX = 100
+
+
+class CollectorRecord(Struct, frozen=True):
+    """One collector. A record can outlive its process: `running_collectors` leaves those out."""
+
+    pid: int
+    command: str
+    """Its command line: another process can have the number by now."""
+    started_at: str
+    """ISO-8601 UTC."""
+    rest_url: str
+    """The exchange's REST side."""
+    database: str | None
+    """`embedded`, or host, port and database of another one, without its login; None without PostgreSQL."""
+
+
+def record_of(settings: Settings) -> CollectorRecord:
+    """This process, collecting with these settings."""
+    url = None if settings.database_url is None else settings.database_url.get_secret_value()
+    return CollectorRecord(
+        pid=os.getpid(),
+        command=command_of(os.getpid()),
+        started_at=datetime.now(UTC).isoformat(),
+        rest_url=settings.binance_rest_url,
+        database=url if url is None or url == EMBEDDED else place_of(url),
+    )
+
+
+def write_down(folder: Path, record: CollectorRecord) -> None:
+    """For a folder that is locked by us. Blocks for a moment."""
+    write_file(folder / RECORD_NAME, msgspec.json.encode(record) + b"\n")
+
+
+def forget(folder: Path) -> None:
+    """Collecting is over. Blocks for a moment."""
+    (folder / RECORD_NAME).unlink(missing_ok=True)
+
+
+def running_collectors(var_dir: Path) -> list[tuple[Path, CollectorRecord]]:
+    """The folders below `var_dir` in which a collector is at work; newest start first. Blocks for a moment."""
+    found: list[tuple[Path, CollectorRecord]] = []
+    for path in sorted(var_dir.glob(f"*/{RECORD_NAME}"))[:FOLDERS_MAX]:
+        try:
+            with path.open("rb") as file:
+                record = msgspec.json.decode(file.read(RECORD_BYTES_MAX), type=CollectorRecord)
+        except (OSError, msgspec.MsgspecError):
+            continue
+        if is_alive(record.pid) and command_of(record.pid) == record.command:
+            found.append((path.parent.resolve(), record))
+    return sorted(found, key=lambda pair: pair[1].started_at, reverse=True)

@@ -1,0 +1,85 @@
+"""What the login of `DATABASE_URL` has to be allowed, and the GRANT that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import asyncpg
+
+from data_collector.model.errors import Misconfigured
+
+Rights = Mapping[str, tuple[str, ...]]
+"""Table to what is to be allowed on it."""
+
+_WRITE = ("SELECT", "INSERT", "UPDATE")
+
+_SERVER = """
+select quote_ident(current_user) as login, quote_ident(current_database()) as database,
+  quote_ident(current_schema()) as schema, current_setting('search_path') as search_path,
+  has_schema_privilege(current_schema(), 'CREATE') as may_create,
+  has_database_privilege(current_database(), 'TEMPORARY') as may_stage
+"""
+
+_MISSING = """
+select table_name, string_agg(privilege, ', ' order by number) as privileges
+from (
+  select format('%I.%I', nspname, relname) as table_name, privilege, number
+  from unnest($1::text[], $2::text[]) with ordinality as wanted(name, privilege, number)
+  join pg_class on pg_class.oid = to_regclass(wanted.name) join pg_namespace on pg_namespace.oid = relnamespace
+  where not has_table_privilege(pg_class.oid, privilege)
+) as missing
+group by table_name order by 2, 1
+"""
+
+
+def rights_to_write(*, klines: bool = True, trades: bool = True, tickers: bool = False) -> Rights:
+    """What keeping up with the store takes."""
+    rights: dict[str, tuple[str, ...]] = {"market_data_cursors": _WRITE, "market_data_gaps": _WRITE}
+    if klines:
+        rights |= {"market_data_ohlcv": _WRITE, "market_data_ohlcv_revisions": ("SELECT", "INSERT")}
+    if trades:
+        rights |= {"market_data_trades": _WRITE}
+    if tickers:
+        rights |= {"market_data_tickers": ("SELECT", "INSERT")}
+    return rights
+
+
+def rights_to_forget(*tables: str) -> Rights:
+    """What the retention takes."""
+    return dict.fromkeys(tables, ("SELECT", "DELETE"))
+
+
+async def demand_tables_can_be_made(connection: asyncpg.Connection) -> None:
+    """For when a migration is due. Raises `Misconfigured`, and what the driver raises."""
+    server = await connection.fetchrow(_SERVER)
+    assert server is not None, "it has one row"
+    if server["schema"] is None:
+        raise Misconfigured(
+            f"PostgreSQL has no schema that {server['login']} may use for the tables: make one of its search_path "
+            f"({server['search_path']}), or GRANT USAGE, CREATE ON it TO {server['login']}"
+        )
+    if not server["may_create"]:
+        raise Misconfigured(
+            "The tables in PostgreSQL are to be made or brought up to date, and that takes "
+            f"GRANT CREATE ON SCHEMA {server['schema']} TO {server['login']} by its owner"
+        )
+
+
+async def demand_rights(connection: asyncpg.Connection, *rights: Rights) -> None:
+    """Raise `Misconfigured` with the statements that are missing, if any; and what the driver raises.
+
+    Tables that do not exist are passed over.
+    """
+    server = await connection.fetchrow(_SERVER)
+    assert server is not None, "it has one row"
+    wanted = dict.fromkeys((table, word) for each in rights for table, words in each.items() for word in words)
+    tables: dict[str, list[str]] = {}
+    for row in await connection.fetch(_MISSING, [table for table, _ in wanted], [word for _, word in wanted]):
+        tables.setdefault(str(row["privileges"]), []).append(str(row["table_name"]))
+    grants = [f"{missing} ON {', '.join(of)}" for missing, of in tables.items()]
+    # Every batch goes into a temporary table first.
+    if not server["may_stage"] and any(word == "INSERT" for _, word in wanted):
+        grants.append(f"TEMPORARY ON DATABASE {server['database']}")
+    if grants:
+        statements = "; ".join(f"GRANT {grant} TO {server['login']}" for grant in grants)
+        raise Misconfigured(f"PostgreSQL does not allow {server['login']} all it needs; the owner can: {statements}")

@@ -1,0 +1,1 @@
+"""What operators run beside the service: files for Prometheus and Grafana."""

@@ -1,0 +1,1 @@
+"""The Grafana dashboards: written by `make dashboards`, from what is declared here."""

@@ -1,0 +1,160 @@
+"""Commands of the history beside a running collector work with its database and its exchange, told in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from data_collector.cli.audit import Asked, audited
+from data_collector.cli.backfill import Wish
+from data_collector.cli.found_collector import found_surroundings
+from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.observe.logs import get_log
+from data_collector.service.running import RECORD_NAME, CollectorRecord, record_of, running_collectors, write_down
+from data_collector.settings import Settings, load_settings
+from data_collector.sinks.postgres.failures import place_of
+from tests.integration.command import finished
+from tests.integration.processes import collecting, end_embedded_postgres, exchange
+from tests.integration.waiting import until
+
+DSN = "postgresql://someone:c4n4ry@db.example:6432/market"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "var"
+    end_embedded_postgres(tmp_path / "var" / "live")
+
+
+def settings_of(folder: Path, **variables: str) -> Settings:
+    return load_settings({"VAR_DIR": str(folder), **variables}, None)
+
+
+def written(folder: Path, name: str, started_at: str = "2024-01-01", **variables: str) -> CollectorRecord:
+    """What a collector in the folder `name` that is this process has written down."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    record = structs.replace(record_of(settings_of(folder, **variables)), started_at=started_at)
+    write_down(folder / name, record)
+    return record
+
+
+def url_of(settings: Settings) -> str | None:
+    return None if settings.database_url is None else settings.database_url.get_secret_value()
+
+
+async def test_commands_need_nothing_told_beside_a_running_collector(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        exchange(tmp_path / "exchange", symbols="BTCUSDT") as market,
+        collecting(folder, market, symbols="BTCUSDT", intervals="1m", database_url="embedded") as collector,
+    ):
+        until(lambda: collector.status().history.state == "running", "the writer", output=collector.told)
+
+        command = ("backfill", "--symbols", "BTCUSDT", "--intervals", "1m", "--from", "-2h", "--json")
+        filled = await finished(tmp_path, *command)
+        wish = Wish("BTCUSDT", "1m", "-2h")
+        verdict = await audited(settings_of(folder), Asked(wish, against_exchange=True, repair=False), say_nothing)
+        audit_told = capsys.readouterr().err
+        found_surroundings(settings_of(folder), with_exchange=False)
+        export_told = capsys.readouterr().err
+        server = EmbeddedPostgres(folder / "live" / "postgres", log=get_log())
+        dsn = server.running_dsn()
+        (server.folder / "password").rename(server.folder / "hidden")
+        with pytest.raises(Unavailable, match=r"runs, and its password cannot be read \(No such file"):
+            found_surroundings(settings_of(folder))
+
+    assert dsn is not None
+    told = f"As the collector in live that runs: PostgreSQL at {place_of(dsn)}"
+    both = f"{told}, exchange at {market.rest_url}.\n"
+    summary = json.loads(filled.output.splitlines()[-1])
+    assert (filled.code, filled.errors, audit_told, export_told) == (0, both, both, f"{told}.\n")
+    assert (summary["outcome"], summary["added"] >= 100, verdict.equal) == ("complete", True, True), verdict
+    assert {check.against for check in verdict.checks} >= {"exchange", "live store"}
+    assert not (folder / "live" / RECORD_NAME).exists()
+
+
+def say_nothing(series: str, rows: int) -> None:
+    """Nobody looks on."""
+
+
+def test_killed_collector_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+    record = written(tmp_path, "live", DATABASE_URL=DSN)
+    write_down(tmp_path / "live", structs.replace(record, command="another program with this number"))
+
+    assert running_collectors(tmp_path) == []
+    with pytest.raises(Misconfigured, match="DATABASE_URL is not set, and no collector that keeps history runs below"):
+        found_surroundings(settings_of(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff"])
+def test_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / RECORD_NAME).write_bytes(content)
+
+    assert running_collectors(tmp_path) == []
+
+
+def test_login_of_another_database_is_never_written_down_but_asked_for(tmp_path: Path) -> None:
+    written(tmp_path, "live", DATABASE_URL=DSN)
+
+    with pytest.raises(Misconfigured, match=r"keeps its history in db\.example:6432/market, and its login is not"):
+        found_surroundings(settings_of(tmp_path))
+
+    path = tmp_path / "live" / RECORD_NAME
+    assert "c4n4ry" not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_database_that_is_set_brings_the_exchange_of_its_own_collector_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, "live", DATABASE_URL=DSN, BINANCE_REST_URL="http://127.0.0.1:19080")
+
+    same = found_surroundings(settings_of(tmp_path, DATABASE_URL=DSN))
+    told = capsys.readouterr().err
+    other = found_surroundings(settings_of(tmp_path, DATABASE_URL="postgresql://me@elsewhere/market"))
+    chosen = found_surroundings(settings_of(tmp_path, DATABASE_URL=DSN, BINANCE_REST_URL="https://api.binance.us"))
+
+    assert (url_of(same.settings), same.settings.binance_rest_url) == (DSN, "http://127.0.0.1:19080")
+    assert told == "As the collector in live that runs: exchange at http://127.0.0.1:19080.\n"
+    assert (other.settings.binance_rest_url, other.folder) == ("https://api.binance.com", None)
+    assert chosen.settings.binance_rest_url == "https://api.binance.us"
+    assert capsys.readouterr().err == ""
+
+
+def test_collector_that_started_last_is_taken_and_the_others_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, moment in (("demo", "2024-01-02"), ("live", "2024-01-01"), ("old", "2023-01-01")):
+        written(tmp_path, name, moment, DATABASE_URL=DSN, BINANCE_REST_URL=f"http://{name}:80")
+
+    found = found_surroundings(settings_of(tmp_path, DATABASE_URL=DSN))
+
+    assert found.settings.binance_rest_url == "http://demo:80"
+    assert capsys.readouterr().err.endswith(" Also running: live, old; DATABASE_URL chooses.\n")
+
+
+@pytest.mark.parametrize("given", [{}, {"DATABASE_URL": "embedded"}])
+def test_embedded_server_that_is_not_up_yet_is_told_apart_from_none(tmp_path: Path, given: dict[str, str]) -> None:
+    written(tmp_path, "demo", DATABASE_URL="embedded")
+
+    with pytest.raises(Unavailable, match=r"PostgreSQL of the collector in demo does not take logins yet: try again"):
+        found_surroundings(settings_of(tmp_path, **given))
+
+
+def test_embedded_server_without_a_collector_is_told_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"No embedded PostgreSQL is running below .* start `data-col"):
+        found_surroundings(settings_of(tmp_path, DATABASE_URL="embedded"))
+
+
+async def test_command_tells_in_one_line_and_without_a_traceback(tmp_path: Path) -> None:
+    ended = await finished(tmp_path, "export", "--out", "out", DATABASE_URL="embedded")
+
+    assert (ended.code, ended.errors.count("\n")) == (69, 1), ended.errors
+    assert ended.errors.startswith("No embedded PostgreSQL is running below var, ")
