@@ -14,7 +14,9 @@ from pathlib import Path
 PYTHON = Path("/usr/bin/python3")
 """Debian's own; pyenv's and others are no packages."""
 
-NEEDED = ("python3-venv", "ca-certificates", "passwd")
+NEEDED = ("python3-venv", "ca-certificates", "passwd", "apt")
+"""apt is in every Debian image, and with it the library of C++."""
+
 LEFT_OUT = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/")
 LINKS = ("/bin", "/sbin", "/lib", "/lib64")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -24,7 +26,8 @@ PASSWORDS = Path("/usr/share/base-passwd")
 
 def make_stand_in(archive: Path) -> None:
     """Write the archive of a root file system that has `sh`, `useradd`, `python` and authorities."""
-    listed = "\n".join(["/usr", *LINKS, *_files(_packages()), CERTIFICATES])
+    # /usr before what leads into it; a path may come once only.
+    listed = "\n".join(dict.fromkeys(["/usr", *LINKS, *_files(_packages()), CERTIFICATES]))
     packing = ["tar", "-C", "/", "--no-recursion", "-cf", str(archive), "-T", "-"]
     subprocess.run(packing, input=listed, text=True, check=True, stderr=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory() as name:

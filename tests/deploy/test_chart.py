@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by Helm's own engine and held against Kubernetes' own schemas; and the Dockerfile's linter."""
+"""The chart, rendered by Helm's own engine and held against Kubernetes' own schemas; and the Dockerfile's linter."""
 
 from __future__ import annotations
 
@@ -58,7 +58,17 @@ def tools() -> Path:
     if not stamp.exists() or stamp.read_text() != digest:
         shutil.rmtree(FOLDER, ignore_errors=True)
         options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--target", FOLDER)
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options, "-r", TOOLS]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *options,
+            "-r",
+            TOOLS,
+        ]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         stamp.write_text(digest)
@@ -89,7 +99,9 @@ def full(answer: Part) -> dict[str, Part]:
 
 
 def test_linter_finds_nothing_above_a_hint(answer: Part) -> None:
-    assert [message.value for message in answer["lint"]["messages"].items() if int(message["severity"].text()) > 1] == []
+    assert [
+        message.value for message in answer["lint"]["messages"].items() if int(message["severity"].text()) > 1
+    ] == []
 
 
 @pytest.mark.parametrize("index", [0, 1])

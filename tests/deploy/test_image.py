@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SENT = ("Dockerfile", ".dockerignore", "requirements.txt", "LICENSE", "NOTICE", "api.py", "collector.py", "README.md")
 PLANTED = (".env", "data_collector/.env", "var/spool", "data_collector/var/spool", ".git/config", "tests/test.py")
 SECRET = "BINANCE_API_SECRET=planted"
-DOCUMENT = "docs/containers.md"
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 STORE_WAIT_S = 90.0  # a store that is not there is waited for for 60 s
 START_S = 90.0  # two Pythons and Great Expectations, beside everything else
 SERVED = ("-e", "BINANCE_WS_URL=ws://exchange:19443", "-e", "BINANCE_REST_URL=http://exchange:19080")
-VALKEY = 'cd "$HOME" && exec "$(python -c "from data_collector.embedded.binary import server_binary; print(server_binary())")" "$@"'
+SERVER = "from data_collector.embedded.binary import server_binary; print(server_binary())"
+VALKEY = f'cd "$HOME" && exec "$(python -c "{SERVER}")" "$@"'
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,7 @@ def test_image_holds_the_service_and_nothing_that_lies_beside_it(built: Engine) 
     assert found.strip() == ""
     assert not {"pip", "gcc", "make", "git", "curl"} & {Path(word).name for word in tools.split()}
     assert SECRET not in json.dumps(built.image())
+    assert built.once("python", "-c", "import great_expectations, pandas, pyarrow, asyncpg, uvloop") == ""
 
 
 def test_documented_command_stores_trades_and_keeps_writing_routes_closed(built: Engine, market: Store) -> None:
@@ -122,7 +123,7 @@ def test_documented_command_stores_trades_and_keeps_writing_routes_closed(built:
 
 def test_read_only_root_with_a_volume_and_no_rights_at_all_is_enough(built: Engine, market: Store) -> None:
     service = built.start(
-        "data-validation", *HARDENED, "-v", "suites:/var/lib/data-collector",
+        "data-validation", *HARDENED, "-p", "127.0.0.1::8000", "-v", "suites:/var/lib/data-collector",
         command=("data-collector", "validation-service", "--host", "0.0.0.0"),
     )  # fmt: skip
     name = built.start("hardened", *documented_options(), *SERVED, *HARDENED, "-v", "spool:/var/lib/data-collector")
@@ -130,8 +131,14 @@ def test_read_only_root_with_a_volume_and_no_rights_at_all_is_enough(built: Engi
 
     until(lambda: stored(market) >= before + 20, "more trades", deadline_s=START_S, output=lambda: built.output(name))
     health = until_healthy_but_for(built, name)
+    service_url = f"http://{built.address(service, 8000)}/health"
+    until(
+        lambda: '"up"' in json.dumps(get_json(service_url)["worker"]), "Great Expectations",
+        deadline_s=START_S, output=lambda: built.output(service),
+    )  # fmt: skip
 
     assert health["status"] == "healthy"
+    assert "Traceback" not in built.output(name) + built.output(service)
     assert built.inside(name, "stat", "-c", "%u %a", "/var/lib/data-collector/live/spool").split() == ["10001", "700"]
     assert "Read-only file system" in built.inside(name, "sh", "-c", "touch /app/x 2>&1 || true")
     assert re.search(r"CapBnd:\s+0+\n", built.inside(name, "cat", "/proc/1/status"))
@@ -154,8 +161,9 @@ def test_store_that_no_name_leads_to_is_told_and_ends_the_container(
 
 def documented_options() -> list[str]:
     """Those of `docker run` in docs/containers.md, but for the name, and with a free port of this machine."""
+    block = read("docs/containers.md").partition("```sh")[2].partition("```")[0]
     command = re.search(
-        r"^docker run (-d --name data-collector [^`]+) btc-data-collector$", read(DOCUMENT), re.MULTILINE
+        r"^docker run (-d --name data-collector .+) btc-data-collector$", block, re.MULTILINE | re.DOTALL
     )
     assert command is not None
     words = shlex.split(command[1].replace("\\\n", " ").replace("-p 8001:8001", "-p 127.0.0.1::8001"))
