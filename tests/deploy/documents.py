@@ -15,12 +15,12 @@ class Part:
     def __getitem__(self, key: str | int) -> Part:
         if isinstance(self.value, list) and isinstance(key, int):
             return Part(self.value[key], f"{self.place}[{key}]")
-        found = self._mapping()
+        found = self.mapping()
         assert key in found, f"{self.place} has no {key}"
         return Part(found[str(key)], f"{self.place}.{key}")
 
     def __contains__(self, key: str) -> bool:
-        return key in self._mapping()
+        return key in self.mapping()
 
     def get(self, key: str) -> Part:
         """An empty mapping where there is none."""
@@ -28,7 +28,7 @@ class Part:
 
     def parts(self) -> dict[str, Part]:
         """Of a mapping, by key."""
-        return {key: self[key] for key in self._mapping()}
+        return {key: self[key] for key in self.mapping()}
 
     def items(self) -> list[Part]:
         """Of a list, in order."""
@@ -44,7 +44,7 @@ class Part:
         assert isinstance(self.value, str | int | float | bool), f"{self.place} is no plain value"
         return str(self.value)
 
-    def _mapping(self) -> dict[str, object]:
+    def mapping(self) -> dict[str, object]:
         assert isinstance(self.value, dict), f"{self.place} is no mapping"
         return self.value
 

@@ -38,11 +38,17 @@ class Engine:
         self._run("network", "create", self._name)
 
     def build(self, context: Path) -> None:
-        """`docker build`, which pulls nothing: the base image is our stand-in."""
-        self._import_base()
-        # chroot: an isolation that needs no control groups of its own.
-        options = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--pull=never")
-        self._run("build", *options, "-t", IMAGE, ".", folder=context, deadline_s=BUILD_S)
+        """`docker build`, which pulls nothing; an image of the very same files is kept from another run."""
+        tag = f"{IMAGE}:{_digest_of(context)}"
+        if self._ask("image", "exists", tag).returncode != 0:
+            self._import_base()
+            old = self._run("images", "--format", "{{.Repository}}:{{.Tag}}", IMAGE).split()
+            self._ask("rmi", *old)
+            # chroot: an isolation that needs no control groups. Without layers a first build takes a third less.
+            options = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false")
+            self._run("build", "--pull=never", *options, "-t", tag, ".", folder=context, deadline_s=BUILD_S)
+            self._ask("image", "prune", "--force")
+        self._run("tag", tag, IMAGE)
 
     def start(self, alias: str, *options: str, command: Sequence[str] = ()) -> str:
         """`docker run -d` on a network of our own, where the others find it as `alias`; its name."""
@@ -142,6 +148,14 @@ def install_engine() -> str | None:
         if ended.returncode != 0:
             return f"apt-get could not install podman: {ended.stderr[-500:]}"
     return None
+
+
+def _digest_of(context: Path) -> str:
+    """Of everything that an image is made of: the files of `context`, and the rules of the base image."""
+    digest = hashlib.sha256(STAND_IN.read_bytes())
+    for path in sorted(path for path in context.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(context)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _settings() -> dict[str, str]:

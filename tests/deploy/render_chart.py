@@ -10,7 +10,8 @@ import sys
 
 import helm_python  # type: ignore[import-not-found]
 import kubernetes_validate  # type: ignore[import-not-found]
-import yaml
+
+from tests.deploy.documents import Part, yaml_documents
 
 VERSIONS = ("1.25", "1.37")
 """The oldest that the chart takes, and the newest that there was."""
@@ -26,21 +27,25 @@ def rendered(chart: helm_python.Chart, values: dict[str, object]) -> dict[str, o
         texts = chart.render(values, name="demo", namespace="markets")
     except helm_python.HelmError as error:
         return {"refused": str(error), "manifests": [], "faults": []}
-    documents = [
-        document
-        for name, text in texts.items()
-        if name.endswith(".yaml")
-        for document in yaml.safe_load_all(text)
-        if document is not None
-    ]
+    documents: list[dict[str, object]] = []
     faults = []
-    for document in documents:
-        for version in VERSIONS if document["kind"] not in OF_OPERATORS else ():
-            try:
-                kubernetes_validate.validate(document, version, strict=True)
-            except kubernetes_validate.ValidationError as error:
-                faults.append(f"{document['kind']} in {version}: {error.message}")
+    for name in sorted(name for name in texts if name.endswith(".yaml")):
+        for document in yaml_documents(texts[name]):
+            documents.append(document.mapping())
+            faults += faults_of(document)
     return {"refused": "", "manifests": documents, "faults": faults}
+
+
+def faults_of(document: Part) -> list[str]:
+    """What Kubernetes would refuse in one manifest."""
+    kind = document["kind"].text()
+    found = []
+    for version in VERSIONS if kind not in OF_OPERATORS else ():
+        try:
+            kubernetes_validate.validate(document.value, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            found.append(f"{kind} in {version}: {error.message}")
+    return found
 
 
 def main() -> None:

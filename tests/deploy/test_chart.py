@@ -57,19 +57,9 @@ def tools() -> Path:
     stamp = FOLDER / "stamp"
     if not stamp.exists() or stamp.read_text() != digest:
         shutil.rmtree(FOLDER, ignore_errors=True)
-        options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--target", FOLDER)
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            *options,
-            "-r",
-            TOOLS,
-        ]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--target", str(FOLDER))
+        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        ended = subprocess.run([*pip, *options, "-r", str(TOOLS)], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         stamp.write_text(digest)
     return FOLDER

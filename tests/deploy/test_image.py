@@ -23,7 +23,7 @@ from tests.integration.waiting import DEADLINE_S, until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SENT = ("Dockerfile", ".dockerignore", "requirements.txt", "LICENSE", "NOTICE", "api.py", "collector.py", "README.md")
-PLANTED = (".env", "data_collector/.env", "var/spool", "data_collector/var/spool", ".git/config", "tests/test.py")
+PLANTED = (".env", "data_collector/.env", "var/spool", "data_collector/var/spool", ".git/config", "tests/planted")
 SECRET = "BINANCE_API_SECRET=planted"
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 STORE_WAIT_S = 90.0  # a store that is not there is waited for for 60 s
@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         "var/spool",
         "data_collector/var/spool",
         ".git/config",
-        "tests/test.py",
+        "tests/planted",
     ):
         (context / name).write_text(SECRET)
     with engine() as running:
