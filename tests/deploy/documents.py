@@ -45,6 +45,7 @@ class Part:
         return str(self.value)
 
     def mapping(self) -> dict[str, object]:
+        """As it was read."""
         assert isinstance(self.value, dict), f"{self.place} is no mapping"
         return self.value
 
