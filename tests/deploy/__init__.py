@@ -1,0 +1,1 @@
+"""What is shipped to run the service elsewhere: image, compose file, chart."""
