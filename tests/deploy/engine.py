@@ -35,7 +35,13 @@ class Engine:
         self._environment = {**os.environ, **_settings()}
         self._name = f"dc-{uuid.uuid4().hex[:8]}"
         self._containers: list[str] = []
-        self._run("network", "create", self._name)
+        self._ask("network", "create", self._name)
+
+    def refusal(self) -> str | None:
+        """Why a container cannot be run on a network of its own, whatever is in it; None when it can."""
+        self._import_base()
+        tried = self._ask("run", "--rm", "--network", self._name, BASE, "true")
+        return None if tried.returncode == 0 else tried.stderr.strip()[-500:]
 
     def build(self, context: Path) -> None:
         """`docker build`, which pulls nothing; an image of the very same files is kept from another run."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from data_collector import __version__
+from tests.conftest import NO_CONTAINERS
 from tests.deploy.engine import Engine, engine, install_engine
 from tests.docs.tree import ROOT, read
 from tests.integration.processes import get_json
@@ -55,6 +56,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     ):
         (context / name).write_text(SECRET)
     with engine() as running:
+        if (refusal := running.refusal()) is not None:
+            pytest.skip(f"{NO_CONTAINERS}: {refusal}")
         running.build(context)
         yield running
 
