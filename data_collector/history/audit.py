@@ -158,11 +158,13 @@ class Audit:
     async def _kline_span(self, symbol: str, interval: str) -> tuple[int, int] | None:
         """First open time, and the one after the last that is to be there."""
         stored = await self._ends.held.span(symbol, interval)
-        if stored is None:
-            return None
         grid = KlineGrid(self._ends.calendar, interval)
-        begin_ms = self._kept.begin_ms(interval, stored[0] if self._from_ms is None else self._from_ms)
-        first_ms = grid.first_open(begin_ms, stored[0])
+        if stored is None and (self._from_ms is None or grid.needs_anchor):
+            return None
+        # Of a series without a row all that was asked for is missing.
+        anchor_ms = 0 if stored is None else stored[0]
+        begin_ms = self._kept.begin_ms(interval, anchor_ms if self._from_ms is None else self._from_ms)
+        first_ms = grid.first_open(begin_ms, anchor_ms)
         return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
 
     async def _against_calendar(

@@ -92,6 +92,17 @@ async def test_hole_is_found_without_asking_the_exchange(world: Past) -> None:
     assert calendar.examples == ["2025-12-30T10:00:00+00:00 to 2025-12-30T10:09:00+00:00 is missing"]
 
 
+async def test_series_without_a_row_lacks_all_that_was_asked_for(world: Past) -> None:
+    execute(world.dsn, "delete from market_data_ohlcv")
+
+    verdict = await verdict_of(world, begin="2025-12-30T10:00", end="2025-12-30T12:00")
+    unasked = await verdict_of(world, begin="")
+
+    assert check_of(verdict, "calendar").missing == 120
+    assert not verdict.equal
+    assert check_of(unasked, "calendar").note == "nothing is stored"
+
+
 async def test_trades_outside_the_asked_times_are_not_looked_at(world: Past) -> None:
     held = """select trade_id from market_data_trades where "timestamp" {} order by 1"""
     early, late = (
