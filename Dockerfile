@@ -4,12 +4,12 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-# Only ready wheels whose hash is pinned: nothing of an index runs while it is being installed. pip stays behind here.
+# Only ready wheels whose hash is pinned: nothing of an index runs while it is being installed. pip and setuptools stay behind here.
 COPY requirements.txt /build/
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: --requirement /build/requirements.txt \
-    && /opt/venv/bin/python -m pip uninstall --quiet --yes pip
+    && /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools
 COPY LICENSE NOTICE api.py collector.py /app/
 COPY data_collector /app/data_collector
 # Compiled here, because nothing can be written at run time.

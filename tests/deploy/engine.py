@@ -35,6 +35,8 @@ class Engine:
         self._environment = {**os.environ, **_settings()}
         self._name = f"dc-{uuid.uuid4().hex[:8]}"
         self._containers: list[str] = []
+        self._volumes: list[str] = []
+        self._image = IMAGE
         self._ask("network", "create", self._name)
 
     def refusal(self) -> str | None:
@@ -45,16 +47,20 @@ class Engine:
 
     def build(self, context: Path) -> None:
         """`docker build`, which pulls nothing; an image of the very same files is kept from another run."""
-        tag = f"{IMAGE}:{_digest_of(context)}"
-        if self._ask("image", "exists", tag).returncode != 0:
-            self._import_base()
-            old = self._run("images", "--format", "{{.Repository}}:{{.Tag}}", IMAGE).split()
-            self._ask("rmi", *old)
-            # chroot: an isolation that needs no control groups. Without layers a first build takes a third less.
-            options = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false")
-            self._run("build", "--pull=never", *options, "-t", tag, ".", folder=context, deadline_s=BUILD_S)
-            self._ask("image", "prune", "--force")
-        self._run("tag", tag, IMAGE)
+        self._image = f"{IMAGE}:{_digest_of(context)}"
+        if self._ask("image", "exists", self._image).returncode == 0:
+            return
+        # Not what a run beside this one has just made.
+        self._ask("image", "prune", "--all", "--force", "--filter", "until=2h")
+        self._import_base()
+        # chroot: an isolation that needs no control groups. Without layers a first build takes a third less.
+        options = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers=false", "--pull=never")
+        self._run("build", *options, "-t", self._image, ".", folder=context, deadline_s=BUILD_S)
+
+    def volume(self, purpose: str) -> str:
+        """What `-v` takes for a volume of this run at the place that the image means for it."""
+        self._volumes.append(f"{self._name}-{purpose}")
+        return f"{self._volumes[-1]}:/var/lib/data-collector"
 
     def start(self, alias: str, *options: str, command: Sequence[str] = ()) -> str:
         """`docker run -d` on a network of our own, where the others find it as `alias`; its name."""
@@ -71,7 +77,7 @@ class Engine:
 
     def once(self, *words: str) -> str:
         """What a command prints in a container that it is the only process of."""
-        return self._run("run", "--rm", "--network", "none", IMAGE, *words)
+        return self._run("run", "--rm", "--network", "none", self._image, *words)
 
     def is_healthy(self, name: str) -> bool:
         """What the image's own check says."""
@@ -100,13 +106,13 @@ class Engine:
 
     def image(self) -> dict[str, dict[str, object]]:
         """What the image says of itself."""
-        described: list[dict[str, dict[str, object]]] = json.loads(self._run("image", "inspect", IMAGE))
+        described: list[dict[str, dict[str, object]]] = json.loads(self._run("image", "inspect", self._image))
         return described[0]
 
     def end(self) -> None:
         """Remove containers, their volumes and the network."""
         self._ask("rm", "--force", "--volumes", "--time", "2", *self._containers)
-        self._ask("volume", "prune", "--force")
+        self._ask("volume", "rm", "--force", *self._volumes)
         self._ask("network", "rm", "--force", self._name)
 
     def _import_base(self) -> None:

@@ -126,10 +126,10 @@ def test_documented_command_stores_trades_and_keeps_writing_routes_closed(built:
 
 def test_read_only_root_with_a_volume_and_no_rights_at_all_is_enough(built: Engine, market: Store) -> None:
     service = built.start(
-        "data-validation", *HARDENED, "-p", "127.0.0.1::8000", "-v", "suites:/var/lib/data-collector",
+        "data-validation", *HARDENED, "-p", "127.0.0.1::8000", "-v", built.volume("suites"),
         command=("data-collector", "validation-service", "--host", "0.0.0.0"),
     )  # fmt: skip
-    name = built.start("hardened", *documented_options(), *SERVED, *HARDENED, "-v", "spool:/var/lib/data-collector")
+    name = built.start("hardened", *documented_options(), *SERVED, *HARDENED, "-v", built.volume("spool"))
     before = stored(market)
 
     until(lambda: stored(market) >= before + 20, "more trades", deadline_s=START_S, output=lambda: built.output(name))
