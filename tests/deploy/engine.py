@@ -61,7 +61,17 @@ class Engine:
         name = f"{self._name}-{alias}"
         self._containers.append(name)
         self._run(
-            "run", "-d", "--name", name, "--network", self._name, "--network-alias", alias, *options, IMAGE, *command
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--network",
+            self._name,
+            "--network-alias",
+            alias,
+            *options,
+            self._image,
+            *command,
         )
         return name
 
