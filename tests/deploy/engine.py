@@ -66,9 +66,8 @@ class Engine:
         """`docker run -d` on a network of our own, where the others find it as `alias`; its name."""
         name = f"{self._name}-{alias}"
         self._containers.append(name)
-        self._run(
-            "run", "-d", "--name", name, "--network", self._name, "--network-alias", alias, *options, IMAGE, *command
-        )
+        network = ("--network", self._name, "--network-alias", alias)
+        self._run("run", "-d", "--name", name, *network, *options, self._image, *command)
         return name
 
     def inside(self, name: str, *words: str) -> str:
