@@ -31,9 +31,12 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    """One process for all tests; each opens a context of its own."""
+    """One process for a file's tests; each opens a context of its own.
+
+    Not for the session: while it lives an event loop of Playwright's runs, and no test after it could run another.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +18,6 @@ from tests.docs.tree import ROOT, read
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CHART = ROOT / "deploy" / "kubernetes" / "data-collector"
-TOOLS = ROOT / "tests" / "deploy" / "tools.txt"
-FOLDER = ROOT / ".venv-foreign" / "deploy"
 REDIS = {"name": "market-data", "key": "redis-url"}
 FULL: dict[str, object] = {
     "replicas": 2,
@@ -46,23 +41,6 @@ WRONG: list[dict[str, object]] = [
     {"secrets": {"REDIS_URL": "redis://:password@redis"}},
     {"replica": 1},
 ]
-
-
-@pytest.fixture(scope="module")
-def tools() -> Path:
-    """A folder with Helm's engine, Kubernetes' schemas and hadolint, installed on the first run."""
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip("the pinned tools are for Linux on x86_64")
-    digest = hashlib.sha256(TOOLS.read_bytes()).hexdigest()
-    stamp = FOLDER / "stamp"
-    if not stamp.exists() or stamp.read_text() != digest:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-compile", "--target", str(FOLDER))
-        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        ended = subprocess.run([*pip, *options, "-r", str(TOOLS)], capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
-        stamp.write_text(digest)
-    return FOLDER
 
 
 @pytest.fixture(scope="module")

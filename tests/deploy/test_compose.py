@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,23 @@ from tests.docs.tree import ROOT, read
 
 COMPOSE = yaml_document(read("compose.yaml"))
 SERVICES = COMPOSE["services"].parts()
+SCHEMA = "compose/config/compose_spec.json"
 OURS = ("collector", "data-validation")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:-([^}]*))?\}")
+
+
+@pytest.mark.slow
+def test_it_is_what_the_schema_of_compose_allows(tools: Path, tmp_path: Path) -> None:
+    # The newest schema that a package of the index holds is of 2021, when a project had no name of its own.
+    document = {key: value for key, value in COMPOSE.mapping().items() if key != "name"}
+    (tmp_path / "compose.json").write_text(json.dumps(document))
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "jsonschema", "-i", tmp_path / "compose.json", tools / SCHEMA],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_it_starts_the_whole_of_the_service() -> None:

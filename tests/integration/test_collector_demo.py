@@ -7,7 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -42,6 +44,9 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         assert set(msgspec.convert(suites["suites"], dict[str, object])) == {"kline", "trade", "ticker"}
         started = family(running.process.pid)
         assert len(started) >= 4, "collector, store, exchange and validation service"
+        password = urlsplit(first(r"psql (postgresql://\S+)", running.screen())).password
+        assert password
+        assert password not in command_lines(started)
 
         code = running.interrupt()
 
@@ -49,6 +54,12 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
         assert "Traceback" not in running.screen()
         assert not (tmp_path / "var" / "demo" / "valkey.json").exists()
+
+
+def command_lines(pids: Sequence[int]) -> str:
+    """What everybody on the machine sees of these processes."""
+    shown = subprocess.run(["ps", "-o", "command=", "-p", ",".join(map(str, pids))], capture_output=True, check=True)
+    return shown.stdout.decode()
 
 
 def assert_commands_work(running: Demo) -> None:
