@@ -202,7 +202,7 @@ async def test_row_that_is_no_candle_is_asked_for_again_and_not_stored(
     [
         ({"begin": "yesterday"}, "--from 'yesterday' is no time; write 2024-01-31"),
         ({"begin": "-3x"}, "write 2024-01-31, 2024-01-31T12:00, now, or -30d"),
-        ({"begin": "2025-12-31", "end": "2025-12-30"}, "is not before --to"),
+        ({"begin": "2025-12-31", "end": "2025-12-30"}, "must be before --to"),
         ({"begin": "2199-01-01", "end": "2199-01-02"}, "lies in the future"),
         ({"symbols": "NOPEUSDT"}, "the exchange does not list NOPEUSDT"),
         ({"intervals": "7m"}, "binance has no 7m"),

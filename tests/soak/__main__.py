@@ -22,8 +22,12 @@ BEGIN_S = 60.0
 """How long the first trades of every symbol may take."""
 
 
+class NoTrades(Exception):
+    """The collectors store nothing at all, before any fault has struck."""
+
+
 async def soak(plan: Plan, folder: Path) -> Result:
-    """Carry out a plan."""
+    """Carry out a plan. Raises `NoTrades`, in a group."""
     async with staged(plan, folder) as scene:
         storm, judge = Storm(plan, scene), Judge(scene)
         start = time.monotonic()
@@ -48,7 +52,8 @@ async def _begin(scene: Scene) -> None:
     while set(heads) < set(scene.plan.names):
         await asyncio.sleep(0.1)
         heads = await scene.market.heads()
-    assert await passed(scene, heads, BEGIN_S), f"no trades within {BEGIN_S:g} s: see {scene.folder}"
+    if not await passed(scene, heads, BEGIN_S):
+        raise NoTrades(f"no trades within {BEGIN_S:g} s: see {scene.folder}")
 
 
 def _tell(scene: Scene, storm: Storm, seconds: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.__main__ import soak
+from tests.soak.__main__ import NoTrades, soak
 from tests.soak.findings import Findings
 from tests.soak.plan import Plan
 from tests.soak.planted import PLANTS
@@ -24,7 +24,10 @@ REVEALED: dict[str, tuple[tuple[str, ...], Callable[[Findings], object]]] = {
 }
 """Faults that a bug needs in order to show itself, and in what it must show itself."""
 
-SEEDS = (7, 8, 9)
+WEDGING = "no-clamp"
+"""Once an entry of the future is stored, nothing else can be; on some runs that is one of the first."""
+
+SEEDS = tuple(range(7, 13))
 """When exactly a fault strikes is up to the machine: a run may by chance give a bug no occasion."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -45,7 +48,12 @@ def test_planted_bug_turns_the_soak_red(bug: str, tmp_path: Path) -> None:
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        found = short(folder, seed, kinds, plant=bug)
+        try:
+            found = short(folder, seed, kinds, plant=bug)
+        except ExceptionGroup as failure:
+            if bug == WEDGING and failure.subgroup(NoTrades) is not None:
+                return
+            raise
         if shows(found):
             break
 
