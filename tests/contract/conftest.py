@@ -46,6 +46,21 @@ def store_address(request: pytest.FixtureRequest) -> Iterator[StoreAddress]:
             process.wait(DEADLINE_S)
 
 
+@pytest.fixture(scope="session")
+def address(store_address: StoreAddress) -> str:
+    """The same as a URL."""
+    return f"unix://{store_address.unix_path}"
+
+
+@pytest.fixture
+def store(store_address: StoreAddress) -> Iterator[redis.Redis]:
+    """A client of it, on an empty store."""
+    client = redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True)
+    client.flushall()
+    yield client
+    client.close()
+
+
 @pytest.fixture
 def reader(store_address: StoreAddress) -> Iterator[Reader]:
     """What users read with, on an empty store."""

@@ -31,11 +31,6 @@ pytestmark = pytest.mark.parametrize("store_address", ["valkey"], indirect=True,
 
 
 @pytest.fixture(scope="module")
-def address(store_address: StoreAddress) -> str:
-    return f"unix://{store_address.unix_path}"
-
-
-@pytest.fixture(scope="module")
 def snapshot(address: str) -> Snapshot:
     return Snapshot(
         condition="healthy", collector_running=True, symbols=["BTCUSDT"], intervals=["1m"], store_url=address,

@@ -12,7 +12,6 @@ import redis
 from data_collector.model.batch import gap_json
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.status import Snapshot
-from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import kline_json, open_time_text, trade_json
 from data_collector.pipeline.ledger import Ledger
 from tests.contract.http_service import HttpService, running, until, write_snapshot
@@ -24,22 +23,9 @@ AT = "2024-01-01T12:30:00.000+00:00"
 
 
 @pytest.fixture(scope="module")
-def address(store_address: StoreAddress) -> str:
-    return f"unix://{store_address.unix_path}"
-
-
-@pytest.fixture(scope="module")
 def one_service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
     with running(tmp_path_factory.mktemp("http"), snapshot_of(address)) as service:
         yield service
-
-
-@pytest.fixture
-def store(store_address: StoreAddress) -> Iterator[redis.Redis]:
-    client = redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True)
-    client.flushall()
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import redis
 from data_collector.api.live.feed import VIEWERS_MAX
 from data_collector.model.records import Kline
 from data_collector.model.status import Sample, Snapshot
-from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import kline_json, trade_json
 from tests.contract.event_stream import looking_on
 from tests.contract.http_service import HttpService, running, until, write_snapshot
@@ -37,22 +36,9 @@ def snapshot_of(address: str) -> Snapshot:
 
 
 @pytest.fixture(scope="module")
-def address(store_address: StoreAddress) -> str:
-    return f"unix://{store_address.unix_path}"
-
-
-@pytest.fixture(scope="module")
 def one_service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
     with running(tmp_path_factory.mktemp("http"), snapshot_of(address)) as service:
         yield service
-
-
-@pytest.fixture
-def store(store_address: StoreAddress) -> Iterator[redis.Redis]:
-    client = redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True)
-    client.flushall()
-    yield client
-    client.close()
 
 
 @pytest.fixture

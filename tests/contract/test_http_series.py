@@ -19,7 +19,6 @@ from data_collector.embedded.peer import free_port
 from data_collector.model.batch import Batch
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
-from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, kline_json, open_time_text, trade_json
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
@@ -31,11 +30,6 @@ from tests.integration.postgres_server import database_named, execute
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 MINUTES = f"/klines/{SYMBOL}?interval=1m"
-
-
-@pytest.fixture(scope="module")
-def address(store_address: StoreAddress) -> str:
-    return f"unix://{store_address.unix_path}"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from data_collector.model.calendar import DAY_MS, UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline
 from data_collector.model.status import HistoryStatus
-from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import HttpService, running
@@ -34,11 +33,6 @@ FIRSTS = {"1w": "2023-08-07", "3d": "2023-07-31", "1M": "2022-11-01"}
 NUMBER = 30
 KEY_LIFE_S = 60
 """The shortest that the settings take."""
-
-
-@pytest.fixture(scope="module")
-def address(store_address: StoreAddress) -> str:
-    return f"unix://{store_address.unix_path}"
 
 
 @pytest.fixture(scope="module")
