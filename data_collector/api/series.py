@@ -13,8 +13,9 @@ from data_collector.api.series_merge import Part, Row, SeriesStore, united_page
 from data_collector.api.series_postgres import PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series_redis_klines import Keeping, RedisKlines
 from data_collector.api.series_redis_trades import RedisTrades
-from data_collector.api.series_window import LATEST_MS, Window
+from data_collector.api.series_window import Window
 from data_collector.api.store_reading import StoreReading
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.settings import Settings

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from data_collector.api.series_grid import INTERVALS
-from data_collector.api.series_window import LATEST_MS, Window
+from data_collector.api.series_window import Window
+from data_collector.model.calendar import LATEST_MS
 
 Format = Literal["json", "csv", "arrow"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-LATEST_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
+from data_collector.model.calendar import LATEST_MS
 
 
 class Window(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from data_collector.history.belief import LATEST_MS, believed_klines, believed_trades
+from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.comparison import (
     Check,
     Faults,
@@ -26,7 +26,7 @@ from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings
 from data_collector.history.series import Series
-from data_collector.model.calendar import Calendar
+from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline, Trade

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline, Trade
 
@@ -12,9 +13,6 @@ _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 
 LARGEST_INTEGER = 2**63 - 1
 """That PostgreSQL holds."""
-
-LATEST_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
 
 
 def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:

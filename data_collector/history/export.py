@@ -20,7 +20,7 @@ from msgspec import Struct
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
 from data_collector.history.kept import Kept
 from data_collector.history.series import Series
-from data_collector.model.calendar import Calendar
+from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid
@@ -33,8 +33,6 @@ PAGE_ROWS = 50_000
 
 MANIFEST = "manifest.json"
 
-FAR_MS = 253_402_300_800_000
-"""The end of the year 9999."""
 
 Row = TypeVar("Row", Kline, Trade)
 
@@ -221,7 +219,7 @@ async def _plan_of(
 
 
 async def _first_id(reader: StoredHistory, symbol: str, time_ms: int, otherwise: int) -> int:
-    found = await reader.trades(symbol, time_ms, FAR_MS, 1)
+    found = await reader.trades(symbol, time_ms, LATEST_MS + 1, 1)
     return found[0].trade_id if found else otherwise
 
 

@@ -22,6 +22,9 @@ class Calendar(Protocol):
         """Whether a kline of this interval can open then."""
 
 
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, where Python's datetime ends."""
+
 DAY_MS = 86_400_000
 
 _MS_OF_UNIT = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}

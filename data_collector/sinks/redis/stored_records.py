@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from data_collector.model.calendar import Calendar
+from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.records import Kline, Ticker, Trade
 
@@ -35,9 +35,6 @@ _Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _TIMES = ("event_ms", "open_time", "close_time")
-_END_MS = 253_402_300_800_000
-"""The year 10000."""
-
 _INTEGER_MAX = 2**63 - 1
 
 
@@ -123,7 +120,7 @@ def stored_ticker(symbol: str, fields: Mapping[str, str]) -> Ticker:
     for name in Ticker.__struct_fields__[1:]:
         value = getattr(ticker, name)
         if isinstance(value, int):
-            is_good = 0 <= value < _END_MS if name in _TIMES else -1 <= value <= _INTEGER_MAX
+            is_good = 0 <= value <= LATEST_MS if name in _TIMES else -1 <= value <= _INTEGER_MAX
         else:
             is_good = _DECIMAL.fullmatch(value) is not None
         if not is_good:
