@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import signal
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,10 +194,6 @@ async def test_row_57_password_that_was_changed_is_told_and_nothing_is_lost(
     await assert_alive_and_exact(proxied)
 
 
-def reconnected(scene: Scene, times: int) -> bool:
-    return scene.counted("store_reconnects_total") >= times
-
-
 async def test_row_58_reply_that_is_lost_after_the_call_was_carried_out_doubles_nothing(
     proxied: Scene, proxy: Proxy
 ) -> None:
@@ -207,7 +202,7 @@ async def test_row_58_reply_that_is_lost_after_the_call_was_carried_out_doubles_
         await proxied.simulator.burst("BTCUSDT", 300)
         await proxied.trade()
         # The trades are stored before the connection is back: the next loss must not fall into its making.
-        await until_async(partial(reconnected, proxied, number), f"reconnection {number}")
+        await proxied.reconnected(number)
 
     await assert_alive_and_exact(proxied)
     assert proxy.lost_replies == 5

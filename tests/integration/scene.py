@@ -90,6 +90,10 @@ class Scene:
             open_ms = self.simulator.closed_klines(symbol, "1m")[-1].open_ms
             await until_async(partial(self._is_closed, symbol, open_ms), f"the close of {symbol} 1m at {open_ms}")
 
+    async def reconnected(self, times: int) -> None:
+        """Wait until the store has been connected to again so often."""
+        await until_async(lambda: self.counted("store_reconnects_total") >= times, f"{times} reconnections")
+
     def assert_trades_exact(self) -> dict[str, Holes]:
         """All symbols; returns what is declared as missing."""
         return {
