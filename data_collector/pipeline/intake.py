@@ -1,8 +1,8 @@
-"""From a frame to the outlet in plain function calls: decode, order, check, put. No task, queue or await.
+"""From a message to the outlet in plain function calls: order, check, put. No task, queue or await.
 
-Life cycle: the service makes one intake; every line calls `receive` from its socket's read callback. It runs on the
-event loop and raises nothing for what an exchange sends: a bad frame is counted and kept in quarantine, and the next
-one is read. Trades have a sequencer of their own (`pipeline.trade_intake`).
+Life cycle: the service makes one intake; every socket calls `receive` with what it has decoded. It runs on the event
+loop and raises nothing for what an exchange sends: a bad frame is counted and kept in quarantine, and the next one is
+read. Trades have a sequencer of their own (`pipeline.trade_intake`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from data_collector.model.calendar import Calendar
-from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
@@ -24,17 +23,17 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.tally import Tally, Tap, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
+from data_collector.pipeline.transport import Received, Unreadable
 
 
 class Intake:
     """Where all lines meet."""
 
     def __init__(
-        self, codec: Codec, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
+        self, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
         counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
         *, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
-        self._decode = codec.decode
         self._outlet = outlet
         self._counters = counters
         self.refusals = Refusals(outlet, gate, counters)
@@ -105,27 +104,21 @@ class Intake:
             if everything and lane.next_id >= 0:
                 self.trades.spill(lane)
 
-    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | BadFrame | None:
-        """One text frame. What concerns the connection is returned to the line."""
-        try:
-            decoded = self._decode(frame, received_ns)
-        except BadFrame as error:
-            self._refuse_frame(frame, error)
-            return error
-        if type(decoded) is Trade:
-            self._take_trade(decoded)
-        elif type(decoded) is Kline:
-            self.klines.take(decoded)
-        elif isinstance(decoded, Reply | ShutdownNotice):
-            return decoded
-        elif isinstance(decoded, UnknownEvent):
+    def receive(self, received: Received) -> None:
+        """What one message of any line holds."""
+        if type(received) is Trade:
+            self._take_trade(received)
+        elif type(received) is Kline:
+            self.klines.take(received)
+        elif isinstance(received, UnknownEvent):
             self._counters.add("data_collector_events_unknown_total")
-        elif isinstance(decoded, list):
-            for record in decoded:
+        elif isinstance(received, Unreadable):
+            self._refuse_frame(received)
+        elif isinstance(received, list):
+            for record in received:
                 self._take_other(record)
         else:
-            self._take_other(decoded)
-        return None
+            self._take_other(received)
 
     def take_statistics(self, ticker: Ticker) -> None:
         """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
@@ -197,7 +190,7 @@ class Intake:
             return also_refused("trade_id_jump", verdict)
         return verdict
 
-    def _refuse_frame(self, frame: memoryview, error: BadFrame) -> None:
+    def _refuse_frame(self, unreadable: Unreadable) -> None:
         self.tally.received += 1
         self.tally.errors += 1
-        self.refusals.quarantine_frame(frame, error, self.lanes)
+        self.refusals.quarantine_frame(unreadable.frame, unreadable.error, self.lanes)

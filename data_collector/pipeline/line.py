@@ -4,7 +4,7 @@ Life cycle: the service makes lines with the streams that each carries and runs 
 closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks what the
 exchange says is subscribed, now and every few minutes, and then only watches: for silence, and for the announced or
 regular end of the connection, which it forestalls by opening the next one first (`pipeline.overlap`). It owns the
-back-off. Frames go from the socket's callback straight into `Intake.receive`.
+back-off. What a socket has decoded goes straight into `Intake.receive`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime
 import structlog
 from msgspec import Struct
 
-from data_collector.model.errors import BadFrame, VenueUnreachable
+from data_collector.model.errors import VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
@@ -27,7 +27,7 @@ from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.overlap import Overlap, Result
-from data_collector.pipeline.transport import Connect, Control, Look, Receive, WebSocket, failure_label, open_websocket
+from data_collector.pipeline.transport import Connect, Control, Receive, WebSocket, failure_label, open_websocket
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval: without any frame for that long the connection is dead."""
@@ -45,9 +45,6 @@ OVERLAP_POLL_S = 0.02
 
 POLICY_FACTOR = 4.0
 """After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
-
-BAD_MESSAGES_MAX = 100
-"""Undecodable messages within a second that cost the connection."""
 
 
 class Address(Struct, frozen=True):
@@ -90,8 +87,6 @@ class Line:
         self._conversation = Conversation(around.codec, around.limits.streams_per_control_message, around.counters)
         self._backoff = Backoff()
         self._retry_s = 0.0
-        self._bad_second = 0
-        self._bad_messages = 0
         self._log = structlog.get_logger().bind(line=name)
         self._live: Connection | None = None
         self._following: Connection | None = None
@@ -127,10 +122,10 @@ class Line:
         """Wall clock of the connection's newest message; 0 before the first."""
         return 0 if self._live is None else self._live.socket.last_message_ns
 
-    def glance(self, look: Look) -> None:
-        """Show the next message to `look` too."""
+    def sample(self, take: Receive) -> None:
+        """Show the next message to `take` too."""
         if self._live is not None:
-            self._live.socket.glance(look)
+            self._live.socket.sample(take)
 
     def replace(self, reason: str) -> None:
         """Give the connection up; another is made. `reason` is the label that it is counted with."""
@@ -214,6 +209,7 @@ class Line:
         await around.dials.turn()
         socket = await open_websocket(
             around.address.url,
+            around.codec.decode,
             receive,
             self._on_control,
             messages_per_s=around.limits.control_messages_per_s,
@@ -268,7 +264,7 @@ class Line:
         """Make before break: the connection that goes on, which is the old one when there is no other yet."""
         async with self._turns:
             around = self._around
-            overlap = Overlap(self._symbols, around.codec, around.receive, around.due)
+            overlap = Overlap(self._symbols, around.receive, around.due)
             try:
                 following = await self._connect(overlap.receive)
                 self._following = following
@@ -366,23 +362,13 @@ class Line:
         self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
 
     def _on_control(self, control: Control) -> None:
-        if isinstance(control, BadFrame):
-            self._count_bad_message()
-        elif isinstance(control, ShutdownNotice):
+        if isinstance(control, ShutdownNotice):
             self._counters.add("data_collector_server_shutdowns_total")
             self._log.info("exchange_shutdown_announced")
             if self._live is not None:
                 self._live.ends_soon = True
         elif not self._conversation.take_reply(control) and control.error is not None:
             self._log.warning("exchange_error", message=control.error, code=control.code)
-
-    def _count_bad_message(self) -> None:
-        second = int(time.monotonic())
-        if second != self._bad_second:
-            self._bad_second, self._bad_messages = second, 0
-        self._bad_messages += 1
-        if self._bad_messages >= BAD_MESSAGES_MAX:
-            self.replace("bad_messages")
 
 
 def _traded(keys: Sequence[Key]) -> tuple[str, ...]:

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import Codec, Reply, ShutdownNotice
 from data_collector.model.records import Trade
-from data_collector.pipeline.transport import Control, Receive
+from data_collector.pipeline.transport import Receive, Received
 
 HELD_MAX = 20_000
 """Messages of the new connection that wait; when there are more they go on, and the proof has failed."""
@@ -25,14 +23,13 @@ Result = Literal["overlap", "unproven", "failed"]
 class Overlap:
     """What the new connection brings, and which of its streams are proven."""
 
-    def __init__(self, symbols: Iterable[str], codec: Codec, receive: Receive, due: Callable[[str], int]) -> None:
+    def __init__(self, symbols: Iterable[str], receive: Receive, due: Callable[[str], int]) -> None:
         """`symbols` whose trades the line carries; `due` tells the trade id that is due of one, -1 before the first."""
-        self._decode = codec.decode
         self._receive = receive
         self._due = due
         self._unheard = set(symbols)
         self._ahead: dict[str, int] = {}
-        self._held: list[tuple[bytes, int]] = []
+        self._held: list[Received] = []
         self._given_up = False
 
     @property
@@ -54,26 +51,20 @@ class Overlap:
         self._ahead.clear()
         self._release()
 
-    def receive(self, message: memoryview, received_ns: int) -> Control | None:
+    def receive(self, received: Received) -> None:
         """A message of the new connection."""
-        try:
-            decoded = self._decode(message, received_ns)
-        except BadFrame:
-            decoded = None
-        if isinstance(decoded, Reply | ShutdownNotice):
-            return decoded
-        if type(decoded) is Trade and decoded.symbol in self._unheard:
-            self._unheard.discard(decoded.symbol)
-            if decoded.trade_id > self._due(decoded.symbol):
-                self._ahead[decoded.symbol] = decoded.trade_id
+        if type(received) is Trade and received.symbol in self._unheard:
+            self._unheard.discard(received.symbol)
+            if received.trade_id > self._due(received.symbol):
+                self._ahead[received.symbol] = received.trade_id
         if not self._ahead and not self._held:
-            return self._receive(message, received_ns)
-        self._held.append((bytes(message), received_ns))
+            self._receive(received)
+            return
+        self._held.append(received)
         if len(self._held) >= HELD_MAX:
             self.give_up()
-        return None
 
     def _release(self) -> None:
         held, self._held = self._held, []
-        for message, received_ns in held:
-            self._receive(memoryview(message), received_ns)
+        for received in held:
+            self._receive(received)

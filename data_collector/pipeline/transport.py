@@ -1,8 +1,10 @@
-"""Opens WebSockets, and closes what the library leaves open.
+"""Opens WebSockets, decodes what they bring, and closes what the library leaves open.
 
 picows costs 0.27 µs per frame where websockets costs 3.5. It accepts some things that the protocol forbids, and those
 are refused here: reserved bits, a continuation without a start, messages that interleave, endless fragments, an
 extension or subprotocol that nobody asked for, redirects. Pings are answered within the message limit only.
+
+A message is decoded once, here: what concerns the connection goes to its line, everything else to `Receive`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 
+from msgspec import Struct
 from picows import (
     WSCloseCode,
     WSError,
@@ -25,7 +28,8 @@ from picows import (
 )
 
 from data_collector.model.errors import BadFrame, VenueUnreachable
-from data_collector.model.protocols import Reply, ShutdownNotice
+from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.records import Record, Trade
 from data_collector.observe.memory import SHORTAGE
 from data_collector.pipeline.governor import Governor
 
@@ -39,29 +43,44 @@ CONNECT_TIMEOUT_S = 15.0
 PING_FLOOD_MAX = 100
 """Pings in a row that have to wait because of the message limit before the connection is given up."""
 
+BAD_MESSAGES_MAX = 100
+"""Undecodable messages within a second that cost the connection."""
+
 LINGER_S = 1.0
 """How long a closed connection may take to send what it has left; a peer may keep it open for ever."""
 
-Control = Reply | ShutdownNotice | BadFrame
-
 _TEXT = WSMsgType.TEXT
 
-Receive = Callable[[memoryview, int], Control | None]
-"""Called with each text message (valid during the call only) and its receive time in ns. What it returns concerns the
-connection and is handed to `OnControl`."""
+
+class Unreadable(Struct, frozen=True):
+    """A message that could not be decoded."""
+
+    frame: bytes
+    error: BadFrame
+
+
+Decode = Callable[[memoryview, int], Decoded | list[Record]]
+"""Gets a text message, which is valid during the call only, and its receive time in ns. Raises `BadFrame`."""
+
+Received = Record | list[Record] | UnknownEvent | Unreadable
+"""What one message is for the stages that follow."""
+
+Receive = Callable[[Received], None]
+
+Control = Reply | ShutdownNotice
+"""What concerns the connection alone."""
 
 OnControl = Callable[[Control], None]
 
 Connect = Callable[[str, int], Awaitable[socket.socket]]
 """Opens a TCP connection to a host and port. Raises `OSError`."""
 
-Look = Callable[[memoryview, int], object]
-
 
 class WebSocket(WSListener):
     """One open connection. Made by `open_websocket`."""
 
-    def __init__(self, receive: Receive, on_control: OnControl, messages_per_s: int) -> None:
+    def __init__(self, decode: Decode, receive: Receive, on_control: OnControl, messages_per_s: int) -> None:
+        self._decode = decode
         self._receiver = receive
         self._receive = receive
         self._on_control = on_control
@@ -72,6 +91,8 @@ class WebSocket(WSListener):
         self._parts_bytes = 0
         self._waiting_pings = 0
         self._ping_payload = b""
+        self._bad_second = 0
+        self._bad_messages = 0
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection has ended; why tells `end_reason`."""
         self.offers: list[str] = []
@@ -87,15 +108,15 @@ class WebSocket(WSListener):
         """Give the messages to this receiver from now on."""
         self._receiver = self._receive = receive
 
-    def glance(self, look: Look) -> None:
-        """Show the next text message to `look` too, once: messages that nobody looks at pay nothing for it."""
+    def sample(self, take: Receive) -> None:
+        """Show the next message to `take` too, once: messages that are no sample pay nothing for it."""
 
-        def receive_once(message: memoryview, received_ns: int) -> Control | None:
+        def receive_sample(received: Received) -> None:
             self._receive = self._receiver
-            look(message, received_ns)
-            return self._receiver(message, received_ns)
+            take(received)
+            self._receiver(received)
 
-        self._receive = receive_once
+        self._receive = receive_sample
 
     @property
     def certificate_ends_s(self) -> float | None:
@@ -148,12 +169,24 @@ class WebSocket(WSListener):
                 frame.msg_type is _TEXT and frame.fin and self._parts is None
                 and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             ):  # fmt: skip
-                self.last_message_ns = received_ns
-                control = self._receive(frame.get_payload_as_memoryview(), received_ns)
-                if control is not None:
-                    self._on_control(control)
+                message = frame.get_payload_as_memoryview()
             else:
-                self._take_uncommon(transport, frame, received_ns)
+                whole = self._take_uncommon(transport, frame)
+                if whole is None:
+                    return
+                message = memoryview(whole)
+            self.last_message_ns = received_ns
+            try:
+                decoded = self._decode(message, received_ns)
+            except BadFrame as error:
+                self._count_bad_message()
+                self._receive(Unreadable(bytes(message), error))
+                return
+            # Nine of ten messages are trades: they are told apart the quickest way.
+            if type(decoded) is Trade or not isinstance(decoded, Reply | ShutdownNotice):
+                self._receive(decoded)
+            else:
+                self._on_control(decoded)
         except BaseException as error:  # noqa: BLE001 - picows would log a bug and go on; the line raises it
             SHORTAGE.meet(error)
             self._failure = error
@@ -163,12 +196,21 @@ class WebSocket(WSListener):
         """picows calls this once."""
         self._end(_close_reason(transport))
 
-    def _take_uncommon(self, transport: WSTransport, frame: WSFrame, received_ns: int) -> None:
+    def _count_bad_message(self) -> None:
+        second = int(time.monotonic())
+        if second != self._bad_second:
+            self._bad_second, self._bad_messages = second, 0
+        self._bad_messages += 1
+        if self._bad_messages >= BAD_MESSAGES_MAX:
+            self.close("bad_messages")
+
+    def _take_uncommon(self, transport: WSTransport, frame: WSFrame) -> bytes | None:
+        """The text message that ends with this frame, if one does."""
         if self.ended.done():
-            return
+            return None
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
-            return
+            return None
         match frame.msg_type:
             case WSMsgType.PING:
                 self._answer_ping(transport, frame.get_payload_as_bytes())
@@ -179,15 +221,16 @@ class WebSocket(WSListener):
                 transport.send_close(frame.get_close_code())
                 transport.disconnect()
             case WSMsgType.TEXT | WSMsgType.CONTINUATION:
-                self._take_part(frame, received_ns)
+                return self._take_part(frame)
             case _:
                 self.close("protocol", WSCloseCode.UNSUPPORTED_DATA)
+        return None
 
-    def _take_part(self, frame: WSFrame, received_ns: int) -> None:
+    def _take_part(self, frame: WSFrame) -> bytes | None:
         starts = frame.msg_type == WSMsgType.TEXT
         if starts != (self._parts is None):
             self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
-            return
+            return None
         if self._parts is None:
             self._parts, self._parts_bytes = [], 0
         part = frame.get_payload_as_bytes()
@@ -198,9 +241,8 @@ class WebSocket(WSListener):
             self.close("protocol", WSCloseCode.MESSAGE_TOO_BIG)
         elif frame.fin:
             whole, self._parts = b"".join(self._parts), None
-            control = self._receive(memoryview(whole), received_ns)
-            if control is not None:
-                self._on_control(control)
+            return whole
+        return None
 
     def _answer_ping(self, transport: WSTransport, payload: bytes) -> None:
         """At once if the message limit allows; else the newest of those that wait is answered when it does."""
@@ -233,6 +275,7 @@ class WebSocket(WSListener):
 
 async def open_websocket(
     url: str,
+    decode: Decode,
     receive: Receive,
     on_control: OnControl,
     *,
@@ -245,7 +288,7 @@ async def open_websocket(
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, listener = await ws_connect(
-                lambda: WebSocket(receive, on_control, messages_per_s),
+                lambda: WebSocket(decode, receive, on_control, messages_per_s),
                 url,
                 ssl_context=_context() if url.startswith("wss:") else None,
                 websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,

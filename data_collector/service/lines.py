@@ -85,10 +85,9 @@ class Wiring:
 
     def watch(self, group: Group) -> Twins | Lateness:
         """What notices a line of the group that lags."""
-        codec = self._venue.codec
         if len(group.lines) < 2:
-            return Lateness(group.lines[0], codec, self._around.counters)
-        return Twins(group.lines[0], group.lines[1], codec)
+            return Lateness(group.lines[0], self._around.counters)
+        return Twins(group.lines[0], group.lines[1])
 
     def _lines(self, names: Sequence[str], keys: Sequence[Key]) -> Iterator[Line]:
         turns = asyncio.Lock()

@@ -90,13 +90,12 @@ class Service:
         self._control: asyncio.Task[None] | None = None
         self._repairs = Repairs(settings, settings.var_dir / folder, self._counters, empty=empty)
         self._outlet = Outlet(list(settings.symbols), self._repairs.spool)
-        codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         scope = Scope(self._venue.name, self._venue.key_prefix, klines=not klines_elsewhere)
         self.history = History(settings, settings.var_dir / folder, scope, self._counters, empty=empty)
         self._intake = Intake(
-            codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
-            self._validation.auditor, ledger=self._repairs.ledger,
+            self._validation.keeper.gate, self._outlet, self._venue.calendar, _kline_intervals(settings),
+            self._counters, self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
         self._validation.use, self._intake.tap = self._intake.use, tap
         self._history = _open_history(self._venue, settings, self._counters)

@@ -30,6 +30,7 @@ from tests.contract.stores import Reader
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
 from tests.planted import PLANTED
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
@@ -47,12 +48,12 @@ class Way:
         self.counters = Counters()
         # Interval `7m` is subscribed to, so that only the rules stand in its way.
         intervals = [*VENUE.intervals, "7m"]
-        self.intake = Intake(CODEC, shipped_gate(), self.outlet, UtcCalendar(), intervals, self.counters, notebook)
+        self.intake = Intake(shipped_gate(), self.outlet, UtcCalendar(), intervals, self.counters, notebook)
 
     async def send(self, *records: Record) -> None:
         """Receive them as frames; then time passes, and everything is written."""
         for record in records:
-            self.intake.receive(memoryview(CODEC.encode(record)), 1_000_000 * (NOON_MS + 100))
+            receive(self.intake, CODEC.encode(record), 1_000_000 * (NOON_MS + 100))
         self.intake.release_held(everything=True)
         await self.sink.write(self.outlet.take())
 

@@ -20,6 +20,7 @@ from data_collector.venues.binance.codec import BinanceCodec
 from tests.contract.stores import WEEK_S, Reader, klines, minutes, opened, redis_sink, run_of, trades
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 TRADE_KEYS = [
@@ -46,7 +47,6 @@ class Frames:
         self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=lambda: self.now_s)
         self.sink = sink
         self.intake = Intake(
-            self.codec,
             shipped_gate(),
             self.outlet,
             UtcCalendar(),
@@ -59,7 +59,7 @@ class Frames:
     async def send(self, *frames: bytes) -> None:
         """Receive frames, then write out what they came to."""
         for frame in frames:
-            self.intake.receive(memoryview(frame), 1)
+            receive(self.intake, frame)
         self.now_s += 1.0
         self.intake.release_held()
         await self.sink.write(self.outlet.take())

@@ -28,7 +28,8 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.venues.binance.codec import BinanceCodec
     from data_collector.venues.binance.venue import VENUE
     from tests.judging import Notebook, shipped_gate
-    from tests.retaining import in_memory
+    from tests.receiving import receive
+from tests.retaining import in_memory
 
 CORPUS = Path(__file__).parent / "corpus"
 SAMPLES = Path("data_collector/venues/binance/samples")
@@ -50,16 +51,14 @@ class Target:
 
     def _renew(self) -> None:
         self._outlet = Outlet(["BTCUSDT", "BNBBTC"], in_memory("BTCUSDT", "BNBBTC"), records_max=100, side_max=100)
-        self._intake = Intake(
-            self._codec, shipped_gate(), self._outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook()
-        )
+        self._intake = Intake(shipped_gate(), self._outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook())
 
     def __call__(self, frame: bytes) -> None:
         """One input: any exception that leaves here is a finding."""
         with suppress(BadFrame):
             self._codec.decode(frame, 1)
         intake = self._intake
-        intake.receive(memoryview(frame), 1)
+        receive(intake, frame)
         assert intake.received == intake.validated + intake.errors, "the counts do not agree"
         intake.release_held(everything=True)
         self._check(self._outlet.take())

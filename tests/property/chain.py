@@ -28,6 +28,7 @@ from data_collector.pipeline.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
+from tests.receiving import receive
 
 CODEC = BinanceCodec()
 EVERYTHING = Reach(10**9, 10**9)
@@ -191,9 +192,7 @@ class Chain:
         counters = Counters()
         # What a process learns of files it has when it starts anew.
         self.outlet = Outlet([SYMBOL], self.memory, records_max=self._records_max, clock=self.clock)
-        self.intake = Intake(
-            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m"], counters, Notebook(), clock=self.clock
-        )
+        self.intake = Intake(shipped_gate(), self.outlet, UtcCalendar(), ["1m"], counters, Notebook(), clock=self.clock)
         self.ledger = Ledger(self.clock, counters)
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,
@@ -217,13 +216,13 @@ class Chain:
         """A copy comes by a line."""
         if not good:
             self.refused.add(trade_id)
-        self.intake.receive(memoryview(CODEC.encode(self.exchange.made(trade_id, good=good))), 1)
+        receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
         assert self.intake.received == self.intake.validated + self.intake.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""
         event_ms = NOON_MS + int(1_000 * self.now_s)
-        self.intake.receive(memoryview(CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id))), 1)
+        receive(self.intake, CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id)))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the repair looks what waits. What it asks the exchange is answered by `answer`."""

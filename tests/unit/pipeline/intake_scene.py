@@ -17,6 +17,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
@@ -33,7 +34,7 @@ class Scene:
         self.kept = in_memory(SYMBOL, "ETHUSDT")
         self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
         self.intake = Intake(
-            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters, self.notebook,
+            shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters, self.notebook,
             clock=lambda: self.now_s,
         )  # fmt: skip
         self.lane = self.outlet.lanes[SYMBOL]
@@ -59,7 +60,7 @@ class Scene:
         self.intake.trades.take_runs(self.lane, found)
 
     def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
-        answer = self.intake.receive(memoryview(frame), 5)
+        answer = receive(self.intake, frame, 5)
         intake = self.intake
         assert intake.received == intake.validated + intake.errors
         return answer

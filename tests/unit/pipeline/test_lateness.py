@@ -13,7 +13,7 @@ from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.lateness import AGAIN_S, LATE_MS, LATE_S, Lateness
 from data_collector.pipeline.line import Address, Line, Surroundings
-from data_collector.pipeline.transport import WebSocket
+from data_collector.pipeline.transport import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.test_twins import LIMITS
@@ -21,7 +21,7 @@ from tests.unit.pipeline.test_twins import LIMITS
 CODEC = BinanceCodec()
 
 
-def take(message: memoryview, received_ns: int) -> None:
+def take(received: Received) -> None:
     """Where messages go."""
 
 
@@ -38,11 +38,11 @@ class Scene:
         address = Address("ws://exchange.invalid/stream")
         around = Surroundings(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, self.counters)
         self.line = Line("1", [], around)
-        self.lateness = Lateness(self.line, CODEC, self.counters, clock=lambda: self.now_s)
+        self.lateness = Lateness(self.line, self.counters, clock=lambda: self.now_s)
         self.connect(datetime(2026, 1, 1, tzinfo=UTC))
 
     def connect(self, began_at: datetime) -> None:
-        live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0, ())
+        live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
         live.began_at = began_at
         self.line._live = live
         self.lateness.look()
@@ -53,8 +53,7 @@ class Scene:
             self.now_s += 1.0
             live = self.line._live
             assert live is not None
-            frame = CODEC.encode(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
-            live.socket._receive(memoryview(frame), 1)
+            live.socket._receive(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
             self.lateness.look()
 
     @property
