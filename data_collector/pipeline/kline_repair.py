@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import structlog
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline
-from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_intake import SeriesKey
 from data_collector.pipeline.series import Series

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import structlog
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.line import Line
@@ -45,7 +46,7 @@ class Lateness:
         self._earliest_ms = 0.0
         self._late_since_s = 0.0
         self._not_before_s = float("-inf")
-        self._again_s = AGAIN_S
+        self._backoff = Backoff(AGAIN_S, AGAIN_MAX_S, healthy_s=AGAIN_MAX_S, jitter=False)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -82,8 +83,7 @@ class Lateness:
         if now_s < self._not_before_s:
             return
         # After a long time without it the first pause is long enough again.
-        self._again_s = AGAIN_S if now_s - self._not_before_s > AGAIN_MAX_S else min(self._again_s * 2, AGAIN_MAX_S)
-        self._not_before_s = now_s + self._again_s
+        self._not_before_s = now_s + self._backoff.next_delay_s(served_s=now_s - self._not_before_s)
         self._counters.add("data_collector_watchdogs_total", kind="late")
         structlog.get_logger().warning("line_late", line=self._line.name, late_s=round(late_ms / 1000, 1))
         self._line.renew()

@@ -17,12 +17,12 @@ from datetime import datetime
 import structlog
 from msgspec import Struct
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor

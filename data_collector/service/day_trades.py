@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeVar
 
 from msgspec import Struct
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
@@ -122,16 +123,15 @@ async def trades_of_rest(
 
 async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """A day is thousands of requests: one that fails is no reason to begin again."""
-    wait_s = 1.0
+    backoff = Backoff(cap_s=REST_WAIT_LONGEST_S, jitter=False)
     for _ in range(REST_ATTEMPTS - 1):
         try:
             return await ask()
         except VenueUnreachable as error:
-            asked_s = error.retry_after_s or 0.0
-            if asked_s > REST_WAIT_LONGEST_S:
+            wait_s = backoff.next_delay_s(retry_after_s=error.retry_after_s)
+            if wait_s > REST_WAIT_LONGEST_S:
                 raise
-            await asyncio.sleep(max(wait_s, asked_s))
-            wait_s = min(2 * wait_s, REST_WAIT_LONGEST_S)
+            await asyncio.sleep(wait_s)
     return await ask()
 
 

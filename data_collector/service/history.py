@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import StoreAddress
@@ -39,7 +40,6 @@ SILENT_S: Final = 90.0
 ORDERS_CHECK_S: Final = 1.0
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 30.0
-HEALTHY_S: Final = 60.0
 STOP_S: Final = 1.0
 """It ends when it sees that we hung up; one that is killed loses nothing, and a reload has 5 s for everything."""
 
@@ -204,7 +204,7 @@ class History:
 
     async def _keep_writing(self) -> None:
         """Bring the writer back whenever it ends; what it had not written is still in the store."""
-        wait_s = RESTART_FIRST_S
+        backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
         while True:
             await self._until_url()
             started_s = time.monotonic()
@@ -215,8 +215,8 @@ class History:
                 reason = f"the history writer cannot be started ({error.strerror})"
             self._count_ended(self._progress)
             self._progress = Progress(down_reason=reason)
+            wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
             self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
-            wait_s = RESTART_FIRST_S if time.monotonic() - started_s > HEALTHY_S else min(2 * wait_s, RESTART_LONGEST_S)
             await asyncio.sleep(wait_s)
 
     def _count_ended(self, last: Progress) -> None:

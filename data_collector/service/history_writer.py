@@ -17,6 +17,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.store_url import parse_store_url
@@ -82,14 +83,15 @@ class HistoryWriter:
 
     async def run(self) -> None:
         """Follow, and try again for as long as either side is away or refuses: somebody may mend it."""
-        wait_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S, RETRY_LONGEST_S, jitter=False)
         while True:
             try:
                 await self._follow()
             except (SinkUnavailable, Misconfigured) as error:
-                wait_s = RETRY_FIRST_S if self._down_reason is None else min(2 * wait_s, RETRY_LONGEST_S)
+                if self._down_reason is None:
+                    backoff.reset()
                 self._tell_down(str(error))
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(backoff.next_delay_s())
 
     async def _follow(self) -> None:
         orders = self._orders
