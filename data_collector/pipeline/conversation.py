@@ -14,7 +14,7 @@ from functools import partial
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.protocols import Codec, Reply
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.transport import WebSocket
+from data_collector.pipeline.websocket import WebSocket
 
 REPLY_TIMEOUT_S = 10.0
 """The exchange answers a subscription in milliseconds."""

@@ -23,7 +23,7 @@ from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.tally import Tally, Tap, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
-from data_collector.pipeline.transport import Received, Unreadable
+from data_collector.pipeline.websocket import Received, Unreadable
 
 
 class Intake:

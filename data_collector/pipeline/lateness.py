@@ -18,7 +18,7 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.line import Line
-from data_collector.pipeline.transport import Received
+from data_collector.pipeline.websocket import Received
 
 LOOK_S = 1.0
 
@@ -79,7 +79,7 @@ class Lateness:
         self._late_since_s = self._late_since_s or now_s
         if now_s - self._late_since_s < LATE_S:
             return
-        self._line.late_s = late_ms / 1000
+        self._line.lag_s = late_ms / 1000
         if now_s < self._not_before_s:
             return
         # After a long time without it the first pause is long enough again.
@@ -90,7 +90,7 @@ class Lateness:
 
     def _calm(self) -> None:
         self._late_since_s = 0.0
-        self._line.late_s = 0.0
+        self._line.lag_s = 0.0
 
     def _sample(self, received: Received) -> None:
         if isinstance(received, Trade | Kline | Ticker):

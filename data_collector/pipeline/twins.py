@@ -15,7 +15,7 @@ import structlog
 
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.pipeline.line import Line
-from data_collector.pipeline.transport import Received
+from data_collector.pipeline.websocket import Received
 
 SAMPLE_S = 0.25
 

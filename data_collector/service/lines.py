@@ -14,8 +14,9 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.lateness import Lateness
-from data_collector.pipeline.line import Address, Line, Surroundings
+from data_collector.pipeline.line import Line, LineContext
 from data_collector.pipeline.resolver import Resolver
+from data_collector.pipeline.transport import Address
 from data_collector.pipeline.twins import Twins
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
@@ -55,7 +56,7 @@ class Wiring:
         limits = venue.limits
         attempts = max(1, int(limits.connection_attempts * DIALS_PART))
         address = Address(settings.binance_ws_url + venue.stream_path, _proxy(settings), venue.hint_451)
-        self._around = Surroundings(
+        self._context = LineContext(
             address=address,
             codec=venue.codec,
             limits=limits,
@@ -86,13 +87,13 @@ class Wiring:
     def watch(self, group: Group) -> Twins | Lateness:
         """What notices a line of the group that lags."""
         if len(group.lines) < 2:
-            return Lateness(group.lines[0], self._around.counters)
+            return Lateness(group.lines[0], self._context.counters)
         return Twins(group.lines[0], group.lines[1])
 
     def _lines(self, names: Sequence[str], keys: Sequence[Key]) -> Iterator[Line]:
-        turns = asyncio.Lock()
+        rollover_lock = asyncio.Lock()
         for position, name in enumerate(names):
-            yield Line(name, keys, self._around, turns=turns, first_dial_in_s=position * TWIN_LATER_S)
+            yield Line(name, keys, self._context, rollover_lock=rollover_lock, first_dial_in_s=position * TWIN_LATER_S)
 
 
 def _proxy(settings: Settings) -> str | None:

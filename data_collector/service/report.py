@@ -123,9 +123,9 @@ def _reasons(
     degraded += _debt_reasons(parts.outlet)
     degraded += _line_reasons(parts.lines)
     degraded += [
-        f"line {line.name} brings messages {line.late_s:.0f} s later than it did: the way to the exchange is too slow"
+        f"line {line.name} brings messages {line.lag_s:.0f} s later than it did: the way to the exchange is too slow"
         for line in parts.lines
-        if line.late_s
+        if line.lag_s
     ]
     statistics = parts.statistics
     late = {stream.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}

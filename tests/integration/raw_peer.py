@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from data_collector.model.protocols import UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.resolver import Resolver
-from data_collector.pipeline.transport import WebSocket, open_websocket
+from data_collector.pipeline.transport import Address, open_websocket
+from data_collector.pipeline.websocket import WebSocket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -94,5 +95,5 @@ async def opened(url: str, received: list[bytes] | None = None) -> WebSocket:
         return UnknownEvent("")
 
     return await open_websocket(
-        url, decode, lambda _: None, lambda _: None, messages_per_s=4, connect=Resolver(Counters()).connect
+        Address(url), decode, lambda _: None, lambda _: None, messages_per_s=4, connect=Resolver(Counters()).connect
     )  # fmt: skip

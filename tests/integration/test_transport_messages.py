@@ -7,7 +7,8 @@ import asyncio
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.resolver import Resolver
-from data_collector.pipeline.transport import Control, Received, Unreadable, WebSocket, open_websocket
+from data_collector.pipeline.transport import Address, open_websocket
+from data_collector.pipeline.websocket import Control, Received, Unreadable, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.raw_peer import peer, saying
 from tests.integration.waiting import until_async
@@ -28,7 +29,7 @@ class Reader:
 
     async def open(self, url: str) -> WebSocket:
         return await open_websocket(
-            url, CODEC.decode, self.received.append, self.control.append, messages_per_s=4,
+            Address(url), CODEC.decode, self.received.append, self.control.append, messages_per_s=4,
             connect=Resolver(Counters()).connect,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.records import Trade
 from data_collector.pipeline import overlap as module
 from data_collector.pipeline.overlap import Overlap
-from data_collector.pipeline.transport import Received, Unreadable
+from data_collector.pipeline.websocket import Received, Unreadable
 from tests.market import SYMBOL, kline, trade
 
 

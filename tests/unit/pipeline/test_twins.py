@@ -13,9 +13,10 @@ from data_collector.model.protocols import StreamLimits
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.line import Address, Line, Surroundings
-from data_collector.pipeline.transport import Received, WebSocket
+from data_collector.pipeline.line import Line, LineContext
+from data_collector.pipeline.transport import Address
 from data_collector.pipeline.twins import SAMPLE_S, Twins
+from data_collector.pipeline.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, trade
 
@@ -41,8 +42,8 @@ class Pair:
         self.now_ms = float(NOON_MS)
         monkeypatch.setattr(time, "time_ns", lambda: int(self.now_ms * 1e6))
         address = Address("ws://exchange.invalid/stream")
-        around = Surroundings(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, Counters())
-        self.lines = Line("1A", [], around), Line("1B", [], around)
+        context = LineContext(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, Counters())
+        self.lines = Line("1A", [], context), Line("1B", [], context)
         for line in self.lines:
             line._live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
         self.twins = Twins(*self.lines)
