@@ -44,7 +44,7 @@ class Conversation:
             await self._ask(socket, partial(self._codec.subscribe, streams[start : start + self._size]))
 
     async def subscribe_surely(self, socket: WebSocket, streams: Sequence[str]) -> None:
-        """The same, and check that the exchange lists them: its answer alone proves nothing."""
+        """Ask for streams, and check that the exchange lists them: its answer alone proves nothing."""
         await self.subscribe(socket, streams)
         missing = await self.missing(socket, streams)
         if missing:

@@ -129,7 +129,7 @@ class WebSocket(WSListener):
         return self._reason
 
     async def wait_ended(self, timeout_s: float) -> str | None:
-        """The same, after waiting for the end for so long."""
+        """Wait for the end, for so long; why it ended, or None while it lives. Raises a bug of the receiver."""
         await asyncio.wait((self.ended,), timeout=timeout_s)
         return self.end_reason()
 
