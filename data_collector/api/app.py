@@ -30,6 +30,7 @@ from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
 from data_collector.web.leaving import at_signal
+from data_collector.web.openapi import DescribedApp
 from data_collector.web.rejections import Rejections
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
@@ -54,7 +55,7 @@ def create_app(
         settings = _settings_or_exit()
     collector = Collector(collector_command, collector_environment)
     rejections = Rejections()
-    app = FastAPI(
+    app = DescribedApp(
         title="Data Collector",
         version=__version__,
         description=_DESCRIPTION,

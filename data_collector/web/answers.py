@@ -1,13 +1,16 @@
-"""What every answer shares: its base class, the one shape of errors, and no secret in either."""
+"""What every answer shares: how it is written, the one shape of errors, and no secret in either."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
-from fastapi import Request
+import msgspec
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from msgspec import Struct
 
 from data_collector.observe.logs import get_log
 from data_collector.web.headers import SECURITY_HEADERS
@@ -21,10 +24,11 @@ _SECRET_PARAMETER = re.compile(r"(?i)((?:key|token|secret|signature|password)=)[
 _log = get_log()
 
 
-class Answer(BaseModel):
-    """What all answers share: the docstrings of the fields are their descriptions in the OpenAPI page."""
+class Answer(Struct):
+    """An answer in JSON; the docstrings of its fields are their descriptions in the OpenAPI page."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    example: ClassVar[Mapping[str, object]] = {}
+    """For the OpenAPI page."""
 
 
 class Problem(Answer):
@@ -32,6 +36,11 @@ class Problem(Answer):
 
     detail: str
     """One sentence."""
+
+
+def answered(content: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The response that has a struct as JSON."""
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
 async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:
