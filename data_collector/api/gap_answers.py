@@ -146,7 +146,7 @@ class GapEventAnswer(Answer):
     at: str
     what: str
     text: str
-    """The same in plain words."""
+    """What happened, in plain words."""
     times: int = 1
     """So often in a row."""
     until: str | None = None

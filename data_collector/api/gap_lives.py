@@ -180,7 +180,7 @@ def _gap_of_declared(found: Declared) -> GapAnswer:
 
 
 def _id_of(found: Declared) -> str:
-    """As the gap is called that this range was the beginning of."""
+    """The id of the gap that this range was the beginning of."""
     return gap_id(found.symbol, found.interval, found.first)
 
 

@@ -56,7 +56,7 @@ def _reasons(text: str) -> list[Reason]:
 
 
 def _is_record(text: str) -> bool:
-    """Else it is a raw frame."""
+    """Whether it is a record; if not, a raw frame."""
     try:
         names = msgspec.json.decode(text, type=dict[str, str | float | bool | None])
     except (msgspec.DecodeError, RecursionError):

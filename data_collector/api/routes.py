@@ -192,5 +192,5 @@ def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str
 
 
 def _spelled(symbol: str) -> str:
-    """As the exchange spells it; case does not matter in SYMBOLS either."""
+    """The symbol as the exchange spells it; case does not matter in SYMBOLS either."""
     return symbol if symbol == UNKNOWN else symbol.upper()

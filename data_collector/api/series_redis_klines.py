@@ -88,7 +88,7 @@ class RedisKlines:
         return max(0, min(oldest_ms, written_ms - 1000 * self._keeping.catch_up_s))
 
     async def oldest_ms(self) -> int | None:
-        """The same: what the expiry has left is not searched for."""
+        """The oldest open time that the expiry can have left: what it has left is not searched for."""
         return await self.first_place()
 
     async def page(self, first: int, limit: int) -> Part[Kline]:

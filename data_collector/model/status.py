@@ -225,7 +225,7 @@ class Snapshot(Struct, kw_only=True):
     store_url: str | None = None
     """Where the store really is, password included; None until it is known."""
     redis_url: str | None = None
-    """The same for people: password masked."""
+    """The address of the store for people: password masked."""
     validation_service_url: str = "embedded"
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""

@@ -46,7 +46,7 @@ class PostgresReader:
     async def klines_known_at(
         self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int, *, known_ms: int
     ) -> list[Kline]:
-        """The same as it was known then: revisions in place of what replaced them later, later candles left out."""
+        """The first candles of a range as they were known then: before later revisions, and without later candles."""
         asked = (self._exchange, symbol, interval, from_ms, to_ms, limit, known_ms)
         return [self._kline(symbol, interval, row) for row in await self._fetch(queries.KLINES_KNOWN_AT, *asked)]
 
