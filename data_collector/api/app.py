@@ -21,11 +21,11 @@ from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.api.workers import refuse_workers
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-from data_collector.web.answers import answer_bug, answer_invalid
+from data_collector.web.answers import answer_bug, answer_invalid, answer_unavailable
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
@@ -62,7 +62,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lambda app: _lifespan(surroundings_of_app(app), on_ready),
-        exception_handlers={RequestValidationError: answer_invalid, Exception: answer_bug},
+        exception_handlers={
+            RequestValidationError: answer_invalid,
+            Transient: answer_unavailable,
+            Exception: answer_bug,
+        },
         routes=list(pages.ASSETS),
     )
     store = StoreReading()

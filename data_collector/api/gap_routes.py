@@ -14,11 +14,9 @@ from data_collector.api.gap_answers import (
     completeness_of,
 )
 from data_collector.api.gap_lives import named_by, newest_gaps, story_of
-from data_collector.api.routes import SYMBOL_PATTERN, Around, Now
+from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, store_url_of
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.errors import SinkUnavailable
-from data_collector.model.status import Snapshot
-from data_collector.web.answers import Problem, answered, masked
+from data_collector.web.answers import Problem, answered
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 Symbol = Annotated[
@@ -43,16 +41,13 @@ async def completeness(
     """How complete the store is, counted in the store itself: `proven` when every record is held or declared."""
     if klines and symbol is None:
         raise HTTPException(422, "klines=1 reads a whole stream: it needs a symbol.")
-    store_url = _store_url(snapshot)
+    store_url = store_url_of(snapshot)
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
-    try:
-        async with around.store.turn(store_url) as connection:
-            trades = await trade_tallies(connection, snapshot.key_prefix, page)
-            by_interval = None
-            if klines:
-                by_interval = await kline_tallies(connection, snapshot.key_prefix, page[0], UtcCalendar())
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
+    async with around.store.turn(store_url) as connection:
+        trades = await trade_tallies(connection, snapshot.key_prefix, page)
+        by_interval = None
+        if klines:
+            by_interval = await kline_tallies(connection, snapshot.key_prefix, page[0], UtcCalendar())
     unknown = [name for name in page if name not in snapshot.symbols and trades[name].first is None]
     if unknown:
         raise HTTPException(404, f"{unknown[0]} is not collected, and the store holds no trades of it.")
@@ -68,12 +63,9 @@ async def gaps(
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> Response:
     """The gaps that are open, then the newest ones: declared in the store, or remembered by the collector."""
-    store_url = _store_url(snapshot)
+    store_url = store_url_of(snapshot)
     symbols = snapshot.symbols if symbol is None else [symbol.upper()]
-    try:
-        found = await newest_gaps(around.store, store_url, snapshot.key_prefix, symbols, snapshot.gaps, limit)
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
+    found = await newest_gaps(around.store, store_url, snapshot.key_prefix, symbols, snapshot.gaps, limit)
     return answered(GapPage(len(found), found))
 
 
@@ -84,20 +76,11 @@ async def gap(snapshot: Now, around: Around, gap_id: Annotated[str, Path(max_len
     named = named_by(gap_id)
     if named is None:
         raise HTTPException(404, "That is no id of a gap; they look like BTCUSDT-trade-1201.")
-    store_url = _store_url(snapshot)
-    try:
-        story = await story_of(around.store, store_url, snapshot.key_prefix, named, snapshot.gaps)
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
+    store_url = store_url_of(snapshot)
+    story = await story_of(around.store, store_url, snapshot.key_prefix, named, snapshot.gaps)
     if story is None:
         raise HTTPException(404, "No such gap: the store declares none there, and the collector remembers none.")
     return answered(story)
-
-
-def _store_url(snapshot: Snapshot) -> str:
-    if snapshot.store_url is None:
-        raise HTTPException(503, "The store is not known yet; /health says what it waits for.")
-    return snapshot.store_url
 
 
 def _page(symbols: list[str], cursor: str | None, limit: int) -> tuple[list[str], str | None]:

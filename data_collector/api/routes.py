@@ -29,7 +29,7 @@ from data_collector.api.live.feed import LiveFeed
 from data_collector.api.quarantine import UNKNOWN, QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.errors import SinkUnavailable, Transient
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
@@ -68,6 +68,13 @@ def surroundings_of(request: Request) -> Surroundings:
 async def snapshot_of(request: Request) -> Snapshot:
     """For `Depends`: the collector's state now."""
     return await surroundings_of(request).collector.status()
+
+
+def store_url_of(snapshot: Snapshot) -> str:
+    """Where the store is. Raises `SinkUnavailable` until it is known."""
+    if snapshot.store_url is None:
+        raise SinkUnavailable("The store is not known yet; /health says what it waits for.")
+    return snapshot.store_url
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
@@ -147,13 +154,9 @@ async def validation_errors(
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> Response:
     """The newest refused records with their reasons, newest first."""
-    if snapshot.store_url is None:
-        raise HTTPException(503, "The store is not known yet; /health says what it waits for.")
+    store_url = store_url_of(snapshot)
     symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
-    try:
-        page = await around.quarantine.newest(snapshot.store_url, snapshot.key_prefix, symbols, limit)
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
+    page = await around.quarantine.newest(store_url, snapshot.key_prefix, symbols, limit)
     return answered(page)
 
 
@@ -176,10 +179,7 @@ async def control(order: ControlRequest, around: Around, request: Request) -> Re
     """
     client = request.client.host if request.client else "local"
     _log.info("control_action", action=order.action, client=client)
-    try:
-        snapshot = await around.collector.act(order.action)
-    except Transient as error:
-        raise HTTPException(503, str(error)) from error
+    snapshot = await around.collector.act(order.action)
     if snapshot.collector_running != (order.action == "start"):
         reasons = " ".join(snapshot.reasons) or "It does not say why."
         raise HTTPException(503, masked(f"The collector could not {order.action}. {reasons}"))

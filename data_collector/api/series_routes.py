@@ -30,7 +30,6 @@ from data_collector.api.series_parameters import (
     format_of,
     window_of,
 )
-from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text
@@ -128,8 +127,6 @@ async def _told(around: Surroundings) -> AsyncIterator[None]:
             yield
     except (WrongParameter, NoDecimal) as error:
         raise HTTPException(422, str(error)) from error
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
 
 
 def _place(snapshot: Snapshot, around: Surroundings) -> Place:

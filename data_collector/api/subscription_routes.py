@@ -9,7 +9,6 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_collector.api.routes import Around
-from data_collector.model.errors import Transient
 from data_collector.model.subscriptions import Change, ChangeStatus, GroupStreams, RefusalKind, Wish
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Answer, Problem, answered, masked
@@ -56,10 +55,7 @@ router = APIRouter(
 @router.get("/subscriptions", responses={200: described(SubscriptionsAnswer)})
 async def subscriptions(around: Around) -> Response:
     """What is subscribed, and which streams share a connection."""
-    try:
-        status = await around.collector.subscriptions()
-    except Transient as error:
-        raise HTTPException(503, str(error)) from error
+    status = await around.collector.subscriptions()
     now = status.present
     return answered(
         SubscriptionsAnswer(now.symbols, now.intervals, now.channels, now.groups, status.busy, now.changed, now.until)
@@ -81,10 +77,7 @@ async def subscribe(wish: SubscriptionWish, around: Around, request: Request) ->
     """Change what is subscribed without touching other streams; answered when it is done. Lasts until a restart."""
     _log.info("subscriptions_wanted", client=request.client.host if request.client else "local")
     given = [None if words is None else tuple(words) for words in (wish.symbols, wish.intervals, wish.channels)]
-    try:
-        status = await around.collector.resubscribe(Wish(*given))
-    except Transient as error:
-        raise HTTPException(503, str(error)) from error
+    status = await around.collector.resubscribe(Wish(*given))
     return answered(_done(status))
 
 

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from msgspec import Struct
 
+from data_collector.model.errors import Transient
 from data_collector.observe.logs import get_log
 from data_collector.web.headers import SECURITY_HEADERS
 
@@ -48,6 +49,14 @@ async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "registered for this class"
     faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
     return JSONResponse({"detail": masked("; ".join(faults[:FAULTS_TOLD_MAX]))}, 422)
+
+
+async def answer_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    """Somebody who must be asked is away: 503, and when to come back if that is known."""
+    assert isinstance(error, Transient), "registered for this class"
+    retry_after_s = error.retry_after_s
+    headers = None if retry_after_s is None else {"Retry-After": f"{retry_after_s:.0f}"}
+    return JSONResponse({"detail": masked(str(error))}, 503, headers)
 
 
 async def answer_bug(request: Request, error: Exception) -> JSONResponse:

@@ -9,9 +9,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.routing import Mount
 
 from data_collector.model.errors import Transient
@@ -31,7 +30,7 @@ from data_collector.validation.service.rulebook import Rulebook, Source
 from data_collector.validation.service.surroundings import Running, Surroundings
 from data_collector.validation.shelf import Shelf
 from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
-from data_collector.web.answers import answer_bug, answer_invalid
+from data_collector.web.answers import answer_bug, answer_invalid, answer_unavailable
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
@@ -63,7 +62,7 @@ def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
         lifespan=lambda _: _lifespan(around),
         exception_handlers={
             RequestValidationError: answer_invalid,
-            Transient: _answer_later,
+            Transient: answer_unavailable,
             Exception: answer_bug,
         },
         routes=[Mount("/docs-site", SiteFiles(around.site), name="docs-site")],
@@ -160,9 +159,3 @@ async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
     if isinstance(report, CheckReport):
         return report.faults
     return [report.message if isinstance(report, WorkerFault) else "it answered something else"]
-
-
-async def _answer_later(_request: Request, error: Exception) -> JSONResponse:
-    """The worker cannot do it now: 503, and when to come back."""
-    assert isinstance(error, Transient), "registered for this class"
-    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": f"{error.retry_after_s or 1:.0f}"})
