@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 
 from data_collector import __version__
 from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
@@ -21,11 +20,11 @@ from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.api.workers import refuse_workers
-from data_collector.model.errors import Misconfigured, Transient
+from data_collector.model.errors import Misconfigured
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-from data_collector.web.answers import answer_bug, answer_invalid, answer_unavailable
+from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
@@ -62,11 +61,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lambda app: _lifespan(surroundings_of_app(app), on_ready),
-        exception_handlers={
-            RequestValidationError: answer_invalid,
-            Transient: answer_unavailable,
-            Exception: answer_bug,
-        },
+        exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
     )
     store = StoreReading()

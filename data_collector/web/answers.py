@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -66,6 +66,13 @@ async def answer_bug(request: Request, error: Exception) -> JSONResponse:
     """
     _log.error("request_failed", path=request.url.path, exc_info=error)
     return JSONResponse({"detail": "The service has a bug; its log tells more."}, 500, SECURITY_HEADERS)
+
+
+ERROR_ANSWERS: dict[int | type[Exception], Callable[[Request, Exception], Coroutine[None, None, Response]]] = {
+    RequestValidationError: answer_invalid,
+    Transient: answer_unavailable,
+    Exception: answer_bug,
+}
 
 
 def masked(text: str) -> str:

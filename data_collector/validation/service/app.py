@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.routing import Mount
 
 from data_collector.model.errors import Transient
@@ -30,7 +29,7 @@ from data_collector.validation.service.rulebook import Rulebook, Source
 from data_collector.validation.service.surroundings import Running, Surroundings
 from data_collector.validation.shelf import Shelf
 from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
-from data_collector.web.answers import answer_bug, answer_invalid, answer_unavailable
+from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
@@ -60,11 +59,7 @@ def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         lifespan=lambda _: _lifespan(around),
-        exception_handlers={
-            RequestValidationError: answer_invalid,
-            Transient: answer_unavailable,
-            Exception: answer_bug,
-        },
+        exception_handlers=ERROR_ANSWERS,
         routes=[Mount("/docs-site", SiteFiles(around.site), name="docs-site")],
     )
     app.state.surroundings = around
