@@ -111,11 +111,7 @@ TRADE_NAMES = (
 )  # fmt: skip
 """Those of the contract's records; but for the timestamp, a field of ours is called the same."""
 
-TICKER_FIELDS = (
-    "symbol", "price_change", "price_change_percent", "weighted_avg_price", "prev_close_price", "last_price",
-    "last_qty", "bid_price", "bid_qty", "ask_price", "ask_qty", "open_price", "high_price", "low_price", "volume",
-    "quote_volume", "open_time", "close_time", "first_id", "last_id", "count",
-)  # fmt: skip
+TICKER_FIELDS = tuple(name for name in Ticker.__struct_fields__ if name not in {"event_ms", "received_ns"})
 """What a ticker writes into `latest:{symbol}`, beside `price` and `timestamp`."""
 
 

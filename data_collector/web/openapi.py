@@ -19,6 +19,7 @@ from data_collector.web.answers import Answer, Problem
 _REFERENCE = "#/components/schemas/{name}"
 
 _described: set[type[Struct]] = set()
+"""What routes answer, until the document is first asked for: most processes make none."""
 
 
 def described(answer: type[Struct], description: str = "Successful Response", *or_texts: str) -> dict[str, object]:
@@ -39,7 +40,8 @@ class DescribedApp(FastAPI):
     def openapi(self) -> dict[str, object]:
         """The document, made once."""
         if self.openapi_schema is None:
-            super().openapi()["components"]["schemas"].update(_schemas())
+            parts = super().openapi().setdefault("components", {})
+            parts["schemas"] = {**parts.get("schemas", {}), **_schemas()}
         assert self.openapi_schema is not None, "just made"
         return self.openapi_schema
 
@@ -53,6 +55,8 @@ def _schemas() -> dict[str, dict[str, object]]:
             schema["properties"][name]["description"] = text
         # Whatever a struct is made with, its answer has every field.
         schema["required"] = list(schema["properties"])
+        for field in schema["properties"].values():
+            field.pop("default", None)
         if issubclass(struct, Answer) and struct.example:
             schema["examples"] = [struct.example]
     return schemas
