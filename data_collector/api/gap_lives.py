@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import unquote
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from data_collector.api.gap_answers import GapAnswer, GapEventAnswer, GapStory
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
@@ -49,45 +50,6 @@ class Named(Struct, frozen=True):
     first: int
 
 
-class Gap(Struct):
-    """One gap of the list."""
-
-    id: str
-    symbol: str
-    channel: Literal["trade", "kline"]
-    interval: str | None
-    first: int | str
-    last: int | str
-    count: int
-    state: Literal["open", "healed", "given_up", "declared"]
-    missing: int
-    healed: dict[str, int]
-    given_up: dict[str, int]
-    rules: list[str]
-    opened_at: str | None
-    closed_at: str | None
-    recorded_at: str | None
-
-
-class Event(Struct):
-    """One thing that happened."""
-
-    at: str
-    what: str
-    text: str
-    times: int = 1
-    until: str | None = None
-
-
-class Story(Struct):
-    """One gap and its life."""
-
-    gap: Gap
-    summary: str
-    events: list[Event] = field(default_factory=list)
-    events_left_out: int = 0
-
-
 def named_by(text: str) -> Named | None:
     """What an id names; None for a text that is none."""
     found = _ID.fullmatch(unquote(text))
@@ -104,7 +66,7 @@ def named_by(text: str) -> Named | None:
 
 async def newest_gaps(
     store: StoreReading, store_url: str, prefix: str, symbols: Sequence[str], known: GapsStatus, limit: int
-) -> list[Gap]:
+) -> list[GapAnswer]:
     """The newest gaps of all `symbols`, open ones first. Raises `SinkUnavailable`."""
     keys = {symbol: f"{prefix}gaps:{symbol}" for symbol in symbols}
     async with store.turn(store_url) as connection:
@@ -119,7 +81,9 @@ async def newest_gaps(
     return gaps[:limit]
 
 
-async def story_of(store: StoreReading, store_url: str, prefix: str, named: Named, known: GapsStatus) -> Story | None:
+async def story_of(
+    store: StoreReading, store_url: str, prefix: str, named: Named, known: GapsStatus
+) -> GapStory | None:
     """The life of one gap; None when neither the store nor the collector knows it. Raises `SinkUnavailable`."""
     wanted = gap_id(named.symbol, named.interval, named.first)
     life = next((life for life in (*known.open, *known.closed) if life.id == wanted), None)
@@ -134,21 +98,21 @@ async def story_of(store: StoreReading, store_url: str, prefix: str, named: Name
     return _story_of_declared(found[0]) if found else None
 
 
-def _story_of_life(life: GapLife, declared: Sequence[Declared]) -> Story:
+def _story_of_life(life: GapLife, declared: Sequence[Declared]) -> GapStory:
     events = [_event(life, event) for event in life.events]
     events += [_declaration(found) for found in declared]
     events.sort(key=lambda event: event.at)
     gap = _gap_of_life(life, declared)
-    return Story(gap, _summary(life), events, life.events_left_out)
+    return GapStory(gap, _summary(life), events, life.events_left_out)
 
 
-def _story_of_declared(found: Declared) -> Story:
+def _story_of_declared(found: Declared) -> GapStory:
     summary = (
         f"{_counted(found.interval, found.count)} {_range_text(found.interval, found.first, found.last)} "
         f"passed over as {found.reason}: {WHY_GIVEN_UP.get(found.reason, 'nothing more is known')}. "
         "The collector does not remember more of it; it may have been started since."
     )
-    return Story(_gap_of_declared(found), summary, [_declaration(found)])
+    return GapStory(_gap_of_declared(found), summary, [_declaration(found)])
 
 
 def _summary(life: GapLife) -> str:
@@ -161,9 +125,9 @@ def _summary(life: GapLife) -> str:
     return f"{begin}{told}. Over after {life.closed_at_s - life.opened_at_s:.3f} s."
 
 
-def _event(life: GapLife, event: GapEvent) -> Event:
+def _event(life: GapLife, event: GapEvent) -> GapEventAnswer:
     until = None if event.until_s is None else _iso(event.until_s)
-    return Event(_iso(event.at_s), event.what, _words(life, event), event.times, until)
+    return GapEventAnswer(_iso(event.at_s), event.what, _words(life, event), event.times, until)
 
 
 def _words(life: GapLife, event: GapEvent) -> str:
@@ -182,23 +146,23 @@ def _words(life: GapLife, event: GapEvent) -> str:
             return TRIED.get(tried, f"{tried.replace('_', ' ').capitalize()}.")
 
 
-def _declaration(found: Declared) -> Event:
+def _declaration(found: Declared) -> GapEventAnswer:
     text = (
         f"Recorded in gaps:{found.symbol}: {_counted(found.interval, found.count)} "
         f"{_range_text(found.interval, found.first, found.last)} {found.reason}."
     )
     if found.rules:
         text += f" Broken rules: {', '.join(found.rules)}."
-    return Event(found.recorded_at, "recorded", text)
+    return GapEventAnswer(found.recorded_at, "recorded", text)
 
 
-def _gap_of_life(life: GapLife, declared: Iterable[Declared]) -> Gap:
+def _gap_of_life(life: GapLife, declared: Iterable[Declared]) -> GapAnswer:
     of_store = list(declared)
     if life.closed_at_s is None:
         state: Literal["open", "healed", "given_up"] = "open"
     else:
         state = "given_up" if life.given_up else "healed"
-    return Gap(
+    return GapAnswer(
         life.id, life.symbol, "trade" if life.interval is None else "kline", life.interval,
         _place(life.interval, life.first), _place(life.interval, life.last), life.count, state, life.missing,
         life.healed, life.given_up, sorted({rule for found in of_store for rule in found.rules}),
@@ -207,8 +171,8 @@ def _gap_of_life(life: GapLife, declared: Iterable[Declared]) -> Gap:
     )  # fmt: skip
 
 
-def _gap_of_declared(found: Declared) -> Gap:
-    return Gap(
+def _gap_of_declared(found: Declared) -> GapAnswer:
+    return GapAnswer(
         _id_of(found), found.symbol, "trade" if found.interval is None else "kline", found.interval,
         _place(found.interval, found.first), _place(found.interval, found.last), found.count, "declared", 0, {},
         {found.reason: found.count}, list(found.rules), None, None, found.recorded_at,
@@ -216,7 +180,7 @@ def _gap_of_declared(found: Declared) -> Gap:
 
 
 def _id_of(found: Declared) -> str:
-    """As the gap is called that this range was the beginning of."""
+    """The id of the gap that this range was the beginning of."""
     return gap_id(found.symbol, found.interval, found.first)
 
 

@@ -182,8 +182,8 @@ class History:
         failures = self._deletion_failures + self._progress.deletion_failures
         counters.set("data_collector_history_deletion_failures_total", failures)
         if self._progress.deletion_completed_s is not None:
-            name = "data_collector_history_deletion_completed_timestamp_seconds"
-            counters.set(name, self._progress.deletion_completed_s)
+            completed_s = self._progress.deletion_completed_s
+            counters.set("data_collector_history_deletion_completed_timestamp_seconds", completed_s)
 
     async def _keep_embedded(self) -> None:
         assert self._embedded is not None, "the task is made only then"

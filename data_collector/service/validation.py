@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from data_collector.model.status import AuditStatus, RuleStatus, ValidationStatus
 from data_collector.observe.counters import Counters
+from data_collector.observe.metrics import CounterName
 from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeeper
 from data_collector.settings import Settings
 from data_collector.validation.audit_worker import gx_is_installed
@@ -100,11 +101,12 @@ class Validation:
         for kind in KINDS:
             counters.set("data_collector_gx_audit_rows_total", auditor.checked[kind], channel=kind)
             counters.set("data_collector_gx_audit_skipped_total", auditor.skipped[kind], channel=kind)
-        for name, counted in (
-            ("data_collector_gx_audit_broken_total", auditor.broken),
-            ("data_collector_gx_audit_failures_total", auditor.failures),
-            ("data_collector_gx_compiled_disagreements_total", auditor.disagreed),
-        ):
+        by_rule: dict[CounterName, Mapping[tuple[Kind, str], int]] = {
+            "data_collector_gx_audit_broken_total": auditor.broken,
+            "data_collector_gx_audit_failures_total": auditor.failures,
+            "data_collector_gx_compiled_disagreements_total": auditor.disagreed,
+        }
+        for name, counted in by_rule.items():
             for (kind, rule), count in counted.items():
                 counters.set(name, count, channel=kind, rule=rule)
 

@@ -120,7 +120,7 @@ class Auditor:
         self.disagreed: Counter[tuple[Kind, str]] = Counter()
         """Rows of which gate and Great Expectations say different things, since the start."""
         self.disagreements: Counter[tuple[Kind, str]] = Counter()
-        """The same, of the suites in force: the alarms."""
+        """Such rows by rules of the suites in force: the alarms."""
         self.failures: Counter[tuple[Kind, str]] = Counter()
         self.newest_failures: list[Failure] = []
         self.reports = 0

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.entries import StreamEntry, pages_of
 
 PAGE_ENTRIES = 1000
 
@@ -59,14 +59,12 @@ def declared_of(entry: StreamEntry) -> Declared | None:
 
 async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> AsyncIterator[list[Declared]]:
     """All of one `gaps:` stream, newest first, in pages. Raises `SinkUnavailable`."""
-    before = "+"
-    for _ in range(PAGES_MAX):
-        (reply,) = await connection.execute([("XREVRANGE", key, before, "-", "COUNT", PAGE_ENTRIES)])
-        entries = entries_of(reply, symbol, key)
+    left = PAGES_MAX
+    async for entries in pages_of(connection, key, symbol, PAGE_ENTRIES, start="+", end="-"):
         yield [declared for declared in map(declared_of, entries) if declared is not None]
-        if len(entries) < PAGE_ENTRIES:
+        left -= 1
+        if not left:
             return
-        before = f"({entries[-1].id}"
 
 
 def _place(interval: str | None, place: int | str) -> int:

@@ -135,7 +135,11 @@ class WorkerLine:
     async def _ask(self, request: Request) -> Answer:
         self._refuse_when_down()
         assert self._worker is not None, "it is up"
-        return await self._worker.ask(request, REQUEST_TIMEOUT_S)
+        try:
+            return await self._worker.ask(request, REQUEST_TIMEOUT_S)
+        except Transient as error:
+            # Another worker is started soon.
+            raise Transient(str(error), retry_after_s=1) from error
 
     async def _serve_once(self) -> None:
         """Start a worker and watch it until it has ended."""
