@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import structlog
 from msgspec import Struct
 
+from data_collector.child import Link, LinkLost, start_child
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus, Snapshot
-from data_collector.observe.child import is_over, send_signal, start_child
 from data_collector.observe.counters import Counters
-from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
+from data_collector.service.history_messages import PROGRESS, Orders, Progress
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
@@ -234,43 +231,33 @@ class History(Part):
 
     async def _write_once(self) -> str:
         """Start the writer and hear from it until it ends; returns why that was."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            child = await start_child(COMMAND, theirs)
+        child = await start_child(COMMAND, PROGRESS)
         self._log.info("history_writer_started", pid=child.pid)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
-        ordering = asyncio.create_task(self._order(writer))
+        ordering = asyncio.create_task(self._order(child.link))
         try:
-            return await self._listen(reader)
+            return await self._listen(child.link)
         finally:
             ordering.cancel()
-            writer.close()
             # What is under way is rolled back when it is killed.
-            if not await is_over(child, STOP_S):
-                send_signal(child, signal.SIGKILL)
-                await child.wait()
+            await child.end(STOP_S)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> str:
+    async def _listen(self, link: Link[Progress]) -> str:
         while True:
             try:
                 async with asyncio.timeout(SILENT_S):
-                    line = await reader.readline()
+                    self._progress = await link.receive()
+            except LinkLost:
+                return "the history writer has died and is started again"
             except TimeoutError:
                 return f"the history writer was silent for {SILENT_S:.0f} s and was killed"
-            except OSError:
-                line = b""
-            if not line:
-                return "the history writer has died and is started again"
-            self._progress = msgspec.json.decode(line, type=Progress)
 
-    async def _order(self, writer: asyncio.StreamWriter) -> None:
+    async def _order(self, link: Link[Progress]) -> None:
         """Tell it what to write, now and whenever that changes."""
         told: Orders | None = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(LinkLost):
             while True:
                 newest = await self._orders()
                 if newest != told:
-                    writer.write(line_of(newest))
-                    await writer.drain()
+                    await link.send(newest)
                     told = newest
                 await asyncio.sleep(ORDERS_CHECK_S)
