@@ -1,12 +1,11 @@
-"""What the collector and its history writer tell each other, a line of JSON each."""
+"""What the collector and its history writer tell each other."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec import Struct, field
-
-LINE_BYTES_MAX = 1024 * 1024
-"""5,000 symbols are 60 kB."""
 
 
 class Orders(Struct, frozen=True):
@@ -50,6 +49,5 @@ class Progress(Struct, frozen=True):
     """When none were left the last time, in seconds since 1970."""
 
 
-def line_of(message: Orders | Progress) -> bytes:
-    """For the socket."""
-    return msgspec.json.encode(message) + b"\n"
+ORDERS: Final = msgspec.msgpack.Decoder(Orders)
+PROGRESS: Final = msgspec.msgpack.Decoder(Progress)

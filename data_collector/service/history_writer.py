@@ -14,15 +14,15 @@ import socket
 import time
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
+from data_collector.child import Link, LinkLost, open_link
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_forgetting import Forgetting
-from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
+from data_collector.service.history_messages import ORDERS, Orders, Progress
 from data_collector.service.history_reading import Batch, StreamReader
 from data_collector.service.history_tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
@@ -195,26 +195,24 @@ def number_of(entry_id: str) -> int:
     return int(entry_id.partition("-")[2])
 
 
-async def serve_history(line: socket.socket) -> None:
+async def serve_history(end: socket.socket) -> None:
     """Write what the starter orders, until it hangs up."""
-    reader, writer = await asyncio.open_connection(sock=line, limit=LINE_BYTES_MAX)
-    first = await reader.readline()
-    if not first:
+    link = await open_link(end, ORDERS)
+    try:
+        history = HistoryWriter(await link.receive())
+    except LinkLost:
         return
-    history = HistoryWriter(msgspec.json.decode(first, type=Orders))
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(history.run()), group.create_task(_tell(writer, history))]
-        # A starter that is killed hangs up too, and may reset the line in doing so.
-        with contextlib.suppress(OSError):
-            while text := await reader.readline():
-                history.use(msgspec.json.decode(text, type=Orders))
+        tasks = [group.create_task(history.run()), group.create_task(_tell(link, history))]
+        with contextlib.suppress(LinkLost):
+            while True:
+                history.use(await link.receive())
         for task in tasks:
             task.cancel()
 
 
-async def _tell(writer: asyncio.StreamWriter, history: HistoryWriter) -> None:
-    with contextlib.suppress(OSError):
+async def _tell(link: Link[Orders], history: HistoryWriter) -> None:
+    with contextlib.suppress(LinkLost):
         while True:
-            writer.write(line_of(history.progress))
-            await writer.drain()
+            await link.send(history.progress)
             await asyncio.sleep(PROGRESS_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -187,14 +186,16 @@ async def test_a_collector_that_does_not_stop_is_made_to(
     monkeypatch.setattr(child, "ORDERLY_STOP_S", 0.1)
     monkeypatch.setattr(child, "TERMINATED_STOP_S", 0.1)
     ignoring = "".join(f"signal.signal({int(number)}, signal.SIG_IGN);" for number in deaf_to)
-    program = f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(b'.');signal.pause()"
-    process, connection = await child.start_collector([sys.executable, "-c", program], None)
-    with connection:
-        await asyncio.get_running_loop().sock_recv(connection, 1)
+    program = (
+        f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(bytes(4));signal.pause()"
+    )
+    process = await child.start_collector([sys.executable, "-c", program], None)
+    await process.link.receive_frame()
 
-        await child.end_collector(process)
+    await child.end_collector(process)
 
-    assert process.returncode == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
+    process.link.close()
+    assert await process.wait() == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
 
 
 def test_serve_announces_itself_once_the_store_is_known(tmp_path: Path) -> None:

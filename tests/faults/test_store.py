@@ -245,13 +245,13 @@ async def test_row_59_store_that_stands_still_beyond_memory_is_filled_from_the_s
     server: StoreServer, proxy: Proxy, folder: Path
 ) -> None:
     async with playing(server.store_behind(proxy.port), folder) as scene:
-        scene.collector._service._outlet.records_max = 2_000
+        scene.collector._service._collection.outlet.records_max = 2_000
         await scene.subscribed()
         await scene.trade()
         server.send(signal.SIGSTOP)
         for _ in range(10):
             await scene.simulator.burst("BTCUSDT", 1_000)
-        await until_async(scene.collector._service._outlet.behind.is_set, "trades that are in the spool alone")
+        await until_async(scene.collector._service._collection.outlet.behind.is_set, "trades in the spool alone")
         server.send(signal.SIGCONT)
 
         await assert_alive_and_exact(scene)
