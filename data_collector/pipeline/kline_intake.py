@@ -18,10 +18,9 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.records import Kline
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import Order
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.series import Series, content
+from data_collector.pipeline.series import Order, Series, content
 
 TIME_MS_MIN = 10**12
 TIME_MS_MAX = 4_102_444_800_000
@@ -55,6 +54,8 @@ class Reception:
     """What REST told may not pass: kept in quarantine, and no message."""
     show: Callable[[Kline], None]
     """To subclasses that look at records: a kline that no message brought."""
+    check_minute: Callable[[Kline, int], KlineCheck]
+    """A closed kline of a minute against our own trades; the number is the last trade id before it, or -1."""
 
 
 class KlineIntake:
@@ -80,18 +81,18 @@ class KlineIntake:
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
         """Closed klines that contradict our own trades: REST decides."""
-        for symbol in outlet.lanes:
+        for symbol in outlet.queues:
             for interval in intervals:
                 self.add((symbol, interval))
 
     def add(self, key: SeriesKey) -> None:
-        """A series is collected from now on; its symbol has a lane."""
+        """A series is collected from now on; its symbol has a queue in the outlet."""
         symbol, interval = key
         self.series[key] = Series(symbol, interval, self.calendar, self._check)
         self._counted_ms[key] = -1
 
     def remove(self, key: SeriesKey) -> None:
-        """A series is collected no longer; what was released waits in the lane."""
+        """A series is collected no longer; what was released waits in the outlet."""
         self.series.pop(key, None)
         self._counted_ms.pop(key, None)
         self.resumed.discard(key)
@@ -159,7 +160,7 @@ class KlineIntake:
 
     def go_back(self, behind: Behind) -> None:
         """The store lacks klines that it was given."""
-        assert behind.interval is not None, "trades have lanes"
+        assert behind.interval is not None, "trades have sequences"
         key = (behind.symbol, behind.interval)
         series = self.series.get(key)
         if series is not None:
@@ -170,10 +171,9 @@ class KlineIntake:
         if self.series.get((series.symbol, series.interval)) is not series:
             # It was removed while the exchange was asked.
             return
-        lane = self._outlet.lanes[series.symbol]
         for update in series.release():
             self._note_closed(series, update)
-            self._outlet.put_closed_kline(lane, update)
+            self._outlet.put_closed_kline(update)
 
     def _rewind(self, key: SeriesKey, series: Series, due_ms: int | None) -> None:
         if due_ms is None:
@@ -194,7 +194,7 @@ class KlineIntake:
             self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
         warnings = () if verdict is None else verdict.warnings
-        self._outlet.put_open_kline(self._outlet.lanes[kline.symbol], KlineUpdate(kline, next_open_ms, warnings))
+        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, warnings))
 
     def _take_closed(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
@@ -230,9 +230,8 @@ class KlineIntake:
     def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"]) -> None:
         if why == "revision":
             self._counters.add("data_collector_kline_revisions_total")
-        lane = self._outlet.lanes.get(kline.symbol)
-        if lane is not None:
-            self._outlet.put_revision(lane, kline, why)
+        if kline.symbol in self._outlet.queues:
+            self._outlet.put_revision(kline, why)
 
     def _refuse(self, series: Series, kline: Kline, verdict: Verdict) -> None:
         if kline.is_closed and self._can_be_placed(kline):
@@ -265,8 +264,7 @@ class KlineIntake:
     def _check(self, kline: Kline, id_before: int) -> KlineCheck:
         if kline.interval != CHECKED_INTERVAL:
             return "unchecked"
-        lane = self._outlet.lanes[kline.symbol]
-        return lane.minutes.check(kline, id_before, lane.next_id)
+        return self._reception.check_minute(kline, id_before)
 
     def _count_copy(self) -> None:
         self._counters.add("data_collector_messages_copies_total", channel="kline")

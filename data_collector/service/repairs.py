@@ -13,13 +13,13 @@ import structlog
 from data_collector.model.protocols import History, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Reach, Refill
 from data_collector.pipeline.repair import TradeRepair
 from data_collector.pipeline.resume import resume
 from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.trade_sequence import TradeSequence
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 
@@ -67,17 +67,13 @@ class Repairs:
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        lanes = self._trades.lanes
-        tails = await sink.tails(list(lanes))
-        resume(self._outlet, self.spool, tails, lanes.values(), was_filled=was_filled)
+        sequences = self._trades.collected
+        tails = await sink.tails(list(sequences))
+        resume(sequences.values(), self._outlet, self.spool, tails, was_filled=was_filled)
 
-    def resume(self, lanes: Iterable[Lane], tails: Mapping[str, TradeTail | None]) -> None:
+    def resume(self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None]) -> None:
         """The same for some, when the store's tails are known."""
-        resume(self._outlet, self.spool, tails, lanes)
-
-    def forget(self, lane: Lane) -> None:
-        """Its trades are collected no longer."""
-        self._repair.forget(lane)
+        resume(sequences, self._outlet, self.spool, tails)
 
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""

@@ -14,6 +14,7 @@ from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.trade_intake import TradeIntake
 from data_collector.service.consumer_groups import ConsumerGroups
 from data_collector.service.heartbeat import LAG_TOLERATED_S, Heartbeat
 from data_collector.service.history import History
@@ -117,7 +118,7 @@ def _reasons(
         "market? Empty it or choose another"
         for symbol, (tail, trade_id) in parts.sink.ahead.items()
     ]
-    degraded += _strangers(parts.outlet)
+    degraded += _strangers(parts.intake.trades)
     degraded += parts.consumer_groups.reasons()
     degraded += gap_reasons(snapshot.gaps)
     degraded += _debt_reasons(parts.outlet)
@@ -178,15 +179,15 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
 
 def _debt_reasons(outlet: Outlet) -> list[str]:
     """What the store lacks and is being brought."""
-    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None and not lane.debt.stands_by]
+    owing = outlet.debts.payable()
     if not owing or _oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
         return []
-    count = sum(lane.next_id - lane.debt.due_id for lane in owing if lane.debt is not None)
-    return [f"bringing {count:,} trades of {_names([lane.symbol for lane in owing])} to the store"]
+    count = sum(outlet.queues[debt.symbol].next_id - debt.due_id for debt in owing)
+    return [f"bringing {count:,} trades of {_names([debt.symbol for debt in owing])} to the store"]
 
 
 def _oldest_debt_s(outlet: Outlet) -> float:
-    begun = [each.debt.since_s for each in outlet.lanes.values() if each.debt is not None and not each.debt.stands_by]
+    begun = [debt.since_s for debt in outlet.debts.payable()]
     return time.monotonic() - min(begun) if begun else 0.0
 
 
@@ -197,14 +198,14 @@ def _oldest_waiting_s(parts: Parts) -> float:
     return max(in_memory_s, _oldest_debt_s(parts.outlet), 0.0)
 
 
-def _strangers(outlet: Outlet) -> list[str]:
+def _strangers(trades: TradeIntake) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
-        f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
-        f"store filled from another market? Delete trades:{lane.symbol} and latest:{lane.symbol} while the collector "
+        f"trades of {symbol} come with ids far below {sequence.next_id}: have its ids begun anew, or was the "
+        f"store filled from another market? Delete trades:{symbol} and latest:{symbol} while the collector "
         "runs, and they are collected from there on; or choose another store"
-        for lane in outlet.lanes.values()
-        if lane.is_stranded
+        for symbol, sequence in trades.sequences.items()
+        if sequence.is_stranded
     ]
 
 

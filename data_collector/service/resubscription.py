@@ -1,8 +1,8 @@
 """Changes what is subscribed while everything else goes on: one change at a time.
 
 First everything that can fail without a trace is asked: the exchange's symbol list, and the store for what it has of
-new symbols. Then lanes and series are made, streams are subscribed and unsubscribed on the connections that live, and
-last, when nothing comes of it any more and what came is written, a removed symbol's lane goes. Its keys stay.
+new symbols. Then room is made for them, streams are subscribed and unsubscribed on the connections that live, and last,
+when nothing comes of it any more and what came is written, a removed symbol's queue goes. Its keys stay.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from data_collector.model.subscriptions import (
     Subscriptions,
     Wish,
 )
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.line import Line
+from data_collector.pipeline.trade_sequence import TradeSequence
 from data_collector.service.lines import Group, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.report import Parts
@@ -41,7 +41,7 @@ CONNECT_S = 15.0
 """How long connections that must be made for it are waited for; they are made all the same."""
 
 WRITE_OUT_S = 3.0
-"""How long a removed symbol's lane waits for gaps to be filled and for the store; what is left is in the retention."""
+"""How long a removed symbol waits for gaps to be filled and for the store; what is left is in the retention."""
 
 STOPPED = "Collection is stopped; start it first."
 UNDER_WAY = "Another change of subscriptions is under way."
@@ -215,16 +215,18 @@ class Resubscription:
     def _add(self, parts: Parts, added: Sequence[Key], known: _Known) -> None:
         """Make room for what is about to come, at once and as at a start."""
         outlet, intake, klines = parts.outlet, parts.intake, parts.intake.klines
+        sequences: list[TradeSequence] = []
         for key in added:
             intake.tally.former.discard(key)
-            lane = outlet.lanes.get(key.symbol) or outlet.add_lane(key.symbol)
-            intake.add(lane)
+            if key.symbol not in outlet.queues:
+                outlet.add(key.symbol)
+            intake.add(key.symbol)
             if key.channel == "trade":
-                intake.trades.lanes[key.symbol] = lane
+                sequences.append(intake.trades.collect(key.symbol))
             elif key.channel == "kline" and key.interval is not None:
                 klines.add((key.symbol, key.interval))
         self._use_symbols(parts)
-        self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
+        self._repairs.resume(sequences, known.tails)
         series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
         klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
 
@@ -276,20 +278,20 @@ class Resubscription:
 
     async def _write_out(self, parts: Parts, removed: Sequence[Key]) -> list[str]:
         """Nothing comes of the removed streams any more: what came is filled up and stored, for so long."""
-        lanes = self._leaving(parts, removed)
+        symbols = self._leaving(parts, removed)
         try:
             async with asyncio.timeout(WRITE_OUT_S):
-                while any(_waits(parts, lane) for lane in lanes):
+                while any(_waits(parts, symbol) for symbol in symbols):
                     await parts.pump.ask(_nothing)
         except TimeoutError:
-            left = ", ".join(lane.symbol for lane in lanes if _waits(parts, lane))
+            left = ", ".join(symbol for symbol in symbols if _waits(parts, symbol))
             return [f"Not everything of {left} was stored in time; it is kept, and stored when it is subscribed again."]
         return []
 
-    def _leaving(self, parts: Parts, removed: Sequence[Key]) -> list[Lane]:
+    def _leaving(self, parts: Parts, removed: Sequence[Key]) -> list[str]:
         symbols = {key.symbol for key in removed} - set(self.current.symbols)
         symbols |= {key.symbol for key in removed if key.channel == "trade"}
-        return [lane for symbol, lane in parts.outlet.lanes.items() if symbol in symbols]
+        return [symbol for symbol in parts.outlet.queues if symbol in symbols]
 
     def _remove(self, parts: Parts, removed: Sequence[Key]) -> None:
         intake, outlet, ledger = parts.intake, parts.outlet, parts.ledger
@@ -300,19 +302,18 @@ class Resubscription:
             elif key.channel == "kline" and key.interval is not None:
                 ledger.forget(key.symbol, key.interval)
                 intake.klines.remove((key.symbol, key.interval))
-        for lane in self._leaving(parts, removed):
-            intake.trades.remove(lane)
-            self._repairs.forget(lane)
-            parts.sink.ahead.pop(lane.symbol, None)
-            if lane.symbol not in self.current.symbols:
-                intake.forget(lane.symbol)
-                outlet.remove_lane(lane)
+        for symbol in self._leaving(parts, removed):
+            intake.trades.remove(symbol)
+            parts.sink.ahead.pop(symbol, None)
+            if symbol not in self.current.symbols:
+                intake.forget(symbol)
+                outlet.remove(symbol)
 
 
-def _waits(parts: Parts, lane: Lane) -> bool:
-    """Whether something of the lane is not stored yet."""
-    owes = lane.debt is not None and not lane.debt.stands_by
-    return bool(lane.gap or lane.held or owes or lane.dirty or lane.runs) or parts.pump.holds(lane.symbol)
+def _waits(parts: Parts, symbol: str) -> bool:
+    """Whether something of the symbol is not stored yet."""
+    sequence = parts.intake.trades.sequences[symbol]
+    return bool(sequence.gap or sequence.held) or parts.outlet.waits(symbol) or parts.pump.holds(symbol)
 
 
 async def _nothing() -> None:

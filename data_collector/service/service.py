@@ -102,7 +102,7 @@ class Service:
         self._history = _open_history(self._venue, settings, self._counters)
         self._repairs.join(self._outlet, self._intake, self._history)
         if "trade" not in settings.channels:
-            self._intake.trades.lanes.clear()
+            self._intake.trades.collected.clear()
         self._wiring = Wiring(settings, self._venue, extra_channels, self._intake, self._counters)
         self._resubscription = Resubscription(settings, self._venue, self._history, self._wiring, self._repairs)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
@@ -302,14 +302,13 @@ class Service:
         """One for all starts: it may hold a batch that the store has not taken yet."""
         if self._pump is None:
             self._pump = Pump(
-                self._outlet, sink, self._counters, flush_s=self._settings.flush_ms / 1000,
-                go_back=self._intake.klines.go_back, begin_anew=self._intake.trades.begin_anew,
+                self._outlet, sink, self._intake.trades, self._counters, flush_s=self._settings.flush_ms / 1000,
+                go_back=self._intake.klines.go_back,
             )  # fmt: skip
         return self._pump
 
     def _stand_by(self, sink: RedisSink, pump: Pump) -> Standby:
-        begin_anew = self._intake.trades.begin_anew
-        standby = Standby(self._outlet, sink, pump.ask, self._counters, time.monotonic, begin_anew)
+        standby = Standby(self._outlet, sink, self._intake.trades, pump.ask, self._counters, time.monotonic)
         standby.begin()
         return standby
 
@@ -320,7 +319,7 @@ class Service:
             trades=settings.trades_maxlen if "trade" in settings.channels else None,
             klines=settings.stream_maxlen if "kline" in settings.channels else None,
         )
-        return ConsumerGroups(sink, pump.ask, lambda: tuple(self._outlet.lanes), limits, self._counters)
+        return ConsumerGroups(sink, pump.ask, lambda: tuple(self._outlet.queues), limits, self._counters)
 
     def _start(self, group: asyncio.TaskGroup, streams: Group) -> None:
         """Run the lines of a group for as long as the collection, or until the group is given up."""

@@ -66,9 +66,9 @@ class Frames:
 
     def give_up(self, last_id: int) -> None:
         """As the repair does when nobody can give what is missing."""
-        lane = self.outlet.lanes[SYMBOL]
-        self.intake.trades.pass_over(lane, last_id, "lost")
-        self.intake.trades.release(lane)
+        sequence = self.intake.trades.sequences[SYMBOL]
+        self.intake.trades.pass_over(sequence, last_id, "lost")
+        self.intake.trades.release(sequence)
 
 
 @pytest.fixture
