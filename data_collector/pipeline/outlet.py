@@ -145,9 +145,8 @@ class Outlet:
         if len(entries) >= RUN_ENTRIES_MAX:
             self._end_run(queue)
             entries = queue.entries
-        if not queue.dirty:
-            self._mark(queue)
         if not entries:
+            self._mark(queue)
             queue.first_id = trade.trade_id
             queue.oldest_ns = trade.received_ns
         # All or nothing, also where memory is short: half a trade would give those behind it the wrong ids.
