@@ -8,16 +8,15 @@ one is read. Trades have a sequencer of their own (`pipeline.trade_intake`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from data_collector.model.batch import KlineCheck
-from data_collector.model.calendar import Calendar
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.kline_intake import KlineIntake, Reception
+from data_collector.pipeline.kline_intake import KlineIntake, Reception, WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
@@ -30,9 +29,8 @@ class Intake:
     """Where all lines meet."""
 
     def __init__(
-        self, codec: Codec, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
-        counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
-        *, ledger: Ledger | None = None,
+        self, codec: Codec, gate: Gate, outlet: Outlet, klines: WantedKlines, counters: Counters, audit: AuditNotes,
+        clock: Callable[[], float] = time.monotonic, *, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
         self._decode = codec.decode
         self._outlet = outlet
@@ -45,10 +43,11 @@ class Intake:
         self.use(gate)
         self._sequences = self.trades.sequences
         self.klines = KlineIntake(
-            outlet, calendar, intervals, counters, ledger,
+            outlet, klines, counters, ledger,
             Reception(
                 self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
-                self.tally.refuse_unknown, self.refusals.quarantine, self._show, self._check_minute,
+                self.tally.refuse_unknown, self.refusals.quarantine, self._show, self.tally.exchange_ms,
+                self._check_minute,
             ),
         )  # fmt: skip
         self._ticker_event_ms = dict.fromkeys(outlet.queues, -1)

@@ -54,26 +54,36 @@ class Reception:
     """What REST told may not pass: kept in quarantine, and no message."""
     show: Callable[[Kline], None]
     """To subclasses that look at records: a kline that no message brought."""
+    exchange_ms: Callable[[], int]
+    """The exchange's clock; 0 before its first message."""
     check_minute: Callable[[Kline, int], KlineCheck]
     """A closed kline of a minute against our own trades; the number is the last trade id before it, or -1."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKlines:
+    """Which klines are collected of every symbol, and how far back."""
+
+    calendar: Calendar
+    intervals: Sequence[str]
+    catch_up_s: float = 0.0
+    """What is missing at the start, or lost by the store, and older is not fetched."""
 
 
 class KlineIntake:
     """The series of all symbols and intervals."""
 
     def __init__(
-        self, outlet: Outlet, calendar: Calendar, intervals: Sequence[str], counters: Counters, ledger: Ledger,
-        reception: Reception,
-    ) -> None:  # fmt: skip
+        self, outlet: Outlet, wanted: WantedKlines, counters: Counters, ledger: Ledger, reception: Reception
+    ) -> None:
         self._outlet = outlet
-        self.calendar = calendar
+        self.calendar = wanted.calendar
+        self.catch_up_ms = int(wanted.catch_up_s * 1000)
         self._counters = counters
         self.ledger = ledger
         self._reception = reception
         self.series: dict[SeriesKey, Series] = {}
         self._counted_ms: dict[SeriesKey, int] = {}
-        self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
-        """From which open time on a series is filled again that the store has lost; the repair knows the time."""
         self._lost: set[SeriesKey] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
@@ -82,7 +92,7 @@ class KlineIntake:
         self.doubtful: list[Kline] = []
         """Closed klines that contradict our own trades: REST decides."""
         for symbol in outlet.queues:
-            for interval in intervals:
+            for interval in wanted.intervals:
                 self.add((symbol, interval))
 
     def add(self, key: SeriesKey) -> None:
@@ -177,12 +187,17 @@ class KlineIntake:
 
     def _rewind(self, key: SeriesKey, series: Series, due_ms: int | None) -> None:
         if due_ms is None:
-            series.begin_anew(self.oldest_wanted_ms())
+            series.begin_anew(self._oldest_wanted_ms())
         else:
             series.rewind(due_ms)
         if series.due_ms >= 0:
             self.resumed.add(key)
         self.release(series)
+
+    def _oldest_wanted_ms(self) -> int:
+        """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
+        now_ms = self._reception.exchange_ms()
+        return now_ms - self.catch_up_ms if now_ms else sys.maxsize
 
     def _take_open(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
         if series.judge_open(kline) is Order.KNOWN:

@@ -28,6 +28,7 @@ from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Wish
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
@@ -90,13 +91,12 @@ class Service:
         self._control: asyncio.Task[None] | None = None
         self._repairs = Repairs(settings, settings.var_dir / folder, self._counters, empty=empty)
         self._outlet = Outlet(list(settings.symbols), self._repairs.spool)
-        codec, calendar = self._venue.codec, self._venue.calendar
         self._validation = Validation(settings, settings.var_dir / folder, self._counters)
         scope = Scope(self._venue.name, self._venue.key_prefix, klines=not klines_elsewhere)
         self.history = History(settings, settings.var_dir / folder, scope, self._counters, empty=empty)
         self._intake = Intake(
-            codec, self._validation.keeper.gate, self._outlet, calendar, _kline_intervals(settings), self._counters,
-            self._validation.auditor, ledger=self._repairs.ledger,
+            self._venue.codec, self._validation.keeper.gate, self._outlet, _wanted_klines(settings, self._venue),
+            self._counters, self._validation.auditor, ledger=self._repairs.ledger,
         )  # fmt: skip
         self._validation.use, self._intake.tap = self._intake.use, tap
         self._history = _open_history(self._venue, settings, self._counters)
@@ -107,7 +107,7 @@ class Service:
         self._resubscription = Resubscription(settings, self._venue, self._history, self._wiring, self._repairs)
         self._statistics = Statistics(self._history, self._intake, settings.symbols, settings.channels, self._counters)
         self._statistics.on_listed = self._validation.auditor.learn
-        self._kline_repair = KlineRepair(self._intake, self._history, catch_up_s=settings.catch_up_seconds)
+        self._kline_repair = KlineRepair(self._intake, self._history)
         self.history.follow(lambda: self._store.address, lambda: self._resubscription.current.symbols)
         self._sink: RedisSink | None = None
         self._pump: Pump | None = None
@@ -361,8 +361,9 @@ def _open_history(venue: Venue, settings: Settings, counters: Counters) -> Excha
     return venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy, counters=counters)
 
 
-def _kline_intervals(settings: Settings) -> tuple[str, ...]:
-    return settings.intervals if "kline" in settings.channels else ()
+def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:
+    intervals = settings.intervals if "kline" in settings.channels else ()
+    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds)
 
 
 def _first(errors: BaseExceptionGroup[CollectorError]) -> CollectorError:

@@ -14,6 +14,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
@@ -49,8 +50,7 @@ class Frames:
             self.codec,
             shipped_gate(),
             self.outlet,
-            UtcCalendar(),
-            ["1m", "1h"],
+            WantedKlines(UtcCalendar(), ["1m", "1h"]),
             Counters(),
             Notebook(),
             lambda: self.now_s,

@@ -18,6 +18,7 @@ from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.pump import Pump
@@ -193,8 +194,8 @@ class Chain:
         self.outlet = Outlet([SYMBOL], self.memory, records_max=self._records_max, clock=self.clock)
         self.ledger = Ledger(self.clock, counters)
         self.intake = Intake(
-            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m"], counters, Notebook(), clock=self.clock,
-            ledger=self.ledger,
+            CODEC, shipped_gate(), self.outlet, WantedKlines(UtcCalendar(), ["1m"]), counters, Notebook(),
+            clock=self.clock, ledger=self.ledger,
         )  # fmt: skip
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,

@@ -12,6 +12,7 @@ from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.trade_sequence import ARBITRATION_S
@@ -27,16 +28,17 @@ COPIES = "data_collector_messages_copies_total"
 class Scene:
     """An intake with its outlet, fed with records as frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, catch_up_s: float = 0.0) -> None:
         self.counters = Counters()
         self.notebook = Notebook()
         self.now_s = 0.0
         self.kept = in_memory(SYMBOL, "ETHUSDT")
         self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
         self.ledger = Ledger(lambda: self.now_s, self.counters)
+        wanted = WantedKlines(UtcCalendar(), ["1m", "1h", "1M"], catch_up_s)
         self.intake = Intake(
-            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters, self.notebook,
-            clock=lambda: self.now_s, ledger=self.ledger,
+            CODEC, shipped_gate(), self.outlet, wanted, self.counters, self.notebook, clock=lambda: self.now_s,
+            ledger=self.ledger,
         )  # fmt: skip
         self.queue = self.outlet.queues[SYMBOL]
         self.sequence = self.intake.trades.sequences[SYMBOL]
