@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 GAP_DEADLINE_S = 600.0
-"""So long without progress, and what is missing is declared lost: the stream must go on."""
+"""So long without progress, or without an answer, and what is missing is declared lost: the stream must go on."""
 
 RETRY_FIRST_S = 0.25
 RETRY_CAP_S = 30.0

@@ -18,6 +18,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline
+from data_collector.pipeline.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_intake import SeriesKey
@@ -28,9 +29,6 @@ GRACE_S = 5.0
 
 LOOK_S = 0.5
 """How often series are looked at."""
-
-GAP_DEADLINE_S = 600.0
-"""A REST side that has not answered for so long will not be waited for."""
 
 CLOCK_STEP_MS = 60_000
 """Event times that step further than our own clock by more than this are compared with REST's clock."""

@@ -13,7 +13,8 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.pipeline.kline_repair import ABSENT_S, ASK_AGAIN_S, GAP_DEADLINE_S, GRACE_S, KlineRepair
+from data_collector.pipeline.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.kline_repair import ABSENT_S, ASK_AGAIN_S, GRACE_S, KlineRepair
 from data_collector.pipeline.ledger import HealSource, Ledger
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
