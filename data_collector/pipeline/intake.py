@@ -8,21 +8,20 @@ read. Trades have a sequencer of their own (`pipeline.trade_intake`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from data_collector.model.calendar import Calendar
+from data_collector.model.batch import KlineCheck
 from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import JUMP_MAX
-from data_collector.pipeline.kline_intake import KlineIntake, Reception
-from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.kline_intake import KlineIntake, Reception, WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.tally import Tally, Tap, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
+from data_collector.pipeline.trade_sequence import JUMP_MAX
 from data_collector.pipeline.websocket import Received, Unreadable
 
 
@@ -30,26 +29,27 @@ class Intake:
     """Where all lines meet."""
 
     def __init__(
-        self, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
-        counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
-        *, ledger: Ledger | None = None,
+        self, gate: Gate, outlet: Outlet, klines: WantedKlines, counters: Counters, audit: AuditNotes,
+        clock: Callable[[], float] = time.monotonic, *, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._counters = counters
         self.refusals = Refusals(outlet, gate, counters)
         self.tally = Tally(self.refusals, counters, audit)
-        self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, counters, audit, clock)
+        ledger = ledger or Ledger(time.time)
+        self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, ledger, counters, audit, clock)
         self._take_trade = self.trades.take
         self.use(gate)
-        self.lanes = outlet.lanes
+        self._sequences = self.trades.sequences
         self.klines = KlineIntake(
-            outlet, calendar, intervals, counters, ledger or Ledger(time.time),
+            outlet, klines, counters, ledger,
             Reception(
                 self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
-                self.tally.refuse_unknown, self.refusals.quarantine, self._show,
+                self.tally.refuse_unknown, self.refusals.quarantine, self._show, self.tally.exchange_ms,
+                self._check_minute,
             ),
         )  # fmt: skip
-        self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
+        self._ticker_event_ms = dict.fromkeys(outlet.queues, -1)
         self.tickers_spoken: dict[str, int] = {}
         """Event time of the newest ticker that came from the stream, and not from REST."""
 
@@ -88,21 +88,23 @@ class Intake:
         """Those of them that were refused."""
         return self.tally.errors
 
-    def add(self, lane: Lane) -> None:
+    def add(self, symbol: str) -> None:
         """Something of the symbol is collected from now on."""
-        self._ticker_event_ms.setdefault(lane.symbol, -1)
+        self.trades.add(symbol)
+        self._ticker_event_ms.setdefault(symbol, -1)
 
     def forget(self, symbol: str) -> None:
         """Nothing comes of the symbol any more."""
+        self.trades.forget(symbol)
         self._ticker_event_ms.pop(symbol, None)
         self.tickers_spoken.pop(symbol, None)
 
     def release_held(self, *, everything: bool = False) -> None:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
-        for lane in list(self.trades.holdback.lanes):
-            self.trades.release(lane, everything=everything)
-            if everything and lane.next_id >= 0:
-                self.trades.spill(lane)
+        for sequence in self.trades.holdback.sequences:
+            self.trades.release(sequence, at_once=everything)
+            if everything and sequence.next_id >= 0:
+                self.trades.spill(sequence)
 
     def receive(self, received: Received) -> None:
         """What one message of any line holds."""
@@ -122,33 +124,31 @@ class Intake:
 
     def take_statistics(self, ticker: Ticker) -> None:
         """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
-        lane = self.lanes.get(ticker.symbol)
-        if lane is None or ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
+        if ticker.symbol not in self._sequences or ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             return
-        verdict = self._check_ticker(lane, ticker)
+        verdict = self._check_ticker(ticker)
         if verdict is not None and verdict.critical:
             self._counters.add("data_collector_statistics_refused_total")
             return
-        self._put_ticker(lane, ticker, verdict)
+        self._put_ticker(ticker, verdict)
 
     def take_ticker(self, ticker: Ticker) -> None:
         """A ticker of the stream."""
-        lane = self.lanes.get(ticker.symbol)
-        if lane is None:
+        if ticker.symbol not in self._sequences:
             self.tally.refuse_unknown(ticker)
         elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
             self._counters.add("data_collector_messages_copies_total", channel="ticker")
         else:
-            verdict = self._check_ticker(lane, ticker)
+            verdict = self._check_ticker(ticker)
             if self.tally.passes(ticker, "ticker", verdict):
                 self.tickers_spoken[ticker.symbol] = ticker.event_ms
-                self._put_ticker(lane, ticker, verdict)
+                self._put_ticker(ticker, verdict)
 
-    def _put_ticker(self, lane: Lane, ticker: Ticker, verdict: Verdict | None) -> None:
+    def _put_ticker(self, ticker: Ticker, verdict: Verdict | None) -> None:
         self._ticker_event_ms[ticker.symbol] = ticker.event_ms
         self.tally.newest_event_ms = max(self.tally.newest_event_ms, ticker.event_ms)
-        self._outlet.put_ticker(lane, ticker, verdict.warnings if verdict is not None else ())
-        self.trades.learn_reference(lane, ticker.last_id)
+        self._outlet.put_ticker(ticker, verdict.warnings if verdict is not None else ())
+        self.trades.learn_reference(ticker.symbol, ticker.last_id)
 
     def _judge_content(self, kline: Kline) -> Verdict | None:
         # The gate may have been replaced meanwhile.
@@ -161,6 +161,9 @@ class Intake:
     def _refuse_kline(self, kline: Kline, verdict: Verdict) -> None:
         self.tally.refuse(kline, "kline", verdict)
         self.refusals.quarantine(kline, verdict)
+
+    def _check_minute(self, kline: Kline, id_before: int) -> KlineCheck:
+        return self._sequences[kline.symbol].check_minute(kline, id_before)
 
     def _show(self, record: Record) -> None:
         if self.tap is not None:
@@ -175,7 +178,7 @@ class Intake:
             case Ticker():
                 self.take_ticker(record)
             case _:
-                if record.symbol not in self.lanes:
+                if record.symbol not in self._sequences:
                     self.tally.refuse_unknown(record)
                 else:
                     self.tally.passes(record, "other", self._check(record))
@@ -183,9 +186,10 @@ class Intake:
     def _check_timely(self, record: Record, event_ms: int) -> Verdict | None:
         return self.tally.judged_in_time(event_ms, self._check(record))
 
-    def _check_ticker(self, lane: Lane, ticker: Ticker) -> Verdict | None:
+    def _check_ticker(self, ticker: Ticker) -> Verdict | None:
         verdict = self._check_timely(ticker, ticker.event_ms)
-        known_id = max(lane.next_id, lane.reference_id)
+        sequence = self._sequences[ticker.symbol]
+        known_id = max(sequence.next_id, sequence.reference_id)
         if 0 <= known_id < ticker.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
             return also_refused("trade_id_jump", verdict)
         return verdict
@@ -193,4 +197,4 @@ class Intake:
     def _refuse_frame(self, unreadable: Unreadable) -> None:
         self.tally.received += 1
         self.tally.errors += 1
-        self.refusals.quarantine_frame(unreadable.frame, unreadable.error, self.lanes)
+        self.refusals.quarantine_frame(unreadable.frame, unreadable.error, self._sequences)

@@ -20,6 +20,7 @@ from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.tally import Tap
@@ -53,13 +54,13 @@ class Collection:
         ledger = Ledger(time.time, counters)
         self.outlet = Outlet(list(settings.symbols), home.spool)
         self.intake = Intake(
-            validation.keeper.gate, self.outlet, venue.calendar,
-            settings.intervals if "kline" in settings.channels else (), counters, validation.auditor, ledger=ledger,
+            validation.keeper.gate, self.outlet, _wanted_klines(settings, venue), counters, validation.auditor,
+            ledger=ledger,
         )  # fmt: skip
         self.intake.tap = tap
         self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, counters)
         if "trade" not in settings.channels:
-            self.intake.trades.lanes.clear()
+            self.intake.trades.collected.clear()
         self.statistics = Statistics(
             rest, self.intake, settings.symbols, settings.channels, counters, on_listed=validation.auditor.learn
         )
@@ -78,7 +79,7 @@ class Collection:
         """
         while True:
             try:
-                self._repairs.begin(await sink.tails(list(self.intake.trades.lanes)), was_filled=was_filled)
+                self._repairs.begin(await sink.tails(list(self.intake.trades.collected)), was_filled=was_filled)
                 wanted = self.subscribed.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self.intake.klines.begin(cursors, was_filled=was_filled)
@@ -91,7 +92,7 @@ class Collection:
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys]
         self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
-        groups = ConsumerGroups(sink, storing.pump.ask, lambda: tuple(self.outlet.lanes), self._limits(), counters)
+        groups = ConsumerGroups(sink, storing.pump.ask, lambda: tuple(self.outlet.queues), self._limits(), counters)
         self.parts = (self.statistics, self._watch, self._lines, self._repairs, groups, storing)
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -115,3 +116,8 @@ class Collection:
             trades=settings.trades_maxlen if "trade" in settings.channels else None,
             klines=settings.stream_maxlen if "kline" in settings.channels else None,
         )
+
+
+def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:
+    intervals = settings.intervals if "kline" in settings.channels else ()
+    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds)

@@ -121,7 +121,7 @@ class Wiring:
             codec=venue.codec,
             limits=limits,
             receive=intake.receive,
-            due=lambda symbol: intake.lanes[symbol].next_id if symbol in intake.lanes else -1,
+            due=intake.trades.due_id,
             dials=Governor(attempts, limits.connection_attempts_window_s),
             connect=Resolver(counters).connect,
             counters=counters,

@@ -16,13 +16,13 @@ from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_repair import KlineRepair
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Reach, Refill
 from data_collector.pipeline.repair import TradeRepair
 from data_collector.pipeline.resume import resume
 from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.trade_sequence import TradeSequence
 from data_collector.service.part import NAMES_SHOWN, Health, Part, Spawn, names
 from data_collector.settings import Settings
 
@@ -72,7 +72,7 @@ class Repairs(Part):
         counters: Counters,
     ) -> None:  # fmt: skip
         self._outlet = outlet
-        self._lanes = intake.trades.lanes
+        self._trades = intake.trades
         self._symbols = home.symbols
         self._spool = spool = home.spool
         self._ledger = ledger
@@ -81,18 +81,18 @@ class Repairs(Part):
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
         )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
-        self._of_klines = KlineRepair(intake, rest, catch_up_s=settings.catch_up_seconds)
+        self._of_klines = KlineRepair(intake, rest)
 
     def begin(self, tails: Mapping[str, TradeTail | None], *, was_filled: bool) -> None:
         """Each symbol goes on where the store, or what we hold for it, ends.
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        resume(self._outlet, self._spool, tails, self._lanes.values(), was_filled=was_filled)
+        resume(self._trades.collected.values(), self._outlet, self._spool, tails, was_filled=was_filled)
 
-    def resume(self, lanes: Iterable[Lane], tails: Mapping[str, TradeTail | None]) -> None:
+    def resume(self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None]) -> None:
         """Some symbols, of which the store is known to have this, go on while others are collected."""
-        resume(self._outlet, self._spool, tails, lanes)
+        resume(sequences, self._outlet, self._spool, tails)
 
     def use(self, subscriptions: Subscriptions) -> None:
         """These are collected from now on."""
@@ -102,10 +102,6 @@ class Repairs(Part):
     def forget(self, symbol: str, interval: str | None) -> None:
         """Gaps of klines, or of trades, that are collected no longer."""
         self._ledger.forget(symbol, interval)
-
-    def forget_lane(self, lane: Lane) -> None:
-        """Nothing that it lacks is brought any more."""
-        self._of_trades.forget(lane)
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
@@ -143,14 +139,14 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
 
 def oldest_debt_s(outlet: Outlet) -> float:
     """How long the store has lacked something; 0 when it lacks nothing."""
-    begun = [each.debt.since_s for each in outlet.lanes.values() if each.debt is not None and not each.debt.stands_by]
+    begun = [debt.since_s for debt in outlet.debts.payable()]
     return time.monotonic() - min(begun) if begun else 0.0
 
 
 def _debt_reasons(outlet: Outlet) -> list[str]:
     """What the store lacks and is being brought."""
-    owing = [lane for lane in outlet.lanes.values() if lane.debt is not None and not lane.debt.stands_by]
+    owing = outlet.debts.payable()
     if not owing or oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
         return []
-    count = sum(lane.next_id - lane.debt.due_id for lane in owing if lane.debt is not None)
-    return [f"bringing {count:,} trades of {names([lane.symbol for lane in owing])} to the store"]
+    count = sum(outlet.queues[debt.symbol].next_id - debt.due_id for debt in owing)
+    return [f"bringing {count:,} trades of {names([debt.symbol for debt in owing])} to the store"]

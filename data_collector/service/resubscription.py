@@ -1,8 +1,8 @@
 """Changes what is subscribed while everything else goes on: one change at a time.
 
 First everything that can fail without a trace is asked: the exchange's symbol list, and the store for what it has of
-new symbols. Then lanes and series are made, streams are subscribed and unsubscribed on the connections that live, and
-last, when nothing comes of it any more and what came is written, a removed symbol's lane goes. Its keys stay.
+new symbols. Then room is made for them, streams are subscribed and unsubscribed on the connections that live, and last,
+when nothing comes of it any more and what came is written, a removed symbol's queue goes. Its keys stay.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from data_collector.model.subscriptions import (
     Wish,
 )
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.line import Line
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.trade_sequence import TradeSequence
 from data_collector.service.lines import Group, Lines, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.silence import SilenceWatch
@@ -47,7 +47,7 @@ CONNECT_S = 15.0
 """How long connections that must be made for it are waited for; they are made all the same."""
 
 WRITE_OUT_S = 3.0
-"""How long a removed symbol's lane waits for gaps to be filled and for the store; what is left is in the retention."""
+"""How long a removed symbol waits for gaps to be filled and for the store; what is left is in the retention."""
 
 STOPPED = "Collection is stopped; start it first."
 UNDER_WAY = "Another change of subscriptions is under way."
@@ -221,17 +221,19 @@ class Resubscription:
     def _add(self, added: Sequence[Key], known: _Known) -> None:
         """Make room for what is about to come, at once and as at a start."""
         outlet, intake, klines = self._outlet, self._intake, self._intake.klines
+        sequences: list[TradeSequence] = []
         for key in added:
             intake.tally.former.discard(key)
-            lane = outlet.lanes.get(key.symbol) or outlet.add_lane(key.symbol)
-            intake.add(lane)
+            if key.symbol not in outlet.queues:
+                outlet.add(key.symbol)
+            intake.add(key.symbol)
             if key.channel == "trade":
-                intake.trades.lanes[key.symbol] = lane
+                sequences.append(intake.trades.collect(key.symbol))
             elif key.channel == "kline" and key.interval is not None:
                 klines.add((key.symbol, key.interval))
         self._repairs.use(self.current)
         self._statistics.use(self.current)
-        self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
+        self._repairs.resume(sequences, known.tails)
         series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
         klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
 
@@ -277,20 +279,25 @@ class Resubscription:
 
     async def _write_out(self, pump: Pump, removed: Sequence[Key]) -> list[str]:
         """Nothing comes of the removed streams any more: what came is filled up and stored, for so long."""
-        lanes = self._leaving(removed)
+        symbols = self._leaving(removed)
         try:
             async with asyncio.timeout(WRITE_OUT_S):
-                while any(_waits(pump, lane) for lane in lanes):
+                while any(self._waits(pump, symbol) for symbol in symbols):
                     await pump.ask(_nothing)
         except TimeoutError:
-            left = ", ".join(lane.symbol for lane in lanes if _waits(pump, lane))
+            left = ", ".join(symbol for symbol in symbols if self._waits(pump, symbol))
             return [f"Not everything of {left} was stored in time; it is kept, and stored when it is subscribed again."]
         return []
 
-    def _leaving(self, removed: Sequence[Key]) -> list[Lane]:
+    def _waits(self, pump: Pump, symbol: str) -> bool:
+        """Whether something of the symbol is not stored yet."""
+        sequence = self._intake.trades.sequences[symbol]
+        return bool(sequence.gap or sequence.held) or self._outlet.waits(symbol) or pump.holds(symbol)
+
+    def _leaving(self, removed: Sequence[Key]) -> list[str]:
         symbols = {key.symbol for key in removed} - set(self.current.symbols)
         symbols |= {key.symbol for key in removed if key.channel == "trade"}
-        return [lane for symbol, lane in self._outlet.lanes.items() if symbol in symbols]
+        return [symbol for symbol in self._outlet.queues if symbol in symbols]
 
     def _remove(self, sink: RedisSink, removed: Sequence[Key]) -> None:
         intake = self._intake
@@ -301,19 +308,12 @@ class Resubscription:
             elif key.channel == "kline" and key.interval is not None:
                 self._repairs.forget(key.symbol, key.interval)
                 intake.klines.remove((key.symbol, key.interval))
-        for lane in self._leaving(removed):
-            intake.trades.remove(lane)
-            self._repairs.forget_lane(lane)
-            sink.ahead.pop(lane.symbol, None)
-            if lane.symbol not in self.current.symbols:
-                intake.forget(lane.symbol)
-                self._outlet.remove_lane(lane)
-
-
-def _waits(pump: Pump, lane: Lane) -> bool:
-    """Whether something of the lane is not stored yet."""
-    owes = lane.debt is not None and not lane.debt.stands_by
-    return bool(lane.gap or lane.held or owes or lane.dirty or lane.runs) or pump.holds(lane.symbol)
+        for symbol in self._leaving(removed):
+            intake.trades.remove(symbol)
+            sink.ahead.pop(symbol, None)
+            if symbol not in self.current.symbols:
+                intake.forget(symbol)
+                self._outlet.remove(symbol)
 
 
 async def _nothing() -> None:

@@ -161,7 +161,7 @@ class SilenceWatch(Part):
     def _cursor(self, channel: str, symbol: str, interval: str | None) -> int:
         intake = self._intake
         if channel == "trade":
-            return intake.lanes[symbol].spoken
+            return intake.trades.sequences[symbol].spoken
         if channel == "ticker":
             return intake.tickers_spoken.get(symbol, -1)
         series = intake.klines.series.get((symbol, interval or ""))
@@ -210,7 +210,7 @@ class SilenceWatch(Part):
         now = time.monotonic()
         known_id = stream.last_id
         if stream.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
-            known_id = self._intake.lanes[stream.symbol].next_id - 1
+            known_id = self._intake.trades.due_id(stream.symbol) - 1
         elif known_id < 0:
             # What was traded before must not count against the stream: only what comes from now on.
             stream.last_id = last_id

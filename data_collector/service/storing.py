@@ -13,6 +13,7 @@ from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from data_collector.pipeline.standby import Standby
+from data_collector.pipeline.trade_intake import TradeIntake
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.repairs import oldest_debt_s
 from data_collector.settings import Settings
@@ -32,18 +33,17 @@ class Storing(Part):
         self.sink = sink
         self._counters = counters
         self._keeps_on_disk = settings.spool_bytes_max > 0
-        self._begin_anew = intake.trades.begin_anew
+        self._trades = intake.trades
         self._stands_by = settings.standby
         self.pump = Pump(
-            outlet, sink, counters, flush_s=settings.flush_ms / 1000, go_back=intake.klines.go_back,
-            begin_anew=self._begin_anew,
+            outlet, sink, intake.trades, counters, flush_s=settings.flush_ms / 1000, go_back=intake.klines.go_back
         )  # fmt: skip
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
         if self._stands_by:
             standby = Standby(
-                self._outlet, self.sink, self.pump.ask, self._counters, time.monotonic, self._begin_anew
+                self._outlet, self.sink, self._trades, self.pump.ask, self._counters, time.monotonic
             )  # fmt: skip
             standby.begin()
             spawn("standby", standby.run)
@@ -64,7 +64,7 @@ class Storing(Part):
             "another market? Empty it or choose another"
             for symbol, (tail, trade_id) in self.sink.ahead.items()
         ]
-        reasons += _stranded(self._outlet)
+        reasons += _stranded(self._trades)
         return Health(reasons, ready=down_reason is None, is_losing=is_losing)
 
     async def drain(self) -> None:
@@ -105,12 +105,12 @@ def kept_where(outlet: Outlet, *, spool_refuses: bool) -> tuple[bool, str]:
     return False, "memory is full: trades wait in the spool"
 
 
-def _stranded(outlet: Outlet) -> list[str]:
+def _stranded(trades: TradeIntake) -> list[str]:
     """Symbols whose trades all come with ids from far behind."""
     return [
-        f"trades of {lane.symbol} come with ids far below {lane.next_id}: have its ids begun anew, or was the "
-        f"store filled from another market? Delete trades:{lane.symbol} and latest:{lane.symbol} while the collector "
+        f"trades of {symbol} come with ids far below {sequence.next_id}: have its ids begun anew, or was the "
+        f"store filled from another market? Delete trades:{symbol} and latest:{symbol} while the collector "
         "runs, and they are collected from there on; or choose another store"
-        for lane in outlet.lanes.values()
-        if lane.is_stranded
+        for symbol, sequence in trades.sequences.items()
+        if sequence.is_stranded
     ]

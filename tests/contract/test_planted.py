@@ -18,6 +18,7 @@ from data_collector.model.records import Record
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.auditor import Auditor
@@ -47,8 +48,8 @@ class Way:
         self.sink = sink
         self.counters = Counters()
         # Interval `7m` is subscribed to, so that only the rules stand in its way.
-        intervals = [*VENUE.intervals, "7m"]
-        self.intake = Intake(shipped_gate(), self.outlet, UtcCalendar(), intervals, self.counters, notebook)
+        wanted = WantedKlines(UtcCalendar(), [*VENUE.intervals, "7m"])
+        self.intake = Intake(shipped_gate(), self.outlet, wanted, self.counters, notebook)
 
     async def send(self, *records: Record) -> None:
         """Receive them as frames; then time passes, and everything is written."""

@@ -19,6 +19,7 @@ from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
@@ -81,7 +82,7 @@ def test_five_minutes_of_trades_are_decoded_without_a_gap(recordings: Path, name
 def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
     symbols = [symbol for symbol, *_ in HFTBACKTEST.values()]
     outlet = Outlet(symbols, in_memory(*symbols))
-    intake = Intake(shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
+    intake = Intake(shipped_gate(), outlet, WantedKlines(UtcCalendar(), ["1m"]), Counters(), Notebook())
     batch = Batch()
     for name in HFTBACKTEST:
         for received_ns, frame in hftbacktest_frames(recordings, name):
@@ -102,7 +103,7 @@ def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
 def test_stored_digits_are_those_of_the_recording(recordings: Path, name: str) -> None:
     symbol, _, trades, *_ = HFTBACKTEST[name]
     outlet = Outlet([symbol], in_memory(symbol))
-    intake = Intake(shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
+    intake = Intake(shipped_gate(), outlet, WantedKlines(UtcCalendar(), ["1m"]), Counters(), Notebook())
     sent: list[tuple[int, str, str]] = []
     for received_ns, frame in hftbacktest_frames(recordings, name):
         receive(intake, frame, received_ns)

@@ -14,6 +14,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
@@ -49,8 +50,7 @@ class Frames:
         self.intake = Intake(
             shipped_gate(),
             self.outlet,
-            UtcCalendar(),
-            ["1m", "1h"],
+            WantedKlines(UtcCalendar(), ["1m", "1h"]),
             Counters(),
             Notebook(),
             lambda: self.now_s,
@@ -66,9 +66,9 @@ class Frames:
 
     def give_up(self, last_id: int) -> None:
         """As the repair does when nobody can give what is missing."""
-        lane = self.outlet.lanes[SYMBOL]
-        self.intake.trades.pass_over(lane, last_id, "lost")
-        self.intake.trades.release(lane)
+        sequence = self.intake.trades.sequences[SYMBOL]
+        self.intake.trades.pass_over(sequence, last_id, "lost")
+        self.intake.trades.release(sequence)
 
 
 @pytest.fixture

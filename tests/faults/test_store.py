@@ -251,7 +251,7 @@ async def test_row_59_store_that_stands_still_beyond_memory_is_filled_from_the_s
         server.send(signal.SIGSTOP)
         for _ in range(10):
             await scene.simulator.burst("BTCUSDT", 1_000)
-        await until_async(scene.collector._service._collection.outlet.behind.is_set, "trades in the spool alone")
+        await until_async(scene.collector._service._collection.outlet.debts.due.is_set, "trades in the spool alone")
         server.send(signal.SIGCONT)
 
         await assert_alive_and_exact(scene)

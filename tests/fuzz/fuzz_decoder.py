@@ -22,6 +22,7 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.errors import BadFrame
     from data_collector.observe.counters import Counters
     from data_collector.pipeline.intake import Intake
+    from data_collector.pipeline.kline_intake import WantedKlines
     from data_collector.pipeline.outlet import Outlet
     from data_collector.pipeline.refusals import RAW_BYTES_MAX
     from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
@@ -51,7 +52,8 @@ class Target:
 
     def _renew(self) -> None:
         self._outlet = Outlet(["BTCUSDT", "BNBBTC"], in_memory("BTCUSDT", "BNBBTC"), records_max=100, side_max=100)
-        self._intake = Intake(shipped_gate(), self._outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook())
+        wanted = WantedKlines(UtcCalendar(), VENUE.intervals)
+        self._intake = Intake(shipped_gate(), self._outlet, wanted, Counters(), Notebook())
 
     def __call__(self, frame: bytes) -> None:
         """One input: any exception that leaves here is a finding."""

@@ -18,6 +18,7 @@ from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.pump import Pump
@@ -192,8 +193,11 @@ class Chain:
         counters = Counters()
         # What a process learns of files it has when it starts anew.
         self.outlet = Outlet([SYMBOL], self.memory, records_max=self._records_max, clock=self.clock)
-        self.intake = Intake(shipped_gate(), self.outlet, UtcCalendar(), ["1m"], counters, Notebook(), clock=self.clock)
         self.ledger = Ledger(self.clock, counters)
+        self.intake = Intake(
+            shipped_gate(), self.outlet, WantedKlines(UtcCalendar(), ["1m"]), counters, Notebook(),
+            clock=self.clock, ledger=self.ledger,
+        )  # fmt: skip
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,
             self.clock,
@@ -201,12 +205,13 @@ class Chain:
         self.repair = TradeRepair(
             self.outlet, self.intake.trades, refill, self.memory, self.exchange, self.ledger, counters, self.clock
         )
-        self.pump = Pump(self.outlet, self.store, counters, flush_s=0.0)
-        self.lane = self.outlet.lanes[SYMBOL]
+        trades = self.intake.trades
+        self.pump = Pump(self.outlet, self.store, trades, counters, flush_s=0.0, go_back=self.intake.klines.go_back)
+        self.sequence = trades.sequences[SYMBOL]
         self._batch: Batch | None = None
         self._job = None
         up, self.store.up = self.store.up, True
-        resume(self.outlet, self.memory, ended(self.store.tails([SYMBOL])))
+        resume([self.sequence], self.outlet, self.memory, ended(self.store.tails([SYMBOL])))
         self.store.up = up
 
     def clock(self) -> float:
@@ -228,7 +233,7 @@ class Chain:
         """Time passes, and the repair looks what waits. What it asks the exchange is answered by `answer`."""
         self.now_s += seconds
         self.outlet.end_runs()
-        self.repair.look_at_head(self.lane, self.now_s)
+        self.intake.trades.look_at_heads()
         self.repair.look()
         if self._job is None:
             self._job = self.repair.work_off()
@@ -283,9 +288,9 @@ class Chain:
                 self.answer()
             self.flush()
             self.verify()
-            lane = self.lane
-            settled = lane.debt is None and lane.gap is None and not lane.held and not self.outlet.waiting.is_set()
-            if settled and (lane.next_id < 0 or lane.next_id > lane.reference_id):
+            sequence = self.sequence
+            waits = SYMBOL in self.outlet.debts or self.outlet.waiting.is_set() or sequence.gap or sequence.held
+            if not waits and (sequence.next_id < 0 or sequence.next_id > sequence.reference_id):
                 return
         raise AssertionError("it never settles")
 

@@ -11,6 +11,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import RAW_BYTES_MAX
 from data_collector.venues.binance.codec import BinanceCodec
@@ -37,7 +38,7 @@ FIELDS = st.sampled_from([*"eEstpqTmbakucohlvnxVQFLOC", "id", "result", "error",
 
 def intake() -> Intake:
     outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=50, side_max=50)
-    return Intake(shipped_gate(), outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook())
+    return Intake(shipped_gate(), outlet, WantedKlines(UtcCalendar(), VENUE.intervals), Counters(), Notebook())
 
 
 def receive_all(frames: list[bytes]) -> None:
