@@ -37,8 +37,8 @@ venv: $(DEVELOPMENT) ## .venv with all that developing needs
 test: $(DEVELOPMENT) ## The tests that run in minutes on any machine
 	@$(RUN) -m pytest $(WORKERS) -m "not slow and not long" $(PYTEST_ARGS)
 
-test-all: $(DEVELOPMENT) ## Every kind of test, slow ones too, with coverage, then the fuzzers for a bounded time
-	@$(RUN) -m pytest $(WORKERS) -m "not long" --cov --cov-report=term $(PYTEST_ARGS)
+test-all: $(DEVELOPMENT) ## Every kind of test, slow ones too, then the fuzzers for a bounded time
+	@$(RUN) -m pytest $(WORKERS) -m "not long" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory fuzz
 
 test-long: $(DEVELOPMENT) ## What asks the same in numbers: hundreds of kills, every version, every market
