@@ -115,5 +115,8 @@ def test_open_api_describes_errors_as_they_are() -> None:
 
 @pytest.mark.parametrize("model", [Health, Metrics, Status, ControlRequest, RefusedPage])
 def test_examples_are_what_the_schema_says(model: type[Answer]) -> None:
-    for example in model.model_json_schema()["examples"]:
+    examples = model.model_json_schema()["examples"]
+
+    assert examples
+    for example in examples:
         assert model.model_validate(example).model_dump(mode="json") == example

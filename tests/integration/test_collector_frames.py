@@ -212,7 +212,9 @@ async def test_time_in_microseconds_is_understood_and_moves_no_entry_id(scene: S
 
     await scene.trade()
 
-    for entry in scene.store.entries("trades:BTCUSDT"):
+    entries = scene.store.entries("trades:BTCUSDT")
+    assert entries
+    for entry in entries:
         assert int(entry["id"].partition("-")[0]) <= scene.simulator.market.now_ms
 
 
