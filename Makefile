@@ -7,8 +7,9 @@ PINNED := --require-hashes --only-binary :all:
 RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 FUZZ_SECONDS ?= 60
-# Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started.
-WORKERS := -n 2 --dist loadfile
+# Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started,
+# and tests/conftest.py says which file begins first.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 DIFFERENTIAL_EXAMPLES ?= 5000
 SEED ?= 1
 MINUTES ?= 2
