@@ -19,10 +19,10 @@ DRIP_CHUNKS_PER_S = 20
 
 
 class Tunnel:
-    """A client's connection and ours to the server; `loses_reply` once a marked command has gone through."""
+    """A client's connection and ours to the server; `is_marked` while a reply to a marked command is due."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
-        self.loses_reply = False
+        self.is_marked = False
         self._writers = (client, server)
 
     def reset(self) -> None:
@@ -128,13 +128,12 @@ class Proxy:
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
             await self._flows.wait()
-            if replies and tunnel.loses_reply:
+            if replies and self._replies_to_lose and (tunnel.is_marked or not self._mark):
+                self._replies_to_lose -= 1
                 self.lost_replies += 1
                 tunnel.reset()
                 return
-            if not replies and self._replies_to_lose and self._mark in chunk:
-                self._replies_to_lose -= 1
-                tunnel.loses_reply = True
+            tunnel.is_marked = not replies and (tunnel.is_marked or (self._mark != b"" and self._mark in chunk))
             if replies and self.drip_bytes_per_s:
                 await self._drip(writer, chunk)
             else:
