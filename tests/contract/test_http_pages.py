@@ -131,11 +131,15 @@ def test_open_api_describes_every_answer_and_its_fields() -> None:
 def test_examples_are_what_the_schema_says(model: type[Answer]) -> None:
     schema = create_app(load_settings({}, env_file=None)).openapi()["components"]["schemas"][model.__name__]
 
+    assert schema["examples"]
     for example in schema["examples"]:
         read = msgspec.json.decode(msgspec.json.encode(example), type=model)
         assert msgspec.json.decode(msgspec.json.encode(read)) == example
 
 
 def test_example_of_a_body_is_what_the_schema_says() -> None:
-    for example in ControlRequest.model_json_schema()["examples"]:
+    examples = ControlRequest.model_json_schema()["examples"]
+
+    assert examples
+    for example in examples:
         assert ControlRequest.model_validate(example).model_dump(mode="json") == example

@@ -24,12 +24,12 @@ from tests.contract.http_service import (
     HttpService,
     environment,
     fake_command,
-    is_running,
     running,
     started,
-    until,
     write_snapshot,
 )
+from tests.integration.processes import is_running
+from tests.integration.waiting import until
 
 RUNNING = Snapshot(condition="healthy", ready=True, collector_running=True, redis_url="redis://127.0.0.1:6379/0")
 
@@ -294,7 +294,7 @@ def test_reload_restarts_everything_on_the_same_port(shim: Path) -> None:
         until(lambda: "Application startup complete" in errors_of(folder))
         shim.write_text(shim.read_text() + "\n")
         os.utime(shim, (2**31, 2**31))
-        until(lambda: service.collector_pid() != first and answers(service), RELOAD_S)
+        until(lambda: service.collector_pid() != first and answers(service), deadline_s=RELOAD_S)
 
         assert not is_running(first)
         assert (folder / "stopped").exists()
