@@ -133,10 +133,9 @@ class Answerer:
         return symbol
 
     def _listed(self, name: str) -> SymbolMarket:
-        symbol = self._market.symbol(name)
-        if symbol is None:
+        if name not in self._market.listings:
             raise RestRefusal(-1121, "Invalid symbol.")
-        return symbol
+        return self._market.listed(name)
 
     def _asked(self, query: Query) -> tuple[list[str], bool]:
         # The names, and whether the answer is one object in place of a list.

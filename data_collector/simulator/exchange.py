@@ -17,7 +17,7 @@ from data_collector.simulator.connection import StreamConnection
 from data_collector.simulator.faults import Faults
 from data_collector.simulator.feed import Feed, Prepared
 from data_collector.simulator.frames import PING, frame, text_frame, wrapped
-from data_collector.simulator.market import Market, SymbolMarket
+from data_collector.simulator.market import Market
 from data_collector.simulator.operation import Operation
 from data_collector.simulator.rest import RestSide
 from data_collector.simulator.settings import SimulatorSettings
@@ -143,8 +143,7 @@ class Simulator:
         """Counters, for GET /simulator/state."""
         symbols = {}
         for name in self.market.touched:
-            market = self.market.symbol(name)
-            assert market is not None, "it was touched before"
+            market = self.market.listed(name)
             tape = market.tape
             symbols[name] = {
                 "status": market.status,
@@ -212,12 +211,12 @@ class Simulator:
             case actions.Resume():
                 self.clock.resume()
             case actions.SkipIds(symbol, count):
-                self._listed(symbol).skip_ids(count)
+                self.market.listed(symbol).skip_ids(count)
             case actions.RestartIds(symbol, first_id):
-                self._listed(symbol).restart_ids(first_id)
+                self.market.listed(symbol).restart_ids(first_id)
                 self._feed.restart_ids(symbol, first_id)
             case actions.SetStatus(symbol, status):
-                self._listed(symbol).set_status(status)
+                self.market.listed(symbol).set_status(status)
             case actions.Shutdown(unwrapped, close_after_s):
                 self.announce_shutdown(unwrapped=unwrapped, close_after_s=close_after_s)
             case _:
@@ -243,12 +242,6 @@ class Simulator:
                     connection.write(frame(PING, b"flood") * count)
                 case actions.Send(text, raw):
                     connection.write((raw or b"") if text is None else text_frame(text.encode()))
-
-    def _listed(self, symbol: str) -> SymbolMarket:
-        market = self.market.symbol(symbol)
-        if market is None:
-            raise KeyError(symbol)
-        return market
 
 
 def _port_of(addresses: Iterable[object]) -> int:

@@ -70,12 +70,10 @@ class Feed:
 
     async def burst(self, symbol: str, trades: int) -> None:
         """Make and send exactly `trades` trades of a symbol as fast as the clients read them."""
-        market = self._market.symbol(symbol)
-        if market is None:
-            raise KeyError(symbol)
+        market = self._market.listed(symbol)
         left = trades
         while left > 0:
-            self._market.symbol(symbol)
+            self._market.listed(symbol)
             part = min(left, BURST_TRADES)
             first_id = market.tape.next_id
             market.burst(part)
@@ -101,9 +99,7 @@ class Feed:
 
     def prepare_burst(self, symbol: str, trades: int) -> Prepared:
         """Make trades that only `send_prepared` will send; at most as many as the tape holds."""
-        market = self._market.symbol(symbol)
-        if market is None:
-            raise KeyError(symbol)
+        market = self._market.listed(symbol)
         first_id = market.tape.next_id
         market.burst(trades)
         if symbol in self._published:
@@ -130,10 +126,10 @@ class Feed:
         now_us = self._market.now_ms * 1000
         while self._orders and self._orders[0][0] <= now_us:
             _, name = heapq.heappop(self._orders)
-            market = self._market.symbol(name)
-            if market is None or not self._has_listeners(name):
+            if not self._has_listeners(name):
                 del self._published[name]
                 continue
+            market = self._market.listed(name)
             self._send_new(market, self._published[name])
             heapq.heappush(self._orders, (min(market.next_us, now_us + QUIET_CHECK_MS * 1000), name))
 
@@ -202,9 +198,7 @@ class Feed:
     def _follow(self, symbol: str) -> None:
         if symbol in self._published:
             return
-        market = self._market.symbol(symbol)
-        assert market is not None, "checked by the caller"
-        self._published[symbol] = market.tape.next_id
+        self._published[symbol] = self._market.listed(symbol).tape.next_id
         heapq.heappush(self._orders, (0, symbol))
 
     # To the sockets.

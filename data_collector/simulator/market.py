@@ -207,6 +207,10 @@ class Market:
         """One symbol, moved on to now; None when it is not listed."""
         if symbol not in self.listings:
             return None
+        return self.listed(symbol)
+
+    def listed(self, symbol: str) -> SymbolMarket:
+        """One symbol, moved on to now. Raises `KeyError` when it is not listed."""
         market = self._symbols.get(symbol)
         if market is None:
             market = SymbolMarket(self.listings[symbol], self._settings, self.start_ms)
@@ -226,16 +230,10 @@ class Market:
 
     def tape(self, symbol: str, from_id: int = 0) -> list[Trade]:
         """Every trade that is kept of a symbol, from an id on, oldest first."""
-        tape = self._listed(symbol).tape
+        tape = self.listed(symbol).tape
         return tape.trades(tape.position_of_id(from_id), len(tape))
 
     def closed_klines(self, symbol: str, interval: str) -> list[Kline]:
         """Every closed candle that is kept and has trades, oldest first."""
-        candles = self._listed(symbol).series(interval).closed_with_trades(self.now_ms)
+        candles = self.listed(symbol).series(interval).closed_with_trades(self.now_ms)
         return [kline_record(symbol, interval, candle, event_ms=self.now_ms, is_closed=True) for candle in candles]
-
-    def _listed(self, symbol: str) -> SymbolMarket:
-        market = self.symbol(symbol)
-        if market is None:
-            raise KeyError(symbol)
-        return market

@@ -53,7 +53,7 @@ class KlinePublisher:
 
     def due(self, now_ms: int) -> tuple[list[Record], int]:
         """See `Publisher`. While a closing frame is being waited for, the next candle is silent."""
-        symbol = _symbol(self._market, self._symbol)
+        symbol = self._market.listed(self._symbol)
         series = symbol.series(self._interval, self._offset_ms)
         records: list[Record] = []
         while (candle := series.at(self._open_ms)) is not None and candle.next_open_ms <= now_ms:
@@ -99,7 +99,7 @@ class TickerPublisher:
 
     def due(self, now_ms: int) -> tuple[list[Record], int]:
         """See `Publisher`."""
-        symbol = _symbol(self._market, self._symbol)
+        symbol = self._market.listed(self._symbol)
         span = symbol.ticker_span()
         records: list[Record] = []
         if span != self._sent and symbol.status not in QUIET:
@@ -134,12 +134,6 @@ def mini_ticker(ticker: Ticker) -> MiniTicker:
         quote_volume=ticker.quote_volume,
         event_ms=ticker.event_ms,
     )
-
-
-def _symbol(market: Market, symbol: str) -> SymbolMarket:
-    found = market.symbol(symbol)
-    assert found is not None, "publishers are made for listed symbols only"
-    return found
 
 
 def _has_no_klines(symbol: SymbolMarket) -> bool:
