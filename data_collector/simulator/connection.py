@@ -1,12 +1,11 @@
-"""One client on the stream side: its subscriptions, its limits, its pings, and what faults do to its frames."""
+"""The clients on the stream side: what each is subscribed to, its limits, its pings, and what faults do to it."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
@@ -30,20 +29,6 @@ STALLED_BYTES_MAX = 16 * 1024 * 1024
 """What is kept for a stalled connection; when there is more it is cut."""
 
 
-class Subscriptions(Protocol):
-    """Where a connection says what it wants."""
-
-    def add(self, connection: StreamConnection) -> None: ...
-
-    def subscribe(self, stream: str, connection: StreamConnection) -> None: ...
-
-    def unsubscribe(self, stream: str, connection: StreamConnection) -> None: ...
-
-    def silence(self, connection: StreamConnection) -> None: ...
-
-    def forget(self, connection: StreamConnection) -> None: ...
-
-
 class Target(Struct, frozen=True):
     """What the URL of a connection asked for."""
 
@@ -57,9 +42,7 @@ class Target(Struct, frozen=True):
 class StreamConnection(WSListener):
     """Made at the handshake; known to the hub from its end until the socket is gone."""
 
-    def __init__(
-        self, number: int, target: Target, settings: SimulatorSettings, faults: Faults, hub: Subscriptions
-    ) -> None:
+    def __init__(self, number: int, target: Target, settings: SimulatorSettings, faults: Faults, hub: Hub) -> None:
         super().__init__()
         self.number = number
         self.combined = target.combined
@@ -283,3 +266,51 @@ class StreamConnection(WSListener):
         held, self._stalled = self._stalled, None
         if held:
             self.write(bytes(held))
+
+
+class Hub:
+    """Every connection, and every stream with the connections that want it."""
+
+    def __init__(self, on_first_listener: Callable[[str], None]) -> None:
+        self.connections: dict[int, StreamConnection] = {}
+        self.deserted = asyncio.Event()
+        """Set while there is no connection."""
+        self.deserted.set()
+        self._listeners: dict[str, dict[int, StreamConnection]] = {}
+        self._on_first_listener = on_first_listener
+
+    def listeners(self, stream: str) -> Collection[StreamConnection]:
+        """The connections that are subscribed to a stream."""
+        found = self._listeners.get(stream)
+        return () if found is None else found.values()
+
+    def subscribe(self, stream: str, connection: StreamConnection) -> None:
+        """Add a listener; again is the same as once."""
+        if stream not in self._listeners:
+            self._listeners[stream] = {}
+            self._on_first_listener(stream)
+        self._listeners[stream][connection.number] = connection
+
+    def unsubscribe(self, stream: str, connection: StreamConnection) -> None:
+        """Take a listener away; one that is not there is no error."""
+        listeners = self._listeners.get(stream, {})
+        listeners.pop(connection.number, None)
+        if not listeners:
+            self._listeners.pop(stream, None)
+
+    def silence(self, connection: StreamConnection) -> None:
+        """End every subscription of a connection."""
+        for stream in connection.streams:
+            self.unsubscribe(stream, connection)
+
+    def add(self, connection: StreamConnection) -> None:
+        """Take a new connection in."""
+        self.connections[connection.number] = connection
+        self.deserted.clear()
+
+    def forget(self, connection: StreamConnection) -> None:
+        """Take a connection whose socket is gone out of everything."""
+        self.silence(connection)
+        self.connections.pop(connection.number, None)
+        if not self.connections:
+            self.deserted.set()

@@ -14,10 +14,9 @@ from picows import (
     ws_create_server,
 )
 
-from data_collector.simulator.connection import StreamConnection, Target
+from data_collector.simulator.connection import Hub, StreamConnection, Target
 from data_collector.simulator.control import Refusal, is_stream_name
 from data_collector.simulator.faults import Faults
-from data_collector.simulator.hub import Hub
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
 
