@@ -12,7 +12,6 @@ from aiohttp import web
 from data_collector.model.protocols import Codec
 from data_collector.model.records import Kline, Record, Trade
 from data_collector.simulator import actions
-from data_collector.simulator.clock import MarketClock
 from data_collector.simulator.connection import StreamConnection
 from data_collector.simulator.faults import Faults
 from data_collector.simulator.feed import Feed, Prepared
@@ -242,6 +241,42 @@ class Simulator:
                     connection.write(frame(PING, b"flood") * count)
                 case actions.Send(text, raw):
                     connection.write((raw or b"") if text is None else text_frame(text.encode()))
+
+
+class MarketClock:
+    """Milliseconds UTC, running at `speed` times the real pace, or standing still."""
+
+    def __init__(self, start_ms: int, *, speed: float, running: bool) -> None:
+        self.speed = speed
+        self._base_ms = start_ms
+        self._running = running
+        self._base_s = time.monotonic()
+
+    @property
+    def running(self) -> bool:
+        """Whether time passes by itself."""
+        return self._running
+
+    def now_ms(self) -> int:
+        """The market's time."""
+        if not self._running:
+            return self._base_ms
+        return self._base_ms + int((time.monotonic() - self._base_s) * 1000 * self.speed)
+
+    def advance(self, milliseconds: int) -> None:
+        """Jump forward."""
+        self._base_ms += milliseconds
+
+    def pause(self) -> None:
+        """Stand still."""
+        self._base_ms = self.now_ms()
+        self._running = False
+
+    def resume(self) -> None:
+        """Run on from where it stands."""
+        self._base_ms = self.now_ms()
+        self._base_s = time.monotonic()
+        self._running = True
 
 
 def _port_of(addresses: Iterable[object]) -> int:

@@ -7,8 +7,7 @@ import json
 import msgspec
 import pytest
 
-from data_collector.simulator.delivery import Delivery
-from data_collector.simulator.distortion import changed, corrupted
+from data_collector.simulator.delivery import Delivery, changed, corrupted
 from data_collector.simulator.faults import CorruptShape, Faults, FrameFault, Refuse, RestFault
 from data_collector.simulator.frames import frame, text_payload
 
