@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 from aiohttp import web
 
 from data_collector.model.protocols import Codec
-from data_collector.model.records import Kline, Record, Trade
+from data_collector.model.records import Kline, Trade
 from data_collector.simulator import actions
 from data_collector.simulator.connection import StreamConnection
 from data_collector.simulator.faults import Faults
@@ -183,12 +183,6 @@ class Simulator:
             connection.send_text(wrapped("!serverShutdown", notice) if wraps else notice)
             if close_after_s is not None:
                 connection.close_later(close_after_s, GOING_AWAY)
-
-    def prepare(
-        self, stream: str, records: Sequence[Record], *, combined: bool = True, microseconds: bool = False
-    ) -> Prepared:
-        """Encode frames of a stream ahead of time, for measurements at full speed."""
-        return self._feed.prepare(stream, records, combined=combined, microseconds=microseconds)
 
     def prepare_burst(self, symbol: str, trades: int) -> Prepared:
         """Make trades now and encode them for combined connections, to be sent later and not before."""

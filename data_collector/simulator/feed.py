@@ -36,11 +36,9 @@ _KLINE = re.compile(r"kline_(\w+?)(@\+08:00)?")
 
 
 class Prepared(Struct, frozen=True):
-    """Frames of one stream, encoded ahead of time, in parts of at most `BURST_TRADES`."""
+    """Frames of one stream for combined connections, encoded ahead of time, in parts of at most `BURST_TRADES`."""
 
     stream: str
-    combined: bool
-    microseconds: bool
     parts: list[tuple[int, bytes]]
     """How many frames, and their bytes."""
 
@@ -89,14 +87,6 @@ class Feed:
         if symbol in self._published:
             self._published[symbol] = first_id
 
-    def prepare(self, stream: str, records: Sequence[Record], *, combined: bool, microseconds: bool) -> Prepared:
-        """Encode frames for `send_prepared`."""
-        parts: list[tuple[int, bytes]] = []
-        for start in range(0, len(records), BURST_TRADES):
-            payloads = [self._payload(record, microseconds) for record in records[start : start + BURST_TRADES]]
-            parts.append((len(payloads), _framed(stream, payloads, combined=combined)))
-        return Prepared(stream, combined, microseconds, parts)
-
     def prepare_burst(self, symbol: str, trades: int) -> Prepared:
         """Make trades that only `send_prepared` will send; at most as many as the tape holds."""
         market = self._market.listed(symbol)
@@ -104,16 +94,19 @@ class Feed:
         market.burst(trades)
         if symbol in self._published:
             self._published[symbol] = market.tape.next_id
-        tape = market.tape
-        records = [tape.trade(position, self._market.now_ms + 1)
-                   for position in range(tape.position_of_id(first_id), len(tape))]  # fmt: skip
-        return self.prepare(f"{symbol.lower()}@trade", records, combined=True, microseconds=False)
+        tape, event_ms, stream = market.tape, self._market.now_ms + 1, f"{symbol.lower()}@trade"
+        prepared = Prepared(stream, [])
+        for start in range(tape.position_of_id(first_id), len(tape), BURST_TRADES):
+            positions = range(start, min(start + BURST_TRADES, len(tape)))
+            payloads = [self._payload(tape.trade(position, event_ms), False) for position in positions]
+            prepared.parts.append((len(payloads), _framed(stream, payloads, combined=True)))
+        return prepared
 
     async def send_prepared(self, prepared: Prepared) -> None:
         """Send to the listeners of the same form, as fast as they read."""
         for frames, raw in prepared.parts:
             for connection in tuple(self.hub.listeners(prepared.stream)):
-                if (connection.combined, connection.microseconds) == (prepared.combined, prepared.microseconds):
+                if connection.combined and not connection.microseconds:
                     connection.frames_sent += frames
                     connection.write(raw)
                     await connection.until_writable()
