@@ -1,32 +1,33 @@
-"""The application: its doors, its routes, and the tasks behind them."""
+"""The application: its doors, its routes, the tasks behind them, and serving it until a signal."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data_collector.model.errors import Transient
+from data_collector.model.errors import CollectorError, Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
 from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.messages import CheckReport, CheckSuite, WorkerFault
-from data_collector.validation.service import routes, suite_routes
+from data_collector.validation.service import routes
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_BYTES_MAX, LargeBodies
-from data_collector.validation.service.counting import CountRequests
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
 from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import Worker, WorkerLine
-from data_collector.validation.service.options import Options
 from data_collector.validation.service.rulebook import Rulebook, Source
-from data_collector.validation.service.surroundings import Running, Surroundings
+from data_collector.validation.service.surroundings import Options, Running, Surroundings
 from data_collector.validation.shelf import Shelf
 from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
 from data_collector.web.answers import ERROR_ANSWERS
@@ -34,6 +35,7 @@ from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
 from data_collector.web.rejections import Rejections
+from data_collector.web.serving import serve_until_signal
 
 OPEN_PATHS = ("/validate", "/audit")
 """A POST there computes an answer and changes nothing."""
@@ -46,7 +48,23 @@ LARGE_BODIES = {
 
 CLOSED = "Suites can be PUT only where CONTROL_TOKEN is set; without one, edit the files in SUITES_DIR."
 
+COUNTED: Final = frozenset({"validate", "audit", "suites", "health", "metrics", "docs-site"})
+"""First parts of the paths that requests are counted by."""
+
+FAREWELL = "Leaving at once; the worker process ends by itself."
+
 _log = get_log()
+
+
+def serve(listener: socket.socket, options: Options, make_worker: Callable[[], Worker]) -> int:
+    """Run the service on a listening socket until SIGTERM or Ctrl-C; return the exit code.
+
+    0 when it was asked to end, 70 when one of its tasks died. A second Ctrl-C leaves at once.
+    """
+    app = create_app(options, make_worker)
+    around = surroundings_of_app(app)
+    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=around.line.leave)
+    return CollectorError.exit_code if around.running.fault else 0
 
 
 def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
@@ -64,7 +82,6 @@ def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
     )
     app.state.surroundings = around
     app.include_router(routes.router)
-    app.include_router(suite_routes.router)
     policy = WritePolicy(
         environment=options.environment,
         token=options.token,
@@ -154,3 +171,25 @@ async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
     if isinstance(report, CheckReport):
         return report.faults
     return [report.message if isinstance(report, WorkerFault) else "it answered something else"]
+
+
+class CountRequests:
+    """ASGI: the first thing that a request meets, so that what others refuse is counted too."""
+
+    def __init__(self, app: ASGIApp, counters: Counters) -> None:
+        self._app = app
+        self._counters = counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        first = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
+        route = first if first in COUNTED else "other"
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._counters.add("data_validation_requests_total", route=route, status=str(message["status"]))
+            await send(message)
+
+        await self._app(scope, receive, counted)
