@@ -26,9 +26,10 @@ from data_collector.cli.named_series import series_of
 from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
-from data_collector.history.filling import Ends, Filling, Span
+from data_collector.history.filling import Filling, Span
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan
+from data_collector.history.ports import Ends
 from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable

@@ -22,9 +22,10 @@ from data_collector.cli.kept import check_kept
 from data_collector.cli.moments import moment_ms
 from data_collector.cli.named_series import series_of
 from data_collector.history.events import Ended, Event
-from data_collector.history.filling import Ends, Filling, Source, Span
+from data_collector.history.filling import Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan
+from data_collector.history.ports import Ends
 from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable

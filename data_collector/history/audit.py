@@ -8,7 +8,6 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.comparison import (
     Check,
     Faults,
@@ -20,7 +19,7 @@ from data_collector.history.comparison import (
     same_trade,
 )
 from data_collector.history.derived import CandleMaker
-from data_collector.history.feeds import STEPS_AT_ONCE
+from data_collector.history.feeds import STEPS_AT_ONCE, believed_klines, believed_trades
 from data_collector.history.kept import Kept
 from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL

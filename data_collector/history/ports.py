@@ -12,6 +12,7 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Channel
+from data_collector.model.protocols import BulkFiles, History
 from data_collector.model.records import Kline, Trade
 
 
@@ -54,6 +55,18 @@ class Shelf(Protocol):
 
     async def put_gaps(self, symbol: str, channel: Channel, interval: str, gaps: Sequence[Gap]) -> None:
         """What does not exist."""
+
+
+class Ends(Struct, frozen=True):
+    """The two ends of a backfill, and how the exchange's candles lie in time."""
+
+    history: History
+    held: Holdings
+    shelf: Shelf
+    calendar: Calendar
+    files: BulkFiles | None = None
+    is_reachable: bool = True
+    """Whether the exchange's REST side can be asked; if not, files alone are."""
 
 
 class Bounds(Protocol):
