@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from data_collector.history.comparison import (
+    CandleMaker,
     Check,
     Faults,
     by_id,
@@ -18,12 +19,11 @@ from data_collector.history.comparison import (
     same_prices,
     same_trade,
 )
-from data_collector.history.derived import CandleMaker
 from data_collector.history.feeds import STEPS_AT_ONCE, believed_klines, believed_trades
 from data_collector.history.kept import Kept
 from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL
-from data_collector.history.ports import Holdings
+from data_collector.history.ports import Holdings, StoredRows
 from data_collector.history.series import Series
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
@@ -37,26 +37,11 @@ NOTHING_STORED = "nothing is stored"
 """The note of a check that had nothing to look at: it says ok of nothing."""
 
 
-class Rows(Holdings, Protocol):
-    """What an audit reads of the database. Ranges exclude their end. Raises `SinkUnavailable`, `Misconfigured`."""
-
-    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first ones of a range, ascending."""
+class Rows(Holdings, StoredRows, Protocol):
+    """What an audit reads of the database."""
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """All of a range, ascending."""
-
-    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time."""
-
-    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
-        """First and last trade id."""
-
-    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
-        """The first ones of a range."""
-
-    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
-        """The first ones of a closed range of ids."""
 
 
 class LiveRows(Struct):
@@ -233,16 +218,12 @@ class Audit:
         self, series: Series, interval: str, span: tuple[int, int], faults: Faults
     ) -> Check:  # fmt: skip
         check = Check(series.label, "own trades")
-        calendar, symbol = self._ends.calendar, series.symbol
-        step_ms = calendar.next_open_ms(interval, 0)
-        maker = CandleMaker(
-            symbol, interval, open_of=lambda ms: ms // step_ms * step_ms, next_open=lambda ms: ms + step_ms
-        )
+        maker = CandleMaker(series.symbol, interval, self._ends.calendar.next_open_ms(interval, 0))
         made: dict[int, Kline] = {}
-        ids = await self._ends.held.trade_span(symbol)
+        ids = await self._ends.held.trade_span(series.symbol)
         position = 0 if ids is None else ids[0]
         while ids is not None and position <= ids[1]:
-            trades = await self._ends.held.trades_by_id(symbol, position, ids[1], ROWS_PER_READ)
+            trades = await self._ends.held.trades_by_id(series.symbol, position, ids[1], ROWS_PER_READ)
             for trade in trades:
                 made.update((kline.open_ms, kline) for kline in maker.take(trade) if _within(kline, span))
             await self._compare_made(check, faults, made)

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
 from data_collector.history.kept import Kept
+from data_collector.history.ports import StoredRows
 from data_collector.history.series import Series
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
@@ -37,23 +38,8 @@ MANIFEST = "manifest.json"
 Row = TypeVar("Row", Kline, Trade)
 
 
-class StoredHistory(Protocol):
-    """What an export reads. Ranges include their begin and exclude their end. Raises `SinkUnavailable`."""
-
-    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first `limit` candles of the range, ascending."""
-
-    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of the range in the order of their ids."""
-
-    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of a closed range of ids."""
-
-    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time stored."""
-
-    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
-        """First and last trade id stored."""
+class StoredHistory(StoredRows, Protocol):
+    """What an export reads."""
 
     async def gaps(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
         """What was recorded as missing; `interval` is empty for trades."""
@@ -292,7 +278,7 @@ async def _write_klines(
             written = _Written(Holes(grid, recorded, due_ms), 0, page[0].open_ms, 0)
         for kline in page:
             written.holes.take(kline.open_ms)
-        await asyncio.to_thread(table.add_klines, page)
+        await asyncio.to_thread(table.add, page)
         written.rows, written.last = written.rows + len(page), page[-1].open_ms
         if len(page) == PAGE_ROWS:
             tell(planned.series, _share(planned, written.last), written.rows)
@@ -310,7 +296,7 @@ async def _write_trades(reader: StoredHistory, planned: _Planned, table: Table, 
     while page := await reader.trades_by_id(symbol, due, planned.until - 1, PAGE_ROWS):
         for trade in page:
             holes.take(trade.trade_id)
-        await asyncio.to_thread(table.add_trades, page)
+        await asyncio.to_thread(table.add, page)
         written.first = page[0].trade_id if written.rows == 0 else written.first
         written.rows, written.last = written.rows + len(page), page[-1].trade_id
         due = written.last + 1
