@@ -11,9 +11,8 @@ from msgspec import Struct
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from data_collector.simulator.control import Refusal, Request, answer, error, parse
-from data_collector.simulator.delivery import Delivery
+from data_collector.simulator.delivery import PING, PONG, Delivery, close_frame, frame, text_frame
 from data_collector.simulator.faults import Faults
-from data_collector.simulator.frames import PING, PONG, close_frame, frame, text_frame
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
 

@@ -13,9 +13,9 @@ from data_collector.model.protocols import Codec
 from data_collector.model.records import Kline, Trade
 from data_collector.simulator import actions
 from data_collector.simulator.connection import StreamConnection
+from data_collector.simulator.delivery import PING, frame, text_frame, wrapped
 from data_collector.simulator.faults import Faults
 from data_collector.simulator.feed import Feed, Prepared
-from data_collector.simulator.frames import PING, frame, text_frame, wrapped
 from data_collector.simulator.market import Market
 from data_collector.simulator.operation import Operation
 from data_collector.simulator.rest import RestSide

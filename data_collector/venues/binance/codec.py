@@ -168,20 +168,16 @@ _KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade"
 
 def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     # Trades first: they are nine of ten frames.
-    if type(message) is TradeMessage:
-        time_ms, sub_ms_us = (message.T, None) if message.T < MICROSECONDS_FROM else divmod(message.T, 1000)
-        event_ms = milliseconds(message.E)
-        return Trade(
-            message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b, message.a,
-            sub_ms_us,
-        )  # fmt: skip
-    if type(message) is KlineMessage:
-        return _kline(message, received_ns)
-    return _rare_record(message, received_ns)
-
-
-def _rare_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     match message:
+        case TradeMessage():
+            time_ms, sub_ms_us = (message.T, None) if message.T < MICROSECONDS_FROM else divmod(message.T, 1000)
+            event_ms = milliseconds(message.E)
+            return Trade(
+                message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b,
+                message.a, sub_ms_us,
+            )  # fmt: skip
+        case KlineMessage():
+            return _kline(message, received_ns)
         case TickerMessage():
             return _made(Ticker, message, received_ns)
         case MiniTickerMessage():
@@ -191,7 +187,7 @@ def _rare_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
         case ServerShutdownMessage():
             return ShutdownNotice(milliseconds(message.E))
         case _:
-            raise AssertionError("trades and klines are made by the caller")
+            assert_never(message)
 
 
 def _present(raw: msgspec.Raw) -> bool:

@@ -7,9 +7,8 @@ import json
 import msgspec
 import pytest
 
-from data_collector.simulator.delivery import Delivery, changed, corrupted
+from data_collector.simulator.delivery import Delivery, changed, corrupted, frame, text_payload
 from data_collector.simulator.faults import CorruptShape, Faults, FrameFault, Refuse, RestFault
-from data_collector.simulator.frames import frame, text_payload
 
 PAYLOAD = b'{"e":"trade","E":5,"s":"BTCUSDT","t":7,"p":"1.5","k":{"x":true}}'
 
