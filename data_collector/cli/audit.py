@@ -27,11 +27,10 @@ from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveS
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
 from data_collector.history.filling import Filling, Span
-from data_collector.history.patience import Patience, waiting_told
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.series import Series
-from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.protocols import History, Venue
 from data_collector.observe.logs import escaped
@@ -110,7 +109,7 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
         database = await stack.enter_async_context(opened_database(settings, rights))
         history = await stack.enter_async_context(opened_history(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
-        patience = Patience(wish.give_up_s, Stopping(), waiting_told(_tell_waits))
+        patience = Patience(wish.give_up_s, Stopping(), _tell_waits)
         now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
         from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
         to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)

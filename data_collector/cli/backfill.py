@@ -23,11 +23,10 @@ from data_collector.cli.moments import moment_ms
 from data_collector.cli.named_series import series_of
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Filling, Source, Span
-from data_collector.history.patience import Patience, waiting_told
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.series import Series
-from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.protocols import BulkFiles, History, Venue
 from data_collector.observe.logs import escaped
@@ -132,7 +131,7 @@ async def _filling(
     settings: Settings, wish: Wish, venue: Venue, history: History, database: Database,
     tell: Callable[[Event], None], stopping: Stopping,
 ) -> Filling:  # fmt: skip
-    patience = Patience(wish.give_up_s, stopping, waiting_told(tell))
+    patience = Patience(wish.give_up_s, stopping, tell)
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
     bulk_files = bulk_files_of(settings, venue, wish.source, wish.files)
     # Faults of the command line are told even where the exchange is out of reach.

@@ -14,11 +14,10 @@ from typing import TypeVar
 from msgspec import Struct
 
 from data_collector.history.events import Event, SeriesEnded
-from data_collector.history.patience import Patience
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import Answer, Feed
 from data_collector.history.series import Series
-from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 

@@ -12,10 +12,9 @@ from functools import partial
 from typing import TypeVar
 
 from data_collector.history.events import Event, FileRefused, SeriesEnded
-from data_collector.history.patience import Patience
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
-from data_collector.history.stopping import Stopping
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
 from data_collector.model.protocols import BulkFile, History

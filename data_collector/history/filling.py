@@ -13,11 +13,10 @@ from data_collector.history.bounds import FileBounds, RestBounds
 from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
-from data_collector.history.patience import Patience, waiting_told
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Ends, Feed
 from data_collector.history.series import Series
-from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 
@@ -57,7 +56,7 @@ class Filling:
         self._source: Source = source
         self._tell = tell
         self._stopping = stopping
-        self._patience = Patience(patience_s, stopping, waiting_told(tell))
+        self._patience = Patience(patience_s, stopping, tell)
         self._bounds: Bounds = RestBounds(ends.history)
         if ends.files is not None and not ends.is_reachable:
             self._bounds = FileBounds(ends.files)

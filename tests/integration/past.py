@@ -13,7 +13,7 @@ from msgspec import Struct, field, structs
 from data_collector.cli.backfill import Wish, filled
 from data_collector.cli.backfill_screen import Screen
 from data_collector.history.events import Ended, Event
-from data_collector.history.stopping import Stopping
+from data_collector.history.patience import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.settings import load_settings
 from data_collector.simulator import Simulator, SimulatorSettings

@@ -18,7 +18,7 @@ from data_collector.cli.backfill import Wish, filled
 from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
-from data_collector.history.stopping import Stopping
+from data_collector.history.patience import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
