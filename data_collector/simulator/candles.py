@@ -88,7 +88,7 @@ class KlineSeries:
             return []
         opens = (self._opens_backward if newest else self._opens_forward)(max(first_ms, listed_ms), last_ms)
         candles = (candle for open_ms in opens if (candle := self.at(open_ms)) is not None and exists(candle))
-        return sorted(islice(candles, limit), key=_open_ms)
+        return sorted(islice(candles, limit), key=lambda candle: candle.open_ms)
 
     def closed_with_trades(self, now_ms: int) -> list[Candle]:
         """Every candle kept that has trades and is over."""
@@ -113,10 +113,6 @@ class KlineSeries:
     def _flat(self, open_ms: int, price: int) -> Candle:
         totals = Totals(price, price, price, price, 0, 0, 0, 0, 0, -1, -1)
         return Candle(open_ms, next_open(self.interval, open_ms, self._offset_ms), totals)
-
-
-def _open_ms(candle: Candle) -> int:
-    return candle.open_ms
 
 
 def kline_record(symbol: str, interval: str, candle: Candle, *, event_ms: int, is_closed: bool) -> Kline:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 from msgspec import Struct
@@ -142,11 +142,11 @@ class Feed:
             # A frame is sent after its trade took place, in microseconds too.
             trades = [tape.trade(position, max(now_ms, tape.times_us[position] // 1000 + 1))
                       for position in range(start, end)]  # fmt: skip
-            self.send(f"{name}@trade", trades)
+            self._send(f"{name}@trade", trades)
         if self.hub.listeners(f"{name}@aggTrade"):
-            self.send(f"{name}@aggTrade", tape.aggregates(start, end, end - start, now_ms))
+            self._send(f"{name}@aggTrade", tape.aggregates(start, end, end - start, now_ms))
         if self.hub.listeners(f"{name}@bookTicker"):
-            self.send(f"{name}@bookTicker", [market.book().quote()])
+            self._send(f"{name}@bookTicker", [market.book().quote()])
 
     # At fixed times.
 
@@ -158,10 +158,7 @@ class Feed:
                 del self._publishers[stream]
                 continue
             records, due_ms = self._publishers[stream].due(now_ms)
-            if stream.startswith("!"):
-                self._send_array(stream, records)
-            else:
-                self.send(stream, records)
+            self._send(stream, records)
             heapq.heappush(self._timetable, (due_ms, next(self._turn), stream))
 
     def _on_first_listener(self, stream: str) -> None:
@@ -196,30 +193,22 @@ class Feed:
 
     # To the sockets.
 
-    def send(self, stream: str, records: Sequence[Record]) -> None:
-        """Send records to the listeners of a stream."""
-        if records:
-            self._send(stream, lambda microseconds: [self._payload(record, microseconds) for record in records])
-
-    def _send_array(self, stream: str, records: Sequence[Record]) -> None:
-        if records:
-            self._send(stream, lambda microseconds: [
-                b"[" + b",".join(self._payload(record, microseconds) for record in records) + b"]"
-            ])  # fmt: skip
-
-    def _payload(self, record: Record, microseconds: bool) -> bytes:
-        return self._codec.encode(record, combined=False, microseconds=microseconds)
-
-    def _send(self, stream: str, encode: Callable[[bool], list[bytes]]) -> None:
+    def _send(self, stream: str, records: Sequence[Record]) -> None:
+        if not records:
+            return
         payloads: dict[bool, list[bytes]] = {}
         framed: dict[tuple[bool, bool], bytes] = {}
         for connection in tuple(self.hub.listeners(stream)):
             unit, form = connection.microseconds, (connection.microseconds, connection.combined)
             if unit not in payloads:
-                payloads[unit] = encode(unit)
+                encoded = [self._payload(record, unit) for record in records]
+                payloads[unit] = [b"[" + b",".join(encoded) + b"]"] if stream.startswith("!") else encoded
             if form not in framed:
                 framed[form] = _framed(stream, payloads[unit], combined=connection.combined)
             connection.deliver(stream, payloads[unit], framed[form])
+
+    def _payload(self, record: Record, microseconds: bool) -> bytes:
+        return self._codec.encode(record, combined=False, microseconds=microseconds)
 
 
 def _framed(stream: str, payloads: Sequence[bytes], *, combined: bool) -> bytes:

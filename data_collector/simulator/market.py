@@ -17,7 +17,7 @@ from data_collector.simulator.amounts import SCALE
 from data_collector.simulator.book import Book
 from data_collector.simulator.candles import Candle, KlineSeries, kline_record
 from data_collector.simulator.intervals import INTERVALS
-from data_collector.simulator.listing import Listing, listings_of
+from data_collector.simulator.listing import Listing, listing_of
 from data_collector.simulator.settings import SimulatorSettings, history_size, tape_limit
 from data_collector.simulator.tape import Tape
 from data_collector.simulator.window import RollingWindow
@@ -197,7 +197,7 @@ class Market:
     """All symbols. One that nobody has asked for costs nothing: its past is made when it is first touched."""
 
     def __init__(self, settings: SimulatorSettings, start_ms: int) -> None:
-        self.listings = listings_of(settings.symbols, settings.seed)
+        self.listings = {symbol: listing_of(symbol, settings.seed) for symbol in settings.symbols}
         self.start_ms = start_ms
         self.now_ms = start_ms
         self._settings = settings

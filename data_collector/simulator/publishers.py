@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from data_collector.model.records import MiniTicker, Record, Ticker
+import msgspec
+
+from data_collector.model.records import MiniTicker, Record
 from data_collector.simulator.candles import kline_record
 from data_collector.simulator.intervals import open_of
 from data_collector.simulator.market import QUIET, Market, SymbolMarket
@@ -105,7 +107,7 @@ class TickerPublisher:
         if span != self._sent and symbol.status not in QUIET:
             self._sent = span
             ticker = symbol.ticker(event_ms=now_ms)
-            records.append(mini_ticker(ticker) if self._mini else ticker)
+            records.append(msgspec.convert(ticker, MiniTicker, from_attributes=True) if self._mini else ticker)
         return records, self._cadence.after(now_ms)
 
 
@@ -120,20 +122,6 @@ class AllMiniTickersPublisher:
         """See `Publisher`."""
         records = [record for publisher in self._publishers for record in publisher.due(now_ms)[0]]
         return records, self._cadence.after(now_ms)
-
-
-def mini_ticker(ticker: Ticker) -> MiniTicker:
-    """The short form of a ticker."""
-    return MiniTicker(
-        symbol=ticker.symbol,
-        last_price=ticker.last_price,
-        open_price=ticker.open_price,
-        high_price=ticker.high_price,
-        low_price=ticker.low_price,
-        volume=ticker.volume,
-        quote_volume=ticker.quote_volume,
-        event_ms=ticker.event_ms,
-    )
 
 
 def _has_no_klines(symbol: SymbolMarket) -> bool:

@@ -14,7 +14,16 @@ OVERLAP_STEP_MS = 1000
 
 def lying_query(query: Mapping[str, str], fault: RestFault) -> Mapping[str, str]:
     """The question that is answered in place of the one that was asked."""
-    return _earlier(query, fault.span) if fault.kind == "overlap" else query
+    if fault.kind != "overlap":
+        return query
+    first, start = query.get("fromId", ""), query.get("startTime", "")
+    if first.isascii() and first.isdigit():
+        return {**query, "fromId": str(max(0, int(first) - fault.span))}
+    if start.isascii() and start.isdigit():
+        unit = 1000 if int(start) >= MICROSECONDS_FROM else 1
+        back = fault.span * LENGTHS_MS.get(query.get("interval", ""), OVERLAP_STEP_MS) * unit
+        return {**query, "startTime": str(max(0, int(start) - back))}
+    return query
 
 
 def filling_query(query: Mapping[str, str], body: object, fault: RestFault) -> Mapping[str, str] | None:
@@ -47,17 +56,6 @@ def _number(row: object) -> int | None:
             return number
         case _:
             return None
-
-
-def _earlier(query: Mapping[str, str], rows: int) -> Mapping[str, str]:
-    first, start = query.get("fromId", ""), query.get("startTime", "")
-    if first.isascii() and first.isdigit():
-        return {**query, "fromId": str(max(0, int(first) - rows))}
-    if start.isascii() and start.isdigit():
-        unit = 1000 if int(start) >= MICROSECONDS_FROM else 1
-        back = rows * LENGTHS_MS.get(query.get("interval", ""), OVERLAP_STEP_MS) * unit
-        return {**query, "startTime": str(max(0, int(start) - back))}
-    return query
 
 
 def lying_body(body: object, fault: RestFault) -> object:
