@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
+from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.declared import Declared, declared_pages
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
@@ -81,24 +82,26 @@ class _Closed(Struct):
     is_closed: bool
 
 
-async def trade_tallies(connection: StoreConnection, prefix: str, symbols: Sequence[str]) -> dict[str, Tally]:
+async def trade_tallies(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, Tally]:
     """By symbol. Raises `SinkUnavailable`."""
-    keys = [f"{prefix}trades:{symbol}" for symbol in symbols]
-    replies = await connection.execute([("XINFO", "STREAM", key) for key in keys])
+    streams = [keys.key("trades", symbol) for symbol in symbols]
+    replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
     tallies: dict[str, Tally] = {}
-    for symbol, key, reply in zip(symbols, keys, replies, strict=True):
-        tally = tallies[symbol] = _tally_of(key, reply)
+    for symbol, stream, reply in zip(symbols, streams, replies, strict=True):
+        tally = tallies[symbol] = _tally_of(stream, reply)
         if tally.first is not None and tally.expected != tally.held:
-            tally.declared = await _declared_trades(connection, f"{prefix}gaps:{symbol}", symbol, tally)
+            tally.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, tally)
     return tallies
 
 
-async def kline_tallies(connection: StoreConnection, prefix: str, symbol: str, calendar: Calendar) -> dict[str, Tally]:
+async def kline_tallies(
+    connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
+) -> dict[str, Tally]:
     """By interval, of what `stream:` holds: it is read as a whole, so ask for one symbol. Raises `SinkUnavailable`."""
-    opens = await _closed_opens(connection, f"{prefix}stream:{symbol}", symbol)
+    opens = await _closed_opens(connection, keys.key("stream", symbol), symbol)
     gaps = [
         declared
-        async for page in declared_pages(connection, f"{prefix}gaps:{symbol}", symbol)
+        async for page in declared_pages(connection, keys.key("gaps", symbol), symbol)
         for declared in page
         if declared.interval is not None
     ]

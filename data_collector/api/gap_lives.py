@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.pipeline.ledger import gap_id
 from data_collector.sinks.redis.declared import Declared, declared_of, declared_pages
@@ -103,12 +104,12 @@ def named_by(text: str) -> Named | None:
 
 
 async def newest_gaps(
-    store: StoreReading, store_url: str, prefix: str, symbols: Sequence[str], known: GapsStatus, limit: int
+    store: StoreReading, store_url: str, keys: StoreKeys, symbols: Sequence[str], known: GapsStatus, limit: int
 ) -> list[Gap]:
     """The newest gaps of all `symbols`, open ones first. Raises `SinkUnavailable`."""
-    keys = {symbol: f"{prefix}gaps:{symbol}" for symbol in symbols}
+    streams = {symbol: keys.key("gaps", symbol) for symbol in symbols}
     async with store.turn(store_url) as connection:
-        entries = await newest_entries(connection, keys, limit)
+        entries = await newest_entries(connection, streams, limit)
     declared = [found for found in map(declared_of, entries) if found is not None]
     wanted = set(symbols)
     lives = [life for life in (*known.open, *known.closed) if life.symbol in wanted]
@@ -119,13 +120,15 @@ async def newest_gaps(
     return gaps[:limit]
 
 
-async def story_of(store: StoreReading, store_url: str, prefix: str, named: Named, known: GapsStatus) -> Story | None:
+async def story_of(
+    store: StoreReading, store_url: str, keys: StoreKeys, named: Named, known: GapsStatus
+) -> Story | None:
     """The life of one gap; None when neither the store nor the collector knows it. Raises `SinkUnavailable`."""
     wanted = gap_id(named.symbol, named.interval, named.first)
     life = next((life for life in (*known.open, *known.closed) if life.id == wanted), None)
     found: list[Declared] = []
     async with store.turn(store_url) as connection:
-        async for page in declared_pages(connection, f"{prefix}gaps:{named.symbol}", named.symbol):
+        async for page in declared_pages(connection, keys.key("gaps", named.symbol), named.symbol):
             found += [gap for gap in page if (_id_of(gap) == wanted if life is None else _lies_in(gap, life))]
             if life is None and found:
                 break

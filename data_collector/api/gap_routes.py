@@ -52,10 +52,10 @@ async def completeness(
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
     try:
         async with around.store.turn(store_url) as connection:
-            trades = await trade_tallies(connection, snapshot.key_prefix, page)
+            trades = await trade_tallies(connection, snapshot.store_keys, page)
             by_interval = None
             if klines:
-                by_interval = await kline_tallies(connection, snapshot.key_prefix, page[0], UtcCalendar())
+                by_interval = await kline_tallies(connection, snapshot.store_keys, page[0], UtcCalendar())
     except SinkUnavailable as error:
         raise HTTPException(503, masked(str(error))) from error
     unknown = [name for name in page if name not in snapshot.symbols and trades[name].first is None]
@@ -78,7 +78,7 @@ async def gaps(
     store_url = _store_url(snapshot)
     symbols = snapshot.symbols if symbol is None else [symbol.upper()]
     try:
-        found = await newest_gaps(around.store, store_url, snapshot.key_prefix, symbols, snapshot.gaps, limit)
+        found = await newest_gaps(around.store, store_url, snapshot.store_keys, symbols, snapshot.gaps, limit)
     except SinkUnavailable as error:
         raise HTTPException(503, masked(str(error))) from error
     return gap_page_of(found)
@@ -93,7 +93,7 @@ async def gap(snapshot: Now, around: Around, gap_id: Annotated[str, Path(max_len
         raise HTTPException(404, "That is no id of a gap; they look like BTCUSDT-trade-1201.")
     store_url = _store_url(snapshot)
     try:
-        story = await story_of(around.store, store_url, snapshot.key_prefix, named, snapshot.gaps)
+        story = await story_of(around.store, store_url, snapshot.store_keys, named, snapshot.gaps)
     except SinkUnavailable as error:
         raise HTTPException(503, masked(str(error))) from error
     if story is None:

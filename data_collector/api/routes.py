@@ -26,11 +26,12 @@ from data_collector.api.answers import (
 )
 from data_collector.api.collector import Collector
 from data_collector.api.live.feed import LiveFeed
-from data_collector.api.quarantine import UNKNOWN, QuarantineReader
+from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable, Transient
 from data_collector.model.status import Snapshot
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings
@@ -156,7 +157,7 @@ async def validation_errors(
         raise HTTPException(503, "The store is not known yet; /health says what it waits for.")
     symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
     try:
-        page = await around.quarantine.newest(snapshot.store_url, snapshot.key_prefix, symbols, limit)
+        page = await around.quarantine.newest(snapshot.store_url, snapshot.store_keys, symbols, limit)
     except SinkUnavailable as error:
         raise HTTPException(503, masked(str(error))) from error
     return Response(msgspec.json.encode(page), media_type="application/json")

@@ -141,7 +141,7 @@ async def _live_store(
     except Unavailable as error:
         notes.append(f"Not compared with the live store: {error}")
         return None
-    return RedisRows(connection, venue.key_prefix, venue.calendar)
+    return RedisRows(connection, venue.store_keys, venue.calendar)
 
 
 async def _repaired(

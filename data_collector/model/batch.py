@@ -94,11 +94,16 @@ class TickerUpdate(Struct, frozen=True):
     """Rules that it is marked with."""
 
 
+SideKind = Literal["quarantine", "late"]
+"""Streams of what stands beside the records in order."""
+
+
 class SideEntry(Struct):
     """An entry of `quarantine:{symbol}` or `late:{symbol}`, written once."""
 
-    stream: str
-    """Key without the venue's prefix."""
+    kind: SideKind
+    symbol: str
+    """Or `UNKNOWN`."""
     fields: tuple[str, ...]
     """Names and values in turn."""
     number: int

@@ -11,6 +11,7 @@ from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.verdict import Verdict
 
 
@@ -223,6 +224,11 @@ class Venue(Struct, frozen=True):
     """What to do where the exchange does not serve the place (HTTP 451)."""
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
+
+    @property
+    def store_keys(self) -> StoreKeys:
+        """The names of its Redis keys."""
+        return StoreKeys(self.key_prefix)
 
 
 class Gate(Protocol):

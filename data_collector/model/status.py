@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.subscriptions import ChangeStatus
 
 Condition = Literal["healthy", "degraded", "unhealthy"]
@@ -234,3 +235,8 @@ class Snapshot(Struct, kw_only=True):
     histograms: list[Histogram] = field(default_factory=list)
     subscriptions: ChangeStatus | None = None
     """In answers to questions about it only: the names of all streams are much."""
+
+    @property
+    def store_keys(self) -> StoreKeys:
+        """The names of this exchange's keys."""
+        return StoreKeys(self.key_prefix)

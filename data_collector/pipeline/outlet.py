@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, SideKind, TickerUpdate, TradeRun
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
 from data_collector.pipeline.gathering import Gathering
@@ -280,7 +280,7 @@ class Outlet:
 
     def put_revision(self, lane: Lane, kline: Kline, why: str) -> None:
         """A closed kline whose place in the stream is past: into `late:`, and into its key."""
-        self.put_side(f"late:{lane.symbol}", ("data", kline_json(kline, lane.symbol_json), "why", why))
+        self.put_side("late", lane.symbol, ("data", kline_json(kline, lane.symbol_json), "why", why))
         if len(self._revisions) < self._side_max:
             self._revisions.append(kline)
             self.waiting.set()
@@ -291,13 +291,13 @@ class Outlet:
             self._past.append(kline)
             self.waiting.set()
 
-    def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
+    def put_side(self, kind: SideKind, symbol: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._side) >= self._side_max:
-            self.dropped[stream.partition(":")[0]] += 1
+            self.dropped[kind] += 1
             return
         self._side_number += 1
-        self._side.append(SideEntry(stream, fields, self._side_number))
+        self._side.append(SideEntry(kind, symbol, fields, self._side_number))
         self.waiting.set()
 
     def take(self) -> Batch:

@@ -199,7 +199,7 @@ class TradeIntake:
             # It is collected no longer.
             return "wrong"
         fields = ("data", trade_json(truth, lane.symbol_json), "why", "revision")
-        self._outlet.put_side(f"late:{first.symbol}", fields)
+        self._outlet.put_side("late", first.symbol, fields)
         return "wrong"
 
     def learn_reference(self, lane: Lane, trade_id: int) -> None:
@@ -306,7 +306,7 @@ class TradeIntake:
         tally.validated += 1
         self._counters.add("data_collector_records_late_total", channel="trade")
         fields = ("data", trade_json(trade, lane.symbol_json), "why", "recovered")
-        self._outlet.put_side(f"late:{trade.symbol}", fields)
+        self._outlet.put_side("late", trade.symbol, fields)
         tally.note_accepted(trade, "trade", verdict, late=True)
 
     def _take_copy(self, lane: Lane, trade: Trade) -> None:

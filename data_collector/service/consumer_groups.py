@@ -13,6 +13,7 @@ from typing import Literal
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.pump import Question
 from data_collector.sinks.redis.groups import NOTHING_YET, EntryId, GroupPlace
@@ -34,19 +35,22 @@ State = Literal["at_risk", "lost"]
 class Limits:
     """How many entries our streams keep."""
 
-    def __init__(self, prefix: str, *, trades: int | None, klines: int | None) -> None:
+    def __init__(self, keys: StoreKeys, *, trades: int | None, klines: int | None) -> None:
         """None: such streams are not written."""
-        self._kinds = [
-            (f"{prefix}trades:", "TRADES_MAXLEN", trades), (f"{prefix}stream:", "STREAM_MAXLEN", klines),
-        ]  # fmt: skip
+        limits: dict[KeyKind, tuple[str, int | None]] = {
+            "trades": ("TRADES_MAXLEN", trades),
+            "stream": ("STREAM_MAXLEN", klines),
+        }
+        self._keys = keys
+        self._limits = {kind: (name, limit) for kind, (name, limit) in limits.items() if limit is not None}
 
     def streams(self, symbols: Sequence[str]) -> list[str]:
         """The keys of these symbols."""
-        return [f"{kind}{symbol}" for symbol in symbols for kind, _, limit in self._kinds if limit is not None]
+        return [self._keys.key(kind, symbol) for symbol in symbols for kind in self._limits]
 
     def of(self, stream: str) -> tuple[str, int]:
         """The setting, and its value, that trims a stream."""
-        return next((name, limit or 0) for kind, name, limit in self._kinds if stream.startswith(kind))
+        return next(limit for kind, limit in self._limits.items() if kind == self._keys.kind_of(stream))
 
 
 class ConsumerGroups:

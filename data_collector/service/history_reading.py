@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.service.history_messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import NO_RECORD, StoredGap, stored_gap, stored_kline, stored_trade
@@ -134,7 +135,7 @@ class StreamReader:
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
 
     def _kind(self, name: str) -> str:
-        return name.removeprefix(self._orders.prefix).partition(":")[0]
+        return StoreKeys(self._orders.prefix).kind_of(name)
 
     async def _ask(self, commands: Sequence[Command]) -> list[object]:
         replies = await self._connection.execute(commands)
@@ -145,9 +146,10 @@ class StreamReader:
 
 
 def _streams(orders: Orders) -> Iterator[str]:
+    keys = StoreKeys(orders.prefix)
+    kinds: dict[KeyKind, bool] = {"stream": orders.klines, "trades": orders.trades, "late": True, "gaps": True}
     for symbol in orders.symbols:
-        kinds = [("stream", orders.klines), ("trades", orders.trades), ("late", True), ("gaps", True)]
-        yield from (f"{orders.prefix}{kind}:{symbol}" for kind, wanted in kinds if wanted)
+        yield from (keys.key(kind, symbol) for kind, wanted in kinds.items() if wanted)
 
 
 def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, numbered: bool) -> int:

@@ -239,11 +239,10 @@ class Service:
         assert address is not None, "the store is started"
         settings = self._settings
         limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
-        prefix = self._venue.key_prefix
-        calls = CallBuilder(prefix, limits, self._venue.calendar, writer=uuid.uuid4().hex)
+        calls = CallBuilder(self._venue.store_keys, limits, self._venue.calendar, writer=uuid.uuid4().hex)
         expected = expected_store_bytes(settings)
         self._log.info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
-        sink = RedisSink(address, calls, self._counters, source=self._source, prefix=prefix, expected_bytes=expected)
+        sink = RedisSink(address, calls, self._counters, source=self._source, expected_bytes=expected)
         await self._store.open(sink)
         self._sink = sink
         return sink
@@ -316,7 +315,7 @@ class Service:
     def _consumer_groups(self, sink: RedisSink, pump: Pump) -> ConsumerGroups:
         settings = self._settings
         limits = Limits(
-            self._venue.key_prefix,
+            self._venue.store_keys,
             trades=settings.trades_maxlen if "trade" in settings.channels else None,
             klines=settings.stream_maxlen if "kline" in settings.channels else None,
         )

@@ -197,7 +197,7 @@ async def test_trades_alone_make_no_half_filled_latest(sink: RedisSink, reader: 
 
 
 async def test_side_entry_that_is_sent_again_is_known(sink: RedisSink, reader: Reader) -> None:
-    batch = Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", "{}", "why", "recovered"), number) for number in (1, 2)])
+    batch = Batch(side=[SideEntry("late", SYMBOL, ("data", "{}", "why", "recovered"), number) for number in (1, 2)])
     await sink.write(batch)
     await sink.write(batch)
 
@@ -205,7 +205,7 @@ async def test_side_entry_that_is_sent_again_is_known(sink: RedisSink, reader: R
 
 
 async def test_each_collectors_side_entries_are_its_own(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
-    batch = Batch(side=[SideEntry(f"quarantine:{SYMBOL}", ("data", "{}", "why", "[]"), 1)])
+    batch = Batch(side=[SideEntry("quarantine", SYMBOL, ("data", "{}", "why", "[]"), 1)])
     await sink.write(batch)
     await other.write(batch)
 

@@ -13,6 +13,7 @@ from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpda
 from data_collector.model.calendar import Calendar, explained_from
 from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.records import Kline
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
@@ -73,8 +74,8 @@ class Call(Struct):
 class CallBuilder:
     """Builds the commands; pure but for the clock in `recorded_at`."""
 
-    def __init__(self, prefix: str, limits: StoreLimits, calendar: Calendar, writer: str) -> None:
-        self._prefix = prefix
+    def __init__(self, keys: StoreKeys, limits: StoreLimits, calendar: Calendar, writer: str) -> None:
+        self.keys = keys
         self._limits = limits
         self._calendar = calendar
         self._writer = writer
@@ -97,7 +98,7 @@ class CallBuilder:
 
     def trades(self, run: TradeRun, *, tail: int | None = None) -> Call:
         """`tail`: the store's own, when it lies within what the run explains; by default right before that."""
-        symbol, prefix, side_maxlen = run.symbol, self._prefix, self._limits.side_maxlen
+        symbol, key, side_maxlen = run.symbol, self.keys.key, self._limits.side_maxlen
         gaps = run.gaps if tail is None else gaps_after(run.gaps, tail)
         bridged = texts = refusals = ""
         if gaps:
@@ -106,8 +107,8 @@ class CallBuilder:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
             (
-                "FCALL", APPEND_TRADES, 4, f"{prefix}trades:{symbol}", f"{prefix}latest:{symbol}",
-                f"{prefix}gaps:{symbol}", f"{prefix}quarantine:{symbol}", run.first_id, run.count,
+                "FCALL", APPEND_TRADES, 4, key("trades", symbol), key("latest", symbol),
+                key("gaps", symbol), key("quarantine", symbol), run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
                 int(run.begins), *run.entries,
             ),
@@ -117,7 +118,7 @@ class CallBuilder:
 
     def klines(self, updates: list[KlineUpdate], *, due: Mapping[str, int] | None = None) -> Call:
         """Updates of one symbol. `due`: per interval the open time that the store misses first, where it told it."""
-        symbol, prefix = updates[0].kline.symbol, self._prefix
+        symbol = updates[0].kline.symbol
         symbol_json = json_text(symbol)
         keys: list[str] = []
         arguments: list[str | int] = []
@@ -138,17 +139,13 @@ class CallBuilder:
             )  # fmt: skip
         return Call(
             (
-                "FCALL", APPEND_KLINES, 3 + len(updates), f"{prefix}stream:{symbol}", self.cursors_key(symbol),
-                f"{prefix}gaps:{symbol}", *keys, self._limits.stream_maxlen, self._limits.side_maxlen, len(updates),
-                *arguments,
+                "FCALL", APPEND_KLINES, 3 + len(updates), self.keys.key("stream", symbol), self.keys.cursors(symbol),
+                self.keys.key("gaps", symbol), *keys, self._limits.stream_maxlen, self._limits.side_maxlen,
+                len(updates), *arguments,
             ),
             KlinePart(updates),
             declared,
         )  # fmt: skip
-
-    def cursors_key(self, symbol: str) -> str:
-        """Where `append_klines` keeps what each interval must get next."""
-        return f"{self._prefix}collector:klines:{symbol}"
 
     def ticker(self, update: TickerUpdate) -> Call:
         """Statistics into `latest:`."""
@@ -156,7 +153,7 @@ class CallBuilder:
         time_text = trade_time_text(ticker.event_ms)
         return Call(
             (
-                "FCALL", PUT_TICKER, 1, f"{self._prefix}latest:{ticker.symbol}", ticker.event_ms, ticker.last_id,
+                "FCALL", PUT_TICKER, 1, self.keys.key("latest", ticker.symbol), ticker.event_ms, ticker.last_id,
                 ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
             ),
             update,
@@ -169,9 +166,9 @@ class CallBuilder:
             words += (len(entry.fields), *entry.fields)
         return Call(
             (
-                "FCALL", APPEND_ONCE, 1 + len(entries), f"{self._prefix}collector:writer:{self._writer}",
-                *(f"{self._prefix}{entry.stream}" for entry in entries), self._limits.side_maxlen, entries[0].number,
-                len(entries), MARKER_LIFE_S, int(go_on), *words,
+                "FCALL", APPEND_ONCE, 1 + len(entries), self.keys.own(f"writer:{self._writer}"),
+                *(self.keys.key(entry.kind, entry.symbol) for entry in entries), self._limits.side_maxlen,
+                entries[0].number, len(entries), MARKER_LIFE_S, int(go_on), *words,
             ),
             SidePart(entries),
         )  # fmt: skip
@@ -188,7 +185,7 @@ class CallBuilder:
         return Call(("SET", self._kline_key(kline), text, "NX", "EX", life_s), PastKline(kline))
 
     def _kline_key(self, kline: Kline) -> str:
-        return f"{self._prefix}kline:{kline.symbol}:{kline.interval}:{open_time_text(kline.open_ms)}"
+        return self.keys.kline(kline.symbol, kline.interval, open_time_text(kline.open_ms))
 
     def _gap_texts(self, symbol: str, channel: str, interval: str | None, gaps: list[Gap]) -> str:
         if not gaps:

@@ -53,15 +53,14 @@ class RedisSink:
     """The `Sink` of Redis and its kin."""
 
     def __init__(
-        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, prefix: str,
-        expected_bytes: int = 0,
-    ) -> None:  # fmt: skip
+        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, expected_bytes: int = 0
+    ) -> None:
         """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need."""
         self._address = address
         self._calls = calls
         self._counters = counters
         self._source = source
-        self._prefix = prefix
+        self._keys = calls.keys
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
         for channel, reason in product(("trade", "kline"), get_args(GapReason)):
@@ -85,10 +84,10 @@ class RedisSink:
         connection = await StoreConnection.connect(self._address)
         try:
             await check_store(
-                connection, self._address, source=self._source, prefix=self._prefix, expected_bytes=self._expected_bytes
+                connection, self._address, source=self._source, keys=self._keys, expected_bytes=self._expected_bytes
             )
             await load_functions(connection)
-            await check_rights(connection, self._prefix)
+            await check_rights(connection, self._keys.prefix)
         except (SinkUnavailable, Misconfigured):
             connection.close()
             raise
@@ -123,7 +122,7 @@ class RedisSink:
         tails: dict[str, TradeTail | None] = {}
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
-            replies = await connection.execute([("XINFO", "STREAM", f"{self._prefix}trades:{name}") for name in part])
+            replies = await connection.execute([("XINFO", "STREAM", self._keys.key("trades", name)) for name in part])
             for symbol, reply in zip(part, replies, strict=True):
                 if isinstance(reply, list):
                     tails[symbol] = _trade_tail(reply)
@@ -143,9 +142,7 @@ class RedisSink:
         Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
         """
         connection = await self._connected()
-        replies = await connection.execute(
-            [("HMGET", self._calls.cursors_key(symbol), *intervals) for symbol in symbols]
-        )
+        replies = await connection.execute([("HMGET", self._keys.cursors(symbol), *intervals) for symbol in symbols])
         cursors: dict[tuple[str, str], int] = {}
         for symbol, reply in zip(symbols, replies, strict=True):
             # A key of another type is told when something is to be written.
@@ -168,7 +165,7 @@ class RedisSink:
         now = time.monotonic()
         if now - self._claimed_s >= CLAIM_S:
             self._claimed_s = now
-            await claim_store(connection, self._address, source=self._source, prefix=self._prefix)
+            await claim_store(connection, self._address, source=self._source, keys=self._keys)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""
@@ -235,7 +232,7 @@ class RedisSink:
         return None
 
     def _note_hidden(self, run: TradeRun, tail: int) -> None:
-        key = f"{self._prefix}trades:{run.symbol}"
+        key = self._keys.key("trades", run.symbol)
         self.broken_keys[key] = (
             f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
             "it is filled again"
@@ -274,7 +271,7 @@ class RedisSink:
         if foreign:
             self._note_foreign(str(foreign))
         for entry in part.entries[len(part.entries) - int(added) :]:
-            self._count(entry.stream.partition(":")[0], 1, 1)
+            self._count(entry.kind, 1, 1)
         return None
 
     def _count(self, channel: str, stored: int, offered: int) -> None:

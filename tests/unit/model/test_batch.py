@@ -23,7 +23,7 @@ def test_empty_batch_is_false() -> None:
         Batch(trades=[RUN]),
         Batch(klines=[[KlineUpdate(kline(), NOON_MS + MINUTE_MS)]]),
         Batch(tickers=[TickerUpdate(ticker())]),
-        Batch(side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)]),
+        Batch(side=[SideEntry("late", "BTCUSDT", ("data", "{}"), 1)]),
     ],
 )
 def test_batch_with_anything_is_true(batch: Batch) -> None:

@@ -9,8 +9,9 @@ import pytest
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.pipeline.holdback import ARBITRATION_S
-from data_collector.pipeline.refusals import RAW_BYTES_MAX, UNKNOWN
+from data_collector.pipeline.refusals import RAW_BYTES_MAX
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
 
@@ -40,7 +41,7 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
     scene.send(ticker(volume="-1"), ticker())
 
     batch = scene.take()
-    assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
     assert batch.tickers[0].ticker.volume == "8913.30000000"
     assert scene.counts == (2, 1, 1)
 
@@ -71,7 +72,7 @@ def test_what_was_not_subscribed_goes_to_the_unknown(scene: Scene, record: Recor
     scene.send(record)
 
     (entry,) = scene.take_side()
-    assert entry.stream == UNKNOWN == "quarantine:unknown"
+    assert (entry.kind, entry.symbol) == ("quarantine", "unknown")
     assert rules(entry) == ["not_subscribed"]
     assert scene.counts == (1, 0, 1)
 
@@ -81,7 +82,7 @@ def test_bad_frame_of_a_known_symbol_goes_to_its_quarantine(scene: Scene) -> Non
     scene.frame(frame)
 
     (entry,) = scene.take_side()
-    assert entry.stream == "quarantine:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("quarantine", "BTCUSDT")
     assert fields(entry)["data"] == frame.decode()
     assert rules(entry) == ["wrong_shape"]
     assert scene.counters.value("data_collector_frames_bad_total", reason="wrong_shape") == 1
@@ -91,7 +92,7 @@ def test_frame_whose_symbol_cannot_be_read_goes_to_the_unknown(scene: Scene) -> 
     scene.frame(b"\xff\xfe not JSON")
 
     (entry,) = scene.take_side()
-    assert entry.stream == UNKNOWN
+    assert (entry.kind, entry.symbol) == ("quarantine", UNKNOWN)
     assert rules(entry) == ["not_json"]
     assert "not JSON" in fields(entry)["data"]
 

@@ -29,7 +29,7 @@ def test_refused_closed_kline_goes_with_the_next_good_one_of_its_interval(scene:
     refused_ms = NOON_MS + MINUTE_MS
     gap = Gap(refused_ms, refused_ms, 1, "refused", ("price_not_negative",))
     assert told == [("1m", []), ("1h", []), ("1m", [gap])]
-    assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
     assert scene.counts == (4, 3, 1)
 
 
@@ -89,7 +89,7 @@ def test_revision_of_a_closed_kline_goes_to_late(scene: Scene) -> None:
 
     batch = scene.take()
     (entry,) = batch.side
-    assert entry.stream == "late:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("late", "BTCUSDT")
     assert fields(entry)["why"] == "revision"
     assert [one.close for one in batch.revisions] == ["45180.51"]
     assert scene.counters.value(COPIES, channel="kline") == 1
@@ -106,7 +106,7 @@ def test_closed_kline_that_comes_after_its_place_was_passed_goes_to_late(scene: 
     scene.send(kline(0), kline(1, low="-1"), kline(2), kline(1))
 
     _, entry = scene.take_side()
-    assert entry.stream == "late:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("late", "BTCUSDT")
     assert fields(entry)["why"] == "recovered"
 
 
@@ -150,7 +150,7 @@ def test_kline_of_rest_is_no_message_and_is_judged_all_the_same(scene: Scene) ->
     assert [(each.source, each.kline.open_ms, len(each.gaps)) for each in batch.klines[0]] == [
         ("ws", NOON_MS, 0), ("rest", NOON_MS + MINUTE_MS, 0), ("rest", NOON_MS + 3 * MINUTE_MS, 1),
     ]  # fmt: skip
-    assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
     assert scene.counts == (1, 1, 0)
 
 
