@@ -11,8 +11,9 @@ from pydantic import ConfigDict
 
 from data_collector.api.completeness import Tally
 from data_collector.api.gap_lives import Gap, Story
+from data_collector.model.keys import Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
-from data_collector.model.wire import open_time_text
+from data_collector.model.wire import number_told
 from data_collector.web.answers import Answer
 
 
@@ -182,16 +183,18 @@ def completeness_of(
     newest_s = known.open[0].opened_at_s + known.oldest_open_s if known.open else 0.0
     return SymbolCompleteness(
         symbol=symbol,
-        trades=_series(trades, None),
+        trades=_series(trades, Key("trade", symbol)),
         healed=of_trades.healed,
         healed_klines=totals["kline"].healed if "kline" in totals else {},
         heal_time=_heal_times(of_trades),
         open_gaps=[
             OpenGap(id=life.id, missing=life.missing, open_s=round(newest_s - life.opened_at_s, 3))
             for life in known.open
-            if life.symbol == symbol
+            if life.key.symbol == symbol
         ],
-        klines=None if klines is None else {name: _series(tally, name) for name, tally in klines.items()},
+        klines=None
+        if klines is None
+        else {interval: _series(tally, Key("kline", symbol, interval)) for interval, tally in klines.items()},
     )
 
 
@@ -205,10 +208,10 @@ def gap_story_of(story: Story) -> GapStory:
     return GapStory.model_validate(msgspec.to_builtins(story))
 
 
-def _series(tally: Tally, interval: str | None) -> Series:
+def _series(tally: Tally, key: Key) -> Series:
     return Series(
-        first=_place(tally.first, interval),
-        last=_place(tally.last, interval),
+        first=None if tally.first is None else number_told(key, tally.first),
+        last=None if tally.last is None else number_told(key, tally.last),
         expected=tally.expected,
         held=tally.held,
         absent=tally.declared.get("absent", 0),
@@ -218,12 +221,8 @@ def _series(tally: Tally, interval: str | None) -> Series:
         unexplained=tally.unexplained,
         proven=tally.is_proven,
         percentage=tally.percentage,
-        explanation=tally.explanation("trade" if interval is None else f"{interval} kline"),
+        explanation=tally.explanation(key.unit),
     )
-
-
-def _place(place: int | None, interval: str | None) -> int | str | None:
-    return place if place is None or interval is None else open_time_text(place)
 
 
 def _heal_times(totals: GapTotals) -> HealTimes:

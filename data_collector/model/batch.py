@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker
 
 
@@ -113,9 +114,7 @@ class SideEntry(Struct):
 class Behind(Struct, frozen=True):
     """The store lacks what we took to be there: it lost the end of what it acknowledged, or all of it."""
 
-    symbol: str
-    interval: str | None
-    """None for trades."""
+    key: Key
     due: int | None
     """What the store must get next: a trade id, or an open time in ms. None when it has nothing at all."""
     blocked: bool = False
@@ -138,13 +137,3 @@ class Batch(Struct):
 
     def __bool__(self) -> bool:
         return bool(self.trades or self.klines or self.tickers or self.side or self.revisions or self.past)
-
-
-def gap_json(symbol_json: str, channel: str, interval: str | None, gap: Gap, first: str, last: str, at: str) -> str:
-    """The `data` of a `gaps:` entry; `first` and `last` are JSON already (a trade id, or a quoted open time)."""
-    interval_json = "null" if interval is None else f'"{interval}"'
-    rules = ",".join(f'"{rule}"' for rule in gap.rules)
-    return (
-        f'{{"symbol":{symbol_json},"channel":"{channel}","interval":{interval_json},"first":{first},'
-        f'"last":{last},"count":{gap.count},"reason":"{gap.reason}","rules":[{rules}],"recorded_at":"{at}"}}'
-    )

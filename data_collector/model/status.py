@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.keys import Key
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.subscriptions import ChangeStatus
 
@@ -149,9 +150,7 @@ class GapLife(Struct, array_like=True):
     """A gap from its beginning on."""
 
     id: str
-    symbol: str
-    interval: str | None
-    """None for trades."""
+    key: Key
     first: int
     """Trade id, or open time in ms; of the whole gap, not of what is left of it."""
     last: int

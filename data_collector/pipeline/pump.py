@@ -16,6 +16,7 @@ import structlog
 
 from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.lane import Lane
@@ -175,7 +176,7 @@ class Pump:
             if self._outlet.lanes.get(lane.symbol) is not lane:
                 continue
             if lane.symbol not in tails:
-                self.note_behind(Behind(lane.symbol, None, None))
+                self.note_behind(Behind(Key("trade", lane.symbol), None))
             elif (
                 tail is not None
                 and tail.last_id < lane.next_id - 1
@@ -183,11 +184,11 @@ class Pump:
                 and not lane.runs
                 and not lane.passed
             ):
-                self.note_behind(Behind(lane.symbol, None, tail.last_id + 1))
+                self.note_behind(Behind(Key("trade", lane.symbol), tail.last_id + 1))
 
     def note_behind(self, behind: Behind) -> None:
         """The store lacks something: the refill brings it."""
-        lane = self._outlet.lanes.get(behind.symbol)
+        lane = self._outlet.lanes.get(behind.key.symbol)
         if lane is None:
             # It is collected no longer.
             return
@@ -231,7 +232,7 @@ class Pump:
         for run in batch.trades:
             self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
         for each in behind:
-            if each.interval is None:
+            if each.key.channel == "trade":
                 self.note_behind(each)
             else:
                 self._go_back(each)

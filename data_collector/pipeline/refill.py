@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
 from data_collector.pipeline.lane import Debt, Lane
@@ -162,9 +163,9 @@ class Refill:
             debt.retry_s = self._clock() + max(RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
         runs = self._runs(lane, trades, due_id)
         if runs and lane.debt is debt:
-            self._ledger.healed(lane.symbol, None, due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            self._ledger.healed(Key("trade", lane.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
             for gap in (gap for run in runs for gap in run.gaps):
-                self._ledger.given_up(lane.symbol, None, gap.first, gap.last, gap.reason)
+                self._ledger.given_up(Key("trade", lane.symbol), gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
             self._queue(lane, debt, runs)
             return True
@@ -225,7 +226,7 @@ class Refill:
 
     def _explain(self, lane: Lane, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id, last_id = debt.due_id, min(last_id, lane.next_id - 1)
-        self._ledger.given_up(lane.symbol, None, first_id, last_id, reason)
+        self._ledger.given_up(Key("trade", lane.symbol), first_id, last_id, reason)
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
         debt.progress_s = self._clock()

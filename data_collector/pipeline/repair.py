@@ -16,6 +16,7 @@ import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
 from data_collector.observe.counters import Counters
@@ -198,7 +199,7 @@ class TradeRepair:
         if told is None or told[1] < gap.last_id:
             # What the twin line heals at once is no story, and comes here never.
             self._told[lane] = (lane.next_id if told is None else told[0], gap.last_id)
-            self._ledger.opened(lane.symbol, None, lane.next_id, gap.last_id)
+            self._ledger.opened(Key("trade", lane.symbol), lane.next_id, gap.last_id)
         if await self._skip_what_is_old(lane, gap):
             return
         due_id = lane.next_id
@@ -213,12 +214,12 @@ class TradeRepair:
         self._intake.release(lane)
 
     def _tell_explained(self, symbol: str, gap: Gap) -> None:
-        self._ledger.given_up(symbol, None, gap.first, gap.last, gap.reason)
+        self._ledger.given_up(Key("trade", symbol), gap.first, gap.last, gap.reason)
 
     def _tell_what_came(self) -> None:
         """What was missing and is passed without another word was brought by a stream after all."""
         for lane, (first_id, last_id) in list(self._told.items()):
-            self._ledger.healed(lane.symbol, None, first_id, lane.next_id - 1, "ws")
+            self._ledger.healed(Key("trade", lane.symbol), first_id, lane.next_id - 1, "ws")
             if lane.next_id > last_id:
                 del self._told[lane]
 
@@ -228,7 +229,7 @@ class TradeRepair:
             gap.progress_s = self._clock()
             gap.tries = 0
             if last_id >= gap.first_id:
-                self._ledger.healed(lane.symbol, None, gap.first_id, last_id, source)
+                self._ledger.healed(Key("trade", lane.symbol), gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
         elif self._clock() - gap.progress_s >= self._deadline_s:
             self._intake.pass_over(lane, gap.last_id, "lost")
@@ -255,7 +256,7 @@ class TradeRepair:
         due_id = lane.next_id
         # The id right before may be absent itself: every other try reaches further back.
         before = 1 if gap.tries % 2 == 0 else PAGE_TRADES - 1
-        self._ledger.noted(lane.symbol, None, "rest_asked")
+        self._ledger.noted(Key("trade", lane.symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
             trades = await self._history.trades(lane.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
@@ -323,12 +324,12 @@ class TradeRepair:
         told = self._told.pop(lane, None)
         if told is not None:
             first_id, last_id = told
-            self._ledger.healed(lane.symbol, None, first_id, lane.next_id - 1, "ws")
-            self._ledger.withdrawn(lane.symbol, None, lane.next_id, last_id)
+            self._ledger.healed(Key("trade", lane.symbol), first_id, lane.next_id - 1, "ws")
+            self._ledger.withdrawn(Key("trade", lane.symbol), lane.next_id, last_id)
 
     def _put_off(self, lane: Lane, gap: OpenGap, error: VenueUnreachable | VenueRefused) -> None:
         self._retry_later(gap, error.retry_after_s if isinstance(error, VenueUnreachable) else None)
-        self._ledger.noted(lane.symbol, None, "rest_failed")
+        self._ledger.noted(Key("trade", lane.symbol), "rest_failed")
         if gap.tries == 1:
             structlog.get_logger().warning("repair_put_off", symbol=lane.symbol, reason=str(error))
 

@@ -14,7 +14,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.service.history_messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.stored_records import NO_RECORD, StoredGap, stored_gap, stored_kline, stored_trade
+from data_collector.sinks.redis.stored_records import NO_RECORD, DeclaredGap, stored_gap, stored_kline, stored_trade
 
 ENTRIES_PER_READ = 10_000
 """Of all streams together: a few MB, and a transaction of a fraction of a second."""
@@ -29,7 +29,7 @@ class Batch(Struct):
 
     klines: list[Kline] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
-    gaps: list[StoredGap] = field(default_factory=list)
+    gaps: list[DeclaredGap] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     """Stream to the last entry read of it."""
     unreadable: int = 0

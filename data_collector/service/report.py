@@ -128,7 +128,7 @@ def _reasons(
         if line.late_s
     ]
     statistics = parts.statistics
-    late = {stream.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
+    late = {stream.key.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
     if late:
         degraded.append(f"not all streams have spoken of {_names(sorted(late))}")
     if mute:
@@ -167,10 +167,9 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
         return []
     reasons: list[str] = []
     for life in gaps.open[:NAMES_SHOWN]:
-        kind = "trade" if life.interval is None else f"{life.interval} kline"
         plural = "" if life.missing == 1 else "s"
         open_s = gaps.oldest_open_s - (life.opened_at_s - gaps.open[0].opened_at_s)
-        reasons.append(f"repairing {life.missing:,} {kind}{plural} of {life.symbol} since {open_s:.0f} s")
+        reasons.append(f"repairing {life.missing:,} {life.key.unit}{plural} of {life.key.symbol} since {open_s:.0f} s")
     if gaps.open_count > len(reasons):
         reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
     return reasons

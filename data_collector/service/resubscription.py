@@ -59,7 +59,7 @@ class _Known(Struct, frozen=True):
     """What the store has of new symbols and series."""
 
     tails: Mapping[str, TradeTail | None]
-    cursors: Mapping[tuple[str, str], int]
+    cursors: Mapping[Key, int]
 
 
 class Running:
@@ -196,7 +196,7 @@ class Resubscription:
         klines = sorted({key.symbol for key in added if key.channel == "kline"})
         intervals = sorted({key.interval for key in added if key.interval is not None})
         tails: dict[str, TradeTail | None] = {}
-        cursors: dict[tuple[str, str], int] = {}
+        cursors: dict[Key, int] = {}
 
         async def question() -> None:
             tails.update(await parts.sink.tails(trades))
@@ -221,12 +221,12 @@ class Resubscription:
             intake.add(lane)
             if key.channel == "trade":
                 intake.trades.lanes[key.symbol] = lane
-            elif key.channel == "kline" and key.interval is not None:
-                klines.add((key.symbol, key.interval))
+            elif key.channel == "kline":
+                klines.add(key)
         self._use_symbols(parts)
         self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
-        series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
-        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
+        new = set(added)
+        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in new})
 
     def _use_symbols(self, parts: Parts) -> None:
         symbols = self._repairs.symbols
@@ -295,11 +295,9 @@ class Resubscription:
         intake, outlet, ledger = parts.intake, parts.outlet, parts.ledger
         intake.tally.former.update(removed)
         for key in removed:
-            if key.channel == "trade":
-                ledger.forget(key.symbol, None)
-            elif key.channel == "kline" and key.interval is not None:
-                ledger.forget(key.symbol, key.interval)
-                intake.klines.remove((key.symbol, key.interval))
+            ledger.forget(key)
+            if key.channel == "kline":
+                intake.klines.remove(key)
         for lane in self._leaving(parts, removed):
             intake.trades.remove(lane)
             self._repairs.forget(lane)

@@ -52,14 +52,12 @@ class Stream:
     """What is known of one stream."""
 
     __slots__ = (
-        "again_s", "ask_s", "begun_s", "channel", "group", "interval", "is_over", "last_id", "moved_s", "name", "quiet",
-        "renewals", "rhythm", "strikes", "symbol",
+        "again_s", "ask_s", "begun_s", "group", "is_over", "key", "last_id", "moved_s", "name", "quiet", "renewals",
+        "rhythm", "strikes",
     )  # fmt: skip
 
     def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm) -> None:
-        self.channel = key.channel
-        self.symbol = key.symbol
-        self.interval = key.interval
+        self.key = key
         self.name = name
         self.group = group
         self.rhythm = rhythm
@@ -110,7 +108,7 @@ class SilenceWatch:
     def add(self, key: Key, group: Group) -> None:
         """A stream is subscribed to from now on."""
         if key.channel in GRACE_S:
-            rhythm = Rhythm(self._cursor(key.channel, key.symbol, key.interval), time.monotonic())
+            rhythm = Rhythm(self._cursor(key), time.monotonic())
             self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm))
 
     def remove(self, keys: Collection[Key]) -> None:
@@ -142,16 +140,16 @@ class SilenceWatch:
     def _watched(self) -> Iterator[Stream]:
         statistics = self._statistics
         for stream in self._streams:
-            if stream.symbol not in statistics.resting and stream.symbol not in statistics.unlisted:
+            if stream.key.symbol not in statistics.resting and stream.key.symbol not in statistics.unlisted:
                 yield stream
 
-    def _cursor(self, channel: str, symbol: str, interval: str | None) -> int:
+    def _cursor(self, key: Key) -> int:
         intake = self._intake
-        if channel == "trade":
-            return intake.lanes[symbol].spoken
-        if channel == "ticker":
-            return intake.tickers_spoken.get(symbol, -1)
-        series = intake.klines.series.get((symbol, interval or ""))
+        if key.channel == "trade":
+            return intake.lanes[key.symbol].spoken
+        if key.channel == "ticker":
+            return intake.tickers_spoken.get(key.symbol, -1)
+        series = intake.klines.series.get(key)
         return -1 if series is None else series.event_ms
 
     async def _sampled(self) -> AsyncIterator[Stream]:
@@ -164,8 +162,8 @@ class SilenceWatch:
             for stream in streams[number * STREAMS_PER_SLICE : (number + 1) * STREAMS_PER_SLICE]:
                 if stream.is_over:
                     continue
-                cursor = self._cursor(stream.channel, stream.symbol, stream.interval)
-                if stream.rhythm.sample(cursor, now, counts=stream.channel == "trade"):
+                cursor = self._cursor(stream.key)
+                if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
                     stream.speak()
                     stream.renewals = 0
                 elif not stream.group.is_connected:
@@ -178,7 +176,7 @@ class SilenceWatch:
         now = time.monotonic()
         asked = [stream for stream in suspects if now >= stream.ask_s]
         if asked and now >= self._ask_s:
-            symbols = sorted({stream.symbol for stream in suspects})
+            symbols = sorted({stream.key.symbol for stream in suspects})
             self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
             try:
                 tickers = await self._history.tickers(symbols)
@@ -190,14 +188,14 @@ class SilenceWatch:
                 self._intake.take_statistics(ticker)
             for stream in suspects:
                 if not stream.is_over:
-                    self._compare(stream, last_ids.get(stream.symbol, -1))
+                    self._compare(stream, last_ids.get(stream.key.symbol, -1))
         await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
 
     def _compare(self, stream: Stream, last_id: int) -> None:
         now = time.monotonic()
         known_id = stream.last_id
-        if stream.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
-            known_id = self._intake.lanes[stream.symbol].next_id - 1
+        if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
+            known_id = self._intake.lanes[stream.key.symbol].next_id - 1
         elif known_id < 0:
             # What was traded before must not count against the stream: only what comes from now on.
             stream.last_id = last_id
@@ -214,11 +212,11 @@ class SilenceWatch:
 
     def _is_overdue(self, stream: Stream) -> bool:
         now = time.monotonic()
-        cursor = self._cursor(stream.channel, stream.symbol, stream.interval)
-        if stream.rhythm.sample(cursor, now, counts=stream.channel == "trade"):
+        cursor = self._cursor(stream.key)
+        if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
             stream.speak()
             return False
-        return stream.moved_s > 0.0 and now - stream.moved_s >= GRACE_S[stream.channel]
+        return stream.moved_s > 0.0 and now - stream.moved_s >= GRACE_S[stream.key.channel]
 
     async def _act(self, mute: Sequence[Stream]) -> None:
         """First the streams alone are subscribed to anew, then their connection is replaced."""

@@ -96,7 +96,7 @@ def change_of(
     name = venue.codec.stream_name
     touched = [each for plan in plans if plan.added or plan.removed for each in _connection_changes(plan, venue)]
     new_symbols = set(wanted.symbols) - set(before.symbols)
-    new_series = set(_series(wanted)) - set(_series(before))
+    new_series = [key for key in set(wanted.every_key()) - set(before.every_key()) if key.channel == "kline"]
     return Change(
         symbols=list(wanted.symbols),
         intervals=list(wanted.intervals),
@@ -148,10 +148,6 @@ def _parsed(
     except ValueError as error:
         faults.append(f"{name}: {error}.")
         return None
-
-
-def _series(subscriptions: Subscriptions) -> list[tuple[str, str]]:
-    return [(symbol, interval) for symbol in subscriptions.symbols for interval in subscriptions.kline_intervals]
 
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:

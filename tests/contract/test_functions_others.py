@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from data_collector.model.batch import Batch, Behind, SideEntry, TickerUpdate
+from data_collector.model.keys import Key
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, minutes, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
@@ -60,7 +61,7 @@ async def test_hole_that_nothing_explains_is_told_and_nothing_is_stored(sink: Re
 
     behind = await sink.write(klines(kline(2), kline(3), kline(4, closed=False)))
 
-    assert behind == [Behind(SYMBOL, "1m", NOON_MS + MINUTE_MS)]
+    assert behind == [Behind(Key("kline", SYMBOL, "1m"), NOON_MS + MINUTE_MS)]
     assert reader.minutes() == [("12:00", True)]
     assert reader.gaps() == []
     assert await sink.write(klines(kline(1), kline(2))) == []
@@ -71,13 +72,13 @@ async def test_gaps_that_begin_after_the_hole_do_not_explain_it(sink: RedisSink,
     await sink.write(klines(kline(0)))
 
     assert await sink.write(klines(kline(4), gaps=[minutes(2, 3, "lost")])) == [
-        Behind(SYMBOL, "1m", NOON_MS + MINUTE_MS)
+        Behind(Key("kline", SYMBOL, "1m"), NOON_MS + MINUTE_MS)
     ]
     assert reader.gaps() == []
 
 
 async def test_store_without_the_series_is_behind_unless_it_may_begin(sink: RedisSink, reader: Reader) -> None:
-    assert await sink.write(klines(kline(5), begins=False)) == [Behind(SYMBOL, "1m", None)]
+    assert await sink.write(klines(kline(5), begins=False)) == [Behind(Key("kline", SYMBOL, "1m"), None)]
     assert reader.minutes() == []
 
     assert await sink.write(klines(kline(3), begins=True)) == []
@@ -89,7 +90,7 @@ async def test_hole_of_one_interval_does_not_touch_another(sink: RedisSink, read
     await sink.write(klines(kline(0), hour))
     behind = await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999)))
 
-    assert [each.interval for each in behind] == ["1m"]
+    assert [each.key.interval for each in behind] == ["1m"]
     assert len(reader.records(STREAM)) == 3
 
 
@@ -129,7 +130,7 @@ async def test_stream_that_was_lost_is_told_to_every_interval(sink: RedisSink, r
     await sink.write(klines(kline(2, closed=False)))
     behind = await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999), begins=False))
 
-    assert behind == [Behind(SYMBOL, "1m", None), Behind(SYMBOL, "1h", None)]
+    assert behind == [Behind(Key("kline", SYMBOL, "1m"), None), Behind(Key("kline", SYMBOL, "1h"), None)]
     assert await sink.write(klines(kline(0), kline(1), kline(2))) == []
     assert reader.minutes() == [("12:02", False), ("12:00", True), ("12:01", True), ("12:02", True)]
 
@@ -139,8 +140,9 @@ async def test_cursors_are_what_each_interval_must_get_next(sink: RedisSink, rea
     await sink.write(klines(kline(0, interval="5m", close_ms=NOON_MS + 299_999, closed=False)))
 
     assert await sink.kline_cursors([SYMBOL, "ETHUSDT"], ["1m", "5m", "15m", "1h"]) == {
-        (SYMBOL, "1m"): NOON_MS + 2 * MINUTE_MS, (SYMBOL, "1h"): NOON_MS + 60 * MINUTE_MS,
-    }  # fmt: skip
+        Key("kline", SYMBOL, "1m"): NOON_MS + 2 * MINUTE_MS,
+        Key("kline", SYMBOL, "1h"): NOON_MS + 60 * MINUTE_MS,
+    }
 
 
 async def test_source_and_check_stand_beside_the_record(sink: RedisSink, reader: Reader) -> None:

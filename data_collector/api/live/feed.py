@@ -167,7 +167,7 @@ class LiveFeed:
     async def _count(self, snapshot: Snapshot, store_url: str) -> None:
         rows: list[CompletenessRow] = []
         healed: dict[str, GapTotals] = {each.symbol: each for each in snapshot.gaps.totals if each.channel == "trade"}
-        open_gaps = [life.symbol for life in snapshot.gaps.open]
+        open_gaps = [life.key.symbol for life in snapshot.gaps.open]
         for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
             symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
             async with self._count_store.turn(store_url) as connection:

@@ -9,12 +9,13 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun, gap_json
+from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun
 from data_collector.model.calendar import Calendar, explained_from
 from data_collector.model.gaps import Gap, gaps_after
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.store_keys import StoreKeys
-from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
+from data_collector.model.wire import gap_json, json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
 
@@ -102,7 +103,7 @@ class CallBuilder:
         gaps = run.gaps if tail is None else gaps_after(run.gaps, tail)
         bridged = texts = refusals = ""
         if gaps:
-            bridged, texts = str(gaps[0].first - 1), self._gap_texts(symbol, "trade", None, gaps)
+            bridged, texts = str(gaps[0].first - 1), _gap_texts(Key("trade", symbol), gaps)
         if run.refused:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
@@ -134,7 +135,7 @@ class CallBuilder:
             arguments += (
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
                 self._limits.kline_ttl_s(kline.interval), gaps[0].first if gaps else "",
-                self._gap_texts(symbol, "kline", kline.interval, gaps), int(update.begins),
+                _gap_texts(Key("kline", symbol, kline.interval), gaps), int(update.begins),
                 kline_json(kline, symbol_json), len(words), *words,
             )  # fmt: skip
         return Call(
@@ -187,17 +188,12 @@ class CallBuilder:
     def _kline_key(self, kline: Kline) -> str:
         return self.keys.kline(kline.symbol, kline.interval, open_time_text(kline.open_ms))
 
-    def _gap_texts(self, symbol: str, channel: str, interval: str | None, gaps: list[Gap]) -> str:
-        if not gaps:
-            return ""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        texts = []
-        for gap in gaps:
-            first, last = str(gap.first), str(gap.last)
-            if interval is not None:
-                first, last = f'"{open_time_text(gap.first)}"', f'"{open_time_text(gap.last)}"'
-            texts.append(gap_json(json_text(symbol), channel, interval, gap, first, last, now))
-        return json.dumps(texts)
+
+def _gap_texts(key: Key, gaps: list[Gap]) -> str:
+    if not gaps:
+        return ""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps([gap_json(key, gap, now) for gap in gaps])
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

@@ -14,6 +14,7 @@ from typing import assert_never, get_args
 from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
@@ -68,7 +69,7 @@ class RedisSink:
             self._counters.add("data_collector_gaps_total", 0, channel=channel, reason=reason)
             self._counters.add("data_collector_gap_records_total", 0, channel=channel, reason=reason)
         self._claimed_s = 0.0
-        self._behind: dict[tuple[str, str | None], Behind] = {}
+        self._behind: dict[Key, Behind] = {}
         """What the batch under way could not be given to, because the store lacks what comes before."""
         self._bridged: set[str] = set()
         """Symbols whose trades are tried again in this round: those that follow in the same batch wait for them."""
@@ -136,21 +137,21 @@ class RedisSink:
         """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
         return await group_places(await self._connected(), streams)
 
-    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
+    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[Key, int]:
         """The open time that the store must get next, of each symbol and interval that it has closed klines of.
 
         Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
         """
         connection = await self._connected()
         replies = await connection.execute([("HMGET", self._keys.cursors(symbol), *intervals) for symbol in symbols])
-        cursors: dict[tuple[str, str], int] = {}
+        cursors: dict[Key, int] = {}
         for symbol, reply in zip(symbols, replies, strict=True):
             # A key of another type is told when something is to be written.
             states = reply if isinstance(reply, list) else []
             for interval, state in zip(intervals, states, strict=False):
                 due, *_ = str(state or "-1").split(" ")
                 if int(due) >= 0:
-                    cursors[symbol, interval] = int(due)
+                    cursors[Key("kline", symbol, interval)] = int(due)
         return cursors
 
     async def _connected(self) -> StoreConnection:
@@ -196,17 +197,17 @@ class RedisSink:
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
         outcome, tail, added, bridged, *foreign = reply
-        symbol = run.symbol
+        symbol, key = run.symbol, Key("trade", run.symbol)
         if outcome == "GAP":
             if symbol in self._bridged:
                 # The run before it in this batch closes the hole.
                 return call
-            if run.gaps and int(tail) >= run.start_id and (symbol, None) not in self._behind:
+            if run.gaps and int(tail) >= run.start_id and key not in self._behind:
                 # Another writer moved the tail into what this run explains.
                 self._bridged.add(symbol)
                 return self._calls.trades(run, tail=int(tail))
             due_id = None if int(tail) < 0 else int(tail) + 1
-            self._behind.setdefault((symbol, None), Behind(symbol, None, due_id))
+            self._behind.setdefault(key, Behind(key, due_id))
             return None
         if outcome == "FOREIGN":
             self._note_hidden(run, int(tail))
@@ -232,13 +233,13 @@ class RedisSink:
         return None
 
     def _note_hidden(self, run: TradeRun, tail: int) -> None:
-        key = self._keys.key("trades", run.symbol)
-        self.broken_keys[key] = (
+        self.broken_keys[self._keys.key("trades", run.symbol)] = (
             f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
             "it is filled again"
         )
         self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
-        self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))
+        key = Key("trade", run.symbol)
+        self._behind.setdefault(key, Behind(key, run.first_id, blocked=True))
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
@@ -247,21 +248,18 @@ class RedisSink:
         for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
             if isinstance(outcome, str):
                 interval = update.kline.interval
+                key = Key("kline", update.kline.symbol, interval)
                 if interval not in due:
                     due[interval] = int(outcome)
                     if not _explains(update, int(outcome)):
-                        self._note_behind(update, int(outcome))
-                if (update.kline.symbol, interval) not in self._behind:
+                        self._behind.setdefault(key, Behind(key, _told(int(outcome))))
+                if key not in self._behind:
                     again.append(update)
                 continue
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
         return self._calls.klines(again, due=due) if again else None
-
-    def _note_behind(self, update: KlineUpdate, due_ms: int) -> None:
-        symbol, interval = update.kline.symbol, update.kline.interval
-        self._behind.setdefault((symbol, interval), Behind(symbol, interval, _told(due_ms)))
 
     def _settle_side(self, part: SidePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_once answers with an array"
