@@ -6,10 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-Channel = Literal["kline", "trade", "ticker", "aggTrade", "miniTicker", "bookTicker"]
-"""What may be subscribed to. The first three can be collected; the others are decoded for subclasses only."""
+Collected = Literal["kline", "trade", "ticker"]
+"""What can be collected (`model.channels` says what each of them is)."""
 
-COLLECTED_CHANNELS: tuple[Channel, ...] = ("kline", "trade", "ticker")
+Channel = Literal[Collected, "aggTrade", "miniTicker", "bookTicker"]
+"""What may be subscribed to. What cannot be collected is decoded for subclasses only."""
 
 
 class Key(Struct, frozen=True, order=True):

@@ -12,6 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from data_collector.model.channels import CHANNELS
+
 Kind = Literal["counter", "gauge", "histogram"]
 
 
@@ -38,7 +40,7 @@ class Metric(Struct, frozen=True):
         return tuple(labels[name] for name in names)
 
 
-CHANNEL = Label("channel", "a channel: kline, trade, ticker")
+CHANNEL = Label("channel", f"a channel: {', '.join(CHANNELS)}")
 OLD_TABLE = Label("table", "market_data_ohlcv, market_data_ohlcv_revisions, market_data_trades, market_data_tickers")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from data_collector.model.channels import CHANNELS
 from data_collector.observe.metrics import REJECTION, RULE, Label, Metric
 
-KIND = Label("kind", "kline, trade, ticker")
+KIND = Label("kind", ", ".join(CHANNELS))
 ENGINE = Label("engine", "compiled, gx")
 SOURCE = Label("source", "file, put")
 ROUTE = Label("route", "validate, audit, suites, health, metrics, docs-site, other")

@@ -7,7 +7,7 @@ streams in turn. A stream is trimmed at its length, whoever reads it: we never w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 import structlog
@@ -35,14 +35,10 @@ State = Literal["at_risk", "lost"]
 class Limits:
     """How many entries our streams keep."""
 
-    def __init__(self, keys: StoreKeys, *, trades: int | None, klines: int | None) -> None:
-        """None: such streams are not written."""
-        limits: dict[KeyKind, tuple[str, int | None]] = {
-            "trades": ("TRADES_MAXLEN", trades),
-            "stream": ("STREAM_MAXLEN", klines),
-        }
+    def __init__(self, keys: StoreKeys, limits: Mapping[KeyKind, tuple[str, int]]) -> None:
+        """`limits`: of the streams that are written, the setting and its value that trims each."""
         self._keys = keys
-        self._limits = {kind: (name, limit) for kind, (name, limit) in limits.items() if limit is not None}
+        self._limits = limits
 
     def streams(self, symbols: Sequence[str]) -> list[str]:
         """The keys of these symbols."""

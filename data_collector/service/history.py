@@ -22,7 +22,7 @@ from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.child import is_over, send_signal, start_child
 from data_collector.observe.counters import Counters
-from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
+from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of, stored_rows
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import failures_told, place_of
@@ -80,7 +80,7 @@ class History:
         self._empty = empty
         self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
-        self._counted: dict[str, int] = {"kline": 0, "trade": 0, "ticker": 0}
+        self._counted = stored_rows()
         """Of writers that have ended, as the next two."""
         self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
         self._deletion_failures = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
+from data_collector.model.channels import CHANNELS
+
 LINE_BYTES_MAX = 1024 * 1024
 """5,000 symbols are 60 kB."""
 
@@ -48,6 +50,11 @@ class Progress(Struct, frozen=True):
     """Why old rows stay."""
     deletion_completed_s: float | None = None
     """When none were left the last time, in seconds since 1970."""
+
+
+def stored_rows() -> dict[str, int]:
+    """No rows yet, of each channel that PostgreSQL gets."""
+    return {name: 0 for name, channel in CHANNELS.items() if channel.has_table}
 
 
 def line_of(message: Orders | Progress) -> bytes:

@@ -22,7 +22,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_forgetting import Forgetting
-from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of
+from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of, stored_rows
 from data_collector.service.history_reading import Batch, StreamReader
 from data_collector.service.history_tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
@@ -53,7 +53,7 @@ class HistoryWriter:
         self._orders = orders
         self._changed = asyncio.Event()
         self._down_reason: str | None = "connecting"
-        self._rows = {"kline": 0, "trade": 0, "ticker": 0}
+        self._rows = stored_rows()
         self._replaced = 0
         self._unreadable = 0
         self._lag_s = 0.0

@@ -20,6 +20,7 @@ import structlog
 from msgspec import structs
 
 from data_collector.control import Request, serve_control
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History as ExchangeHistory
@@ -314,10 +315,10 @@ class Service:
 
     def _consumer_groups(self, sink: RedisSink, pump: Pump) -> ConsumerGroups:
         settings = self._settings
+        written = [channel for name, channel in CHANNELS.items() if name in settings.channels]
         limits = Limits(
             self._venue.store_keys,
-            trades=settings.trades_maxlen if "trade" in settings.channels else None,
-            klines=settings.stream_maxlen if "kline" in settings.channels else None,
+            {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in written if each.stream is not None},
         )
         return ConsumerGroups(sink, pump.ask, lambda: tuple(self._outlet.lanes), limits, self._counters)
 

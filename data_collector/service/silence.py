@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 import structlog
 
+from data_collector.model.channels import collected
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, History
@@ -38,9 +39,6 @@ QUIET_AGAIN_S = 10.0
 
 QUIET_AGAIN_MAX_S = 60.0
 
-GRACE_S = {"trade": 1.0, "kline": 4.0, "ticker": 4.0}
-"""How much later than REST a stream may tell of a trade: klines come every two seconds, tickers every second."""
-
 RENEWAL_S = 60.0
 """A connection is replaced because of the same stream after so long again, then after twice as long, and so on."""
 
@@ -52,15 +50,16 @@ class Stream:
     """What is known of one stream."""
 
     __slots__ = (
-        "again_s", "ask_s", "begun_s", "group", "is_over", "key", "last_id", "moved_s", "name", "quiet", "renewals",
-        "rhythm", "strikes",
+        "again_s", "ask_s", "begun_s", "grace_s", "group", "is_over", "key", "last_id", "moved_s", "name", "quiet",
+        "renewals", "rhythm", "strikes",
     )  # fmt: skip
 
-    def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm) -> None:
+    def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm, grace_s: float) -> None:
         self.key = key
         self.name = name
         self.group = group
         self.rhythm = rhythm
+        self.grace_s = grace_s
         self.renewals = 0
         self.begun_s = time.monotonic()
         self.is_over = False
@@ -107,9 +106,10 @@ class SilenceWatch:
 
     def add(self, key: Key, group: Group) -> None:
         """A stream is subscribed to from now on."""
-        if key.channel in GRACE_S:
+        channel = collected(key)
+        if channel is not None:
             rhythm = Rhythm(self._cursor(key), time.monotonic())
-            self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm))
+            self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm, channel.grace_s))
 
     def remove(self, keys: Collection[Key]) -> None:
         """Streams that are subscribed to no longer."""
@@ -216,7 +216,7 @@ class SilenceWatch:
         if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
             stream.speak()
             return False
-        return stream.moved_s > 0.0 and now - stream.moved_s >= GRACE_S[stream.key.channel]
+        return stream.moved_s > 0.0 and now - stream.moved_s >= stream.grace_s
 
     async def _act(self, mute: Sequence[Stream]) -> None:
         """First the streams alone are subscribed to anew, then their connection is replaced."""

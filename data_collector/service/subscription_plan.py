@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from data_collector.model.keys import COLLECTED_CHANNELS, Channel, Key
+from data_collector.model.channels import CHANNELS
+from data_collector.model.keys import Channel, Key
 from data_collector.model.protocols import SymbolRules, Venue
 from data_collector.model.subscriptions import Change, ConnectionChange, Present, Subscriptions, Wish
 from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
@@ -36,7 +37,7 @@ def wanted_of(present: Subscriptions, wish: Wish, venue: Venue, faults: list[str
     if strange:
         have = ", ".join(venue.intervals)
         faults.append(f"intervals: {venue.name} has no {', '.join(strange)}; it has {have} (case matters).")
-    channels: list[Channel] = [channel for channel in COLLECTED_CHANNELS if channel in (words or ())]
+    channels: list[Channel] = [channel for channel in CHANNELS if channel in (words or ())]
     return Subscriptions(
         present.symbols if symbols is None else symbols,
         present.intervals if intervals is None else intervals,
@@ -131,7 +132,7 @@ def groups_of(present: Present, venue: Venue) -> list[tuple[list[str], list[Key]
 
 def subscriptions_of(present: Present) -> Subscriptions:
     """The part of it that a wish is about."""
-    channels: list[Channel] = [channel for channel in COLLECTED_CHANNELS if channel in present.channels]
+    channels: list[Channel] = [channel for channel in CHANNELS if channel in present.channels]
     return Subscriptions(tuple(present.symbols), tuple(present.intervals), tuple(channels))
 
 

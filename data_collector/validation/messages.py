@@ -6,13 +6,14 @@ validation service by HTTP. Requests are answered one at a time, in order. Nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.validation.columns import Kind, Value
+from data_collector.validation.columns import Checked, Kind, Value
 
 FRAME_BYTES_MAX: Final = 32 * 1024 * 1024
 """A request holds at most 16 MiB of chunks and the suites that they were judged by."""
@@ -43,6 +44,16 @@ class Chunk(Struct, omit_defaults=True):
     """Rows that were stored after their place had been passed."""
     sizes: dict[str, tuple[float, float]] = {}
     """Symbol to tick size and step size, as far as the exchange's list is known; 0: none."""
+
+    @property
+    def records(self) -> Sequence[Checked]:
+        """Those of its kind."""
+        found: Sequence[Checked] = getattr(self, f"{self.kind}s")
+        return found
+
+    @records.setter
+    def records(self, records: Sequence[Checked]) -> None:
+        setattr(self, f"{self.kind}s", records)
 
 
 class Audit(Struct, tag=True):

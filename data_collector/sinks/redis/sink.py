@@ -12,6 +12,7 @@ from itertools import product
 from typing import assert_never, get_args
 
 from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
@@ -64,7 +65,8 @@ class RedisSink:
         self._keys = calls.keys
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
-        for channel, reason in product(("trade", "kline"), get_args(GapReason)):
+        numbered = [name for name, channel in CHANNELS.items() if channel.has_gaps]
+        for channel, reason in product(numbered, get_args(GapReason)):
             # What begins with its first count looks to Prometheus as if it had never grown.
             self._counters.add("data_collector_gaps_total", 0, channel=channel, reason=reason)
             self._counters.add("data_collector_gap_records_total", 0, channel=channel, reason=reason)
