@@ -23,7 +23,7 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
-from data_collector.model.channels import CHANNELS
+from data_collector.model.channels import CHANNELS, channel_by_keys
 from data_collector.model.errors import BadFrame, Misconfigured
 from data_collector.model.protocols import Codec, UnknownEvent
 from data_collector.validation.columns import GATE_COLUMNS, Checked, Kind, Value, kind_of
@@ -215,15 +215,7 @@ def _row_of(given: dict[str, msgspec.Raw]) -> _Row | bytes | None:
 
 
 def _row(fields: dict[str, msgspec.Raw], columns: dict[str, msgspec.Raw] | None = None) -> _Row:
-    return _Row(_kind_by_keys(fields), msgspec.json.encode((columns or {}) | fields))
-
-
-def _kind_by_keys(fields: dict[str, msgspec.Raw]) -> Kind | None:
-    if "trade_id" in fields:
-        return "trade"
-    if "interval" in fields:
-        return "kline"
-    return "ticker" if "last_price" in fields else None
+    return _Row(channel_by_keys(fields), msgspec.json.encode((columns or {}) | fields))
 
 
 def _enclosed(given: dict[str, msgspec.Raw], name: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -30,8 +30,12 @@ class CollectedChannel(Struct, frozen=True, kw_only=True):
     """The record's field that grows."""
     time: str
     """The column that the record's `timestamp` stands for."""
+    mark: str
+    """A key by which its records are told from those of other channels, where only their JSON is known."""
     stream: KeyKind | None
     """Where its records follow each other in the store, if they do."""
+    entry_bytes: int = 0
+    """What an entry of that stream takes (measured with `python -m benchmarks.store_memory`, rounded up)."""
     maxlen: MaxlenSetting = "STREAM_MAXLEN"
     """The setting that trims it."""
     grace_s: float
@@ -57,7 +61,9 @@ CHANNELS: Final[Mapping[Collected, CollectedChannel]] = {
         continuity="periodic",
         number="open_ms",
         time="open_ms",
+        mark="interval",
         stream="stream",
+        entry_bytes=380,
         grace_s=4.0,
         has_table=True,
     ),
@@ -66,7 +72,9 @@ CHANNELS: Final[Mapping[Collected, CollectedChannel]] = {
         continuity="contiguous",
         number="trade_id",
         time="time_ms",
+        mark="trade_id",
         stream="trades",
+        entry_bytes=240,
         maxlen="TRADES_MAXLEN",
         grace_s=1.0,
         has_table=True,
@@ -76,6 +84,7 @@ CHANNELS: Final[Mapping[Collected, CollectedChannel]] = {
         continuity="monotonic",
         number="event_ms",
         time="event_ms",
+        mark="last_price",
         stream=None,
         grace_s=4.0,
         has_table=True,
@@ -87,6 +96,11 @@ CHANNEL_OF: Final[Mapping[type[Record], Collected]] = {channel.record: name for 
 _DECODED_ONLY: Final[Mapping[type[Record], Channel]] = {
     AggregateTrade: "aggTrade", MiniTicker: "miniTicker", Quote: "bookTicker",
 }  # fmt: skip
+
+
+def channel_by_keys(keys: Container[str]) -> Collected | None:
+    """The channel whose record has these JSON keys; None for what is no record."""
+    return next((name for name, channel in CHANNELS.items() if channel.mark in keys), None)
 
 
 def collected(key: Key) -> CollectedChannel | None:
