@@ -6,9 +6,10 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.channels import NewestRecord
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker
+from data_collector.model.records import Kline
 
 
 class Refusal(Struct, frozen=True):
@@ -87,10 +88,10 @@ class KlineUpdate(Struct):
     """Whether it may begin a series where there is none; else a store without one has lost it."""
 
 
-class TickerUpdate(Struct, frozen=True):
-    """The newest statistics of a symbol."""
+class NewestUpdate(Struct, frozen=True):
+    """The newest record of a symbol and channel of which the newest counts."""
 
-    ticker: Ticker
+    record: NewestRecord
     warnings: tuple[str, ...] = ()
     """Rules that it is marked with."""
 
@@ -127,7 +128,7 @@ class Batch(Struct):
     trades: list[TradeRun] = field(default_factory=list)
     klines: list[list[KlineUpdate]] = field(default_factory=list)
     """One list per symbol: the closed ones in order, then the newest open ones."""
-    tickers: list[TickerUpdate] = field(default_factory=list)
+    newest: list[NewestUpdate] = field(default_factory=list)
     side: list[SideEntry] = field(default_factory=list)
     """Numbers rise by one."""
     revisions: list[Kline] = field(default_factory=list)
@@ -136,4 +137,4 @@ class Batch(Struct):
     """Closed klines from before the beginning of their series, for `kline:` keys that do not exist."""
 
     def __bool__(self) -> bool:
-        return bool(self.trades or self.klines or self.tickers or self.side or self.revisions or self.past)
+        return bool(self.trades or self.klines or self.newest or self.side or self.revisions or self.past)

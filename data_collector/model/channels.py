@@ -16,6 +16,9 @@ CollectedRecord = Kline | Trade | Ticker
 
 MaxlenSetting = Literal["TRADES_MAXLEN", "STREAM_MAXLEN"]
 
+NewestRecord = Ticker
+"""What monotonic channels bring: the newest counts."""
+
 Continuity = Literal["contiguous", "periodic", "monotonic"]
 """`contiguous`: numbers grow by one, so what is missing is known. `periodic`: numbers are open times, and the calendar
 tells the next one. `monotonic`: numbers grow and jump; what came in between is not missed, the newest counts."""
@@ -96,6 +99,12 @@ CHANNEL_OF: Final[Mapping[type[Record], Collected]] = {channel.record: name for 
 _DECODED_ONLY: Final[Mapping[type[Record], Channel]] = {
     AggregateTrade: "aggTrade", MiniTicker: "miniTicker", Quote: "bookTicker",
 }  # fmt: skip
+
+
+def number_of(record: NewestRecord) -> int:
+    """What tells which of two is newer."""
+    number: int = getattr(record, CHANNELS[CHANNEL_OF[type(record)]].number)
+    return number
 
 
 def channel_by_keys(keys: Container[str]) -> Collected | None:

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from data_collector.model.calendar import Calendar
+from data_collector.model.channels import NewestRecord, collected, key_of, number_of
 from data_collector.model.errors import BadFrame
+from data_collector.model.keys import Key
 from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
@@ -50,9 +52,10 @@ class Intake:
                 self.tally.refuse_unknown, self.refusals.quarantine, self._show,
             ),
         )  # fmt: skip
-        self._ticker_event_ms = dict.fromkeys(outlet.lanes, -1)
-        self.tickers_spoken: dict[str, int] = {}
-        """Event time of the newest ticker that came from the stream, and not from REST."""
+        self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.lanes), -1)
+        """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
+        self.spoken: dict[Key, int] = {}
+        """The same, of those that a stream brought."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""
@@ -89,14 +92,18 @@ class Intake:
         """Those of them that were refused."""
         return self.tally.errors
 
-    def add(self, lane: Lane) -> None:
-        """Something of the symbol is collected from now on."""
-        self._ticker_event_ms.setdefault(lane.symbol, -1)
+    def add(self, key: Key) -> None:
+        """It is collected from now on; its symbol has a lane."""
+        self._newest.setdefault(Key("ticker", key.symbol), -1)
+        channel = collected(key)
+        if channel is not None and not channel.has_gaps:
+            self._newest.setdefault(key, -1)
 
     def forget(self, symbol: str) -> None:
         """Nothing comes of the symbol any more."""
-        self._ticker_event_ms.pop(symbol, None)
-        self.tickers_spoken.pop(symbol, None)
+        for key in [key for key in self._newest if key.symbol == symbol]:
+            del self._newest[key]
+            self.spoken.pop(key, None)
 
     def release_held(self, *, everything: bool = False) -> None:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
@@ -129,33 +136,31 @@ class Intake:
 
     def take_statistics(self, ticker: Ticker) -> None:
         """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
-        lane = self.lanes.get(ticker.symbol)
-        if lane is None or ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
+        lane, key = self.lanes.get(ticker.symbol), key_of(ticker)
+        if lane is None or ticker.event_ms <= self._newest[key]:
             return
         verdict = self._check_ticker(lane, ticker)
         if verdict is not None and verdict.critical:
             self._counters.add("data_collector_statistics_refused_total")
             return
-        self._put_ticker(lane, ticker, verdict)
+        self._put_newest(lane, key, ticker, verdict)
 
-    def take_ticker(self, ticker: Ticker) -> None:
-        """A ticker of the stream."""
-        lane = self.lanes.get(ticker.symbol)
-        if lane is None:
-            self.tally.refuse_unknown(ticker)
-        elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
-            self._counters.add("data_collector_messages_copies_total", channel="ticker")
-        else:
-            verdict = self._check_ticker(lane, ticker)
-            if self.tally.passes(ticker, "ticker", verdict):
-                self.tickers_spoken[ticker.symbol] = ticker.event_ms
-                self._put_ticker(lane, ticker, verdict)
+    def _take_newest(self, lane: Lane, key: Key, record: NewestRecord) -> None:
+        """A record of a stream of which the newest counts."""
+        number = number_of(record)
+        if number <= self._newest[key]:
+            self._counters.add("data_collector_messages_copies_total", channel=key.channel)
+            return
+        verdict = self._check_ticker(lane, record)
+        if self.tally.passes(record, key.channel, verdict):
+            self.spoken[key] = number
+            self._put_newest(lane, key, record, verdict)
 
-    def _put_ticker(self, lane: Lane, ticker: Ticker, verdict: Verdict | None) -> None:
-        self._ticker_event_ms[ticker.symbol] = ticker.event_ms
-        self.tally.newest_event_ms = max(self.tally.newest_event_ms, ticker.event_ms)
-        self._outlet.put_ticker(lane, ticker, verdict.warnings if verdict is not None else ())
-        self.trades.learn_reference(lane, ticker.last_id)
+    def _put_newest(self, lane: Lane, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
+        self._newest[key] = number_of(record)
+        self._outlet.put_newest(lane, record, verdict.warnings if verdict is not None else ())
+        self.tally.newest_event_ms = max(self.tally.newest_event_ms, record.event_ms)
+        self.trades.learn_reference(lane, record.last_id)
 
     def _judge_content(self, kline: Kline) -> Verdict | None:
         # The gate may have been replaced meanwhile.
@@ -179,13 +184,15 @@ class Intake:
                 self._take_trade(record)
             case Kline():
                 self.klines.take(record)
-            case Ticker():
-                self.take_ticker(record)
             case _:
-                if record.symbol not in self.lanes:
+                lane, key = self.lanes.get(record.symbol), key_of(record)
+                if lane is None:
                     self.tally.refuse_unknown(record)
+                elif isinstance(record, NewestRecord) and key in self._newest:
+                    self._take_newest(lane, key, record)
                 else:
-                    self.tally.passes(record, "other", self._check(record))
+                    # For a subclass alone.
+                    self.tally.passes(record, "other", None)
 
     def _check_timely(self, record: Record, event_ms: int) -> Verdict | None:
         return self.tally.judged_in_time(event_ms, self._check(record))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from data_collector.model.batch import KlineUpdate, Refusal, TickerUpdate, TradeRun
+from data_collector.model.batch import KlineUpdate, NewestUpdate, Refusal, TradeRun
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Collected
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text
 from data_collector.pipeline.arbiter import TradeOrder
@@ -88,7 +89,7 @@ class Lane:
         "begins", "closed", "debt", "dirty", "entries", "first_id", "first_s", "gap", "head_id", "head_s", "held",
         "lost", "minutes", "newest", "next_id", "oldest_ns", "open", "order", "origin_id", "passed", "recent",
         "recent_mask", "reference_id", "refused", "refused_s", "repaired", "resumed_id", "runs", "spilled",
-        "strangers", "symbol", "symbol_json", "ticker",
+        "states", "strangers", "symbol", "symbol_json",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -139,7 +140,7 @@ class Lane:
         """What the trades that passed say of each minute's kline."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
-        self.ticker: TickerUpdate | None = None
+        self.states: dict[Collected, NewestUpdate] = {}
         self.begin_run()
 
     @property

@@ -21,8 +21,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, SideKind, TickerUpdate, TradeRun
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, SideKind, TradeRun
+from data_collector.model.channels import CHANNEL_OF, CHANNELS, NewestRecord
+from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import kline_json, trade_json, trade_time_text
 from data_collector.pipeline.gathering import Gathering
 from data_collector.pipeline.lane import Debt, Lane, recent_of
@@ -67,7 +68,7 @@ class Outlet:
         self.retained_only = 0
         """Trades that memory had no room for: the retention has them."""
         self.dropped: dict[str, int] = {"kline": 0, "quarantine": 0, "late": 0}
-        self.conflated: dict[str, int] = {"kline": 0, "ticker": 0}
+        self.conflated = {name: 0 for name, channel in CHANNELS.items() if channel.continuity != "contiguous"}
         self._retention = retention
         self._gathering = Gathering(retention)
         self._clock = clock
@@ -271,11 +272,12 @@ class Outlet:
         lane.open[interval] = update
         self.mark(lane)
 
-    def put_ticker(self, lane: Lane, ticker: Ticker, warnings: tuple[str, ...] = ()) -> None:
-        """Replaces the waiting one."""
-        if lane.ticker is not None:
-            self.conflated["ticker"] += 1
-        lane.ticker = TickerUpdate(ticker, warnings)
+    def put_newest(self, lane: Lane, record: NewestRecord, warnings: tuple[str, ...] = ()) -> None:
+        """Replaces the waiting one of its channel."""
+        channel = CHANNEL_OF[type(record)]
+        if channel in lane.states:
+            self.conflated[channel] += 1
+        lane.states[channel] = NewestUpdate(record, warnings)
         self.mark(lane)
 
     def put_revision(self, lane: Lane, kline: Kline, why: str) -> None:
@@ -328,9 +330,8 @@ class Outlet:
         batch.trades += runs
         if klines:
             batch.klines.append(klines)
-        if lane.ticker is not None:
-            batch.tickers.append(lane.ticker)
-            lane.ticker = None
+        batch.newest += lane.states.values()
+        lane.states.clear()
         if lane.runs:
             self.mark(lane)
         return closed + sum(run.count for run in runs)

@@ -218,7 +218,7 @@ class Resubscription:
         for key in added:
             intake.tally.former.discard(key)
             lane = outlet.lanes.get(key.symbol) or outlet.add_lane(key.symbol)
-            intake.add(lane)
+            intake.add(key)
             if key.channel == "trade":
                 intake.trades.lanes[key.symbol] = lane
             elif key.channel == "kline":

@@ -330,6 +330,8 @@ class Service:
 
     async def _begin(self, sink: RedisSink) -> None:
         """Go on where the store, or what we hold for it, ends."""
+        for key in self._resubscription.current.every_key():
+            self._intake.add(key)
         while True:
             try:
                 was_filled = self._store.was_filled

@@ -147,8 +147,8 @@ class SilenceWatch:
         intake = self._intake
         if key.channel == "trade":
             return intake.lanes[key.symbol].spoken
-        if key.channel == "ticker":
-            return intake.tickers_spoken.get(key.symbol, -1)
+        if key.channel != "kline":
+            return intake.spoken.get(key, -1)
         series = intake.klines.series.get(key)
         return -1 if series is None else series.event_ms
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from data_collector.model.batch import Batch, Behind, SideEntry, TickerUpdate
+from data_collector.model.batch import Batch, Behind, NewestUpdate, SideEntry
 from data_collector.model.keys import Key
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, minutes, run_of, trades
@@ -164,8 +164,8 @@ async def test_kline_of_before_the_beginning_goes_into_its_key_alone(sink: Redis
 
 
 async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS, last_price="2"))]))
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS - 1, last_price="1", volume="1"))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS, last_price="2"))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS - 1, last_price="1", volume="1"))]))
 
     assert (reader.latest()["price"], reader.latest()["volume"]) == ("2", "8913.30000000")
 
@@ -173,20 +173,20 @@ async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> 
 async def test_newer_trade_moves_the_price_and_an_older_ticker_does_not_move_it_back(
     sink: RedisSink, reader: Reader
 ) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS, last_price="1", last_id=10))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS, last_price="1", last_id=10))]))
     await sink.write(Batch(trades=[run_of([trade(11, price="2"), trade(12, price="3")])]))
     assert reader.latest()["price"] == "3"
 
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS + 1_000, last_price="2", last_id=11, volume="9"))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 1_000, last_price="2", last_id=11, volume="9"))]))
     assert (reader.latest()["price"], reader.latest()["volume"]) == ("3", "9")
     assert reader.latest()["timestamp"] == "2024-01-01T12:00:00.123+00:00"
 
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS + 2_000, last_price="4", last_id=13))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 2_000, last_price="4", last_id=13))]))
     assert reader.latest()["price"] == "4"
 
 
 async def test_trade_older_than_the_ticker_does_not_move_the_price_back(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS, last_price="9", last_id=20))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS, last_price="9", last_id=20))]))
     await sink.write(trades(15, 18))
 
     assert reader.latest()["price"] == "9"

@@ -8,7 +8,7 @@ import random
 import pytest
 
 import data_collector.sinks
-from data_collector.model.batch import Batch, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.errors import Misconfigured
 from data_collector.model.protocols import Sink
 from data_collector.model.store_url import StoreAddress
@@ -33,7 +33,7 @@ def everything() -> Batch:
         run_of([trade(20)], refused=[17], after=14),
         run_of([trade(number, symbol=OTHER) for number in range(1, 4)]),
     ]
-    batch.tickers = [TickerUpdate(ticker()), TickerUpdate(ticker(symbol=OTHER))]
+    batch.newest = [NewestUpdate(ticker()), NewestUpdate(ticker(symbol=OTHER))]
     batch.side = [
         SideEntry("quarantine", "unknown", ("data", "x", "why", "[]", "at", "2024-01-01T12:00:00.000+00:00"), 1),
         SideEntry("late", SYMBOL, ("data", "{}", "why", "recovered"), 2),
@@ -158,7 +158,7 @@ async def test_key_that_somebody_uses_for_something_else_is_named_and_other_symb
             run_of([trade(trade_id)], refused=[trade_id - 1], after=before[0]),
             run_of([trade(trade_id, symbol=OTHER)], after=before[1]),
         ]
-        batch.tickers = [TickerUpdate(ticker(NOON_MS + trade_id))]
+        batch.newest = [NewestUpdate(ticker(NOON_MS + trade_id))]
         batch.side = [
             SideEntry("quarantine", SYMBOL, ("data", "x", "why", "[]"), number),
             SideEntry("late", OTHER, ("data", "x", "why", "[]"), number + 1),

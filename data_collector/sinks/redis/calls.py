@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.calendar import Calendar, explained_from
 from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.keys import Key
@@ -67,7 +67,7 @@ class Call(Struct):
     """A command and what it carries."""
 
     command: Command
-    subject: TradeRun | KlinePart | TickerUpdate | SidePart | Kline | PastKline
+    subject: TradeRun | KlinePart | NewestUpdate | SidePart | Kline | PastKline
     gaps: list[list[Gap]] = field(default_factory=list)
     """What this try declares if the store misses it: of a run one list, of kline updates one for each."""
 
@@ -88,8 +88,8 @@ class CallBuilder:
         for updates in batch.klines:
             for part in _parts(updates, KLINES_PER_CALL):
                 yield self.klines(part)
-        for update in batch.tickers:
-            yield self.ticker(update)
+        for update in batch.newest:
+            yield self.newest(update)
         for entries in _parts(batch.side, SIDE_PER_CALL):
             yield self.side(entries)
         for kline in batch.revisions:
@@ -148,9 +148,9 @@ class CallBuilder:
             declared,
         )  # fmt: skip
 
-    def ticker(self, update: TickerUpdate) -> Call:
+    def newest(self, update: NewestUpdate) -> Call:
         """Statistics into `latest:`."""
-        ticker = update.ticker
+        ticker = update.record
         time_text = trade_time_text(ticker.event_ms)
         return Call(
             (

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from itertools import product
 from typing import assert_never, get_args
 
-from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
-from data_collector.model.channels import CHANNELS
+from data_collector.model.batch import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun
+from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
@@ -182,8 +182,8 @@ class RedisSink:
         match subject:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
-            case TickerUpdate():
-                self._count("ticker", int(reply == 1), 1)
+            case NewestUpdate():
+                self._count(CHANNEL_OF[type(subject.record)], int(reply == 1), 1)
             case Kline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
             case PastKline():
@@ -331,8 +331,8 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3:5] + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
         case KlinePart():
             return command[3:5]
-        case TickerUpdate():
-            return command[3:4]
+        case NewestUpdate():
+            return command[3 : 3 + int(command[2])]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
         case Kline() | PastKline():
@@ -346,8 +346,8 @@ def _offered(call: Call) -> tuple[str, int]:
             return "trade", call.subject.count
         case KlinePart():
             return "kline", len(call.subject.updates)
-        case TickerUpdate():
-            return "ticker", 1
+        case NewestUpdate():
+            return CHANNEL_OF[type(call.subject.record)], 1
         case SidePart():
             return "quarantine", len(call.subject.entries)
         case Kline():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from tests.market import MINUTE_MS, NOON_MS, kline, ticker
 
 RUN = TradeRun("BTCUSDT", 1, [NOON_MS, "{}", NOON_MS, "{}"], "1", "", 0, 0)
@@ -19,7 +19,7 @@ def test_empty_batch_is_false() -> None:
     [
         Batch(trades=[RUN]),
         Batch(klines=[[KlineUpdate(kline(), NOON_MS + MINUTE_MS)]]),
-        Batch(tickers=[TickerUpdate(ticker())]),
+        Batch(newest=[NewestUpdate(ticker())]),
         Batch(side=[SideEntry("late", "BTCUSDT", ("data", "{}"), 1)]),
     ],
 )

@@ -201,10 +201,10 @@ def test_intervals_do_not_supersede_each_other(outlet: Outlet) -> None:
 
 def test_tickers_are_conflated_to_the_newest(outlet: Outlet) -> None:
     lane = outlet.lanes[SYMBOL]
-    outlet.put_ticker(lane, ticker(1))
-    outlet.put_ticker(lane, ticker(2))
+    outlet.put_newest(lane, ticker(1))
+    outlet.put_newest(lane, ticker(2))
 
-    assert [one.ticker.event_ms for one in outlet.take().tickers] == [2]
+    assert [one.record.event_ms for one in outlet.take().newest] == [2]
     assert outlet.conflated["ticker"] == 1
 
 

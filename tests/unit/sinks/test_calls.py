@@ -7,7 +7,7 @@ import json
 import pytest
 from msgspec import structs
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.store_keys import StoreKeys
@@ -196,7 +196,7 @@ def test_kline_of_before_the_beginning_spares_a_key_that_exists() -> None:
 
 
 def test_ticker_writes_statistics_and_price() -> None:
-    call = CALLS.ticker(TickerUpdate(ticker()))
+    call = CALLS.newest(NewestUpdate(ticker()))
 
     assert call.command[:5] == ("FCALL", PUT_TICKER, 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
@@ -246,7 +246,7 @@ def test_batch_becomes_calls_in_order() -> None:
     batch = Batch(
         trades=[run(10), run(12)],
         klines=[[update(0)]],
-        tickers=[TickerUpdate(ticker())],
+        newest=[NewestUpdate(ticker())],
         side=[SideEntry("late", "BTCUSDT", ("data", "{}"), 1)],
     )
 
@@ -268,7 +268,7 @@ def test_other_exchanges_have_their_prefix_on_every_key() -> None:
     batch = Batch(
         trades=[run()],
         klines=[[update(0)]],
-        tickers=[TickerUpdate(ticker())],
+        newest=[NewestUpdate(ticker())],
         side=[SideEntry("late", "BTCUSDT", ("data", "{}"), 1)],
     )
 
@@ -279,7 +279,7 @@ def test_other_exchanges_have_their_prefix_on_every_key() -> None:
 
 
 def test_command_holds_only_what_the_packer_takes() -> None:
-    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], tickers=[TickerUpdate(ticker())])
+    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], newest=[NewestUpdate(ticker())])
 
     kinds = {type(part) for call in CALLS.calls(batch) for part in call.command}
 
