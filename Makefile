@@ -7,8 +7,9 @@ PINNED := --require-hashes --only-binary :all:
 RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 FUZZ_SECONDS ?= 60
-# Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started.
-WORKERS := -n 2 --dist loadfile
+# Most tests wait for other processes, so two workers take half the time. A file's tests share what it has started,
+# and tests/conftest.py says which file begins first.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 DIFFERENTIAL_EXAMPLES ?= 5000
 SEED ?= 1
 MINUTES ?= 2
@@ -18,7 +19,7 @@ ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all differential soak lint format bench dashboards lock sbom fuzz clean
+.PHONY: help venv demo run test test-all test-long differential soak lint format bench dashboards lock sbom fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -35,11 +36,14 @@ venv: $(DEVELOPMENT) ## .venv with all that developing needs
 	@echo "$(VENV) is ready."
 
 test: $(DEVELOPMENT) ## The tests that run in minutes on any machine
-	@$(RUN) -m pytest $(WORKERS) -m "not slow" $(PYTEST_ARGS)
+	@$(RUN) -m pytest $(WORKERS) -m "not slow and not long" $(PYTEST_ARGS)
 
-test-all: $(DEVELOPMENT) ## Every test, slow ones too, with coverage, then the fuzzers for a bounded time
-	@$(RUN) -m pytest $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
+test-all: $(DEVELOPMENT) ## Every kind of test, slow ones too, then the fuzzers for a bounded time
+	@$(RUN) -m pytest $(WORKERS) -m "not long" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory fuzz
+
+test-long: $(DEVELOPMENT) ## What asks the same in numbers: hundreds of kills, every version, every market
+	@$(RUN) -m pytest $(WORKERS) -m long $(PYTEST_ARGS)
 
 differential: $(DEVELOPMENT) ## Hold compiled suites against Great Expectations, DIFFERENTIAL_EXAMPLES random ones (5000)
 	@DIFFERENTIAL_EXAMPLES=$(DIFFERENTIAL_EXAMPLES) $(RUN) -m pytest tests/differential $(PYTEST_ARGS)

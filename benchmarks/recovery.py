@@ -17,7 +17,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from data_collector.control import ControlClient, Request
+from data_collector.child import open_link
+from data_collector.control import SNAPSHOTS, ControlClient, Request
 from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Snapshot
 from data_collector.observe.quantiles import quantiles_between
 
@@ -176,7 +177,7 @@ async def _collector(
             env=environment, pass_fds=(theirs.fileno(),), stderr=log,
         )  # fmt: skip
         theirs.close()
-        control = ControlClient(ours)
+        control = ControlClient(await open_link(ours, SNAPSHOTS))
         try:
             yield control, process
         finally:

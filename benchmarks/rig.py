@@ -16,7 +16,8 @@ import msgspec
 import redis.asyncio as redis
 
 from benchmarks.feeder import Plan
-from data_collector.control import ControlClient, Request
+from data_collector.child import open_link
+from data_collector.control import SNAPSHOTS, ControlClient, Request
 from data_collector.model.status import Histogram, Snapshot
 
 READY_TIMEOUT_S = 60.0
@@ -113,7 +114,7 @@ async def collecting(
                 env=environment, pass_fds=(theirs.fileno(),), stderr=output,
             )  # fmt: skip
         theirs.close()
-        control = ControlClient(ours)
+        control = ControlClient(await open_link(ours, SNAPSHOTS))
         try:
             rig = Rig(control, process.pid)
             async with asyncio.timeout(READY_TIMEOUT_S):

@@ -29,6 +29,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take longest begin first: the workers end together, with the short ones."""
+    weights: dict[Path, tuple[float, int]] = {}
+    for item in items:
+        longest_s, slow = weights.get(item.path, (0.0, 0))
+        timeout = item.get_closest_marker("timeout")
+        longest_s = max(longest_s, float(timeout.args[0]) if timeout else 0.0)
+        weights[item.path] = longest_s, slow + (item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: weights[item.path], reverse=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Turn a run red in which something was skipped, where that was not to happen."""

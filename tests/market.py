@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Ticker, Trade
-from data_collector.validation.intervals import LENGTHS_MS
 
 SYMBOL = "BTCUSDT"
 NOON_MS = 1_704_110_400_000

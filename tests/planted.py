@@ -51,14 +51,18 @@ KLINES: dict[str, dict[str, object]] = {
     "trades_match_ids": {"trades": 1233},
     "no_trades_no_volume": {"trades": 0},
     "no_trades_no_quote_volume": {"trades": 0},
-    "no_trades_one_price": {"trades": 0},
+    # Nothing else is wrong with it: a quiet minute whose prices differ.
+    "no_trades_one_price": {
+        "trades": 0, "first_trade_id": -1, "last_trade_id": -1, "volume": "0", "quote_volume": "0",
+        "taker_buy_base_volume": "0", "taker_buy_quote_volume": "0",
+    },
     "trades_have_volume": {"volume": "0", "taker_buy_base_volume": "0"},
     "quote_volume_at_least_low": {"quote_volume": "5567000.12", "taker_buy_quote_volume": "0"},
     "quote_volume_at_most_high": {"quote_volume": "5590000.12"},
     "taker_quote_at_least_low": {"taker_buy_quote_volume": "2000000.06"},
     "taker_quote_at_most_high": {"taker_buy_quote_volume": "2999999.06"},
     "price_swing": {"high": "451001"},
-}
+}  # fmt: skip
 
 TICKERS: dict[str, dict[str, object]] = {
     **{

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 
 from data_collector import __version__
 from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
@@ -25,11 +24,12 @@ from data_collector.model.errors import Misconfigured
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-from data_collector.web.answers import answer_bug, answer_invalid
+from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
 from data_collector.web.leaving import at_signal
+from data_collector.web.openapi import DescribedApp
 from data_collector.web.rejections import Rejections
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
@@ -54,14 +54,14 @@ def create_app(
         settings = _settings_or_exit()
     collector = Collector(collector_command, collector_environment)
     rejections = Rejections()
-    app = FastAPI(
+    app = DescribedApp(
         title="Data Collector",
         version=__version__,
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         lifespan=lambda app: _lifespan(surroundings_of_app(app), on_ready),
-        exception_handlers={RequestValidationError: answer_invalid, Exception: answer_bug},
+        exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
     )
     store = StoreReading()

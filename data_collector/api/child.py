@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from data_collector.observe.child import is_over, send_signal, start_child
+from data_collector.child import Child, start_child
+from data_collector.control import SNAPSHOTS
+from data_collector.model.status import Snapshot
 from data_collector.observe.logs import get_log
 
 COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
@@ -26,24 +26,18 @@ _KILLED_BY_SIGNAL = 128
 _log = get_log()
 
 
-async def start_collector(
-    command: Sequence[str], environment: Mapping[str, str] | None
-) -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """The running process, and our end of the control line. Raises `OSError` when it cannot be started."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        child = await start_child(command, theirs, flag="--control-fd", environment=environment, stdout=None)
-    ours.setblocking(False)
-    return child, ours
+async def start_collector(command: Sequence[str], environment: Mapping[str, str] | None) -> Child[Snapshot]:
+    """The running process. Raises `OSError` when it cannot be started."""
+    return await start_child(command, SNAPSHOTS, flag="--control-fd", environment=environment, stdout=None)
 
 
-async def end_collector(child: asyncio.subprocess.Process) -> None:
+async def end_collector(child: Child[Snapshot]) -> None:
     """Wait for a child that has been hung up on; one that does not stop in order is told ever more firmly."""
     for patience_s, firmer in ((ORDERLY_STOP_S, signal.SIGTERM), (TERMINATED_STOP_S, signal.SIGKILL)):
-        if await is_over(child, patience_s):
+        if await child.is_over(patience_s):
             return
         _log.error("collector_does_not_stop", pid=child.pid, waited_s=patience_s, signal=firmer.name)
-        send_signal(child, firmer)
+        child.send_signal(firmer)
     await child.wait()
 
 

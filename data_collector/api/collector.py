@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import structs
 
 from data_collector.api.child import COLLECTOR_COMMAND, end_collector, shell_code, start_collector
+from data_collector.child import Child
 from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
@@ -49,7 +50,7 @@ class Collector:
     def __init__(self, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._command = COLLECTOR_COMMAND if command is None else tuple(command)
         self._environment = environment
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child[Snapshot] | None = None
         self._client: ControlClient | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._over = asyncio.Event()
@@ -69,8 +70,8 @@ class Collector:
 
     async def start(self) -> None:
         """Start the process. Raises `OSError` when that cannot be done."""
-        self._child, connection = await start_collector(self._command, self._environment)
-        self._client = ControlClient(connection)
+        self._child = await start_collector(self._command, self._environment)
+        self._client = ControlClient(self._child.link)
 
     async def run(self, on_ready: Callable[[Snapshot], None] | None = None) -> None:
         """Stay until the process has ended. `on_ready` gets the first snapshot that knows the store."""

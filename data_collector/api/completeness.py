@@ -20,7 +20,7 @@ from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.declared import declared_pages
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.entries import StreamEntry, pages_of
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
@@ -161,18 +161,13 @@ def _declared(grid: Grid, gaps: Iterable[Gap], first: int, end: int) -> dict[str
 async def _closed_opens(connection: StoreConnection, key: str, symbol: str) -> dict[str, set[int]]:
     """Interval to the open times of closed klines in a `stream:`."""
     opens: dict[str, set[int]] = {}
-    before = "+"
-    while True:
-        (reply,) = await connection.execute([("XREVRANGE", key, before, "-", "COUNT", KLINE_PAGE_ENTRIES)])
-        entries = entries_of(reply, symbol, key)
+    async for entries in pages_of(connection, key, symbol, KLINE_PAGE_ENTRIES, start="+", end="-"):
         for entry in entries:
             kline = _kline_of(entry)
             if kline is not None and kline.is_closed:
                 open_ms = round(datetime.fromisoformat(kline.timestamp).timestamp() * 1000)
                 opens.setdefault(kline.interval, set()).add(open_ms)
-        if len(entries) < KLINE_PAGE_ENTRIES:
-            return opens
-        before = f"({entries[-1].id}"
+    return opens
 
 
 _decode_closed = msgspec.json.Decoder(_Closed).decode

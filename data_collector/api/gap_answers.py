@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import accumulate
-from typing import Literal
-
-import msgspec
-from pydantic import ConfigDict
+from typing import ClassVar, Literal
 
 from data_collector.api.completeness import Tally
-from data_collector.api.gap_lives import Gap, Story
 from data_collector.model.keys import Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
 from data_collector.model.wire import number_told
@@ -78,39 +74,33 @@ class SymbolCompleteness(Answer):
 class CompletenessPage(Answer):
     """Symbols in the order of SYMBOLS."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "symbols": [
-                        {
-                            "symbol": "BTCUSDT",
-                            "trades": {
-                                "first": 100,
-                                "last": 1099,
-                                "expected": 1000,
-                                "held": 999,
-                                "absent": 0,
-                                "lost": 0,
-                                "refused": 1,
-                                "skipped": 0,
-                                "unexplained": 0,
-                                "proven": True,
-                                "percentage": 99.9,
-                                "explanation": "999 held + 1 declared in gaps: = 1,000 trades from first to last.",
-                            },
-                            "healed": {"rest": 12},
-                            "healed_klines": {},
-                            "heal_time": {"gaps": 1, "p50_s": 0.5, "p99_s": 0.5, "max_s": 0.41},
-                            "open_gaps": [],
-                            "klines": None,
-                        }
-                    ],
-                    "next_cursor": None,
-                }
-            ]
-        }
-    )
+    example: ClassVar[Mapping[str, object]] = {
+        "symbols": [
+            {
+                "symbol": "BTCUSDT",
+                "trades": {
+                    "first": 100,
+                    "last": 1099,
+                    "expected": 1000,
+                    "held": 999,
+                    "absent": 0,
+                    "lost": 0,
+                    "refused": 1,
+                    "skipped": 0,
+                    "unexplained": 0,
+                    "proven": True,
+                    "percentage": 99.9,
+                    "explanation": "999 held + 1 declared in gaps: = 1,000 trades from first to last.",
+                },
+                "healed": {"rest": 12},
+                "healed_klines": {},
+                "heal_time": {"gaps": 1, "p50_s": 0.5, "p99_s": 0.5, "max_s": 0.41},
+                "open_gaps": [],
+                "klines": None,
+            }
+        ],
+        "next_cursor": None,
+    }
 
     symbols: list[SymbolCompleteness]
     next_cursor: str | None
@@ -157,10 +147,10 @@ class GapEventAnswer(Answer):
     at: str
     what: str
     text: str
-    """The same in plain words."""
-    times: int
+    """What happened, in plain words."""
+    times: int = 1
     """So often in a row."""
-    until: str | None
+    until: str | None = None
     """When it happened last, if more than once."""
 
 
@@ -170,7 +160,7 @@ class GapStory(Answer):
     gap: GapAnswer
     summary: str
     events: list[GapEventAnswer]
-    events_left_out: int
+    events_left_out: int = 0
     """In the middle, of a gap with very many."""
 
 
@@ -196,16 +186,6 @@ def completeness_of(
         if klines is None
         else {interval: _series(tally, Key("kline", symbol, interval)) for interval, tally in klines.items()},
     )
-
-
-def gap_page_of(gaps: Sequence[Gap]) -> GapPage:
-    """The list."""
-    return GapPage(count=len(gaps), gaps=[GapAnswer.model_validate(msgspec.to_builtins(gap)) for gap in gaps])
-
-
-def gap_story_of(story: Story) -> GapStory:
-    """One life."""
-    return GapStory.model_validate(msgspec.to_builtins(story))
 
 
 def _series(tally: Tally, key: Key) -> Series:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import unquote
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from data_collector.api.gap_answers import GapAnswer, GapEventAnswer, GapStory
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.keys import Channel, Key
+from data_collector.model.keys import Key
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import number_told
@@ -51,45 +52,6 @@ class Named(Struct, frozen=True):
     first: int
 
 
-class Gap(Struct):
-    """One gap of the list."""
-
-    id: str
-    symbol: str
-    channel: Channel
-    interval: str | None
-    first: int | str
-    last: int | str
-    count: int
-    state: Literal["open", "healed", "given_up", "declared"]
-    missing: int
-    healed: dict[str, int]
-    given_up: dict[str, int]
-    rules: list[str]
-    opened_at: str | None
-    closed_at: str | None
-    recorded_at: str | None
-
-
-class Event(Struct):
-    """One thing that happened."""
-
-    at: str
-    what: str
-    text: str
-    times: int = 1
-    until: str | None = None
-
-
-class Story(Struct):
-    """One gap and its life."""
-
-    gap: Gap
-    summary: str
-    events: list[Event] = field(default_factory=list)
-    events_left_out: int = 0
-
-
 def named_by(text: str) -> Named | None:
     """What an id names; None for a text that is none."""
     found = _ID.fullmatch(unquote(text))
@@ -106,7 +68,7 @@ def named_by(text: str) -> Named | None:
 
 async def newest_gaps(
     store: StoreReading, store_url: str, keys: StoreKeys, symbols: Sequence[str], known: GapsStatus, limit: int
-) -> list[Gap]:
+) -> list[GapAnswer]:
     """The newest gaps of all `symbols`, open ones first. Raises `SinkUnavailable`."""
     streams = {symbol: keys.key("gaps", symbol) for symbol in symbols}
     async with store.turn(store_url) as connection:
@@ -123,7 +85,7 @@ async def newest_gaps(
 
 async def story_of(
     store: StoreReading, store_url: str, keys: StoreKeys, named: Named, known: GapsStatus
-) -> Story | None:
+) -> GapStory | None:
     """The life of one gap; None when neither the store nor the collector knows it. Raises `SinkUnavailable`."""
     wanted = gap_id(named.key, named.first)
     life = next((life for life in (*known.open, *known.closed) if life.id == wanted), None)
@@ -138,22 +100,22 @@ async def story_of(
     return _story_of_declared(found[0]) if found else None
 
 
-def _story_of_life(life: GapLife, declared: Sequence[DeclaredGap]) -> Story:
+def _story_of_life(life: GapLife, declared: Sequence[DeclaredGap]) -> GapStory:
     events = [_event(life, event) for event in life.events]
     events += [_declaration(found) for found in declared]
     events.sort(key=lambda event: event.at)
     gap = _gap_of_life(life, declared)
-    return Story(gap, _summary(life), events, life.events_left_out)
+    return GapStory(gap, _summary(life), events, life.events_left_out)
 
 
-def _story_of_declared(found: DeclaredGap) -> Story:
+def _story_of_declared(found: DeclaredGap) -> GapStory:
     key, gap = found.key, found.gap
     summary = (
         f"{_counted(key, gap.count)} {_range_text(key, gap.first, gap.last)} "
         f"passed over as {gap.reason}: {WHY_GIVEN_UP[gap.reason]}. "
         "The collector does not remember more of it; it may have been started since."
     )
-    return Story(_gap_of_declared(found), summary, [_declaration(found)])
+    return GapStory(_gap_of_declared(found), summary, [_declaration(found)])
 
 
 def _summary(life: GapLife) -> str:
@@ -166,9 +128,9 @@ def _summary(life: GapLife) -> str:
     return f"{begin}{told}. Over after {life.closed_at_s - life.opened_at_s:.3f} s."
 
 
-def _event(life: GapLife, event: GapEvent) -> Event:
+def _event(life: GapLife, event: GapEvent) -> GapEventAnswer:
     until = None if event.until_s is None else _iso(event.until_s)
-    return Event(_iso(event.at_s), event.what, _words(life, event), event.times, until)
+    return GapEventAnswer(_iso(event.at_s), event.what, _words(life, event), event.times, until)
 
 
 def _words(life: GapLife, event: GapEvent) -> str:
@@ -187,42 +149,45 @@ def _words(life: GapLife, event: GapEvent) -> str:
             return TRIED.get(tried, f"{tried.replace('_', ' ').capitalize()}.")
 
 
-def _declaration(found: DeclaredGap) -> Event:
+def _declaration(found: DeclaredGap) -> GapEventAnswer:
     text = (
         f"Recorded in gaps:{found.key.symbol}: {_counted(found.key, found.gap.count)} "
         f"{_range_text(found.key, found.gap.first, found.gap.last)} {found.gap.reason}."
     )
     if found.gap.rules:
         text += f" Broken rules: {', '.join(found.gap.rules)}."
-    return Event(found.recorded_at, "recorded", text)
+    return GapEventAnswer(found.recorded_at, "recorded", text)
 
 
-def _gap_of_life(life: GapLife, declared: Iterable[DeclaredGap]) -> Gap:
-    key, of_store = life.key, list(declared)
+def _gap_of_life(life: GapLife, declared: Iterable[DeclaredGap]) -> GapAnswer:
+    of_store = list(declared)
     if life.closed_at_s is None:
         state: Literal["open", "healed", "given_up"] = "open"
     else:
         state = "given_up" if life.given_up else "healed"
-    return Gap(
-        life.id, key.symbol, key.channel, key.interval, number_told(key, life.first), number_told(key, life.last),
-        life.count, state, life.missing, life.healed, life.given_up,
-        sorted({rule for found in of_store for rule in found.gap.rules}), _iso(life.opened_at_s),
-        None if life.closed_at_s is None else _iso(life.closed_at_s),
+    return GapAnswer(
+        life.id, life.key.symbol, _channel(life.key), life.key.interval, number_told(life.key, life.first),
+        number_told(life.key, life.last), life.count, state, life.missing, life.healed, life.given_up,
+        sorted({rule for found in of_store for rule in found.gap.rules}),
+        _iso(life.opened_at_s), None if life.closed_at_s is None else _iso(life.closed_at_s),
         max((found.recorded_at for found in of_store), default=None),
     )  # fmt: skip
 
 
-def _gap_of_declared(found: DeclaredGap) -> Gap:
+def _gap_of_declared(found: DeclaredGap) -> GapAnswer:
     key, gap = found.key, found.gap
-    return Gap(
-        _id_of(found), key.symbol, key.channel, key.interval, number_told(key, gap.first),
-        number_told(key, gap.last), gap.count, "declared", 0, {}, {gap.reason: gap.count}, list(gap.rules), None, None,
-        found.recorded_at,
+    return GapAnswer(
+        _id_of(found), key.symbol, _channel(key), key.interval, number_told(key, gap.first), number_told(key, gap.last),
+        gap.count, "declared", 0, {}, {gap.reason: gap.count}, list(gap.rules), None, None, found.recorded_at,
     )  # fmt: skip
 
 
+def _channel(key: Key) -> Literal["trade", "kline"]:
+    return "trade" if key.interval is None else "kline"
+
+
 def _id_of(found: DeclaredGap) -> str:
-    """As the gap is called that this range was the beginning of."""
+    """The id of the gap that this range was the beginning of."""
     return gap_id(found.key, found.gap.first)
 
 

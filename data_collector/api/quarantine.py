@@ -5,37 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
+from data_collector.api.answers import Reason, Refused, RefusedPage
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.entries import StreamEntry
-
-
-class Why(Struct):
-    """A broken rule, as the collector wrote it."""
-
-    rule: str
-    message: str
-
-
-class Entry(Struct):
-    """One refusal, as it is answered: a record with its own digits, or a frame as text."""
-
-    symbol: str
-    id: str
-    at: str
-    reasons: list[Why]
-    record: msgspec.Raw | None
-    frame: str | None
-
-
-class Page(Struct):
-    """Newest first."""
-
-    count: int
-    errors: list[Entry]
 
 
 class QuarantineReader:
@@ -44,43 +19,44 @@ class QuarantineReader:
     def __init__(self, store: StoreReading | None = None) -> None:
         self._store = store or StoreReading()
 
-    async def newest(self, store_url: str, keys: StoreKeys, symbols: Sequence[str], limit: int) -> Page:
+    async def newest(self, store_url: str, keys: StoreKeys, symbols: Sequence[str], limit: int) -> RefusedPage:
         """The newest `limit` refusals of all `symbols` together. Raises `SinkUnavailable`."""
         async with self._store.turn(store_url) as connection:
             streams = {symbol: keys.key("quarantine", symbol) for symbol in symbols}
             found = [_entry(entry) for entry in await newest_entries(connection, streams, limit)]
-        return Page(len(found), found)
+        return RefusedPage(len(found), found)
 
     def close(self) -> None:
         """Drop the connection."""
         self._store.close()
 
 
-def _entry(entry: StreamEntry) -> Entry:
+def _entry(entry: StreamEntry) -> Refused:
     data = entry.fields.get("data", "")
-    record = _record(data)
-    return Entry(
+    is_record = _is_record(data)
+    return Refused(
         symbol=entry.symbol,
         id=entry.id,
         at=entry.fields.get("at", ""),
         reasons=_reasons(entry.fields.get("why", "")),
-        record=record,
-        frame=data if record is None else None,
+        # Put in as it is, so that no digit is lost.
+        record=msgspec.Raw(data.encode() if is_record else b"null"),
+        frame=None if is_record else data,
     )
 
 
-def _reasons(text: str) -> list[Why]:
+def _reasons(text: str) -> list[Reason]:
     try:
-        return msgspec.json.decode(text, type=list[Why])
+        return msgspec.json.decode(text, type=list[Reason])
     except msgspec.DecodeError:
         # Written by something else than this version; it is shown rather than lost.
-        return [Why("unreadable", text[:1024])]
+        return [Reason("unreadable", text[:1024])]
 
 
-def _record(text: str) -> msgspec.Raw | None:
-    """The text when it is a record: put in as it is, so that no digit is lost. Raw frames stay text."""
+def _is_record(text: str) -> bool:
+    """Whether it is a record; if not, a raw frame."""
     try:
         names = msgspec.json.decode(text, type=dict[str, str | float | bool | None])
     except (msgspec.DecodeError, RecursionError):
-        return None
-    return msgspec.Raw(text.encode()) if {"symbol", "timestamp"} <= names.keys() else None
+        return False
+    return {"symbol", "timestamp"} <= names.keys()

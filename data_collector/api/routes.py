@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 
 from data_collector.api.answers import (
@@ -29,15 +29,16 @@ from data_collector.api.live.feed import LiveFeed
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.errors import SinkUnavailable, Transient
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings
-from data_collector.web.answers import Problem, masked
+from data_collector.web.answers import Problem, answered, masked
 from data_collector.web.guard import WritePolicy
 from data_collector.web.negotiation import wants_prometheus
+from data_collector.web.openapi import INVALID, TOO_MANY, described
 from data_collector.web.rejections import Rejections
 
 _log = get_log()
@@ -70,54 +71,56 @@ async def snapshot_of(request: Request) -> Snapshot:
     return await surroundings_of(request).collector.status()
 
 
+def store_url_of(snapshot: Snapshot) -> str:
+    """Where the store is. Raises `SinkUnavailable` until it is known."""
+    if snapshot.store_url is None:
+        raise SinkUnavailable("The store is not known yet; /health says what it waits for.")
+    return snapshot.store_url
+
+
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
 
 Around = Annotated[Surroundings, Depends(surroundings_of)]
 Now = Annotated[Snapshot, Depends(snapshot_of)]
 
-router = APIRouter(responses={429: {"model": Problem, "description": "Too many requests; see Retry-After."}})
+router = APIRouter(responses={429: TOO_MANY})
 
 
-@router.get("/health", tags=["health"], responses={503: {"model": Health, "description": "Unhealthy"}})
-async def health(snapshot: Now, around: Around, response: Response) -> Health:
+@router.get("/health", tags=["health"], responses={200: described(Health), 503: described(Health, "Unhealthy")})
+async def health(snapshot: Now, around: Around) -> Response:
     """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
-    if snapshot.condition == "unhealthy":
-        response.status_code = 503
-    return health_of(snapshot, around.settings.environment)
+    return answered(health_of(snapshot, around.settings.environment), 503 if snapshot.condition == "unhealthy" else 200)
 
 
-@router.get("/health/live", tags=["health"], responses={503: {"model": Live, "description": "Silent"}})
-async def live(snapshot: Now, around: Around, response: Response) -> Live:
+@router.get("/health/live", tags=["health"], responses={200: described(Live), 503: described(Live, "Silent")})
+async def live(snapshot: Now, around: Around) -> Response:
     """200 while the collector process answers, whatever the exchange and the store do. A restart mends a 503."""
     fault = around.collector.fault
     if fault is None:
-        return Live(status="alive", reasons=[])
-    response.status_code = 503
-    return Live(status="silent", reasons=[masked(reason) for reason in snapshot.reasons])
+        return answered(Live("alive", []))
+    return answered(Live("silent", [masked(reason) for reason in snapshot.reasons]), 503)
 
 
-@router.get("/health/ready", tags=["health"], responses={503: {"model": Ready, "description": "Not ready"}})
-async def ready(snapshot: Now, response: Response) -> Ready:
+@router.get("/health/ready", tags=["health"], responses={200: described(Ready), 503: described(Ready, "Not ready")})
+async def ready(snapshot: Now) -> Response:
     """200 when every stream has spoken or is proven quiet, and nothing waits for repair."""
     if snapshot.ready:
-        return Ready(status="ready", reasons=[])
-    response.status_code = 503
+        return answered(Ready("ready", []))
     reasons = [masked(reason) for reason in snapshot.reasons]
-    return Ready(status="not ready", reasons=reasons or ["Not every stream has spoken yet."])
+    return answered(Ready("not ready", reasons or ["Not every stream has spoken yet."]), 503)
 
 
 @router.get(
     "/metrics",
     tags=["metrics"],
-    response_model=Metrics,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "JSON, or text"}},
+    responses={200: described(Metrics, "JSON, or text", "text/plain")},
 )
 async def metrics(snapshot: Now, around: Around, request: Request) -> Response:
     """The counters as JSON; as Prometheus text for a client that asks as Prometheus does (see docs/api.md)."""
     vary = {"Vary": "Accept"}
     if wants_prometheus(",".join(request.headers.getlist("accept"))):
         return _prometheus_text(snapshot, around, vary)
-    return JSONResponse(metrics_of(snapshot).model_dump(mode="json"), headers=vary)
+    return answered(metrics_of(snapshot), headers=vary)
 
 
 @router.get("/metrics/prometheus", tags=["metrics"], response_class=PlainTextResponse)
@@ -126,23 +129,22 @@ async def prometheus(snapshot: Now, around: Around) -> Response:
     return _prometheus_text(snapshot, around, {})
 
 
-@router.get("/status", tags=["status"])
-async def status(snapshot: Now) -> Status:
+@router.get("/status", tags=["status"], responses={200: described(Status)})
+async def status(snapshot: Now) -> Response:
     """What is collected, where to, and through which connections. Passwords and keys are shown as `***`."""
-    return status_of(snapshot)
+    return answered(status_of(snapshot))
 
 
-@router.get("/validation", tags=["status"])
-async def validation(snapshot: Now) -> ValidationAnswer:
+@router.get("/validation", tags=["status"], responses={200: described(ValidationAnswer)})
+async def validation(snapshot: Now) -> Response:
     """The rules in force, how often each was broken, and how far real Great Expectations has checked."""
-    return validation_of(snapshot)
+    return answered(validation_of(snapshot))
 
 
 @router.get(
     "/validation/errors",
     tags=["status"],
-    response_model=RefusedPage,
-    responses={422: {"model": Problem}, 503: {"model": Problem, "description": "The store cannot be read"}},
+    responses={200: described(RefusedPage), 422: INVALID, 503: described(Problem, "The store cannot be read")},
 )
 async def validation_errors(
     snapshot: Now,
@@ -153,14 +155,10 @@ async def validation_errors(
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> Response:
     """The newest refused records with their reasons, newest first."""
-    if snapshot.store_url is None:
-        raise HTTPException(503, "The store is not known yet; /health says what it waits for.")
+    store_url = store_url_of(snapshot)
     symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
-    try:
-        page = await around.quarantine.newest(snapshot.store_url, snapshot.store_keys, symbols, limit)
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
-    return Response(msgspec.json.encode(page), media_type="application/json")
+    page = await around.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
+    return answered(page)
 
 
 @router.post(
@@ -169,26 +167,24 @@ async def validation_errors(
     # For the OpenAPI page only: the guard has checked the token before any route is looked for.
     dependencies=[Depends(HTTPBearer(auto_error=False, description="CONTROL_TOKEN"))],
     responses={
-        403: {"model": Problem, "description": "Not allowed from here, or not without the token"},
-        422: {"model": Problem, "description": "Not JSON, or not this shape"},
-        503: {"model": Problem, "description": "The collector could not do it"},
+        200: described(ControlAnswer),
+        403: described(Problem, "Not allowed from here, or not without the token"),
+        422: described(Problem, "Not JSON, or not this shape"),
+        503: described(Problem, "The collector could not do it"),
     },
 )
-async def control(order: ControlRequest, around: Around, request: Request) -> ControlAnswer:
+async def control(order: ControlRequest, around: Around, request: Request) -> Response:
     """Stop or start collecting; answered when it is done. The HTTP side stays up.
 
     Open in development from this machine while no CONTROL_TOKEN is set; elsewhere the token is needed.
     """
     client = request.client.host if request.client else "local"
     _log.info("control_action", action=order.action, client=client)
-    try:
-        snapshot = await around.collector.act(order.action)
-    except Transient as error:
-        raise HTTPException(503, str(error)) from error
+    snapshot = await around.collector.act(order.action)
     if snapshot.collector_running != (order.action == "start"):
         reasons = " ".join(snapshot.reasons) or "It does not say why."
         raise HTTPException(503, masked(f"The collector could not {order.action}. {reasons}"))
-    return ControlAnswer(status="started" if order.action == "start" else "stopped")
+    return answered(ControlAnswer("started" if order.action == "start" else "stopped"))
 
 
 def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str, str]) -> Response:
@@ -197,5 +193,5 @@ def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str
 
 
 def _spelled(symbol: str) -> str:
-    """As the exchange spells it; case does not matter in SYMBOLS either."""
+    """The symbol as the exchange spells it; case does not matter in SYMBOLS either."""
     return symbol if symbol == UNKNOWN else symbol.upper()

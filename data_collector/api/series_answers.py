@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from collections.abc import Mapping
+from typing import ClassVar
 
 from data_collector.web.answers import Answer
 
@@ -54,38 +55,32 @@ class RecordsPage(Answer):
 class KlinePage(RecordsPage):
     """Klines of one symbol and interval, by open time."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "symbol": "BTCUSDT",
-                    "interval": "1m",
-                    "count": 1,
-                    "records": [
-                        {
-                            "symbol": "BTCUSDT",
-                            "timestamp": "2024-01-01T12:00:00+00:00",
-                            "interval": "1m",
-                            "open": 45123.45,
-                            "high": 45200.0,
-                            "low": 45100.0,
-                            "close": 45180.5,
-                            "volume": 123.456,
-                            "trades": 1234,
-                            "is_closed": True,
-                            "quote_volume": 5567890.12,
-                            "taker_buy_base_volume": 61.728,
-                            "taker_buy_quote_volume": 2783945.06,
-                        }
-                    ],
-                    "next": "2024-01-01T12:00:01+00:00",
-                    "reaches_back_to": "2024-01-01T12:00:00+00:00",
-                    "stores": ["postgresql", "redis"],
-                    "warnings": [],
-                }
-            ]
-        }
-    )
+    example: ClassVar[Mapping[str, object]] = {
+        "symbol": "BTCUSDT",
+        "interval": "1m",
+        "count": 1,
+        "records": [
+            {
+                "symbol": "BTCUSDT",
+                "timestamp": "2024-01-01T12:00:00+00:00",
+                "interval": "1m",
+                "open": 45123.45,
+                "high": 45200.0,
+                "low": 45100.0,
+                "close": 45180.5,
+                "volume": 123.456,
+                "trades": 1234,
+                "is_closed": True,
+                "quote_volume": 5567890.12,
+                "taker_buy_base_volume": 61.728,
+                "taker_buy_quote_volume": 2783945.06,
+            }
+        ],
+        "next": "2024-01-01T12:00:01+00:00",
+        "reaches_back_to": "2024-01-01T12:00:00+00:00",
+        "stores": ["postgresql", "redis"],
+        "warnings": [],
+    }
 
     symbol: str
     interval: str

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from data_collector.history.export_format import Column, text_columns
 from data_collector.model.records import Kline, Trade
-from data_collector.model.wire import json_text, kline_json, open_time_text, trade_json, trade_time_text
-
-TRADE_COLUMNS = (
-    "symbol", "timestamp", "trade_id", "price", "quantity", "buyer_order_id", "seller_order_id", "is_buyer_maker",
-)  # fmt: skip
-KLINE_COLUMNS = (
-    "symbol", "timestamp", "interval", "open", "high", "low", "close", "volume", "trades", "is_closed",
-    "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume",
-)  # fmt: skip
+from data_collector.model.wire import (
+    KLINE_NAMES,
+    TRADE_NAMES,
+    json_text,
+    kline_json,
+    open_time_text,
+    trade_json,
+    trade_time_text,
+)
 
 _NO_NUMBER = re.compile(r'(?<=":)(?:NaN|-?Infinity)(?=,)')
 """In JSON's place of a number; within a text, quotation marks are escaped, and this cannot stand there."""
@@ -55,26 +56,13 @@ def trade_page_json(symbol: str, trades: Sequence[Trade], about: About) -> bytes
 
 def kline_page_csv(klines: Sequence[Kline]) -> bytes:
     """With a line of names, those of the JSON."""
-    rows = (
-        (
-            k.symbol, open_time_text(k.open_ms), k.interval, k.open, k.high, k.low, k.close, k.volume, k.trades,
-            _word(truth=k.is_closed), k.quote_volume, k.taker_buy_base_volume, k.taker_buy_quote_volume,
-        )
-        for k in klines
-    )  # fmt: skip
-    return _csv([KLINE_COLUMNS, *rows])
+    return _csv(KLINE_NAMES, text_columns(klines, KLINE_NAMES, [open_time_text(k.open_ms) for k in klines]))
 
 
 def trade_page_csv(trades: Sequence[Trade]) -> bytes:
     """With a line of names, those of the JSON; order ids that the source does not tell are empty."""
-    rows = (
-        (
-            t.symbol, trade_time_text(t.time_ms, t.sub_ms_us), t.trade_id, t.price, t.quantity, t.buyer_order_id,
-            t.seller_order_id, _word(truth=t.is_buyer_maker),
-        )
-        for t in trades
-    )  # fmt: skip
-    return _csv([TRADE_COLUMNS, *rows])
+    times = [trade_time_text(t.time_ms, t.sub_ms_us) for t in trades]
+    return _csv(TRADE_NAMES, text_columns(trades, TRADE_NAMES, times))
 
 
 def _page_json(subject: dict[str, str], records: str, count: int, about: About) -> bytes:
@@ -83,12 +71,7 @@ def _page_json(subject: dict[str, str], records: str, count: int, about: About) 
     return msgspec.json.encode(content | msgspec.structs.asdict(about))
 
 
-def _csv(rows: Sequence[Sequence[str | int | None]]) -> bytes:
+def _csv(names: Sequence[str], columns: Sequence[Column]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([names, *zip(*columns, strict=True)])
     return text.getvalue().encode()
-
-
-def _word(*, truth: bool) -> str:
-    """As JSON writes it."""
-    return "true" if truth else "false"

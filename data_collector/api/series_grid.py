@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from data_collector.model.calendar import DAY_MS, UtcCalendar
-from data_collector.validation.intervals import LENGTHS_MS
-
-INTERVALS = frozenset({*LENGTHS_MS, "1M"})
-"""Those that exchanges have."""
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
 
 _CALENDAR = UtcCalendar()
 _MONTH_AT_MOST_MS = 31 * DAY_MS

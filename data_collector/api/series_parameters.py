@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from data_collector.api.series_grid import INTERVALS
 from data_collector.api.series_window import Window
-from data_collector.model.calendar import LATEST_MS
+from data_collector.model.calendar import INTERVALS, LATEST_MS
 
 Format = Literal["json", "csv", "arrow"]
 

@@ -86,7 +86,7 @@ class PostgresKlines:
         return None if span is None else span[0]
 
     async def oldest_ms(self) -> int | None:
-        """The same."""
+        """The oldest open time: of klines it is the place too."""
         return await self.first_place()
 
     async def page(self, first: int, limit: int) -> Part[Kline]:

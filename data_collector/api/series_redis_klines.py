@@ -21,7 +21,7 @@ from data_collector.model.records import Kline
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of
+from data_collector.sinks.redis.entries import entries_of, pages_of
 from data_collector.sinks.redis.stored_records import kline_or_none
 
 KEYS_PER_COMMAND = 250
@@ -89,7 +89,7 @@ class RedisKlines:
         return max(0, min(oldest_ms, written_ms - 1000 * self._keeping.catch_up_s))
 
     async def oldest_ms(self) -> int | None:
-        """The same: what the expiry has left is not searched for."""
+        """The oldest open time that the expiry can have left: what it has left is not searched for."""
         return await self.first_place()
 
     async def page(self, first: int, limit: int) -> Part[Kline]:
@@ -170,11 +170,9 @@ class RedisKlines:
     async def _of_stream(self, connection: StoreConnection, state: _State, first: int, limit: int) -> Part[Kline]:
         """Those whose keys have expired. Within an interval they stand in the order of their open times."""
         window, key = self._window, self._keys.key("stream", self._window.symbol)
-        start, until = "-", str(self._expired_ms(state))
         rows: list[tuple[int, Kline]] = []
-        while True:
-            (reply,) = await connection.execute([("XRANGE", key, start, until, "COUNT", STREAM_PAGE_ENTRIES)])
-            entries = entries_of(reply, window.symbol, key)
+        until = str(self._expired_ms(state))
+        async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES, end=until):
             for entry in entries:
                 kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
                 if kline is None or not kline.is_closed or kline.interval != window.interval:
@@ -183,23 +181,17 @@ class RedisKlines:
                 is_new = not rows or kline.open_ms > rows[-1][0]
                 if kline.open_ms >= first and window.holds(kline.open_ms) and is_new:
                     rows.append((kline.open_ms, kline))
-            if len(rows) > limit or len(entries) < STREAM_PAGE_ENTRIES:
-                return cut(rows, limit)
-            start = f"({entries[-1].id}"
+            if len(rows) > limit:
+                break
+        return cut(rows, limit)
 
     async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> Part[Kline]:
         """Those that came, or were corrected, when their place in `stream:` was past: `late:` outlives their keys."""
         window, key = self._window, self._keys.key("late", self._window.symbol)
         found: dict[int, Kline] = {}
-        start = "-"
-        while True:
-            (reply,) = await connection.execute([("XRANGE", key, start, "+", "COUNT", STREAM_PAGE_ENTRIES)])
-            entries = entries_of(reply, window.symbol, key)
+        async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES):
             for entry in entries:
                 kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
                 if kline is not None and kline.is_closed and kline.interval == window.interval:
                     found[kline.open_ms] = kline
-            if len(entries) < STREAM_PAGE_ENTRIES:
-                break
-            start = f"({entries[-1].id}"
         return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)

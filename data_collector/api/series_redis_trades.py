@@ -14,7 +14,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.records import Trade
 from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.entries import StreamEntry, entries_of, pages_of
 from data_collector.sinks.redis.stored_records import trade_or_none
 
 PAGE_ENTRIES = 1000
@@ -61,13 +61,13 @@ class RedisTrades:
         until = f"{self._window.to_ms + LATE_MS}-0"
         async with self._store.turn(self._store_url) as connection:
             start = f"{self._window.from_ms}-0" if first <= 0 else await self._start(connection, first)
-            while start is not None:
-                reply = await connection.execute([("XRANGE", self._key, start, until, "COUNT", PAGE_ENTRIES)])
-                entries = entries_of(reply[0], self._window.symbol, self._key)
+            if start is None:
+                return cut(rows, limit)
+            pages = pages_of(connection, self._key, self._window.symbol, PAGE_ENTRIES, start=start, end=until)
+            async for entries in pages:
                 rows += self._rows(entries, first)
-                if len(rows) > limit or len(entries) < PAGE_ENTRIES:
+                if len(rows) > limit:
                     break
-                start = f"({entries[-1].id}"
         return cut(rows, limit)
 
     def _rows(self, entries: list[StreamEntry], first: int) -> list[tuple[int, Trade]]:

@@ -30,12 +30,12 @@ from data_collector.api.series_parameters import (
     format_of,
     window_of,
 )
-from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text
 from data_collector.settings.texts import EMBEDDED
 from data_collector.web.answers import Problem, masked
+from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 LIMIT_MAX = 5000
 """Records on a page: some 1.5 MB of JSON, and a tenth of a second of work."""
@@ -48,26 +48,21 @@ To = Annotated[str | None, Query(max_length=40, description="ISO-8601, or ms sin
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Records on a page.")]
 Form = Annotated[Format | None, Query(alias="format", description="Without it as `Accept` says; else JSON.")]
 
-_FORMS: dict[int | str, dict[str, object]] = {
-    200: {
-        "content": {CSV: {"schema": {"type": "string"}}, ARROW_STREAM: {"schema": {"type": "string"}}},
-        "description": "JSON, CSV or an Arrow IPC stream; `Link` names the next page",
-    }
-}
+_FORMS = ("JSON, CSV or an Arrow IPC stream; `Link` names the next page", CSV, ARROW_STREAM)
 
 router = APIRouter(
     tags=["records"],
     responses={
-        404: {"model": Problem, "description": "Neither collected nor stored"},
-        422: {"model": Problem, "description": "A parameter is wrong; the sentence names it"},
-        429: {"model": Problem, "description": "Too many requests; see Retry-After."},
-        503: {"model": Problem, "description": "No store can be read"},
+        404: described(Problem, "Neither collected nor stored"),
+        422: INVALID,
+        429: TOO_MANY,
+        503: described(Problem, "No store can be read"),
     },
 )
 
 
 # The symbols of some exchanges hold a slash.
-@router.get("/klines/{symbol:path}", response_model=KlinePage, responses=_FORMS)
+@router.get("/klines/{symbol:path}", responses={200: described(KlinePage, *_FORMS)})
 async def klines(
     snapshot: Now,
     around: Around,
@@ -97,7 +92,7 @@ async def klines(
         return await _answer(request, form, forms, about, "from")
 
 
-@router.get("/trades/{symbol:path}", response_model=TradePage, responses=_FORMS)
+@router.get("/trades/{symbol:path}", responses={200: described(TradePage, *_FORMS)})
 async def trades(
     snapshot: Now,
     around: Around,
@@ -132,8 +127,6 @@ async def _told(around: Surroundings) -> AsyncIterator[None]:
             yield
     except (WrongParameter, NoDecimal) as error:
         raise HTTPException(422, str(error)) from error
-    except SinkUnavailable as error:
-        raise HTTPException(503, masked(str(error))) from error
 
 
 def _place(snapshot: Snapshot, around: Surroundings) -> Place:

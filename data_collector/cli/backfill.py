@@ -34,9 +34,6 @@ from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
-OWNERS_OF_FILES = (".binance.com", ".binance.vision")
-"""The published files are of this exchange, and of no simulator, testnet or Binance.US."""
-
 INTERRUPTED = 130
 EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTED}
 
@@ -192,13 +189,23 @@ def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str |
         if "://" not in place and not Path(place).is_dir():
             raise Misconfigured(f"--files: {place} is no folder; give a base URL or a folder.")
         return venue.open_bulk_files(place, use_proxy=settings.use_proxy)
-    host = urlsplit(settings.binance_rest_url).hostname or ""
-    if not f".{host}".endswith(OWNERS_OF_FILES):
+    host = rest_host(settings)
+    if not publishes_files(host):
         raise Misconfigured(
             f"BINANCE_REST_URL is {host}, and the published files are of Binance itself: name other ones with --files, "
             "or use --source rest."
         )
     return venue.open_bulk_files(use_proxy=settings.use_proxy)
+
+
+def rest_host(settings: Settings) -> str:
+    """Of BINANCE_REST_URL."""
+    return urlsplit(settings.binance_rest_url).hostname or ""
+
+
+def publishes_files(host: str) -> bool:
+    """Whether the published files are of this exchange; those of Binance are of no simulator, testnet or Binance.US."""
+    return f".{host}".endswith((".binance.com", ".binance.vision"))
 
 
 @asynccontextmanager

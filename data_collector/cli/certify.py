@@ -6,7 +6,7 @@ import asyncio
 from datetime import date
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
+from data_collector.cli.backfill import opened_history, publishes_files, rest_host
 from data_collector.cli.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.service.certificate import Certificate, Exchange, Held, certify
@@ -22,9 +23,6 @@ from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
 from data_collector.venues.discovery import find_venue
 
 FOLDER = Path("certificates")
-
-OWNERS_OF_FILES = (".binance.com", ".binance.vision")
-"""The published files are of this exchange, and of no simulator, testnet or Binance.US."""
 
 
 def certify_day(
@@ -62,36 +60,26 @@ def certify_day(
 async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFiles | None, limit: int) -> Certificate:
     venue = find_venue("binance")
     address = await find_store(settings=settings)
-    history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[trades]:,}"),
-        TimeElapsedColumn(),
-    )
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[trades]:,}"), TimeElapsedColumn()
     console = Console(stderr=True)
-    try:
-        async with opened(address) as connection:
-            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-                task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
-                return await certify(
-                    Held(connection, address.masked, venue.store_keys),
-                    Exchange(history, settings.binance_rest_url, files),
-                    symbol,
-                    day,
-                    made_by=f"data-collector {__version__}",
-                    differences_max=limit,
-                    progress=lambda share, trades: bar.update(task, completed=share, trades=trades),
-                )
-    finally:
-        await history.close()
+    async with opened_history(venue, settings) as history, opened(address) as connection:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
+            return await certify(
+                Held(connection, address.masked, venue.store_keys),
+                Exchange(history, settings.binance_rest_url, files),
+                symbol,
+                day,
+                made_by=f"data-collector {__version__}",
+                differences_max=limit,
+                progress=lambda share, trades: bar.update(task, completed=share, trades=trades),
+            )
 
 
 def _files(settings: Settings, url: str | None) -> BinanceBulkFiles | None:
     if url is not None:
         return BinanceBulkFiles(url, use_proxy=settings.use_proxy)
-    host = urlsplit(settings.binance_rest_url).hostname or ""
-    return BinanceBulkFiles(use_proxy=settings.use_proxy) if f".{host}".endswith(OWNERS_OF_FILES) else None
+    return BinanceBulkFiles(use_proxy=settings.use_proxy) if publishes_files(rest_host(settings)) else None
 
 
 def _day_of(text: str) -> date:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from data_collector.model.calendar import MS_OF_UNIT
 from data_collector.model.errors import Misconfigured
 
 _BACK = re.compile(r"-(\d{1,6})([smhdw])")
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 LAST_YEAR = 2200
 """Beyond, a time in ms means a slip of the keyboard."""
@@ -21,7 +21,7 @@ def moment_ms(text: str, now_ms: int, *, option: str) -> int:
         return now_ms
     back = _BACK.fullmatch(text)
     if back is not None:
-        return max(0, now_ms - int(back[1]) * _UNIT_MS[back[2]])
+        return max(0, now_ms - int(back[1]) * MS_OF_UNIT[back[2]])
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.api.quarantine import Entry, QuarantineReader
+from data_collector.api.answers import Refused
+from data_collector.api.quarantine import QuarantineReader
 from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.replay import Replay, SymbolReport, Tally
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
@@ -104,7 +105,7 @@ def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
     return [UNKNOWN if name == UNKNOWN.upper() else name for name in names]
 
 
-async def _newest(settings: Settings, symbols: Sequence[str], limit: int) -> list[Entry]:
+async def _newest(settings: Settings, symbols: Sequence[str], limit: int) -> list[Refused]:
     address = await find_store(settings=settings)
     reader = QuarantineReader()
     try:
@@ -116,12 +117,12 @@ async def _newest(settings: Settings, symbols: Sequence[str], limit: int) -> lis
     return page.errors
 
 
-def _rules(entry: Entry) -> str:
+def _rules(entry: Refused) -> str:
     return escaped(",".join(reason.rule for reason in entry.reasons))
 
 
-def _content(entry: Entry) -> str:
-    return entry.frame or "" if entry.record is None else bytes(entry.record).decode()
+def _content(entry: Refused) -> str:
+    return bytes(entry.record).decode() if entry.frame is None else entry.frame
 
 
 def _suites(settings: Settings) -> Mapping[Kind, CompiledSuite]:

@@ -9,7 +9,8 @@ from msgspec import Struct, field
 
 from data_collector.model.store_keys import UNKNOWN
 from data_collector.settings import Settings
-from data_collector.sinks.redis.quarantine import Entry, KlineKey, Outcome, QuarantineStreams, Release
+from data_collector.sinks.redis.entries import StreamEntry
+from data_collector.sinks.redis.quarantine import KlineKey, Outcome, QuarantineStreams, Release
 from data_collector.validation.columns import Kind
 from data_collector.validation.compiler import CompiledSuite
 from data_collector.validation.retrial import Passing, StillRefused, Unfit, Unfitness, judge_anew, refused_for
@@ -86,7 +87,7 @@ class Replay(Struct, frozen=True):
             self.tell(report)
         return report
 
-    def _judge(self, report: SymbolReport, entry: Entry) -> Release | None:
+    def _judge(self, report: SymbolReport, entry: StreamEntry) -> Release | None:
         if self.rule is not None and self.rule not in refused_for(entry.fields):
             report.passed_over += 1
             return None
@@ -102,7 +103,7 @@ class Replay(Struct, frozen=True):
                 return self._release(entry, passing)
         return None
 
-    def _release(self, entry: Entry, passing: Passing) -> Release:
+    def _release(self, entry: StreamEntry, passing: Passing) -> Release:
         kline = None
         if passing.is_kline:
             record = passing.record

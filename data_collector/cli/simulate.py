@@ -12,9 +12,9 @@ import typer
 import uvloop
 
 from data_collector.cli.started import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
+from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.simulator.intervals import DAY_MS
 from data_collector.simulator.listing import KNOWN, synthetic_symbols
 from data_collector.simulator.settings import ErrorShape
 from data_collector.venues.binance.codec import BinanceCodec

@@ -122,7 +122,7 @@ def _is_wanted(recorded: Recorded, findings: Findings) -> bool:
 
 
 def _verdict(compiled: CompiledSuite, recorded: Recorded) -> Verdict | None:
-    """As the collector would judge it, where all of the message is at hand."""
+    """What the collector would say of a message, where all of it is at hand."""
     if recorded.record is not None:
         return compiled.check(recorded.record)
     return compiled.verdict_of(recorded.values, recorded.reading)

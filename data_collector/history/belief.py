@@ -16,7 +16,7 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
-    """The same. Raises `VenueUnreachable` for one with a text that is no number: the next answer may be better."""
+    """The klines themselves. Raises `VenueUnreachable` for a text that is no number: the next answer may be better."""
     for k in klines:
         texts = (
             k.open, k.high, k.low, k.close, k.volume, k.quote_volume, k.taker_buy_base_volume,
@@ -29,7 +29,7 @@ def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
 
 
 def believed_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
-    """The same. Raises `VenueUnreachable` for one with a text that is no number, or a time that is none."""
+    """The trades themselves. Raises `VenueUnreachable` for a text that is no number, or a time that is none."""
     for trade in trades:
         _check(f"trade {trade.trade_id} of {trade.symbol}", (trade.price, trade.quantity))
         if not 0 <= trade.time_ms <= LATEST_MS:

@@ -9,59 +9,66 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_collector.history.export_format import PRECISION, SCALE, STATED_DECIMALS, Decimals, Form, Table
+from data_collector.history.export_format import (
+    FLAGS,
+    INTEGERS,
+    PRECISION,
+    SCALE,
+    STATED_DECIMALS,
+    TEXTS,
+    Column,
+    Decimals,
+    Form,
+    Table,
+    columns_of,
+    text_columns,
+)
 from data_collector.model.errors import Misconfigured
 from data_collector.model.records import Kline, Trade
-from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
 
-KLINE_NAMES = (
-    "symbol", "timestamp", "interval", "open", "high", "low", "close", "volume", "trades", "quote_volume",
-    "taker_buy_base_volume", "taker_buy_quote_volume",
-)  # fmt: skip
-TRADE_NAMES = (
-    "symbol", "timestamp", "trade_id", "price", "quantity", "buyer_order_id", "seller_order_id", "is_buyer_maker",
-)  # fmt: skip
-
-_INTEGERS = frozenset(("trades", "trade_id", "buyer_order_id", "seller_order_id"))
-_TEXTS = frozenset(("symbol", "interval"))
-
-Column = Sequence[object]
+EXPORTED_KLINE_NAMES = tuple(name for name in KLINE_NAMES if name != "is_closed")
+"""All of them are closed."""
 
 
 def open_table(
     path: Path, *, of_trades: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]
 ) -> Table:  # fmt: skip
     """A new file; `stated` goes into its metadata, where it has any."""
+    names = TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES
     if form == "csv":
-        return _CsvTable(path, TRADE_NAMES if of_trades else KLINE_NAMES)
-    return _ParquetTable(path, of_trades=of_trades, decimals=decimals, stated=stated)
+        return _CsvTable(path, names)
+    return _ParquetTable(path, arrow_types(names, decimals, "us" if of_trades else "ms"), decimals, stated)
 
 
 class _ParquetTable:
-    def __init__(self, path: Path, *, of_trades: bool, decimals: Decimals, stated: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, types: Mapping[str, pa.DataType], decimals: Decimals, stated: Mapping[str, str]
+    ) -> None:
         self._number: Callable[[str], object] = Decimal if decimals == "decimal" else str
-        self._types = _types(of_trades=of_trades, decimals=decimals)
-        self._schema = pa.schema(self._types).with_metadata({**stated, "decimals": STATED_DECIMALS[decimals]})
+        self._types = types
+        self._schema = pa.schema(types.items()).with_metadata({**stated, "decimals": STATED_DECIMALS[decimals]})
         self._path = path
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def add_klines(self, klines: Sequence[Kline]) -> None:
-        self._add(kline_columns(klines, self._number, [kline.open_ms for kline in klines]))
+        self._add(klines, [kline.open_ms for kline in klines])
 
     def add_trades(self, trades: Sequence[Trade]) -> None:
-        times_us = [trade.time_ms * 1000 + (trade.sub_ms_us or 0) for trade in trades]
-        self._add(trade_columns(trades, self._number, times_us))
+        self._add(trades, [trade.time_ms * 1000 + (trade.sub_ms_us or 0) for trade in trades])
 
     def close(self) -> None:
         self._writer.close()
 
-    def _add(self, columns: Sequence[Column]) -> None:
+    def _add(self, records: Sequence[Kline] | Sequence[Trade], times: Column) -> None:
         arrays = []
-        for (name, type_), column in zip(self._types, columns, strict=True):
+        columns = columns_of(records, list(self._types), times, self._number)
+        for (name, type_), column in zip(self._types.items(), columns, strict=True):
             try:
                 arrays.append(pa.array(column, type_))
             except pa.ArrowInvalid as error:
@@ -75,65 +82,27 @@ class _ParquetTable:
 class _CsvTable:
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
+        self._names = names
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(names)
 
     def add_klines(self, klines: Sequence[Kline]) -> None:
-        times = [open_time_text(kline.open_ms) for kline in klines]
-        self._rows.writerows(zip(*kline_columns(klines, str, times), strict=True))
+        self._add(klines, [open_time_text(kline.open_ms) for kline in klines])
 
     def add_trades(self, trades: Sequence[Trade]) -> None:
-        times = [trade_time_text(trade.time_ms, trade.sub_ms_us) for trade in trades]
-        columns = trade_columns(trades, str, times)
-        truth = ["true" if trade.is_buyer_maker else "false" for trade in trades]
-        self._rows.writerows(zip(*columns[:-1], truth, strict=True))
+        self._add(trades, [trade_time_text(trade.time_ms, trade.sub_ms_us) for trade in trades])
+
+    def _add(self, records: Sequence[Kline] | Sequence[Trade], times: Column) -> None:
+        self._rows.writerows(zip(*text_columns(records, self._names, times), strict=True))
 
     def close(self) -> None:
         self._file.close()
 
 
-def kline_columns(klines: Sequence[Kline], number: Callable[[str], object], times: Column) -> list[Column]:
-    """In the order of `KLINE_NAMES`."""
-    return [
-        [k.symbol for k in klines],
-        times,
-        [k.interval for k in klines],
-        [number(k.open) for k in klines],
-        [number(k.high) for k in klines],
-        [number(k.low) for k in klines],
-        [number(k.close) for k in klines],
-        [number(k.volume) for k in klines],
-        [k.trades for k in klines],
-        [number(k.quote_volume) for k in klines],
-        [number(k.taker_buy_base_volume) for k in klines],
-        [number(k.taker_buy_quote_volume) for k in klines],
-    ]
-
-
-def trade_columns(trades: Sequence[Trade], number: Callable[[str], object], times: Column) -> list[Column]:
-    """In the order of `TRADE_NAMES`."""
-    return [
-        [t.symbol for t in trades],
-        times,
-        [t.trade_id for t in trades],
-        [number(t.price) for t in trades],
-        [number(t.quantity) for t in trades],
-        [t.buyer_order_id for t in trades],
-        [t.seller_order_id for t in trades],
-        [t.is_buyer_maker for t in trades],
-    ]
-
-
-def _types(*, of_trades: bool, decimals: Decimals) -> list[tuple[str, pa.DataType]]:
+def arrow_types(names: Sequence[str], decimals: Decimals, time_unit: Literal["ms", "us"]) -> dict[str, pa.DataType]:
+    """Name to type of the columns of records."""
     exact = pa.decimal128(PRECISION, SCALE) if decimals == "decimal" else pa.string()
-    types: list[tuple[str, pa.DataType]] = []
-    for name in TRADE_NAMES if of_trades else KLINE_NAMES:
-        if name == "timestamp":
-            types.append((name, pa.timestamp("us" if of_trades else "ms", tz="UTC")))
-        elif name in _INTEGERS:
-            types.append((name, pa.int64()))
-        elif name in _TEXTS:
-            types.append((name, pa.string()))
-        else:
-            types.append((name, pa.bool_() if name == "is_buyer_maker" else exact))
+    types = dict.fromkeys(names, exact) | {"timestamp": pa.timestamp(time_unit, tz="UTC")}
+    for known, type_ in ((INTEGERS, pa.int64()), (TEXTS, pa.string()), (FLAGS, pa.bool_())):
+        types |= {name: type_ for name in names if name in known}
     return types

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from data_collector.history.events import Event, Waiting
 from data_collector.history.stopping import Stopping
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient, Unavailable
 
-WAIT_FIRST_S, WAIT_S_MAX = 1.0, 60.0
 WAIT_S_MIN = 0.2
 
 Found = TypeVar("Found")
@@ -44,7 +43,7 @@ class Patience:
         self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool
     ) -> Found:  # fmt: skip
         end = time.monotonic() + self._seconds
-        failures = 0
+        backoff = Backoff()
         while True:
             try:
                 if not interruptible:
@@ -52,11 +51,9 @@ class Patience:
                 with self._stopping.interruptible():
                     return await call()
             except Transient as error:
-                ceiling = min(WAIT_S_MAX, WAIT_FIRST_S * 2.0**failures)
-                wait_s = max(WAIT_S_MIN, random.random() * ceiling, error.retry_after_s or 0.0)
+                wait_s = max(WAIT_S_MIN, backoff.next_delay_s(retry_after_s=error.retry_after_s))
                 if time.monotonic() + wait_s > end:
                     raise Unavailable(f"{error}; given up after {self._seconds:g} s") from error
                 self._tell(name, str(error), wait_s)
-            failures = min(failures + 1, 16)
             with self._stopping.interruptible():
                 await asyncio.sleep(wait_s)

@@ -25,9 +25,19 @@ class Calendar(Protocol):
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, where Python's datetime ends."""
 
-DAY_MS = 86_400_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
-_MS_OF_UNIT = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+MS_OF_UNIT = {"s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
+
+_COUNTS = {"s": (1,), "m": (1, 3, 5, 10, 15, 30, 45), "h": (1, 2, 3, 4, 6, 8, 12), "d": (1, 3), "w": (1,)}
+
+LENGTHS_MS = {f"{count}{unit}": count * MS_OF_UNIT[unit] for unit, counts in _COUNTS.items() for count in counts}
+"""Of every interval of a fixed length that some exchange has; `1M` is the one without."""
+
+INTERVALS = (*LENGTHS_MS, "1M")
+"""All that some exchange has."""
 
 
 class UtcCalendar:
@@ -50,7 +60,7 @@ class UtcCalendar:
 def _step_ms(interval: str) -> int | None:
     if interval.endswith("M"):
         return None
-    return int(interval[:-1]) * _MS_OF_UNIT[interval[-1]]
+    return int(interval[:-1]) * MS_OF_UNIT[interval[-1]]
 
 
 def _months_after(open_ms: int, months: int) -> int:

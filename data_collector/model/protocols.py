@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -125,10 +125,15 @@ class History(Protocol):
 class Tally(Protocol):
     """Where things are counted: `observe.counters`."""
 
-    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+    def add(
+        self,
+        name: Literal["data_collector_rest_requests_total", "data_collector_rest_bad_pages_total"],
+        amount: float = 1,
+        **labels: str,
+    ) -> None:
         """Count up."""
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, name: Literal["data_collector_rest_banned_until_seconds"], value: float, **labels: str) -> None:
         """Put a gauge."""
 
 

@@ -54,10 +54,10 @@ class RuleStatus(Struct):
 
     kind: str
     rule: str
-    severity: str
+    severity: Literal["critical", "warning", "info"]
+    """`critical` refuses a record, `warning` marks it, `info` is counted."""
     message: str
-    source: str
-    """`shipped` or `user`."""
+    source: Literal["shipped", "user"]
     gated: bool
     """Whether each record is judged by it before it is stored; else only the audit judges by it."""
     broken: int = 0
@@ -80,7 +80,7 @@ class AuditStatus(Struct):
     skipped: dict[str, int] = field(default_factory=dict)
     """Messages that will never be checked, per kind."""
     disagreements: dict[str, int] = field(default_factory=dict)
-    """`kind/rule` to rows of which gate and Great Expectations say different things."""
+    """`kind/rule` to rows of which gate and Great Expectations say different things: a bug of ours."""
     failures: dict[str, str] = field(default_factory=dict)
     """`kind/rule` to why Great Expectations could not evaluate it in the newest audit."""
 
@@ -96,13 +96,13 @@ class ValidationStatus(Struct):
     audit: AuditStatus = field(default_factory=AuditStatus)
 
 
-class HistoryStatus(Struct):
-    """What becomes of records in PostgreSQL."""
+class HistoryAnswer(Struct):
+    """How PostgreSQL is followed up; `off` without DATABASE_URL."""
 
     state: Literal["running", "down", "off"] = "off"
     reason: str | None = None
     database: str | None = None
-    """Host, port and database, without the login."""
+    """Host, port and database; never the login."""
     rows: dict[str, int] = field(default_factory=dict)
     """Channel to rows added since the process started."""
     replaced: int = 0
@@ -110,9 +110,14 @@ class HistoryStatus(Struct):
     lag_seconds: float = 0.0
     """Age of the oldest entry of the store that waits; 0 when nothing does."""
     lag_entries: int | None = None
-    """About how many entries wait: trades by their ids, others by time. None while it is not known."""
+    """About how many wait: trades by their ids, others by their share of the stream's time. Null while not known."""
     restarts: int = 0
     """Times that the writer had to be started again."""
+
+
+class HistoryStatus(HistoryAnswer):
+    """What becomes of records in PostgreSQL: what people are told, and what only we need to know."""
+
     is_beginning: bool = False
     """The embedded server is not up yet, for the first time."""
     deleted: dict[str, int] = field(default_factory=dict)
@@ -220,7 +225,7 @@ class Snapshot(Struct, kw_only=True):
     store_url: str | None = None
     """Where the store really is, password included; None until it is known."""
     redis_url: str | None = None
-    """The same for people: password masked."""
+    """The address of the store for people: password masked."""
     validation_service_url: str = "embedded"
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""

@@ -73,11 +73,11 @@ class ConnectionChange(Struct):
     """How many it carries afterwards."""
     control_messages: int
     seconds: float
-    """What these take at least, at the limit for messages."""
+    """What these take at least, at the exchange's limit for messages."""
 
 
 class Change(Struct):
-    """What a change of subscriptions does, or did."""
+    """What a change of subscriptions does, or did; `data-collector plan --json` tells it beforehand."""
 
     symbols: list[str]
     intervals: list[str]
@@ -86,7 +86,7 @@ class Change(Struct):
     added: list[str]
     removed: list[str]
     unchanged: int
-    """Streams."""
+    """Streams that nothing happens to."""
     connections: list[ConnectionChange]
     """Those that are touched."""
     connections_untouched: int
@@ -97,10 +97,10 @@ class Change(Struct):
     store_bytes: int
     """Of a full store, before and afterwards."""
     rest_weight: int
-    """What the first fill costs of the exchange's budget at least."""
+    """What the first fill takes of the exchange's REST budget at least."""
     notes: list[str] = field(default_factory=list)
     until: Literal["restart"] = "restart"
-    """The settings say what a start begins with."""
+    """A restart begins with the settings."""
 
 
 class Refusal(Struct):

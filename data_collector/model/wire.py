@@ -125,11 +125,16 @@ def gap_json(key: Key, gap: Gap, at: str) -> str:
     return json.dumps(told, separators=(",", ":"))
 
 
-TICKER_FIELDS = (
-    "symbol", "price_change", "price_change_percent", "weighted_avg_price", "prev_close_price", "last_price",
-    "last_qty", "bid_price", "bid_qty", "ask_price", "ask_qty", "open_price", "high_price", "low_price", "volume",
-    "quote_volume", "open_time", "close_time", "first_id", "last_id", "count",
+KLINE_NAMES = (
+    "symbol", "timestamp", "interval", "open", "high", "low", "close", "volume", "trades", "is_closed",
+    "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume",
 )  # fmt: skip
+TRADE_NAMES = (
+    "symbol", "timestamp", "trade_id", "price", "quantity", "buyer_order_id", "seller_order_id", "is_buyer_maker",
+)  # fmt: skip
+"""Those of the contract's records; but for the timestamp, a field of ours is called the same."""
+
+TICKER_FIELDS = tuple(name for name in Ticker.__struct_fields__ if name not in {"event_ms", "received_ns"})
 """What a ticker writes into `latest:{symbol}`, beside `price` and `timestamp`."""
 
 

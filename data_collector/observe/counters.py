@@ -1,6 +1,6 @@
 """Counters that live where things happen; read when somebody asks.
 
-Names and labels are declared in `observe.metrics`; a test holds every name used here against that table.
+Names and labels are declared in `observe.metrics` and `observe.validation_metrics`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Sample
+from data_collector.observe.metrics import CounterName, GaugeName, HistogramName
+from data_collector.observe.validation_metrics import ValidationCounterName, ValidationGaugeName
+
+Counted = CounterName | ValidationCounterName
 
 LATENCY_BOUNDS_S = (
     0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
@@ -25,22 +29,22 @@ class Counters:
         self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._histograms: dict[str, Histogram] = {}
 
-    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+    def add(self, name: Counted, amount: float = 1, **labels: str) -> None:
         """Count up."""
         key = (name, tuple(labels.items()))
         self._values[key] = self._values.get(key, 0) + amount
 
-    def set(self, name: str, value: float, **labels: str) -> None:
-        """Put a gauge."""
+    def set(self, name: Counted | GaugeName | ValidationGaugeName, value: float, **labels: str) -> None:
+        """Put a gauge, or a counter that somebody else has counted."""
         self._values[name, tuple(labels.items())] = value
 
-    def observe(self, name: str, seconds: float) -> None:
+    def observe(self, name: HistogramName, seconds: float) -> None:
         """One observation."""
         histogram = self._histogram(name)
         histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
         histogram.total += seconds
 
-    def observe_between(self, name: str, shortest_s: float, longest_s: float, count: int) -> None:
+    def observe_between(self, name: HistogramName, shortest_s: float, longest_s: float, count: int) -> None:
         """`count` observations that lie evenly between two lengths, both of them included.
 
         A batch of records that came one after the other: measuring each would cost more than storing it.
@@ -57,7 +61,7 @@ class Counters:
             below = up_to
         histogram.counts[last] += count - below
 
-    def _histogram(self, name: str) -> Histogram:
+    def _histogram(self, name: HistogramName) -> Histogram:
         histogram = self._histograms.get(name)
         if histogram is None:
             bounds = list(_OTHER_BOUNDS_S.get(name, LATENCY_BOUNDS_S))

@@ -1,1 +1,1 @@
-"""From the socket to the sink: lines, arbiter, outlet, supervision. Knows no exchange by name."""
+"""From the socket to the sink: lines, sequences, outlet, supervision. Knows no exchange by name."""

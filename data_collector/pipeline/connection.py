@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from data_collector.pipeline.transport import WebSocket
+from data_collector.pipeline.websocket import WebSocket
 
 ROLLOVER_EARLY = (0.94, 0.98)
 """At which part of the connection's allowed age the next one is opened (hours 22.5 to 23.5 of 24), at random."""

@@ -14,7 +14,7 @@ from functools import partial
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.protocols import Codec, Reply
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.transport import WebSocket
+from data_collector.pipeline.websocket import WebSocket
 
 REPLY_TIMEOUT_S = 10.0
 """The exchange answers a subscription in milliseconds."""
@@ -44,7 +44,7 @@ class Conversation:
             await self._ask(socket, partial(self._codec.subscribe, streams[start : start + self._size]))
 
     async def subscribe_surely(self, socket: WebSocket, streams: Sequence[str]) -> None:
-        """The same, and check that the exchange lists them: its answer alone proves nothing."""
+        """Ask for streams, and check that the exchange lists them: its answer alone proves nothing."""
         await self.subscribe(socket, streams)
         missing = await self.missing(socket, streams)
         if missing:

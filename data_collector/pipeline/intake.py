@@ -1,58 +1,57 @@
-"""From a frame to the outlet in plain function calls: decode, order, check, put. No task, queue or await.
+"""From a message to the outlet in plain function calls: order, check, put. No task, queue or await.
 
-Life cycle: the service makes one intake; every line calls `receive` from its socket's read callback. It runs on the
-event loop and raises nothing for what an exchange sends: a bad frame is counted and kept in quarantine, and the next
-one is read. Trades have a sequencer of their own (`pipeline.trade_intake`).
+Life cycle: the service makes one intake; every socket calls `receive` with what it has decoded. It runs on the event
+loop and raises nothing for what an exchange sends: a bad frame is counted and kept in quarantine, and the next one is
+read. Trades have a sequencer of their own (`pipeline.trade_intake`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from data_collector.model.calendar import Calendar
+from data_collector.model.batch import KlineCheck
 from data_collector.model.channels import NewestRecord, collected, key_of, number_of
-from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
-from data_collector.model.protocols import AuditNotes, Codec, Gate, Reply, ShutdownNotice, UnknownEvent
+from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import JUMP_MAX
-from data_collector.pipeline.kline_intake import KlineIntake, Reception
-from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.kline_intake import KlineIntake, Reception, WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.tally import Tally, Tap, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
+from data_collector.pipeline.trade_sequence import JUMP_MAX
+from data_collector.pipeline.websocket import Received, Unreadable
 
 
 class Intake:
     """Where all lines meet."""
 
     def __init__(
-        self, codec: Codec, gate: Gate, outlet: Outlet, calendar: Calendar, intervals: Sequence[str],
-        counters: Counters, audit: AuditNotes, clock: Callable[[], float] = time.monotonic,
-        *, ledger: Ledger | None = None,
+        self, gate: Gate, outlet: Outlet, klines: WantedKlines, counters: Counters, audit: AuditNotes,
+        clock: Callable[[], float] = time.monotonic, *, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
-        self._decode = codec.decode
         self._outlet = outlet
         self._counters = counters
         self.refusals = Refusals(outlet, gate, counters)
         self.tally = Tally(self.refusals, counters, audit)
-        self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, counters, audit, clock)
+        ledger = ledger or Ledger(time.time)
+        self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, ledger, counters, audit, clock)
         self._take_trade = self.trades.take
         self.use(gate)
-        self.lanes = outlet.lanes
+        self._sequences = self.trades.sequences
         self.klines = KlineIntake(
-            outlet, calendar, intervals, counters, ledger or Ledger(time.time),
+            outlet, klines, counters, ledger,
             Reception(
                 self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
-                self.tally.refuse_unknown, self.refusals.quarantine, self._show,
+                self.tally.refuse_unknown, self.refusals.quarantine, self._show, self.tally.exchange_ms,
+                self._check_minute,
             ),
         )  # fmt: skip
-        self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.lanes), -1)
+        self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.queues), -1)
         """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
         self.spoken: dict[Key, int] = {}
         """The same, of those that a stream brought."""
@@ -93,7 +92,8 @@ class Intake:
         return self.tally.errors
 
     def add(self, key: Key) -> None:
-        """It is collected from now on; its symbol has a lane."""
+        """It is collected from now on; its symbol has a queue in the outlet."""
+        self.trades.add(key.symbol)
         self._newest.setdefault(Key("ticker", key.symbol), -1)
         channel = collected(key)
         if channel is not None and not channel.has_gaps:
@@ -101,66 +101,61 @@ class Intake:
 
     def forget(self, symbol: str) -> None:
         """Nothing comes of the symbol any more."""
+        self.trades.forget(symbol)
         for key in [key for key in self._newest if key.symbol == symbol]:
             del self._newest[key]
             self.spoken.pop(key, None)
 
     def release_held(self, *, everything: bool = False) -> None:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
-        for lane in list(self.trades.holdback.lanes):
-            self.trades.release(lane, everything=everything)
-            if everything and lane.next_id >= 0:
-                self.trades.spill(lane)
+        for sequence in self.trades.holdback.sequences:
+            self.trades.release(sequence, at_once=everything)
+            if everything and sequence.next_id >= 0:
+                self.trades.spill(sequence)
 
-    def receive(self, frame: memoryview, received_ns: int) -> Reply | ShutdownNotice | BadFrame | None:
-        """One text frame. What concerns the connection is returned to the line."""
-        try:
-            decoded = self._decode(frame, received_ns)
-        except BadFrame as error:
-            self._refuse_frame(frame, error)
-            return error
-        if type(decoded) is Trade:
-            self._take_trade(decoded)
-        elif type(decoded) is Kline:
-            self.klines.take(decoded)
-        elif isinstance(decoded, Reply | ShutdownNotice):
-            return decoded
-        elif isinstance(decoded, UnknownEvent):
+    def receive(self, received: Received) -> None:
+        """What one message of any line holds."""
+        if type(received) is Trade:
+            self._take_trade(received)
+        elif type(received) is Kline:
+            self.klines.take(received)
+        elif isinstance(received, UnknownEvent):
             self._counters.add("data_collector_events_unknown_total")
-        elif isinstance(decoded, list):
-            for record in decoded:
+        elif isinstance(received, Unreadable):
+            self._refuse_frame(received)
+        elif isinstance(received, list):
+            for record in received:
                 self._take_other(record)
         else:
-            self._take_other(decoded)
-        return None
+            self._take_other(received)
 
     def take_statistics(self, ticker: Ticker) -> None:
         """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
-        lane, key = self.lanes.get(ticker.symbol), key_of(ticker)
-        if lane is None or ticker.event_ms <= self._newest[key]:
+        key = key_of(ticker)
+        if ticker.event_ms <= self._newest.get(key, ticker.event_ms):
             return
-        verdict = self._check_ticker(lane, ticker)
+        verdict = self._check_ticker(ticker)
         if verdict is not None and verdict.critical:
             self._counters.add("data_collector_statistics_refused_total")
             return
-        self._put_newest(lane, key, ticker, verdict)
+        self._put_newest(key, ticker, verdict)
 
-    def _take_newest(self, lane: Lane, key: Key, record: NewestRecord) -> None:
+    def _take_newest(self, key: Key, record: NewestRecord) -> None:
         """A record of a stream of which the newest counts."""
         number = number_of(record)
         if number <= self._newest[key]:
             self._counters.add("data_collector_messages_copies_total", channel=key.channel)
             return
-        verdict = self._check_ticker(lane, record)
+        verdict = self._check_ticker(record)
         if self.tally.passes(record, key.channel, verdict):
             self.spoken[key] = number
-            self._put_newest(lane, key, record, verdict)
+            self._put_newest(key, record, verdict)
 
-    def _put_newest(self, lane: Lane, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
+    def _put_newest(self, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
         self._newest[key] = number_of(record)
-        self._outlet.put_newest(lane, record, verdict.warnings if verdict is not None else ())
+        self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
         self.tally.newest_event_ms = max(self.tally.newest_event_ms, record.event_ms)
-        self.trades.learn_reference(lane, record.last_id)
+        self.trades.learn_reference(record.symbol, record.last_id)
 
     def _judge_content(self, kline: Kline) -> Verdict | None:
         # The gate may have been replaced meanwhile.
@@ -174,6 +169,9 @@ class Intake:
         self.tally.refuse(kline, "kline", verdict)
         self.refusals.quarantine(kline, verdict)
 
+    def _check_minute(self, kline: Kline, id_before: int) -> KlineCheck:
+        return self._sequences[kline.symbol].check_minute(kline, id_before)
+
     def _show(self, record: Record) -> None:
         if self.tap is not None:
             self.tap(record)
@@ -185,11 +183,11 @@ class Intake:
             case Kline():
                 self.klines.take(record)
             case _:
-                lane, key = self.lanes.get(record.symbol), key_of(record)
-                if lane is None:
+                key = key_of(record)
+                if record.symbol not in self._sequences:
                     self.tally.refuse_unknown(record)
                 elif isinstance(record, NewestRecord) and key in self._newest:
-                    self._take_newest(lane, key, record)
+                    self._take_newest(key, record)
                 else:
                     # For a subclass alone.
                     self.tally.passes(record, "other", None)
@@ -197,14 +195,15 @@ class Intake:
     def _check_timely(self, record: Record, event_ms: int) -> Verdict | None:
         return self.tally.judged_in_time(event_ms, self._check(record))
 
-    def _check_ticker(self, lane: Lane, ticker: Ticker) -> Verdict | None:
+    def _check_ticker(self, ticker: Ticker) -> Verdict | None:
         verdict = self._check_timely(ticker, ticker.event_ms)
-        known_id = max(lane.next_id, lane.reference_id)
+        sequence = self._sequences[ticker.symbol]
+        known_id = max(sequence.next_id, sequence.reference_id)
         if 0 <= known_id < ticker.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
             return also_refused("trade_id_jump", verdict)
         return verdict
 
-    def _refuse_frame(self, frame: memoryview, error: BadFrame) -> None:
+    def _refuse_frame(self, unreadable: Unreadable) -> None:
         self.tally.received += 1
         self.tally.errors += 1
-        self.refusals.quarantine_frame(frame, error, self.lanes)
+        self.refusals.quarantine_frame(unreadable.frame, unreadable.error, self._sequences)

@@ -19,10 +19,9 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.arbiter import Order
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.series import Series, content
+from data_collector.pipeline.series import Order, Series, content
 
 TIME_MS_MIN = 10**12
 TIME_MS_MAX = 4_102_444_800_000
@@ -53,24 +52,36 @@ class Reception:
     """What REST told may not pass: kept in quarantine, and no message."""
     show: Callable[[Kline], None]
     """To subclasses that look at records: a kline that no message brought."""
+    exchange_ms: Callable[[], int]
+    """The exchange's clock; 0 before its first message."""
+    check_minute: Callable[[Kline, int], KlineCheck]
+    """A closed kline of a minute against our own trades; the number is the last trade id before it, or -1."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKlines:
+    """Which klines are collected of every symbol, and how far back."""
+
+    calendar: Calendar
+    intervals: Sequence[str]
+    catch_up_s: float = 0.0
+    """What is missing at the start, or lost by the store, and older is not fetched."""
 
 
 class KlineIntake:
     """The series of all symbols and intervals."""
 
     def __init__(
-        self, outlet: Outlet, calendar: Calendar, intervals: Sequence[str], counters: Counters, ledger: Ledger,
-        reception: Reception,
-    ) -> None:  # fmt: skip
+        self, outlet: Outlet, wanted: WantedKlines, counters: Counters, ledger: Ledger, reception: Reception
+    ) -> None:
         self._outlet = outlet
-        self.calendar = calendar
+        self.calendar = wanted.calendar
+        self.catch_up_ms = int(wanted.catch_up_s * 1000)
         self._counters = counters
         self.ledger = ledger
         self._reception = reception
         self.series: dict[Key, Series] = {}
         self._counted_ms: dict[Key, int] = {}
-        self.oldest_wanted_ms: Callable[[], int] = lambda: sys.maxsize
-        """From which open time on a series is filled again that the store has lost; the repair knows the time."""
         self._lost: set[Key] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
@@ -78,17 +89,17 @@ class KlineIntake:
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
         """Closed klines that contradict our own trades: REST decides."""
-        for symbol in outlet.lanes:
-            for interval in intervals:
+        for symbol in outlet.queues:
+            for interval in wanted.intervals:
                 self.add(Key("kline", symbol, interval))
 
     def add(self, key: Key) -> None:
-        """A series is collected from now on; its symbol has a lane."""
+        """A series is collected from now on; its symbol has a queue in the outlet."""
         self.series[key] = Series(key, self.calendar, self._check)
         self._counted_ms[key] = -1
 
     def remove(self, key: Key) -> None:
-        """A series is collected no longer; what was released waits in the lane."""
+        """A series is collected no longer; what was released waits in the outlet."""
         self.series.pop(key, None)
         self._counted_ms.pop(key, None)
         self.resumed.discard(key)
@@ -165,19 +176,23 @@ class KlineIntake:
         if self.series.get(series.key) is not series:
             # It was removed while the exchange was asked.
             return
-        lane = self._outlet.lanes[series.key.symbol]
         for update in series.release():
             self._note_closed(series, update)
-            self._outlet.put_closed_kline(lane, update)
+            self._outlet.put_closed_kline(update)
 
     def _rewind(self, series: Series, due_ms: int | None) -> None:
         if due_ms is None:
-            series.begin_anew(self.oldest_wanted_ms())
+            series.begin_anew(self._oldest_wanted_ms())
         else:
             series.rewind(due_ms)
         if series.due_ms >= 0:
             self.resumed.add(series.key)
         self.release(series)
+
+    def _oldest_wanted_ms(self) -> int:
+        """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
+        now_ms = self._reception.exchange_ms()
+        return now_ms - self.catch_up_ms if now_ms else sys.maxsize
 
     def _take_open(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
         if series.judge_open(kline) is Order.KNOWN:
@@ -189,7 +204,7 @@ class KlineIntake:
             self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
         warnings = () if verdict is None else verdict.warnings
-        self._outlet.put_open_kline(self._outlet.lanes[kline.symbol], KlineUpdate(kline, next_open_ms, warnings))
+        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, warnings))
 
     def _take_closed(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
@@ -224,9 +239,8 @@ class KlineIntake:
     def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"]) -> None:
         if why == "revision":
             self._counters.add("data_collector_kline_revisions_total")
-        lane = self._outlet.lanes.get(kline.symbol)
-        if lane is not None:
-            self._outlet.put_revision(lane, kline, why)
+        if kline.symbol in self._outlet.queues:
+            self._outlet.put_revision(kline, why)
 
     def _refuse(self, series: Series, kline: Kline, verdict: Verdict) -> None:
         if kline.is_closed and self._can_be_placed(kline):
@@ -259,8 +273,7 @@ class KlineIntake:
     def _check(self, kline: Kline, id_before: int) -> KlineCheck:
         if kline.interval != CHECKED_INTERVAL:
             return "unchecked"
-        lane = self._outlet.lanes[kline.symbol]
-        return lane.minutes.check(kline, id_before, lane.next_id)
+        return self._reception.check_minute(kline, id_before)
 
     def _count_copy(self) -> None:
         self._counters.add("data_collector_messages_copies_total", channel="kline")

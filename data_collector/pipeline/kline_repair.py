@@ -8,19 +8,19 @@ exchange does not tell is asked for again, less and less often. It raises nothin
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 
 import structlog
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline
-from data_collector.pipeline.backoff import Backoff
+from data_collector.pipeline.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.series import Series
 
@@ -29,9 +29,6 @@ GRACE_S = 5.0
 
 LOOK_S = 0.5
 """How often series are looked at."""
-
-GAP_DEADLINE_S = 600.0
-"""A REST side that has not answered for so long will not be waited for."""
 
 CLOCK_STEP_MS = 60_000
 """Event times that step further than our own clock by more than this are compared with REST's clock."""
@@ -70,17 +67,12 @@ class Hole:
 class KlineRepair:
     """The task that asks."""
 
-    def __init__(
-        self, intake: Intake, history: History, *, catch_up_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`catch_up_s`: what is missing at the start and older is not fetched."""
+    def __init__(self, intake: Intake, history: History, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._intake = intake
         self._klines = intake.klines
         self._history = history
         self._calendar = intake.klines.calendar
-        self._catch_up_ms = int(catch_up_s * 1000)
         self._clock = clock
-        self._klines.oldest_wanted_ms = self._oldest_wanted_ms
         self._backoff = Backoff()
         self._holes: dict[Key, Hole] = {}
         self._blocked_until_s = 0.0
@@ -145,10 +137,6 @@ class KlineRepair:
             self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
         return self._event_ms + int((now - self._event_seen_s) * 1000)
 
-    def _oldest_wanted_ms(self) -> int:
-        """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
-        return self._intake.newest_event_ms - self._catch_up_ms if self._intake.newest_event_ms else sys.maxsize
-
     def _skip_old(self, now_ms: int) -> None:
         """Of what the store told us to lack, only the younger part is fetched, and that at once."""
         now = self._clock()
@@ -157,7 +145,7 @@ class KlineRepair:
             del self._holes[key]
         for key in self._klines.resumed:
             series = self._klines.series[key]
-            self._pass_over(series, self._open_at(series, now_ms - self._catch_up_ms), "skipped")
+            self._pass_over(series, self._open_at(series, now_ms - self._klines.catch_up_ms), "skipped")
             self._holes[key] = Hole(series.due_ms, now, 0.0)
         self._klines.resumed.clear()
 

@@ -1,8 +1,8 @@
 """A line without a twin that brings everything ever later: noticed by event times, and rolled over.
 
 Life cycle: the service makes one per line that carries its streams alone and runs it in a task. Once a second one
-message is looked at (`WebSocket.glance`), so that a message costs nothing. How much later than the earliest of its
-connection it comes, on the monotonic clock, is free of the error of both clocks.
+message is sampled, so that a message costs nothing. How much later than the earliest of its connection it comes, on the
+monotonic clock, is free of the error of both clocks.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from datetime import datetime
 
 import structlog
 
-from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import Codec
+from data_collector.model.backoff import Backoff
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.line import Line
+from data_collector.pipeline.websocket import Received
 
 LOOK_S = 1.0
 
@@ -37,19 +37,16 @@ AGAIN_MAX_S = 3600.0
 class Lateness:
     """Of one line."""
 
-    def __init__(
-        self, line: Line, codec: Codec, counters: Counters, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, line: Line, counters: Counters, clock: Callable[[], float] = time.monotonic) -> None:
         self._line = line
-        self._decode = codec.decode
         self._counters = counters
         self._clock = clock
-        self._looked: float | None = None
+        self._sampled_ms: float | None = None
         self._connected: datetime | None = None
         self._earliest_ms = 0.0
         self._late_since_s = 0.0
         self._not_before_s = float("-inf")
-        self._again_s = AGAIN_S
+        self._backoff = Backoff(AGAIN_S, AGAIN_MAX_S, healthy_s=AGAIN_MAX_S, jitter=False)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -58,8 +55,8 @@ class Lateness:
             self.look()
 
     def look(self) -> None:
-        """Judge the message that came since the last time, and look at the next."""
-        line, lag_ms = self._line, self._looked
+        """Judge the message that came since the last time, and sample the next."""
+        line, lag_ms = self._line, self._sampled_ms
         if line.connected_since is None or line.connected_since != self._connected:
             self._connected = line.connected_since
             self._earliest_ms = float("inf")
@@ -69,8 +66,8 @@ class Lateness:
         elif self._late_since_s:
             # Nothing came: it may just as well have nothing to bring.
             return
-        self._looked = None
-        line.glance(self._look_at)
+        self._sampled_ms = None
+        line.sample(self._sample)
 
     def _judge(self, lag_ms: float) -> None:
         self._earliest_ms = min(self._earliest_ms, lag_ms)
@@ -82,24 +79,19 @@ class Lateness:
         self._late_since_s = self._late_since_s or now_s
         if now_s - self._late_since_s < LATE_S:
             return
-        self._line.late_s = late_ms / 1000
+        self._line.lag_s = late_ms / 1000
         if now_s < self._not_before_s:
             return
         # After a long time without it the first pause is long enough again.
-        self._again_s = AGAIN_S if now_s - self._not_before_s > AGAIN_MAX_S else min(self._again_s * 2, AGAIN_MAX_S)
-        self._not_before_s = now_s + self._again_s
+        self._not_before_s = now_s + self._backoff.next_delay_s(served_s=now_s - self._not_before_s)
         self._counters.add("data_collector_watchdogs_total", kind="late")
         structlog.get_logger().warning("line_late", line=self._line.name, late_s=round(late_ms / 1000, 1))
         self._line.renew()
 
     def _calm(self) -> None:
         self._late_since_s = 0.0
-        self._line.late_s = 0.0
+        self._line.lag_s = 0.0
 
-    def _look_at(self, message: memoryview, received_ns: int) -> None:
-        try:
-            decoded = self._decode(message, received_ns)
-        except BadFrame:
-            return
-        if isinstance(decoded, Trade | Kline | Ticker):
-            self._looked = self._clock() * 1000 - decoded.event_ms
+    def _sample(self, received: Received) -> None:
+        if isinstance(received, Trade | Kline | Ticker):
+            self._sampled_ms = self._clock() * 1000 - received.event_ms

@@ -4,7 +4,7 @@ Life cycle: the service makes lines with the streams that each carries and runs 
 closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks what the
 exchange says is subscribed, now and every few minutes, and then only watches: for silence, and for the announced or
 regular end of the connection, which it forestalls by opening the next one first (`pipeline.overlap`). It owns the
-back-off. Frames go from the socket's callback straight into `Intake.receive`.
+back-off. What a socket has decoded goes straight into `Intake.receive`.
 """
 
 from __future__ import annotations
@@ -17,48 +17,27 @@ from datetime import datetime
 import structlog
 from msgspec import Struct
 
-from data_collector.model.errors import BadFrame, VenueUnreachable
+from data_collector.model.backoff import Backoff
+from data_collector.model.errors import VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.backoff import Backoff
 from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.conversation import Conversation
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.overlap import Overlap, Result
-from data_collector.pipeline.transport import Connect, Control, Look, Receive, WebSocket, failure_label, open_websocket
+from data_collector.pipeline.transport import Address, Connect, failure_label, open_websocket
+from data_collector.pipeline.websocket import Control, Receive, WebSocket
 
 SILENCE_MARGIN_S = 5.0
 """On top of the ping interval: without any frame for that long the connection is dead."""
 
-HELD_S = 2.0
-"""How long the new connection's messages may wait for what a lagging old one still brings."""
-
-OVERLAP_S = 60.0
-"""How long both connections are read when some stream is too quiet to prove anything."""
-
-OVERLAP_PART_MAX = 0.01
-"""Of the connection's allowed age: where that is short, so is the wait."""
-
-OVERLAP_POLL_S = 0.02
-
 POLICY_FACTOR = 4.0
 """After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
 
-BAD_MESSAGES_MAX = 100
-"""Undecodable messages within a second that cost the connection."""
 
-
-class Address(Struct, frozen=True):
-    """Where lines connect."""
-
-    url: str
-    proxy: str | None = None
-    hint_451: str = ""
-
-
-class Surroundings(Struct, frozen=True):
+class LineContext(Struct, frozen=True):
     """What all lines share."""
 
     address: Address
@@ -76,30 +55,28 @@ class Line:
     """Carries a set of streams, which may change while it does."""
 
     def __init__(
-        self, name: str, keys: Sequence[Key], around: Surroundings, *, turns: asyncio.Lock | None = None,
+        self, name: str, keys: Sequence[Key], context: LineContext, *, rollover_lock: asyncio.Lock | None = None,
         first_dial_in_s: float = 0.0,
     ) -> None:  # fmt: skip
-        """`turns` is shared with the twin, so that the two are never rolled over at once."""
+        """`rollover_lock` is shared with the twin, so that the two are never rolled over at once."""
         self.name = name
-        self.streams = tuple(around.codec.stream_name(key) for key in keys)
+        self.streams = tuple(context.codec.stream_name(key) for key in keys)
         self._symbols = _traded(keys)
-        self._around = around
-        self._counters = around.counters
-        self._turns = turns or asyncio.Lock()
+        self._context = context
+        self._counters = context.counters
+        self._rollover_lock = rollover_lock or asyncio.Lock()
         self._first_dial_in_s = first_dial_in_s
-        self._conversation = Conversation(around.codec, around.limits.streams_per_control_message, around.counters)
+        self._conversation = Conversation(context.codec, context.limits.streams_per_control_message, context.counters)
         self._backoff = Backoff()
         self._retry_s = 0.0
-        self._bad_second = 0
-        self._bad_messages = 0
         self._log = structlog.get_logger().bind(line=name)
         self._live: Connection | None = None
         self._following: Connection | None = None
         self.complete = asyncio.Event()
         """Set while there is a connection that has all streams."""
-        self.late_s = 0.0
+        self.lag_s = 0.0
         """By how much its messages come later than they did, when that is too much (`pipeline.lateness`)."""
-        self._told_down = False
+        self._down_logged = False
         self._down_since_s = time.monotonic()
         self._state = ConnectionStatus(line=name, state="connecting", streams=len(self.streams))
 
@@ -127,10 +104,10 @@ class Line:
         """Wall clock of the connection's newest message; 0 before the first."""
         return 0 if self._live is None else self._live.socket.last_message_ns
 
-    def glance(self, look: Look) -> None:
-        """Show the next message to `look` too."""
+    def sample(self, take: Receive) -> None:
+        """Show the next message to `take` too."""
         if self._live is not None:
-            self._live.socket.glance(look)
+            self._live.socket.sample(take)
 
     def replace(self, reason: str) -> None:
         """Give the connection up; another is made. `reason` is the label that it is counted with."""
@@ -148,7 +125,7 @@ class Line:
         Returns when the exchange has said so. A connection that cannot be changed is replaced (make before break),
         and one that is being made is made with the new streams.
         """
-        self.streams = tuple(self._around.codec.stream_name(key) for key in keys)
+        self.streams = tuple(self._context.codec.stream_name(key) for key in keys)
         self._symbols = _traded(keys)
         self._state.streams = len(self.streams)
         self._note_complete()
@@ -189,7 +166,7 @@ class Line:
         while True:
             self._state.state = "connecting"
             try:
-                live = await self._connect(self._around.receive)
+                live = await self._connect(self._context.receive)
             except VenueUnreachable as error:
                 delay_s = self._note_failure(error)
                 self._state.state = "waiting"
@@ -202,26 +179,25 @@ class Line:
         self._live, self._following = live, None
         self._state.state = "connected"
         self._note_complete()
-        self._told_down = False
+        self._down_logged = False
         ends_s = live.socket.certificate_ends_s
         if ends_s is not None:
             self._counters.set("data_collector_certificate_expires_seconds", ends_s)
-        self._log.info("line_connected", url=self._around.address.url, streams=len(self.streams))
+        self._log.info("line_connected", url=self._context.address.url, streams=len(self.streams))
 
     async def _connect(self, receive: Receive) -> Connection:
         """One try to connect and subscribe. Raises `VenueUnreachable`."""
-        around = self._around
-        await around.dials.turn()
+        context = self._context
+        await context.dials.turn()
         socket = await open_websocket(
-            around.address.url,
+            context.address,
+            context.codec.decode,
             receive,
             self._on_control,
-            messages_per_s=around.limits.control_messages_per_s,
-            connect=around.connect,
-            proxy=around.address.proxy,
-            hint_451=around.address.hint_451,
+            messages_per_s=context.limits.control_messages_per_s,
+            connect=context.connect,
         )
-        connection = Connection(socket, around.limits.max_age_s, self.streams)
+        connection = Connection(socket, context.limits.max_age_s, self.streams)
         try:
             await self._conversation.subscribe_surely(socket, connection.streams)
             while connection.streams != self.streams:
@@ -251,9 +227,9 @@ class Line:
         """How long to wait before the next try."""
         self._counters.add("data_collector_connect_failures_total", reason=failure_label(error))
         self._state.last_error = str(error)
-        if not self._told_down:
-            self._told_down = True
-            self._log.warning("line_down", url=self._around.address.url, reason=str(error))
+        if not self._down_logged:
+            self._down_logged = True
+            self._log.warning("line_down", url=self._context.address.url, reason=str(error))
         return self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
 
     async def _pause(self, lost: Connection) -> None:
@@ -266,12 +242,11 @@ class Line:
 
     async def _roll_over(self, old: Connection) -> Connection:
         """Make before break: the connection that goes on, which is the old one when there is no other yet."""
-        async with self._turns:
-            around = self._around
-            overlap = Overlap(self._symbols, around.codec, around.receive, around.due)
+        async with self._rollover_lock:
+            context = self._context
+            overlap = Overlap(self._symbols, context.receive, context.due)
             try:
-                following = await self._connect(overlap.receive)
-                self._following = following
+                self._following = following = await self._connect(overlap.receive)
             except VenueUnreachable as error:
                 self._retry_s = time.monotonic() + self._note_failure(error)
                 self._count_rollover("failed")
@@ -279,35 +254,20 @@ class Line:
                     self._log.error("rollover_overdue", reason=str(error))
                 return old
             try:
-                return await self._hand_over(old, following, overlap)
+                result = await overlap.finish(old, following, context.limits.max_age_s)
             except BaseException:
-                overlap.give_up()
                 following.socket.close("stop")
                 raise
             finally:
                 self._following = None
-
-    async def _hand_over(self, old: Connection, following: Connection, overlap: Overlap) -> Connection:
-        began_s = following.began_s
-        longest_s = min(OVERLAP_S, self._around.limits.max_age_s * OVERLAP_PART_MAX)
-        ends = (old.socket.ended, following.socket.ended)
-        while not overlap.advance():
-            if any(end.done() for end in ends) or time.monotonic() - began_s >= longest_s:
-                break
-            if time.monotonic() - began_s >= HELD_S:
-                overlap.give_up()
-            await asyncio.wait(ends, timeout=OVERLAP_POLL_S, return_when=asyncio.FIRST_COMPLETED)
-        if following.socket.end_reason() is not None and not old.socket.ended.done():
-            overlap.give_up()
-            self._retry_s = time.monotonic() + self._backoff.next_delay_s()
-            self._count_rollover("failed")
-            return old
-        self._count_rollover(overlap.result)
-        overlap.give_up()
-        following.socket.hand_to(self._around.receive)
-        self._take_over(following)
-        old.socket.close("rollover")
-        return following
+            self._count_rollover(result)
+            if result == "failed":
+                self._retry_s = time.monotonic() + self._backoff.next_delay_s()
+                return old
+            following.socket.hand_to(context.receive)
+            self._take_over(following)
+            old.socket.close("rollover")
+            return following
 
     def _count_rollover(self, result: Result) -> None:
         self._counters.add("data_collector_rollovers_total", result=result)
@@ -316,12 +276,12 @@ class Line:
     async def _watch(self, live: Connection) -> bool:
         """Until the connection has ended (False) or the next one is due beside it (True)."""
         heard_s = time.monotonic()
-        silence_max_s = self._around.limits.ping_interval_s + SILENCE_MARGIN_S
+        silence_max_s = self._context.limits.ping_interval_s + SILENCE_MARGIN_S
         socket = live.socket
         while True:
             now = time.monotonic()
             due_s = max(0.0 if live.ends_soon else live.roll_over_s, self._retry_s)
-            if now >= due_s and not self._turns.locked() and not socket.ended.done():
+            if now >= due_s and not self._rollover_lock.locked() and not socket.ended.done():
                 return True
             if socket.heard:
                 socket.heard = False
@@ -366,23 +326,13 @@ class Line:
         self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
 
     def _on_control(self, control: Control) -> None:
-        if isinstance(control, BadFrame):
-            self._count_bad_message()
-        elif isinstance(control, ShutdownNotice):
+        if isinstance(control, ShutdownNotice):
             self._counters.add("data_collector_server_shutdowns_total")
             self._log.info("exchange_shutdown_announced")
             if self._live is not None:
                 self._live.ends_soon = True
         elif not self._conversation.take_reply(control) and control.error is not None:
             self._log.warning("exchange_error", message=control.error, code=control.code)
-
-    def _count_bad_message(self) -> None:
-        second = int(time.monotonic())
-        if second != self._bad_second:
-            self._bad_second, self._bad_messages = second, 0
-        self._bad_messages += 1
-        if self._bad_messages >= BAD_MESSAGES_MAX:
-            self.replace("bad_messages")
 
 
 def _traded(keys: Sequence[Key]) -> tuple[str, ...]:

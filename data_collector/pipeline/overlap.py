@@ -1,23 +1,34 @@
 """The time in which an old and a new connection carry the same streams, and the proof that nothing lies between them.
 
-Life cycle: a line makes one overlap per roll-over; the new connection's messages come to `receive` until the line
-gives them the direct way again. A trade stream is proven when its first id on the new connection is not beyond the id
-that is due: what came before it has come by then. Until then the new connection's messages wait, a bounded number of
-them, because the old one may lag and what it still brings comes first.
+Life cycle: a line makes one overlap per roll-over and waits in `finish`; the new connection's messages come to
+`receive` until the line gives them the direct way again. A trade stream is proven when its first id on the new
+connection is not beyond the id that is due: what came before it has come by then. Until then the new connection's
+messages wait, a bounded number of them, because the old one may lag and what it still brings comes first.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import Codec, Reply, ShutdownNotice
 from data_collector.model.records import Trade
-from data_collector.pipeline.transport import Control, Receive
+from data_collector.pipeline.connection import Connection
+from data_collector.pipeline.websocket import Receive, Received
 
 HELD_MAX = 20_000
 """Messages of the new connection that wait; when there are more they go on, and the proof has failed."""
+
+HELD_S = 2.0
+"""How long the new connection's messages may wait for what a lagging old one still brings."""
+
+OVERLAP_S = 60.0
+"""How long both connections are read when some stream is too quiet to prove anything."""
+
+OVERLAP_PART_MAX = 0.01
+"""Of the connection's allowed age: where that is short, so is the wait."""
+
+POLL_S = 0.02
 
 Result = Literal["overlap", "unproven", "failed"]
 
@@ -25,15 +36,31 @@ Result = Literal["overlap", "unproven", "failed"]
 class Overlap:
     """What the new connection brings, and which of its streams are proven."""
 
-    def __init__(self, symbols: Iterable[str], codec: Codec, receive: Receive, due: Callable[[str], int]) -> None:
+    def __init__(self, symbols: Iterable[str], receive: Receive, due: Callable[[str], int]) -> None:
         """`symbols` whose trades the line carries; `due` tells the trade id that is due of one, -1 before the first."""
-        self._decode = codec.decode
         self._receive = receive
         self._due = due
         self._unheard = set(symbols)
         self._ahead: dict[str, int] = {}
-        self._held: list[tuple[bytes, int]] = []
+        self._held: list[Received] = []
         self._given_up = False
+
+    async def finish(self, old: Connection, new: Connection, max_age_s: float) -> Result:
+        """Wait for the proof, for the end of one of them, or for as long as is worth while.
+
+        It has failed when the new one ended and the old one goes on. Nothing of the new one waits afterwards.
+        """
+        longest_s = min(OVERLAP_S, max_age_s * OVERLAP_PART_MAX)
+        ends = (old.socket.ended, new.socket.ended)
+        try:
+            while not self.advance() and new.served_s < longest_s and not any(end.done() for end in ends):
+                if new.served_s >= HELD_S:
+                    self.give_up()
+                await asyncio.wait(ends, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            failed = new.socket.end_reason() is not None and not old.socket.ended.done()
+            return "failed" if failed else self.result
+        finally:
+            self.give_up()
 
     @property
     def result(self) -> Result:
@@ -54,26 +81,20 @@ class Overlap:
         self._ahead.clear()
         self._release()
 
-    def receive(self, message: memoryview, received_ns: int) -> Control | None:
+    def receive(self, received: Received) -> None:
         """A message of the new connection."""
-        try:
-            decoded = self._decode(message, received_ns)
-        except BadFrame:
-            decoded = None
-        if isinstance(decoded, Reply | ShutdownNotice):
-            return decoded
-        if type(decoded) is Trade and decoded.symbol in self._unheard:
-            self._unheard.discard(decoded.symbol)
-            if decoded.trade_id > self._due(decoded.symbol):
-                self._ahead[decoded.symbol] = decoded.trade_id
+        if type(received) is Trade and received.symbol in self._unheard:
+            self._unheard.discard(received.symbol)
+            if received.trade_id > self._due(received.symbol):
+                self._ahead[received.symbol] = received.trade_id
         if not self._ahead and not self._held:
-            return self._receive(message, received_ns)
-        self._held.append((bytes(message), received_ns))
+            self._receive(received)
+            return
+        self._held.append(received)
         if len(self._held) >= HELD_MAX:
             self.give_up()
-        return None
 
     def _release(self) -> None:
         held, self._held = self._held, []
-        for message, received_ns in held:
-            self._receive(memoryview(message), received_ns)
+        for received in held:
+            self._receive(received)

@@ -2,7 +2,7 @@
 
 Life cycle: `run` until cancelled, then `drain` writes what is left. A batch that the sink did not take is written
 again, the same, until it does: that is safe because sinks are idempotent. What comes meanwhile waits in the outlet.
-What the store turns out to have lost makes the lane fall behind; the refill brings it (`pipeline.refill`).
+What the store turns out to have lost makes the symbol fall behind; the refill brings it (`pipeline.refill`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import structlog
 
@@ -19,7 +20,6 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.outlet import Outlet
 
 Question = Callable[[], Awaitable[None]]
@@ -35,17 +35,26 @@ BLOCKED_S = 1.0
 """How often it is tried whether an entry that is not ours has gone."""
 
 
+class Feed(Protocol):
+    """Where the trades come from, for what the store tells of a symbol."""
+
+    def is_stranded(self, symbol: str) -> bool:
+        """Whether the exchange's ids have begun anew: only what we hold of the old ones is ahead of the store."""
+
+    def begin_anew(self, symbol: str, due_id: int | None) -> None:
+        """Somebody has made room for the new ids; the store wants `due_id` next, or has nothing."""
+
+
 class Pump:
     """The task of one sink."""
 
     def __init__(
-        self, outlet: Outlet, sink: Sink, counters: Counters, *, flush_s: float,
-        go_back: Callable[[Behind], None] = lambda _: None,
-        begin_anew: Callable[[Lane, int | None], None] = lambda _lane, _due: None,
+        self, outlet: Outlet, sink: Sink, feed: Feed, counters: Counters, *, flush_s: float,
+        go_back: Callable[[Behind], None],
     ) -> None:  # fmt: skip
-        """`go_back` is told of klines that the store lacks, `begin_anew` of a symbol that it was made empty for."""
+        """`go_back` is told of klines that the store lacks."""
+        self._feed = feed
         self._go_back = go_back
-        self._begin_anew = begin_anew
         self._outlet = outlet
         self._sink = sink
         self._counters = counters
@@ -161,52 +170,47 @@ class Pump:
         if self._batch is not None:
             # It holds what the store lacks.
             return
-        lanes = [
-            lane for lane in self._outlet.lanes.values()
-            if lane.next_id >= 0 and lane.debt is None and not lane.runs and not lane.entries and not lane.passed
-            and not lane.begins
+        queues = [
+            queue for queue in self._outlet.queues.values()
+            if queue.next_id >= 0 and queue.symbol not in self._outlet.debts and not queue.has_trades
+            and not queue.begins
         ]  # fmt: skip
         try:
-            tails = await self._sink.tails([lane.symbol for lane in lanes]) if lanes else {}
+            tails = await self._sink.tails([queue.symbol for queue in queues]) if queues else {}
         except (SinkUnavailable, Misconfigured):
             # The next batch will say so.
             return
-        for lane in lanes:
-            tail = tails.get(lane.symbol)
-            if self._outlet.lanes.get(lane.symbol) is not lane:
+        for queue in queues:
+            symbol = queue.symbol
+            tail = tails.get(symbol)
+            if self._outlet.queues.get(symbol) is not queue:
                 continue
-            if lane.symbol not in tails:
-                self.note_behind(Behind(Key("trade", lane.symbol), None))
-            elif (
-                tail is not None
-                and tail.last_id < lane.next_id - 1
-                and not lane.entries
-                and not lane.runs
-                and not lane.passed
-            ):
-                self.note_behind(Behind(Key("trade", lane.symbol), tail.last_id + 1))
+            if symbol not in tails:
+                self.note_behind(Behind(Key("trade", symbol), None))
+            elif tail is not None and tail.last_id < queue.next_id - 1 and not queue.has_trades:
+                self.note_behind(Behind(Key("trade", symbol), tail.last_id + 1))
 
     def note_behind(self, behind: Behind) -> None:
         """The store lacks something: the refill brings it."""
-        lane = self._outlet.lanes.get(behind.key.symbol)
-        if lane is None:
+        symbol, due_id = behind.key.symbol, behind.due
+        if symbol not in self._outlet.queues:
             # It is collected no longer.
             return
         if behind.blocked:
-            self._outlet.fall_behind(lane, behind.due)
-            assert lane.debt is not None, "it fell behind"
-            lane.debt.retry_s = time.monotonic() + BLOCKED_S
+            self._outlet.fall_behind(symbol, due_id)
+            debt = self._outlet.debts.get(symbol)
+            assert debt is not None, "it fell behind"
+            debt.attempts.put_off(time.monotonic() + BLOCKED_S)
             return
-        if lane.is_stranded:
-            structlog.get_logger().warning("ids_begin_anew", symbol=lane.symbol, due=behind.due, next_id=lane.next_id)
-            self._begin_anew(lane, behind.due)
+        next_id = self._outlet.queues[symbol].next_id
+        if self._feed.is_stranded(symbol):
+            structlog.get_logger().warning("ids_begin_anew", symbol=symbol, due=due_id, next_id=next_id)
+            self._feed.begin_anew(symbol, due_id)
             return
-        if behind.due is None:
-            self._counters.add("data_collector_store_wipes_total")
-        else:
-            self._counters.add("data_collector_store_rollbacks_total")
-        structlog.get_logger().warning("store_behind", symbol=lane.symbol, due=behind.due, next_id=lane.next_id)
-        self._outlet.fall_behind(lane, behind.due)
+        is_wiped = due_id is None
+        self._counters.add("data_collector_store_wipes_total" if is_wiped else "data_collector_store_rollbacks_total")
+        structlog.get_logger().warning("store_behind", symbol=symbol, due=due_id, next_id=next_id)
+        self._outlet.fall_behind(symbol, due_id)
 
     async def _write(self, batch: Batch) -> None:
         delay_s = RETRY_FIRST_S

@@ -1,6 +1,6 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
-Life cycle: the repair asks it for one step of one lane at a time. Everything that was let through is in the retention
+Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the retention
 (`pipeline.retention`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a message.
 """
 
@@ -18,27 +18,22 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
-from data_collector.pipeline.lane import Debt, Lane
+from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.runs import absent_ranges, runs_of
+from data_collector.pipeline.symbol_queue import SymbolQueue
 
 QUEUED_MAX = 100
-"""Runs of a lane that wait for the pump before more are brought."""
+"""Runs of a symbol that wait for the pump before more are brought."""
 
 READ_TRADES = 10_000
 """What is read from the retention at a time."""
 
 AHEAD_MS = 86_400_000
 """The exchange's time is known by what was let through, which may be so old after an outage (`pipeline.tally`)."""
-
-RETRY_S = 1.0
-"""Between two questions that brought nothing."""
-
-DEADLINE_S = 600.0
-"""So long without progress, and what the retention lacks is declared lost."""
 
 
 class Reach(Struct, frozen=True):
@@ -66,32 +61,33 @@ class Refill:
         self._now_ms = now_ms
         self._clock = clock
 
-    async def step(self, lane: Lane, debt: Debt) -> None:
-        """Bring what the store wants next, as much as may wait. A new debt of the lane ends it."""
+    async def step(self, debt: Debt) -> None:
+        """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
+        queue = self._outlet.queues[debt.symbol]
         if debt.wiped:
-            await self._find_beginning(lane, debt)
+            await self._find_beginning(queue, debt)
             if debt.wiped:
                 return
-        while lane.debt is debt and len(lane.runs) < QUEUED_MAX and not self._outlet.is_full:
-            self._outlet.end_lane(lane)
-            if debt.due_id >= lane.next_id:
-                self._finish(lane, debt)
+        while self._stands(debt) and len(queue.runs) < QUEUED_MAX and not self._outlet.is_full:
+            self._outlet.end_run(debt.symbol)
+            if debt.due_id >= queue.next_id:
+                self._finish(queue, debt)
                 return
-            runs = await self._retention.read(lane.symbol, debt.due_id, trades_max=READ_TRADES)
-            if lane.debt is not debt:
+            runs = await self._retention.read(debt.symbol, debt.due_id, trades_max=READ_TRADES)
+            if not self._stands(debt):
                 return
             if runs:
-                self._queue(lane, debt, runs)
-            elif not await self._ask(lane, debt):
+                self._bring(debt, runs)
+            elif not await self._ask(queue, debt):
                 return
 
-    async def oldest_wanted(self, lane: Lane, until_id: int) -> int:
+    async def oldest_wanted(self, symbol: str, until_id: int) -> int:
         """From which id on a hole that ends before `until_id` is filled. Raises `VenueUnreachable`, `VenueRefused`."""
         oldest = until_id - self._reach.trades
         if not self._reach.seconds:
             return until_id
         since_ms = self._now_ms() - self._reach.seconds * 1000
-        first_id = await self._history.first_trade_id(lane.symbol, since_ms)
+        first_id = await self._history.first_trade_id(symbol, since_ms)
         return max(oldest, until_id if first_id is None else min(first_id, until_id))
 
     def believes(self, trades: Sequence[Trade]) -> bool:
@@ -99,30 +95,34 @@ class Refill:
         latest_ms = self._now_ms() + AHEAD_MS
         return all(trade.time_ms <= latest_ms for trade in trades)
 
-    async def _find_beginning(self, lane: Lane, debt: Debt) -> None:
+    def _stands(self, debt: Debt) -> bool:
+        """Else the store was found to want something else while the exchange, or the disk, was asked."""
+        return self._outlet.debts.get(debt.symbol) is debt
+
+    async def _find_beginning(self, queue: SymbolQueue, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
-        self._outlet.end_lane(lane)
-        kept_id = self._retention.oldest_id(lane.symbol)
-        first_id = lane.next_id if kept_id is None else max(kept_id, lane.next_id - self._reach.trades)
+        self._outlet.end_run(debt.symbol)
+        kept_id = self._retention.oldest_id(queue.symbol)
+        first_id = queue.next_id if kept_id is None else max(kept_id, queue.next_id - self._reach.trades)
         try:
-            wanted_id = await self.oldest_wanted(lane, lane.next_id)
-            if wanted_id < lane.next_id or not self._reach.seconds:
+            wanted_id = await self.oldest_wanted(queue.symbol, queue.next_id)
+            if wanted_id < queue.next_id or not self._reach.seconds:
                 first_id = wanted_id
             # Else the exchange knows of no trade since: our clock, which counts before its first message, is ahead.
         except (VenueUnreachable, VenueRefused) as error:
             holds_nothing = kept_id is None or kept_id >= debt.due_id
-            if holds_nothing and isinstance(error, VenueUnreachable) and self._clock() - debt.since_s < DEADLINE_S:
+            if holds_nothing and isinstance(error, VenueUnreachable) and not debt.attempts.is_over(self._clock()):
                 # Only the exchange knows what came before the wipe: what came since would begin too late.
-                debt.retry_s = self._clock() + max(RETRY_S, error.retry_after_s or 0.0)
+                debt.attempts.fail(self._clock(), error.retry_after_s)
                 return
-            structlog.get_logger().warning("refill_from_memory_only", symbol=lane.symbol, reason=str(error))
+            structlog.get_logger().warning("refill_from_memory_only", symbol=queue.symbol, reason=str(error))
         debt.wiped = False
         debt.begins = True
         debt.skips = False
-        debt.due_id = min(max(first_id, lane.origin_id), lane.next_id)
+        debt.due_id = min(max(first_id, queue.origin_id), queue.next_id)
 
-    def _queue(self, lane: Lane, debt: Debt, runs: list[TradeRun]) -> None:
-        debt.progress_s = self._clock()
+    def _bring(self, debt: Debt, runs: list[TradeRun]) -> None:
+        debt.attempts.succeed(self._clock())
         debt.due_id = runs[-1].first_id + runs[-1].count
         # Only the first may begin a stream, also where a later one did once.
         runs = [structs.replace(run, begins=False) if run.begins else run for run in runs]
@@ -136,43 +136,42 @@ class Refill:
             runs[0] = structs.replace(runs[0], gaps=debt.gaps + runs[0].gaps)
         debt.begins = False
         debt.gaps = []
-        self._outlet.queue(lane, runs)
+        self._outlet.bring(debt.symbol, runs)
 
-    def _finish(self, lane: Lane, debt: Debt) -> None:
-        if debt.begins:
-            lane.begins = True
-        elif debt.gaps:
-            self._queue(lane, debt, [TradeRun(lane.symbol, lane.next_id, [], "", "", 0, 0)])
-        self._outlet.catch_up(lane)
+    def _finish(self, queue: SymbolQueue, debt: Debt) -> None:
+        if debt.gaps and not debt.begins:
+            self._bring(debt, [TradeRun(debt.symbol, queue.next_id, [], "", "", 0, 0)])
+        self._outlet.catch_up(debt.symbol, begins=debt.begins)
 
-    async def _ask(self, lane: Lane, debt: Debt) -> bool:
+    async def _ask(self, queue: SymbolQueue, debt: Debt) -> bool:
         """Ask the exchange for what the retention lacks; whether that brought anything."""
         due_id = debt.due_id
         trades: list[Trade] = []
+        retry_after_s: float | None = None
         try:
             if debt.skips:
-                first_id = await self.oldest_wanted(lane, lane.next_id)
+                first_id = await self.oldest_wanted(queue.symbol, queue.next_id)
                 debt.skips = False
                 if first_id > due_id:
-                    self._explain(lane, debt, first_id - 1, "skipped")
+                    self._explain(queue, debt, first_id - 1, "skipped")
                     return True
-            trades = await self._history.trades(lane.symbol, max(due_id - 1, 0))
+            trades = await self._history.trades(queue.symbol, max(due_id - 1, 0))
             if not self.believes(trades):
                 trades = []
         except (VenueUnreachable, VenueRefused) as error:
-            debt.retry_s = self._clock() + max(RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
-        runs = self._runs(lane, trades, due_id)
-        if runs and lane.debt is debt:
-            self._ledger.healed(Key("trade", lane.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
+        runs = self._runs(queue, trades, due_id)
+        if runs and self._stands(debt):
+            self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
             for gap in (gap for run in runs for gap in run.gaps):
-                self._ledger.given_up(Key("trade", lane.symbol), gap.first, gap.last, gap.reason)
+                self._ledger.given_up(Key("trade", queue.symbol), gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
-            self._queue(lane, debt, runs)
+            self._bring(debt, runs)
             return True
-        debt.retry_s = max(debt.retry_s, self._clock() + RETRY_S)
-        return lane.debt is debt and self._give_up(lane, debt, trades)
+        debt.attempts.fail(self._clock(), retry_after_s)
+        return self._stands(debt) and self._give_up(queue, debt, trades)
 
-    def _runs(self, lane: Lane, trades: list[Trade], due_id: int) -> list[TradeRun]:
+    def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
         """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""
         absent = {gap.first: gap for gap in absent_ranges(trades, due_id)}
         runs: list[TradeRun] = []
@@ -183,7 +182,7 @@ class Refill:
 
         def cut() -> None:
             nonlocal gaps, refused, good
-            made = runs_of(lane, good, self._refusals.gate.check_trade)
+            made = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
             if made and (gaps or refused):
                 made[0] = structs.replace(made[0], gaps=gaps, refused=refused)
                 gaps, refused = [], {}
@@ -193,7 +192,7 @@ class Refill:
         for trade in trades:
             if trade.trade_id < position:
                 continue
-            if trade.trade_id >= lane.next_id or (trade.trade_id > position and position not in absent):
+            if trade.trade_id >= queue.next_id or (trade.trade_id > position and position not in absent):
                 break
             verdict = self._refusals.gate.check_trade(trade)
             if trade.trade_id > position or (verdict is not None and verdict.critical):
@@ -208,25 +207,25 @@ class Refill:
             position = trade.trade_id + 1
         cut()
         if gaps:
-            runs.append(TradeRun(lane.symbol, position, [], "", "", 0, 0, refused, gaps))
+            runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps))
         return runs
 
-    def _give_up(self, lane: Lane, debt: Debt, trades: list[Trade]) -> bool:
+    def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> bool:
         """Declare lost what nobody has given for the deadline; whether that moved anything."""
-        if self._clock() - debt.progress_s < DEADLINE_S:
+        if not debt.attempts.is_over(self._clock()):
             return False
-        kept_id = self._retention.oldest_id(lane.symbol)
-        last_id = lane.next_id - 1
+        kept_id = self._retention.oldest_id(queue.symbol)
+        last_id = queue.next_id - 1
         if kept_id is not None and kept_id > debt.due_id:
             last_id = min(last_id, kept_id - 1)
         elif trades and trades[0].trade_id > debt.due_id:
             last_id = min(last_id, trades[0].trade_id - 1)
-        self._explain(lane, debt, last_id, "lost")
+        self._explain(queue, debt, last_id, "lost")
         return True
 
-    def _explain(self, lane: Lane, debt: Debt, last_id: int, reason: GapReason) -> None:
-        first_id, last_id = debt.due_id, min(last_id, lane.next_id - 1)
-        self._ledger.given_up(Key("trade", lane.symbol), first_id, last_id, reason)
+    def _explain(self, queue: SymbolQueue, debt: Debt, last_id: int, reason: GapReason) -> None:
+        first_id, last_id = debt.due_id, min(last_id, queue.next_id - 1)
+        self._ledger.given_up(Key("trade", queue.symbol), first_id, last_id, reason)
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
-        debt.progress_s = self._clock()
+        debt.attempts.succeed(self._clock())

@@ -59,12 +59,12 @@ class Refusals:
         content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
         self._outlet.put_side("quarantine", UNKNOWN, ("data", content, "why", _NOT_SUBSCRIBED, "at", _now()))
 
-    def quarantine_frame(self, frame: memoryview, error: BadFrame, symbols: Collection[str]) -> None:
+    def quarantine_frame(self, frame: bytes, error: BadFrame, symbols: Collection[str]) -> None:
         """A frame that is no record."""
         self._counters.add("data_collector_frames_bad_total", reason=error.reason)
         why = json.dumps([{"rule": error.reason, "message": str(error)}])
         symbol = UNKNOWN if error.symbol is None or error.symbol not in symbols else error.symbol
-        content = bytes(frame[:RAW_BYTES_MAX]).decode(errors="replace")
+        content = frame[:RAW_BYTES_MAX].decode(errors="replace")
         self._outlet.put_side("quarantine", symbol, ("data", content, "why", why, "at", _now()))
 
 

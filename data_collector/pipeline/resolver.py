@@ -13,23 +13,22 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
+from aiohappyeyeballs import AddrInfoType, start_connection
+
 from data_collector.observe.counters import Counters
 
 LOOKUP_TIMEOUT_S = 3.0
 
 TCP_TIMEOUT_S = 3.0
-"""For one address; there is mostly another."""
+"""For one address before the next is tried beside it."""
 
-Place = tuple[int, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
-"""Address family, and what `connect` takes."""
-
-Answer = Sequence[Place] | OSError
+Answer = Sequence[AddrInfoType] | OSError
 """Of a lookup."""
 
 
-def look_up(host: str, port: int) -> list[Place]:
+def look_up(host: str, port: int) -> Sequence[AddrInfoType]:
     """Ask the system; may take half a minute. Raises `OSError`."""
-    return [(family, place) for family, *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class Resolver:
@@ -37,30 +36,21 @@ class Resolver:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._known: dict[tuple[str, int], Sequence[Place]] = {}
+        self._known: dict[tuple[str, int], Sequence[AddrInfoType]] = {}
         self._lookups: dict[tuple[str, int], asyncio.Future[Answer]] = {}
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """A connected socket. Raises `OSError`."""
-        failure: OSError = OSError(f"{host} has no address")
-        for family, place in await self._places(host, port):
-            opened = socket.socket(family, socket.SOCK_STREAM)
-            opened.setblocking(False)
-            try:
-                async with asyncio.timeout(TCP_TIMEOUT_S):
-                    await asyncio.get_running_loop().sock_connect(opened, place)
-            except OSError as error:
-                opened.close()
-                # A timeout has no text of its own.
-                failure = error if str(error) else TimeoutError(f"{host} did not answer within {TCP_TIMEOUT_S:g} s")
-            except BaseException:
-                opened.close()
-                raise
-            else:
-                return opened
-        raise failure
+        addresses = await self._addresses(host, port)
+        timeout_s = TCP_TIMEOUT_S * len(addresses)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await start_connection(addresses, happy_eyeballs_delay=TCP_TIMEOUT_S)
+        except TimeoutError as error:
+            # It has no text of its own.
+            raise TimeoutError(f"{host} did not answer within {timeout_s:g} s") from error
 
-    async def _places(self, host: str, port: int) -> Sequence[Place]:
+    async def _addresses(self, host: str, port: int) -> Sequence[AddrInfoType]:
         lookup = self._lookups.get((host, port))
         if lookup is None:
             lookup = self._begin_lookup(host, port)

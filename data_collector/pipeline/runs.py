@@ -9,23 +9,23 @@ from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
-from data_collector.model.wire import trade_json, trade_time_text
-from data_collector.pipeline.lane import Lane
-from data_collector.pipeline.outlet import RUN_ENTRIES_MAX, entry_time
+from data_collector.model.wire import json_text, trade_json, trade_time_text
+from data_collector.pipeline.symbol_queue import RUN_ENTRIES_MAX, entry_time
 
 
-def runs_of(lane: Lane, trades: Iterable[Trade], check: Callable[[Trade], Verdict | None]) -> list[TradeRun]:
+def runs_of(symbol: str, trades: Iterable[Trade], check: Callable[[Trade], Verdict | None]) -> list[TradeRun]:
     """Runs of trades whose ids rise; each hole begins a new one. They have been judged: `check` tells their marks."""
+    symbol_json = json_text(symbol)
     runs: list[TradeRun] = []
     run: TradeRun | None = None
     for trade in trades:
         if run is None or trade.trade_id != run.first_id + run.count or len(run.entries) >= RUN_ENTRIES_MAX:
-            run = TradeRun(lane.symbol, trade.trade_id, [], "", "", trade.received_ns, 0)
+            run = TradeRun(symbol, trade.trade_id, [], "", "", trade.received_ns, 0)
             runs.append(run)
         verdict = check(trade)
         run.entries += (
             entry_time(trade, () if verdict is None else verdict.warnings),
-            trade_json(trade, lane.symbol_json),
+            trade_json(trade, symbol_json),
         )
         run.price, run.time_text = trade.price, trade_time_text(trade.time_ms, trade.sub_ms_us)
         run.newest_ns = trade.received_ns

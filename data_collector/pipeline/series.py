@@ -8,6 +8,7 @@ exchange's REST side has it (`pipeline.kline_repair`), or it is passed over and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 
 from msgspec import structs
 
@@ -16,7 +17,6 @@ from data_collector.model.calendar import Calendar, explained_from, missing_rang
 from data_collector.model.gaps import Gap, GapReason, add_gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.pipeline.arbiter import Order
 
 HELD_MAX = 1_000
 """Closed klines that wait behind a missing one; those beyond are fetched when it is their turn."""
@@ -29,6 +29,17 @@ RECENT_KEPT = 64
 
 Check = Callable[[Kline, int], KlineCheck]
 """How a closed kline compares with our own trades; the second is the last trade id before it, -1 when unknown."""
+
+
+class Order(Enum):
+    """Where a kline stands."""
+
+    NEXT = "follows what is there"
+    AHEAD = "something is missing before it"
+    LATE = "fills a hole that was passed over"
+    KNOWN = "was let through before"
+    REVISED = "changes a closed kline that was let through"
+    IMPLAUSIBLE = "does not open where klines of its interval do"
 
 
 class Series:

@@ -19,9 +19,9 @@ import structlog
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.protocols import Sink, TradeTail
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.lane import Debt, Lane
+from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.pump import Question
+from data_collector.pipeline.pump import Feed, Question
 
 POLL_S = 0.25
 """How often tails are looked at."""
@@ -62,85 +62,87 @@ class Standby:
     """One eternal task."""
 
     def __init__(
-        self, outlet: Outlet, sink: SharedSink, ask: Callable[[Question], Awaitable[None]], counters: Counters,
-        clock: Callable[[], float], begin_anew: Callable[[Lane, int | None], None] = lambda _lane, _due: None,
+        self, outlet: Outlet, sink: SharedSink, feed: Feed, ask: Callable[[Question], Awaitable[None]],
+        counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
-        """`ask` has the store asked between two batches; `begin_anew` is as the pump's."""
-        self._begin_anew = begin_anew
+        """`ask` has the store asked between two batches."""
         self._outlet = outlet
         self._sink = sink
+        self._feed = feed
         self._ask = ask
         self._counters = counters
         self._clock = clock
-        self._seen: dict[Lane, _Seen] = {}
+        self._seen: dict[str, _Seen] = {}
 
     def begin(self) -> None:
         """Stand by for all symbols; collection has begun, and nothing has come yet."""
-        for lane in self._outlet.lanes.values():
-            self._stand_by(lane, lane.debt)
+        for symbol in self._outlet.queues:
+            self._stand_by(symbol, self._outlet.debts.get(symbol))
 
     async def look(self) -> None:
         """Once: who writes, and whether it is our turn."""
         self._yield_to_others()
-        standing = [lane for lane in self._seen if self._stands_by(lane)]
-        self._seen = {lane: self._seen[lane] for lane in standing}
+        standing = [symbol for symbol in self._seen if self._standing(symbol) is not None]
+        self._seen = {symbol: self._seen[symbol] for symbol in standing}
         self._counters.set("data_collector_standby_symbols", len(standing))
         if not standing:
             return
         try:
-            tails = await self._sink.tails([lane.symbol for lane in standing])
+            tails = await self._sink.tails(standing)
         except (SinkUnavailable, Misconfigured):
             # Nobody can write now: what that did to the tails must not count against who does.
             for seen in self._seen.values():
                 seen.since_s = self._clock()
             return
-        for lane in standing:
-            if self._stands_by(lane) and not (lane.symbol in tails and tails[lane.symbol] is None):
-                self._judge(lane, tails.get(lane.symbol))
+        for symbol in standing:
+            debt = self._standing(symbol)
+            if debt is not None and not (symbol in tails and tails[symbol] is None):
+                self._judge(debt, tails.get(symbol))
 
-    def _judge(self, lane: Lane, tail: TradeTail | None) -> None:
-        seen, debt, now_s = self._seen[lane], lane.debt, self._clock()
-        assert debt is not None, "it stands by"
+    def _judge(self, debt: Debt, tail: TradeTail | None) -> None:
+        symbol, now_s = debt.symbol, self._clock()
+        seen, next_id = self._seen[symbol], self._outlet.queues[symbol].next_id
         last_id = -1 if tail is None else tail.last_id
-        if lane.is_stranded:
+        if self._feed.is_stranded(symbol):
             # Only old ids are ours: they must not come back when somebody has made room for the new ones.
             seen.since_s = now_s
-            if last_id < lane.next_id - 1:
-                self._begin_anew(lane, None if tail is None else last_id + 1)
-                self._stand_by(lane, None)
+            if last_id < next_id - 1:
+                self._feed.begin_anew(symbol, None if tail is None else last_id + 1)
+                self._stand_by(symbol, None)
             return
         debt.wiped = tail is None
         if last_id != seen.last_id:
             seen.see(last_id, now_s)
             debt.due_id = last_id + 1
             if tail is not None:
-                self._outlet.confirm(lane.symbol, last_id)
-        if lane.next_id < 0 or last_id >= lane.next_id - 1:
+                self._outlet.confirm(symbol, last_id)
+        if next_id < 0 or last_id >= next_id - 1:
             # We know of nothing newer.
             seen.since_s = now_s
         elif now_s - seen.since_s >= seen.patience_s:
-            del self._seen[lane]
-            structlog.get_logger().warning("symbol_taken_over", symbol=lane.symbol, due=last_id + 1)
+            del self._seen[symbol]
+            structlog.get_logger().warning("symbol_taken_over", symbol=symbol, due=last_id + 1)
             self._counters.add("data_collector_takeovers_total")
-            self._outlet.take_over(lane, debt)
+            self._outlet.take_over(debt)
 
     def _yield_to_others(self) -> None:
         overtaken = self._sink.overtaken
         for symbol in overtaken:
-            lane = self._outlet.lanes.get(symbol)
-            if lane is not None and not self._stands_by(lane):
+            if symbol in self._outlet.queues and self._standing(symbol) is None:
                 structlog.get_logger().info("symbol_left_to_another", symbol=symbol)
-                self._stand_by(lane, lane.debt)
+                self._stand_by(symbol, self._outlet.debts.get(symbol))
         overtaken.clear()
 
-    def _stand_by(self, lane: Lane, debt: Debt | None) -> None:
+    def _stand_by(self, symbol: str, debt: Debt | None) -> None:
         """What the store gets next is told by the next look."""
-        due_id = lane.next_id if debt is None else debt.due_id
-        self._outlet.stand_by(lane, None if due_id < 0 else due_id)
-        self._seen[lane] = _Seen(self._clock())
+        due_id = self._outlet.queues[symbol].next_id if debt is None else debt.due_id
+        self._outlet.stand_by(symbol, None if due_id < 0 else due_id)
+        self._seen[symbol] = _Seen(self._clock())
 
-    def _stands_by(self, lane: Lane) -> bool:
-        return lane.debt is not None and lane.debt.stands_by and self._outlet.lanes.get(lane.symbol) is lane
+    def _standing(self, symbol: str) -> Debt | None:
+        """What the store gets from somebody else, while we stand by."""
+        debt = self._outlet.debts.get(symbol)
+        return debt if debt is not None and debt.stands_by else None
 
     async def run(self) -> None:
         """Until cancelled."""

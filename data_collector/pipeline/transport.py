@@ -1,263 +1,55 @@
-"""Opens WebSockets, and closes what the library leaves open.
-
-picows costs 0.27 µs per frame where websockets costs 3.5. It accepts some things that the protocol forbids, and those
-are refused here: reserved bits, a continuation without a start, messages that interleave, endless fragments, an
-extension or subprotocol that nobody asked for, redirects. Pings are answered within the message limit only.
-"""
+"""Opens WebSockets: name, TCP, TLS and handshake. Redirects are not followed."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 
-from picows import (
-    WSCloseCode,
-    WSError,
-    WSFrame,
-    WSHandshakeError,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    ws_connect,
-)
+from msgspec import Struct
+from picows import WSError, WSHandshakeError, ws_connect
 
-from data_collector.model.errors import BadFrame, VenueUnreachable
-from data_collector.model.protocols import Reply, ShutdownNotice
-from data_collector.observe.memory import SHORTAGE
-from data_collector.pipeline.governor import Governor
+from data_collector.model.errors import VenueUnreachable
+from data_collector.pipeline.websocket import MESSAGE_BYTES_MAX, Decode, OnControl, Receive, WebSocket
 
 HANDSHAKE_TIMEOUT_S = 5.0
-MESSAGE_BYTES_MAX = 1024 * 1024
-"""The longest frame of the recordings has 34 KiB."""
-
 CONNECT_TIMEOUT_S = 15.0
 """For name, TCP, TLS and handshake together: a peer that swallows packets would hold us for minutes."""
-
-PING_FLOOD_MAX = 100
-"""Pings in a row that have to wait because of the message limit before the connection is given up."""
-
-LINGER_S = 1.0
-"""How long a closed connection may take to send what it has left; a peer may keep it open for ever."""
-
-Control = Reply | ShutdownNotice | BadFrame
-
-_TEXT = WSMsgType.TEXT
-
-Receive = Callable[[memoryview, int], Control | None]
-"""Called with each text message (valid during the call only) and its receive time in ns. What it returns concerns the
-connection and is handed to `OnControl`."""
-
-OnControl = Callable[[Control], None]
 
 Connect = Callable[[str, int], Awaitable[socket.socket]]
 """Opens a TCP connection to a host and port. Raises `OSError`."""
 
-Look = Callable[[memoryview, int], object]
 
+class Address(Struct, frozen=True):
+    """Where WebSockets are opened."""
 
-class WebSocket(WSListener):
-    """One open connection. Made by `open_websocket`."""
-
-    def __init__(self, receive: Receive, on_control: OnControl, messages_per_s: int) -> None:
-        self._receiver = receive
-        self._receive = receive
-        self._on_control = on_control
-        self._loop = asyncio.get_running_loop()
-        self._transport: WSTransport | None = None
-        self._messages = Governor(messages_per_s, 1.0)
-        self._parts: list[bytes] | None = None
-        self._parts_bytes = 0
-        self._waiting_pings = 0
-        self._ping_payload = b""
-        self.ended: asyncio.Future[None] = self._loop.create_future()
-        """Done when the connection has ended; why tells `end_reason`."""
-        self.offers: list[str] = []
-        """Headers of the handshake's answer that use what we did not offer."""
-        self._reason: str | None = None
-        self._failure: BaseException | None = None
-        self.heard = True
-        """Set by every frame, pings included; the line clears it to see whether more come."""
-        self.last_message_ns = 0
-        """Wall clock of the newest text message."""
-
-    def hand_to(self, receive: Receive) -> None:
-        """Give the messages to this receiver from now on."""
-        self._receiver = self._receive = receive
-
-    def glance(self, look: Look) -> None:
-        """Show the next text message to `look` too, once: messages that nobody looks at pay nothing for it."""
-
-        def receive_once(message: memoryview, received_ns: int) -> Control | None:
-            self._receive = self._receiver
-            look(message, received_ns)
-            return self._receiver(message, received_ns)
-
-        self._receive = receive_once
-
-    @property
-    def certificate_ends_s(self) -> float | None:
-        """Unix time at which the peer's certificate ends; None without TLS."""
-        if self._transport is None:
-            return None
-        shown = self._transport.underlying_transport.get_extra_info("peercert")
-        return ssl.cert_time_to_seconds(shown["notAfter"]) if shown else None
-
-    async def send(self, message: bytes) -> None:
-        """Send a text message as soon as the message limit allows."""
-        await self._messages.turn()
-        if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.send(WSMsgType.TEXT, message)
-
-    def close(self, reason: str, code: WSCloseCode = WSCloseCode.OK) -> None:
-        """Close from our side; `ended` is done then, whatever the peer does."""
-        self._end(reason)
-        if self._transport is not None and not self._transport.is_disconnected:
-            if not self._transport.is_close_frame_sent:
-                self._transport.send_close(code)
-            self._transport.disconnect(graceful=True)
-            self._loop.call_later(LINGER_S, self._transport.disconnect, False)
-
-    def end_reason(self) -> str | None:
-        """Why the connection ended, or None while it lives. Raises a bug of the receiver."""
-        if self._failure is not None:
-            raise self._failure
-        return self._reason
-
-    async def wait_ended(self, timeout_s: float) -> str | None:
-        """The same, after waiting for the end for so long."""
-        await asyncio.wait((self.ended,), timeout=timeout_s)
-        return self.end_reason()
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """picows calls this after the handshake."""
-        self._transport = transport
-        headers = transport.response.headers
-        self.offers = [name for name in ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol") if name in headers]
-        if self.offers:
-            self.close("protocol", WSCloseCode.MANDATORY_EXTENSION)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """picows calls this for each frame, those that came with the one that made us close included."""
-        received_ns = time.time_ns()
-        self.heard = True
-        try:
-            if (
-                frame.msg_type is _TEXT and frame.fin and self._parts is None
-                and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
-            ):  # fmt: skip
-                self.last_message_ns = received_ns
-                control = self._receive(frame.get_payload_as_memoryview(), received_ns)
-                if control is not None:
-                    self._on_control(control)
-            else:
-                self._take_uncommon(transport, frame, received_ns)
-        except BaseException as error:  # noqa: BLE001 - picows would log a bug and go on; the line raises it
-            SHORTAGE.meet(error)
-            self._failure = error
-            self.close("bug", WSCloseCode.INTERNAL_ERROR)
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """picows calls this once."""
-        self._end(_close_reason(transport))
-
-    def _take_uncommon(self, transport: WSTransport, frame: WSFrame, received_ns: int) -> None:
-        if self.ended.done():
-            return
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
-            return
-        match frame.msg_type:
-            case WSMsgType.PING:
-                self._answer_ping(transport, frame.get_payload_as_bytes())
-            case WSMsgType.PONG:
-                pass
-            case WSMsgType.CLOSE:
-                self._end(f"close {_number(frame.get_close_code())}")
-                transport.send_close(frame.get_close_code())
-                transport.disconnect()
-            case WSMsgType.TEXT | WSMsgType.CONTINUATION:
-                self._take_part(frame, received_ns)
-            case _:
-                self.close("protocol", WSCloseCode.UNSUPPORTED_DATA)
-
-    def _take_part(self, frame: WSFrame, received_ns: int) -> None:
-        starts = frame.msg_type == WSMsgType.TEXT
-        if starts != (self._parts is None):
-            self.close("protocol", WSCloseCode.PROTOCOL_ERROR)
-            return
-        if self._parts is None:
-            self._parts, self._parts_bytes = [], 0
-        part = frame.get_payload_as_bytes()
-        self._parts.append(part)
-        self._parts_bytes += len(part)
-        if self._parts_bytes > MESSAGE_BYTES_MAX or len(self._parts) > MESSAGE_BYTES_MAX // 1024:
-            self._parts = None
-            self.close("protocol", WSCloseCode.MESSAGE_TOO_BIG)
-        elif frame.fin:
-            whole, self._parts = b"".join(self._parts), None
-            control = self._receive(memoryview(whole), received_ns)
-            if control is not None:
-                self._on_control(control)
-
-    def _answer_ping(self, transport: WSTransport, payload: bytes) -> None:
-        """At once if the message limit allows; else the newest of those that wait is answered when it does."""
-        self._ping_payload = payload
-        if self._waiting_pings:
-            self._waiting_pings += 1
-            if self._waiting_pings > PING_FLOOD_MAX:
-                self.close("ping_flood", WSCloseCode.POLICY_VIOLATION)
-        elif self._messages.try_now():
-            transport.send_pong(payload)
-        else:
-            self._waiting_pings = 1
-            self._loop.call_later(self._messages.next_in_s(), self._answer_waiting_ping, transport)
-
-    def _answer_waiting_ping(self, transport: WSTransport) -> None:
-        if self.ended.done() or transport.is_disconnected:
-            return
-        if self._messages.try_now():
-            # The protocol allows to answer only the newest of several pings.
-            self._waiting_pings = 0
-            transport.send_pong(self._ping_payload)
-        else:
-            self._loop.call_later(max(0.001, self._messages.next_in_s()), self._answer_waiting_ping, transport)
-
-    def _end(self, reason: str) -> None:
-        if not self.ended.done():
-            self._reason = reason
-            self.ended.set_result(None)
+    url: str
+    proxy: str | None = None
+    hint_451: str = ""
+    """What helps where the exchange refuses our country."""
 
 
 async def open_websocket(
-    url: str,
-    receive: Receive,
-    on_control: OnControl,
-    *,
-    messages_per_s: int,
-    connect: Connect,
-    proxy: str | None = None,
-    hint_451: str = "",
+    address: Address, decode: Decode, receive: Receive, on_control: OnControl, *, messages_per_s: int, connect: Connect
 ) -> WebSocket:
     """Connect and shake hands. Raises `VenueUnreachable` with a sentence that says what went wrong."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, listener = await ws_connect(
-                lambda: WebSocket(receive, on_control, messages_per_s),
-                url,
-                ssl_context=_context() if url.startswith("wss:") else None,
+                lambda: WebSocket(decode, receive, on_control, messages_per_s),
+                address.url,
+                ssl_context=_context() if address.url.startswith("wss:") else None,
                 websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
                 enable_auto_ping=False,
                 enable_auto_pong=False,
                 max_frame_size=MESSAGE_BYTES_MAX,
                 max_redirects=0,
-                proxy=proxy,
+                proxy=address.proxy,
                 socket_factory=lambda url: connect(url.host, url.port),
             )
     except WSHandshakeError as error:
-        raise _handshake_refused(error, hint_451) from error
+        raise _handshake_refused(error, address.hint_451) from error
     except ssl.SSLCertVerificationError as error:
         raise VenueUnreachable(f"its certificate cannot be trusted ({error.verify_message})") from error
     except (OSError, TimeoutError, EOFError, WSError) as error:
@@ -302,24 +94,6 @@ def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachab
     retry_after = response.headers.get("Retry-After", "")
     hint = f". {hint_451}" if status == 451 and hint_451 else ""
     return VenueUnreachable(text + hint, retry_after_s=float(retry_after) if retry_after.isdigit() else None)
-
-
-def _close_reason(transport: WSTransport) -> str:
-    # None where no close frame came or went, though the library declares otherwise.
-    received = getattr(transport.close_handshake, "recv", None)
-    if received is not None:
-        return f"close {_number(received.code)}"
-    sent = getattr(transport.close_handshake, "sent", None)
-    return "reset" if sent is None or _number(sent.code) not in _VIOLATIONS else "protocol"
-
-
-_VIOLATIONS = frozenset({1002, 1007, 1009})
-"""What the library closes with when it has refused a frame."""
-
-
-def _number(code: WSCloseCode) -> int:
-    # Codes that picows has no name for come as plain numbers.
-    return code if isinstance(code, int) else int(code.value)
 
 
 def _context() -> ssl.SSLContext:

@@ -13,9 +13,11 @@ from typing import Literal
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.status import Snapshot
 from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.pump import Question
+from data_collector.service.part import Health, Part, Spawn
 from data_collector.sinks.redis.groups import NOTHING_YET, EntryId, GroupPlace
 from data_collector.sinks.redis.sink import RedisSink
 
@@ -49,7 +51,7 @@ class Limits:
         return next(limit for kind, limit in self._limits.items() if kind == self._keys.kind_of(stream))
 
 
-class ConsumerGroups:
+class ConsumerGroups(Part):
     """What is known of the groups of our streams."""
 
     def __init__(
@@ -64,6 +66,10 @@ class ConsumerGroups:
         self._counters = counters
         self._turn = 0
         self._states: dict[tuple[str, str], State] = {}
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("consumer_groups", self.run)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -92,12 +98,12 @@ class ConsumerGroups:
             count = sum(each == state for each in states.values())
             self._counters.set("data_collector_consumer_groups_behind", count, state=state)
 
-    def reasons(self) -> list[str]:
+    def report(self, snapshot: Snapshot) -> Health:
         """A sentence for each of the first groups, and one for all others."""
         reasons = [self._sentence(*key, state) for key, state in list(self._states.items())[:SHOWN_MAX]]
         if len(self._states) > len(reasons):
             reasons.append(f"{len(self._states) - len(reasons):,} more consumer groups are about to lose entries")
-        return reasons
+        return Health(reasons)
 
     def _sentence(self, stream: str, group: str, state: State) -> str:
         setting, limit = self._limits.of(stream)

@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeVar
 
 from msgspec import Struct
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
@@ -19,7 +20,7 @@ from data_collector.model.records import Trade
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.declared import declared_pages
-from data_collector.sinks.redis.entries import entries_of
+from data_collector.sinks.redis.entries import pages_of
 from data_collector.venues.binance.bulk_names import day_file
 from data_collector.venues.binance.bulk_rows import trade_rows
 
@@ -62,17 +63,12 @@ def span_of(day: date) -> Span:
 
 async def trades_of_store(connection: StoreConnection, key: str, symbol: str, span: Span) -> AsyncIterator[Trade]:
     """In the order of ids. Raises `SinkUnavailable`, or `Unavailable` for an entry that is no trade."""
-    after, until = f"{span.start_ms}-0", f"{span.end_ms + LATE_MS}-0"
-    while True:
-        (reply,) = await connection.execute([("XRANGE", key, after, until, "COUNT", STORE_PAGE_ENTRIES)])
-        entries = entries_of(reply, symbol, key)
+    start, end = f"{span.start_ms}-0", f"{span.end_ms + LATE_MS}-0"
+    async for entries in pages_of(connection, key, symbol, STORE_PAGE_ENTRIES, start=start, end=end):
         for entry in entries:
             trade = trade_of(entry)
             if span.holds(trade.time_ms):
                 yield trade
-        if len(entries) < STORE_PAGE_ENTRIES:
-            return
-        after = f"({entries[-1].id}"
 
 
 async def declared_trades(connection: StoreConnection, key: str, symbol: str) -> list[Gap]:
@@ -120,16 +116,15 @@ async def trades_of_rest(
 
 async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """A day is thousands of requests: one that fails is no reason to begin again."""
-    wait_s = 1.0
+    backoff = Backoff(cap_s=REST_WAIT_LONGEST_S, jitter=False)
     for _ in range(REST_ATTEMPTS - 1):
         try:
             return await ask()
         except VenueUnreachable as error:
-            asked_s = error.retry_after_s or 0.0
-            if asked_s > REST_WAIT_LONGEST_S:
+            wait_s = backoff.next_delay_s(retry_after_s=error.retry_after_s)
+            if wait_s > REST_WAIT_LONGEST_S:
                 raise
-            await asyncio.sleep(max(wait_s, asked_s))
-            wait_s = min(2 * wait_s, REST_WAIT_LONGEST_S)
+            await asyncio.sleep(wait_s)
     return await ask()
 
 

@@ -16,8 +16,11 @@ import time
 import structlog
 
 from data_collector.model.errors import CollectorError
+from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.observe.memory import SHORTAGE
+from data_collector.observe.descriptors import free_descriptors
+from data_collector.observe.memory import SHORTAGE, resident_bytes
+from data_collector.service.part import Health, Part, Spawn
 
 BEAT_S = 1.0
 
@@ -31,7 +34,7 @@ SPARE_BYTES = 1024 * 1024
 """A process that cannot have so much has no use for what it still gets: half of what it does would fail."""
 
 
-class Heartbeat:
+class Heartbeat(Part):
     """One eternal task on the loop that is watched, and a thread that watches, where the process is ours to end."""
 
     def __init__(self, counters: Counters) -> None:
@@ -46,6 +49,22 @@ class Heartbeat:
     def lag_s(self) -> float:
         """How late the newest beat was, or the next one is."""
         return max(self._late_s, time.monotonic() - self._beaten_s - BEAT_S, 0.0)
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("heartbeat", self.run)
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """How late the loop is, and what the process uses."""
+        counters = self._counters
+        counters.set("data_collector_resident_memory_bytes", resident_bytes())
+        counters.set("data_collector_process_cpu_seconds_total", time.process_time())
+        free = free_descriptors()
+        if free is not None:
+            counters.set("data_collector_file_descriptors_free", free)
+        if self.lag_s <= LAG_TOLERATED_S:
+            return Health()
+        return Health([f"the event loop stood still for {self.lag_s:.0f} s"], ready=False)
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -64,7 +83,7 @@ class Heartbeat:
         asyncio.get_running_loop().set_exception_handler(_take_error)
         threading.Thread(target=self._watch, name="heartbeat", daemon=True).start()
 
-    def end(self) -> None:
+    async def close(self) -> None:
         """End that thread: the loop is about to end too."""
         self._ended = True
 

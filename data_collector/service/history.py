@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import structlog
 from msgspec import Struct
 
+from data_collector.child import Link, LinkLost, start_child
 from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
-from data_collector.model.status import HistoryStatus
-from data_collector.model.store_url import StoreAddress
-from data_collector.observe.child import is_over, send_signal, start_child
+from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of, stored_rows
+from data_collector.service.history_messages import PROGRESS, Orders, Progress, stored_rows
+from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.resubscription import Resubscription
+from data_collector.service.store import StoreHome
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import failures_told, place_of
@@ -39,7 +38,6 @@ SILENT_S: Final = 90.0
 ORDERS_CHECK_S: Final = 1.0
 RESTART_FIRST_S: Final = 0.5
 RESTART_LONGEST_S: Final = 30.0
-HEALTHY_S: Final = 60.0
 STOP_S: Final = 1.0
 """It ends when it sees that we hung up; one that is killed loses nothing, and a reload has 5 s for everything."""
 
@@ -56,13 +54,14 @@ class Scope(Struct, frozen=True):
     """False when a subclass stores klines itself."""
 
 
-class History:
+class History(Part):
     """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
 
     def __init__(
-        self, settings: Settings, folder: Path, scope: Scope, counters: Counters, *, empty: bool = False
-    ) -> None:
-        """`empty` throws away what the embedded server held."""
+        self, settings: Settings, folder: Path, scope: Scope, counters: Counters, store: StoreHome,
+        subscribed: Resubscription, *, empty: bool,
+    ) -> None:  # fmt: skip
+        """Written is what is `subscribed` and in the `store`; `empty` throws away what the embedded server held."""
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._scope = scope
         self._trades, self._tickers = settings.postgres_trades, settings.postgres_tickers
@@ -84,29 +83,15 @@ class History:
         """Of writers that have ended, as the next two."""
         self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
         self._deletion_failures = 0
-        self._store_address: Callable[[], StoreAddress | None] = lambda: None
-        self._symbols: Callable[[], Sequence[str]] = tuple
+        self._store = store
+        self._subscribed = subscribed
 
-    def follow(self, store_address: Callable[[], StoreAddress | None], symbols: Callable[[], Sequence[str]]) -> None:
-        """Where the collector writes, and what it collects, whenever asked. Call once, before the tasks run."""
-        self._store_address, self._symbols = store_address, symbols
-
-    @property
-    def database_url(self) -> str | None:
-        """Where rows go, password included; None without PostgreSQL, or before the embedded one runs."""
-        return self._url
-
-    @property
-    def embedded_url(self) -> str | None:
-        """The same of the embedded one alone."""
-        return self._url if self._embedded is not None else None
-
-    def tasks(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
-        """What runs as long as the service."""
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
         if self._embedded is not None:
-            yield "embedded postgres", self._keep_embedded
+            spawn("embedded postgres", self._keep_embedded)
         if self._is_on and (self._scope.klines or self._trades or self._tickers or self._deleted):
-            yield "history", self._keep_writing
+            spawn("history", self._keep_writing)
 
     async def open_pool(self) -> PostgresPool | None:
         """For a subclass, with our tables made; None without PostgreSQL. Waits for the embedded one to come up.
@@ -134,8 +119,16 @@ class History:
         if self._embedded is not None:
             await self._embedded.stop()
 
-    def reasons(self) -> list[str]:
-        """What an operator must know."""
+    def report(self, snapshot: Snapshot) -> Health:
+        """How far the writer is, and where to read."""
+        snapshot.history = status = self._status()
+        if self._is_on:
+            self._set_gauges(status)
+        if self._embedded is not None:
+            snapshot.database_url = self._url
+        return Health(self._reasons())
+
+    def _reasons(self) -> list[str]:
         progress = self._progress
         if not self._is_on or (progress.down_reason == STARTING and self._restarts < 0):
             return []
@@ -146,8 +139,7 @@ class History:
             return [f"history: rows older than their retention stay, new ones are written: {progress.deletion_reason}"]
         return []
 
-    def status(self) -> HistoryStatus:
-        """For the API."""
+    def _status(self) -> HistoryStatus:
         if not self._is_on:
             return HistoryStatus()
         progress = self._progress
@@ -165,11 +157,8 @@ class History:
             deletion_reason=progress.deletion_reason,
         )
 
-    def set_gauges(self) -> None:
-        """Metrics that are read and not counted as they happen."""
-        if not self._is_on:
-            return
-        status, counters = self.status(), self._counters
+    def _set_gauges(self, status: HistoryStatus) -> None:
+        counters = self._counters
         counters.set("data_collector_history_up", 1 if status.state == "running" else 0)
         counters.set("data_collector_history_lag_seconds", status.lag_seconds)
         if status.lag_entries is not None:
@@ -182,8 +171,8 @@ class History:
         failures = self._deletion_failures + self._progress.deletion_failures
         counters.set("data_collector_history_deletion_failures_total", failures)
         if self._progress.deletion_completed_s is not None:
-            name = "data_collector_history_deletion_completed_timestamp_seconds"
-            counters.set(name, self._progress.deletion_completed_s)
+            completed_s = self._progress.deletion_completed_s
+            counters.set("data_collector_history_deletion_completed_timestamp_seconds", completed_s)
 
     async def _keep_embedded(self) -> None:
         assert self._embedded is not None, "the task is made only then"
@@ -204,7 +193,7 @@ class History:
 
     async def _keep_writing(self) -> None:
         """Bring the writer back whenever it ends; what it had not written is still in the store."""
-        wait_s = RESTART_FIRST_S
+        backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
         while True:
             await self._until_url()
             started_s = time.monotonic()
@@ -215,8 +204,8 @@ class History:
                 reason = f"the history writer cannot be started ({error.strerror})"
             self._count_ended(self._progress)
             self._progress = Progress(down_reason=reason)
+            wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
             self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
-            wait_s = RESTART_FIRST_S if time.monotonic() - started_s > HEALTHY_S else min(2 * wait_s, RESTART_LONGEST_S)
             await asyncio.sleep(wait_s)
 
     def _count_ended(self, last: Progress) -> None:
@@ -232,53 +221,43 @@ class History:
         return self._url
 
     async def _orders(self) -> Orders:
-        url, address = await self._until_url(), self._store_address()
+        url, address = await self._until_url(), self._store.address
         assert address is not None, "the task begins when the store is open"
-        scope = self._scope
+        scope, symbols = self._scope, self._subscribed.current.symbols
         return Orders(
-            url, address.whole, scope.prefix, scope.exchange, tuple(self._symbols()), scope.klines, self._trades,
-            self._tickers, *self._keep_days,
+            url, address.whole, scope.prefix, scope.exchange, symbols, scope.klines, self._trades, self._tickers,
+            *self._keep_days,
         )  # fmt: skip
 
     async def _write_once(self) -> str:
         """Start the writer and hear from it until it ends; returns why that was."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            child = await start_child(COMMAND, theirs)
+        child = await start_child(COMMAND, PROGRESS)
         self._log.info("history_writer_started", pid=child.pid)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
-        ordering = asyncio.create_task(self._order(writer))
+        ordering = asyncio.create_task(self._order(child.link))
         try:
-            return await self._listen(reader)
+            return await self._listen(child.link)
         finally:
             ordering.cancel()
-            writer.close()
             # What is under way is rolled back when it is killed.
-            if not await is_over(child, STOP_S):
-                send_signal(child, signal.SIGKILL)
-                await child.wait()
+            await child.end(STOP_S)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> str:
+    async def _listen(self, link: Link[Progress]) -> str:
         while True:
             try:
                 async with asyncio.timeout(SILENT_S):
-                    line = await reader.readline()
+                    self._progress = await link.receive()
+            except LinkLost:
+                return "the history writer has died and is started again"
             except TimeoutError:
                 return f"the history writer was silent for {SILENT_S:.0f} s and was killed"
-            except OSError:
-                line = b""
-            if not line:
-                return "the history writer has died and is started again"
-            self._progress = msgspec.json.decode(line, type=Progress)
 
-    async def _order(self, writer: asyncio.StreamWriter) -> None:
+    async def _order(self, link: Link[Progress]) -> None:
         """Tell it what to write, now and whenever that changes."""
         told: Orders | None = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(LinkLost):
             while True:
                 newest = await self._orders()
                 if newest != told:
-                    writer.write(line_of(newest))
-                    await writer.drain()
+                    await link.send(newest)
                     told = newest
                 await asyncio.sleep(ORDERS_CHECK_S)

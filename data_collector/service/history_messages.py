@@ -1,14 +1,13 @@
-"""What the collector and its history writer tell each other, a line of JSON each."""
+"""What the collector and its history writer tell each other."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
 
 from data_collector.model.channels import CHANNELS
-
-LINE_BYTES_MAX = 1024 * 1024
-"""5,000 symbols are 60 kB."""
 
 
 class Orders(Struct, frozen=True):
@@ -57,6 +56,5 @@ def stored_rows() -> dict[str, int]:
     return {name: 0 for name, channel in CHANNELS.items() if channel.has_table}
 
 
-def line_of(message: Orders | Progress) -> bytes:
-    """For the socket."""
-    return msgspec.json.encode(message) + b"\n"
+ORDERS: Final = msgspec.msgpack.Decoder(Orders)
+PROGRESS: Final = msgspec.msgpack.Decoder(Progress)

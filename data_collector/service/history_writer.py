@@ -14,15 +14,16 @@ import socket
 import time
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
+from data_collector.child import Link, LinkLost, open_link
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_forgetting import Forgetting
-from data_collector.service.history_messages import LINE_BYTES_MAX, Orders, Progress, line_of, stored_rows
+from data_collector.service.history_messages import ORDERS, Orders, Progress, stored_rows
 from data_collector.service.history_reading import Batch, StreamReader
 from data_collector.service.history_tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
@@ -83,14 +84,15 @@ class HistoryWriter:
 
     async def run(self) -> None:
         """Follow, and try again for as long as either side is away or refuses: somebody may mend it."""
-        wait_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S, RETRY_LONGEST_S, jitter=False)
         while True:
             try:
                 await self._follow()
             except (SinkUnavailable, Misconfigured) as error:
-                wait_s = RETRY_FIRST_S if self._down_reason is None else min(2 * wait_s, RETRY_LONGEST_S)
+                if self._down_reason is None:
+                    backoff.reset()
                 self._tell_down(str(error))
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(backoff.next_delay_s())
 
     async def _follow(self) -> None:
         orders = self._orders
@@ -192,26 +194,24 @@ def number_of(entry_id: str) -> int:
     return int(entry_id.partition("-")[2])
 
 
-async def serve_history(line: socket.socket) -> None:
+async def serve_history(end: socket.socket) -> None:
     """Write what the starter orders, until it hangs up."""
-    reader, writer = await asyncio.open_connection(sock=line, limit=LINE_BYTES_MAX)
-    first = await reader.readline()
-    if not first:
+    link = await open_link(end, ORDERS)
+    try:
+        history = HistoryWriter(await link.receive())
+    except LinkLost:
         return
-    history = HistoryWriter(msgspec.json.decode(first, type=Orders))
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(history.run()), group.create_task(_tell(writer, history))]
-        # A starter that is killed hangs up too, and may reset the line in doing so.
-        with contextlib.suppress(OSError):
-            while text := await reader.readline():
-                history.use(msgspec.json.decode(text, type=Orders))
+        tasks = [group.create_task(history.run()), group.create_task(_tell(link, history))]
+        with contextlib.suppress(LinkLost):
+            while True:
+                history.use(await link.receive())
         for task in tasks:
             task.cancel()
 
 
-async def _tell(writer: asyncio.StreamWriter, history: HistoryWriter) -> None:
-    with contextlib.suppress(OSError):
+async def _tell(link: Link[Orders], history: HistoryWriter) -> None:
+    with contextlib.suppress(LinkLost):
         while True:
-            writer.write(line_of(history.progress))
-            await writer.drain()
+            await link.send(history.progress)
             await asyncio.sleep(PROGRESS_S)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from data_collector.model.keys import Channel, Key
 from data_collector.model.protocols import Venue
+from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.lateness import Lateness
-from data_collector.pipeline.line import Address, Line, Surroundings
+from data_collector.pipeline.line import Line, LineContext
 from data_collector.pipeline.resolver import Resolver
+from data_collector.pipeline.transport import Address
 from data_collector.pipeline.twins import Twins
+from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
 
@@ -42,6 +46,63 @@ class Group:
         return any(line.down_s == 0.0 for line in self.lines)
 
 
+class Lines(Part):
+    """The connections of one collection, and what came of them."""
+
+    def __init__(self, groups: list[Group], wiring: Wiring, intake: Intake, counters: Counters) -> None:
+        self.groups = groups
+        self._wiring = wiring
+        self._intake = intake
+        self._counters = counters
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        self._spawn = spawn
+        for group in self.groups:
+            self.start_group(group)
+
+    def start_group(self, group: Group) -> None:
+        """Run the lines of a group for as long as the collection, or until the group is given up."""
+        group.tasks = [self._spawn("line", line.run) for line in group.lines]
+        group.tasks.append(self._spawn("lag", self._wiring.watch(group).run))
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """Messages by what became of them, and the state of each connection."""
+        lines = [line for group in self.groups for line in group.lines]
+        snapshot.connections = [line.status for line in lines]
+        self._count_messages(snapshot)
+        self._counters.set("data_collector_connections", sum(line.down_s == 0.0 for line in lines))
+        reasons = _down_reasons(lines)
+        late = [(line.name, line.lag_s) for line in lines if line.lag_s]
+        reasons += [
+            f"line {name} brings messages {lag_s:.0f} s later than it did: the way to the exchange is too slow"
+            for name, lag_s in late
+        ]
+        return Health(reasons, ready=bool(self.groups) and all(group.is_connected for group in self.groups))
+
+    def _count_messages(self, snapshot: Snapshot) -> None:
+        intake = self._intake
+        held, newest = intake.trades.holdback.count, intake.tally.newest_trade
+        snapshot.messages_received = intake.received + held
+        snapshot.messages_validated = intake.validated
+        snapshot.validation_errors = intake.errors
+        snapshot.messages_in_flight = held
+        if intake.tally.last_received_ns:
+            snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)
+        if newest is not None:
+            lag_s = newest.received_ns / 1e9 - newest.event_ms / 1e3
+            self._counters.set("data_collector_event_lag_seconds", lag_s)
+
+
+def _down_reasons(lines: Sequence[Line]) -> list[str]:
+    down = [line.status for line in lines if line.down_s > 0.0]
+    if not down:
+        return []
+    reason = next((status.last_error for status in down if status.last_error), "connecting")
+    advice = "" if len(down) < len(lines) else " (`make demo` needs no network)"
+    return [f"{len(down)} of {len(lines)} connections to the exchange are down: {reason}{advice}"]
+
+
 class Wiring:
     """Makes the lines anew for every start of the collection; the count of dials goes on over all of them."""
 
@@ -55,12 +116,12 @@ class Wiring:
         limits = venue.limits
         attempts = max(1, int(limits.connection_attempts * DIALS_PART))
         address = Address(settings.binance_ws_url + venue.stream_path, _proxy(settings), venue.hint_451)
-        self._around = Surroundings(
+        self._context = LineContext(
             address=address,
             codec=venue.codec,
             limits=limits,
             receive=intake.receive,
-            due=lambda symbol: intake.lanes[symbol].next_id if symbol in intake.lanes else -1,
+            due=intake.trades.due_id,
             dials=Governor(attempts, limits.connection_attempts_window_s),
             connect=Resolver(counters).connect,
             counters=counters,
@@ -85,15 +146,14 @@ class Wiring:
 
     def watch(self, group: Group) -> Twins | Lateness:
         """What notices a line of the group that lags."""
-        codec = self._venue.codec
         if len(group.lines) < 2:
-            return Lateness(group.lines[0], codec, self._around.counters)
-        return Twins(group.lines[0], group.lines[1], codec)
+            return Lateness(group.lines[0], self._context.counters)
+        return Twins(group.lines[0], group.lines[1])
 
     def _lines(self, names: Sequence[str], keys: Sequence[Key]) -> Iterator[Line]:
-        turns = asyncio.Lock()
+        rollover_lock = asyncio.Lock()
         for position, name in enumerate(names):
-            yield Line(name, keys, self._around, turns=turns, first_dial_in_s=position * TWIN_LATER_S)
+            yield Line(name, keys, self._context, rollover_lock=rollover_lock, first_dial_in_s=position * TWIN_LATER_S)
 
 
 def _proxy(settings: Settings) -> str | None:

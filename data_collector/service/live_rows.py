@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.entries import StreamEntry, pages_of
 from data_collector.sinks.redis.stored_records import NO_RECORD, stored_kline, stored_trade
 
 PAGE_ENTRIES = 2000
@@ -31,7 +31,7 @@ class RedisRows:
         """All closed ones of `stream:`; where `kline:` has a revision, that one."""
         kept: dict[int, Kline] = {}
         doubled = 0
-        async for entries in self._pages(self._keys.key("stream", symbol), symbol):
+        async for entries in pages_of(self._connection, self._keys.key("stream", symbol), symbol, PAGE_ENTRIES):
             read = [
                 _kline_of(entry.fields.get("data", ""), self._calendar, f"Entry {entry.id} of stream:{entry.symbol}")
                 for entry in entries
@@ -46,22 +46,12 @@ class RedisRows:
         """All of `trades:`."""
         kept: dict[int, Trade] = {}
         doubled = 0
-        async for entries in self._pages(self._keys.key("trades", symbol), symbol):
+        async for entries in pages_of(self._connection, self._keys.key("trades", symbol), symbol, PAGE_ENTRIES):
             for entry in entries:
                 trade = trade_of(entry)
                 doubled += trade.trade_id in kept
                 kept[trade.trade_id] = trade
         return LiveRows(trades=kept, doubled=doubled)
-
-    async def _pages(self, key: str, symbol: str) -> AsyncIterator[list[StreamEntry]]:
-        after = "-"
-        while True:
-            (reply,) = await self._connection.execute([("XRANGE", key, after, "+", "COUNT", PAGE_ENTRIES)])
-            entries = entries_of(reply, symbol, key)
-            yield entries
-            if len(entries) < PAGE_ENTRIES:
-                return
-            after = f"({entries[-1].id}"
 
     async def _revised(self, symbol: str, klines: Sequence[Kline]) -> list[Kline]:
         """Each, or what its key says, if that is closed too and not expired."""

@@ -5,79 +5,56 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import structlog
 
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History, TradeTail
+from data_collector.model.status import GapsStatus, Snapshot
+from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Reach, Refill
 from data_collector.pipeline.repair import TradeRepair
 from data_collector.pipeline.resume import resume
 from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.trade_sequence import TradeSequence
+from data_collector.service.part import NAMES_SHOWN, Health, Part, Spawn, names
 from data_collector.settings import Settings
-from data_collector.sinks.redis.sink import RedisSink
 
 SPOOL_FOLDER = "spool"
 
 CLOSE_S = 1.0
 """How long a stop waits for the disk; a reload has 5 s for everything."""
 
+GAP_TOLD_AFTER_S = 0.2
+"""Before that a gap is no more than a record which another line may bring at once."""
 
-class Repairs:
-    """Made before the intake, because the outlet needs the spool; `join` adds the rest."""
+GAP_TOLERATED_S = 5.0
+"""A gap that is open longer makes the service not ready: readers wait for the repair."""
+
+
+class SpoolHome(Part):
+    """The spool with its folder. Its task runs with the collection, beside those that need it."""
 
     def __init__(self, settings: Settings, folder: Path, counters: Counters, *, empty: bool) -> None:
-        self._settings = settings
-        self._counters = counters
         self._folder = folder / SPOOL_FOLDER
         self._empty = empty
-        self.ledger = Ledger(time.time, counters)
         limits = SpoolLimits(bytes_max=settings.spool_bytes_max)
         self.symbols = set(settings.symbols if "trade" in settings.channels else ())
         """Files of the spool wait until the store has what they hold of these."""
         self.spool = Spool(self._folder, counters, symbols=self.symbols, limits=limits)
-
-    def join(self, outlet: Outlet, intake: Intake, history: History) -> None:
-        """The parts that the repair works on."""
-        self._outlet = outlet
-        reach = Reach(self._settings.catch_up_seconds, self._settings.trades_maxlen)
-        trades = self._trades = intake.trades
-        refill = Refill(
-            outlet, intake.refusals, self.spool, history, self.ledger, reach, intake.tally.exchange_now_ms,
-            time.monotonic,
-        )  # fmt: skip
-        self._repair = TradeRepair(
-            outlet, trades, refill, self.spool, history, self.ledger, self._counters, time.monotonic
-        )
 
     async def open(self) -> None:
         """Take over what the disk holds; the folder is locked. Raises `Misconfigured`."""
         if self._empty:
             shutil.rmtree(self._folder, ignore_errors=True)
         await self.spool.open()
-
-    async def begin(self, sink: RedisSink, *, was_filled: bool) -> None:
-        """Each symbol goes on where the store, or what we hold for it, ends. Raises `SinkUnavailable`.
-
-        Where the store `was_filled` before, what it has nothing of was lost.
-        """
-        lanes = self._trades.lanes
-        tails = await sink.tails(list(lanes))
-        resume(self._outlet, self.spool, tails, lanes.values(), was_filled=was_filled)
-
-    def resume(self, lanes: Iterable[Lane], tails: Mapping[str, TradeTail | None]) -> None:
-        """The same for some, when the store's tails are known."""
-        resume(self._outlet, self.spool, tails, lanes)
-
-    def forget(self, lane: Lane) -> None:
-        """Its trades are collected no longer."""
-        self._repair.forget(lane)
 
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""
@@ -87,6 +64,89 @@ class Repairs:
         except TimeoutError:
             structlog.get_logger().error("spool_left", reason=f"the disk has not answered for {CLOSE_S:g} s")
 
-    def tasks(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        """Eternal ones, with their names."""
-        return [("spool", self.spool.run), ("keep", self._outlet.keep), ("repair", self._repair.run)]
+
+class Repairs(Part):
+    """What is missing in the feed and in the store, and those who bring it."""
+
+    def __init__(
+        self, settings: Settings, outlet: Outlet, intake: Intake, rest: History, home: SpoolHome, ledger: Ledger,
+        counters: Counters,
+    ) -> None:  # fmt: skip
+        self._outlet = outlet
+        self._trades = intake.trades
+        self._symbols = home.symbols
+        self._spool = spool = home.spool
+        self._ledger = ledger
+        reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
+        refill = Refill(
+            outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
+        )  # fmt: skip
+        self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
+        self._of_klines = KlineRepair(intake, rest)
+
+    def begin(self, tails: Mapping[str, TradeTail | None], *, was_filled: bool) -> None:
+        """Each symbol goes on where the store, or what we hold for it, ends.
+
+        Where the store `was_filled` before, what it has nothing of was lost.
+        """
+        resume(self._trades.collected.values(), self._outlet, self._spool, tails, was_filled=was_filled)
+
+    def resume(self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None]) -> None:
+        """Some symbols, of which the store is known to have this, go on while others are collected."""
+        resume(sequences, self._outlet, self._spool, tails)
+
+    def use(self, subscriptions: Subscriptions) -> None:
+        """These are collected from now on."""
+        self._symbols.clear()
+        self._symbols.update(subscriptions.symbols if "trade" in subscriptions.channels else ())
+
+    def forget(self, key: Key) -> None:
+        """Gaps of what is collected no longer."""
+        self._ledger.forget(key)
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("spool", self._spool.run)
+        spawn("keep", self._outlet.keep)
+        spawn("repair", self._of_trades.run)
+        spawn("kline_repair", self._of_klines.run)
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """Gaps, and what the store lacks."""
+        snapshot.gaps = gaps = self._ledger.status()
+        ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S
+        return Health(gap_reasons(gaps) + _debt_reasons(self._outlet), ready=ready)
+
+
+def is_repaired(gaps: GapsStatus) -> bool:
+    """Whether readers wait for nothing, or not for long."""
+    return gaps.oldest_open_s <= GAP_TOLERATED_S
+
+
+def gap_reasons(gaps: GapsStatus) -> list[str]:
+    """A sentence for each of the oldest gaps that are being repaired, and one for all others."""
+    if gaps.oldest_open_s < GAP_TOLD_AFTER_S:
+        return []
+    reasons: list[str] = []
+    for life in gaps.open[:NAMES_SHOWN]:
+        plural = "" if life.missing == 1 else "s"
+        open_s = gaps.oldest_open_s - (life.opened_at_s - gaps.open[0].opened_at_s)
+        reasons.append(f"repairing {life.missing:,} {life.key.unit}{plural} of {life.key.symbol} since {open_s:.0f} s")
+    if gaps.open_count > len(reasons):
+        reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
+    return reasons
+
+
+def oldest_debt_s(outlet: Outlet) -> float:
+    """How long the store has lacked something; 0 when it lacks nothing."""
+    begun = [debt.since_s for debt in outlet.debts.payable()]
+    return time.monotonic() - min(begun) if begun else 0.0
+
+
+def _debt_reasons(outlet: Outlet) -> list[str]:
+    """What the store lacks and is being brought."""
+    owing = outlet.debts.payable()
+    if not owing or oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
+        return []
+    count = sum(outlet.queues[debt.symbol].next_id - debt.due_id for debt in owing)
+    return [f"bringing {count:,} trades of {names([debt.symbol for debt in owing])} to the store"]

@@ -1,8 +1,8 @@
 """Changes what is subscribed while everything else goes on: one change at a time.
 
 First everything that can fail without a trace is asked: the exchange's symbol list, and the store for what it has of
-new symbols. Then lanes and series are made, streams are subscribed and unsubscribed on the connections that live, and
-last, when nothing comes of it any more and what came is written, a removed symbol's lane goes. Its keys stay.
+new symbols. Then room is made for them, streams are subscribed and unsubscribed on the connections that live, and last,
+when nothing comes of it any more and what came is written, a removed symbol's queue goes. Its keys stay.
 """
 
 from __future__ import annotations
@@ -26,13 +26,19 @@ from data_collector.model.subscriptions import (
     Subscriptions,
     Wish,
 )
-from data_collector.pipeline.lane import Lane
+from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.line import Line
-from data_collector.service.lines import Group, Wiring
+from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.pump import Pump
+from data_collector.pipeline.trade_sequence import TradeSequence
+from data_collector.service.lines import Group, Lines, Wiring
 from data_collector.service.repairs import Repairs
-from data_collector.service.report import Parts
+from data_collector.service.silence import SilenceWatch
+from data_collector.service.statistics import Statistics
+from data_collector.service.storing import Storing
 from data_collector.service.subscription_plan import GroupPlan, change_of, listing_faults, resting_notes, wanted_of
 from data_collector.settings import Settings
+from data_collector.sinks.redis.sink import RedisSink
 
 ASK_S = 5.0
 """How long the store may take to tell what it has."""
@@ -41,7 +47,7 @@ CONNECT_S = 15.0
 """How long connections that must be made for it are waited for; they are made all the same."""
 
 WRITE_OUT_S = 3.0
-"""How long a removed symbol's lane waits for gaps to be filled and for the store; what is left is in the retention."""
+"""How long a removed symbol waits for gaps to be filled and for the store; what is left is in the retention."""
 
 STOPPED = "Collection is stopped; start it first."
 UNDER_WAY = "Another change of subscriptions is under way."
@@ -62,31 +68,31 @@ class _Known(Struct, frozen=True):
     cursors: Mapping[Key, int]
 
 
-class Running:
-    """A collection that changes can be made to."""
+class Running(Struct, frozen=True):
+    """The parts of a collection that changes can be made to."""
 
-    def __init__(
-        self, parts: Parts, groups: list[Group], start: Callable[[Group], None],
-        spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
-    ) -> None:  # fmt: skip
-        """`start` runs the lines of a new group; `spawn` makes a task that ends with the collection."""
-        self.parts = parts
-        self.groups = groups
-        self.start = start
-        self.spawn = spawn
+    lines: Lines
+    watch: SilenceWatch
+    storing: Storing
+    spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+    """Makes a task that ends with the collection."""
 
 
 class Resubscription:
     """Holds what is subscribed, from the settings on, and changes it."""
 
     def __init__(
-        self, settings: Settings, venue: Venue, history: History, wiring: Wiring, repairs: Repairs
+        self, settings: Settings, venue: Venue, rest: History, wiring: Wiring, intake: Intake, outlet: Outlet,
+        repairs: Repairs, statistics: Statistics,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._venue = venue
-        self._history = history
+        self._rest = rest
         self._wiring = wiring
+        self._intake = intake
+        self._outlet = outlet
         self._repairs = repairs
+        self._statistics = statistics
         self._first = Subscriptions(settings.symbols, settings.intervals, settings.channels)
         self.current = self._first
         self._running: Running | None = None
@@ -109,7 +115,7 @@ class Resubscription:
 
     def _made_present(self) -> Present:
         name, current = self._venue.codec.stream_name, self.current
-        groups = self._running.groups if self._running is not None else []
+        groups = self._running.lines.groups if self._running is not None else []
         return Present(
             list(current.symbols),
             list(current.intervals),
@@ -161,28 +167,28 @@ class Resubscription:
         notes = await self._check_symbols(before, wanted, faults)
         if faults:
             raise _Refused("impossible", faults)
-        plans = await asyncio.to_thread(self._wiring.plan, running.groups, wanted)
+        plans = await asyncio.to_thread(self._wiring.plan, running.lines.groups, wanted)
         change = await asyncio.to_thread(change_of, plans, before, wanted, self._venue, self._settings)
         change.notes += notes
         removed = [key for plan in plans for key in plan.removed]
         added = [key for plan in plans for key in plan.added]
-        known = await self._ask_store(running.parts, added)
+        known = await self._ask_store(running.storing, added)
         self.current = wanted
-        self._add(running.parts, added, known)
-        running.parts.watch.remove(removed)
+        self._add(added, known)
+        running.watch.remove(removed)
         try:
             change.notes += await self._rewire(running, plans)
-            change.notes += await self._write_out(running.parts, removed)
+            change.notes += await self._write_out(running.storing.pump, removed)
         finally:
             # What is unsubscribed must go, also when the collection ends in the middle of it.
-            self._remove(running.parts, removed)
+            self._remove(running.storing.sink, removed)
         return change
 
     async def _check_symbols(self, before: Subscriptions, wanted: Subscriptions, faults: list[str]) -> list[str]:
         if set(wanted.symbols) <= set(before.symbols):
             return []
         try:
-            listed = await self._history.symbols()
+            listed = await self._rest.symbols()
         except (VenueUnreachable, VenueRefused) as error:
             raise _Refused(
                 "unavailable", [*faults, f"The exchange cannot be asked whether it lists the new symbols: {error}"]
@@ -190,7 +196,7 @@ class Resubscription:
         faults += listing_faults(wanted, listed, self._venue)
         return resting_notes(wanted, listed)
 
-    async def _ask_store(self, parts: Parts, added: Sequence[Key]) -> _Known:
+    async def _ask_store(self, storing: Storing, added: Sequence[Key]) -> _Known:
         """Between two batches: the store's connection serves one caller at a time."""
         trades = sorted({key.symbol for key in added if key.channel == "trade"})
         klines = sorted({key.symbol for key in added if key.channel == "kline"})
@@ -199,40 +205,37 @@ class Resubscription:
         cursors: dict[Key, int] = {}
 
         async def question() -> None:
-            tails.update(await parts.sink.tails(trades))
-            cursors.update(await parts.sink.kline_cursors(klines, intervals))
+            tails.update(await storing.sink.tails(trades))
+            cursors.update(await storing.sink.kline_cursors(klines, intervals))
 
         try:
             async with asyncio.timeout(ASK_S):
                 if trades or klines:
-                    await parts.pump.ask(question)
+                    await storing.pump.ask(question)
         except (SinkUnavailable, Misconfigured, TimeoutError) as error:
             reason = str(error) or f"it has not answered for {ASK_S:g} s"
             sentence = f"The store does not tell what it has of the new symbols: {reason}"
             raise _Refused("unavailable", [sentence]) from error
         return _Known(tails, cursors)
 
-    def _add(self, parts: Parts, added: Sequence[Key], known: _Known) -> None:
+    def _add(self, added: Sequence[Key], known: _Known) -> None:
         """Make room for what is about to come, at once and as at a start."""
-        outlet, intake, klines = parts.outlet, parts.intake, parts.intake.klines
+        outlet, intake, klines = self._outlet, self._intake, self._intake.klines
+        sequences: list[TradeSequence] = []
         for key in added:
             intake.tally.former.discard(key)
-            lane = outlet.lanes.get(key.symbol) or outlet.add_lane(key.symbol)
+            if key.symbol not in outlet.queues:
+                outlet.add(key.symbol)
             intake.add(key)
             if key.channel == "trade":
-                intake.trades.lanes[key.symbol] = lane
+                sequences.append(intake.trades.collect(key.symbol))
             elif key.channel == "kline":
                 klines.add(key)
-        self._use_symbols(parts)
-        self._repairs.resume([outlet.lanes[key.symbol] for key in added if key.channel == "trade"], known.tails)
+        self._repairs.use(self.current)
+        self._statistics.use(self.current)
+        self._repairs.resume(sequences, known.tails)
         new = set(added)
         klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in new})
-
-    def _use_symbols(self, parts: Parts) -> None:
-        symbols = self._repairs.symbols
-        symbols.clear()
-        symbols.update(self.current.symbols if "trade" in self.current.channels else ())
-        parts.statistics.use(self.current)
 
     async def _rewire(self, running: Running, plans: Sequence[GroupPlan]) -> list[str]:
         """Let the connections carry the new streams, each at its own pace; what an operator must know."""
@@ -240,12 +243,12 @@ class Resubscription:
         async with asyncio.TaskGroup() as changes:
             for plan, group in zip(plans, self._groups(running, plans), strict=True):
                 for key in plan.added:
-                    running.parts.watch.add(key, group)
+                    running.watch.add(key, group)
                 if plan.is_new:
-                    running.start(group)
+                    running.lines.start_group(group)
                     touched += group.lines
                 elif not group.keys:
-                    running.groups.remove(group)
+                    running.lines.groups.remove(group)
                     self._present = None
                     for task in group.tasks:
                         task.cancel()
@@ -264,7 +267,7 @@ class Resubscription:
 
     def _groups(self, running: Running, plans: Sequence[GroupPlan]) -> list[Group]:
         """The group of each plan, with the streams that it is to have."""
-        groups = running.groups
+        groups = running.lines.groups
         for plan, group in zip(plans, groups, strict=False):
             if not plan.added and not plan.removed:
                 continue
@@ -274,43 +277,41 @@ class Resubscription:
         self._present = None
         return list(groups)
 
-    async def _write_out(self, parts: Parts, removed: Sequence[Key]) -> list[str]:
+    async def _write_out(self, pump: Pump, removed: Sequence[Key]) -> list[str]:
         """Nothing comes of the removed streams any more: what came is filled up and stored, for so long."""
-        lanes = self._leaving(parts, removed)
+        symbols = self._leaving(removed)
         try:
             async with asyncio.timeout(WRITE_OUT_S):
-                while any(_waits(parts, lane) for lane in lanes):
-                    await parts.pump.ask(_nothing)
+                while any(self._waits(pump, symbol) for symbol in symbols):
+                    await pump.ask(_nothing)
         except TimeoutError:
-            left = ", ".join(lane.symbol for lane in lanes if _waits(parts, lane))
+            left = ", ".join(symbol for symbol in symbols if self._waits(pump, symbol))
             return [f"Not everything of {left} was stored in time; it is kept, and stored when it is subscribed again."]
         return []
 
-    def _leaving(self, parts: Parts, removed: Sequence[Key]) -> list[Lane]:
+    def _waits(self, pump: Pump, symbol: str) -> bool:
+        """Whether something of the symbol is not stored yet."""
+        sequence = self._intake.trades.sequences[symbol]
+        return bool(sequence.gap or sequence.held) or self._outlet.waits(symbol) or pump.holds(symbol)
+
+    def _leaving(self, removed: Sequence[Key]) -> list[str]:
         symbols = {key.symbol for key in removed} - set(self.current.symbols)
         symbols |= {key.symbol for key in removed if key.channel == "trade"}
-        return [lane for symbol, lane in parts.outlet.lanes.items() if symbol in symbols]
+        return [symbol for symbol in self._outlet.queues if symbol in symbols]
 
-    def _remove(self, parts: Parts, removed: Sequence[Key]) -> None:
-        intake, outlet, ledger = parts.intake, parts.outlet, parts.ledger
+    def _remove(self, sink: RedisSink, removed: Sequence[Key]) -> None:
+        intake = self._intake
         intake.tally.former.update(removed)
         for key in removed:
-            ledger.forget(key)
+            self._repairs.forget(key)
             if key.channel == "kline":
                 intake.klines.remove(key)
-        for lane in self._leaving(parts, removed):
-            intake.trades.remove(lane)
-            self._repairs.forget(lane)
-            parts.sink.ahead.pop(lane.symbol, None)
-            if lane.symbol not in self.current.symbols:
-                intake.forget(lane.symbol)
-                outlet.remove_lane(lane)
-
-
-def _waits(parts: Parts, lane: Lane) -> bool:
-    """Whether something of the lane is not stored yet."""
-    owes = lane.debt is not None and not lane.debt.stands_by
-    return bool(lane.gap or lane.held or owes or lane.dirty or lane.runs) or parts.pump.holds(lane.symbol)
+        for symbol in self._leaving(removed):
+            intake.trades.remove(symbol)
+            sink.ahead.pop(symbol, None)
+            if symbol not in self.current.symbols:
+                intake.forget(symbol)
+                self._outlet.remove(symbol)
 
 
 async def _nothing() -> None:

@@ -18,10 +18,12 @@ from data_collector.model.channels import collected
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, History
+from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.rhythm import Rhythm
 from data_collector.service.lines import Group
+from data_collector.service.part import Health, Part, Spawn, names
 from data_collector.service.statistics import Statistics
 
 SAMPLE_S = 1.0
@@ -38,6 +40,9 @@ QUIET_AGAIN_S = 10.0
 """When a stream that has not spoken is asked about again; a quiet one is each time after twice as long."""
 
 QUIET_AGAIN_MAX_S = 60.0
+
+FIRST_WORD_S = 10.0
+"""A stream of a trading symbol speaks within this time after the subscription."""
 
 RENEWAL_S = 60.0
 """A connection is replaced because of the same stream after so long again, then after twice as long, and so on."""
@@ -87,7 +92,7 @@ class Stream:
         return self.strikes > 0 and not self.quiet
 
 
-class SilenceWatch:
+class SilenceWatch(Part):
     """One eternal task per collection; what it found is read by the report."""
 
     def __init__(
@@ -113,10 +118,14 @@ class SilenceWatch:
 
     def remove(self, keys: Collection[Key]) -> None:
         """Streams that are subscribed to no longer."""
-        names = {self._codec.stream_name(key) for key in keys}
+        over = {self._codec.stream_name(key) for key in keys}
         for stream in self._streams:
-            stream.is_over = stream.name in names
+            stream.is_over = stream.name in over
         self._streams = [stream for stream in self._streams if not stream.is_over]
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("silence", self.run)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -125,17 +134,21 @@ class SilenceWatch:
             if suspects:
                 await self._judge(suspects)
 
-    def unspoken(self) -> list[Stream]:
-        """Streams that have not spoken since the start and are not proven quiet."""
-        return [each for each in self._watched() if not each.rhythm.has_spoken and not each.quiet]
-
-    def mute(self) -> list[Stream]:
-        """Streams that ought to speak and do not."""
-        return [each for each in self._watched() if each.is_mute]
-
-    def quiet(self) -> int:
-        """How many streams are silent for longer than usual, because nothing is traded."""
-        return sum(each.quiet for each in self._watched())
+    def report(self, snapshot: Snapshot) -> Health:
+        """Streams that have not spoken since the start and are not proven quiet, and those that ought to speak."""
+        watched = list(self._watched())
+        unspoken = [each for each in watched if not each.rhythm.has_spoken and not each.quiet]
+        mute = [each.name for each in watched if each.is_mute]
+        self._counters.set("data_collector_streams_silent", len(unspoken))
+        self._counters.set("data_collector_streams_mute", len(mute))
+        self._counters.set("data_collector_streams_quiet", sum(each.quiet for each in watched))
+        reasons: list[str] = []
+        late = {stream.key.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
+        if late:
+            reasons.append(f"not all streams have spoken of {names(sorted(late))}")
+        if mute:
+            reasons.append(f"the exchange trades, and these streams are mute: {names(mute)}")
+        return Health(reasons, ready=not unspoken and not mute)
 
     def _watched(self) -> Iterator[Stream]:
         statistics = self._statistics
@@ -146,7 +159,7 @@ class SilenceWatch:
     def _cursor(self, key: Key) -> int:
         intake = self._intake
         if key.channel == "trade":
-            return intake.lanes[key.symbol].spoken
+            return intake.trades.sequences[key.symbol].spoken
         if key.channel != "kline":
             return intake.spoken.get(key, -1)
         series = intake.klines.series.get(key)
@@ -195,7 +208,7 @@ class SilenceWatch:
         now = time.monotonic()
         known_id = stream.last_id
         if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
-            known_id = self._intake.lanes[stream.key.symbol].next_id - 1
+            known_id = self._intake.trades.due_id(stream.key.symbol) - 1
         elif known_id < 0:
             # What was traded before must not count against the stream: only what comes from now on.
             stream.last_id = last_id
@@ -231,10 +244,10 @@ class SilenceWatch:
             else:
                 stream.doubt(now + RENEWAL_S * 2**stream.renewals)
                 stream.renewals = min(stream.renewals + 1, RENEWALS_MAX)
-        for group, names in anew.items():
-            structlog.get_logger().warning("streams_mute", streams=len(names), example=names[0])
+        for group, streams in anew.items():
+            structlog.get_logger().warning("streams_mute", streams=len(streams), example=streams[0])
             for line in group.lines:
-                await line.resubscribe(names)
+                await line.resubscribe(streams)
         for group in {stream.group for stream in mute if stream.strikes > 1}:
             structlog.get_logger().warning("streams_stay_mute", lines=[line.name for line in group.lines])
             for line in group.lines:

@@ -14,9 +14,11 @@ import structlog
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, SymbolRules
+from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.service.part import Health, Part, Spawn, names
 from data_collector.service.symbols import resting_symbols, unknown_symbols
 
 POLL_S = 10.0
@@ -27,12 +29,14 @@ CLOCK_S = 60.0
 LIST_S = 600.0
 
 
-class Statistics:
+class Statistics(Part):
     """One eternal task; what it learned is read by the report."""
 
     def __init__(
-        self, history: History, intake: Intake, symbols: Sequence[str], channels: Sequence[Channel], counters: Counters
-    ) -> None:
+        self, history: History, intake: Intake, symbols: Sequence[str], channels: Sequence[Channel], counters: Counters,
+        on_listed: Callable[[Mapping[str, SymbolRules]], None],
+    ) -> None:  # fmt: skip
+        """`on_listed` gets the exchange's symbol list whenever it was asked for."""
         self._history = history
         self._intake = intake
         self._symbols = symbols
@@ -44,9 +48,24 @@ class Statistics:
         self.resting: dict[str, str] = {}
         self.listed = False
         """Whether the exchange's symbol list has been read."""
-        self.on_listed: Callable[[Mapping[str, SymbolRules]], None] | None = None
-        """Gets the exchange's symbol list whenever it was asked for."""
+        self._on_listed = on_listed
         self.down_reason: str | None = None
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("statistics", self.run)
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """Symbols that nothing comes of, and whether REST answers."""
+        reasons: list[str] = []
+        if self.unlisted:
+            reasons.append(f"the exchange does not list {names(self.unlisted)}")
+        if self.resting:
+            states = [f"{symbol} ({status})" for symbol, status in sorted(self.resting.items())]
+            reasons.append(f"waiting for symbols that do not trade now: {names(states)}")
+        if self.down_reason is not None:
+            reasons.append(f"the exchange's REST side: {self.down_reason}")
+        return Health(reasons)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -71,8 +90,7 @@ class Statistics:
     def learn(self, listed: dict[str, SymbolRules]) -> None:
         """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
         self.listed = True
-        if self.on_listed is not None:
-            self.on_listed(listed)
+        self._on_listed(listed)
         self._next("list", LIST_S)
         self._known = listed
         self._judge(listed)

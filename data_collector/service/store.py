@@ -1,4 +1,4 @@
-"""Finds or starts the store, and waits for it as long as the contract says."""
+"""Finds or starts the store, and waits for it as long as the contract says; the sink that writes to it is made here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import shutil
 import time
+import uuid
 from pathlib import Path
 
 import structlog
@@ -13,9 +14,14 @@ import structlog
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.protocols import Venue
+from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
+from data_collector.observe.counters import Counters
+from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.running import forget, record_of, write_down
-from data_collector.settings import Settings
+from data_collector.settings import Settings, expected_store_bytes
+from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
 from data_collector.sinks.redis.sink import RedisSink
 
 WAIT_S = 60.0
@@ -25,16 +31,23 @@ RETRY_S = 0.5
 BRING_BACK_S = 5.0
 
 
-class StoreHome:
-    """The data folder with its lock, and the server in it or the address elsewhere."""
+class StoreHome(Part):
+    """The data folder with its lock, the server in it or the address elsewhere, and our one sink."""
 
-    def __init__(self, settings: Settings, folder: Path, *, empty: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, venue: Venue, counters: Counters, *, source: str, empty: bool
+    ) -> None:
+        """`source` is what the store is filled from; `empty` throws away what the embedded one held."""
         self._settings = settings
         self._folder = folder
+        self._venue = venue
+        self._counters = counters
+        self._source = source
         self._empty = empty
         self._given = settings.store_address()
         self._lock: FileLock | None = None
         self._embedded: EmbeddedValkey | None = None
+        self._sink: RedisSink | None = None
         self.was_filled = False
         """Whether this folder had filled the store before this start: one that is empty then has lost everything."""
         self.waiting_for: str | None = None
@@ -42,19 +55,19 @@ class StoreHome:
 
     @property
     def address(self) -> StoreAddress | None:
-        """Where the collector writes; None before `start`."""
+        """Where the collector writes; None before `open`."""
         if self._given is not None:
             return self._given
         return None if self._embedded is None else self._embedded.local_address
 
-    @property
-    def public_address(self) -> StoreAddress | None:
-        """Where users read; None before `start`."""
-        if self._given is not None:
-            return self._given
-        return None if self._embedded is None else self._embedded.address
+    def report(self, snapshot: Snapshot) -> Health:
+        """Where users read. Whether it takes what is written is told by `Storing`."""
+        public = self._given or (None if self._embedded is None else self._embedded.address)
+        if public is not None:
+            snapshot.store_url, snapshot.redis_url = public.whole, public.masked
+        return Health()
 
-    async def start(self) -> None:
+    async def open(self) -> None:
         """Lock the folder and start the embedded server if no other store was given.
 
         Raises `Misconfigured` or `Unavailable`.
@@ -79,11 +92,12 @@ class StoreHome:
             # Commands beside us then need to be told by hand where everything is; collecting does not.
             structlog.get_logger().warning("record_not_written", folder=str(self._folder), reason=error.strerror)
 
-    async def open(self, sink: RedisSink) -> None:
-        """Open the sink, waiting for the store: without end for one that was filled before, else `WAIT_S`.
+    async def connect(self) -> RedisSink:
+        """The sink, opened, when the store is there: waited for without end if it was filled before, else `WAIT_S`.
 
         Raises `Unavailable` when that is over, `Misconfigured` at once.
         """
+        self._sink = sink = self._make_sink()
         deadline = time.monotonic() + WAIT_S
         while True:
             try:
@@ -102,6 +116,22 @@ class StoreHome:
         self.waiting_for = None
         self.was_filled = self.was_filled or (not self._empty and self._was_filled())
         await asyncio.to_thread(self._marker.touch, 0o600)
+        return sink
+
+    def _make_sink(self) -> RedisSink:
+        address, settings, venue = self.address, self._settings, self._venue
+        assert address is not None, "the store is open"
+        limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
+        calls = CallBuilder(venue.store_keys, limits, venue.calendar, writer=uuid.uuid4().hex)
+        expected = expected_store_bytes(settings)
+        structlog.get_logger().info(
+            "store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols)
+        )  # fmt: skip
+        return RedisSink(address, calls, self._counters, source=self._source, expected_bytes=expected)
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("store", self.watch)
 
     async def watch(self) -> None:
         """Bring the embedded server back when it ends; never returns. Waits for ever where there is none."""
@@ -124,7 +154,9 @@ class StoreHome:
                 return
 
     async def close(self) -> None:
-        """Stop the embedded server with everything written, and unlock the folder."""
+        """Close the sink, stop the embedded server with everything written, and unlock the folder."""
+        if self._sink is not None:
+            await self._sink.close()
         if self._embedded is not None:
             await self._embedded.stop()
         if self._lock is not None:

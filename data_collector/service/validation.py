@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from data_collector.model.status import AuditStatus, RuleStatus, ValidationStatus
+from data_collector.model.status import AuditStatus, RuleStatus, Snapshot, ValidationStatus
 from data_collector.observe.counters import Counters
+from data_collector.observe.metrics import CounterName
+from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeeper
 from data_collector.settings import Settings
 from data_collector.validation.audit_worker import gx_is_installed
@@ -31,10 +33,14 @@ DRAIN_S: Final = 0.5
 """What a stop spends on the audit of the last messages."""
 
 
-class Validation:
+class Validation(Part):
     """What the service holds of validation."""
 
-    def __init__(self, settings: Settings, folder: Path, counters: Counters) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, counters: Counters, use: Callable[[Gate], None]
+    ) -> None:  # fmt: skip
+        """`use` puts another gate than the first into the pipeline; it is called when tasks run, not before."""
+        self._use = use
         self._counters = counters
         self._url = settings.validation_service_url
         self._started_s = time.monotonic()
@@ -47,15 +53,13 @@ class Validation:
         else:
             self.keeper = SuiteKeeper(FolderSource(settings.suites_dir, worker), self._install)
         self.auditor = Auditor(self.keeper.gate, None if self._off is not None else worker or service)
-        self.use: Callable[[Gate], None] | None = None
-        """Puts a gate into the pipeline."""
 
-    def tasks(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
-        """What runs as long as the service."""
-        yield "suites", self.keeper.run
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("suites", self.keeper.run)
         if self._off is None:
-            yield "audit chunks", self.auditor.seal_forever
-            yield "audit", self.auditor.deliver_forever
+            spawn("audit chunks", self.auditor.seal_forever)
+            spawn("audit", self.auditor.deliver_forever)
 
     async def close(self) -> None:
         """Audit what is left if that is quick, and end the worker."""
@@ -64,8 +68,14 @@ class Validation:
             if port is not None:
                 await port.close()
 
-    def reasons(self) -> list[str]:
-        """What an operator must know."""
+    def report(self, snapshot: Snapshot) -> Health:
+        """Suites in force, faults of others, and how far the audit is."""
+        self._set_gauges()
+        snapshot.validation = self._status()
+        snapshot.validation_service_url = self._url or "embedded"
+        return Health(self._reasons())
+
+    def _reasons(self) -> list[str]:
         told = [f"{fault} The rules before it stay in force." for fault in self.keeper.faults.values()]
         if self.keeper.down_reason is not None:
             told.append(f"VALIDATION_SERVICE_URL: {self.keeper.down_reason}; the last known suites gate every record")
@@ -73,8 +83,7 @@ class Validation:
             told.append(NOT_INSTALLED)
         return told + list(self._audit_reasons())
 
-    def status(self) -> ValidationStatus:
-        """For the API."""
+    def _status(self) -> ValidationStatus:
         suites = self.keeper.gate.suites
         return ValidationStatus(
             suites={kind: compiled.digest for kind, compiled in suites.items()},
@@ -83,8 +92,7 @@ class Validation:
             audit=self._audit_status(),
         )
 
-    def set_gauges(self) -> None:
-        """Metrics that are read and not counted as they happen."""
+    def _set_gauges(self) -> None:
         auditor, counters = self.auditor, self._counters
         counters.set("data_collector_gx_audit_coverage_ratio", auditor.coverage)
         counters.set("data_collector_gx_audit_waiting_rows", auditor.waiting_rows)
@@ -100,18 +108,18 @@ class Validation:
         for kind in KINDS:
             counters.set("data_collector_gx_audit_rows_total", auditor.checked[kind], channel=kind)
             counters.set("data_collector_gx_audit_skipped_total", auditor.skipped[kind], channel=kind)
-        for name, counted in (
-            ("data_collector_gx_audit_broken_total", auditor.broken),
-            ("data_collector_gx_audit_failures_total", auditor.failures),
-            ("data_collector_gx_compiled_disagreements_total", auditor.disagreed),
-        ):
+        by_rule: dict[CounterName, Mapping[tuple[Kind, str], int]] = {
+            "data_collector_gx_audit_broken_total": auditor.broken,
+            "data_collector_gx_audit_failures_total": auditor.failures,
+            "data_collector_gx_compiled_disagreements_total": auditor.disagreed,
+        }
+        for name, counted in by_rule.items():
             for (kind, rule), count in counted.items():
                 counters.set(name, count, channel=kind, rule=rule)
 
     def _install(self, gate: Gate) -> None:
         self.auditor.use(gate)
-        if self.use is not None:
-            self.use(gate)
+        self._use(gate)
         self._counters.add("data_collector_suites_changed_total")
 
     def _audit_reasons(self) -> Iterator[str]:

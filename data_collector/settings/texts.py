@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator
 
+from data_collector.model.calendar import INTERVALS
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.store_url import parse_store_url
@@ -24,11 +25,6 @@ SECRET_CHARACTERS_MAX = 4096
 EMBEDDED = "embedded"
 """`DATABASE_URL` of the PostgreSQL that we start ourselves."""
 
-_INTERVALS = frozenset({
-    "1s", "1m", "3m", "5m", "10m", "15m", "30m", "45m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "1d", "3d", "1w",
-    "1M",
-})  # fmt: skip
-"""All that some exchange has: a slip is told with the other faults. The exchange's own list is checked later."""
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 _NOT_IN_SYMBOLS = frozenset(":{}*?\"'\\%&#")
@@ -97,9 +93,9 @@ def _is_symbol(text: str) -> bool:
 
 
 def intervals(text: str) -> tuple[str, ...]:
-    """Well-formed intervals; whether the exchange has them is for the venue to say."""
+    """Intervals that some exchange has; whether this one has them is for the venue to say."""
     found = _listed(text)
-    wrong = [interval for interval in found if interval not in _INTERVALS]
+    wrong = [interval for interval in found if interval not in INTERVALS]
     if wrong:
         raise ValueError(
             f"{_enumerated(wrong)} cannot be an interval; exchanges have intervals such as 1m, 5m, 1h, 1d and 1M"

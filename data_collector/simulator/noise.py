@@ -15,5 +15,5 @@ def mixed(value: int) -> int:
 
 
 def mixed_text(text: str, number: int = 0) -> int:
-    """The same of a name and a number."""
+    """64 well-mixed bits of a name and a number."""
     return mixed(crc32(text.encode()) + number)

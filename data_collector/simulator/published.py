@@ -39,7 +39,7 @@ MICROSECONDS_SINCE = datetime(2025, 1, 1, tzinfo=UTC)
 """Files of earlier times have milliseconds."""
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-"""The same bytes whenever it is asked for, because the checksum is asked for separately."""
+"""Bytes do not differ from one request to the next, because the checksum is asked for separately."""
 
 KEPT_FILES = 2
 """A file is asked for right after its checksum, and a month takes a while to make."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from data_collector.model.calendar import MINUTE_MS
 from data_collector.model.records import AggregateTrade, Ticker, Trade
 from data_collector.simulator.amounts import SCALE, amount_text, rounded_quotient
 from data_collector.simulator.book import Book
 from data_collector.simulator.candles import Candle
-from data_collector.simulator.intervals import MINUTE_MS
 from data_collector.simulator.listing import Listing
 from data_collector.simulator.market import SymbolMarket
 from data_collector.simulator.tape import Tape

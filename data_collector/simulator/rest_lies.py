@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.simulator.faults import RestFault
-from data_collector.simulator.intervals import STEP_MS
 from data_collector.simulator.rest_parameters import MICROSECONDS_FROM
 
 OVERLAP_STEP_MS = 1000
@@ -55,7 +55,7 @@ def _earlier(query: Mapping[str, str], rows: int) -> Mapping[str, str]:
         return {**query, "fromId": str(max(0, int(first) - rows))}
     if start.isascii() and start.isdigit():
         unit = 1000 if int(start) >= MICROSECONDS_FROM else 1
-        back = rows * STEP_MS.get(query.get("interval", ""), OVERLAP_STEP_MS) * unit
+        back = rows * LENGTHS_MS.get(query.get("interval", ""), OVERLAP_STEP_MS) * unit
         return {**query, "startTime": str(max(0, int(start) - back))}
     return query
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from data_collector.simulator.intervals import DAY_MS
+from data_collector.model.calendar import DAY_MS
 from data_collector.simulator.listing import KNOWN
 
 ErrorShape = Literal["nested", "flat"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from data_collector.model.calendar import DAY_MS
 from data_collector.model.records import Ticker
 from data_collector.simulator.amounts import SCALE, amount_text, percent_text, rounded_quotient
 from data_collector.simulator.book import Book
-from data_collector.simulator.intervals import DAY_MS
 from data_collector.simulator.tape import Tape
 
 

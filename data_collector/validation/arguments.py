@@ -199,7 +199,7 @@ def columns_named(kwargs: Mapping[str, object]) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """As users read it, whatever they wrote."""
+    """A value as users read it, whatever they wrote."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

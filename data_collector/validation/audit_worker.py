@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
 from typing import Final
 
-import msgspec
-
+from data_collector.child import Child, FrameTooLong, LinkLost, start_child
 from data_collector.model.errors import Transient
-from data_collector.observe.child import is_over, send_signal, start_child
 from data_collector.observe.logs import get_log
-from data_collector.validation.messages import (
-    FRAME_BYTES_MAX,
-    LENGTH_BYTES,
-    Answer,
-    AuditReport,
-    Request,
-    WorkerFault,
-    answer_decoder,
-    encode,
-)
+from data_collector.validation.messages import Answer, AuditReport, Request, WorkerFault, answer_decoder
 
 COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
 """`--fd N` is appended: the end of the socket pair that the worker answers on."""
@@ -53,8 +40,7 @@ class AuditWorker:
         self._command = command
         self._first_bytes = 0
         self._log_to = asyncio.subprocess.DEVNULL if quiet else None
-        self._child: asyncio.subprocess.Process | None = None
-        self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._child: Child[Answer] | None = None
         self._turn = asyncio.Lock()
 
     @property
@@ -65,7 +51,7 @@ class AuditWorker:
     @property
     def alive(self) -> bool:
         """Whether it runs; one that died is found out about by asking it, or a moment later."""
-        return self._child is not None and self._child.returncode is None
+        return self._child is not None and self._child.is_running
 
     async def start(self) -> None:
         """Start it, in place of one that still runs, and wait until it can answer. Raises `Transient` if it cannot."""
@@ -73,20 +59,22 @@ class AuditWorker:
             await self._kill()
             self._first_bytes = 0
             async with self._or_killed("was not ready", START_S):
-                await self._launch()
-                await self._read()
+                self._child = await start_child(self._command, answer_decoder, stderr=self._log_to)
+                await self._child.link.receive_frame()
 
     async def ask(self, request: Request, timeout_s: float) -> Answer:
         """Its answer. Raises `Transient` when it is gone, or has not answered in time and was killed for it.
 
         It is also killed when the caller is cancelled: the next answer would be to the wrong question.
         """
-        content = encode(request)
-        if len(content) > FRAME_BYTES_MAX:
-            return WorkerFault(f"The request has {len(content)} bytes and may have {FRAME_BYTES_MAX}.")
         async with self._turn, self._or_killed("did not answer", timeout_s):
-            await self._write(content)
-            answer: Answer = answer_decoder.decode(await self._read())
+            if self._child is None:
+                raise LinkLost("it was not started")
+            try:
+                await self._child.link.send(request)
+            except FrameTooLong as error:
+                return WorkerFault(f"The request has {error}.")
+            answer = await self._child.link.receive()
             if isinstance(answer, AuditReport) and self._has_grown(answer.memory_bytes):
                 get_log().warning("audit_worker_grown", memory_bytes=answer.memory_bytes)
                 await self._kill()
@@ -94,10 +82,8 @@ class AuditWorker:
 
     async def close(self) -> None:
         """Hang up and wait until it has ended. May be called at any time, and again."""
-        self._hang_up()
         if self._child is not None:
-            await is_over(self._child, ORDERLY_STOP_S)
-        await self._kill()
+            await self._child.end(ORDERLY_STOP_S)
 
     def _has_grown(self, memory_bytes: int) -> bool:
         self._first_bytes = self._first_bytes or memory_bytes
@@ -112,43 +98,14 @@ class AuditWorker:
             done = True
         except TimeoutError as error:
             raise Transient(f"The audit worker {failing} within {timeout_s:g} s.") from error
-        except (OSError, EOFError, msgspec.DecodeError) as error:
+        except LinkLost as error:
+            raise Transient(f"The audit worker is gone ({error}).") from error
+        except OSError as error:
             raise Transient(f"The audit worker is gone ({type(error).__name__}: {error}).") from error
         finally:
             if not done:
                 await self._kill()
 
-    async def _launch(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._line = await asyncio.open_connection(sock=ours)
-            self._child = await start_child(self._command, theirs, stderr=self._log_to)
-
-    async def _write(self, content: bytes) -> None:
-        _, writer = self._connected()
-        writer.write(len(content).to_bytes(LENGTH_BYTES))
-        writer.write(content)
-        await writer.drain()
-
-    async def _read(self) -> bytes:
-        reader, _ = self._connected()
-        length = int.from_bytes(await reader.readexactly(LENGTH_BYTES))
-        if length > FRAME_BYTES_MAX:
-            raise EOFError(f"it announced {length} bytes and may send {FRAME_BYTES_MAX}")
-        return await reader.readexactly(length)
-
-    def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._line is None:
-            raise EOFError("it was not started")
-        return self._line
-
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line[1].close()
-            self._line = None
-
     async def _kill(self) -> None:
-        self._hang_up()
         if self._child is not None:
-            send_signal(self._child, signal.SIGKILL)
-            await self._child.wait()
+            await self._child.end(0.0)

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import structlog
 from msgspec import Struct, structs
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Record, Trade
@@ -117,7 +118,7 @@ class Auditor:
         self.disagreed: Counter[tuple[Kind, str]] = Counter()
         """Rows of which gate and Great Expectations say different things, since the start."""
         self.disagreements: Counter[tuple[Kind, str]] = Counter()
-        """The same, of the suites in force: the alarms."""
+        """Such rows by rules of the suites in force: the alarms."""
         self.failures: Counter[tuple[Kind, str]] = Counter()
         self.newest_failures: list[Failure] = []
         self.reports = 0
@@ -175,7 +176,7 @@ class Auditor:
     async def deliver_forever(self) -> None:
         """Deliver what was sealed; never returns."""
         assert self._port is not None, "there is somebody to deliver to"
-        delay_s, tries, alone = RETRY_FIRST_S, 0, 0
+        backoff, tries, alone = Backoff(RETRY_FIRST_S, RETRY_CAP_S, jitter=False), 0, 0
         batch: list[Sealed] = []
         while True:
             await self._arrived.wait()
@@ -189,12 +190,13 @@ class Auditor:
                 batch = batch[self._dropped - dropped :]
                 if isinstance(error, AuditBroken):
                     alone, tries, batch = self._divide(batch, alone, tries, error)
+                delay_s = backoff.next_delay_s()
                 pause_s = min(error.retry_after_s or delay_s, RETRY_CAP_S)
-                delay_s = min(delay_s * 2, RETRY_CAP_S)
             else:
                 self._settle(batch[self._dropped - dropped :], report)
                 pause_s = self._rest_s(report)
-                delay_s, tries, alone, batch = RETRY_FIRST_S, 0, max(0, alone - 1), []
+                tries, alone, batch = 0, max(0, alone - 1), []
+                backoff.reset()
             await asyncio.sleep(pause_s)
 
     def _divide(self, batch: list[Sealed], alone: int, tries: int, error: AuditBroken) -> tuple[int, int, list[Sealed]]:

@@ -8,13 +8,15 @@ the audit hold both against each other (docs/validation.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.validation.arguments import NUMBER, Arguments, Nulls
 from data_collector.validation.columns import INTEGER_MAX, ColumnType, Kind
-from data_collector.validation.intervals import GRID_MS, LENGTHS_MS, is_close_time, is_on_grid
+from data_collector.validation.intervals import GRID_MS, is_close_time, is_on_grid
 
 SUMMANDS_MAX: Final = 7
 """More of them are added in another order by numpy, and rounded otherwise."""
@@ -46,14 +48,9 @@ _MANY: Final[dict[str, Nulls]] = {
 Expression = tuple[tuple[str, ...], str, Nulls]
 
 
-def _not_null(arguments: Arguments) -> Expression:
+def _null(arguments: Arguments, found: str = "is None") -> Expression:
     column = arguments.column()
-    return (column,), f"{column} is not None", "asked"
-
-
-def _null(arguments: Arguments) -> Expression:
-    column = arguments.column()
-    return (column,), f"{column} is None", "asked"
+    return (column,), f"{column} {found}", "asked"
 
 
 def _between(arguments: Arguments) -> Expression:
@@ -74,24 +71,14 @@ def _within(arguments: Arguments, expression: str, *, whole: bool) -> str:
     return f"{left}{expression}{right}"
 
 
-def _in_set(arguments: Arguments) -> Expression:
+def _in_set(arguments: Arguments, found: str = "in") -> Expression:
     column = arguments.column()
-    return (column,), f"{column} in {arguments.constant(arguments.texts_or_numbers(column))}", "skip_any"
+    return (column,), f"{column} {found} {arguments.constant(arguments.texts_or_numbers(column))}", "skip_any"
 
 
-def _not_in_set(arguments: Arguments) -> Expression:
-    column = arguments.column()
-    return (column,), f"{column} not in {arguments.constant(arguments.texts_or_numbers(column))}", "skip_any"
-
-
-def _match(arguments: Arguments) -> Expression:
+def _match(arguments: Arguments, found: str = "is not None") -> Expression:
     column = arguments.column("column", "text")
-    return (column,), f"{arguments.constant(arguments.regex().search)}({column}) is not None", "skip_any"
-
-
-def _not_match(arguments: Arguments) -> Expression:
-    column = arguments.column("column", "text")
-    return (column,), f"{arguments.constant(arguments.regex().search)}({column}) is None", "skip_any"
+    return (column,), f"{arguments.constant(arguments.regex().search)}({column}) {found}", "skip_any"
 
 
 def _lengths(arguments: Arguments) -> Expression:
@@ -175,9 +162,7 @@ def _close_time(arguments: Arguments) -> Expression:
 
 def _difference_equal(arguments: Arguments) -> Expression:
     difference, one, other = arguments.column_list(NUMBER, NUMBER, NUMBER)
-    offset = arguments.constant(arguments.number("offset", 0.0))
-    tolerance = arguments.constant(arguments.number("tolerance", 0.0))
-    relative = arguments.constant(arguments.number("relative", 0.0))
+    offset, tolerance, relative = _numbers(arguments, offset=0.0, tolerance=0.0, relative=0.0)
     allowed = f"{tolerance} + {relative} * max(abs({one}), abs({other}))"
     holds = f"abs({one} - {other} + {offset} - {difference}) <= {allowed}"
     return (difference, one, other), holds, arguments.nulls("skip_any", _MANY)
@@ -185,14 +170,16 @@ def _difference_equal(arguments: Arguments) -> Expression:
 
 def _product_equal(arguments: Arguments) -> Expression:
     product, one, other = arguments.column_list(NUMBER, NUMBER, NUMBER)
-    factor = arguments.constant(arguments.number("factor", 1.0))
-    tolerance = arguments.constant(arguments.number("tolerance", 0.0))
-    relative = arguments.constant(arguments.number("relative", 0.0))
+    factor, tolerance, relative = _numbers(arguments, factor=1.0, tolerance=0.0, relative=0.0)
     holds = f"abs({one} * {other} * {factor} - {product}) <= {tolerance} + {relative} * abs({product})"
     return (product, one, other), holds, arguments.nulls("skip_any", _MANY)
 
 
-def _amount(arguments: Arguments, sign: str, direction: float) -> Expression:
+def _numbers(arguments: Arguments, **defaults: float) -> list[str]:
+    return [arguments.constant(arguments.number(name, default)) for name, default in defaults.items()]
+
+
+def _amount(arguments: Arguments, *, sign: str, direction: float) -> Expression:
     amount, price, quantity, count = arguments.column_list(NUMBER, NUMBER, NUMBER, NUMBER)
     tolerance, relative = arguments.number("tolerance", 0.0), arguments.number("relative", 0.0)
     assert tolerance is not None and relative is not None, "they have defaults"  # noqa: PT018 (one thing)
@@ -201,22 +188,14 @@ def _amount(arguments: Arguments, sign: str, direction: float) -> Expression:
     return (amount, price, quantity, count), holds, arguments.nulls("skip_any", _MANY)
 
 
-def _amount_at_least(arguments: Arguments) -> Expression:
-    return _amount(arguments, ">=", -1.0)
-
-
-def _amount_at_most(arguments: Arguments) -> Expression:
-    return _amount(arguments, "<=", 1.0)
-
-
 GATED: Final[Mapping[str, Callable[[Arguments], Expression]]] = {
-    "expect_column_values_to_not_be_null": _not_null,
+    "expect_column_values_to_not_be_null": partial(_null, found="is not None"),
     "expect_column_values_to_be_null": _null,
     "expect_column_values_to_be_between": _between,
     "expect_column_values_to_be_in_set": _in_set,
-    "expect_column_values_to_not_be_in_set": _not_in_set,
+    "expect_column_values_to_not_be_in_set": partial(_in_set, found="not in"),
     "expect_column_values_to_match_regex": _match,
-    "expect_column_values_to_not_match_regex": _not_match,
+    "expect_column_values_to_not_match_regex": partial(_match, found="is None"),
     "expect_column_value_lengths_to_be_between": _lengths,
     "expect_column_value_lengths_to_equal": _length,
     "expect_column_pair_values_a_to_be_greater_than_b": _greater,
@@ -229,8 +208,8 @@ GATED: Final[Mapping[str, Callable[[Arguments], Expression]]] = {
     "expect_multicolumn_close_time_to_fit_interval": _close_time,
     "expect_multicolumn_difference_to_equal": _difference_equal,
     "expect_multicolumn_product_to_equal": _product_equal,
-    "expect_multicolumn_amount_to_be_at_least_product": _amount_at_least,
-    "expect_multicolumn_amount_to_be_at_most_product": _amount_at_most,
+    "expect_multicolumn_amount_to_be_at_least_product": partial(_amount, sign=">=", direction=-1.0),
+    "expect_multicolumn_amount_to_be_at_most_product": partial(_amount, sign="<=", direction=1.0),
 }
 """Expectations that can judge a single record. Those after the sum are ours (`validation.audit.expectations`)."""
 
@@ -244,5 +223,5 @@ def condition_of(kind: Kind, expectation: str, kwargs: Mapping[str, object]) -> 
 
 
 def check_row_condition(kind: Kind, kwargs: Mapping[str, object]) -> None:
-    """The same strictness for the `row_condition` of expectations that only the audit judges. Raises `ValueError`."""
+    """Read the `row_condition` of an expectation that only the audit judges. Raises `ValueError` as `condition_of`."""
     Arguments(kind, kwargs).applies()

@@ -1,6 +1,6 @@
-"""What goes between those who judge records and the audit worker: msgpack frames with a 4-byte big-endian length.
+"""What goes between those who judge records and the audit worker, in msgpack.
 
-The collector seals what it judged into chunks (`validation.auditor`); an embedded worker gets them over a socket, a
+The collector seals what it judged into chunks (`validation.auditor`); an embedded worker gets them over its link, a
 validation service by HTTP. Requests are answered one at a time, in order. Nothing here imports Great Expectations.
 """
 
@@ -15,14 +15,8 @@ from msgspec import Meta, Struct
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.validation.columns import Checked, Kind, Value
 
-FRAME_BYTES_MAX: Final = 32 * 1024 * 1024
-"""A request holds at most 16 MiB of chunks and the suites that they were judged by."""
-
-LENGTH_BYTES: Final = 4
-
-READY: Final = bytes(LENGTH_BYTES)
-"""The worker's first frame, which is empty: it has imported everything and can answer."""
-
+READY: Final = b""
+"""The worker's first frame: it has imported everything and can answer."""
 
 SOURCE_CHARACTERS_MAX: Final = 128
 

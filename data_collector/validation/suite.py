@@ -60,7 +60,7 @@ class Rule(Struct, frozen=True):
         return self.condition is not None and not self.audit_only
 
     def document(self) -> dict[str, object]:
-        """As Great Expectations reads it."""
+        """The JSON that Great Expectations reads."""
         meta: dict[str, object] = {"rule_id": self.id, "source": self.source}
         meta |= {name: True for name in ("audit_only", "disabled", "locked") if getattr(self, name)}
         return {
@@ -109,7 +109,7 @@ def read_suite(
 def parse_suite(
     kind: Kind, document: Mapping[str, object], *, source: Literal["shipped", "user"], origin: str
 ) -> Suite:
-    """As `read_suite`, of a document that has been decoded."""
+    """The rules of a decoded document. Raises `SuiteRefused` that names every faulty rule and why."""
     listed = document.get("expectations")
     if not isinstance(listed, list):
         raise SuiteRefused(origin, ['it has no list "expectations"'])

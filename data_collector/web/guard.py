@@ -74,7 +74,7 @@ class WritePolicy:
         return None
 
     def foreign_page(self, request: HTTPConnection) -> Rejection | None:
-        """As `foreign`, for routes that any program may post to, by whatever name it knows this machine."""
+        """Why a web page may not ask this. Programs that are none may, by whatever name they know this machine."""
         if any(name in request.headers for name in _PAGE_HEADERS):
             return self.foreign(request)
         return None

@@ -29,6 +29,18 @@ SERVERS = {"valkey": server_binary()} | ({"redis": MACHINES_REDIS} if MACHINES_R
 """Every suite runs on each."""
 
 
+READERS = ("test_http_gaps.py", "test_http_series_grid.py", "test_planted.py")
+"""What these hold is decided before a record is stored, or after it was read."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What writes to a store is tried on each in CI, and so is one suite of readers; the other readers on one."""
+    for item in items:
+        if item.path.name in READERS and "[redis" in item.name:
+            item.add_marker("long")
+
+
 @pytest.fixture(scope="session", params=SERVERS)
 def store_address(request: pytest.FixtureRequest) -> Iterator[StoreAddress]:
     """A server of its own on a socket in a short folder; nothing listens on a port."""

@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -161,24 +160,3 @@ def started(command: list[str], folder: Path, variables: Mapping[str, str]) -> I
                     process.wait(DEADLINE_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
-
-
-def until(ask: Callable[[], Found | None], deadline_s: float = DEADLINE_S) -> Found:
-    """What `ask` returns when it first returns something; a test fails that waits too long."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"it did not happen within {deadline_s} s")
-
-
-def is_running(pid: int) -> bool:
-    """True while the process exists and is no zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state.strip()) and not state.startswith("Z")

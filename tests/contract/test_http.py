@@ -16,7 +16,8 @@ from data_collector.model.status import (
     Snapshot,
     ValidationStatus,
 )
-from tests.contract.http_service import HttpService, running, until
+from tests.contract.http_service import HttpService, running
+from tests.integration.waiting import until
 
 HEALTHY = Snapshot(
     condition="healthy",

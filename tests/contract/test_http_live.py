@@ -18,7 +18,8 @@ from data_collector.model.records import Kline
 from data_collector.model.status import Sample, Snapshot
 from data_collector.model.wire import kline_json, trade_json
 from tests.contract.event_stream import looking_on
-from tests.contract.http_service import HttpService, running, until, write_snapshot
+from tests.contract.http_service import HttpService, running, write_snapshot
+from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 pytestmark = pytest.mark.parametrize("store_address", ["valkey"], indirect=True, scope="session")

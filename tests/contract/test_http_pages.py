@@ -7,10 +7,13 @@ import json
 import re
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from data_collector.api import create_app
 from data_collector.api.answers import ControlRequest, Health, Metrics, RefusedPage, Status
+from data_collector.api.gap_answers import CompletenessPage
+from data_collector.api.series_answers import KlinePage
 from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
 from data_collector.web.answers import Answer
@@ -113,7 +116,30 @@ def test_open_api_describes_errors_as_they_are() -> None:
     assert schema["components"]["schemas"]["Problem"]["required"] == ["detail"]
 
 
-@pytest.mark.parametrize("model", [Health, Metrics, Status, ControlRequest, RefusedPage])
+def test_open_api_describes_every_answer_and_its_fields() -> None:
+    schema = create_app(load_settings({}, env_file=None)).openapi()
+    schemas = schema["components"]["schemas"]
+
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(schema))) == set(schemas)
+    assert schemas["GapAnswer"]["description"] == "A range that is or was missing."
+    assert schemas["GapAnswer"]["properties"]["missing"]["description"] == "Still waited for."
+    assert schemas["HistoryAnswer"]["required"][-1] == "restarts"
+    assert schemas["KlinePage"]["properties"]["stores"]["description"] == "Which were read: `postgresql`, `redis`."
+
+
+@pytest.mark.parametrize("model", [Health, Metrics, Status, RefusedPage, CompletenessPage, KlinePage])
 def test_examples_are_what_the_schema_says(model: type[Answer]) -> None:
-    for example in model.model_json_schema()["examples"]:
-        assert model.model_validate(example).model_dump(mode="json") == example
+    schema = create_app(load_settings({}, env_file=None)).openapi()["components"]["schemas"][model.__name__]
+
+    assert schema["examples"]
+    for example in schema["examples"]:
+        read = msgspec.json.decode(msgspec.json.encode(example), type=model)
+        assert msgspec.json.decode(msgspec.json.encode(read)) == example
+
+
+def test_example_of_a_body_is_what_the_schema_says() -> None:
+    examples = ControlRequest.model_json_schema()["examples"]
+
+    assert examples
+    for example in examples:
+        assert ControlRequest.model_validate(example).model_dump(mode="json") == example

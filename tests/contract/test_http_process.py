@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -25,12 +24,12 @@ from tests.contract.http_service import (
     HttpService,
     environment,
     fake_command,
-    is_running,
     running,
     started,
-    until,
     write_snapshot,
 )
+from tests.integration.processes import is_running
+from tests.integration.waiting import until
 
 RUNNING = Snapshot(condition="healthy", ready=True, collector_running=True, redis_url="redis://127.0.0.1:6379/0")
 
@@ -187,14 +186,16 @@ async def test_a_collector_that_does_not_stop_is_made_to(
     monkeypatch.setattr(child, "ORDERLY_STOP_S", 0.1)
     monkeypatch.setattr(child, "TERMINATED_STOP_S", 0.1)
     ignoring = "".join(f"signal.signal({int(number)}, signal.SIG_IGN);" for number in deaf_to)
-    program = f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(b'.');signal.pause()"
-    process, connection = await child.start_collector([sys.executable, "-c", program], None)
-    with connection:
-        await asyncio.get_running_loop().sock_recv(connection, 1)
+    program = (
+        f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(bytes(4));signal.pause()"
+    )
+    process = await child.start_collector([sys.executable, "-c", program], None)
+    await process.link.receive_frame()
 
-        await child.end_collector(process)
+    await child.end_collector(process)
 
-    assert process.returncode == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
+    process.link.close()
+    assert await process.wait() == -(signal.SIGKILL if deaf_to else signal.SIGTERM)
 
 
 def test_serve_announces_itself_once_the_store_is_known(tmp_path: Path) -> None:
@@ -293,7 +294,7 @@ def test_reload_restarts_everything_on_the_same_port(shim: Path) -> None:
         until(lambda: "Application startup complete" in errors_of(folder))
         shim.write_text(shim.read_text() + "\n")
         os.utime(shim, (2**31, 2**31))
-        until(lambda: service.collector_pid() != first and answers(service), RELOAD_S)
+        until(lambda: service.collector_pid() != first and answers(service), deadline_s=RELOAD_S)
 
         assert not is_running(first)
         assert (folder / "stopped").exists()

@@ -13,7 +13,8 @@ import redis
 
 from data_collector.embedded.binary import server_binary
 from data_collector.model.status import Snapshot
-from tests.contract.http_service import HttpService, running, until
+from tests.contract.http_service import HttpService, running
+from tests.integration.waiting import until
 
 PASSWORD = "canary#/@: é"
 WHY = json.dumps([{"rule": "price_sign", "message": "The price is not above zero."}])

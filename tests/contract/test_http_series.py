@@ -25,8 +25,9 @@ from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
-from tests.contract.http_service import Answer, HttpService, running, until, write_snapshot
+from tests.contract.http_service import Answer, HttpService, running, write_snapshot
 from tests.integration.postgres_server import database_named, execute
+from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 MINUTES = f"/klines/{SYMBOL}?interval=1m"

@@ -17,7 +17,8 @@ from data_collector.model.subscriptions import (
     Refusal,
     RefusalKind,
 )
-from tests.contract.http_service import Answer, HttpService, running, until
+from tests.contract.http_service import Answer, HttpService, running
+from tests.integration.waiting import until
 
 PRESENT = Present(["BTCUSDT"], ["1m"], ["trade"], [GroupStreams(["1"], ["btcusdt@trade"])])
 

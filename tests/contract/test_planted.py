@@ -19,6 +19,7 @@ from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.auditor import Auditor
@@ -31,6 +32,7 @@ from tests.contract.stores import Reader
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
 from tests.planted import PLANTED
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
@@ -47,13 +49,13 @@ class Way:
         self.sink = sink
         self.counters = Counters()
         # Interval `7m` is subscribed to, so that only the rules stand in its way.
-        intervals = [*VENUE.intervals, "7m"]
-        self.intake = Intake(CODEC, shipped_gate(), self.outlet, UtcCalendar(), intervals, self.counters, notebook)
+        wanted = WantedKlines(UtcCalendar(), [*VENUE.intervals, "7m"])
+        self.intake = Intake(shipped_gate(), self.outlet, wanted, self.counters, notebook)
 
     async def send(self, *records: Record) -> None:
         """Receive them as frames; then time passes, and everything is written."""
         for record in records:
-            self.intake.receive(memoryview(CODEC.encode(record)), 1_000_000 * (NOON_MS + 100))
+            receive(self.intake, CODEC.encode(record), 1_000_000 * (NOON_MS + 100))
         self.intake.release_held(everything=True)
         await self.sink.write(self.outlet.take())
 
@@ -92,9 +94,10 @@ async def test_bad_record_is_kept_apart_or_marked(
         assert way.counters.value("data_collector_records_refused_total", channel=kind, rule=rule_id) == 1
     else:
         labels = {"channel": kind, "rule": rule_id, "severity": rule.severity}
-        refused = reader.entries(f"quarantine:{SYMBOL}")
-        assert refused or way.counters.value("data_collector_records_marked_total", **labels) == 1
-        assert refused or rule.severity == "info" or rule_id in marks(reader, kind)
+        assert reader.entries(f"quarantine:{SYMBOL}") == []
+        assert good_keys(reader) != before
+        assert way.counters.value("data_collector_records_marked_total", **labels) == 1
+        assert (rule_id in marks(reader, kind)) is (rule.severity == "warning")
 
 
 async def test_great_expectations_finds_each_of_them_and_agrees_with_the_gate(

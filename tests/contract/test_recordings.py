@@ -19,6 +19,7 @@ from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
@@ -35,6 +36,7 @@ from data_collector.venues.binance.rest_pages import (
     trades_of,
 )
 from tests.judging import Notebook, shipped_gate
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
@@ -80,11 +82,11 @@ def test_five_minutes_of_trades_are_decoded_without_a_gap(recordings: Path, name
 def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
     symbols = [symbol for symbol, *_ in HFTBACKTEST.values()]
     outlet = Outlet(symbols, in_memory(*symbols))
-    intake = Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
+    intake = Intake(shipped_gate(), outlet, WantedKlines(UtcCalendar(), ["1m"]), Counters(), Notebook())
     batch = Batch()
     for name in HFTBACKTEST:
         for received_ns, frame in hftbacktest_frames(recordings, name):
-            intake.receive(memoryview(frame), received_ns)
+            receive(intake, frame, received_ns)
     intake.release_held(everything=True)
     while outlet.waiting.is_set():
         batch.trades += outlet.take().trades
@@ -101,10 +103,10 @@ def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
 def test_stored_digits_are_those_of_the_recording(recordings: Path, name: str) -> None:
     symbol, _, trades, *_ = HFTBACKTEST[name]
     outlet = Outlet([symbol], in_memory(symbol))
-    intake = Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), ["1m"], Counters(), Notebook())
+    intake = Intake(shipped_gate(), outlet, WantedKlines(UtcCalendar(), ["1m"]), Counters(), Notebook())
     sent: list[tuple[int, str, str]] = []
     for received_ns, frame in hftbacktest_frames(recordings, name):
-        intake.receive(memoryview(frame), received_ns)
+        receive(intake, frame, received_ns)
         if b"@trade" in frame:
             payload = msgspec.json.decode(frame)["data"]
             sent.append((payload["t"], payload["p"], payload["q"]))

@@ -14,12 +14,14 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.contract.stores import WEEK_S, Reader, klines, minutes, opened, redis_sink, run_of, trades
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 TRADE_KEYS = [
@@ -46,11 +48,9 @@ class Frames:
         self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=lambda: self.now_s)
         self.sink = sink
         self.intake = Intake(
-            self.codec,
             shipped_gate(),
             self.outlet,
-            UtcCalendar(),
-            ["1m", "1h"],
+            WantedKlines(UtcCalendar(), ["1m", "1h"]),
             Counters(),
             Notebook(),
             lambda: self.now_s,
@@ -59,16 +59,16 @@ class Frames:
     async def send(self, *frames: bytes) -> None:
         """Receive frames, then write out what they came to."""
         for frame in frames:
-            self.intake.receive(memoryview(frame), 1)
+            receive(self.intake, frame)
         self.now_s += 1.0
         self.intake.release_held()
         await self.sink.write(self.outlet.take())
 
     def give_up(self, last_id: int) -> None:
         """As the repair does when nobody can give what is missing."""
-        lane = self.outlet.lanes[SYMBOL]
-        self.intake.trades.pass_over(lane, last_id, "lost")
-        self.intake.trades.release(lane)
+        sequence = self.intake.trades.sequences[SYMBOL]
+        self.intake.trades.pass_over(sequence, last_id, "lost")
+        self.intake.trades.release(sequence)
 
 
 @pytest.fixture

@@ -49,7 +49,9 @@ def samples_of(name: str) -> Iterator[tuple[str, Sample]]:
             yield f"{name}-{path.stem}-{sample.meaning}", sample
 
 
-SAMPLES = [pytest.param(find_venue(name), sample, id=case) for name in NAMES for case, sample in samples_of(name)]
+FOUND = [(find_venue(name), sample, case) for name in NAMES for case, sample in samples_of(name)]
+SAMPLES = [pytest.param(venue, sample, id=case) for venue, sample, case in FOUND]
+SAMPLES_OF_RECORDS = [pytest.param(venue, sample, id=case) for venue, sample, case in FOUND if sample.records]
 
 
 def made(described: dict[str, dict[str, object]]) -> Struct:
@@ -111,7 +113,7 @@ def test_sample_means_what_stands_beside_it(venue: Venue, sample: Sample) -> Non
 
 @pytest.mark.parametrize("microseconds", [False, True])
 @pytest.mark.parametrize("combined", [False, True])
-@pytest.mark.parametrize(("venue", "sample"), SAMPLES)
+@pytest.mark.parametrize(("venue", "sample"), SAMPLES_OF_RECORDS)
 def test_decode_undoes_encode(venue: Venue, sample: Sample, combined: bool, microseconds: bool) -> None:
     for record in meant_by(sample):
         if isinstance(record, Trade):

@@ -85,10 +85,12 @@ def test_volumes_are_declared_and_mounted_files_are_there() -> None:
 
 
 def test_dependencies_are_services_with_a_condition_they_can_meet() -> None:
-    for service in SERVICES.values():
-        for needed, how in service.get("depends_on").parts().items():
-            assert needed in SERVICES
-            assert how["condition"].text() in {"service_started", "service_healthy"}
+    needs = [need for service in SERVICES.values() for need in service.get("depends_on").parts().items()]
+
+    assert needs
+    for needed, how in needs:
+        assert needed in SERVICES
+        assert how["condition"].text() in {"service_started", "service_healthy"}
 
 
 def test_collector_starts_with_what_it_is_given_when_nothing_is_set() -> None:

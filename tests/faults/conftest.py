@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.proxy import Proxy
 from tests.faults.servers import StoreServer, serving
 from tests.integration.conftest import (
     database,
@@ -20,6 +19,7 @@ from tests.integration.conftest import (
 )
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store
+from tests.proxy import Proxy
 
 __all__ = ["database", "database_server", "folder", "market", "running_market", "store", "store_server"]
 """Fixtures of the integration tests, which are used here too."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.exact import assert_alive_and_exact, first_ids, tails
-from tests.faults.proxy import Proxy
 from tests.faults.servers import StoreServer, serving
 from tests.integration.scene import Scene
 from tests.integration.waiting import until_async
+from tests.proxy import Proxy
 
 TRADES = 5_000
 
@@ -42,8 +42,7 @@ async def in_step(server: StoreServer, replica: StoreServer) -> None:
 
 def move(scene: Scene, proxy: Proxy, to: StoreServer) -> None:
     """Everybody goes to another server from now on, as with a service name or a load balancer."""
-    proxy.port_behind = to.port
-    proxy.cut()
+    proxy.point_to(to.port)
     scene.store = to.store_behind(proxy.port)
 
 
@@ -61,7 +60,7 @@ async def test_row_54_promoted_replica_gets_what_was_acknowledged_and_it_lacks(
     acknowledged = tails(scene)
 
     server.end(signal.SIGKILL)
-    replication.cut()
+    replication.reset()
     replica.send(signal.SIGCONT)
     replica.store.ask("REPLICAOF", "NO", "ONE")
     lacked = acknowledged["BTCUSDT"] - replica.store.tail_id("BTCUSDT")
@@ -85,7 +84,7 @@ async def test_row_55_what_the_loser_of_a_split_brain_took_is_written_to_the_win
     # Two primaries: ours is the one that will lose.
     await scene.simulator.burst("BTCUSDT", TRADES)
     await scene.settled()
-    replication.cut()
+    replication.reset()
     server.store.ask("REPLICAOF", "127.0.0.1", replica.port)
     await until_async(server.is_replica, "the loser as a replica")
     assert scene.store.tail_id("BTCUSDT") < scene.simulator.tape("BTCUSDT")[-1].trade_id

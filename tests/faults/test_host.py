@@ -86,7 +86,7 @@ def test_row_41_held_process_is_not_taken_for_a_stuck_one(market: Exchange, fold
 
 
 @needs_proc
-@pytest.mark.parametrize("spare_mebibytes", [2, 16, 64])
+@pytest.mark.parametrize("spare_mebibytes", [2, pytest.param(16, marks=pytest.mark.long), 64])
 def test_row_42_without_memory_it_goes_on_or_ends_and_is_exact(
     market: Exchange, folder: Path, store: Store, spare_mebibytes: int
 ) -> None:

@@ -92,10 +92,11 @@ def test_row_37_killed_collectors_are_repaid_by_rest_for_a_minute(market: Exchan
         assert filled(again) > BURST
 
 
+@pytest.mark.parametrize("lives", [3, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_row_38_killed_again_and_again_it_makes_progress_in_each_life(
-    market: Exchange, folder: Path, store: Store
+    market: Exchange, folder: Path, store: Store, lives: int
 ) -> None:
-    for _ in range(6):
+    for _ in range(lives):
         collector = CollectorProcess(folder, market, redis_url=store.url)
         market.act("burst", symbol="ETHUSDT", trades=500)
         progress(store, collector)
@@ -106,7 +107,7 @@ def test_row_38_killed_again_and_again_it_makes_progress_in_each_life(
         assert filled(last) > 0
 
 
-@pytest.mark.parametrize("seconds", [5, 40])
+@pytest.mark.parametrize("seconds", [5, pytest.param(40, marks=pytest.mark.long)])
 def test_row_39_held_collector_judges_what_it_finds_by_id(
     market: Exchange, folder: Path, store: Store, seconds: int
 ) -> None:

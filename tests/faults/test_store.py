@@ -17,11 +17,11 @@ from data_collector.simulator import Simulator
 from data_collector.sinks.redis.functions import DIGEST
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.faults.exact import assert_alive_and_exact, first_ids, tails
-from tests.faults.proxy import Proxy
 from tests.faults.servers import StoreServer, serving
 from tests.integration.scene import DRIVEN, NO_HOLES, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
+from tests.proxy import Proxy
 
 Ask = Callable[[Store], object]
 
@@ -185,7 +185,7 @@ async def test_row_57_password_that_was_changed_is_told_and_nothing_is_lost(
     proxied: Scene, server: StoreServer, proxy: Proxy
 ) -> None:
     server.store.ask("CONFIG", "SET", "requirepass", "new")
-    proxy.cut()
+    proxy.reset()
     try:
         await told(proxied, "NOAUTH")
     finally:
@@ -214,8 +214,8 @@ async def test_row_58_reset_in_the_middle_of_a_backlog_doubles_nothing(proxied: 
     for _ in range(5):
         proxy.hold()
         await proxied.simulator.burst("BTCUSDT", 1_000)
-        proxy.cut()
-        proxy.release()
+        proxy.reset()
+        proxy.go_on()
         await proxied.settled()
 
     await assert_alive_and_exact(proxied)
@@ -245,13 +245,13 @@ async def test_row_59_store_that_stands_still_beyond_memory_is_filled_from_the_s
     server: StoreServer, proxy: Proxy, folder: Path
 ) -> None:
     async with playing(server.store_behind(proxy.port), folder) as scene:
-        scene.collector._service._outlet.records_max = 2_000
+        scene.collector._service._collection.outlet.records_max = 2_000
         await scene.subscribed()
         await scene.trade()
         server.send(signal.SIGSTOP)
         for _ in range(10):
             await scene.simulator.burst("BTCUSDT", 1_000)
-        await until_async(scene.collector._service._outlet.behind.is_set, "trades that are in the spool alone")
+        await until_async(scene.collector._service._collection.outlet.debts.due.is_set, "trades in the spool alone")
         server.send(signal.SIGCONT)
 
         await assert_alive_and_exact(scene)

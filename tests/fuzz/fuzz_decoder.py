@@ -24,13 +24,15 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.errors import BadFrame
     from data_collector.observe.counters import Counters
     from data_collector.pipeline.intake import Intake
+    from data_collector.pipeline.kline_intake import WantedKlines
     from data_collector.pipeline.outlet import Outlet
     from data_collector.pipeline.refusals import RAW_BYTES_MAX
     from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
     from data_collector.venues.binance.codec import BinanceCodec
     from data_collector.venues.binance.venue import VENUE
     from tests.judging import Notebook, shipped_gate
-    from tests.retaining import in_memory
+    from tests.receiving import receive
+from tests.retaining import in_memory
 
 CORPUS = Path(__file__).parent / "corpus"
 SAMPLES = Path("data_collector/venues/binance/samples")
@@ -52,16 +54,15 @@ class Target:
 
     def _renew(self) -> None:
         self._outlet = Outlet(["BTCUSDT", "BNBBTC"], in_memory("BTCUSDT", "BNBBTC"), records_max=100, side_max=100)
-        self._intake = Intake(
-            self._codec, shipped_gate(), self._outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook()
-        )
+        wanted = WantedKlines(UtcCalendar(), VENUE.intervals)
+        self._intake = Intake(shipped_gate(), self._outlet, wanted, Counters(), Notebook())
 
     def __call__(self, frame: bytes) -> None:
         """One input: any exception that leaves here is a finding."""
         with suppress(BadFrame):
             self._codec.decode(frame, 1)
         intake = self._intake
-        intake.receive(memoryview(frame), 1)
+        receive(intake, frame)
         assert intake.received == intake.validated + intake.errors, "the counts do not agree"
         intake.release_held(everything=True)
         self._check(self._outlet.take())

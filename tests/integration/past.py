@@ -14,9 +14,9 @@ from data_collector.cli.backfill import Wish, filled
 from data_collector.cli.backfill_screen import Screen
 from data_collector.history.events import Ended, Event
 from data_collector.history.stopping import Stopping
+from data_collector.model.calendar import DAY_MS
 from data_collector.settings import load_settings
 from data_collector.simulator import Simulator, SimulatorSettings
-from data_collector.simulator.intervals import DAY_MS
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.command import Finished, finished, running
 from tests.integration.postgres_server import rows

@@ -9,9 +9,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from data_collector.model.protocols import UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.resolver import Resolver
-from data_collector.pipeline.transport import Control, WebSocket, open_websocket
+from data_collector.pipeline.transport import Address, open_websocket
+from data_collector.pipeline.websocket import WebSocket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -88,10 +90,10 @@ async def opened(url: str, received: list[bytes] | None = None) -> WebSocket:
     """The collector's own connection to it. Raises `VenueUnreachable`."""
     messages = [] if received is None else received
 
-    def receive(message: memoryview, received_ns: int) -> Control | None:
+    def decode(message: memoryview, received_ns: int) -> UnknownEvent:
         messages.append(bytes(message))
-        return None
+        return UnknownEvent("")
 
     return await open_websocket(
-        url, receive, lambda _: None, messages_per_s=4, connect=Resolver(Counters()).connect
+        Address(url), decode, lambda _: None, lambda _: None, messages_per_s=4, connect=Resolver(Counters()).connect
     )  # fmt: skip

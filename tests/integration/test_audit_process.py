@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import data_collector.validation
+from data_collector.child import FRAME_BYTES_MAX
 from data_collector.model.errors import Transient
 from data_collector.validation import audit_worker
 from data_collector.validation.audit_worker import AuditWorker, gx_is_installed
-from data_collector.validation.messages import FRAME_BYTES_MAX, Audit, CheckReport, CheckSuite, WorkerFault
+from data_collector.validation.messages import Audit, CheckReport, CheckSuite, WorkerFault
 
 QUESTION = CheckSuite("trade", b"{}")
 PATIENCE_S = 20.0

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from data_collector.child import FRAME_BYTES_MAX
 from data_collector.model.errors import Transient
 from data_collector.validation import audit_worker
 from data_collector.validation.audit_worker import AuditWorker
 from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
 from data_collector.validation.compiler import compile_suite
 from data_collector.validation.messages import (
-    FRAME_BYTES_MAX,
     Answer,
     Audit,
     AuditReport,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.pipeline.backoff import Backoff
+from data_collector.model.backoff import Backoff
 from data_collector.simulator import FrameFault, Refuse, Simulator, SimulatorSettings
 from data_collector.simulator.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
 from data_collector.venues.binance.codec import BinanceCodec
@@ -28,8 +28,7 @@ NOTICES = ['{"e":"serverShutdown","E":1}', '{"stream":"","data":{"e":"serverShut
 @pytest.fixture(autouse=True)
 def _even_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the dice, so that nobody is back before a test has looked; the back-off's own tests are elsewhere."""
-    monkeypatch.setattr("data_collector.pipeline.backoff.FIRST_S", BACK_OFF_S)
-    monkeypatch.setattr("data_collector.pipeline.line.Backoff", lambda: Backoff(random_unit=lambda: 1.0))
+    monkeypatch.setattr("data_collector.pipeline.line.Backoff", lambda: Backoff(BACK_OFF_S, jitter=False))
 
 
 @pytest.fixture
@@ -63,11 +62,11 @@ async def rolled_over(scene: Scene) -> None:
     ("action", "reason"),
     [
         (Reset(), "reset"),
-        pytest.param(Close(1000), "close 1000", marks=pytest.mark.slow),
-        pytest.param(Close(1001), "close 1001", marks=pytest.mark.slow),
+        pytest.param(Close(1000), "close 1000", marks=pytest.mark.long),
+        pytest.param(Close(1001), "close 1001", marks=pytest.mark.long),
         (Close(1008), "close 1008"),
-        pytest.param(Close(1012), "close 1012", marks=pytest.mark.slow),
-        pytest.param(Close(1013), "close 1013", marks=pytest.mark.slow),
+        pytest.param(Close(1012), "close 1012", marks=pytest.mark.long),
+        pytest.param(Close(1013), "close 1013", marks=pytest.mark.long),
         (Close(4000), "close 4000"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
@@ -275,7 +274,7 @@ async def test_refused_successor_leaves_the_old_connection_in_service(scene: Sce
 async def test_lines_together_never_dial_more_often_than_the_exchange_allows(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.backoff.CAP_S", 0.001)
+    monkeypatch.setattr("data_collector.pipeline.line.Backoff", lambda: Backoff(cap_s=0.001))
     limits = structs.replace(venue().limits, connection_attempts=10, connection_attempts_window_s=1.0)
     simulator = Simulator(DRIVEN, BinanceCodec())
     simulator.faults.add(Refuse(status=503))

@@ -71,8 +71,8 @@ def test_killed_collector_goes_on_and_fills_what_it_missed(market: Exchange, fol
 
 
 @pytest.mark.slow
-def test_collector_that_is_killed_again_and_again_never_doubles(market: Exchange, folder: Path) -> None:
-    kills = 4
+@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
+def test_collector_that_is_killed_again_and_again_never_doubles(market: Exchange, folder: Path, kills: int) -> None:
     for _ in range(kills):
         collector = CollectorProcess(folder, market)
         store = collector.embedded_store()

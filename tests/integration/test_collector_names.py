@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.resolver import Place, Resolver, look_up
+from data_collector.pipeline.resolver import Resolver, look_up
 from data_collector.simulator.actions import Reset
 from tests.integration.scene import playing
 from tests.integration.store_reader import Store
@@ -28,7 +30,26 @@ async def port() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def fail(host: str, port: int) -> list[Place]:
+def at(port: int) -> AddrInfoType:
+    """An address of this machine, as a lookup tells it."""
+    return socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)
+
+
+@contextmanager
+def deaf() -> Iterator[int]:
+    """A port whose queue of those who wait to be taken is full: it answers nobody."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def fail(host: str, port: int) -> Sequence[AddrInfoType]:
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
@@ -48,7 +69,7 @@ async def test_known_address_is_used_when_the_lookup_hangs(port: int, monkeypatc
     resolver = Resolver(counters)
     (await resolver.connect("localhost", port)).close()
 
-    def hang(host: str, port: int) -> list[Place]:
+    def hang(host: str, port: int) -> Sequence[AddrInfoType]:
         answered.wait()
         return look_up(host, port)
 
@@ -79,18 +100,38 @@ async def test_name_that_is_none_is_told() -> None:
 async def test_next_address_is_tried_when_the_first_refuses(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        closed: Place = (socket.AF_INET, ("127.0.0.1", unused.getsockname()[1]))
-        places: list[Place] = [closed, (socket.AF_INET, ("127.0.0.1", port))]
-        monkeypatch.setattr(LOOK_UP, lambda _host, _port: places)
+        addresses = [at(unused.getsockname()[1]), at(port)]
+        monkeypatch.setattr(LOOK_UP, lambda _host, _port: addresses)
 
         (await Resolver(Counters()).connect("exchange.invalid", port)).close()
+
+
+async def test_next_address_is_tried_when_the_first_keeps_silent(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_collector.pipeline.resolver.TCP_TIMEOUT_S", 0.2)
+    with deaf() as silent:
+        addresses = [at(silent), at(port)]
+        monkeypatch.setattr(LOOK_UP, lambda _host, _port: addresses)
+
+        opened = await Resolver(Counters()).connect("exchange.invalid", port)
+
+        assert opened.getpeername()[1] == port
+        opened.close()
+
+
+async def test_host_that_keeps_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_collector.pipeline.resolver.TCP_TIMEOUT_S", 0.2)
+    with deaf() as silent:
+        monkeypatch.setattr(LOOK_UP, lambda _host, _port: [at(silent)])
+
+        with pytest.raises(TimeoutError, match=r"exchange\.invalid did not answer within 0\.2 s"):
+            await Resolver(Counters()).connect("exchange.invalid", silent)
 
 
 async def test_names_that_move_are_followed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = Resolver(Counters())
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        closed: Place = (socket.AF_INET, ("127.0.0.1", unused.getsockname()[1]))
+        closed = at(unused.getsockname()[1])
         monkeypatch.setattr(LOOK_UP, lambda _host, _port: [closed])
         with pytest.raises(ConnectionRefusedError):
             await resolver.connect("exchange.invalid", port)

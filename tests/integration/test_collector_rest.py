@@ -63,7 +63,7 @@ async def test_health_recovers_with_the_rest_side(store: Store, folder: Path, mo
         monkeypatch.setattr("data_collector.service.statistics.LIST_S", 0.0)
 
         # What is due is asked for at the next poll.
-        scene.collector._service._statistics._due_s.clear()
+        scene.collector._service._collection.statistics._due_s.clear()
         await until_async(lambda: scene.status.condition == "degraded", "the fault in health")
         scene.simulator.faults.clear()
 
@@ -78,7 +78,7 @@ async def test_rest_that_stays_down_stays_told(store: Store, folder: Path, monke
         await scene.trade(120_000)
         await until_async(lambda: scene.status.condition == "healthy", "health")
         scene.simulator.faults.add(RestFault(status=500))
-        scene.collector._service._statistics._due_s.clear()
+        scene.collector._service._collection.statistics._due_s.clear()
         await until_async(lambda: scene.status.condition == "degraded", "the fault in health")
 
         requests = scene.simulator.faults.hit_counts["rest"]

@@ -26,6 +26,8 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.logs import get_log
 from data_collector.sinks.redis.connection import StoreConnection
+from tests.integration.processes import is_running
+from tests.integration.waiting import until_async
 
 DEADLINE_S = 20.0
 
@@ -102,23 +104,6 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-async def until_dead(pid: int) -> None:
-    deadline = asyncio.get_running_loop().time() + DEADLINE_S
-    while await identify_pid(pid):
-        assert asyncio.get_running_loop().time() < deadline, f"process {pid} lives on"
-        await asyncio.sleep(0.02)
-
-
-async def identify_pid(pid: int) -> bool:
-    """True while the process runs; one that nobody has collected yet counts as dead."""
-    if not is_alive(pid):
-        return False
-    shown = await asyncio.to_thread(
-        subprocess.run, ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return bool(shown.stdout.strip()) and not shown.stdout.strip().startswith("Z")
-
-
 async def test_started_store_takes_commands_by_port_and_by_socket(store: EmbeddedValkey) -> None:
     await store.start()
 
@@ -173,7 +158,7 @@ async def test_records_survive_kill_of_everything(store: EmbeddedValkey, folder:
     # The file is synced every second, but what the server wrote survives the death of the process at once.
     os.kill(pid, signal.SIGKILL)
     kill_hard(starter)
-    await until_dead(pid)
+    await until_async(lambda: not is_running(pid), "the end of the store")
 
     await store.start()
 
@@ -218,7 +203,7 @@ async def test_adopted_store_stops_in_order(store: EmbeddedValkey, folder: Path)
 
     await store.stop()
 
-    await until_dead(pid)
+    await until_async(lambda: not is_running(pid), "the end of the store")
     assert "ready to exit" in (folder / "valkey.log").read_text()
 
 
@@ -233,7 +218,7 @@ async def test_orphan_with_other_flags_is_stopped_first(store: EmbeddedValkey, f
 
     await store.start()
 
-    await until_dead(pid)
+    await until_async(lambda: not is_running(pid), "the end of the store")
     assert not store.adopted
     assert await ask(store.address, "GET", "a") == "1"
 
@@ -245,7 +230,7 @@ async def test_orphan_without_a_record_is_found_by_its_socket(store: EmbeddedVal
 
     await store.start()
 
-    await until_dead(pid)
+    await until_async(lambda: not is_running(pid), "the end of the store")
     assert store.pid != pid
 
 
@@ -337,7 +322,7 @@ async def test_second_start_names_who_has_the_folder(folder: Path) -> None:
     finally:
         os.kill(pid, signal.SIGTERM)
         kill_hard(starter)
-        await until_dead(pid)
+        await until_async(lambda: not is_running(pid), "the end of the store")
 
 
 async def test_folder_is_free_again_after_a_kill(folder: Path) -> None:
@@ -348,7 +333,7 @@ async def test_folder_is_free_again_after_a_kill(folder: Path) -> None:
 
     lock.release()
     os.kill(pid, signal.SIGTERM)
-    await until_dead(pid)
+    await until_async(lambda: not is_running(pid), "the end of the store")
 
 
 async def test_running_servers_are_found_and_dead_ones_are_not(store: EmbeddedValkey, folder: Path) -> None:

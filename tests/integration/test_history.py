@@ -17,6 +17,7 @@ from data_collector.simulator.actions import SetStatus, SkipIds
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.history import BinanceHistory
 from data_collector.venues.binance.rest_budget import RestBudget
+from tests.integration.waiting import until_async
 
 START_MS = 1_700_000_040_000
 MINUTE_MS = 60_000
@@ -297,7 +298,7 @@ async def test_catching_up_waits_where_live_repair_goes_on(start: Start) -> None
 
     late = asyncio.create_task(page())
     async with asyncio.timeout(DEADLINE_S):
-        await until(lambda: scene.slept == [30.5])
+        await until_async(lambda: scene.slept == [30.5])
         await page(urgent=True)
         await scene.history.symbols()
 
@@ -311,7 +312,7 @@ async def test_request_that_hangs_holds_up_no_other(start: Start) -> None:
     scene.simulator.faults.add(RestFault(path=TRADES, hang=True))
     hanging = [asyncio.create_task(scene.history.trades("BTCUSDT", 1)) for _ in range(5)]
     async with asyncio.timeout(DEADLINE_S):
-        await until(lambda: scene.simulator.state()["rest_requests"] == 2)
+        await until_async(lambda: scene.simulator.state()["rest_requests"] == 2)
 
         assert await scene.history.first_trade_id("BTCUSDT", 0, urgent=True) == scene.ids[0]
         assert "BTCUSDT" in await scene.history.symbols()
@@ -343,8 +344,3 @@ async def test_everything_that_is_counted_is_declared(start: Start) -> None:
     declared = {metric.name: {label.name for label in metric.labels} for metric in METRICS}
     for sample in scene.counters.samples():
         assert set(sample.labels) == declared[sample.name]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for happens behind a socket
-        await asyncio.sleep(0.005)

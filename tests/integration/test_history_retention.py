@@ -29,6 +29,7 @@ from data_collector.sinks.postgres import forgetting
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
+from tests.clock import Clock
 from tests.integration.postgres_server import connected, execute, login, rows
 from tests.integration.scene import playing
 from tests.integration.store_reader import Store
@@ -40,16 +41,6 @@ NOW_MS = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
 AGES_DAYS = (0, 5, 9, 11, 400)
 
 KLINES, REVISIONS, TRADES = "market_data_ohlcv", "market_data_ohlcv_revisions", "market_data_trades"
-
-
-class Clock:
-    """Stands still until it is put forward."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 async def filled(dsn: str, symbols: Sequence[str] = ("BTCUSDT",)) -> FollowedDatabase:

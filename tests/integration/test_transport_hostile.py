@@ -13,7 +13,8 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.memory import resident_bytes
-from data_collector.pipeline.transport import MESSAGE_BYTES_MAX, failure_label
+from data_collector.pipeline.transport import failure_label
+from data_collector.pipeline.websocket import MESSAGE_BYTES_MAX
 from tests.integration.raw_peer import Greet, Talk, accepted, listen, opened, peer, saying, upgraded
 
 GOOD = b"\x81\x02{}"

@@ -14,9 +14,16 @@ DEADLINE_S = 20.0
 
 POLL_S = 0.02
 
+WHAT = "what is waited for"
+"""Named where the line that failed does not say it well enough."""
+
 
 def until(
-    ask: Callable[[], Found | None], what: str, *, deadline_s: float = DEADLINE_S, output: Callable[[], str] = str
+    ask: Callable[[], Found | None],
+    what: str = WHAT,
+    *,
+    deadline_s: float = DEADLINE_S,
+    output: Callable[[], str] = str,
 ) -> Found:
     """What `ask` first returns that is something; `output` is told with a failure."""
     end = time.monotonic() + deadline_s
@@ -28,8 +35,8 @@ def until(
         time.sleep(POLL_S)
 
 
-async def until_async(ask: Callable[[], Found | None], what: str, *, deadline_s: float = DEADLINE_S) -> Found:
-    """The same, while the event loop goes on."""
+async def until_async(ask: Callable[[], Found | None], what: str = WHAT, *, deadline_s: float = DEADLINE_S) -> Found:
+    """What `ask` first returns that is something, while the event loop goes on."""
     end = time.monotonic() + deadline_s
     while True:
         found = ask()

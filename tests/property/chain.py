@@ -19,6 +19,7 @@ from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.pump import Pump
@@ -29,6 +30,7 @@ from data_collector.pipeline.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
+from tests.receiving import receive
 
 CODEC = BinanceCodec()
 EVERYTHING = Reach(10**9, 10**9)
@@ -194,10 +196,11 @@ class Chain:
         counters = Counters()
         # What a process learns of files it has when it starts anew.
         self.outlet = Outlet([SYMBOL], self.memory, records_max=self._records_max, clock=self.clock)
-        self.intake = Intake(
-            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m"], counters, Notebook(), clock=self.clock
-        )
         self.ledger = Ledger(self.clock, counters)
+        self.intake = Intake(
+            shipped_gate(), self.outlet, WantedKlines(UtcCalendar(), ["1m"]), counters, Notebook(),
+            clock=self.clock, ledger=self.ledger,
+        )  # fmt: skip
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,
             self.clock,
@@ -205,12 +208,13 @@ class Chain:
         self.repair = TradeRepair(
             self.outlet, self.intake.trades, refill, self.memory, self.exchange, self.ledger, counters, self.clock
         )
-        self.pump = Pump(self.outlet, self.store, counters, flush_s=0.0)
-        self.lane = self.outlet.lanes[SYMBOL]
+        trades = self.intake.trades
+        self.pump = Pump(self.outlet, self.store, trades, counters, flush_s=0.0, go_back=self.intake.klines.go_back)
+        self.sequence = trades.sequences[SYMBOL]
         self._batch: Batch | None = None
         self._job = None
         up, self.store.up = self.store.up, True
-        resume(self.outlet, self.memory, ended(self.store.tails([SYMBOL])))
+        resume([self.sequence], self.outlet, self.memory, ended(self.store.tails([SYMBOL])))
         self.store.up = up
 
     def clock(self) -> float:
@@ -220,19 +224,19 @@ class Chain:
         """A copy comes by a line."""
         if not good:
             self.refused.add(trade_id)
-        self.intake.receive(memoryview(CODEC.encode(self.exchange.made(trade_id, good=good))), 1)
+        receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
         assert self.intake.received == self.intake.validated + self.intake.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""
         event_ms = NOON_MS + int(1_000 * self.now_s)
-        self.intake.receive(memoryview(CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id))), 1)
+        receive(self.intake, CODEC.encode(ticker(event_ms, first_id=1, last_id=trade_id)))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the repair looks what waits. What it asks the exchange is answered by `answer`."""
         self.now_s += seconds
         self.outlet.end_runs()
-        self.repair.look_at_head(self.lane, self.now_s)
+        self.intake.trades.look_at_heads()
         self.repair.look()
         if self._job is None:
             self._job = self.repair.work_off()
@@ -287,9 +291,9 @@ class Chain:
                 self.answer()
             self.flush()
             self.verify()
-            lane = self.lane
-            settled = lane.debt is None and lane.gap is None and not lane.held and not self.outlet.waiting.is_set()
-            if settled and (lane.next_id < 0 or lane.next_id > lane.reference_id):
+            sequence = self.sequence
+            waits = SYMBOL in self.outlet.debts or self.outlet.waiting.is_set() or sequence.gap or sequence.held
+            if not waits and (sequence.next_id < 0 or sequence.next_id > sequence.reference_id):
                 return
         raise AssertionError("it never settles")
 

@@ -11,6 +11,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import RAW_BYTES_MAX
 from data_collector.venues.binance.codec import BinanceCodec
@@ -18,6 +19,7 @@ from data_collector.venues.binance.venue import VENUE
 from tests.judging import Notebook, shipped_gate
 from tests.market import SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.property.strategies import records
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
@@ -36,14 +38,14 @@ FIELDS = st.sampled_from([*"eEstpqTmbakucohlvnxVQFLOC", "id", "result", "error",
 
 def intake() -> Intake:
     outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=50, side_max=50)
-    return Intake(CODEC, shipped_gate(), outlet, UtcCalendar(), VENUE.intervals, Counters(), Notebook())
+    return Intake(shipped_gate(), outlet, WantedKlines(UtcCalendar(), VENUE.intervals), Counters(), Notebook())
 
 
-def receive(frames: list[bytes]) -> None:
+def receive_all(frames: list[bytes]) -> None:
     made = intake()
     outlet = made._outlet
     for frame in frames:
-        made.receive(memoryview(frame), 1)
+        receive(made, frame)
         assert made.received == made.validated + made.errors
     batch = outlet.take()
     assert all(len(text) <= RAW_BYTES_MAX for entry in batch.side for text in entry.fields)
@@ -54,17 +56,17 @@ def receive(frames: list[bytes]) -> None:
 
 @given(frames=st.lists(st.binary(max_size=200), max_size=5))
 def test_any_bytes(frames: list[bytes]) -> None:
-    receive(frames)
+    receive_all(frames)
 
 
 @given(values=st.lists(JSON, max_size=5))
 def test_any_json(values: list[object]) -> None:
-    receive([json.dumps(value).encode() for value in values])
+    receive_all([json.dumps(value).encode() for value in values])
 
 
 @given(values=st.lists(st.dictionaries(FIELDS, JSON, max_size=6), max_size=4), combined=st.booleans())
 def test_any_object_with_the_exchanges_keys(values: list[dict[str, object]], combined: bool) -> None:
-    receive([json.dumps({"stream": "x", "data": value} if combined else value).encode() for value in values])
+    receive_all([json.dumps({"stream": "x", "data": value} if combined else value).encode() for value in values])
 
 
 @given(
@@ -79,9 +81,9 @@ def test_good_frames_with_one_field_changed(changes: list[tuple[Record, str, obj
         target = payload["k"] if inner and "k" in payload else payload
         target[field] = value
         frames.append(json.dumps({"stream": "x", "data": payload} if combined else payload).encode())
-    receive(frames)
+    receive_all(frames)
 
 
 @given(found=st.lists(records(microseconds=False), max_size=5))
 def test_any_records(found: list[Record]) -> None:
-    receive([CODEC.encode(record) for record in found])
+    receive_all([CODEC.encode(record) for record in found])

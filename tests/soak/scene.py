@@ -17,13 +17,13 @@ from msgspec import Struct
 from msgspec import json as msgspec_json
 
 from tests.integration.processes import ROOT, Exchange, exchange
+from tests.proxy import Proxy
 from tests.soak.collectors import Collector
 from tests.soak.findings import Findings
 from tests.soak.gap_oracle import GapOracle
 from tests.soak.kline_oracle import KlineOracle
 from tests.soak.market import Market
 from tests.soak.plan import INTERVALS, Plan
-from tests.soak.proxy import Proxy
 from tests.soak.servers import Pair
 from tests.soak.trade_oracle import TradeOracle
 from tests.soak.truth import Truth

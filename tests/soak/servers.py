@@ -14,7 +14,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from tests.integration.redis_server import PROGRAM
-from tests.soak.proxy import Proxy
+from tests.proxy import Proxy
 
 START_TIMEOUT_S = 60.0
 """Loading some hundred megabytes on a busy machine."""

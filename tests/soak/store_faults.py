@@ -144,16 +144,16 @@ async def _configured(scene: Scene, random: Random, name: str, value: str) -> No
 
 async def lose_replies(scene: Scene, random: Random) -> None:
     """One to three replies are lost after the server has executed."""
-    scene.pair.door.replies_to_lose = random.randint(1, 3)
+    scene.pair.door.lose_replies(random.randint(1, 3))
     await asyncio.sleep(random.uniform(0.1, 0.5))
-    scene.pair.door.replies_to_lose = 0
+    scene.pair.door.lose_replies(0)
 
 
 async def delay_replies(scene: Scene, random: Random) -> None:
     """Half a second to three seconds of latency, for as long."""
-    scene.pair.door.reply_delay_s = random.uniform(0.5, 3.0)
+    scene.pair.door.latency_s = random.uniform(0.25, 1.5)
     await asyncio.sleep(random.uniform(0.5, 3.0))
-    scene.pair.door.reply_delay_s = 0.0
+    scene.pair.door.latency_s = 0.0
 
 
 async def reset_connections(scene: Scene, random: Random) -> None:

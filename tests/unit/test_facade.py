@@ -117,7 +117,7 @@ async def test_only_closed_klines_go_to_postgres() -> None:
 
 
 def test_hooks_that_are_not_overridden_cost_nothing() -> None:
-    assert BinanceDataCollector()._service._intake.tap is None
+    assert BinanceDataCollector()._service._collection.intake.tap is None
 
 
 def test_records_that_no_hook_wants_do_not_wait() -> None:
@@ -214,7 +214,8 @@ def test_extra_channels_are_subscribed_to_beside_the_collected_ones() -> None:
 
     collector = WithQuotes(symbols="BTCUSDT", intervals="1m")
 
-    (group,) = collector._service._wiring.groups(collector._service._resubscription.current)
+    collection = collector._service._collection
+    (group,) = collection.wiring.groups(collection.subscribed.current)
     assert set(group.lines[0].streams) == {
         "btcusdt@kline_1m", "btcusdt@trade", "btcusdt@ticker", "btcusdt@bookTicker"
     }  # fmt: skip

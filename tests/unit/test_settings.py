@@ -121,7 +121,7 @@ def test_impossible_value_is_refused_with_its_name_and_cure(variable: str, text:
 
     assert f"- {variable}" in message
     assert cure in message
-    assert message.isprintable() or "\x1b" not in message
+    assert "\x1b" not in message
 
 
 def test_every_fault_is_told_at_once() -> None:

@@ -11,7 +11,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from data_collector.model.status import Snapshot
+from data_collector.api.answers import Health, Metrics
+from data_collector.api.gap_answers import GapAnswer
+from data_collector.model.status import ConnectionStatus, Snapshot
 
 Access = Literal["open", "token", "closed"]
 """Whether this viewer may write: without a token, with it, or not at all."""
@@ -145,8 +147,7 @@ class GapsNow(Struct, frozen=True):
     open: int
     missing: int
     oldest_open_seconds: float
-    newest: list[object]
-    """As `/gaps` has them."""
+    newest: list[GapAnswer]
 
 
 class AuditNow(Struct, frozen=True):
@@ -157,11 +158,11 @@ class AuditNow(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """How the service is; once a second. `health`, `metrics` and `connections` are those of the endpoints."""
+    """How the service is; once a second."""
 
-    health: object
-    metrics: object
-    connections: object
+    health: Health
+    metrics: Metrics
+    connections: list[ConnectionStatus]
     received_per_second: float | None
     stored_per_second: float | None
     latency: Latency

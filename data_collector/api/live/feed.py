@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from data_collector import __version__
 from data_collector.api.collector import Collector
 from data_collector.api.completeness import trade_tallies
-from data_collector.api.gap_answers import gap_page_of
+from data_collector.api.gap_answers import GapAnswer
 from data_collector.api.gap_lives import newest_gaps
 from data_collector.api.live.events import (
     Access,
@@ -65,7 +65,7 @@ class LiveFeed:
         self._board = PriceBoard()
         self._focuses: dict[Focus, FocusReader] = {}
         self._recent = RecentState()
-        self._newest_gaps: list[object] = []
+        self._newest_gaps: list[GapAnswer] = []
         self._kept: dict[str, bytes] = {}
         """The newest of what is the same for everybody, for those who come in between."""
         self._is_over = False
@@ -181,10 +181,9 @@ class LiveFeed:
                     )
                 )  # fmt: skip
         self._offer("completeness", event_bytes(CompletenessRows(rows)))
-        found = await newest_gaps(
+        self._newest_gaps = await newest_gaps(
             self._count_store, store_url, snapshot.store_keys, snapshot.symbols, snapshot.gaps, NEWEST_GAPS
         )
-        self._newest_gaps = [each.model_dump(mode="json") for each in gap_page_of(found).gaps]
 
     def _forget(self) -> None:
         """Nobody looks any more; what is known will be old when somebody does."""

@@ -14,13 +14,12 @@ from data_collector.api.live.feed import VIEWERS_MAX, TooManyViewers
 from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, Surroundings
 from data_collector.model.status import Snapshot
 from data_collector.web.answers import Problem
+from data_collector.web.openapi import INVALID, TOO_MANY, described
 from data_collector.web.rejections import Rejection
 
 KEEP_ALIVE_S = 10.0
 
-router = APIRouter(
-    tags=["status"], responses={429: {"model": Problem, "description": "Too many requests; see Retry-After."}}
-)
+router = APIRouter(tags=["status"], responses={429: TOO_MANY})
 
 
 class EventStream(Response):
@@ -67,10 +66,10 @@ class EventStream(Response):
     response_class=Response,
     responses={
         200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events without end"},
-        403: {"model": Problem, "description": "Not from here: ALLOWED_HOSTS"},
-        404: {"model": Problem, "description": "Not collected"},
-        422: {"model": Problem},
-        503: {"model": Problem, "description": "Too many look on already"},
+        403: described(Problem, "Not from here: ALLOWED_HOSTS"),
+        404: described(Problem, "Not collected"),
+        422: INVALID,
+        503: described(Problem, "Too many look on already"),
     },
 )
 async def live(

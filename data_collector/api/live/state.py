@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from data_collector.api.answers import health_of, status_of
+from data_collector.api.gap_answers import GapAnswer
 from data_collector.api.live.events import AuditNow, Buffer, GapsNow, Latency, State, StoreState
 from data_collector.model.status import Histogram, Snapshot
 from data_collector.observe.quantiles import quantiles_between
@@ -33,14 +34,14 @@ class RecentState:
     def __init__(self) -> None:
         self._readings: deque[_Reading] = deque()
 
-    def state_of(self, snapshot: Snapshot, environment: str, newest_gaps: list[object], now_s: float) -> State:
+    def state_of(self, snapshot: Snapshot, environment: str, newest_gaps: list[GapAnswer], now_s: float) -> State:
         """`now_s` is on a monotonic clock; rates are None before there are two readings."""
         before, now = self._window(snapshot, now_s)
         status = status_of(snapshot)
         return State(
-            health=health_of(snapshot, environment).model_dump(mode="json"),
-            metrics=status.metrics.model_dump(mode="json"),
-            connections=[connection.model_dump(mode="json") for connection in status.connections],
+            health=health_of(snapshot, environment),
+            metrics=status.metrics,
+            connections=status.connections,
             received_per_second=_rate(before, now, now.received - before.received),
             stored_per_second=_rate(before, now, now.stored - before.stored),
             latency=_latency(before.latency, now.latency),

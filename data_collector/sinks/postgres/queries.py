@@ -17,19 +17,6 @@ _KLINE_RANGE = f"""exchange = $1 and symbol = $2 and interval = $3
 
 KLINES = f'select {_KLINE} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp" limit $6'  # noqa: S608
 
-KLINES_KNOWN_AT = f"""
-select {_KLINE} from (
-  select "timestamp", open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
-    taker_buy_quote_volume
-  from market_data_ohlcv where {_KLINE_RANGE} and recorded_at <= {_AT.format("$7")}
-  union all
-  select "timestamp", open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
-    taker_buy_quote_volume
-  from market_data_ohlcv_revisions
-  where {_KLINE_RANGE} and known_from <= {_AT.format("$7")} and known_until > {_AT.format("$7")}
-) as known order by "timestamp" limit $6
-"""  # noqa: S608
-
 OPEN_TIMES = f'select {_OPEN_MS} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp"'  # noqa: S608
 
 _SPAN_MS = '(extract(epoch from {}("timestamp")) * 1000)::bigint'

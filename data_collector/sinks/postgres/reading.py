@@ -43,13 +43,6 @@ class PostgresReader:
         rows = await self._fetch(queries.KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
         return [self._kline(symbol, interval, row) for row in rows]
 
-    async def klines_known_at(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int, *, known_ms: int
-    ) -> list[Kline]:
-        """The same as it was known then: revisions in place of what replaced them later, later candles left out."""
-        asked = (self._exchange, symbol, interval, from_ms, to_ms, limit, known_ms)
-        return [self._kline(symbol, interval, row) for row in await self._fetch(queries.KLINES_KNOWN_AT, *asked)]
-
     async def trades(
         self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
     ) -> list[Trade]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.entries import StreamEntry, pages_of
 from data_collector.sinks.redis.stored_records import DeclaredGap, gap_or_none
 
 PAGE_ENTRIES = 1000
@@ -21,11 +21,9 @@ def declared_of(entry: StreamEntry) -> DeclaredGap | None:
 
 async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> AsyncIterator[list[DeclaredGap]]:
     """All of one `gaps:` stream, newest first, in pages. Raises `SinkUnavailable`."""
-    before = "+"
-    for _ in range(PAGES_MAX):
-        (reply,) = await connection.execute([("XREVRANGE", key, before, "-", "COUNT", PAGE_ENTRIES)])
-        entries = entries_of(reply, symbol, key)
+    left = PAGES_MAX
+    async for entries in pages_of(connection, key, symbol, PAGE_ENTRIES, start="+", end="-"):
         yield [declared for declared in map(declared_of, entries) if declared is not None]
-        if len(entries) < PAGE_ENTRIES:
+        left -= 1
+        if not left:
             return
-        before = f"({entries[-1].id}"

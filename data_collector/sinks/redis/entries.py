@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
-from data_collector.sinks.redis.connection import ReplyError
+from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
 
 class StreamEntry(Struct):
@@ -23,3 +25,20 @@ def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
         raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
     page = msgspec.convert(reply, list[tuple[str, list[str]]])
     return [StreamEntry(symbol, number, dict(zip(fields[::2], fields[1::2], strict=False))) for number, fields in page]
+
+
+async def pages_of(
+    connection: StoreConnection, key: str, symbol: str, size: int, *, start: str = "-", end: str = "+"
+) -> AsyncIterator[list[StreamEntry]]:
+    """The entries of a stream from one id to another, `size` at a time. Raises `SinkUnavailable`.
+
+    From `+` to `-` the newest come first.
+    """
+    command = "XREVRANGE" if start == "+" else "XRANGE"
+    while True:
+        (reply,) = await connection.execute([(command, key, start, end, "COUNT", size)])
+        entries = entries_of(reply, symbol, key)
+        yield entries
+        if len(entries) < size:
+            return
+        start = f"({entries[-1].id}"

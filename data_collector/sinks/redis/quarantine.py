@@ -16,6 +16,7 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.calls import SIDE_MAXLEN
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.entries import StreamEntry, entries_of
 from data_collector.sinks.redis.functions import REPLAY, check_rights, load_functions
 
 PAGE_ENTRIES = 100
@@ -23,13 +24,6 @@ PAGE_ENTRIES = 100
 
 Outcome = Literal["late", "newer_kept", "known", "open_key", "superseded", "gone", "foreign_key"]
 """What became of a record: see `replay` in functions.lua. `foreign_key`: somebody else uses a key that it needs."""
-
-
-class Entry(Struct, frozen=True):
-    """One entry of a `quarantine:` stream."""
-
-    id: str
-    fields: dict[str, str]
 
 
 class KlineKey(Struct, frozen=True):
@@ -65,24 +59,23 @@ class QuarantineStreams:
         await load_functions(self._connection)
         await check_rights(self._connection, self._keys.prefix, "replay")
 
-    async def pages(self, symbol: str) -> AsyncIterator[list[Entry]]:
+    async def pages(self, symbol: str) -> AsyncIterator[list[StreamEntry]]:
         """All entries of a stream, oldest first. Entries may be moved meanwhile.
 
         Raises `Misconfigured` or `SinkUnavailable`.
         """
-        start, stream = "-", self._keys.key("quarantine", symbol)
+        key, start = self._keys.key("quarantine", symbol), "-"
         while True:
-            command = ("XRANGE", stream, start, "+", "COUNT", PAGE_ENTRIES)
-            (reply,) = await self._connection.execute([command])
+            (reply,) = await self._connection.execute([("XRANGE", key, start, "+", "COUNT", PAGE_ENTRIES)])
             if isinstance(reply, ReplyError):
-                self._note(reply, f"{stream} is no stream")
+                self._note(reply, f"{key} is no stream")
                 return
-            page = msgspec.convert(reply, list[tuple[str, list[str]]])
+            page = entries_of(reply, symbol, key)
             if page:
-                yield [Entry(number, dict(zip(words[::2], words[1::2], strict=True))) for number, words in page]
+                yield page
             if len(page) < PAGE_ENTRIES:
                 return
-            start = f"({page[-1][0]}"
+            start = f"({page[-1].id}"
 
     async def release(self, symbol: str, releases: Sequence[Release]) -> list[Outcome]:
         """Move records out of quarantine; each call of its own. Raises `Misconfigured` or `SinkUnavailable`."""

@@ -6,6 +6,7 @@ It ends when the other side hangs up, or at once on SIGTERM.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import socket
@@ -39,8 +40,7 @@ def main() -> None:
 
     from data_collector.validation.audit.worker import serve  # noqa: PLC0415 - two seconds, and reads the environment
 
-    with socket.socket(fileno=number) as line:
-        serve(line)
+    asyncio.run(serve(socket.socket(fileno=number)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from math import isnan
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +22,17 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 )
 from pandas import DataFrame, Series
 
-from data_collector.validation.intervals import GRID_MS, LENGTHS_MS, is_close_time, is_on_grid
+from data_collector.model.calendar import LENGTHS_MS
+from data_collector.validation.intervals import GRID_MS, is_close_time, is_on_grid
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-
-_PAIR_DOMAIN = ("batch_id", "table", "column_A", "column_B", "row_condition", "condition_parser", "ignore_row_if")
-_MANY_DOMAIN = ("batch_id", "table", "column_list", "row_condition", "condition_parser", "ignore_row_if")
 
 
 class ColumnPairDifferenceBetween(ColumnPairMapMetricProvider):
     """Of `expect_column_pair_difference_to_be_between`."""
 
     condition_metric_name = "column_pair_difference.between"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _PAIR_DOMAIN
     condition_value_keys = ("min_value", "max_value", "strict_min", "strict_max")
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
@@ -67,7 +63,6 @@ class ColumnPairRatioBetween(ColumnPairMapMetricProvider):
     """Of `expect_column_pair_ratio_to_be_between`."""
 
     condition_metric_name = "column_pair_ratio.between"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _PAIR_DOMAIN
     condition_value_keys = ("min_value", "max_value")
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
@@ -93,7 +88,6 @@ class ColumnPairMultiple(ColumnPairMapMetricProvider):
     """Of `expect_column_pair_values_to_be_multiple`."""
 
     condition_metric_name = "column_pair_values.multiple"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _PAIR_DOMAIN
     condition_value_keys = ("tolerance",)
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
@@ -111,7 +105,6 @@ class ColumnPairOpenTimeFits(ColumnPairMapMetricProvider):
     """Of `expect_column_pair_open_time_to_fit_interval`."""
 
     condition_metric_name = "column_pair_open_time.fits_interval"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _PAIR_DOMAIN
     condition_value_keys = ()
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
@@ -131,7 +124,6 @@ class MulticolumnCloseTimeFits(MulticolumnMapMetricProvider):
     """Of `expect_multicolumn_close_time_to_fit_interval`."""
 
     condition_metric_name = "multicolumn_close_time.fits_interval"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _MANY_DOMAIN
     condition_value_keys = ()
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
@@ -153,7 +145,6 @@ class MulticolumnDifferenceEqual(MulticolumnMapMetricProvider):
     """Of `expect_multicolumn_difference_to_equal`."""
 
     condition_metric_name = "multicolumn_difference.equal"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _MANY_DOMAIN
     condition_value_keys = ("offset", "tolerance", "relative")
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
@@ -171,7 +162,6 @@ class MulticolumnProductEqual(MulticolumnMapMetricProvider):
     """Of `expect_multicolumn_product_to_equal`."""
 
     condition_metric_name = "multicolumn_product.equal"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _MANY_DOMAIN
     condition_value_keys = ("factor", "tolerance", "relative")
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
@@ -188,7 +178,6 @@ class MulticolumnAmountAtLeast(MulticolumnMapMetricProvider):
     """Of `expect_multicolumn_amount_to_be_at_least_product`."""
 
     condition_metric_name = "multicolumn_amount.at_least_product"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _MANY_DOMAIN
     condition_value_keys = ("tolerance", "relative")
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
@@ -202,7 +191,6 @@ class MulticolumnAmountAtMost(MulticolumnMapMetricProvider):
     """Of `expect_multicolumn_amount_to_be_at_most_product`."""
 
     condition_metric_name = "multicolumn_amount.at_most_product"
-    condition_domain_keys: ClassVar[tuple[str, ...]] = _MANY_DOMAIN
     condition_value_keys = ("tolerance", "relative")
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)

@@ -7,11 +7,11 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from pandas import DataFrame
 
+from data_collector.child import FrameTooLong, Link, LinkLost, open_link
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.logs import get_log
 from data_collector.observe.memory import resident_bytes
@@ -21,8 +21,6 @@ from data_collector.validation.audit.frames import Batch, batches_of, frame_of_b
 from data_collector.validation.audit.history import History
 from data_collector.validation.audit.specimens import specimen_frame
 from data_collector.validation.messages import (
-    FRAME_BYTES_MAX,
-    LENGTH_BYTES,
     READY,
     Answer,
     Audit,
@@ -38,14 +36,10 @@ from data_collector.validation.messages import (
     ValidateReport,
     WorkerFault,
     chunk_decoder,
-    encode,
     request_decoder,
 )
 from data_collector.validation.shipped import shipped_suite
 from data_collector.validation.suite import read_suite
-
-SKIPPED_BYTES: Final = 64 * 1024
-"""What is read at once of a frame that is too long."""
 
 _log = get_log()
 
@@ -137,23 +131,27 @@ def _disagreements(batch: Batch, outcomes: list[Outcome]) -> list[Disagreement]:
     return found
 
 
-def serve(line: socket.socket) -> None:
-    """Warm up, say so, and answer until end of file."""
+async def serve(end: socket.socket) -> None:
+    """Warm up, say so, and answer until end of file.
+
+    The loop has nothing else to do, so answering may block it.
+    """
     started = time.perf_counter()
     worker = Worker()
     worker.warm_up()
     _log.info("audit_ready", seconds=round(time.perf_counter() - started, 2), memory_bytes=resident_bytes())
+    link = await open_link(end, request_decoder)
     try:
-        line.sendall(READY)
-        while (frame := _read_frame(line)) is not None:
-            _send(line, _answer(worker, frame))
-    except ConnectionError:
+        await link.send_frame(READY)
+        while True:
+            await _send(link, _answer(worker, await link.receive_frame()))
+    except LinkLost:
         return  # Whoever asked is gone, which is how the worker ends.
+    finally:
+        link.close()
 
 
-def _answer(worker: Worker, frame: bytes | int) -> Answer:
-    if isinstance(frame, int):
-        return WorkerFault(f"The request has {frame} bytes and may have {FRAME_BYTES_MAX}.")
+def _answer(worker: Worker, frame: bytes) -> Answer:
     try:
         return worker.answer(request_decoder.decode(frame))
     except Exception as error:  # noqa: BLE001 - whatever one request does, the next one gets its answer
@@ -161,37 +159,8 @@ def _answer(worker: Worker, frame: bytes | int) -> Answer:
         return WorkerFault(f"{type(error).__name__}: {error}")
 
 
-def _send(line: socket.socket, answer: Answer) -> None:
-    content = encode(answer)
-    if len(content) > FRAME_BYTES_MAX:
-        content = encode(WorkerFault(f"The answer would have {len(content)} bytes and may have {FRAME_BYTES_MAX}."))
-    line.sendall(len(content).to_bytes(LENGTH_BYTES))
-    line.sendall(content)
-
-
-def _read_frame(line: socket.socket) -> bytes | int | None:
-    """The next request; the length of one that was too long, and was skipped; None at end of file."""
-    header = _read(line, LENGTH_BYTES)
-    if header is None:
-        return None
-    length = int.from_bytes(header)
-    if length <= FRAME_BYTES_MAX:
-        return _read(line, length)
-    left = length
-    while left:
-        skipped = line.recv(min(left, SKIPPED_BYTES))
-        if not skipped:
-            return None
-        left -= len(skipped)
-    return length
-
-
-def _read(line: socket.socket, length: int) -> bytes | None:
-    content = bytearray(length)
-    view = memoryview(content)
-    while view:
-        received = line.recv_into(view)
-        if not received:
-            return None
-        view = view[received:]
-    return bytes(content)
+async def _send(link: Link[Request], answer: Answer) -> None:
+    try:
+        await link.send(answer)
+    except FrameTooLong as error:
+        await link.send(WorkerFault(f"The answer would have {error}."))

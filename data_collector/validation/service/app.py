@@ -9,9 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from starlette.routing import Mount
 
 from data_collector.model.errors import Transient
@@ -31,7 +29,7 @@ from data_collector.validation.service.rulebook import Rulebook, Source
 from data_collector.validation.service.surroundings import Running, Surroundings
 from data_collector.validation.shelf import Shelf
 from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
-from data_collector.web.answers import answer_bug, answer_invalid
+from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
@@ -61,11 +59,7 @@ def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         lifespan=lambda _: _lifespan(around),
-        exception_handlers={
-            RequestValidationError: answer_invalid,
-            Transient: _answer_later,
-            Exception: answer_bug,
-        },
+        exception_handlers=ERROR_ANSWERS,
         routes=[Mount("/docs-site", SiteFiles(around.site), name="docs-site")],
     )
     app.state.surroundings = around
@@ -160,9 +154,3 @@ async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
     if isinstance(report, CheckReport):
         return report.faults
     return [report.message if isinstance(report, WorkerFault) else "it answered something else"]
-
-
-async def _answer_later(_request: Request, error: Exception) -> JSONResponse:
-    """The worker cannot do it now: 503, and when to come back."""
-    assert isinstance(error, Transient), "registered for this class"
-    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": f"{error.retry_after_s or 1:.0f}"})

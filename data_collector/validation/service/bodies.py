@@ -138,7 +138,7 @@ def read_upload(body: bytes) -> AuditUpload:
 
 
 def encoded(encoding: Encoding, answer: Validation | Result) -> bytes:
-    """As the client wrote to us."""
+    """An answer in the encoding that the client wrote to us in."""
     return msgspec.json.encode(answer) if encoding == "json" else msgspec.msgpack.encode(answer)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from data_collector.model.status import Condition, Sample
 from data_collector.observe.exposition import render_table
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
@@ -33,7 +31,7 @@ class SuiteHealth(Answer):
     rules: int
 
 
-class ServiceHealth(Answer):
+class ServiceHealth(Answer, kw_only=True):
     """How the service is."""
 
     status: Condition
@@ -43,7 +41,7 @@ class ServiceHealth(Answer):
     version: str
     worker: WorkerHealth
     suites: dict[str, SuiteHealth]
-    reasons: list[str] = Field(default_factory=list)
+    reasons: list[str]
     """Sentences for the operator, worst first; empty when healthy."""
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal, Protocol
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
 from data_collector.observe.logs import get_log
 from data_collector.validation.messages import Answer, Request
@@ -22,8 +23,6 @@ REQUEST_TIMEOUT_S: Final = 60.0
 
 DELAY_FIRST_S: Final = 0.5
 DELAY_MAX_S: Final = 30.0
-HEALTHY_S: Final = 60.0
-"""Only a worker that lived as long starts the delays anew."""
 
 LOOK_S: Final = 0.1
 CLOSE_S: Final = 1.0
@@ -95,14 +94,13 @@ class WorkerLine:
 
     async def run(self) -> None:
         """Keep a worker up, until cancelled."""
-        failures = 0
+        backoff = Backoff(DELAY_FIRST_S, DELAY_MAX_S, jitter=False)
         while True:
             began = time.monotonic()
             await self._serve_once()
             if self._leaving:
                 await asyncio.Event().wait()
-            failures = 0 if time.monotonic() - began > HEALTHY_S else failures + 1
-            delay_s = min(DELAY_MAX_S, DELAY_FIRST_S * 2.0 ** (failures - 1))
+            delay_s = backoff.next_delay_s(served_s=time.monotonic() - began)
             _log.warning("audit_worker_down", reason=self.last_error, next_start_s=delay_s)
             await asyncio.sleep(delay_s)
 
@@ -137,7 +135,11 @@ class WorkerLine:
     async def _ask(self, request: Request) -> Answer:
         self._refuse_when_down()
         assert self._worker is not None, "it is up"
-        return await self._worker.ask(request, REQUEST_TIMEOUT_S)
+        try:
+            return await self._worker.ask(request, REQUEST_TIMEOUT_S)
+        except Transient as error:
+            # Another worker is started soon.
+            raise Transient(str(error), retry_after_s=1) from error
 
     async def _serve_once(self) -> None:
         """Start a worker and watch it until it has ended."""

@@ -14,10 +14,11 @@ from data_collector.validation.columns import Kind
 from data_collector.validation.messages import Audit, AuditReport, WorkerFault
 from data_collector.validation.messages import encode as encode_message
 from data_collector.validation.service.bodies import MSGPACK, encoding_of, read_records, read_upload, response_of
-from data_collector.validation.service.health import ServiceHealth, health_of, metrics_text
+from data_collector.validation.service.health import health_of, metrics_text
 from data_collector.validation.service.judging import judge_by_gx, judge_compiled
 from data_collector.validation.service.rulebook import Rulebook
 from data_collector.validation.service.surroundings import Around
+from data_collector.web.answers import answered
 
 router = APIRouter()
 
@@ -37,12 +38,10 @@ async def index() -> JSONResponse:
 
 
 @router.get("/health")
-async def health(around: Around, response: Response) -> ServiceHealth:
+async def health(around: Around) -> Response:
     """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
     found = health_of(around)
-    if found.status == "unhealthy":
-        response.status_code = 503
-    return found
+    return answered(found, 503 if found.status == "unhealthy" else 200)
 
 
 @router.get("/metrics")

@@ -8,7 +8,7 @@ from data_collector.model.errors import SuiteRefused
 from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.service.rulebook import Accepted, Stale
 from data_collector.validation.service.surroundings import Around
-from data_collector.web.answers import Answer
+from data_collector.web.answers import Answer, answered
 
 router = APIRouter(prefix="/suites")
 
@@ -44,14 +44,14 @@ class SuiteAccepted(Answer):
 
 
 @router.get("")
-async def suites(around: Around) -> Suites:
+async def suites(around: Around) -> Response:
     """Which suites are in force."""
     found: dict[str, SuiteEntry] = {}
     for kind in KINDS:
         compiled = around.rulebook.in_force(kind)
         count = sum(not rule.disabled for rule in compiled.suite.rules)
         found[kind] = SuiteEntry(digest=compiled.digest, rules=count, url=f"/suites/{kind}")
-    return Suites(suites=found, faults=around.rulebook.faults)
+    return answered(Suites(found, around.rulebook.faults))
 
 
 @router.get("/{kind}")
@@ -66,7 +66,7 @@ async def suite(kind: Kind, around: Around, request: Request) -> Response:
 
 
 @router.put("/{kind}")
-async def replace(kind: Kind, around: Around, request: Request) -> SuiteAccepted:
+async def replace(kind: Kind, around: Around, request: Request) -> Response:
     """Replace the user's rules of a kind; shipped rules that the document does not name stay in force."""
     expected = request.headers.get("if-match")
     body = await request.body()
@@ -80,7 +80,7 @@ async def replace(kind: Kind, around: Around, request: Request) -> SuiteAccepted
         raise HTTPException(422, str(error)) from error
     except OSError as error:
         raise HTTPException(503, f"The suite cannot be written to SUITES_DIR ({error.strerror}).") from error
-    return _accepted(kind, accepted)
+    return answered(_accepted(kind, accepted))
 
 
 def _accepted(kind: Kind, accepted: Accepted) -> SuiteAccepted:

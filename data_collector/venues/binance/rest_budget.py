@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 from msgspec import Struct
 
+from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueUnreachable
 
 WEIGHT_PER_MINUTE = 6000
@@ -63,7 +64,7 @@ class RestBudget:
         """Unix time before which nothing may be asked, for people; 0.0 when that never happened."""
         self._block_end_s = 0.0
         self._block_reason = ""
-        self._backoff_s = BACKOFF_FIRST_S
+        self._backoff = Backoff(BACKOFF_FIRST_S, BACKOFF_S_MAX, jitter=False)
         self._limit = WEIGHT_PER_MINUTE
         self._clock = clock
         self._timer = timer
@@ -107,14 +108,13 @@ class RestBudget:
 
     def back_off(self, reason: str) -> float:
         """Ask nothing for a time that doubles with every call; returns it."""
-        seconds = self._backoff_s
-        self._backoff_s = min(2 * seconds, BACKOFF_S_MAX)
+        seconds = self._backoff.next_delay_s()
         self.block(seconds, reason)
         return seconds
 
     def all_is_well(self) -> None:
         """An answer was in order."""
-        self._backoff_s = BACKOFF_FIRST_S
+        self._backoff.reset()
 
     @asynccontextmanager
     async def passage(self, weight: int, *, urgent: bool) -> AsyncIterator[Passage]:

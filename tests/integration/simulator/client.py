@@ -49,12 +49,6 @@ async def connect(session: aiohttp.ClientSession, simulator: Simulator, path: st
     return Client(await session.ws_connect(simulator.ws_url + path, autoping=False, autoclose=True))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens behind a socket
-            await asyncio.sleep(0.01)
-
-
 async def get(session: aiohttp.ClientSession, simulator: Simulator, path: str, **headers: str) -> tuple[int, object]:
     async with session.get(simulator.rest_url + path, headers=headers) as answer:
         return answer.status, await answer.json(content_type=None)

@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.simulator.client import DEADLINE_S, until
+from tests.integration.simulator.client import DEADLINE_S
+from tests.integration.waiting import until_async
 
 SIMULATE = (sys.executable, "-m", "data_collector", "simulate", "--ws-port", "0", "--rest-port", "0")
 
@@ -30,7 +31,7 @@ async def launch(*arguments: str) -> Process:
 
 async def launch_and_wait(port_file: Path, *arguments: str) -> tuple[Process, dict[str, str]]:
     command = await launch("--port-file", str(port_file), *arguments)
-    await until(port_file.exists)
+    await until_async(port_file.exists)
     return command, told_in(port_file)
 
 
@@ -83,7 +84,7 @@ async def test_it_ends_with_its_parent_when_told_to(tmp_path: Path) -> None:
     arguments = [*SIMULATE, "--port-file", str(port_file), "--exit-with-parent"]
     program = f"import subprocess, sys, time; subprocess.Popen({arguments!r}); time.sleep(600)"
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
-    await until(port_file.exists)
+    await until_async(port_file.exists)
     pid = int(told_in(port_file)["pid"])
 
     parent.kill()
@@ -92,7 +93,7 @@ async def test_it_ends_with_its_parent_when_told_to(tmp_path: Path) -> None:
     # The pipe ends when the last process that holds it has ended.
     assert parent.stdout is not None
     await asyncio.wait_for(parent.stdout.read(), DEADLINE_S)
-    await until(lambda: not _is_alive(pid))
+    await until_async(lambda: not _is_alive(pid))
 
 
 def _is_alive(pid: int) -> bool:

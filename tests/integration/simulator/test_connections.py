@@ -9,7 +9,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.integration.simulator.client import Start, connect, until
+from tests.integration.simulator.client import Start, connect
+from tests.integration.waiting import until_async
 
 
 async def test_pings_carry_a_payload_and_a_matching_pong_keeps_the_connection(
@@ -67,7 +68,7 @@ async def test_old_connections_are_closed(start: Start, session: aiohttp.ClientS
     client = await connect(session, simulator, "/ws/btcusdt@trade")
 
     assert await client.until_closed() == 1000
-    await until(lambda: not simulator.connections())
+    await until_async(lambda: not simulator.connections())
 
 
 async def test_too_many_connection_attempts_are_refused(start: Start, session: aiohttp.ClientSession) -> None:
@@ -107,7 +108,7 @@ async def test_prepared_frames_reach_the_listener_as_they_are_on_the_tape(
 ) -> None:
     simulator = await start()
     client = await connect(session, simulator, "/stream?streams=btcusdt@trade")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
 
     prepared = simulator.prepare_burst("BTCUSDT", 500)
     await simulator.send_prepared(prepared)
@@ -123,12 +124,12 @@ async def test_a_client_that_does_not_read_is_cut_off(start: Start) -> None:
         b"GET /stream?streams=btcusdt@trade HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
 
     prepared = simulator.prepare_burst("BTCUSDT", 100_000)
     whole = msgspec.structs.replace(prepared, parts=[(100_000, b"".join(raw for _, raw in prepared.parts))])
     await simulator.send_prepared(whole)
 
-    await until(lambda: not simulator.connections())
+    await until_async(lambda: not simulator.connections())
     writer.close()
     del reader

@@ -12,7 +12,8 @@ from data_collector.model.protocols import ShutdownNotice
 from data_collector.simulator import FrameFault, Refuse, actions
 from data_collector.simulator.frames import text_frame
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.integration.simulator.client import DEADLINE_S, START_MS, Start, connect, get, until
+from tests.integration.simulator.client import DEADLINE_S, START_MS, Start, connect, get
+from tests.integration.waiting import until_async
 
 
 async def test_refused_connections_get_their_status_and_later_ones_get_in(
@@ -32,7 +33,7 @@ async def test_refused_connections_get_their_status_and_later_ones_get_in(
 async def test_connections_are_closed_with_any_code(start: Start, session: aiohttp.ClientSession, code: int) -> None:
     simulator = await start()
     client = await connect(session, simulator, "/ws")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
 
     await simulator.perform(actions.Close(code))
 
@@ -47,7 +48,7 @@ async def test_reset_cuts_in_the_middle_of_a_frame(start: Start, session: aiohtt
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     await reader.readuntil(b"\r\n\r\n")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
 
     await simulator.perform(actions.Reset())
 
@@ -61,7 +62,7 @@ async def test_stalled_connection_gets_nothing_and_then_everything(
 ) -> None:
     simulator = await start(ping_interval_s=0.05)
     client = await connect(session, simulator, "/ws/btcusdt@trade")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
 
     await simulator.perform(actions.Stall(seconds=0.5))
     await simulator.burst("BTCUSDT", 3)
@@ -75,7 +76,7 @@ async def test_stalled_connection_gets_nothing_and_then_everything(
 async def test_shutdown_notice_comes_in_each_shape(start: Start, session: aiohttp.ClientSession) -> None:
     simulator = await start()
     raw, combined = await connect(session, simulator, "/ws"), await connect(session, simulator, "/stream")
-    await until(lambda: len(simulator.connections()) == 2)
+    await until_async(lambda: len(simulator.connections()) == 2)
     codec = BinanceCodec()
     bare = {"e": "serverShutdown", "E": START_MS}
 
@@ -93,7 +94,7 @@ async def test_shutdown_notice_comes_in_each_shape(start: Start, session: aiohtt
 async def test_anything_can_be_sent(start: Start, session: aiohttp.ClientSession) -> None:
     simulator = await start()
     client = await connect(session, simulator, "/ws")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
 
     await simulator.perform(actions.Send(text='{"e":"newEvent"}'))
     await simulator.perform(actions.Send(raw=text_frame(b"12345")))
@@ -109,9 +110,9 @@ async def test_lost_ids_are_missing_on_one_connection_and_present_in_rest(
 ) -> None:
     simulator = await start()
     lossy = await connect(session, simulator, "/ws/btcusdt@trade")
-    await until(lambda: len(simulator.connections()) == 1)
+    await until_async(lambda: len(simulator.connections()) == 1)
     whole = await connect(session, simulator, "/ws/btcusdt@trade")
-    await until(lambda: len(simulator.connections()) == 2)
+    await until_async(lambda: len(simulator.connections()) == 2)
     simulator.faults.add(FrameFault(kind="drop", connection=1, count=2))
 
     await simulator.burst("BTCUSDT", 3)
@@ -137,7 +138,7 @@ async def test_exchange_that_is_down_makes_no_trades_until_it_is_back(
     assert (simulator.market.now_ms, simulator.tape("BTCUSDT")[-1].trade_id) == (now_ms, last_id)
     await simulator.perform(actions.Resume())
 
-    await until(lambda: simulator.tape("BTCUSDT")[-1].trade_id > last_id)
+    await until_async(lambda: simulator.tape("BTCUSDT")[-1].trade_id > last_id)
 
 
 async def test_ids_that_never_were_are_missing_on_the_stream_and_in_rest(
@@ -161,7 +162,7 @@ async def test_symbol_in_a_break_says_nothing_and_exchange_information_tells(
 ) -> None:
     simulator = await start()
     client = await connect(session, simulator, "/ws/btcusdt@trade/btcusdt@ticker/btcusdt@kline_1s")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
     await simulator.perform(actions.SetStatus("BTCUSDT", "BREAK"))
 
     await simulator.perform(actions.Advance(60_000))

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from data_collector.simulator import RestFault
-from tests.integration.simulator.client import DEADLINE_S, MINUTE_MS, START_MS, Start, connect, get, until
+from tests.integration.simulator.client import DEADLINE_S, MINUTE_MS, START_MS, Start, connect, get
+from tests.integration.waiting import until_async
 
 
 async def test_weight_is_told_and_starts_anew_with_the_minute(start: Start, session: aiohttp.ClientSession) -> None:
@@ -172,7 +173,7 @@ async def test_both_ports_speak_tls_with_a_certificate_of_ones_own(
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
 
     async with session.ws_connect(simulator.ws_url + "/ws/btcusdt@trade", ssl=trusting) as socket:
-        await until(lambda: bool(simulator.connections()))
+        await until_async(lambda: bool(simulator.connections()))
         await simulator.burst("BTCUSDT", 1)
         assert (await asyncio.wait_for(socket.receive(), DEADLINE_S)).json()["e"] == "trade"
     async with session.get(simulator.rest_url + "/api/v3/ping", ssl=trusting) as answer:

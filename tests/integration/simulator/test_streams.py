@@ -11,7 +11,8 @@ import pytest
 from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import Kline, Trade
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.integration.simulator.client import MINUTE_MS, START_MS, Start, connect, get, until
+from tests.integration.simulator.client import MINUTE_MS, START_MS, Start, connect, get
+from tests.integration.waiting import until_async
 
 
 async def test_raw_payloads_are_bare_and_combined_ones_are_wrapped(
@@ -147,7 +148,7 @@ async def test_one_stream_too_many_is_refused_and_the_connection_closed(
 async def test_klines_of_stream_rest_and_tape_are_the_same(start: Start, session: aiohttp.ClientSession) -> None:
     simulator = await start()
     client = await connect(session, simulator, "/ws/btcusdt@kline_1m")
-    await until(lambda: bool(simulator.connections()))
+    await until_async(lambda: bool(simulator.connections()))
     codec = BinanceCodec()
 
     simulator.advance(10 * MINUTE_MS)
@@ -177,7 +178,7 @@ async def test_every_channel_speaks_and_decodes(start: Start, session: aiohttp.C
     names = {"btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@ticker", "btcusdt@miniTicker",
              "!miniTicker@arr", "btcusdt@kline_1s", "btcusdt@kline_1M", "btcusdt@kline_1d@+08:00"}  # fmt: skip
     client = await connect(session, simulator, "/stream?streams=" + "/".join(names).replace("+", "%2B"))
-    await until(lambda: bool(simulator.connections()) and len(simulator.connections()[0].streams) == len(names))
+    await until_async(lambda: bool(simulator.connections()) and len(simulator.connections()[0].streams) == len(names))
     codec = BinanceCodec()
     heard: set[object] = set()
 

@@ -9,33 +9,35 @@ from data_collector.observe.counters import LATENCY_BOUNDS_S, Counters
 
 
 def test_counter_that_never_counted_is_zero() -> None:
-    assert Counters().value("x_total") == 0
+    assert Counters().value("data_collector_records_stored_total") == 0
 
 
 def test_labels_count_apart() -> None:
     counters = Counters()
-    counters.add("x_total", channel="trade")
-    counters.add("x_total", 2, channel="trade")
-    counters.add("x_total", channel="kline")
+    counters.add("data_collector_records_stored_total", channel="trade")
+    counters.add("data_collector_records_stored_total", 2, channel="trade")
+    counters.add("data_collector_records_stored_total", channel="kline")
 
-    assert counters.value("x_total", channel="trade") == 3
-    assert counters.value("x_total", channel="kline") == 1
-    assert counters.value("x_total") == 0
+    assert counters.value("data_collector_records_stored_total", channel="trade") == 3
+    assert counters.value("data_collector_records_stored_total", channel="kline") == 1
+    assert counters.value("data_collector_records_stored_total") == 0
 
 
 def test_gauge_is_replaced() -> None:
     counters = Counters()
-    counters.set("up", 1)
-    counters.set("up", 0)
+    counters.set("data_collector_store_up", 1)
+    counters.set("data_collector_store_up", 0)
 
-    assert counters.samples() == [Sample("up", 0, {})]
+    assert counters.samples() == [Sample("data_collector_store_up", 0, {})]
 
 
 def test_samples_name_every_label() -> None:
     counters = Counters()
-    counters.add("x_total", 5, channel="trade", rule="time_range")
+    counters.add("data_collector_records_stored_total", 5, channel="trade", rule="time_range")
 
-    assert counters.samples() == [Sample("x_total", 5, {"channel": "trade", "rule": "time_range"})]
+    assert counters.samples() == [
+        Sample("data_collector_records_stored_total", 5, {"channel": "trade", "rule": "time_range"})
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_samples_name_every_label() -> None:
 )
 def test_observation_counts_in_the_bucket_that_it_does_not_exceed(seconds: float, bucket: int) -> None:
     counters = Counters()
-    counters.observe("wait_seconds", seconds)
+    counters.observe("data_collector_store_flush_seconds", seconds)
 
     (histogram,) = counters.histograms()
     assert [index for index, count in enumerate(histogram.counts) if count] == [bucket]
@@ -57,9 +59,11 @@ def test_observation_counts_in_the_bucket_that_it_does_not_exceed(seconds: float
 )
 def test_evenly_spread_observations_count_as_if_each_were_made(shortest_s: float, longest_s: float, count: int) -> None:
     at_once, one_by_one = Counters(), Counters()
-    at_once.observe_between("wait_seconds", shortest_s, longest_s, count)
+    at_once.observe_between("data_collector_store_flush_seconds", shortest_s, longest_s, count)
     for index in range(count):
-        one_by_one.observe("wait_seconds", shortest_s + (longest_s - shortest_s) * index / max(count - 1, 1))
+        one_by_one.observe(
+            "data_collector_store_flush_seconds", shortest_s + (longest_s - shortest_s) * index / max(count - 1, 1)
+        )
 
     (whole,), (single,) = at_once.histograms(), one_by_one.histograms()
     assert sum(whole.counts) == count

@@ -11,12 +11,15 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
+from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.trade_sequence import ARBITRATION_S
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
+from tests.receiving import receive
 from tests.retaining import in_memory
 
 CODEC = BinanceCodec()
@@ -26,17 +29,20 @@ COPIES = "data_collector_messages_copies_total"
 class Scene:
     """An intake with its outlet, fed with records as frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, catch_up_s: float = 0.0) -> None:
         self.counters = Counters()
         self.notebook = Notebook()
         self.now_s = 0.0
         self.kept = in_memory(SYMBOL, "ETHUSDT")
         self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
+        self.ledger = Ledger(lambda: self.now_s, self.counters)
+        wanted = WantedKlines(UtcCalendar(), ["1m", "1h", "1M"], catch_up_s)
         self.intake = Intake(
-            CODEC, shipped_gate(), self.outlet, UtcCalendar(), ["1m", "1h", "1M"], self.counters, self.notebook,
-            clock=lambda: self.now_s,
+            shipped_gate(), self.outlet, wanted, self.counters, self.notebook, clock=lambda: self.now_s,
+            ledger=self.ledger,
         )  # fmt: skip
-        self.lane = self.outlet.lanes[SYMBOL]
+        self.queue = self.outlet.queues[SYMBOL]
+        self.sequence = self.intake.trades.sequences[SYMBOL]
 
     def send(self, *records: Record) -> None:
         for record in records:
@@ -56,10 +62,10 @@ class Scene:
         """As the repair does with what waits in the retention."""
         self.outlet.end_runs()
         found = asyncio.run(self.kept.read(SYMBOL, first_id, trades_max=10**6))
-        self.intake.trades.take_runs(self.lane, found)
+        self.intake.trades.take_runs(self.sequence, found)
 
     def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
-        answer = self.intake.receive(memoryview(frame), 5)
+        answer = receive(self.intake, frame, 5)
         intake = self.intake
         assert intake.received == intake.validated + intake.errors
         return answer
@@ -93,5 +99,5 @@ def runs(batch: Batch) -> list[tuple[int, int]]:
 
 def gap_of(scene: Scene) -> tuple[int, int] | None:
     """What is missing before what is held back."""
-    gap = scene.lane.gap
+    gap = scene.sequence.gap
     return None if gap is None else (gap.first_id, gap.last_id)

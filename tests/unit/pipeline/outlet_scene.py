@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.lane import Lane
 from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.symbol_queue import SymbolQueue
 from tests.market import SYMBOL, trade
 
 
-def put(outlet: Outlet, *ids: int, symbol: str = SYMBOL) -> Lane:
-    """As the intake does: a hole ends the run."""
-    lane = outlet.lanes[symbol]
+def put(outlet: Outlet, *ids: int, symbol: str = SYMBOL) -> SymbolQueue:
+    """As the intake does: a hole ends the run. Returns what waits."""
+    queue = outlet.queues[symbol]
     for trade_id in ids:
-        if lane.next_id not in {-1, trade_id}:
-            outlet.end_run(lane)
-        lane.next_id = trade_id + 1
-        outlet.put_trade(lane, trade(trade_id, symbol=symbol))
-    return lane
+        if queue.next_id not in {-1, trade_id}:
+            outlet.end_run(symbol)
+        outlet.put_trade(trade(trade_id, symbol=symbol))
+    return queue
 
 
 def ids_of(run: TradeRun) -> list[int]:

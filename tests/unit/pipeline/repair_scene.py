@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.refill import Reach, Refill
 from data_collector.pipeline.repair import TradeRepair
-from tests.market import NOON_MS, trade
+from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import Scene
 
 AWAY = VenueUnreachable("The exchange is away.", retry_after_s=7.0)
@@ -78,7 +77,6 @@ class RepairScene(Scene):
     def __init__(self, *answers: Answer, reach: Reach = AN_HOUR) -> None:
         super().__init__()
         self.history = ScriptedHistory(*answers)
-        self.ledger = Ledger(lambda: self.now_s, self.counters)
         trades = self.intake.trades
         self.refill = Refill(
             self.outlet, self.intake.refusals, self.kept, self.history, self.ledger, reach, lambda: NOON_MS,
@@ -86,10 +84,14 @@ class RepairScene(Scene):
         )  # fmt: skip
         self.repair = TradeRepair(
             self.outlet, trades, self.refill, self.kept, self.history, self.ledger, self.counters, lambda: self.now_s,
-            deadline_s=600.0,
         )  # fmt: skip
         self.begin()
         self.take()
+
+    def skip_to(self, next_id: int) -> None:
+        """The feed goes on there, and nobody has kept what was before."""
+        self.sequence.next_id = next_id
+        self.outlet.resume(SYMBOL, next_id, origin_id=self.queue.origin_id)
 
     def look(self, seconds: float = 0.2) -> None:
         """Time passes, and the repair does what is due."""

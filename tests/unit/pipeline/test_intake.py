@@ -11,8 +11,8 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.model.store_keys import UNKNOWN
-from data_collector.pipeline.holdback import ARBITRATION_S
 from data_collector.pipeline.refusals import RAW_BYTES_MAX
+from data_collector.pipeline.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
 

@@ -8,9 +8,7 @@ import pytest
 
 from data_collector.model.records import Trade
 from data_collector.pipeline import outlet
-from data_collector.pipeline.arbiter import JUMP_MAX
-from data_collector.pipeline.holdback import ARBITRATION_S
-from data_collector.pipeline.trade_intake import REFUSED_AHEAD_MAX
+from data_collector.pipeline.trade_sequence import ARBITRATION_S, JUMP_MAX, REFUSED_AHEAD_MAX
 from tests.judging import gate_with
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, gap_of, gaps, rules, runs
@@ -19,7 +17,7 @@ from tests.unit.pipeline.intake_scene import COPIES, Scene, fields, gap_of, gaps
 def test_late_trade_goes_to_late_and_not_to_trades(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(15))
-    scene.intake.trades.pass_over(scene.lane, 14, "lost")
+    scene.intake.trades.pass_over(scene.sequence, 14, "lost")
     scene.send(trade(12, price="45180.99"), trade(12))
 
     batch = scene.take()
@@ -139,7 +137,7 @@ def test_refused_id_far_ahead_gets_no_place(scene: Scene) -> None:
 
     batch = scene.take()
     assert [rules(entry) for entry in batch.side] == [["price_positive"]]
-    assert scene.lane.refused == {}
+    assert (scene.queue.refused, scene.sequence.refused_s) == ({}, {})
 
 
 def test_what_waits_is_let_go_when_nothing_comes_any_more(scene: Scene) -> None:
@@ -196,14 +194,14 @@ def test_refused_trade_with_a_poisoned_id_moves_nothing(scene: Scene, trade_id: 
     if begun:
         scene.begin()
         scene.take()
-    next_id = scene.lane.next_id
+    next_id = scene.sequence.next_id
 
     scene.send(trade(trade_id, price="0"))
 
     (entry,) = scene.take_side()
     assert "price_positive" in rules(entry)
-    assert scene.lane.refused == {}
-    assert scene.lane.next_id == next_id
+    assert (scene.queue.refused, scene.sequence.refused_s) == ({}, {})
+    assert scene.sequence.next_id == next_id
 
 
 def test_poisoned_id_is_refused_and_the_symbol_goes_on(scene: Scene) -> None:
@@ -229,7 +227,7 @@ def test_good_trades_that_come_after_they_were_passed_over_are_late(scene: Scene
     scene.begin()
     scene.send(trade(15, price="0"))
     scene.take()
-    scene.intake.trades.pass_over(scene.lane, 15, "lost")
+    scene.intake.trades.pass_over(scene.sequence, 15, "lost")
 
     scene.send(trade(12), trade(15), trade(16))
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.pipeline import holdback as holdback_module
-from data_collector.pipeline.holdback import ARBITRATION_S
-from data_collector.pipeline.lane import STRANGERS_MAX
-from data_collector.pipeline.trade_intake import STRANGE_BEHIND
+from data_collector.pipeline.trade_sequence import ARBITRATION_S, STRANGE_BEHIND, STRANGERS_MAX
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, gaps, rules, runs
 
@@ -91,7 +89,17 @@ def test_first_trades_that_never_end_are_begun_with_when_memory_is_full(
 
     assert runs(scene.take()) == [(10, 4)]
     scene.send(trade(14))
-    assert scene.lane.next_id == 15
+    assert scene.sequence.next_id == 15
+
+
+def test_first_trades_that_are_not_believed_when_memory_is_full_wait_no_longer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.pipeline.trade_intake.HELD_MAX", 3)
+    scene.send(trade(2**50), trade(10), trade(11), trade(2**51))
+
+    waiting = scene.intake.trades.holdback
+    assert (scene.sequence.next_id, len(scene.sequence.held), waiting.count) == (10, 2, 2)
 
 
 def test_trade_that_is_ahead_waits_and_opens_a_gap(scene: Scene) -> None:
@@ -134,8 +142,8 @@ def test_repaired_trade_is_let_through_in_its_turn_only_and_marked_with_its_sour
     scene.take()
     scene.send(trade(12))
     for trade_id in (12, 11, 10):
-        scene.intake.trades.take_repaired(scene.lane, trade(trade_id, received_ns=0))
-    scene.intake.trades.release(scene.lane)
+        scene.intake.trades.take_repaired(scene.sequence, trade(trade_id, received_ns=0))
+    scene.intake.trades.release(scene.sequence)
 
     (run,) = scene.take().trades
     assert (run.first_id, run.count) == (11, 2)
@@ -145,8 +153,8 @@ def test_repaired_trade_is_let_through_in_its_turn_only_and_marked_with_its_sour
 def test_repaired_trade_that_is_refused_is_passed_over_at_once(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(12))
-    scene.intake.trades.take_repaired(scene.lane, trade(11, price="0", received_ns=0))
-    scene.intake.trades.release(scene.lane)
+    scene.intake.trades.take_repaired(scene.sequence, trade(11, price="0", received_ns=0))
+    scene.intake.trades.release(scene.sequence)
 
     batch = scene.take()
     assert runs(batch) == [(10, 1), (12, 1)]
@@ -155,32 +163,32 @@ def test_repaired_trade_that_is_refused_is_passed_over_at_once(scene: Scene) -> 
 
 
 def test_what_is_passed_over_is_explained_by_the_next_run_and_told(scene: Scene) -> None:
-    told: list[tuple[str, int, int, str]] = []
-    scene.intake.trades.on_explained = lambda symbol, gap: told.append((symbol, gap.first, gap.last, gap.reason))
     scene.begin()
     scene.send(trade(12, price="0"), trade(15))
 
-    scene.intake.trades.pass_over(scene.lane, 14, "lost")
-    scene.intake.trades.release(scene.lane)
+    scene.intake.trades.pass_over(scene.sequence, 14, "lost")
+    scene.intake.trades.release(scene.sequence)
 
     batch = scene.take()
     assert gaps(batch) == [(11, 11, "lost"), (12, 12, "refused"), (13, 14, "lost")]
     assert runs(batch) == [(10, 1), (15, 1)]
+    lives = reversed(scene.ledger.status().closed)
+    told = [(life.key.symbol, life.first, life.last, reason) for life in lives for reason in life.given_up]
     assert told == [(SYMBOL, *gap) for gap in gaps(batch)]
 
 
 def test_what_was_let_through_is_not_passed_over(scene: Scene) -> None:
     scene.begin()
-    scene.intake.trades.pass_over(scene.lane, 9, "lost")
+    scene.intake.trades.pass_over(scene.sequence, 9, "lost")
 
-    assert scene.lane.next_id == 11
+    assert scene.sequence.next_id == 11
     assert gaps(scene.take()) == []
 
 
 def test_gaps_of_one_reason_that_adjoin_are_one(scene: Scene) -> None:
     scene.begin()
     for last_id in (12, 14):
-        scene.intake.trades.pass_over(scene.lane, last_id, "absent")
+        scene.intake.trades.pass_over(scene.sequence, last_id, "absent")
 
     batch = scene.take()
     assert gaps(batch) == [(11, 14, "absent")]
@@ -194,13 +202,13 @@ def test_what_memory_has_no_room_for_waits_in_the_retention_and_is_read_back(
     scene.begin()
     scene.send(*(trade(number) for number in range(12, 18)))
 
-    assert scene.lane.held == {}
+    assert scene.sequence.held == {}
     assert gap_of(scene) == (11, 11)
     assert scene.counters.value("data_collector_trades_spilled_total") == 6
     scene.send(trade(11))
     assert gap_of(scene) == (12, 17)
     scene.read_back(12)
-    scene.intake.trades.release(scene.lane)
+    scene.intake.trades.release(scene.sequence)
 
     batch = scene.take()
     assert [number for first, count in runs(batch) for number in range(first, first + count)] == list(range(10, 18))
@@ -211,23 +219,23 @@ def test_what_memory_has_no_room_for_waits_in_the_retention_and_is_read_back(
 def test_held_copy_of_what_was_read_back_is_a_copy(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(12), trade(13))
-    scene.intake.trades.spill(scene.lane)
+    scene.intake.trades.spill(scene.sequence)
     scene.send(trade(13), trade(14), trade(11))
     scene.read_back(12)
-    scene.intake.trades.release(scene.lane)
+    scene.intake.trades.release(scene.sequence)
 
-    assert scene.lane.next_id == 15
+    assert scene.sequence.next_id == 15
     assert scene.counters.value(COPIES, channel="trade") == 1
 
 
 def test_runs_that_do_not_follow_are_left(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(12), trade(13))
-    scene.intake.trades.spill(scene.lane)
+    scene.intake.trades.spill(scene.sequence)
 
     scene.read_back(12)
 
-    assert scene.lane.next_id == 11
+    assert scene.sequence.next_id == 11
 
 
 def test_what_waits_beyond_a_gap_is_kept_at_the_end(scene: Scene) -> None:
@@ -245,50 +253,50 @@ def test_trades_that_the_exchange_does_not_know_are_refused(scene: Scene) -> Non
     scene.begin()
     scene.send(trade(500))
 
-    scene.intake.trades.refuse_held(scene.lane, 10)
+    scene.intake.trades.refuse_held(scene.sequence)
 
     batch = scene.take()
     assert [rules(entry) for entry in batch.side] == [["trade_id_jump"]]
     assert gap_of(scene) is None
-    assert scene.lane.next_id == 11
+    assert scene.sequence.next_id == 11
     assert scene.counts == (3, 2, 1)
 
 
 def test_strangers_are_counted_until_a_trade_of_ours_comes(scene: Scene) -> None:
     scene.begin(STRANGE_BEHIND + 100)
     scene.send(trade(5), trade(6), trade(6))
-    assert scene.lane.strangers == 3
+    assert scene.sequence.strangers == 3
 
     scene.send(trade(STRANGE_BEHIND + 100))
-    assert scene.lane.strangers == 0
+    assert scene.sequence.strangers == 0
 
 
 def test_old_trades_that_come_again_are_no_strangers(scene: Scene) -> None:
     scene.begin(STRANGE_BEHIND + 100)
     scene.send(trade(5, event_ms=NOON_MS + 120_000))
 
-    assert scene.lane.strangers == 0
+    assert scene.sequence.strangers == 0
 
 
 def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(11, price="0"), trade(11), trade(12))
 
-    assert scene.lane.refused_s == {}
-    assert not scene.intake.trades.holdback.lanes
+    assert scene.sequence.refused_s == {}
+    assert not scene.intake.trades.holdback.sequences
 
 
 def test_ids_that_begin_anew_are_collected_once_the_store_has_let_go_of_the_old_ones(scene: Scene) -> None:
     scene.begin(STRANGE_BEHIND + 1_000)
     scene.outlet.end_runs()
     scene.send(*(trade(trade_id) for trade_id in range(5, 5 + STRANGERS_MAX)))
-    assert scene.lane.is_stranded
+    assert scene.sequence.is_stranded
 
-    scene.intake.trades.begin_anew(scene.lane, None)
+    scene.intake.trades.begin_anew(SYMBOL, None)
     scene.send(ticker(NOON_MS, first_id=1, last_id=300), trade(300), trade(301))
     scene.wait(ARBITRATION_S)
 
-    assert scene.lane.strangers == 0
+    assert scene.sequence.strangers == 0
     assert runs(scene.take()) == [(300, 2)]
     scene.outlet.end_runs()
     assert scene.kept.oldest_id(SYMBOL) == 300
@@ -298,7 +306,7 @@ def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_sta
     scene.begin(STRANGE_BEHIND + 1_000)
     scene.send(*(trade(trade_id) for trade_id in range(5, 5 + STRANGERS_MAX)))
 
-    scene.intake.trades.begin_anew(scene.lane, 103)
+    scene.intake.trades.begin_anew(SYMBOL, 103)
     scene.send(trade(105))
 
     assert gap_of(scene) == (103, 104)
@@ -307,13 +315,13 @@ def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_sta
 def test_spilled_trade_that_the_retention_lost_is_counted_once(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(12), trade(13))
-    scene.intake.trades.spill(scene.lane)
+    scene.intake.trades.spill(scene.sequence)
 
     scene.send(trade(11))
     for trade_id in (12, 13):
-        scene.intake.trades.take_repaired(scene.lane, trade(trade_id, received_ns=0))
+        scene.intake.trades.take_repaired(scene.sequence, trade(trade_id, received_ns=0))
 
-    assert scene.lane.next_id == 14
+    assert scene.sequence.next_id == 14
     assert scene.counts == (5, 5, 0)
 
 

@@ -14,7 +14,8 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.pipeline.kline_repair import ABSENT_S, ASK_AGAIN_S, GAP_DEADLINE_S, GRACE_S, KlineRepair
+from data_collector.pipeline.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.kline_repair import ABSENT_S, ASK_AGAIN_S, GRACE_S, KlineRepair
 from data_collector.pipeline.ledger import HealSource, Ledger
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
@@ -81,9 +82,9 @@ class RepairScene(Scene):
     """An intake, a REST side, and the repair between them."""
 
     def __init__(self, *, catch_up_s: float = HOUR_S) -> None:
-        super().__init__()
+        super().__init__(catch_up_s=catch_up_s)
         self.market = Market()
-        self.repair = KlineRepair(self.intake, self.market, catch_up_s=catch_up_s, clock=lambda: self.now_s)
+        self.repair = KlineRepair(self.intake, self.market, clock=lambda: self.now_s)
 
     async def pass_s(self, seconds: float) -> None:
         """Time passes, here and at the exchange; the repair looks at both ends."""
@@ -340,14 +341,14 @@ async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:
     assert told[-2:] == [("given_up", "absent", at(1), at(1)), ("healed", "rest", at(2), at(2))]
 
 
-async def test_months_are_counted_by_the_calendar(scene: RepairScene) -> None:
+async def test_months_are_counted_by_the_calendar() -> None:
+    scene = RepairScene(catch_up_s=90 * 86_400)
     january, february, march = 1_704_067_200_000, 1_706_745_600_000, 1_709_251_200_000
     month = kline(interval="1M", open_ms=february, close_ms=march - 1)
     scene.market.rows["1M", february] = structs.replace(
         month, event_ms=march, first_trade_id=-1, last_trade_id=-1, received_ns=0
     )
     scene.market.now_ms = march + 86_400_000
-    scene.repair = KlineRepair(scene.intake, scene.market, catch_up_s=90 * 86_400, clock=lambda: scene.now_s)
     scene.intake.klines.begin({Key("kline", SYMBOL, "1M"): february})
 
     await scene.repair.look()

@@ -12,8 +12,9 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.lateness import AGAIN_S, LATE_MS, LATE_S, Lateness
-from data_collector.pipeline.line import Address, Line, Surroundings
-from data_collector.pipeline.transport import WebSocket
+from data_collector.pipeline.line import Line, LineContext
+from data_collector.pipeline.transport import Address
+from data_collector.pipeline.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.test_twins import LIMITS
@@ -21,7 +22,7 @@ from tests.unit.pipeline.test_twins import LIMITS
 CODEC = BinanceCodec()
 
 
-def take(message: memoryview, received_ns: int) -> None:
+def take(received: Received) -> None:
     """Where messages go."""
 
 
@@ -36,13 +37,13 @@ class Scene:
         self.now_s = 1_000.0
         self.counters = Counters()
         address = Address("ws://exchange.invalid/stream")
-        around = Surroundings(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, self.counters)
-        self.line = Line("1", [], around)
-        self.lateness = Lateness(self.line, CODEC, self.counters, clock=lambda: self.now_s)
+        context = LineContext(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, self.counters)
+        self.line = Line("1", [], context)
+        self.lateness = Lateness(self.line, self.counters, clock=lambda: self.now_s)
         self.connect(datetime(2026, 1, 1, tzinfo=UTC))
 
     def connect(self, began_at: datetime) -> None:
-        live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0, ())
+        live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
         live.began_at = began_at
         self.line._live = live
         self.lateness.look()
@@ -53,8 +54,7 @@ class Scene:
             self.now_s += 1.0
             live = self.line._live
             assert live is not None
-            frame = CODEC.encode(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
-            live.socket._receive(memoryview(frame), 1)
+            live.socket._receive(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
             self.lateness.look()
 
     @property
@@ -78,7 +78,7 @@ async def test_line_that_comes_late_for_long_is_renewed_and_told(scene: Scene) -
     assert scene.renewals == 1
     assert scene.line._live is not None
     assert scene.line._live.ends_soon
-    assert scene.line.late_s == pytest.approx(LATE_MS / 1000 + 1.0)
+    assert scene.line.lag_s == pytest.approx(LATE_MS / 1000 + 1.0)
 
 
 async def test_burst_that_catches_up_is_no_lateness(scene: Scene) -> None:
@@ -93,7 +93,7 @@ async def test_exchange_whose_clock_is_off_is_not_late(scene: Scene) -> None:
     scene.bring(100, late_ms=3_600_000.0)
 
     assert scene.renewals == 0
-    assert scene.line.late_s == 0.0
+    assert scene.line.lag_s == 0.0
 
 
 async def test_line_that_stays_late_is_renewed_ever_more_rarely(scene: Scene) -> None:
@@ -110,4 +110,4 @@ async def test_another_connection_is_judged_by_its_own_messages(scene: Scene) ->
     scene.bring(10, late_ms=LATE_MS * 2)
 
     assert scene.renewals == 1
-    assert scene.line.late_s == 0.0
+    assert scene.line.lag_s == 0.0

@@ -18,24 +18,15 @@ from data_collector.pipeline.ledger import (
     Ledger,
     gap_id,
 )
+from tests.clock import Clock
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 
 TRADES = Key("trade", SYMBOL)
 
 
-class Clock:
-    """Stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_704_110_400.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_704_110_400.0)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from data_collector.model.batch import KlineUpdate, Refusal
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import UNKNOWN
-from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, RUN_ENTRIES_MAX, Outlet
+from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, Outlet
+from data_collector.pipeline.symbol_queue import RUN_ENTRIES_MAX
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
 from tests.retaining import in_memory
 from tests.unit.pipeline.outlet_scene import ids_of, put
@@ -40,9 +41,8 @@ def test_trades_that_follow_each_other_are_one_run(outlet: Outlet) -> None:
 
 
 def test_run_knows_price_and_time_of_its_newest_and_receive_time_of_its_oldest(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
-    outlet.put_trade(lane, trade(10, received_ns=5))
-    outlet.put_trade(lane, trade(11, received_ns=6, price="45181.00", sub_ms_us=45))
+    outlet.put_trade(trade(10, received_ns=5))
+    outlet.put_trade(trade(11, received_ns=6, price="45181.00", sub_ms_us=45))
 
     (run,) = outlet.take().trades
     assert (run.price, run.time_text, run.oldest_ns) == ("45181.00", "2024-01-01T12:00:00.123045+00:00", 5)
@@ -87,8 +87,8 @@ def test_run_begins_anew_after_taking(outlet: Outlet) -> None:
 
 
 def test_refused_trade_goes_with_the_run_that_passes_over_it(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    outlet.put_refused(lane, 11, REFUSAL)
+    put(outlet, 10)
+    outlet.put_refused(SYMBOL, 11, REFUSAL)
     put(outlet, 12)
 
     first, second = outlet.take().trades
@@ -97,17 +97,17 @@ def test_refused_trade_goes_with_the_run_that_passes_over_it(outlet: Outlet) -> 
 
 
 def test_refused_trade_that_nothing_follows_stays(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    outlet.put_refused(lane, 11, REFUSAL)
+    put(outlet, 10)
+    outlet.put_refused(SYMBOL, 11, REFUSAL)
 
     (run,) = outlet.take().trades
     assert run.refused == {}
-    assert lane.refused == {11: REFUSAL}
+    assert outlet.queues[SYMBOL].refused == {11: REFUSAL}
 
 
 def test_refused_trade_that_came_ahead_waits_for_the_run_after_its_hole(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    outlet.put_refused(lane, 12, REFUSAL)
+    put(outlet, 10)
+    outlet.put_refused(SYMBOL, 12, REFUSAL)
     put(outlet, 11, 13)
 
     runs = outlet.take().trades
@@ -115,20 +115,17 @@ def test_refused_trade_that_came_ahead_waits_for_the_run_after_its_hole(outlet: 
 
 
 def test_refused_trades_are_bounded(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
     for trade_id in range(REFUSED_MAX + 5):
-        outlet.put_refused(lane, trade_id, REFUSAL)
+        outlet.put_refused(SYMBOL, trade_id, REFUSAL)
 
-    assert len(lane.refused) == REFUSED_MAX
+    assert len(outlet.queues[SYMBOL].refused) == REFUSED_MAX
     assert outlet.dropped["quarantine"] == 5
 
 
 def test_what_was_passed_over_goes_with_the_next_run(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
-    outlet.put_refused(lane, 11, REFUSAL)
-    outlet.end_run(lane)
-    lane.passed = [Gap(11, 11, 1, "refused", ("price_positive",))]
-    lane.next_id = 12
+    put(outlet, 10)
+    outlet.put_refused(SYMBOL, 11, REFUSAL)
+    outlet.pass_over(SYMBOL, [Gap(11, 11, 1, "refused", ("price_positive",))])
     put(outlet, 12)
 
     _, run = outlet.take().trades
@@ -136,11 +133,9 @@ def test_what_was_passed_over_goes_with_the_next_run(outlet: Outlet) -> None:
 
 
 def test_what_was_passed_over_and_nothing_follows_is_a_run_without_trades(outlet: Outlet) -> None:
-    lane = put(outlet, 10)
+    put(outlet, 10)
     outlet.take()
-    lane.next_id = 13
-    lane.passed = [Gap(11, 12, 2, "absent")]
-    outlet.mark(lane)
+    outlet.pass_over(SYMBOL, [Gap(11, 12, 2, "absent")])
 
     (run,) = outlet.take().trades
     assert (run.start_id, run.first_id, run.count) == (11, 13, 0)
@@ -150,10 +145,9 @@ def test_what_was_passed_over_and_nothing_follows_is_a_run_without_trades(outlet
 
 
 def test_open_klines_are_conflated_to_the_newest(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
     newest = update(kline(closed=False, close="45190"))
-    outlet.put_open_kline(lane, update(kline(closed=False)))
-    outlet.put_open_kline(lane, newest)
+    outlet.put_open_kline(update(kline(closed=False)))
+    outlet.put_open_kline(newest)
 
     assert outlet.take().klines == [[newest]]
     assert outlet.conflated["kline"] == 1
@@ -161,48 +155,43 @@ def test_open_klines_are_conflated_to_the_newest(outlet: Outlet) -> None:
 
 
 def test_closed_klines_come_first_and_all_of_them(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
     closed = [update(kline(minute)) for minute in range(3)]
     opened = update(kline(3, closed=False))
     for one in closed:
-        outlet.put_closed_kline(lane, one)
-    outlet.put_open_kline(lane, opened)
+        outlet.put_closed_kline(one)
+    outlet.put_open_kline(opened)
 
     assert outlet.take().klines == [[*closed, opened]]
 
 
 def test_closed_kline_supersedes_the_waiting_open_state_of_itself(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
     closed = update(kline())
-    outlet.put_open_kline(lane, update(kline(closed=False)))
-    outlet.put_closed_kline(lane, closed)
+    outlet.put_open_kline(update(kline(closed=False)))
+    outlet.put_closed_kline(closed)
 
     assert outlet.take().klines == [[closed]]
 
 
 def test_late_closing_frame_leaves_the_open_state_of_the_next_kline(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
     opened, closed = update(kline(1, closed=False)), update(kline(0))
-    outlet.put_open_kline(lane, opened)
-    outlet.put_closed_kline(lane, closed)
+    outlet.put_open_kline(opened)
+    outlet.put_closed_kline(closed)
 
     assert outlet.take().klines == [[closed, opened]]
 
 
 def test_intervals_do_not_supersede_each_other(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
     hour = update(kline(closed=False, interval="1h"))
-    outlet.put_open_kline(lane, hour)
-    outlet.put_open_kline(lane, update(kline(closed=False)))
-    outlet.put_closed_kline(lane, update(kline()))
+    outlet.put_open_kline(hour)
+    outlet.put_open_kline(update(kline(closed=False)))
+    outlet.put_closed_kline(update(kline()))
 
     assert outlet.take().klines == [[update(kline()), hour]]
 
 
 def test_tickers_are_conflated_to_the_newest(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
-    outlet.put_newest(lane, ticker(1))
-    outlet.put_newest(lane, ticker(2))
+    outlet.put_newest(ticker(1))
+    outlet.put_newest(ticker(2))
 
     assert [one.record.event_ms for one in outlet.take().newest] == [2]
     assert outlet.conflated["ticker"] == 1
@@ -217,9 +206,8 @@ def test_symbols_are_written_apart(outlet: Outlet) -> None:
 
 def test_full_outlet_drops_closed_klines_too() -> None:
     outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=1)
-    lane = outlet.lanes[SYMBOL]
-    outlet.put_closed_kline(lane, update(kline(0)))
-    outlet.put_closed_kline(lane, update(kline(1)))
+    outlet.put_closed_kline(update(kline(0)))
+    outlet.put_closed_kline(update(kline(1)))
 
     assert outlet.dropped["kline"] == 1
     assert outlet.take().klines == [[update(kline(0))]]
@@ -253,9 +241,8 @@ def test_side_entries_are_bounded_and_counted_by_kind() -> None:
 def test_one_batch_takes_a_bounded_number_of_records_and_the_rest_waits() -> None:
     symbols = ["A", "B", "C"]
     outlet = Outlet(symbols, in_memory(*symbols))
-    newest = trade(1)
     for symbol in symbols:
-        fill(outlet, symbol, newest, BATCH_RECORDS_MAX)
+        fill(outlet, trade(1, symbol=symbol), BATCH_RECORDS_MAX)
 
     batch = outlet.take()
 
@@ -271,41 +258,37 @@ def test_one_batch_takes_a_bounded_number_of_records_and_the_rest_waits() -> Non
         assert sum(run.count for run in taken if run.symbol == symbol) == BATCH_RECORDS_MAX
 
 
-def fill(outlet: Outlet, symbol: str, record: Trade, count: int) -> None:
-    lane = outlet.lanes[symbol]
+def fill(outlet: Outlet, record: Trade, count: int) -> None:
     for _ in range(count):
-        outlet.put_trade(lane, record)
+        outlet.put_trade(record)
 
 
-def test_lane_that_is_removed_takes_along_what_waits_and_stays_in_the_retention() -> None:
+def test_symbol_that_is_removed_takes_along_what_waits_and_stays_in_the_retention() -> None:
     retention = in_memory(SYMBOL, "ETHUSDT")
     outlet = Outlet([SYMBOL, "ETHUSDT"], retention)
     put(outlet, 10, 11, 12)
 
-    assert outlet.remove_lane(outlet.lanes[SYMBOL]) == 3
+    assert outlet.remove(SYMBOL) == 3
 
     assert outlet.records == 0
-    assert SYMBOL not in outlet.lanes
+    assert SYMBOL not in outlet.queues
     assert not outlet.take().trades
     assert retention.oldest_id(SYMBOL) == 10
 
 
-def test_removed_lane_that_was_behind_leaves_nothing_to_bring(outlet: Outlet) -> None:
-    lane = outlet.lanes[SYMBOL]
+def test_removed_symbol_that_was_behind_leaves_nothing_to_bring(outlet: Outlet) -> None:
     put(outlet, 10)
-    outlet.fall_behind(lane, 5)
+    outlet.fall_behind(SYMBOL, 5)
 
-    outlet.remove_lane(lane)
+    outlet.remove(SYMBOL)
 
-    assert not outlet.behind.is_set()
+    assert not outlet.debts.due.is_set()
     assert outlet.records == 0
 
 
-def test_lane_that_is_added_is_written_like_the_others(outlet: Outlet) -> None:
-    lane = outlet.add_lane("SOLUSDT")
-    record = trade(trade_id=7, symbol="SOLUSDT")
-    lane.next_id = 8
+def test_symbol_that_is_added_is_written_like_the_others(outlet: Outlet) -> None:
+    outlet.add("SOLUSDT")
 
-    outlet.put_trade(lane, record)
+    outlet.put_trade(trade(trade_id=7, symbol="SOLUSDT"))
 
     assert [run.symbol for run in outlet.take().trades] == ["SOLUSDT"]

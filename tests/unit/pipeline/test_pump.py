@@ -13,6 +13,7 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import pump as pump_module
+from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Pump
 from tests.integration.waiting import until_async
@@ -51,25 +52,41 @@ class MemorySink:
         return lacks
 
 
+class SteadyFeed:
+    """Ids go on, unless a test says that they have begun anew."""
+
+    def __init__(self) -> None:
+        self.stranded = False
+        self.begun_anew: list[int | None] = []
+
+    def is_stranded(self, symbol: str) -> bool:
+        return self.stranded
+
+    def begin_anew(self, symbol: str, due_id: int | None) -> None:
+        self.begun_anew.append(due_id)
+
+
 class Scene:
     def __init__(self, failures: int = 0) -> None:
         self.outlet = Outlet([SYMBOL], in_memory(SYMBOL))
-        self.lane = self.outlet.lanes[SYMBOL]
         self.sink = MemorySink(failures)
         self.counters = Counters()
         self.gone_back: list[Behind] = []
-        self.pump = Pump(self.outlet, self.sink, self.counters, flush_s=0.0, go_back=self.gone_back.append)
+        self.feed = SteadyFeed()
+        self.pump = Pump(self.outlet, self.sink, self.feed, self.counters, flush_s=0.0, go_back=self.gone_back.append)
 
     def put(self, *ids: int) -> None:
-        lane = self.outlet.lanes[SYMBOL]
         for trade_id in ids:
-            lane.next_id = trade_id + 1
-            self.outlet.put_trade(lane, trade(trade_id))
+            self.outlet.put_trade(trade(trade_id))
+
+    @property
+    def debt(self) -> Debt | None:
+        return self.outlet.debts.get(SYMBOL)
 
     @property
     def due(self) -> int | None:
         """What the store is to get next, while it is behind."""
-        return None if self.lane.debt is None else self.lane.debt.due_id
+        return None if self.debt is None else self.debt.due_id
 
     def stored_ids(self) -> list[int]:
         return [
@@ -113,9 +130,8 @@ async def test_way_of_one_trade_of_a_batch_is_measured() -> None:
     scene = Scene()
     arrived_ms = NOON_MS + 250
     for trade_id in (10, 11):
-        scene.lane.next_id = trade_id + 1
         record = trade(trade_id, time_ms=NOON_MS, received_ns=arrived_ms * 1_000_000)
-        scene.outlet.put_trade(scene.lane, record)
+        scene.outlet.put_trade(record)
 
     await run_until_written(scene)
 
@@ -126,8 +142,7 @@ async def test_way_of_one_trade_of_a_batch_is_measured() -> None:
 
 async def test_trade_of_the_repair_says_nothing_of_the_way() -> None:
     scene = Scene()
-    scene.lane.next_id = 11
-    scene.outlet.put_trade(scene.lane, trade(10, received_ns=0))
+    scene.outlet.put_trade(trade(10, received_ns=0))
 
     await run_until_written(scene)
 
@@ -136,13 +151,13 @@ async def test_trade_of_the_repair_says_nothing_of_the_way() -> None:
 
 async def test_what_the_sink_does_not_take_is_as_old_as_its_oldest_trade() -> None:
     scene = Scene(failures=1_000_000)
-    scene.outlet.put_trade(scene.lane, trade(10, received_ns=7))
-    scene.outlet.put_trade(scene.lane, trade(11, received_ns=9))
+    scene.outlet.put_trade(trade(10, received_ns=7))
+    scene.outlet.put_trade(trade(11, received_ns=9))
     assert (scene.outlet.oldest_ns(), scene.pump.oldest_ns) == (7, 0)
 
     task = asyncio.create_task(scene.pump.run())
     await until_async(lambda: scene.sink.offered, "a batch")
-    scene.outlet.put_trade(scene.lane, trade(12, received_ns=20))
+    scene.outlet.put_trade(trade(12, received_ns=20))
 
     assert (scene.outlet.oldest_ns(), scene.pump.oldest_ns) == (20, 7)
     task.cancel()
@@ -246,11 +261,11 @@ async def test_store_that_lacks_something_makes_a_debt(due: int | None, counted:
     scene.sink.lacks = [Behind(Key("trade", SYMBOL), due)]
 
     await run_until_written(scene)
-    await until(lambda: scene.lane.debt is not None)
+    await until(lambda: scene.debt is not None)
 
     assert scene.due == (12 if due is None else due)
-    assert scene.lane.debt is not None
-    assert scene.lane.debt.wiped == (due is None)
+    assert scene.debt is not None
+    assert scene.debt.wiped == (due is None)
     assert scene.counters.value(counted) == 1
 
 
@@ -275,8 +290,8 @@ async def test_store_that_was_wiped_is_found_out_without_a_trade() -> None:
 
     await scene.pump.verify_tails()
 
-    assert scene.lane.debt is not None
-    assert scene.lane.debt.wiped
+    assert scene.debt is not None
+    assert scene.debt.wiped
 
 
 @pytest.mark.parametrize("tail", [TradeTail(10, 11), TradeTail(10, 15), None])
@@ -310,7 +325,7 @@ async def test_store_that_does_not_tell_is_asked_another_time() -> None:
 async def test_store_is_asked_between_batches_also_when_nothing_comes() -> None:
     scene = await written(10, 11)
     task = asyncio.create_task(scene.pump.run())
-    await until(lambda: scene.lane.debt is not None)
+    await until(lambda: scene.debt is not None)
     task.cancel()
     await asyncio.wait((task,))
 
@@ -327,7 +342,7 @@ async def test_symbol_whose_batch_the_store_has_not_taken_is_not_asked_about() -
 
     await scene.pump.verify_tails()
 
-    assert scene.lane.debt is None
+    assert scene.debt is None
 
 
 async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
@@ -338,13 +353,13 @@ async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
     await run_until_written(scene)
 
     assert scene.gone_back == [Behind(Key("kline", SYMBOL, "1m"), 5)]
-    assert scene.lane.debt is None
+    assert scene.debt is None
 
 
 async def test_question_is_asked_between_two_batches_and_its_failure_reaches_who_asked() -> None:
     sink = MemorySink()
     outlet = Outlet([SYMBOL], in_memory(SYMBOL))
-    pump = Pump(outlet, sink, Counters(), flush_s=0.001)
+    pump = Pump(outlet, sink, SteadyFeed(), Counters(), flush_s=0.001, go_back=lambda _: None)
     answers: list[str] = []
 
     async def question() -> None:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.batch import TradeRun
+from data_collector.pipeline.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refill import DEADLINE_S, QUEUED_MAX, Reach
+from data_collector.pipeline.refill import QUEUED_MAX, Reach
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AN_HOUR, AWAY, NEVER, Answer, RepairScene
 
 
 def behind(scene: RepairScene, due_id: int | None) -> None:
-    scene.outlet.fall_behind(scene.lane, due_id)
+    scene.outlet.fall_behind(SYMBOL, due_id)
 
 
 def further(scene: RepairScene, last_id: int) -> None:
     """The feed goes on, and the store takes it."""
-    scene.send(*(trade(number) for number in range(scene.lane.next_id, last_id + 1)))
+    scene.send(*(trade(number) for number in range(scene.sequence.next_id, last_id + 1)))
     scene.take()
 
 
 def forgetful(*answers: Answer, until: int, reach: Reach = AN_HOUR) -> RepairScene:
     """Up to `until` nothing is in the retention."""
     scene = RepairScene(*answers, reach=reach)
-    scene.lane.next_id = until + 1
+    scene.skip_to(until + 1)
     return scene
 
 
@@ -38,7 +39,7 @@ def test_what_the_store_lost_is_brought_from_the_retention() -> None:
     scene.look()
 
     assert runs(scene.take()) == [(12, 4)]
-    assert scene.lane.debt is None
+    assert scene.outlet.debts.get(SYMBOL) is None
     assert scene.history.asked == []
     assert scene.closed() == []
 
@@ -55,7 +56,7 @@ def test_feed_goes_on_where_the_refill_ended() -> None:
 
 def test_what_was_explained_is_explained_again() -> None:
     scene = RepairScene([])
-    scene.intake.trades.pass_over(scene.lane, 12, "absent")
+    scene.intake.trades.pass_over(scene.sequence, 12, "absent")
     further(scene, 13)
     behind(scene, 12)
 
@@ -118,7 +119,7 @@ def test_refused_trade_at_the_end_is_explained_without_a_trade() -> None:
     batch = scene.take()
     assert gaps(batch) == [(11, 11, "refused")]
     assert runs(batch) == [(12, 0)]
-    assert scene.lane.debt is None
+    assert scene.outlet.debts.get(SYMBOL) is None
 
 
 def test_older_part_of_what_is_asked_for_is_skipped() -> None:
@@ -176,14 +177,14 @@ def test_what_nobody_gives_until_the_deadline_is_lost(answer: Answer) -> None:
     scene.history.first_id = 1
     behind(scene, 11)
     scene.look()
-    scene.look(DEADLINE_S - 1)
+    scene.look(GAP_DEADLINE_S - 1)
     assert scene.take().trades == []
 
     scene.look(8)
 
     batch = scene.take()
     assert gaps(batch) == [(11, 13, "lost")]
-    assert scene.lane.debt is None
+    assert scene.outlet.debts.get(SYMBOL) is None
     assert scene.closed() == [(11, 13, {}, {"lost": 3})]
 
 
@@ -191,8 +192,8 @@ def test_only_what_nobody_has_is_lost() -> None:
     scene = forgetful([14, 15, 16], until=15)
     scene.history.first_id = 1
     behind(scene, 11)
-    scene.look(DEADLINE_S)
-    scene.look(DEADLINE_S)
+    scene.look(GAP_DEADLINE_S)
+    scene.look(GAP_DEADLINE_S)
 
     batch = scene.take()
     assert gaps(batch) == [(11, 13, "lost")]
@@ -240,7 +241,7 @@ def test_wiped_store_is_filled_from_memory_while_the_exchange_is_away() -> None:
 
 def test_stream_never_begins_with_a_run_that_has_no_trades() -> None:
     scene = forgetful([trade(10), trade(11, price="0", received_ns=0)], until=11)
-    scene.lane.origin_id = 11
+    scene.queue.origin_id = 11
     scene.history.first_id = 11
     behind(scene, None)
 
@@ -256,14 +257,14 @@ def test_no_more_is_brought_than_may_wait() -> None:
     scene = RepairScene([])
     for number in range(11, 11 + 2 * QUEUED_MAX):
         scene.outlet.keep_only([TradeRun(SYMBOL, number, [1, '{"trade_id":1}'], "1", "", 1, 1)])
-        scene.lane.next_id = number + 1
+        scene.skip_to(number + 1)
     behind(scene, 11)
     scene.outlet.end_runs()
 
     scene.look()
-    assert len(scene.lane.runs) >= QUEUED_MAX
+    assert len(scene.queue.runs) >= QUEUED_MAX
     taken = 0
-    while scene.lane.debt is not None or scene.outlet.waiting.is_set():
+    while scene.outlet.debts.get(SYMBOL) is not None or scene.outlet.waiting.is_set():
         taken += sum(run.count for run in scene.take().trades)
         scene.look()
 
@@ -279,7 +280,7 @@ def test_nothing_is_brought_while_memory_is_full() -> None:
     behind(scene, 11)
 
     scene.look()
-    assert scene.lane.runs == []
+    assert scene.queue.runs == []
 
     outlet.records_max = 100
     scene.look()
@@ -324,6 +325,6 @@ def test_wiped_store_begins_with_what_came_since_when_the_exchange_stays_away() 
     behind(scene, None)
     scene.send(trade(11))
 
-    scene.look(DEADLINE_S)
+    scene.look(GAP_DEADLINE_S)
 
     assert runs(scene.take()) == [(11, 1)]

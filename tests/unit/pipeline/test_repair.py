@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from data_collector.pipeline.attempts import RETRY_CAP_S
 from data_collector.pipeline.refill import Reach
-from data_collector.pipeline.repair import HEAD_S, PAGE_TRADES, RETRY_CAP_S, URGENT_TRADES
+from data_collector.pipeline.repair import PAGE_TRADES, URGENT_TRADES
+from data_collector.pipeline.trade_sequence import HEAD_S
 from tests.market import SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import gaps, rules, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
@@ -31,7 +33,7 @@ def test_gap_is_filled_from_the_exchange() -> None:
     assert scene.history.asked == [10]
     assert scene.history.urgent == [True]
     assert runs(scene.take()) == [(11, 2)]
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
     assert scene.closed() == [(11, 11, {"rest": 1}, {})]
 
 
@@ -57,7 +59,7 @@ def test_what_a_stream_brings_late_is_told_so() -> None:
 
     assert scene.ledger.status().open_count == 0
     assert runs(scene.take()) == [(11, 5)]
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
     ((first, last, healed, given_up),) = scene.closed()
     assert (first, last, given_up) == (11, 14, {})
     assert sum(healed.values()) == 4
@@ -86,7 +88,7 @@ def test_large_gap_is_asked_for_page_by_page_and_is_not_urgent() -> None:
 
     assert scene.history.asked == [10, page[-1]]
     assert scene.history.urgent == [False, True]
-    assert scene.lane.next_id == page[-1] + 2
+    assert scene.sequence.next_id == page[-1] + 2
 
 
 def test_what_one_answer_leaves_out_is_absent() -> None:
@@ -109,7 +111,7 @@ def test_answer_that_does_not_reach_both_sides_proves_nothing() -> None:
     scene.look(1)
 
     assert gaps(scene.take()) == []
-    assert scene.lane.next_id == 11
+    assert scene.sequence.next_id == 11
 
 
 def test_refused_trade_of_the_exchange_is_passed_over() -> None:
@@ -143,14 +145,14 @@ def test_question_that_failed_is_asked_again_no_sooner_than_the_exchange_wants()
     scene.look(0.2)
 
     assert len(scene.history.asked) == 2
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
 
 
 def test_pauses_grow_up_to_a_cap_and_then_what_nobody_gave_is_lost() -> None:
     scene = RepairScene(NEVER)
     scene.send(trade(13))
     seconds = 0.0
-    while scene.lane.gap is not None and seconds < 700:
+    while scene.sequence.gap is not None and seconds < 700:
         scene.look(1.0)
         seconds += 1.0
 
@@ -168,8 +170,8 @@ def test_deadline_counts_from_the_last_progress() -> None:
     scene.look(590)
     scene.look(590)
 
-    assert scene.lane.gap is not None
-    assert scene.lane.next_id == 12
+    assert scene.sequence.gap is not None
+    assert scene.sequence.next_id == 12
 
 
 def test_lonely_trade_that_the_exchange_does_not_know_is_refused_in_the_end() -> None:
@@ -179,7 +181,7 @@ def test_lonely_trade_that_the_exchange_does_not_know_is_refused_in_the_end() ->
         scene.look(1.0)
 
     assert [rules(entry) for entry in scene.take_side()] == [["trade_id_jump"]]
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
     assert scene.counters.value("data_collector_implausible_total", rule="trade_id_jump") == 1
     scene.send(trade(11))
     assert runs(scene.take()) == [(11, 1)]
@@ -191,29 +193,29 @@ def test_trades_that_vouch_for_each_other_are_not_refused() -> None:
     for _ in range(20):
         scene.look(1.0)
 
-    assert scene.lane.gap is not None
-    assert len(scene.lane.held) == 2
+    assert scene.sequence.gap is not None
+    assert len(scene.sequence.held) == 2
 
 
 def test_spilled_trades_are_read_back_before_the_exchange_is_asked() -> None:
     scene = RepairScene([])
     scene.send(trade(12), trade(13))
-    scene.intake.trades.spill(scene.lane)
+    scene.intake.trades.spill(scene.sequence)
     scene.send(trade(11))
 
     scene.look()
 
     assert scene.history.asked == []
-    assert scene.lane.next_id == 14
+    assert scene.sequence.next_id == 14
     assert scene.closed() == [(12, 13, {"spool": 2}, {})]
 
 
 def test_trades_that_only_a_ticker_tells_of_are_asked_for() -> None:
     scene = RepairScene([10, 11, 12])
     scene.send(ticker(first_id=1, last_id=12))
-    scene.repair.look_at_head(scene.lane, scene.now_s)
+    scene.intake.trades.look_at_heads()
     scene.now_s += HEAD_S
-    scene.repair.look_at_head(scene.lane, scene.now_s)
+    scene.intake.trades.look_at_heads()
 
     scene.look()
 
@@ -224,27 +226,27 @@ def test_ticker_that_is_a_little_ahead_is_waited_for() -> None:
     scene = RepairScene([])
     scene.send(ticker(first_id=1, last_id=12))
     for _ in range(3):
-        scene.repair.look_at_head(scene.lane, scene.now_s)
-        scene.send(trade(scene.lane.next_id))
+        scene.intake.trades.look_at_heads()
+        scene.send(trade(scene.sequence.next_id))
         scene.now_s += HEAD_S
 
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
 
 
 def test_ticker_that_names_what_the_exchange_does_not_know_is_forgotten() -> None:
     scene = RepairScene([10])
     scene.send(ticker(first_id=1, last_id=12))
     for _ in range(20):
-        scene.repair.look_at_head(scene.lane, scene.now_s)
+        scene.intake.trades.look_at_heads()
         scene.look(1.0)
 
-    assert scene.lane.gap is None
-    assert scene.lane.reference_id == 10
+    assert scene.sequence.gap is None
+    assert scene.sequence.reference_id == 10
 
 
 def test_after_a_start_the_older_part_of_the_hole_is_skipped() -> None:
     scene = RepairScene([14, 15, 16], reach=Reach(60, 1_000))
-    scene.lane.resumed_id = 11
+    scene.sequence.resumed_id = 11
     scene.history.first_id = 15
     scene.send(trade(17))
 
@@ -258,7 +260,7 @@ def test_after_a_start_the_older_part_of_the_hole_is_skipped() -> None:
 
 def test_hole_that_comes_later_is_not_skipped() -> None:
     scene = RepairScene([11, 12, 13], reach=Reach(0, 1_000))
-    scene.lane.resumed_id = 11
+    scene.sequence.resumed_id = 11
     scene.send(trade(11), trade(13))
 
     scene.look()
@@ -270,7 +272,7 @@ def test_hole_that_comes_later_is_not_skipped() -> None:
 
 def test_exchange_that_does_not_tell_what_is_old_is_asked_again() -> None:
     scene = RepairScene([10, 11, 12])
-    scene.lane.resumed_id = 11
+    scene.sequence.resumed_id = 11
     scene.history.clock_error = AWAY
     scene.send(trade(12))
     scene.look()
@@ -279,7 +281,7 @@ def test_exchange_that_does_not_tell_what_is_old_is_asked_again() -> None:
     scene.history.clock_error, scene.history.first_id = None, 5
     scene.look(10)
 
-    assert scene.lane.next_id == 13
+    assert scene.sequence.next_id == 13
 
 
 async def test_it_works_by_itself() -> None:
@@ -288,7 +290,7 @@ async def test_it_works_by_itself() -> None:
     scene.send(trade(12))
     scene.now_s += 1.0
     async with asyncio.timeout(5):
-        while scene.lane.gap is not None or scene.ledger.status().open_count:  # noqa: ASYNC110 - nothing tells of it
+        while scene.sequence.gap is not None or scene.ledger.status().open_count:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.005)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -299,13 +301,13 @@ async def test_it_works_by_itself() -> None:
 
 def test_lonely_trade_is_refused_although_the_stream_goes_on() -> None:
     scene = RepairScene([10])
-    scene.history.meanwhile = lambda: scene.send(trade(scene.lane.next_id))
+    scene.history.meanwhile = lambda: scene.send(trade(scene.sequence.next_id))
     scene.send(trade(1_000_000))
     for _ in range(1000):
-        scene.history.answers = [[scene.lane.next_id - 1]]
+        scene.history.answers = [[scene.sequence.next_id - 1]]
         scene.look(0.02)
 
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
     assert len(scene.history.asked) < 20
     assert [rules(entry) for entry in scene.take_side()] == [["trade_id_jump"]]
 
@@ -313,10 +315,10 @@ def test_lonely_trade_is_refused_although_the_stream_goes_on() -> None:
 def test_lonely_trade_that_was_spilled_does_not_keep_a_gap_open() -> None:
     scene = RepairScene([10])
     scene.send(trade(500))
-    scene.intake.trades.spill(scene.lane)
+    scene.intake.trades.spill(scene.sequence)
     scene.intake.release_held()
     for _ in range(20):
         scene.look(1.0)
 
-    assert scene.lane.gap is None
+    assert scene.sequence.gap is None
     assert not scene.intake.trades.holdback.waiting.is_set()

@@ -14,8 +14,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.pipeline.arbiter import Order
-from data_collector.pipeline.series import HELD_MAX, RECENT_KEPT, Series
+from data_collector.pipeline.series import HELD_MAX, RECENT_KEPT, Order, Series
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 
 

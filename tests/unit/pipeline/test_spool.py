@@ -21,6 +21,7 @@ from data_collector.pipeline.ring import run_bytes
 from data_collector.pipeline.segment_writer import DiskCalls, segment_path
 from data_collector.pipeline.segments import encode_header
 from data_collector.pipeline.spool import Spool, SpoolLimits
+from tests.clock import Clock
 from tests.integration.waiting import until_async
 from tests.market import SYMBOL
 from tests.spooling import ids_of, open_spool, run_of
@@ -28,16 +29,6 @@ from tests.spooling import ids_of, open_spool, run_of
 ALL = 1_000_000
 TINY = SpoolLimits(ring_bytes=1, segment_bytes=2_000, group_bytes=1, group_s=0.001, upkeep_s=0.01)
 """Nothing stays in memory, and some runs make a file."""
-
-
-class Clock:
-    """Stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class SlowDisk(DiskCalls):
@@ -185,7 +176,7 @@ async def test_files_go_when_they_are_old_and_confirmed(tmp_path: Path) -> None:
         spool.confirm(SYMBOL, 50)
         await asyncio.sleep(0.05)
         kept_while_young = len(files(tmp_path))
-        clock.now += TINY.keep_s
+        clock.now_s += TINY.keep_s
         await until_async(lambda: len(files(tmp_path)) < written, "a file less")
         oldest_id = spool.oldest_id(SYMBOL)
         spool.confirm(SYMBOL, 99)

@@ -10,7 +10,7 @@ from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.protocols import TradeTail
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.lane import STRANGERS_MAX, Lane
+from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.pump import Question
 from data_collector.pipeline.standby import STILL_S, STILL_SPREAD_S, Standby
@@ -45,25 +45,28 @@ class Scene:
         self.now_s = 100.0
         self.store = OthersStore()
         self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=lambda: self.now_s)
-        self.lane.next_id = 10
+        self.outlet.resume(SYMBOL, 10)
         self.counters = Counters()
+        self.stranded = False
         self.begun_anew: list[int | None] = []
-        self.standby = Standby(
-            self.outlet, self.store, self._ask, self.counters, lambda: self.now_s,
-            lambda _lane, due_id: self.begun_anew.append(due_id),
-        )  # fmt: skip
+        self.standby = Standby(self.outlet, self.store, self, self._ask, self.counters, lambda: self.now_s)
         self.standby.begin()
 
     @property
-    def lane(self) -> Lane:
-        return self.outlet.lanes[SYMBOL]
+    def debt(self) -> Debt | None:
+        return self.outlet.debts.get(SYMBOL)
+
+    def is_stranded(self, symbol: str) -> bool:
+        return self.stranded
+
+    def begin_anew(self, symbol: str, due_id: int | None) -> None:
+        self.begun_anew.append(due_id)
 
     def stands_by(self) -> bool:
-        return self.lane.debt is not None and self.lane.debt.stands_by
+        return self.debt is not None and self.debt.stands_by
 
     def collect(self, *ids: int) -> None:
         put(self.outlet, *ids)
-        self.lane.next_id = ids[-1] + 1
         self.outlet.end_runs()
 
     async def look(self, after_s: float = 0.0) -> None:
@@ -88,7 +91,7 @@ async def test_nothing_is_written_while_another_does(scene: Scene) -> None:
     assert scene.stands_by()
     assert not scene.outlet.take().trades
     assert scene.outlet.records == 0
-    assert not scene.outlet.behind.is_set()
+    assert not scene.outlet.debts.due.is_set()
 
 
 async def test_tail_that_stands_still_while_there_is_more_is_taken_over(scene: Scene) -> None:
@@ -101,9 +104,9 @@ async def test_tail_that_stands_still_while_there_is_more_is_taken_over(scene: S
     await scene.look(STILL_SPREAD_S + 0.02)
 
     assert not scene.stands_by()
-    assert scene.outlet.behind.is_set()
-    assert scene.lane.debt is not None
-    assert (scene.lane.debt.due_id, scene.lane.debt.wiped) == (10, False)
+    assert scene.outlet.debts.due.is_set()
+    assert scene.debt is not None
+    assert (scene.debt.due_id, scene.debt.wiped) == (10, False)
     assert scene.counters.value("data_collector_takeovers_total") == 1
 
 
@@ -131,7 +134,7 @@ async def test_symbol_that_another_writes_again_is_left_to_it(scene: Scene) -> N
     scene.collect(10)
     await scene.look(LONG_S)
     assert not scene.stands_by()
-    scene.outlet.catch_up(scene.lane)
+    scene.outlet.catch_up(SYMBOL)
     scene.collect(11)
 
     scene.store.overtaken.add(SYMBOL)
@@ -150,8 +153,8 @@ async def test_store_that_nobody_has_begun_is_begun(scene: Scene) -> None:
     await scene.look()
     await scene.look(LONG_S)
 
-    assert scene.lane.debt is not None
-    assert (scene.stands_by(), scene.lane.debt.wiped, scene.lane.debt.due_id) == (False, True, 11)
+    assert scene.debt is not None
+    assert (scene.stands_by(), scene.debt.wiped, scene.debt.due_id) == (False, True, 11)
 
 
 @pytest.mark.parametrize(("tail", "due_id"), [(None, None), (TradeTail(1, 4), 5)], ids=["deleted", "begun anew"])
@@ -159,7 +162,7 @@ async def test_old_ids_do_not_come_back_after_the_exchange_began_anew(
     scene: Scene, tail: TradeTail | None, due_id: int | None
 ) -> None:
     scene.collect(10, 11)
-    scene.lane.strangers = STRANGERS_MAX
+    scene.stranded = True
     scene.store.tail = TradeTail(1, 11)
     await scene.look(LONG_S)
     assert scene.begun_anew == []

@@ -13,9 +13,10 @@ from data_collector.model.protocols import StreamLimits
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.line import Address, Line, Surroundings
-from data_collector.pipeline.transport import WebSocket
-from data_collector.pipeline.twins import GLANCE_S, Twins
+from data_collector.pipeline.line import Line, LineContext
+from data_collector.pipeline.transport import Address
+from data_collector.pipeline.twins import SAMPLE_S, Twins
+from data_collector.pipeline.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, trade
 
@@ -26,7 +27,7 @@ LIMITS = StreamLimits(
 )  # fmt: skip
 
 
-def take(message: memoryview, received_ns: int) -> None:
+def take(received: Received) -> None:
     """Where messages go."""
 
 
@@ -41,22 +42,22 @@ class Pair:
         self.now_ms = float(NOON_MS)
         monkeypatch.setattr(time, "time_ns", lambda: int(self.now_ms * 1e6))
         address = Address("ws://exchange.invalid/stream")
-        around = Surroundings(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, Counters())
-        self.lines = Line("1A", [], around), Line("1B", [], around)
+        context = LineContext(address, CODEC, LIMITS, take, lambda _: -1, Governor(1, 1.0), dial, Counters())
+        self.lines = Line("1A", [], context), Line("1B", [], context)
         for line in self.lines:
-            line._live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0, ())
-        self.twins = Twins(*self.lines, CODEC)
+            line._live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
+        self.twins = Twins(*self.lines)
 
     def bring(self, line: int, *, late_ms: float = 0.0) -> None:
         """A message that was sent `late_ms` ago comes in on a line."""
         live = self.lines[line]._live
         assert live is not None
         live.socket.last_message_ns = int(self.now_ms * 1e6)
-        frame = CODEC.encode(trade(event_ms=int(self.now_ms - late_ms)))
-        live.socket._receive(memoryview(frame), live.socket.last_message_ns)
+        event_ms = int(self.now_ms - late_ms)
+        live.socket._receive(trade(event_ms=event_ms, received_ns=live.socket.last_message_ns))
 
     def compare(self) -> None:
-        self.now_ms += GLANCE_S * 1000
+        self.now_ms += SAMPLE_S * 1000
         self.twins.compare()
 
     @property
@@ -126,7 +127,7 @@ async def test_count_begins_anew_with_another_connection(pair: Pair) -> None:
         pair.bring(0)
         pair.bring(1, late_ms=300.0)
         pair.compare()
-    pair.lines[0]._live = Connection(WebSocket(take, lambda _: None, 4), 86_400.0, ())
+    pair.lines[0]._live = Connection(WebSocket(CODEC.decode, take, lambda _: None, 4), 86_400.0, ())
     pair.lines[0]._live.began_at = datetime(2030, 1, 1, tzinfo=UTC)
     pair.compare()
 

@@ -125,7 +125,10 @@ def test_newest_trades_end_with_the_last(market: Market) -> None:
 
 
 def test_quote_quantity_is_price_times_quantity_truncated(market: Market) -> None:
-    for row in objects(market, "trades", symbol="ETHBTC", limit=1000):
+    found = objects(market, "trades", symbol="ETHBTC", limit=1000)
+
+    assert len(found) == 1000
+    for row in found:
         exact = Decimal(str(row["price"])) * Decimal(str(row["qty"]))
         assert Decimal(str(row["quoteQty"])) == exact.quantize(Decimal("0.00000001"), ROUND_DOWN)
 
@@ -134,6 +137,7 @@ def test_aggregates_cover_every_trade_once_and_share_one_price_and_time(market: 
     tape = {trade.trade_id: trade for trade in market.tape("BTCUSDT")}
     found = objects(market, "aggTrades", symbol="BTCUSDT", limit=1000)
 
+    assert len(found) == 1000
     for one, following in pairwise(found):
         assert following["a"] == int(str(one["a"])) + 1
         assert following["f"] == int(str(one["l"])) + 1

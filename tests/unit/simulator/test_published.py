@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFile
 from data_collector.model.records import Kline
-from data_collector.simulator.intervals import DAY_MS
 from data_collector.simulator.market import Market
 from data_collector.simulator.published import PublishedFiles
 from data_collector.simulator.settings import SimulatorSettings

@@ -6,26 +6,30 @@ Everything that happens, happens to connections as they are; new ones work unles
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
+from contextlib import suppress
 from random import Random
+from typing import Self
+
+from tests.integration.waiting import until_async
 
 CHUNK_BYTES = 65_536
 DRIP_CHUNKS_PER_S = 20
 
 
 class Tunnel:
-    """One connection through the proxy."""
+    """A client's connection and ours to the server; `is_marked` while a reply to a marked command is due."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.is_marked = False
         self._writers = (client, server)
 
     def reset(self) -> None:
         """Cut both sides by RST, whatever is under way."""
         for writer in self._writers:
             connection = writer.get_extra_info("socket")
-            with contextlib.suppress(OSError):  # closed already
+            with suppress(OSError):  # closed already
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
@@ -36,18 +40,20 @@ class Tunnel:
 
 
 class Proxy:
-    """Listens on a port of its own and connects to `target` on this machine."""
+    """Clients connect to `port`, between `start` and `stop` or in `async with`, and get to `target` on this machine."""
 
     def __init__(self, target: int) -> None:
         self.target = target
+        """May be changed: for connections that are made afterwards."""
         self.port = 0
-        self.reply_delay_s = 0.0
-        """How much later what the server sends is passed on."""
+        self.latency_s = 0.0
+        """How long every chunk is under way, in each direction."""
         self.drip_bytes_per_s = 0
         """How much of what the server sends is passed on; 0 is all."""
-        self.replies_to_lose = 0
-        """So many replies are read, thrown away, and the connection is reset: the server has executed, nobody knows."""
         self.refuses = False
+        self.lost_replies = 0
+        self._replies_to_lose = 0
+        self._mark = b""
         self._tunnels: set[Tunnel] = set()
         self._flows = asyncio.Event()
         self._flows.set()
@@ -62,7 +68,16 @@ class Proxy:
         """Close everything."""
         if self._server is not None:
             self._server.close()
+        self._flows.set()
         self.reset()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        await until_async(lambda: not self._tunnels, "the end of every connection")
 
     def reset(self, share: float = 1.0, random: Random | None = None) -> None:
         """Cut a share of the connections by RST."""
@@ -82,6 +97,10 @@ class Proxy:
         """Another server from now on; who was connected to the old one is cut."""
         self.target = port
         self.reset()
+
+    def lose_replies(self, count: int, mark: bytes = b"") -> None:
+        """The next `count` commands with `mark` in them are executed, and a reset takes the place of each reply."""
+        self._replies_to_lose, self._mark = count, mark
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -106,13 +125,15 @@ class Proxy:
         self, tunnel: Tunnel, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool = False
     ) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
+            if self.latency_s:
+                await asyncio.sleep(self.latency_s)
             await self._flows.wait()
-            if replies and self.replies_to_lose > 0:
-                self.replies_to_lose -= 1
+            if replies and self._replies_to_lose and (tunnel.is_marked or not self._mark):
+                self._replies_to_lose -= 1
+                self.lost_replies += 1
                 tunnel.reset()
                 return
-            if replies and self.reply_delay_s:
-                await asyncio.sleep(self.reply_delay_s)
+            tunnel.is_marked = not replies and (tunnel.is_marked or (self._mark != b"" and self._mark in chunk))
             if replies and self.drip_bytes_per_s:
                 await self._drip(writer, chunk)
             else:

@@ -7,10 +7,9 @@ import pytest
 from data_collector.model.keys import Key
 from data_collector.model.status import GapsStatus
 from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import Outlet
-from data_collector.service.report import GAP_TOLERATED_S, NAMES_SHOWN, gap_reasons, is_repaired, kept_where
+from data_collector.service.part import NAMES_SHOWN
+from data_collector.service.repairs import GAP_TOLERATED_S, gap_reasons, is_repaired
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
-from tests.retaining import in_memory
 
 
 def status(*, after_s: float, **gaps: tuple[str | None, int, int]) -> GapsStatus:
@@ -55,22 +54,3 @@ def test_of_many_gaps_the_oldest_are_named_and_the_others_counted() -> None:
 @pytest.mark.parametrize(("after_s", "expected"), [(GAP_TOLERATED_S, True), (GAP_TOLERATED_S + 0.1, False)])
 def test_gap_that_is_open_for_long_makes_the_service_not_ready(after_s: float, *, expected: bool) -> None:
     assert is_repaired(status(after_s=after_s, BTCUSDT=(None, 1, 9))) is expected
-
-
-@pytest.mark.parametrize(
-    ("records", "spool_refuses", "is_nowhere", "words"),
-    [
-        (5, True, False, "5 records wait in memory"),
-        (10, False, False, "trades wait in the spool"),
-        (10, True, True, "nothing can be spooled"),
-    ],
-)
-def test_records_that_can_be_neither_stored_nor_spooled_are_worse_than_degraded(
-    records: int, spool_refuses: bool, is_nowhere: bool, words: str
-) -> None:
-    outlet = Outlet([SYMBOL], in_memory(SYMBOL), records_max=10)
-    outlet.records = records
-
-    nowhere, sentence = kept_where(outlet, spool_refuses=spool_refuses)
-
-    assert (nowhere, words in sentence) == (is_nowhere, True)

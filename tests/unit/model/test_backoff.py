@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from data_collector.pipeline.backoff import CAP_S, FIRST_S, HEALTHY_S, Backoff
+from data_collector.model.backoff import CAP_S, FIRST_S, HEALTHY_S, Backoff
 
 
 def longest() -> Backoff:
     """The random part always at its upper end."""
-    return Backoff(lambda: 1.0)
+    return Backoff(jitter=False)
 
 
 def test_ceiling_doubles_up_to_the_cap() -> None:
@@ -22,9 +24,10 @@ def test_ceiling_doubles_up_to_the_cap() -> None:
     assert max(delays) == CAP_S
 
 
-def test_jitter_is_full() -> None:
+def test_jitter_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = iter([0.0, 0.5, 0.25])
-    backoff = Backoff(lambda: next(parts))
+    monkeypatch.setattr(random, "random", lambda: next(parts))
+    backoff = Backoff()
 
     assert [backoff.next_delay_s() for _ in range(3)] == [0.0, 1.0, 1.0]
 
@@ -69,8 +72,26 @@ def test_failures_without_end_do_not_overflow() -> None:
 
 
 def test_one_delay_can_be_made_longer_within_the_cap() -> None:
-    backoff = Backoff(random_unit=lambda: 1.0)
+    backoff = longest()
 
     assert backoff.next_delay_s(factor=4.0) == 4.0
     assert backoff.next_delay_s() == 2.0
     assert [backoff.next_delay_s(factor=4.0) for _ in range(4)] == [16.0, 32.0, 60.0, 60.0]
+
+
+def test_first_delay_cap_and_healthy_time_are_each_users_own() -> None:
+    backoff = Backoff(0.5, 3.0, healthy_s=10.0, jitter=False)
+
+    assert [backoff.next_delay_s() for _ in range(4)] == [0.5, 1.0, 2.0, 3.0]
+    assert backoff.next_delay_s(served_s=9.9) == 3.0
+    assert backoff.next_delay_s(served_s=10.0) == 0.5
+
+
+def test_success_starts_the_delays_anew() -> None:
+    backoff = longest()
+    for _ in range(6):
+        backoff.next_delay_s()
+
+    backoff.reset()
+
+    assert backoff.next_delay_s() == FIRST_S

@@ -1,0 +1,126 @@
+"""From the exchange to the store: what a record passes, put together once and run from every start to its stop.
+
+    Lines > Intake (with the gate of `Validation`) > Outlet > Storing: pump > sink
+                        ^                 |  ^
+                        +--- Repairs <----+--+
+
+Life cycle: the service makes one. `begin`, `start`, and when all tasks are cancelled `end`; then again from `begin`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from data_collector.model.channels import CHANNELS
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import Channel
+from data_collector.model.protocols import History, Venue
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.kline_intake import WantedKlines
+from data_collector.pipeline.ledger import Ledger
+from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.tally import Tap
+from data_collector.service.consumer_groups import ConsumerGroups, Limits
+from data_collector.service.lines import Lines, Wiring
+from data_collector.service.part import Part, spawner
+from data_collector.service.repairs import Repairs, SpoolHome
+from data_collector.service.resubscription import Resubscription, Running
+from data_collector.service.silence import SilenceWatch
+from data_collector.service.statistics import Statistics
+from data_collector.service.storing import Storing
+from data_collector.service.validation import Validation
+from data_collector.settings import Settings
+from data_collector.sinks.redis.sink import RedisSink
+
+BEGIN_RETRY_S = 0.5
+
+
+class Collection:
+    """Holds what stays from one start to the next."""
+
+    def __init__(
+        self, settings: Settings, venue: Venue, rest: History, home: SpoolHome, validation: Validation,
+        counters: Counters, *, tap: Tap | None, extra_channels: Sequence[Channel],
+    ) -> None:  # fmt: skip
+        """`tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone."""
+        self._settings = settings
+        self._venue = venue
+        self._rest = rest
+        self._counters = counters
+        ledger = Ledger(time.time, counters)
+        self.outlet = Outlet(list(settings.symbols), home.spool)
+        self.intake = Intake(
+            validation.keeper.gate, self.outlet, _wanted_klines(settings, venue), counters, validation.auditor,
+            ledger=ledger,
+        )  # fmt: skip
+        self.intake.tap = tap
+        self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, counters)
+        if "trade" not in settings.channels:
+            self.intake.trades.collected.clear()
+        self.statistics = Statistics(
+            rest, self.intake, settings.symbols, settings.channels, counters, on_listed=validation.auditor.learn
+        )
+        self.wiring = Wiring(settings, venue, extra_channels, self.intake, counters)
+        self.subscribed = Resubscription(
+            settings, venue, rest, self.wiring, self.intake, self.outlet, self._repairs, self.statistics
+        )
+        for key in self.subscribed.current.every_key():
+            self.intake.add(key)
+        self._storing: Storing | None = None
+        self.parts: Sequence[Part] = ()
+        """Those of the newest start, from the ground up; none before the first."""
+
+    async def begin(self, sink: RedisSink, *, was_filled: bool) -> None:
+        """Go on where the store, or what we hold for it, ends, and make what is made anew for each start.
+
+        Where the store `was_filled` before, what it has nothing of was lost.
+        """
+        while True:
+            try:
+                self._repairs.begin(await sink.tails(list(self.intake.trades.collected)), was_filled=was_filled)
+                wanted = self.subscribed.current
+                cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
+                self.intake.klines.begin(cursors, was_filled=was_filled)
+                break
+            except SinkUnavailable as error:
+                structlog.get_logger().warning("store_awaited", reason=str(error))
+                await asyncio.sleep(BEGIN_RETRY_S)
+        counters, intake = self._counters, self.intake
+        self._storing = storing = self._storing or Storing(self._settings, self.outlet, sink, intake, counters)
+        self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
+        keys = [(key, group) for group in self._lines.groups for key in group.keys]
+        self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
+        groups = ConsumerGroups(sink, storing.pump.ask, lambda: tuple(self.outlet.queues), self._limits(), counters)
+        self.parts = (self.statistics, self._watch, self._lines, self._repairs, groups, storing)
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Run all parts in the group."""
+        assert self._storing is not None, "begin() comes first"
+        for part in self.parts:
+            part.start(spawner(group))
+        self.subscribed.use(Running(self._lines, self._watch, self._storing, group.create_task))
+
+    async def end(self) -> None:
+        """Write out what waits, when the group has ended."""
+        assert self._storing is not None, "begin() comes first"
+        self.subscribed.use(None)
+        self.intake.release_held(everything=True)
+        await self._storing.drain()
+
+    def _limits(self) -> Limits:
+        settings = self._settings
+        written = [channel for name, channel in CHANNELS.items() if name in settings.channels]
+        return Limits(
+            self._venue.store_keys,
+            {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in written if each.stream is not None},
+        )
+
+
+def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:
+    intervals = settings.intervals if "kline" in settings.channels else ()
+    return WantedKlines(venue.calendar, intervals, settings.catch_up_seconds)
