@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Answer, Bounds, Ends, Stored
-from data_collector.history.series import Series
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 
 SETTLED_MS = 600_000
@@ -37,11 +37,10 @@ LARGEST_INTEGER = 2**63 - 1
 class KlineFeed:
     """Candles of one interval."""
 
-    def __init__(self, series: Series, ends: Ends, bounds: Bounds, now_ms: int) -> None:
-        assert series.interval is not None, "candles have an interval"
+    def __init__(self, series: Key, ends: Ends, bounds: Bounds, now_ms: int) -> None:
         self.series = series
-        self.grid = KlineGrid(ends.calendar, series.interval)
-        self._interval = series.interval
+        self.grid = KlineGrid(ends.calendar, series.kline_interval)
+        self._interval = series.kline_interval
         self._ends = ends
         self._bounds = bounds
         self._now_ms = now_ms
@@ -83,13 +82,13 @@ class KlineFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, self.grid.span(first, last + 1)[1], "absent") for first, last in ranges]
-        await self._ends.shelf.put_gaps(self.series.symbol, "kline", self._interval, gaps)
+        await self._ends.shelf.put_gaps(self.series, gaps)
 
 
 class TradeFeed:
     """Trades, by id."""
 
-    def __init__(self, series: Series, ends: Ends, bounds: Bounds) -> None:
+    def __init__(self, series: Key, ends: Ends, bounds: Bounds) -> None:
         self.series = series
         self.grid: Grid = IdGrid()
         self._ends = ends
@@ -125,7 +124,7 @@ class TradeFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]
-        await self._ends.shelf.put_gaps(self.series.symbol, "trade", "", gaps)
+        await self._ends.shelf.put_gaps(self.series, gaps)
 
 
 def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
