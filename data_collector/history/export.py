@@ -118,9 +118,7 @@ Tell = Callable[[Key, float, int], None]
 """Gets the share of a series that is done (0 to 1), and the number of its rows so far."""
 
 
-async def export(
-    reader: StoredHistory, calendar: Calendar, order: Order, tell: Tell, *, place: str
-) -> Manifest:  # fmt: skip
+async def export(reader: StoredHistory, calendar: Calendar, order: Order, tell: Tell, *, place: str) -> Manifest:
     """Write all files and the manifest; `place` is the database as people may see it.
 
     Raises `Misconfigured`, for what is not stored before anything is written, and `SinkUnavailable`.

@@ -35,9 +35,7 @@ EXPORTED_KLINE_NAMES = tuple(name for name in KLINE_NAMES if name != "is_closed"
 """All of them are closed."""
 
 
-def open_table(
-    path: Path, *, of_trades: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]
-) -> Table:  # fmt: skip
+def open_table(path: Path, *, of_trades: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]) -> Table:
     """A new file; `stated` goes into its metadata, where it has any."""
     names = TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES
     if form == "csv":

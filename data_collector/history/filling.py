@@ -77,9 +77,7 @@ class Filling:
     def told(self, plan: Plan) -> Planned:
         """The plan for people and programs."""
         history = self._ends.history
-        rows = tuple(
-            SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series
-        )  # fmt: skip
+        rows = tuple(SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series)
         seconds = plan.seconds(history.patient_weight_per_minute, history.weight_used)
         return Planned(rows, plan.rows, plan.requests, plan.weight, seconds, self._source)
 
@@ -131,9 +129,7 @@ class Filling:
 
     async def _plan_of(self, series: Key) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
-        missing = await self._patience.ask(
-            series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms)
-        )  # fmt: skip
+        missing = await self._patience.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> Feed:

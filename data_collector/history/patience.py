@@ -60,9 +60,7 @@ class Patience:
         """For what is to be done whole."""
         return await self._until_it_works(name, call, interruptible=False)
 
-    async def _until_it_works(
-        self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool
-    ) -> Found:  # fmt: skip
+    async def _until_it_works(self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool) -> Found:
         end = time.monotonic() + self._seconds
         backoff = Backoff()
         while True:
