@@ -37,11 +37,7 @@ class Backfill:
     """Runs a plan once."""
 
     def __init__(
-        self,
-        feeds: Mapping[Key, Feed],
-        patience: Patience,
-        stopping: Stopping,
-        tell: Callable[[Event], None],
+        self, feeds: Mapping[Key, Feed], patience: Patience, stopping: Stopping, tell: Callable[[Event], None]
     ) -> None:
         self._feeds = feeds
         self._patience = patience

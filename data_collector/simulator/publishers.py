@@ -64,9 +64,7 @@ class KlinePublisher:
                 self._next_ms = self._cadence.after(closing_ms - 1)
                 return [] if _has_no_klines(symbol) else records, closing_ms
             if candle.totals.count or self._settings.close_empty_klines:
-                records.append(
-                    kline_record(self._symbol, self._interval, candle, event_ms=now_ms, is_closed=True),
-                )
+                records.append(kline_record(self._symbol, self._interval, candle, event_ms=now_ms, is_closed=True))
             self._open_ms = candle.next_open_ms
             self._sent_id = -1
         if candle is None:

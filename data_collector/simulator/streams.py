@@ -6,13 +6,7 @@ import asyncio
 from itertools import count
 from urllib.parse import unquote, urlsplit
 
-from picows import (
-    WSListener,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-    ws_create_server,
-)
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
 from data_collector.simulator.connection import Hub, StreamConnection, Target
 from data_collector.simulator.control import Refusal, is_stream_name

@@ -67,12 +67,7 @@ class ColumnPairRatioBetween(ColumnPairMapMetricProvider):
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
     def _pandas(
-        cls,
-        first: Series,
-        second: Series,
-        min_value: float | None = None,
-        max_value: float | None = None,
-        **_: object,
+        cls, first: Series, second: Series, min_value: float | None = None, max_value: float | None = None, **_: object
     ) -> Series:
         one, other = _floats(first), _floats(second)
         keeps = np.ones(len(one), dtype=np.bool_)
