@@ -16,9 +16,9 @@ from msgspec import Struct
 from data_collector.model.calendar import HOUR_MS
 from data_collector.model.protocols import Codec
 from data_collector.model.records import Record
+from data_collector.simulator.candles import INTERVALS
 from data_collector.simulator.connection import Hub
 from data_collector.simulator.delivery import text_payload
-from data_collector.simulator.intervals import INTERVALS
 from data_collector.simulator.market import QUIET, Market, SymbolMarket
 from data_collector.simulator.publishers import AllMiniTickersPublisher, KlinePublisher, Publisher, TickerPublisher
 from data_collector.simulator.settings import SimulatorSettings

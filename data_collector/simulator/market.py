@@ -15,8 +15,7 @@ from typing import Literal
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.simulator.amounts import SCALE
 from data_collector.simulator.book import Book
-from data_collector.simulator.candles import Candle, KlineSeries, kline_record
-from data_collector.simulator.intervals import INTERVALS
+from data_collector.simulator.candles import INTERVALS, Candle, KlineSeries, kline_record
 from data_collector.simulator.listing import Listing, listing_of
 from data_collector.simulator.settings import SimulatorSettings, history_size, tape_limit
 from data_collector.simulator.tape import Tape

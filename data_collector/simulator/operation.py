@@ -10,8 +10,8 @@ from msgspec import Struct, field
 
 from data_collector.model.records import Kline, Trade
 from data_collector.simulator.actions import Action
+from data_collector.simulator.candles import INTERVALS
 from data_collector.simulator.faults import Faults, FrameFault, Refuse, RestFault
-from data_collector.simulator.intervals import INTERVALS
 
 
 class FaultOrder(Struct, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from data_collector.model.keys import Key
 from data_collector.simulator import rest_bodies as bodies
-from data_collector.simulator.intervals import INTERVALS
+from data_collector.simulator.candles import INTERVALS
 from data_collector.simulator.market import Market, SymbolMarket
 
 FOLDER = "/data/spot/"

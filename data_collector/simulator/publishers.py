@@ -7,8 +7,7 @@ from typing import Protocol
 import msgspec
 
 from data_collector.model.records import MiniTicker, Record
-from data_collector.simulator.candles import kline_record
-from data_collector.simulator.intervals import open_of
+from data_collector.simulator.candles import kline_record, open_of
 from data_collector.simulator.market import QUIET, Market, SymbolMarket
 from data_collector.simulator.noise import mixed_text
 from data_collector.simulator.settings import SimulatorSettings

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from data_collector.model.calendar import HOUR_MS, MINUTE_MS
-from data_collector.simulator.intervals import INTERVALS
+from data_collector.simulator.candles import INTERVALS
 
 LIMIT_DEFAULT, LIMIT_MAX = 500, 1000
 

@@ -9,8 +9,7 @@ import pytest
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.records import Kline, Trade
-from data_collector.simulator.candles import kline_record
-from data_collector.simulator.intervals import INTERVALS, next_open, open_of
+from data_collector.simulator.candles import INTERVALS, kline_record, next_open, open_of
 from data_collector.simulator.listing import synthetic_symbols
 from data_collector.simulator.market import Market
 from data_collector.simulator.settings import SimulatorSettings

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from data_collector.model.calendar import DAY_MS, HOUR_MS
-from data_collector.simulator.intervals import INTERVALS, next_open, open_of
+from data_collector.simulator.candles import INTERVALS, next_open, open_of
 
 NOON_MS = int(datetime(2024, 2, 29, 12, 34, 56, tzinfo=UTC).timestamp()) * 1000
 
