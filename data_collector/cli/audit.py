@@ -33,7 +33,7 @@ from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.protocols import History, Venue
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write

@@ -29,7 +29,7 @@ from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.protocols import BulkFiles, History, Venue
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue

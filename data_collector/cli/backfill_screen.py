@@ -13,7 +13,7 @@ from rich.text import Text
 
 from data_collector.cli.fitting_bars import FittingBars
 from data_collector.history.events import Ended, Event, FileRefused, Planned, Progressed, SeriesEnded, Waiting
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 
 LINE_PAUSE_S = 5.0
 """A series writes no more than one line of progress in this time."""

@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 
 from data_collector.cli.finding import Finding
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
 from data_collector.validation.shelf import Shelf
 

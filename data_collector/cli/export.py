@@ -22,7 +22,8 @@ from data_collector.cli.found_database import opened_database
 from data_collector.cli.kept import cuts_told, kept_by
 from data_collector.cli.moments import moment_ms
 from data_collector.cli.named_series import series_of
-from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell, export
+from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell
+from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form
 from data_collector.history.series import Series
 from data_collector.model.errors import SinkUnavailable, Unavailable
@@ -33,7 +34,7 @@ PLAIN_STEP = 0.1
 """How much of a series lies between two lines of a progress that no terminal shows."""
 
 
-def export_history(
+def export(
     *,
     out: Annotated[Path, typer.Option(help="The folder to make.")],
     begin: Annotated[
@@ -88,7 +89,7 @@ async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
     settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         try:
-            return await export(database.reader, venue.calendar, order, tell, place=database.place)
+            return await exported(database.reader, venue.calendar, order, tell, place=database.place)
         except SinkUnavailable as error:
             raise Unavailable(f"{error}. Nothing was exported.") from error
 

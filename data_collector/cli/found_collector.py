@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
-from data_collector.observe.logs import escaped, get_log
+from data_collector.observe.escaping import escaped
+from data_collector.observe.logs import get_log
 from data_collector.service.running import CollectorRecord, running_collectors
 from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings

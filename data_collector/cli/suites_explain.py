@@ -11,7 +11,7 @@ import typer
 
 from data_collector.cli.suite_file import KindOption
 from data_collector.cli.suites_list import suites_in_force
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.validation.arguments import columns_named
 from data_collector.validation.columns import COLUMNS, KINDS, Kind
 from data_collector.validation.compiler import READING_RULES, condition_text

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.suite_file import KindOption
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import load_settings
 from data_collector.validation.columns import COLUMNS, KINDS, Kind
 from data_collector.validation.shelf import Shelf

@@ -19,7 +19,7 @@ from data_collector.cli.recording import Recorded, Recording, Skipped
 from data_collector.cli.suite_file import KindOption, counted, read_suite_file, refusal_lines
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.verdict import Verdict
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.validation.arguments import columns_named
 from data_collector.validation.audit_worker import gx_is_installed
 from data_collector.validation.columns import COLUMNS, DECIMALS, Kind

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.tail_screen import kline_line, screen, trade_line
 from data_collector.cli.tail_source import Followed, follow_once, open_followed
 from data_collector.model.records import Kline, Trade
@@ -29,6 +28,9 @@ def tail(
 
 
 async def _follow(symbol: str, interval: str, *, with_trades: bool) -> None:
+    # Its settings are the longer half of an import, and `--help` has no use for them.
+    from data_collector.cli.found_store import find_store, opened  # noqa: PLC0415
+
     address = await find_store()
     async with opened(address) as connection:
         followed = await open_followed(connection, address, symbol, interval, with_trades=with_trades)

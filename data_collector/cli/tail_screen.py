@@ -9,7 +9,7 @@ from rich.text import Text
 from data_collector.cli.tail_source import Followed
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text, trade_time_text
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 
 _UP, _DOWN = "green", "red"
 
