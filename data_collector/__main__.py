@@ -18,7 +18,7 @@ except KeyboardInterrupt:
 
 def main() -> None:
     """Run the command line. What we raise on purpose ends as its sentence and exit code, without a traceback."""
-    # Everything that we write is for this user alone: stores, spools and rules may tell what somebody trades.
+    # All that any command writes is for this user alone: stores, spools and rules may tell what somebody trades.
     os.umask(0o077)
     try:
         app()

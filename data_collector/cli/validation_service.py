@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -41,8 +40,6 @@ def validation_service(
 
     Settings: CONTROL_TOKEN, SUITES_DIR, ENVIRONMENT, ALLOWED_HOSTS and VAR_DIR.
     """
-    # Files of ours are for this user alone.
-    os.umask(0o077)
     configure_logs()
     settings = load_settings()
     _refuse_open_door(host, settings)
