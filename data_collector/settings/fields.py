@@ -17,6 +17,16 @@ SECRETS = ("redis_url", "binance_api_key", "binance_api_secret", "database_url",
 
 _DAY_S = 86_400
 
+TRADE_ENTRY_BYTES = 240
+KLINE_ENTRY_BYTES = 380
+KLINE_KEY_BYTES = 430
+"""Measured with `python -m benchmarks.store_memory`, rounded up."""
+
+SYMBOL_BYTES = 4096
+"""`latest:`, state and the first nodes of each stream."""
+
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_592_000}
+
 
 class Settings(BaseModel):
     """What the operator decides. Immutable; made by `load_settings`, which names every fault at once."""
@@ -157,3 +167,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def expected_store_bytes(settings: Settings) -> int:
+    """Memory of the store once every stream is full; quarantine, gaps and late records come on top, if any."""
+    per_symbol = SYMBOL_BYTES
+    if "trade" in settings.channels:
+        per_symbol += settings.trades_maxlen * TRADE_ENTRY_BYTES
+    if "kline" in settings.channels:
+        per_symbol += settings.stream_maxlen * KLINE_ENTRY_BYTES + _kline_keys(settings) * KLINE_KEY_BYTES
+    return per_symbol * len(settings.symbols)
+
+
+def _kline_keys(settings: Settings) -> int:
+    """How many `kline:` keys of a symbol have not expired yet; at least the current one per interval."""
+    return sum(
+        settings.kline_ttl_s(interval) // (int(interval[:-1]) * _UNIT_S[interval[-1]]) + 1
+        for interval in settings.intervals
+    )
