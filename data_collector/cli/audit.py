@@ -17,12 +17,9 @@ from rich.text import Text
 
 from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history
 from data_collector.cli.backfill_screen import waiting_sentence
-from data_collector.cli.found_collector import Surroundings, found_surroundings
-from data_collector.cli.found_database import Database, opened_database
+from data_collector.cli.found_database import Database, Surroundings, found_surroundings, opened_database
 from data_collector.cli.found_store import find_store, opened
-from data_collector.cli.kept import cuts_told, kept_by
-from data_collector.cli.moments import moment_ms
-from data_collector.cli.named_series import series_of
+from data_collector.cli.history_options import cuts_told, kept_by, moment_ms, series_of
 from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting

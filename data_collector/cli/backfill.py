@@ -16,11 +16,8 @@ import typer
 from msgspec import Struct
 
 from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
-from data_collector.cli.found_collector import found_surroundings
-from data_collector.cli.found_database import Database, opened_database
-from data_collector.cli.kept import check_kept
-from data_collector.cli.moments import moment_ms
-from data_collector.cli.named_series import series_of
+from data_collector.cli.found_database import Database, found_surroundings, opened_database
+from data_collector.cli.history_options import check_kept, moment_ms, series_of
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Ends, Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told

@@ -17,11 +17,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from data_collector import __version__
 from data_collector.cli.fitting_bars import FittingBars
-from data_collector.cli.found_collector import found_surroundings
-from data_collector.cli.found_database import opened_database
-from data_collector.cli.kept import cuts_told, kept_by
-from data_collector.cli.moments import moment_ms
-from data_collector.cli.named_series import series_of
+from data_collector.cli.found_database import found_surroundings, opened_database
+from data_collector.cli.history_options import cuts_told, kept_by, moment_ms, series_of
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell
 from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form
