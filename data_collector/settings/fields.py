@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS
 from data_collector.model.keys import Channel
 from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import texts
@@ -15,7 +16,7 @@ from data_collector.settings import texts
 SECRETS = ("redis_url", "binance_api_key", "binance_api_secret", "database_url", "control_token")
 """Fields that may also come from a file named by `NAME_FILE`, and whose value is never shown."""
 
-_DAY_S = 86_400
+_DAY_S = DAY_MS // 1000
 
 TRADE_ENTRY_BYTES = 240
 KLINE_ENTRY_BYTES = 380
@@ -24,8 +25,6 @@ KLINE_KEY_BYTES = 430
 
 SYMBOL_BYTES = 4096
 """`latest:`, state and the first nodes of each stream."""
-
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_592_000}
 
 
 class Settings(BaseModel):
@@ -182,6 +181,6 @@ def expected_store_bytes(settings: Settings) -> int:
 def _kline_keys(settings: Settings) -> int:
     """How many `kline:` keys of a symbol have not expired yet; at least the current one per interval."""
     return sum(
-        settings.kline_ttl_s(interval) // (int(interval[:-1]) * _UNIT_S[interval[-1]]) + 1
+        settings.kline_ttl_s(interval) * 1000 // LENGTHS_MS.get(interval, 30 * DAY_MS) + 1
         for interval in settings.intervals
     )
