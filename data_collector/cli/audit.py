@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -50,14 +50,6 @@ class Verdict(Struct, frozen=True):
     """What was done about the differences; `checks` are those of after it."""
 
 
-class Asked(Struct, frozen=True):
-    """What the command was asked for."""
-
-    wish: Wish
-    against_exchange: bool
-    repair: bool
-
-
 def audit(
     *,
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
@@ -80,9 +72,8 @@ def audit(
     Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
     """
     wish = Wish(symbols, intervals, begin, end, with_trades=trades)
-    asked = Asked(wish, against_exchange, repair)
     try:
-        verdict = asyncio.run(audited(load_settings(), asked, told_on_terminal))
+        verdict = asyncio.run(audited(load_settings(), wish, against_exchange=against_exchange, repair=repair))
     except SinkUnavailable as error:
         raise Unavailable(str(error)) from error
     if json:
@@ -93,16 +84,15 @@ def audit(
         raise typer.Exit(1)
 
 
-async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], None]) -> Verdict:
+async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, repair: bool) -> Verdict:
     """Audit, heal if asked to, and audit again."""
     venue = find_venue("binance")
-    wish = asked.wish
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
     notes: list[str] = []
     surroundings = found_surroundings(settings)
     settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        rights = rights_to_write(trades=wish.with_trades) if asked.repair else None
+        rights = rights_to_write(trades=wish.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         history = await stack.enter_async_context(opened_history(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
@@ -113,14 +103,14 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
         notes += cuts_told(settings, [each.interval for each in series], from_ms, now_ms)
-        ends = AuditEnds(database.reader, venue.calendar, live, history if asked.against_exchange else None)
+        ends = AuditEnds(database.reader, venue.calendar, live, history if against_exchange else None)
         at_work = Audit(
             ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
-            patience=patience, tell=tell,
+            patience=patience, tell=_tell_progress,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None
-        if asked.repair and not all(each.is_clean for each in found):
+        if repair and not all(each.is_clean for each in found):
             span = Span(0 if from_ms is None else from_ms, to_ms, now_ms)
             ended = await _repaired(venue, history, database, found, span)
             found = [await at_work.series(each) for each in series]
@@ -154,7 +144,7 @@ async def _repaired(
     return await filling.run(plan)
 
 
-def told_on_terminal(series: str, rows: int) -> None:
+def _tell_progress(series: str, rows: int) -> None:
     """Where the audit is; for people who wait."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{series}: {rows:,} rows compared")

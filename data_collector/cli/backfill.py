@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from msgspec import Struct
 
-from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
+from data_collector.cli.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.found_database import Database, found_surroundings, opened_database
 from data_collector.cli.history_options import check_kept, moment_ms, series_of
 from data_collector.history.events import Ended, Event
@@ -79,14 +79,15 @@ def backfill(
     """
     settings = load_settings()
     wish = Wish(symbols, intervals, begin, end, trades, source, files, give_up_after)
-    screen: Screen = JsonLines() if json else Bars() if sys.stdout.isatty() else PlainLines()
+    bars = Bars() if sys.stdout.isatty() and not json else None
+    tell = print_json if json else PlainLines().tell if bars is None else bars.tell
     asks = not yes and not json and sys.stdin.isatty() and sys.stdout.isatty()
     stopping = Stopping()
     agreed = (lambda plan: False) if plan_only else (lambda plan: not asks or not plan.rows or _agreed(stopping))
 
     async def run() -> Ended | None:
         _stop_at_signals(stopping)
-        return await filled(settings, wish, screen.tell, stopping, agreed=agreed)
+        return await filled(settings, wish, tell, stopping, agreed=agreed)
 
     try:
         ended = asyncio.run(run())
@@ -96,7 +97,8 @@ def backfill(
         typer.echo("Stopped before anything was fetched.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        screen.close()
+        if bars is not None:
+            bars.close()
     if ended is not None and EXIT_CODES[ended.outcome]:
         raise typer.Exit(EXIT_CODES[ended.outcome])
 
