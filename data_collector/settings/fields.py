@@ -30,7 +30,7 @@ SYMBOL_BYTES = 4096
 class Settings(BaseModel):
     """What the operator decides. Immutable; made by `load_settings`, which names every fault at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     symbols: Annotated[tuple[str, ...], texts.parsed(texts.symbols)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     """What to collect: the exchange's own names, separated by commas; spaces and case do not matter; at most 5,000."""
