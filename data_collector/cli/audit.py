@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -17,12 +17,9 @@ from rich.text import Text
 
 from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history
 from data_collector.cli.backfill_screen import waiting_sentence
-from data_collector.cli.found_collector import Surroundings, found_surroundings
-from data_collector.cli.found_database import Database, opened_database
+from data_collector.cli.found_database import Database, Surroundings, found_surroundings, opened_database
 from data_collector.cli.found_store import find_store, opened
-from data_collector.cli.kept import cuts_told, kept_by
-from data_collector.cli.moments import moment_ms
-from data_collector.cli.named_series import series_of
+from data_collector.cli.history_options import cuts_told, kept_by, moment_ms, series_of
 from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
@@ -33,7 +30,7 @@ from data_collector.history.ports import Ends
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import History, Venue
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write
@@ -51,14 +48,6 @@ class Verdict(Struct, frozen=True):
     notes: list[str]
     repair: Ended | None = None
     """What was done about the differences; `checks` are those of after it."""
-
-
-class Asked(Struct, frozen=True):
-    """What the command was asked for."""
-
-    wish: Wish
-    against_exchange: bool
-    repair: bool
 
 
 def audit(
@@ -83,9 +72,8 @@ def audit(
     Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
     """
     wish = Wish(symbols, intervals, begin, end, with_trades=trades)
-    asked = Asked(wish, against_exchange, repair)
     try:
-        verdict = asyncio.run(audited(load_settings(), asked, told_on_terminal))
+        verdict = asyncio.run(audited(load_settings(), wish, against_exchange=against_exchange, repair=repair))
     except SinkUnavailable as error:
         raise Unavailable(str(error)) from error
     if json:
@@ -96,16 +84,15 @@ def audit(
         raise typer.Exit(1)
 
 
-async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], None]) -> Verdict:
+async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, repair: bool) -> Verdict:
     """Audit, heal if asked to, and audit again."""
     venue = find_venue("binance")
-    wish = asked.wish
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
     notes: list[str] = []
     surroundings = found_surroundings(settings)
     settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        rights = rights_to_write(trades=wish.with_trades) if asked.repair else None
+        rights = rights_to_write(trades=wish.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         history = await stack.enter_async_context(opened_history(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
@@ -116,14 +103,14 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
         notes += cuts_told(settings, series, from_ms, now_ms)
-        ends = AuditEnds(database.reader, venue.calendar, live, history if asked.against_exchange else None)
+        ends = AuditEnds(database.reader, venue.calendar, live, history if against_exchange else None)
         at_work = Audit(
             ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
-            patience=patience, tell=tell,
+            patience=patience, tell=_tell_progress,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None
-        if asked.repair and not all(each.is_clean for each in found):
+        if repair and not all(each.is_clean for each in found):
             span = Span(0 if from_ms is None else from_ms, to_ms, now_ms)
             ended = await _repaired(venue, history, database, found, span)
             found = [await at_work.series(each) for each in series]
@@ -157,7 +144,7 @@ async def _repaired(
     return await filling.run(plan)
 
 
-def told_on_terminal(series: str, rows: int) -> None:
+def _tell_progress(series: str, rows: int) -> None:
     """Where the audit is; for people who wait."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{series}: {rows:,} rows compared")

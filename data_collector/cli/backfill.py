@@ -15,12 +15,9 @@ from urllib.parse import urlsplit
 import typer
 from msgspec import Struct
 
-from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines, Screen
-from data_collector.cli.found_collector import found_surroundings
-from data_collector.cli.found_database import Database, opened_database
-from data_collector.cli.kept import check_kept
-from data_collector.cli.moments import moment_ms
-from data_collector.cli.named_series import series_of
+from data_collector.cli.backfill_screen import Bars, PlainLines, print_json
+from data_collector.cli.found_database import Database, found_surroundings, opened_database
+from data_collector.cli.history_options import check_kept, moment_ms, series_of
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Filling, Source, Span
 from data_collector.history.patience import Patience, Stopping
@@ -29,7 +26,7 @@ from data_collector.history.ports import Ends
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFiles, History, Venue
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
@@ -82,14 +79,15 @@ def backfill(
     """
     settings = load_settings()
     wish = Wish(symbols, intervals, begin, end, trades, source, files, give_up_after)
-    screen: Screen = JsonLines() if json else Bars() if sys.stdout.isatty() else PlainLines()
+    bars = Bars() if sys.stdout.isatty() and not json else None
+    tell = print_json if json else PlainLines().tell if bars is None else bars.tell
     asks = not yes and not json and sys.stdin.isatty() and sys.stdout.isatty()
     stopping = Stopping()
     agreed = (lambda plan: False) if plan_only else (lambda plan: not asks or not plan.rows or _agreed(stopping))
 
     async def run() -> Ended | None:
         _stop_at_signals(stopping)
-        return await filled(settings, wish, screen.tell, stopping, agreed=agreed)
+        return await filled(settings, wish, tell, stopping, agreed=agreed)
 
     try:
         ended = asyncio.run(run())
@@ -99,7 +97,8 @@ def backfill(
         typer.echo("Stopped before anything was fetched.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        screen.close()
+        if bars is not None:
+            bars.close()
     if ended is not None and EXIT_CODES[ended.outcome]:
         raise typer.Exit(EXIT_CODES[ended.outcome])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import msgspec
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from data_collector.cli.fitting_bars import FittingBars
 from data_collector.history.events import Ended, Event, FileRefused, Planned, Progressed, SeriesEnded, Waiting
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 
 LINE_PAUSE_S = 5.0
 """A series writes no more than one line of progress in this time."""
@@ -21,24 +21,9 @@ LINE_PAUSE_S = 5.0
 STYLES = {"complete": "green", "incomplete": "yellow", "failed": "bold red", "stopped": "yellow"}
 
 
-class Screen(Protocol):
-    """Shows events as they come."""
-
-    def tell(self, event: Event) -> None:
-        """One event."""
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-
-
-class JsonLines:
+def print_json(event: Event) -> None:
     """One JSON object a line."""
-
-    def tell(self, event: Event) -> None:
-        print(msgspec.json.encode(event).decode(), flush=True)
-
-    def close(self) -> None:
-        """Nothing is open."""
+    print(msgspec.json.encode(event).decode(), flush=True)
 
 
 class PlainLines:
@@ -50,9 +35,6 @@ class PlainLines:
     def tell(self, event: Event) -> None:
         for line in self._lines(event):
             print(escaped(line), flush=True)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     def _lines(self, event: Event) -> list[str]:
         match event:
@@ -135,6 +117,7 @@ class Bars:
                 assert_never(event)
 
     def close(self) -> None:
+        """Leave the terminal as it was."""
         self._progress.stop()
 
     def _open(self) -> None:

@@ -1,21 +1,53 @@
-"""Programs of ours that run beside a command for as long as it does: started, awaited, ended."""
+"""Programs of ours beside others: how they are started and awaited, their options, and how none outlives another."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from data_collector.model.errors import Unavailable
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 5.0
+
+PARENT_CHECK_S: Final = 0.5
+"""How often `--exit-with-parent` looks whether the parent is still there."""
+
+PortFileOption = Annotated[Path | None, typer.Option(help="Write the addresses there as JSON once it listens.")]
+ParentOption = Annotated[bool, typer.Option(help="End when the process that started this one is gone.")]
+ParentPidOption = Annotated[
+    int, typer.Option(help="Which process that is, for starters that may end before this one runs.", hidden=True)
+]
+
+
+def end_with_parent(parent: int) -> None:
+    """From now on this process gets SIGTERM when `parent`, or whoever started it where that is 0, is gone."""
+    threading.Thread(target=_watch, args=(parent or os.getppid(),), name="parent", daemon=True).start()
+
+
+def write_ports(path: Path, addresses: Mapping[str, str]) -> None:
+    """Tell where we listen, and our process id."""
+    # Renamed into place, so that a reader never sees half of it.
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps({**addresses, "pid": os.getpid()}) + "\n")
+    partial.rename(path)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from data_collector import __version__
 from data_collector.cli.backfill import opened_history, publishes_files, rest_host
 from data_collector.cli.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
-from data_collector.service.certificate import Certificate, Exchange, Held, certify
+from data_collector.service.certificate import Certificate, Exchange, Held
+from data_collector.service.certificate import certify as certified
 from data_collector.settings import Settings, load_settings
 from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
 from data_collector.venues.discovery import find_venue
@@ -25,7 +26,7 @@ from data_collector.venues.discovery import find_venue
 FOLDER = Path("certificates")
 
 
-def certify_day(
+def certify(
     symbol: Annotated[str, typer.Argument(help="The exchange's own name, such as BTCUSDT.")],
     day: Annotated[str, typer.Argument(help="A UTC day that is over, such as 2024-01-31.")],
     out: Annotated[
@@ -65,7 +66,7 @@ async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFi
     async with opened_history(venue, settings) as history, opened(address) as connection:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
-            return await certify(
+            return await certified(
                 Held(connection, address.masked, venue.store_keys),
                 Exchange(history, settings.binance_rest_url, files),
                 symbol,

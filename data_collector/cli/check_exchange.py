@@ -10,7 +10,7 @@ import aiohttp
 from data_collector.cli.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.protocols import History, Venue
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
 
 OFFSET_WARN_MS = 1000.0

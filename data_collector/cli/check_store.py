@@ -12,7 +12,7 @@ from data_collector.cli.found_store import find_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.protocols import Venue
 from data_collector.model.store_url import StoreAddress
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.functions import load_functions

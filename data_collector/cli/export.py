@@ -13,16 +13,14 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
 from data_collector.cli.fitting_bars import FittingBars
-from data_collector.cli.found_collector import found_surroundings
-from data_collector.cli.found_database import opened_database
-from data_collector.cli.kept import cuts_told, kept_by
-from data_collector.cli.moments import moment_ms
-from data_collector.cli.named_series import series_of
-from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell, export
+from data_collector.cli.found_database import found_surroundings, opened_database
+from data_collector.cli.history_options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell
+from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form
 from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
@@ -33,7 +31,7 @@ PLAIN_STEP = 0.1
 """How much of a series lies between two lines of a progress that no terminal shows."""
 
 
-def export_history(
+def export(
     *,
     out: Annotated[Path, typer.Option(help="The folder to make.")],
     begin: Annotated[
@@ -88,7 +86,7 @@ async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
     settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
         try:
-            return await export(database.reader, venue.calendar, order, tell, place=database.place)
+            return await exported(database.reader, venue.calendar, order, tell, place=database.place)
         except SinkUnavailable as error:
             raise Unavailable(f"{error}. Nothing was exported.") from error
 
@@ -98,41 +96,30 @@ def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
     """Bars on a terminal; lines elsewhere, on the side of errors, so that what was asked for stands alone."""
     console = Console(stderr=True)
     if quiet and not console.is_terminal:
-        yield _say_nothing
+        yield lambda series, share, rows: None
     elif not console.is_terminal:
-        yield _PlainLines().tell
+        yield _plain_lines()
     else:
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:>12,} rows"),
-            TimeRemainingColumn(),
-        )  # fmt: skip
-        with FittingBars(*columns, console=console, transient=True) as bars:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:>12,} rows"))
+        with FittingBars(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
             tasks = {series: bars.add_task(series.label, total=1.0, rows=0, start=False) for series in order.series}
-            yield _Bars(bars, tasks).tell
+
+            def tell(series: Key, share: float, rows: int) -> None:
+                bars.start_task(tasks[series])
+                bars.update(tasks[series], completed=share, rows=rows)
+
+            yield tell
 
 
-class _Bars:
-    def __init__(self, bars: Progress, tasks: dict[Key, TaskID]) -> None:
-        self._bars = bars
-        self._tasks = tasks
+def _plain_lines() -> Tell:
+    told: dict[Key, float] = {}
 
-    def tell(self, series: Key, share: float, rows: int) -> None:
-        self._bars.start_task(self._tasks[series])
-        self._bars.update(self._tasks[series], completed=share, rows=rows)
-
-
-class _PlainLines:
-    def __init__(self) -> None:
-        self._told: dict[Key, float] = {}
-
-    def tell(self, series: Key, share: float, rows: int) -> None:
-        if share >= 1.0 or share - self._told.get(series, 0.0) >= PLAIN_STEP:
-            self._told[series] = share
+    def tell(series: Key, share: float, rows: int) -> None:
+        if share >= 1.0 or share - told.get(series, 0.0) >= PLAIN_STEP:
+            told[series] = share
             print(f"{series.label}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
 
-
-def _say_nothing(series: Key, share: float, rows: int) -> None:
-    """Who asks for JSON reads nothing else."""
+    return tell
 
 
 def _sentence(file: ExportedFile) -> str:

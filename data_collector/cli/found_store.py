@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from data_collector.embedded.running import running_servers
+from data_collector.embedded.record import running_servers
 from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import Settings, load_settings

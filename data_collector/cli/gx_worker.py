@@ -5,21 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from rich.console import Console
 
 from data_collector.model.errors import Transient, Unavailable
 from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.columns import Kind, Value
-from data_collector.validation.messages import (
-    Answer,
-    CheckReport,
-    CheckSuite,
-    Validate,
-    ValidateReport,
-    WorkerFault,
-)
+from data_collector.validation.columns import Value
+from data_collector.validation.messages import CheckReport, CheckSuite, Validate, ValidateReport, WorkerFault
 from data_collector.validation.suite import Suite
 
 ANSWER_TIMEOUT_S: Final = 120.0
@@ -27,6 +20,8 @@ ANSWER_TIMEOUT_S: Final = 120.0
 
 ROWS_MAX: Final = 10_000
 """What is asked about at once."""
+
+Report = TypeVar("Report", CheckReport, ValidateReport)
 
 
 class GreatExpectations:
@@ -37,24 +32,21 @@ class GreatExpectations:
 
     async def faults(self, suite: Suite) -> list[str]:
         """What it has against a suite, having loaded it and run it over a few good records."""
-        answer = await self._ask(CheckSuite(suite.kind, suite.encoded()))
-        if not isinstance(answer, CheckReport):
-            raise _refused(answer)
-        return answer.faults
+        return (await self._ask(CheckSuite(suite.kind, suite.encoded()), CheckReport)).faults
 
     async def validate(self, suite: Suite, rows: list[list[Value]]) -> ValidateReport:
         """What it says of at most `ROWS_MAX` rows."""
-        kind: Kind = suite.kind
-        answer = await self._ask(Validate(kind, suite.encoded(), rows))
-        if not isinstance(answer, ValidateReport):
-            raise _refused(answer)
-        return answer
+        return await self._ask(Validate(suite.kind, suite.encoded(), rows), ValidateReport)
 
-    async def _ask(self, request: CheckSuite | Validate) -> Answer:
+    async def _ask(self, request: CheckSuite | Validate, wanted: type[Report]) -> Report:
         try:
-            return await self._worker.ask(request, ANSWER_TIMEOUT_S)
+            answer = await self._worker.ask(request, ANSWER_TIMEOUT_S)
         except Transient as error:
             raise Unavailable(str(error)) from error
+        if isinstance(answer, wanted):
+            return answer
+        told = answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
+        raise Unavailable(f"Great Expectations could not answer: {told}")
 
 
 @asynccontextmanager
@@ -79,8 +71,3 @@ def waiting(words: str) -> Iterator[None]:
         return
     with Console(stderr=True).status(words):
         yield
-
-
-def _refused(answer: Answer) -> Unavailable:
-    told = answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
-    return Unavailable(f"Great Expectations could not answer: {told}")

@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.shipped import shipped_suite
 from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite, merged, read_suite

@@ -20,12 +20,11 @@ from data_collector.cli.suite_file import KindOption, counted, read_suite_file, 
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.verdict import Verdict
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.validation.arguments import columns_named
 from data_collector.validation.audit_worker import gx_is_installed
 from data_collector.validation.columns import COLUMNS, DECIMALS, Kind
 from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
-from data_collector.validation.messages import ValidateReport
 from data_collector.validation.suite import Rule, Suite
 from data_collector.venues.discovery import find_venue
 
@@ -157,16 +156,12 @@ async def _compare(
     findings.whole.update(report.broken_as_a_whole)
     columns = _columns_of(compiled.suite)
     gated = {rule.id for rule in compiled.gated}
-    for recorded, verdict, broken in zip(batch, verdicts, _broken(report), strict=True):
+    for recorded, verdict, broken in zip(batch, verdicts, report.broken, strict=True):
         by_gate = set() if verdict is None else gated.intersection(verdict.rules)
-        for rule in sorted(broken - gated):
+        for rule in sorted(set(broken) - gated):
             findings.broken.setdefault(rule, Broken()).add(recorded, columns[rule], limit)
-        for rule in sorted((by_gate ^ broken & gated) - failed.keys()):
+        for rule in sorted((by_gate ^ gated.intersection(broken)) - failed.keys()):
             findings.disagreements.setdefault(rule, Broken()).add(recorded, columns[rule], limit)
-
-
-def _broken(report: ValidateReport) -> Iterator[set[str]]:
-    return map(set, report.broken)
 
 
 def _columns_of(suite: Suite) -> dict[str, tuple[str, ...]]:

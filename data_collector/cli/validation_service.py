@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from data_collector.cli.started import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
+from data_collector.cli.beside import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, is_loopback, load_settings
@@ -41,8 +40,6 @@ def validation_service(
 
     Settings: CONTROL_TOKEN, SUITES_DIR, ENVIRONMENT, ALLOWED_HOSTS and VAR_DIR.
     """
-    # Files of ours are for this user alone.
-    os.umask(0o077)
     configure_logs()
     settings = load_settings()
     _refuse_open_door(host, settings)

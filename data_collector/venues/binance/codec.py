@@ -152,9 +152,18 @@ _KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade"
 
 def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     # Trades first: they are nine of ten frames.
+    if type(message) is TradeMessage and message.T < MICROSECONDS_FROM:
+        return Trade(
+            message.s, message.t, message.p, message.q, message.T, message.E, message.m, received_ns, message.b,
+            message.a,
+        )  # fmt: skip
+    return _less_usual_record(message, received_ns)
+
+
+def _less_usual_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     match message:
         case TradeMessage():
-            time_ms, sub_ms_us = (message.T, None) if message.T < MICROSECONDS_FROM else divmod(message.T, 1000)
+            time_ms, sub_ms_us = divmod(message.T, 1000)
             event_ms = milliseconds(message.E)
             return Trade(
                 message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b,

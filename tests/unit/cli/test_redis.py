@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.cli.redis_text import json_text, numbered_lines, raw_lines
+from data_collector.cli.redis import json_text, numbered_lines, raw_lines
 
 STREAM = [["stream:BTCUSDT", [["1-1", ["data", '{"a": 1}']], ["1-2", ["data", "x"]]]]]
 

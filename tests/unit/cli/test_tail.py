@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from data_collector.cli.tail_screen import kline_line, screen, trade_line
+from data_collector.cli.tail import kline_line, screen, trade_line
 from data_collector.cli.tail_source import Followed
 from data_collector.model.calendar import UtcCalendar
 from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
