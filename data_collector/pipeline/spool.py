@@ -25,9 +25,8 @@ from msgspec import Struct
 
 from data_collector.model.batch import TradeRun
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.ring import Ring, run_bytes
 from data_collector.pipeline.segment_writer import FileCalls, SegmentWriter, Written, segment_path
-from data_collector.pipeline.shelf import Cover
+from data_collector.pipeline.shelf import Cover, Shelf, run_bytes
 from data_collector.pipeline.spool_files import Segment, SegmentReader, recover
 
 NEW_RUNS_MAX = 256
@@ -81,7 +80,7 @@ class Spool:
         self._calls = calls
         self._clock = clock
         self._log = structlog.get_logger()
-        self._ring = Ring(limits.ring_bytes)
+        self._ring = Shelf(bytes_max=limits.ring_bytes)
         self._confirmed: dict[str, int] = {}
         self._segments: list[Segment] = []
         self._reader = SegmentReader(Path() if folder is None else folder)

@@ -17,9 +17,9 @@ from data_collector.model.errors import Misconfigured
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import segment_writer
 from data_collector.pipeline.retention import Retention
-from data_collector.pipeline.ring import run_bytes
 from data_collector.pipeline.segment_writer import DiskCalls, segment_path
 from data_collector.pipeline.segments import encode_header
+from data_collector.pipeline.shelf import run_bytes
 from data_collector.pipeline.spool import Spool, SpoolLimits
 from tests.clock import Clock
 from tests.integration.waiting import until_async
