@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.retention import Retention
+from data_collector.pipeline.spool import Spool
 
 ENTRIES_MAX = 400
 """200 trades, two entries each, as the runs of a busy symbol have."""
@@ -19,7 +19,7 @@ ENTRIES_MAX = 400
 class Gathering:
     """The newest run of each symbol, growing."""
 
-    def __init__(self, retention: Retention) -> None:
+    def __init__(self, retention: Spool) -> None:
         self._retention = retention
         self._growing: dict[str, TradeRun] = {}
 

@@ -29,7 +29,7 @@ from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.debts import Debt, Debts
 from data_collector.pipeline.gathering import Gathering
 from data_collector.pipeline.ranges import common
-from data_collector.pipeline.retention import Retention
+from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.symbol_queue import RUN_ENTRIES_MAX, SymbolQueue, entry_time
 
 RECORDS_MAX = 100_000
@@ -55,7 +55,7 @@ class Outlet:
     """All queues, and what does not belong to a symbol."""
 
     def __init__(
-        self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
+        self, symbols: list[str], retention: Spool, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.queues = {symbol: SymbolQueue(symbol) for symbol in symbols}

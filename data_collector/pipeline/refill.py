@@ -1,7 +1,7 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
 Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the retention
-(`pipeline.retention`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a message.
+(`pipeline.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a message.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
-from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.runs import absent_ranges, runs_of
+from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.symbol_queue import SymbolQueue
 
 QUEUED_MAX = 100
@@ -47,7 +47,7 @@ class Refill:
     """The store side of the repair."""
 
     def __init__(
-        self, outlet: Outlet, refusals: Refusals, retention: Retention, history: History, ledger: Ledger, reach: Reach,
+        self, outlet: Outlet, refusals: Refusals, retention: Spool, history: History, ledger: Ledger, reach: Reach,
         now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""

@@ -22,8 +22,8 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refill import Refill
-from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.runs import absent_ranges
+from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.trade_intake import TradeIntake
 from data_collector.pipeline.trade_sequence import ARBITRATION_S, OpenGap, TradeSequence
 
@@ -56,7 +56,7 @@ class TradeRepair:
     """Heals the gaps of all symbols."""
 
     def __init__(
-        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Retention, history: History,
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Spool, history: History,
         ledger: Ledger, counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._outlet = outlet

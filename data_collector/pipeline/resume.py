@@ -8,12 +8,12 @@ import structlog
 
 from data_collector.model.protocols import TradeTail
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.retention import Retention
+from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.trade_sequence import TradeSequence
 
 
 def resume(
-    sequences: Iterable[TradeSequence], outlet: Outlet, retention: Retention, tails: Mapping[str, TradeTail | None],
+    sequences: Iterable[TradeSequence], outlet: Outlet, retention: Spool, tails: Mapping[str, TradeTail | None],
     *, was_filled: bool = False,
 ) -> None:  # fmt: skip
     """`tails` is what the store has of each symbol: see `Sink.tails`.
@@ -31,7 +31,7 @@ def resume(
         sequence.resume(next_id)
 
 
-def _begin_anew(symbol: str, outlet: Outlet, retention: Retention, *, was_filled: bool) -> int:
+def _begin_anew(symbol: str, outlet: Outlet, retention: Spool, *, was_filled: bool) -> int:
     """The store has nothing of it. If we hold something, then it was lost."""
     oldest_id = retention.oldest_id(symbol)
     if oldest_id is None:
@@ -44,7 +44,7 @@ def _begin_anew(symbol: str, outlet: Outlet, retention: Retention, *, was_filled
     return next_id
 
 
-def _go_on(symbol: str, outlet: Outlet, retention: Retention, tail: TradeTail) -> int:
+def _go_on(symbol: str, outlet: Outlet, retention: Spool, tail: TradeTail) -> int:
     """What we hold beyond a hole was never let through: it is read when its turn comes."""
     due_id = tail.last_id + 1
     retention.confirm(symbol, tail.last_id)

@@ -12,7 +12,6 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -27,43 +26,21 @@ RETRY_S = 1.0
 """How long nothing is tried after the disk refused."""
 
 
-class FileCalls(Protocol):
+class DiskCalls:
     """The calls that a disk can fail; all may raise `OSError`."""
 
     def create(self, path: Path) -> int:
         """A new file for this user alone, and its descriptor, which appends."""
-
-    def write(self, descriptor: int, content: memoryview) -> int:
-        """How many bytes were taken."""
-
-    def sync(self, descriptor: int) -> None:
-        """Bring the file's content to the disk."""
-
-    def truncate(self, descriptor: int, size: int) -> None:
-        """Cut the file off."""
-
-    def sync_folder(self, folder: Path) -> None:
-        """Bring the names in a folder to the disk."""
-
-    def free_bytes(self, folder: Path) -> int:
-        """What the disk under a folder has left for us."""
-
-
-class DiskCalls:
-    """The real ones."""
-
-    def create(self, path: Path) -> int:
-        """See `FileCalls`."""
         # Appending, because after a file was cut off its descriptor would still write where the end has been.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, 0o600)
 
     def write(self, descriptor: int, content: memoryview) -> int:
-        """See `FileCalls`."""
+        """How many bytes were taken."""
         return os.write(descriptor, content)
 
     def sync(self, descriptor: int) -> None:
-        """See `FileCalls`."""
+        """Bring the file's content to the disk."""
         # Where there is no fdatasync (macOS), fsync does the same and more.
         if hasattr(os, "fdatasync"):
             os.fdatasync(descriptor)
@@ -71,11 +48,11 @@ class DiskCalls:
             os.fsync(descriptor)
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """See `FileCalls`."""
+        """Cut the file off."""
         os.ftruncate(descriptor, size)
 
     def sync_folder(self, folder: Path) -> None:
-        """See `FileCalls`."""
+        """Bring the names in a folder to the disk."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -83,7 +60,7 @@ class DiskCalls:
             os.close(descriptor)
 
     def free_bytes(self, folder: Path) -> int:
-        """See `FileCalls`."""
+        """What the disk under a folder has left for us."""
         return shutil.disk_usage(folder).free
 
 
@@ -113,7 +90,7 @@ class SegmentWriter:
     """The file that is being written, and where what is synced of it ends."""
 
     def __init__(
-        self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: FileCalls | None = None
+        self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: DiskCalls | None = None
     ) -> None:
         """The first file that it makes has `number`, the first run `sequence`."""
         self._folder = folder

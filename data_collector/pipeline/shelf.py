@@ -155,7 +155,7 @@ class Shelf:
         self._order = deque(each for each in self._order if each[0] != symbol)
 
     def read(self, symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
-        """As `Retention.read`, from what is here."""
+        """As `Spool.read`, from what is here."""
         found: list[TradeRun] = []
         while trades_max > 0:
             stretch = self._newest_with(symbol, first_id)

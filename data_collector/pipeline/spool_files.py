@@ -142,7 +142,7 @@ class SegmentReader:
         self._lock = threading.Lock()
 
     def read(self, segments: Sequence[Segment], symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
-        """As `Retention.read`, from these files, the newest of which comes last."""
+        """As `Spool.read`, from these files, the newest of which comes last."""
         found: list[TradeRun] = []
         with self._lock:
             while trades_max > 0:

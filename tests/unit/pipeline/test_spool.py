@@ -16,7 +16,6 @@ import pytest
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import segment_writer
-from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.segment_writer import DiskCalls, segment_path
 from data_collector.pipeline.segments import encode_header
 from data_collector.pipeline.shelf import run_bytes
@@ -113,11 +112,10 @@ async def test_folder_and_files_are_closed_to_others(tmp_path: Path) -> None:
 
 async def test_memory_answers_before_anything_is_on_disk(tmp_path: Path) -> None:
     async with open_spool(tmp_path) as spool:
-        retention: Retention = spool
-        retention.append([run_of(1, 5)])
+        spool.append([run_of(1, 5)])
 
         assert files(tmp_path) == []
-        assert ids_of(await retention.read(SYMBOL, 2, trades_max=ALL)) == [2, 3, 4, 5]
+        assert ids_of(await spool.read(SYMBOL, 2, trades_max=ALL)) == [2, 3, 4, 5]
 
 
 async def test_without_a_disk_memory_is_all_there_is(tmp_path: Path) -> None:
