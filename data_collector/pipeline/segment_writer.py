@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header
+from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header, segment_path, sync_folder
 from data_collector.pipeline.shelf import Cover, covers_of
 
 FRAME_TRADES = 2_000
@@ -53,11 +53,7 @@ class DiskCalls:
 
     def sync_folder(self, folder: Path) -> None:
         """Bring the names in a folder to the disk."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
 
     def free_bytes(self, folder: Path) -> int:
         """What the disk under a folder has left for us."""
@@ -202,8 +198,3 @@ def _frames(runs: list[TradeRun], sequence: int) -> bytes:
             frames.append(encode_frame(sequence + first, runs[first:number]))
             first, trades = number, 0
     return b"".join(frames)
-
-
-def segment_path(folder: Path, number: int) -> Path:
-    """The name tells the order of writing."""
-    return folder / f"{number:012d}.spool"

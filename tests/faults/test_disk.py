@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.model.status import Histogram
-from data_collector.pipeline.segment_writer import segment_path
+from data_collector.pipeline.segments import segment_path
 from data_collector.pipeline.segments import FORMAT_VERSION, encode_header, scan
 from tests.faults.servers import StoreServer
 from tests.faults.test_host import HOOKED, sample
