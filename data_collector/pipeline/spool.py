@@ -29,9 +29,8 @@ from msgspec import Struct
 from data_collector.model.batch import TradeRun
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.segment_writer import DiskCalls, SegmentWriter, Written
-from data_collector.pipeline.segments import segment_path
+from data_collector.pipeline.segments import Segment, SegmentReader, recover, segment_path
 from data_collector.pipeline.shelf import Cover, Shelf, run_bytes
-from data_collector.pipeline.segments import Segment, SegmentReader, recover
 
 NEW_RUNS_MAX = 256
 """So many runs are put in their places together: one alone, with a cold cache, costs three times as much."""

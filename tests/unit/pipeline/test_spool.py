@@ -17,8 +17,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import segment_writer
 from data_collector.pipeline.segment_writer import DiskCalls
-from data_collector.pipeline.segments import segment_path
-from data_collector.pipeline.segments import encode_header
+from data_collector.pipeline.segments import encode_header, segment_path
 from data_collector.pipeline.shelf import run_bytes
 from data_collector.pipeline.spool import Spool, SpoolLimits
 from tests.clock import Clock
