@@ -15,10 +15,9 @@ from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lateness import Lateness
+from data_collector.pipeline.lateness import Lateness, Twins
 from data_collector.pipeline.line import Line, LineContext
 from data_collector.pipeline.transport import Address, Resolver
-from data_collector.pipeline.twins import Twins
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
