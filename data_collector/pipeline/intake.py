@@ -10,16 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from data_collector.model.batch import KlineCheck
 from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.kline_intake import KlineIntake, Reception, WantedKlines
+from data_collector.pipeline.kline_intake import KlineIntake, WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
-from data_collector.pipeline.tally import Tally, Tap, also_refused
+from data_collector.pipeline.tally import Tally, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
 from data_collector.pipeline.trade_sequence import JUMP_MAX
 from data_collector.pipeline.websocket import Received, Unreadable
@@ -41,14 +40,7 @@ class Intake:
         self._take_trade = self.trades.take
         self.use(gate)
         self._sequences = self.trades.sequences
-        self.klines = KlineIntake(
-            outlet, klines, counters, ledger,
-            Reception(
-                self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
-                self.tally.refuse_unknown, self.refusals.quarantine, self._show, self.tally.exchange_ms,
-                self._check_minute,
-            ),
-        )  # fmt: skip
+        self.klines = KlineIntake(outlet, klines, self.tally, self.refusals, ledger, counters, self._sequences)
         self._ticker_event_ms = dict.fromkeys(outlet.queues, -1)
         self.tickers_spoken: dict[str, int] = {}
         """Event time of the newest ticker that came from the stream, and not from REST."""
@@ -58,35 +50,6 @@ class Intake:
         self._check = gate.check
         self.trades.use(gate)
         self.refusals.gate = gate
-
-    @property
-    def tap(self) -> Tap | None:
-        """What gets each record that passed."""
-        return self.tally.tap
-
-    @tap.setter
-    def tap(self, tap: Tap | None) -> None:
-        self.tally.tap = tap
-
-    @property
-    def newest_event_ms(self) -> int:
-        """The exchange's clock, as its messages told it last; 0 before the first."""
-        return self.tally.exchange_ms()
-
-    @property
-    def received(self) -> int:
-        """Messages, once each."""
-        return self.tally.received
-
-    @property
-    def validated(self) -> int:
-        """Those of them that passed."""
-        return self.tally.validated
-
-    @property
-    def errors(self) -> int:
-        """Those of them that were refused."""
-        return self.tally.errors
 
     def add(self, symbol: str) -> None:
         """Something of the symbol is collected from now on."""
@@ -137,7 +100,7 @@ class Intake:
         if ticker.symbol not in self._sequences:
             self.tally.refuse_unknown(ticker)
         elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
-            self._counters.add("data_collector_messages_copies_total", channel="ticker")
+            self.tally.copy("ticker")
         else:
             verdict = self._check_ticker(ticker)
             if self.tally.passes(ticker, "ticker", verdict):
@@ -149,25 +112,6 @@ class Intake:
         self.tally.newest_event_ms = max(self.tally.newest_event_ms, ticker.event_ms)
         self._outlet.put_ticker(ticker, verdict.warnings if verdict is not None else ())
         self.trades.learn_reference(ticker.symbol, ticker.last_id)
-
-    def _judge_content(self, kline: Kline) -> Verdict | None:
-        # The gate may have been replaced meanwhile.
-        return self._check(kline)
-
-    def _accept_kline(self, kline: Kline, verdict: Verdict | None, late: bool) -> None:
-        self.tally.accept(kline, "kline", verdict, late=late)
-        self.tally.newest_event_ms = max(self.tally.newest_event_ms, kline.event_ms)
-
-    def _refuse_kline(self, kline: Kline, verdict: Verdict) -> None:
-        self.tally.refuse(kline, "kline", verdict)
-        self.refusals.quarantine(kline, verdict)
-
-    def _check_minute(self, kline: Kline, id_before: int) -> KlineCheck:
-        return self._sequences[kline.symbol].check_minute(kline, id_before)
-
-    def _show(self, record: Record) -> None:
-        if self.tap is not None:
-            self.tap(record)
 
     def _take_other(self, record: Record) -> None:
         match record:
@@ -183,11 +127,8 @@ class Intake:
                 else:
                     self.tally.passes(record, "other", self._check(record))
 
-    def _check_timely(self, record: Record, event_ms: int) -> Verdict | None:
-        return self.tally.judged_in_time(event_ms, self._check(record))
-
     def _check_ticker(self, ticker: Ticker) -> Verdict | None:
-        verdict = self._check_timely(ticker, ticker.event_ms)
+        verdict = self.tally.judged_in_time(ticker.event_ms, self._check(ticker))
         sequence = self._sequences[ticker.symbol]
         known_id = max(sequence.next_id, sequence.reference_id)
         if 0 <= known_id < ticker.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):

@@ -126,7 +126,7 @@ class KlineRepair:
 
         A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
         """
-        event_ms, now_ms = self._intake.newest_event_ms, self._event_ms + int((now - self._event_seen_s) * 1000)
+        event_ms, now_ms = self._intake.tally.exchange_ms(), self._event_ms + int((now - self._event_seen_s) * 1000)
         if self._event_ms and event_ms <= now_ms + CLOCK_STEP_MS:
             if event_ms > self._event_ms:
                 self._event_ms, self._event_seen_s = event_ms, now

@@ -81,9 +81,9 @@ class Lines(Part):
     def _count_messages(self, snapshot: Snapshot) -> None:
         intake = self._intake
         held, newest = intake.trades.holdback.count, intake.tally.newest_trade
-        snapshot.messages_received = intake.received + held
-        snapshot.messages_validated = intake.validated
-        snapshot.validation_errors = intake.errors
+        snapshot.messages_received = intake.tally.received + held
+        snapshot.messages_validated = intake.tally.validated
+        snapshot.validation_errors = intake.tally.errors
         snapshot.messages_in_flight = held
         if intake.tally.last_received_ns:
             snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)

@@ -222,7 +222,7 @@ class Chain:
         if not good:
             self.refused.add(trade_id)
         receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
-        assert self.intake.received == self.intake.validated + self.intake.errors
+        assert self.intake.tally.received == self.intake.tally.validated + self.intake.tally.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""
