@@ -27,10 +27,10 @@ from data_collector.model.gaps import Gap, add_gap
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.debts import Debt, Debts
-from data_collector.pipeline.gathering import Gathering
 from data_collector.pipeline.ranges import common
+from data_collector.pipeline.runs import RUN_ENTRIES_MAX, Gathering, entry_time
 from data_collector.pipeline.spool import Spool
-from data_collector.pipeline.symbol_queue import RUN_ENTRIES_MAX, SymbolQueue, entry_time
+from data_collector.pipeline.symbol_queue import SymbolQueue
 
 RECORDS_MAX = 100_000
 """About 28 MB of trades: 20 s at 5,000 trades/s."""
