@@ -17,6 +17,7 @@ from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.batch import Batch, KlineUpdate, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import configure_logs, get_log
@@ -72,8 +73,8 @@ async def measure(trade_count: int, kline_count: int) -> dict[str, float]:
         store = EmbeddedValkey(Path(folder), port=0, log=get_log())
         try:
             await store.start()
-            builder = CallBuilder("", limits, _calendar, "benchmark")
-            sink = RedisSink(store.local_address, builder, Counters(), source="benchmark", prefix="")
+            builder = CallBuilder(StoreKeys(), limits, _calendar, "benchmark")
+            sink = RedisSink(store.local_address, builder, Counters(), source="benchmark")
             await sink.open()
             connection = await StoreConnection.connect(store.local_address)
             empty = await used_memory(connection)

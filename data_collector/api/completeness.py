@@ -15,9 +15,11 @@ from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
+from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.declared import Declared, declared_pages
+from data_collector.sinks.redis.declared import declared_pages
 from data_collector.sinks.redis.entries import StreamEntry, pages_of
 
 PERCENT_UNIT = 1_000_000
@@ -81,26 +83,25 @@ class _Closed(Struct):
     is_closed: bool
 
 
-async def trade_tallies(connection: StoreConnection, prefix: str, symbols: Sequence[str]) -> dict[str, Tally]:
+async def trade_tallies(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, Tally]:
     """By symbol. Raises `SinkUnavailable`."""
-    keys = [f"{prefix}trades:{symbol}" for symbol in symbols]
-    replies = await connection.execute([("XINFO", "STREAM", key) for key in keys])
+    streams = [keys.key("trades", symbol) for symbol in symbols]
+    replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
     tallies: dict[str, Tally] = {}
-    for symbol, key, reply in zip(symbols, keys, replies, strict=True):
-        tally = tallies[symbol] = _tally_of(key, reply)
+    for symbol, stream, reply in zip(symbols, streams, replies, strict=True):
+        tally = tallies[symbol] = _tally_of(stream, reply)
         if tally.first is not None and tally.expected != tally.held:
-            tally.declared = await _declared_trades(connection, f"{prefix}gaps:{symbol}", symbol, tally)
+            tally.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, tally)
     return tallies
 
 
-async def kline_tallies(connection: StoreConnection, prefix: str, symbol: str, calendar: Calendar) -> dict[str, Tally]:
+async def kline_tallies(
+    connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
+) -> dict[str, Tally]:
     """By interval, of what `stream:` holds: it is read as a whole, so ask for one symbol. Raises `SinkUnavailable`."""
-    opens = await _closed_opens(connection, f"{prefix}stream:{symbol}", symbol)
+    opens = await _closed_opens(connection, keys.key("stream", symbol), symbol)
     gaps = [
-        declared
-        async for page in declared_pages(connection, f"{prefix}gaps:{symbol}", symbol)
-        for declared in page
-        if declared.interval is not None
+        declared async for page in declared_pages(connection, keys.key("gaps", symbol), symbol) for declared in page
     ]
     tallies: dict[str, Tally] = {}
     for interval, found in sorted(opens.items()):
@@ -108,7 +109,7 @@ async def kline_tallies(connection: StoreConnection, prefix: str, symbol: str, c
         grid = KlineGrid(calendar, interval)
         end = grid.following(last)
         tally = Tally(first, last, grid.span(first, end)[1], len(found))
-        tally.declared = _declared(grid, (gap for gap in gaps if gap.interval == interval), first, end)
+        tally.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
         tallies[interval] = tally
     return tallies
 
@@ -134,9 +135,9 @@ def _sequence(entry_id: str) -> int:
 async def _declared_trades(connection: StoreConnection, key: str, symbol: str, tally: Tally) -> dict[str, int]:
     assert tally.first is not None, "the caller has looked"
     assert tally.last is not None, "the caller has looked"
-    found: list[Declared] = []
+    found: list[Gap] = []
     async for page in declared_pages(connection, key, symbol):
-        trades = [declared for declared in page if declared.interval is None]
+        trades = [declared.gap for declared in page if declared.key.channel == "trade"]
         found += trades
         # Ranges of trades are declared in the order of their ids.
         if trades and trades[-1].last < tally.first:
@@ -144,7 +145,7 @@ async def _declared_trades(connection: StoreConnection, key: str, symbol: str, t
     return _declared(IdGrid(), found, tally.first, tally.last + 1)
 
 
-def _declared(grid: Grid, gaps: Iterable[Declared], first: int, end: int) -> dict[str, int]:
+def _declared(grid: Grid, gaps: Iterable[Gap], first: int, end: int) -> dict[str, int]:
     """Records from `first` up to `end` by the reason that they lack for; what is declared twice counts once."""
     counts: dict[str, int] = {}
     position = first

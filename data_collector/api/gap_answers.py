@@ -7,8 +7,9 @@ from itertools import accumulate
 from typing import ClassVar, Literal
 
 from data_collector.api.completeness import Tally
+from data_collector.model.keys import Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
-from data_collector.model.wire import open_time_text
+from data_collector.model.wire import number_told
 from data_collector.web.answers import Answer
 
 
@@ -172,23 +173,25 @@ def completeness_of(
     newest_s = known.open[0].opened_at_s + known.oldest_open_s if known.open else 0.0
     return SymbolCompleteness(
         symbol=symbol,
-        trades=_series(trades, None),
+        trades=_series(trades, Key("trade", symbol)),
         healed=of_trades.healed,
         healed_klines=totals["kline"].healed if "kline" in totals else {},
         heal_time=_heal_times(of_trades),
         open_gaps=[
             OpenGap(id=life.id, missing=life.missing, open_s=round(newest_s - life.opened_at_s, 3))
             for life in known.open
-            if life.symbol == symbol
+            if life.key.symbol == symbol
         ],
-        klines=None if klines is None else {name: _series(tally, name) for name, tally in klines.items()},
+        klines=None
+        if klines is None
+        else {interval: _series(tally, Key("kline", symbol, interval)) for interval, tally in klines.items()},
     )
 
 
-def _series(tally: Tally, interval: str | None) -> Series:
+def _series(tally: Tally, key: Key) -> Series:
     return Series(
-        first=_place(tally.first, interval),
-        last=_place(tally.last, interval),
+        first=None if tally.first is None else number_told(key, tally.first),
+        last=None if tally.last is None else number_told(key, tally.last),
         expected=tally.expected,
         held=tally.held,
         absent=tally.declared.get("absent", 0),
@@ -198,12 +201,8 @@ def _series(tally: Tally, interval: str | None) -> Series:
         unexplained=tally.unexplained,
         proven=tally.is_proven,
         percentage=tally.percentage,
-        explanation=tally.explanation("trade" if interval is None else f"{interval} kline"),
+        explanation=tally.explanation(key.unit),
     )
-
-
-def _place(place: int | None, interval: str | None) -> int | str | None:
-    return place if place is None or interval is None else open_time_text(place)
 
 
 def _heal_times(totals: GapTotals) -> HealTimes:

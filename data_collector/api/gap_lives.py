@@ -13,10 +13,13 @@ from msgspec import Struct
 from data_collector.api.gap_answers import GapAnswer, GapEventAnswer, GapStory
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
+from data_collector.model.keys import Key
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
-from data_collector.model.wire import open_time_text
+from data_collector.model.store_keys import StoreKeys
+from data_collector.model.wire import number_told
 from data_collector.pipeline.ledger import gap_id
-from data_collector.sinks.redis.declared import Declared, declared_of, declared_pages
+from data_collector.sinks.redis.declared import declared_of, declared_pages
+from data_collector.sinks.redis.stored_records import DeclaredGap
 
 _ID = re.compile(r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))")
 
@@ -45,8 +48,7 @@ TRIED = {
 class Named(Struct, frozen=True):
     """What an id says."""
 
-    symbol: str
-    interval: str | None
+    key: Key
     first: int
 
 
@@ -56,24 +58,24 @@ def named_by(text: str) -> Named | None:
     if found is None:
         return None
     if found["number"] is not None:
-        return Named(found["symbol"], None, int(found["number"]))
+        return Named(Key("trade", found["symbol"]), int(found["number"]))
     try:
         opened = datetime.fromisoformat(found["open"]).replace(tzinfo=UTC)
     except ValueError:
         return None
-    return Named(found["symbol"], found["interval"], round(opened.timestamp() * 1000))
+    return Named(Key("kline", found["symbol"], found["interval"]), round(opened.timestamp() * 1000))
 
 
 async def newest_gaps(
-    store: StoreReading, store_url: str, prefix: str, symbols: Sequence[str], known: GapsStatus, limit: int
+    store: StoreReading, store_url: str, keys: StoreKeys, symbols: Sequence[str], known: GapsStatus, limit: int
 ) -> list[GapAnswer]:
     """The newest gaps of all `symbols`, open ones first. Raises `SinkUnavailable`."""
-    keys = {symbol: f"{prefix}gaps:{symbol}" for symbol in symbols}
+    streams = {symbol: keys.key("gaps", symbol) for symbol in symbols}
     async with store.turn(store_url) as connection:
-        entries = await newest_entries(connection, keys, limit)
+        entries = await newest_entries(connection, streams, limit)
     declared = [found for found in map(declared_of, entries) if found is not None]
     wanted = set(symbols)
-    lives = [life for life in (*known.open, *known.closed) if life.symbol in wanted]
+    lives = [life for life in (*known.open, *known.closed) if life.key.symbol in wanted]
     gaps = [_gap_of_life(life, [found for found in declared if _lies_in(found, life)]) for life in lives]
     gaps += [_gap_of_declared(found) for found in declared if not any(_lies_in(found, life) for life in lives)]
     gaps.sort(key=lambda gap: gap.closed_at or gap.recorded_at or gap.opened_at or "", reverse=True)
@@ -82,14 +84,14 @@ async def newest_gaps(
 
 
 async def story_of(
-    store: StoreReading, store_url: str, prefix: str, named: Named, known: GapsStatus
+    store: StoreReading, store_url: str, keys: StoreKeys, named: Named, known: GapsStatus
 ) -> GapStory | None:
     """The life of one gap; None when neither the store nor the collector knows it. Raises `SinkUnavailable`."""
-    wanted = gap_id(named.symbol, named.interval, named.first)
+    wanted = gap_id(named.key, named.first)
     life = next((life for life in (*known.open, *known.closed) if life.id == wanted), None)
-    found: list[Declared] = []
+    found: list[DeclaredGap] = []
     async with store.turn(store_url) as connection:
-        async for page in declared_pages(connection, f"{prefix}gaps:{named.symbol}", named.symbol):
+        async for page in declared_pages(connection, keys.key("gaps", named.key.symbol), named.key.symbol):
             found += [gap for gap in page if (_id_of(gap) == wanted if life is None else _lies_in(gap, life))]
             if life is None and found:
                 break
@@ -98,7 +100,7 @@ async def story_of(
     return _story_of_declared(found[0]) if found else None
 
 
-def _story_of_life(life: GapLife, declared: Sequence[Declared]) -> GapStory:
+def _story_of_life(life: GapLife, declared: Sequence[DeclaredGap]) -> GapStory:
     events = [_event(life, event) for event in life.events]
     events += [_declaration(found) for found in declared]
     events.sort(key=lambda event: event.at)
@@ -106,17 +108,18 @@ def _story_of_life(life: GapLife, declared: Sequence[Declared]) -> GapStory:
     return GapStory(gap, _summary(life), events, life.events_left_out)
 
 
-def _story_of_declared(found: Declared) -> GapStory:
+def _story_of_declared(found: DeclaredGap) -> GapStory:
+    key, gap = found.key, found.gap
     summary = (
-        f"{_counted(found.interval, found.count)} {_range_text(found.interval, found.first, found.last)} "
-        f"passed over as {found.reason}: {WHY_GIVEN_UP.get(found.reason, 'nothing more is known')}. "
+        f"{_counted(key, gap.count)} {_range_text(key, gap.first, gap.last)} "
+        f"passed over as {gap.reason}: {WHY_GIVEN_UP[gap.reason]}. "
         "The collector does not remember more of it; it may have been started since."
     )
     return GapStory(_gap_of_declared(found), summary, [_declaration(found)])
 
 
 def _summary(life: GapLife) -> str:
-    begin = f"{_counted(life.interval, life.count)} {_range_text(life.interval, life.first, life.last)} missing"
+    begin = f"{_counted(life.key, life.count)} {_range_text(life.key, life.first, life.last)} missing"
     parts = [f"{count:,} came {CAME_FROM.get(source, source)}" for source, count in life.healed.items()]
     parts += [f"{count:,} passed over as {reason}" for reason, count in life.given_up.items()]
     told = f"; {', '.join(parts)}" if parts else ""
@@ -131,76 +134,74 @@ def _event(life: GapLife, event: GapEvent) -> GapEventAnswer:
 
 
 def _words(life: GapLife, event: GapEvent) -> str:
-    where = _range_text(life.interval, event.first, event.last)
+    where = _range_text(life.key, event.first, event.last)
     match event.what:
         case "opened":
-            return f"Seen: {_counted(life.interval, event.count)} {where} missing."
+            return f"Seen: {_counted(life.key, event.count)} {where} missing."
         case "grown":
             return f"It has grown: {where} missing too."
         case "healed":
-            return f"{_counted(life.interval, event.count)} came {CAME_FROM.get(event.by, event.by)}."
+            return f"{_counted(life.key, event.count)} came {CAME_FROM.get(event.by, event.by)}."
         case "given_up":
             why = WHY_GIVEN_UP.get(event.by, event.by)
-            return f"{_counted(life.interval, event.count)} {where} passed over as {event.by}: {why}."
+            return f"{_counted(life.key, event.count)} {where} passed over as {event.by}: {why}."
         case tried:
             return TRIED.get(tried, f"{tried.replace('_', ' ').capitalize()}.")
 
 
-def _declaration(found: Declared) -> GapEventAnswer:
+def _declaration(found: DeclaredGap) -> GapEventAnswer:
     text = (
-        f"Recorded in gaps:{found.symbol}: {_counted(found.interval, found.count)} "
-        f"{_range_text(found.interval, found.first, found.last)} {found.reason}."
+        f"Recorded in gaps:{found.key.symbol}: {_counted(found.key, found.gap.count)} "
+        f"{_range_text(found.key, found.gap.first, found.gap.last)} {found.gap.reason}."
     )
-    if found.rules:
-        text += f" Broken rules: {', '.join(found.rules)}."
+    if found.gap.rules:
+        text += f" Broken rules: {', '.join(found.gap.rules)}."
     return GapEventAnswer(found.recorded_at, "recorded", text)
 
 
-def _gap_of_life(life: GapLife, declared: Iterable[Declared]) -> GapAnswer:
+def _gap_of_life(life: GapLife, declared: Iterable[DeclaredGap]) -> GapAnswer:
     of_store = list(declared)
     if life.closed_at_s is None:
         state: Literal["open", "healed", "given_up"] = "open"
     else:
         state = "given_up" if life.given_up else "healed"
     return GapAnswer(
-        life.id, life.symbol, "trade" if life.interval is None else "kline", life.interval,
-        _place(life.interval, life.first), _place(life.interval, life.last), life.count, state, life.missing,
-        life.healed, life.given_up, sorted({rule for found in of_store for rule in found.rules}),
+        life.id, life.key.symbol, _channel(life.key), life.key.interval, number_told(life.key, life.first),
+        number_told(life.key, life.last), life.count, state, life.missing, life.healed, life.given_up,
+        sorted({rule for found in of_store for rule in found.gap.rules}),
         _iso(life.opened_at_s), None if life.closed_at_s is None else _iso(life.closed_at_s),
         max((found.recorded_at for found in of_store), default=None),
     )  # fmt: skip
 
 
-def _gap_of_declared(found: Declared) -> GapAnswer:
+def _gap_of_declared(found: DeclaredGap) -> GapAnswer:
+    key, gap = found.key, found.gap
     return GapAnswer(
-        _id_of(found), found.symbol, "trade" if found.interval is None else "kline", found.interval,
-        _place(found.interval, found.first), _place(found.interval, found.last), found.count, "declared", 0, {},
-        {found.reason: found.count}, list(found.rules), None, None, found.recorded_at,
+        _id_of(found), key.symbol, _channel(key), key.interval, number_told(key, gap.first), number_told(key, gap.last),
+        gap.count, "declared", 0, {}, {gap.reason: gap.count}, list(gap.rules), None, None, found.recorded_at,
     )  # fmt: skip
 
 
-def _id_of(found: Declared) -> str:
+def _channel(key: Key) -> Literal["trade", "kline"]:
+    return "trade" if key.interval is None else "kline"
+
+
+def _id_of(found: DeclaredGap) -> str:
     """The id of the gap that this range was the beginning of."""
-    return gap_id(found.symbol, found.interval, found.first)
+    return gap_id(found.key, found.gap.first)
 
 
-def _lies_in(found: Declared, life: GapLife) -> bool:
-    same = (found.symbol, found.interval) == (life.symbol, life.interval)
-    return same and life.first <= found.first and found.last <= life.last
+def _lies_in(found: DeclaredGap, life: GapLife) -> bool:
+    return found.key == life.key and life.first <= found.gap.first and found.gap.last <= life.last
 
 
-def _counted(interval: str | None, count: int) -> str:
-    kind = "trade" if interval is None else f"{interval} kline"
-    return f"{count:,} {kind}{'' if count == 1 else 's'}"
+def _counted(key: Key, count: int) -> str:
+    return f"{count:,} {key.unit}{'' if count == 1 else 's'}"
 
 
-def _range_text(interval: str | None, first: int, last: int) -> str:
-    low, high = _place(interval, first), _place(interval, last)
+def _range_text(key: Key, first: int, last: int) -> str:
+    low, high = number_told(key, first), number_told(key, last)
     return f"({low})" if first == last else f"({low} to {high})"
-
-
-def _place(interval: str | None, place: int) -> int | str:
-    return place if interval is None else open_time_text(place)
 
 
 def _iso(at_s: float) -> str:

@@ -44,10 +44,10 @@ async def completeness(
     store_url = store_url_of(snapshot)
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
     async with around.store.turn(store_url) as connection:
-        trades = await trade_tallies(connection, snapshot.key_prefix, page)
+        trades = await trade_tallies(connection, snapshot.store_keys, page)
         by_interval = None
         if klines:
-            by_interval = await kline_tallies(connection, snapshot.key_prefix, page[0], UtcCalendar())
+            by_interval = await kline_tallies(connection, snapshot.store_keys, page[0], UtcCalendar())
     unknown = [name for name in page if name not in snapshot.symbols and trades[name].first is None]
     if unknown:
         raise HTTPException(404, f"{unknown[0]} is not collected, and the store holds no trades of it.")
@@ -65,7 +65,7 @@ async def gaps(
     """The gaps that are open, then the newest ones: declared in the store, or remembered by the collector."""
     store_url = store_url_of(snapshot)
     symbols = snapshot.symbols if symbol is None else [symbol.upper()]
-    found = await newest_gaps(around.store, store_url, snapshot.key_prefix, symbols, snapshot.gaps, limit)
+    found = await newest_gaps(around.store, store_url, snapshot.store_keys, symbols, snapshot.gaps, limit)
     return answered(GapPage(len(found), found))
 
 
@@ -77,7 +77,7 @@ async def gap(snapshot: Now, around: Around, gap_id: Annotated[str, Path(max_len
     if named is None:
         raise HTTPException(404, "That is no id of a gap; they look like BTCUSDT-trade-1201.")
     store_url = store_url_of(snapshot)
-    story = await story_of(around.store, store_url, snapshot.key_prefix, named, snapshot.gaps)
+    story = await story_of(around.store, store_url, snapshot.store_keys, named, snapshot.gaps)
     if story is None:
         raise HTTPException(404, "No such gap: the store declares none there, and the collector remembers none.")
     return answered(story)

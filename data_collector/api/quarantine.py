@@ -9,10 +9,8 @@ import msgspec
 from data_collector.api.answers import Reason, Refused, RefusedPage
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
+from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.entries import StreamEntry
-
-UNKNOWN = "unknown"
-"""Where frames go whose symbol cannot be read or was not subscribed."""
 
 
 class QuarantineReader:
@@ -21,11 +19,11 @@ class QuarantineReader:
     def __init__(self, store: StoreReading | None = None) -> None:
         self._store = store or StoreReading()
 
-    async def newest(self, store_url: str, prefix: str, symbols: Sequence[str], limit: int) -> RefusedPage:
+    async def newest(self, store_url: str, keys: StoreKeys, symbols: Sequence[str], limit: int) -> RefusedPage:
         """The newest `limit` refusals of all `symbols` together. Raises `SinkUnavailable`."""
         async with self._store.turn(store_url) as connection:
-            keys = {symbol: f"{prefix}quarantine:{symbol}" for symbol in symbols}
-            found = [_entry(entry) for entry in await newest_entries(connection, keys, limit)]
+            streams = {symbol: keys.key("quarantine", symbol) for symbol in symbols}
+            found = [_entry(entry) for entry in await newest_entries(connection, streams, limit)]
         return RefusedPage(len(found), found)
 
     def close(self) -> None:

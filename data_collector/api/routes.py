@@ -26,11 +26,12 @@ from data_collector.api.answers import (
 )
 from data_collector.api.collector import Collector
 from data_collector.api.live.feed import LiveFeed
-from data_collector.api.quarantine import UNKNOWN, QuarantineReader
+from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
 from data_collector.settings import Settings
@@ -156,7 +157,7 @@ async def validation_errors(
     """The newest refused records with their reasons, newest first."""
     store_url = store_url_of(snapshot)
     symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
-    page = await around.quarantine.newest(store_url, snapshot.key_prefix, symbols, limit)
+    page = await around.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
     return answered(page)
 
 

@@ -18,6 +18,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.settings import Settings
 
 PAGES_AT_ONCE = 4
@@ -36,7 +37,7 @@ class Place(Struct, frozen=True):
 
     store_url: str | None
     """None while it is not known."""
-    prefix: str
+    keys: StoreKeys
     """What every key in Redis begins with."""
     database_url: str | None
     """None without PostgreSQL, or while the embedded one is not up."""
@@ -101,7 +102,7 @@ class SeriesReading:
         """Trades with ids from `first` on. Raises `SinkUnavailable` when no store can be read."""
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
-            redis = RedisTrades(self._store, place.store_url, place.prefix, window)
+            redis = RedisTrades(self._store, place.store_url, place.keys, window)
         stores = _Stores[Trade](redis, None if postgres is None else PostgresTrades(postgres, window), place.faults())
         return await _page(stores, first, limit)
 
@@ -110,7 +111,7 @@ class SeriesReading:
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
-            redis = RedisKlines(self._store, place.store_url, place.prefix, window, keeping)
+            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping)
         stores = _Stores[Kline](redis, None if postgres is None else PostgresKlines(postgres, window), place.faults())
         page = await _page(stores, window.from_ms, limit)
         if with_open and page.end is None and redis is not None:

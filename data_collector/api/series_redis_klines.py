@@ -18,6 +18,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entries_of, pages_of
@@ -66,10 +67,10 @@ class _State(Struct, frozen=True):
 class RedisKlines:
     """The `SeriesStore` of one symbol's closed klines of one interval in Redis."""
 
-    def __init__(self, store: StoreReading, store_url: str, prefix: str, window: Window, keeping: Keeping) -> None:
+    def __init__(self, store: StoreReading, store_url: str, keys: StoreKeys, window: Window, keeping: Keeping) -> None:
         self._store = store
         self._store_url = store_url
-        self._prefix = prefix
+        self._keys = keys
         self._window = window
         self._keeping = keeping
         self.open: Kline | None = None
@@ -104,9 +105,9 @@ class RedisKlines:
             return united(keys, united(corrected, outlived, limit), limit)
 
     async def _state(self, connection: StoreConnection) -> _State:
-        window, stream = self._window, f"{self._prefix}stream:{self._window.symbol}"
+        window, stream = self._window, self._keys.key("stream", self._window.symbol)
         cursor, time, oldest = await connection.execute([
-            ("HGET", f"{self._prefix}collector:klines:{window.symbol}", window.interval),
+            ("HGET", self._keys.cursors(window.symbol), window.interval),
             ("TIME",),
             ("XRANGE", stream, "-", "+", "COUNT", 1),
         ])  # fmt: skip
@@ -154,7 +155,7 @@ class RedisKlines:
         return cut(rows, limit) if len(rows) > limit else Part(rows, next(places, None))
 
     async def _texts(self, connection: StoreConnection, places: list[int]) -> list[str | None]:
-        key = f"{self._prefix}kline:{self._window.symbol}:{self._window.interval}:"
+        key = self._keys.kline(self._window.symbol, self._window.interval, "")
         commands: list[Command] = [
             ("MGET", *(key + open_time_text(place) for place in places[start : start + KEYS_PER_COMMAND]))
             for start in range(0, len(places), KEYS_PER_COMMAND)
@@ -168,7 +169,7 @@ class RedisKlines:
 
     async def _of_stream(self, connection: StoreConnection, state: _State, first: int, limit: int) -> Part[Kline]:
         """Those whose keys have expired. Within an interval they stand in the order of their open times."""
-        window, key = self._window, f"{self._prefix}stream:{self._window.symbol}"
+        window, key = self._window, self._keys.key("stream", self._window.symbol)
         rows: list[tuple[int, Kline]] = []
         until = str(self._expired_ms(state))
         async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES, end=until):
@@ -186,7 +187,7 @@ class RedisKlines:
 
     async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> Part[Kline]:
         """Those that came, or were corrected, when their place in `stream:` was past: `late:` outlives their keys."""
-        window, key = self._window, f"{self._prefix}late:{self._window.symbol}"
+        window, key = self._window, self._keys.key("late", self._window.symbol)
         found: dict[int, Kline] = {}
         async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES):
             for entry in entries:

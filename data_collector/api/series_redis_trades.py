@@ -12,6 +12,7 @@ from data_collector.api.series_merge import Part, cut
 from data_collector.api.series_window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.records import Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of, pages_of
 from data_collector.sinks.redis.stored_records import trade_or_none
@@ -36,10 +37,10 @@ class _Place(Struct, frozen=True):
 class RedisTrades:
     """The `SeriesStore` of one symbol's trades in Redis."""
 
-    def __init__(self, store: StoreReading, store_url: str, prefix: str, window: Window) -> None:
+    def __init__(self, store: StoreReading, store_url: str, keys: StoreKeys, window: Window) -> None:
         self._store = store
         self._store_url = store_url
-        self._key = f"{prefix}trades:{window.symbol}"
+        self._key = keys.key("trades", window.symbol)
         self._window = window
 
     async def first_place(self) -> int | None:

@@ -136,7 +136,7 @@ def _place(snapshot: Snapshot, around: Surroundings) -> Place:
     if url == EMBEDDED:
         url = snapshot.database_url
         awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
-    return Place(snapshot.store_url, snapshot.key_prefix, url, awaited)
+    return Place(snapshot.store_url, snapshot.store_keys, url, awaited)
 
 
 def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None:

@@ -29,9 +29,9 @@ from data_collector.history.events import Ended, Event, Waiting
 from data_collector.history.filling import Ends, Filling, Span
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan
-from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History, Venue
 from data_collector.observe.logs import escaped
 from data_collector.service.live_rows import RedisRows
@@ -115,7 +115,7 @@ async def audited(settings: Settings, asked: Asked, tell: Callable[[str, int], N
         to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
-        notes += cuts_told(settings, [each.interval for each in series], from_ms, now_ms)
+        notes += cuts_told(settings, series, from_ms, now_ms)
         ends = AuditEnds(database.reader, venue.calendar, live, history if asked.against_exchange else None)
         at_work = Audit(
             ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
@@ -141,7 +141,7 @@ async def _live_store(
     except Unavailable as error:
         notes.append(f"Not compared with the live store: {error}")
         return None
-    return RedisRows(connection, venue.key_prefix, venue.calendar)
+    return RedisRows(connection, venue.store_keys, venue.calendar)
 
 
 async def _repaired(
@@ -149,7 +149,7 @@ async def _repaired(
 ) -> Ended:
     """What is missing or differs is asked for again; the exchange's answer is what counts."""
     ends = Ends(history, database.reader, database.writer, venue.calendar)
-    wanted: list[Series] = [each.series for each in found]
+    wanted: list[Key] = [each.series for each in found]
     filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), patience_s=GIVE_UP_S)
     plan = Plan(
         tuple(filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found)

@@ -25,9 +25,9 @@ from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Ends, Filling, Source, Span
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan
-from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFiles, History, Venue
 from data_collector.observe.logs import escaped
 from data_collector.settings import Settings, load_settings
@@ -172,7 +172,7 @@ def span_of(begin: str, end: str, now_ms: int) -> Span:
     return Span(from_ms, min(to_ms, now_ms), now_ms)
 
 
-def check_symbols(series: Sequence[Series], listed: Container[str]) -> None:
+def check_symbols(series: Sequence[Key], listed: Container[str]) -> None:
     """Every symbol is on the exchange's list."""
     unknown = sorted({each.symbol for each in series if each.symbol not in listed})
     if unknown:

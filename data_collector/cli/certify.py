@@ -66,7 +66,7 @@ async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFi
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
             return await certify(
-                Held(connection, address.masked, venue.key_prefix),
+                Held(connection, address.masked, venue.store_keys),
                 Exchange(history, settings.binance_rest_url, files),
                 symbol,
                 day,

@@ -44,7 +44,7 @@ async def check_store(settings: Settings, venue: Venue) -> list[Finding]:
 
 
 async def _ask(connection: StoreConnection, address: StoreAddress, settings: Settings, venue: Venue) -> list[Finding]:
-    probe, claim = f"{venue.key_prefix}collector:doctor:{os.getpid()}", f"{venue.key_prefix}collector:source"
+    probe, claim = venue.store_keys.own(f"doctor:{os.getpid()}"), venue.store_keys.own("source")
     information, written, _, source = await connection.execute(
         [("INFO",), ("SET", probe, "1", "EX", PROBE_SECONDS), ("DEL", probe), ("GET", claim)]
     )

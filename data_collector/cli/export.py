@@ -24,8 +24,8 @@ from data_collector.cli.moments import moment_ms
 from data_collector.cli.named_series import series_of
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell, export
 from data_collector.history.export_format import Decimals, Form
-from data_collector.history.series import Series
 from data_collector.model.errors import SinkUnavailable, Unavailable
+from data_collector.model.keys import Key
 from data_collector.settings import Settings, load_settings
 from data_collector.venues.discovery import find_venue
 
@@ -71,7 +71,7 @@ def export_history(
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )
-    for line in cuts_told(settings, [each.interval for each in order.series], order.from_ms, now_ms):
+    for line in cuts_told(settings, order.series, order.from_ms, now_ms):
         typer.echo(line, err=True)
     with _progress(order, quiet=json) as tell:
         manifest = asyncio.run(_exported(settings, order, tell))
@@ -112,26 +112,26 @@ def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
 
 
 class _Bars:
-    def __init__(self, bars: Progress, tasks: dict[Series, TaskID]) -> None:
+    def __init__(self, bars: Progress, tasks: dict[Key, TaskID]) -> None:
         self._bars = bars
         self._tasks = tasks
 
-    def tell(self, series: Series, share: float, rows: int) -> None:
+    def tell(self, series: Key, share: float, rows: int) -> None:
         self._bars.start_task(self._tasks[series])
         self._bars.update(self._tasks[series], completed=share, rows=rows)
 
 
 class _PlainLines:
     def __init__(self) -> None:
-        self._told: dict[Series, float] = {}
+        self._told: dict[Key, float] = {}
 
-    def tell(self, series: Series, share: float, rows: int) -> None:
+    def tell(self, series: Key, share: float, rows: int) -> None:
         if share >= 1.0 or share - self._told.get(series, 0.0) >= PLAIN_STEP:
             self._told[series] = share
             print(f"{series.label}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
 
 
-def _say_nothing(series: Series, share: float, rows: int) -> None:
+def _say_nothing(series: Key, share: float, rows: int) -> None:
     """Who asks for JSON reads nothing else."""
 
 

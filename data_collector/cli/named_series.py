@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data_collector.history.series import Series
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import Key
 from data_collector.model.protocols import Venue
 from data_collector.settings import Settings
 from data_collector.settings.texts import symbols as symbols_of_text
@@ -11,7 +11,7 @@ from data_collector.settings.texts import symbols as symbols_of_text
 
 def series_of(
     settings: Settings, venue: Venue, symbols: str | None, intervals: str | None, *, with_trades: bool
-) -> list[Series]:
+) -> list[Key]:
     """What a command line means: the settings where it names nothing."""
     try:
         chosen_symbols = settings.symbols if symbols is None else symbols_of_text(symbols)
@@ -24,8 +24,8 @@ def series_of(
         raise Misconfigured(f"--intervals: {venue.name} has no {', '.join(unknown)}; it has {known} (1M is a month).")
     if not words and not with_trades:
         raise Misconfigured("Nothing to do: name --intervals, or give --trades.")
-    series = [Series(symbol, interval) for symbol in chosen_symbols for interval in words]
-    return series + [Series(symbol) for symbol in chosen_symbols if with_trades]
+    series = [Key("kline", symbol, interval) for symbol in chosen_symbols for interval in words]
+    return series + [Key("trade", symbol) for symbol in chosen_symbols if with_trades]
 
 
 def _words(text: str) -> tuple[str, ...]:

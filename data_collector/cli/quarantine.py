@@ -17,8 +17,9 @@ from rich.text import Text
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.cli.found_store import find_store, opened
-from data_collector.cli.replay import UNKNOWN, Replay, SymbolReport, Tally
+from data_collector.cli.replay import Replay, SymbolReport, Tally
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.logs import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
@@ -108,7 +109,7 @@ async def _newest(settings: Settings, symbols: Sequence[str], limit: int) -> lis
     address = await find_store(settings=settings)
     reader = QuarantineReader()
     try:
-        page = await reader.newest(address.whole, find_venue("binance").key_prefix, symbols, limit)
+        page = await reader.newest(address.whole, find_venue("binance").store_keys, symbols, limit)
     except SinkUnavailable as error:
         raise Unavailable(str(error)) from error
     finally:
@@ -137,7 +138,7 @@ def _suites(settings: Settings) -> Mapping[Kind, CompiledSuite]:
 async def _replayed(told: Replay, symbols: Sequence[str]) -> tuple[list[SymbolReport], list[str]]:
     address = await find_store(settings=told.settings)
     async with opened(address) as connection:
-        streams = QuarantineStreams(connection, find_venue("binance").key_prefix)
+        streams = QuarantineStreams(connection, find_venue("binance").store_keys)
         try:
             return await told.run(streams, symbols), sorted(streams.foreign)
         finally:

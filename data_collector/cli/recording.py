@@ -23,9 +23,9 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
+from data_collector.model.channels import CHANNELS, channel_by_keys
 from data_collector.model.errors import BadFrame, Misconfigured
 from data_collector.model.protocols import Codec, UnknownEvent
-from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.validation.columns import GATE_COLUMNS, Checked, Kind, Value, kind_of
 from data_collector.validation.compiler import values_of
 from data_collector.validation.rows import ROW_TYPES, values_of_row
@@ -39,9 +39,6 @@ REASONS_MAX: Final = 50
 _STAMPED_NS = re.compile(rb"(\d{1,20}) +(?=[\[{])")
 _STAMPED_S = re.compile(rb"(\d{1,12}(?:\.\d{1,12})?): *(?=[\[{])")
 
-_RECORDS: Final[dict[Kind, type[Trade] | type[Kline] | type[Ticker]]] = {
-    "trade": Trade, "kline": Kline, "ticker": Ticker,
-}  # fmt: skip
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -146,7 +143,7 @@ class Recording:
 
     def _as_text_record(self, number: int, kind: Kind, content: bytes, first: Exception) -> Iterator[Recorded]:
         try:
-            record = msgspec.json.decode(content, type=_RECORDS[kind])
+            record = msgspec.json.decode(content, type=CHANNELS[kind].record)
         except _BROKEN:
             self._skip(number, f"a {kind} record with a wrong type", str(first))
             return
@@ -161,7 +158,7 @@ class Recording:
         if decoded == []:
             self._skip(number, "an empty array")
         for record in decoded if isinstance(decoded, list) else [decoded]:
-            if isinstance(record, Trade | Kline | Ticker):
+            if isinstance(record, Checked):
                 yield _of_record(number, record)
             elif isinstance(record, UnknownEvent):
                 self._skip(number, f"an event of another kind ({record.kind})")
@@ -218,15 +215,7 @@ def _row_of(given: dict[str, msgspec.Raw]) -> _Row | bytes | None:
 
 
 def _row(fields: dict[str, msgspec.Raw], columns: dict[str, msgspec.Raw] | None = None) -> _Row:
-    return _Row(_kind_by_keys(fields), msgspec.json.encode((columns or {}) | fields))
-
-
-def _kind_by_keys(fields: dict[str, msgspec.Raw]) -> Kind | None:
-    if "trade_id" in fields:
-        return "trade"
-    if "interval" in fields:
-        return "kline"
-    return "ticker" if "last_price" in fields else None
+    return _Row(channel_by_keys(fields), msgspec.json.encode((columns or {}) | fields))
 
 
 def _enclosed(given: dict[str, msgspec.Raw], name: str) -> bytes:

@@ -7,15 +7,13 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.settings import Settings
 from data_collector.sinks.redis.entries import StreamEntry
 from data_collector.sinks.redis.quarantine import KlineKey, Outcome, QuarantineStreams, Release
 from data_collector.validation.columns import Kind
 from data_collector.validation.compiler import CompiledSuite
 from data_collector.validation.retrial import Passing, StillRefused, Unfit, Unfitness, judge_anew, refused_for
-
-UNKNOWN = "unknown"
-"""The symbol of what is about none that was subscribed."""
 
 
 class Tally(Struct):

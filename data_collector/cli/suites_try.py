@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from data_collector.cli.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
 from data_collector.cli.recording import Recorded, Recording, Skipped
 from data_collector.cli.suite_file import KindOption, counted, read_suite_file, refusal_lines
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.verdict import Verdict
 from data_collector.observe.logs import escaped
@@ -29,10 +30,6 @@ from data_collector.validation.suite import Rule, Suite
 from data_collector.venues.discovery import find_venue
 
 VALUE_CHARACTERS_MAX = 100
-
-_IDENTITY: dict[Kind, tuple[str, ...]] = {
-    "trade": ("symbol", "trade_id"), "kline": ("symbol", "interval", "open_ms"), "ticker": ("symbol", "event_ms"),
-}  # fmt: skip
 
 
 class Broken(Struct):
@@ -178,7 +175,7 @@ def _columns_of(suite: Suite) -> dict[str, tuple[str, ...]]:
 
 
 def _example(recorded: Recorded, columns: Sequence[str]) -> str:
-    names = dict.fromkeys((*_IDENTITY[recorded.kind], *columns))
+    names = dict.fromkeys((*CHANNELS[recorded.kind].identity, *columns))
     values = {name: recorded.value(name) for name in names if not COLUMNS[recorded.kind][name].audit_only}
     shown = " ".join(f"{name}={_text(value)}" for name, value in values.items())
     return f"line {recorded.line}: {shown}"

@@ -10,6 +10,7 @@ from msgspec import Struct
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.logs import escaped
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
@@ -54,17 +55,18 @@ class Followed:
 
 
 _CALENDAR = UtcCalendar()
+_KEYS = StoreKeys()
 
 
 async def open_followed(
     connection: StoreConnection, address: StoreAddress, symbol: str, interval: str, *, with_trades: bool
 ) -> Followed:
     """Read what is there already. Raises `Unavailable` when the store has nothing of `symbol`."""
-    klines, trades = f"stream:{symbol}", f"trades:{symbol}"
+    klines, trades = _KEYS.key("stream", symbol), _KEYS.key("trades", symbol)
     replies = await _asked(
         connection,
         [
-            ("EXISTS", f"latest:{symbol}", klines, trades),
+            ("EXISTS", _KEYS.key("latest", symbol), klines, trades),
             ("XREVRANGE", klines, "+", "-", "COUNT", HISTORY_ENTRIES),
             ("XREVRANGE", trades, "+", "-", "COUNT", ROWS_SHOWN),
         ],
@@ -106,7 +108,7 @@ def _take(followed: Followed, name: str, entries: list[StreamEntry]) -> News:
         followed.positions[name] = entry.id
         text = entry.fields.get("data", "")
         try:
-            if name.startswith("trades:"):
+            if _KEYS.kind_of(name) == "trades":
                 news.trades.append(stored_trade(text))
             else:
                 news.klines.append(stored_kline(text, _CALENDAR))
@@ -122,16 +124,16 @@ def _take(followed: Followed, name: str, entries: list[StreamEntry]) -> News:
 
 
 async def _read_latest(connection: StoreConnection, followed: Followed) -> None:
-    (reply,) = await _asked(connection, [("HGETALL", f"latest:{followed.symbol}")])
+    (reply,) = await _asked(connection, [("HGETALL", _KEYS.key("latest", followed.symbol))])
     if isinstance(reply, list):
         texts = [escaped(str(part)) for part in reply]
         followed.latest = dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 async def _nothing_there(connection: StoreConnection, address: StoreAddress, symbol: str) -> str:
-    (reply,) = await _asked(connection, [("SCAN", "0", "MATCH", "latest:*", "COUNT", 10_000)])
+    (reply,) = await _asked(connection, [("SCAN", "0", "MATCH", _KEYS.key("latest", "*"), "COUNT", 10_000)])
     names = reply[1] if isinstance(reply, list) else []
-    known = sorted(escaped(str(name)).removeprefix("latest:") for name in names)
+    known = sorted(escaped(str(name)).removeprefix(_KEYS.key("latest", "")) for name in names)
     there = f"It has {', '.join(known[:SYMBOLS_SUGGESTED])}." if known else "It has no symbol at all yet."
     return (
         f"The store at {address.place} has nothing of {escaped(symbol)}. {there} "

@@ -22,14 +22,14 @@ Try, in another terminal:
 
   curl {url}/health
   export REDIS_URL={store}
-  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {prefix}stream:{first} '$'
-  redis-cli -u "$REDIS_URL" XREVRANGE {prefix}trades:{first} + - COUNT 1
-  {python} -m data_collector redis HGETALL {prefix}latest:{first}      (the same where no redis-cli is installed)
+  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {stream} '$'
+  redis-cli -u "$REDIS_URL" XREVRANGE {trades} + - COUNT 1
+  {python} -m data_collector redis HGETALL {latest}      (the same where no redis-cli is installed)
   {python} -m data_collector tail {first}
 {history}
   import json, redis
   r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
-  print(r.hgetall("{prefix}latest:{first}")["price"])
+  print(r.hgetall("{latest}")["price"])
 
 {ending}
 """
@@ -41,6 +41,7 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
     """The text. `url` is the API's base URL."""
     shown = ", ".join(settings.symbols[:_SYMBOLS_SHOWN])
     more = len(settings.symbols) - _SYMBOLS_SHOWN
+    first, keys = settings.symbols[0], snapshot.store_keys
     return _SCREEN.format(
         url=url,
         store=snapshot.redis_url,
@@ -51,8 +52,10 @@ def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "
         symbols=f"{shown} and {more} more" if more > 0 else shown,
         channels=", ".join(settings.channels),
         intervals=", ".join(settings.intervals),
-        first=settings.symbols[0],
-        prefix=snapshot.key_prefix,
+        first=first,
+        stream=keys.key("stream", first),
+        trades=keys.key("trades", first),
+        latest=keys.key("latest", first),
         python=_python(),
         ending=ending,
     )

@@ -25,9 +25,9 @@ from data_collector.history.kept import Kept
 from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings
-from data_collector.history.series import Series
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
@@ -90,7 +90,7 @@ class AuditEnds(Struct, frozen=True):
 class SeriesAudit(Struct):
     """What was found of one series."""
 
-    series: Series
+    series: Key
     checks: list[Check]
     faults: Faults
 
@@ -127,16 +127,16 @@ class Audit:
         self._patience = patience
         self._tell = tell
 
-    async def series(self, series: Series) -> SeriesAudit:
+    async def series(self, series: Key) -> SeriesAudit:
         """All checks of one series."""
         found = SeriesAudit(series, [], Faults())
-        if series.interval is None:
+        if series.channel == "trade":
             await self._trades(series, found)
         else:
-            await self._klines(series, series.interval, found)
+            await self._klines(series, series.kline_interval, found)
         return found
 
-    async def _klines(self, series: Series, interval: str, found: SeriesAudit) -> None:
+    async def _klines(self, series: Key, interval: str, found: SeriesAudit) -> None:
         span = await self._kline_span(series.symbol, interval)
         if span is None:
             found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
@@ -163,12 +163,12 @@ class Audit:
             return None
         # Of a series without a row all that was asked for is missing.
         anchor_ms = 0 if stored is None else stored[0]
-        begin_ms = self._kept.begin_ms(interval, anchor_ms if self._from_ms is None else self._from_ms)
+        begin_ms = self._kept.begin_ms("kline", anchor_ms if self._from_ms is None else self._from_ms)
         first_ms = grid.first_open(begin_ms, anchor_ms)
         return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
 
     async def _against_calendar(
-        self, series: Series, interval: str, span: tuple[int, int], faults: Faults
+        self, series: Key, interval: str, span: tuple[int, int], faults: Faults
     ) -> Check:  # fmt: skip
         check = Check(series.label, "calendar")
         held, grid = self._ends.held, KlineGrid(self._ends.calendar, interval)
@@ -184,7 +184,7 @@ class Audit:
         return check
 
     async def _klines_against_live(
-        self, series: Series, interval: str, span: tuple[int, int], live: LiveStore, faults: Faults
+        self, series: Key, interval: str, span: tuple[int, int], live: LiveStore, faults: Faults
     ) -> Check:
         check = Check(series.label, "live store")
         kept = await live.closed_klines(series.symbol, interval)
@@ -213,7 +213,7 @@ class Audit:
         return f"history and live meet {meets} at {open_time_text(first_live_ms)}"
 
     async def _klines_against_exchange(
-        self, series: Series, interval: str, span: tuple[int, int], history: History, faults: Faults
+        self, series: Key, interval: str, span: tuple[int, int], history: History, faults: Faults
     ) -> Check:
         check = Check(series.label, "exchange")
         grid = KlineGrid(self._ends.calendar, interval)
@@ -231,7 +231,7 @@ class Audit:
         return check
 
     async def _klines_against_trades(
-        self, series: Series, interval: str, span: tuple[int, int], faults: Faults
+        self, series: Key, interval: str, span: tuple[int, int], faults: Faults
     ) -> Check:  # fmt: skip
         check = Check(series.label, "own trades")
         calendar, symbol = self._ends.calendar, series.symbol
@@ -274,7 +274,7 @@ class Audit:
             from_ms = page[-1].open_ms + 1
         return rows
 
-    async def _trades(self, series: Series, found: SeriesAudit) -> None:
+    async def _trades(self, series: Key, found: SeriesAudit) -> None:
         ids = await self._trade_ids(series.symbol)
         if ids is None:
             found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
@@ -295,7 +295,7 @@ class Audit:
     async def _trade_ids(self, symbol: str) -> tuple[int, int] | None:
         """First and last id of the stored trades that are to be looked at."""
         stored = await self._ends.held.trade_span(symbol)
-        begin_ms = self._kept.begin_ms(None, self._from_ms or 0)
+        begin_ms = self._kept.begin_ms("trade", self._from_ms or 0)
         if stored is None:
             return None
         first = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
@@ -305,7 +305,7 @@ class Audit:
         return first[0].trade_id, after[0].trade_id - 1 if after else stored[1]
 
     async def _trades_against_live(
-        self, series: Series, ids: tuple[int, int], live: LiveStore, faults: Faults
+        self, series: Key, ids: tuple[int, int], live: LiveStore, faults: Faults
     ) -> Check:  # fmt: skip
         check = Check(series.label, "live store")
         kept = await live.kept_trades(series.symbol)
@@ -319,7 +319,7 @@ class Audit:
         return check
 
     async def _trades_against_exchange(
-        self, series: Series, ids: tuple[int, int], history: History, faults: Faults
+        self, series: Key, ids: tuple[int, int], history: History, faults: Faults
     ) -> Check:  # fmt: skip
         check = Check(series.label, "exchange")
         position = ids[0]

@@ -16,9 +16,9 @@ from data_collector.history.pages import Page, Range, read_page
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import Answer, Feed
-from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.keys import Key
 
 SERIES_AT_ONCE = 4
 """Two calls are under way at a time, while others write."""
@@ -34,7 +34,7 @@ class Backfill:
 
     def __init__(
         self,
-        feeds: Mapping[Series, Feed],
+        feeds: Mapping[Key, Feed],
         *,
         tell: Callable[[Event], None],
         stopping: Stopping,
@@ -46,7 +46,7 @@ class Backfill:
         self._stopping = stopping
         self._patience = Patience(patience_s, stopping, waiting_told(tell))
 
-    async def run(self, plan: Plan, reports: Mapping[Series, SeriesEnded]) -> None:
+    async def run(self, plan: Plan, reports: Mapping[Key, SeriesEnded]) -> None:
         """Fill series after series; what becomes of each is added to its report. Raises `Misconfigured` alone."""
         waiting = [(each, reports[each.series]) for each in reversed(plan.series)]
         async with asyncio.TaskGroup() as tasks:

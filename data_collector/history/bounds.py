@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from data_collector.model.errors import BadFile, NotPublished, Unavailable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFile, BulkFiles, History
 
 NO_FILE = (
@@ -44,7 +45,7 @@ class FileBounds:
 
     async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
         """Raises `Unavailable` when no file can be read."""
-        for file in self._files.covering(symbol, interval, from_ms, now_ms):
+        for file in self._files.covering(Key("kline", symbol, interval), from_ms, now_ms):
             try:
                 async with aclosing(self._files.klines(file)) as chunks:
                     async for rows in chunks:
@@ -58,7 +59,7 @@ class FileBounds:
         """Raises `Unavailable` when no file can be read."""
         asked = (symbol, from_ms, to_ms)
         if asked not in self._ids:
-            files = self._files.covering(symbol, None, from_ms, to_ms)
+            files = self._files.covering(Key("trade", symbol), from_ms, to_ms)
             first = await self._outermost(files, from_ms, to_ms, at_end=False)
             last = None if first is None else await self._outermost(files, from_ms, to_ms, at_end=True)
             if first is None or last is None:

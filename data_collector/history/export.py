@@ -19,13 +19,12 @@ from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
 from data_collector.history.kept import Kept
-from data_collector.history.series import Series
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid
 from data_collector.model.holes import Hole, Holes
-from data_collector.model.keys import Channel
+from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Trade
 
 PAGE_ROWS = 50_000
@@ -55,14 +54,14 @@ class StoredHistory(Protocol):
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id stored."""
 
-    async def gaps(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
-        """What was recorded as missing; `interval` is empty for trades."""
+    async def gaps(self, key: Key) -> list[Gap]:
+        """What was recorded as missing."""
 
 
 class Order(Struct, frozen=True, kw_only=True):
     """What is exported, and how."""
 
-    series: Sequence[Series]
+    series: Sequence[Key]
     from_ms: int | None
     """None: from the first row stored."""
     to_ms: int | None
@@ -126,13 +125,13 @@ class Manifest(Struct, kw_only=True):
 class _Planned(Struct, frozen=True):
     """A series and its numbers: open times, or trade ids; the end does not belong to it."""
 
-    series: Series
+    series: Key
     first: int
     until: int
     """Asked for; the first row may come later, and the last one earlier."""
 
 
-Tell = Callable[[Series, float, int], None]
+Tell = Callable[[Key, float, int], None]
 """Gets the share of a series that is done (0 to 1), and the number of its rows so far."""
 
 
@@ -188,9 +187,7 @@ async def _planned(reader: StoredHistory, calendar: Calendar, order: Order, plac
     return plan
 
 
-async def _plan_of(
-    reader: StoredHistory, calendar: Calendar, order: Order, series: Series, place: str
-) -> _Planned | str:
+async def _plan_of(reader: StoredHistory, calendar: Calendar, order: Order, series: Key, place: str) -> _Planned | str:
     """Or the sentence why there is nothing to export."""
     symbol, interval = series.symbol, series.interval
     span = await (reader.trade_span(symbol) if interval is None else reader.span(symbol, interval))
@@ -200,14 +197,14 @@ async def _plan_of(
     first, until = span[0], span[1] + 1
     if interval is not None:
         until = calendar.next_open_ms(interval, span[1])
-        asked_first = order.kept.begin_ms(interval, first if order.from_ms is None else order.from_ms)
+        asked_first = order.kept.begin_ms("kline", first if order.from_ms is None else order.from_ms)
         asked_until = until if order.to_ms is None else order.to_ms
         there = await reader.klines(symbol, interval, asked_first, asked_until, 1)
         if there:
             return _Planned(series, asked_first, asked_until)
         return _nothing(series, f"candles open from {_text(first)} to {_text(span[1])}")
     # A range of time becomes a range of ids, so that neighbouring exports share no trade and lack none.
-    begin_ms = order.kept.begin_ms(None, order.from_ms or 0)
+    begin_ms = order.kept.begin_ms("trade", order.from_ms or 0)
     if begin_ms:
         first = await _first_id(reader, symbol, begin_ms, until)
     if order.to_ms is not None:
@@ -223,7 +220,7 @@ async def _first_id(reader: StoredHistory, symbol: str, time_ms: int, otherwise:
     return found[0].trade_id if found else otherwise
 
 
-def _nothing(series: Series, stored: str) -> str:
+def _nothing(series: Key, stored: str) -> str:
     return f"Of {series.label} there is no row in that range; stored {stored}."
 
 
@@ -236,22 +233,24 @@ async def _exported(
     path = folder / f"{_file_stem(series)}.{order.form}"
     stated = {
         "made_by": order.made_by, "exchange": order.exchange, "symbol": series.symbol,
-        "series": "trades" if series.interval is None else series.interval,
+        "series": series.interval or "trades",
     }  # fmt: skip
-    table = open_table(path, of_trades=series.interval is None, form=order.form, decimals=order.decimals, stated=stated)
+    table = open_table(
+        path, of_trades=series.channel == "trade", form=order.form, decimals=order.decimals, stated=stated
+    )
     try:
-        if series.interval is None:
+        if series.channel == "trade":
             written = await _write_trades(reader, planned, table, tell)
         else:
             written = await _write_klines(reader, calendar, order.now_ms, planned, table, tell)
     finally:
         table.close()
-    shown: Callable[[int], str | int] = int if series.interval is None else _text
-    oldest_ms = order.kept.oldest_ms(series.interval)
+    shown: Callable[[int], str | int] = int if series.channel == "trade" else _text
+    oldest_ms = order.kept.oldest_ms(series.channel)
     return ExportedFile(
         file=path.name,
         symbol=series.symbol,
-        channel="trade" if series.interval is None else "kline",
+        channel=series.channel,
         interval=series.interval,
         rows=written.rows,
         first=shown(written.first),
@@ -264,9 +263,9 @@ async def _exported(
     )
 
 
-def _file_stem(series: Series) -> str:
+def _file_stem(series: Key) -> str:
     """Some file systems take `1m` and `1M` for the same; a symbol may hold a slash."""
-    kind = "trades" if series.interval is None else "1mo" if series.interval == "1M" else series.interval
+    kind = "1mo" if series.interval == "1M" else series.interval or "trades"
     return f"{quote(series.symbol, safe='')}-{kind}"
 
 
@@ -282,13 +281,12 @@ class _Written(Struct):
 async def _write_klines(
     reader: StoredHistory, calendar: Calendar, now_ms: int, planned: _Planned, table: Table, tell: Tell
 ) -> _Written:
-    symbol, interval = planned.series.symbol, planned.series.interval
-    assert interval is not None, "candles have an interval"
+    symbol, interval = planned.series.symbol, planned.series.kline_interval
     grid, written = KlineGrid(calendar, interval), None
     async for page in _kline_pages(reader, symbol, interval, planned):
         if written is None:
             due_ms = grid.first_open(planned.first, page[0].open_ms)
-            recorded = await reader.gaps(symbol, "kline", interval)
+            recorded = await reader.gaps(planned.series)
             written = _Written(Holes(grid, recorded, due_ms), 0, page[0].open_ms, 0)
         for kline in page:
             written.holes.take(kline.open_ms)
@@ -305,7 +303,7 @@ async def _write_klines(
 
 async def _write_trades(reader: StoredHistory, planned: _Planned, table: Table, tell: Tell) -> _Written:
     symbol, due = planned.series.symbol, planned.first
-    holes = Holes(IdGrid(), await reader.gaps(symbol, "trade", ""), due)
+    holes = Holes(IdGrid(), await reader.gaps(planned.series), due)
     written = _Written(holes, 0, -1, 0)
     while page := await reader.trades_by_id(symbol, due, planned.until - 1, PAGE_ROWS):
         for trade in page:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Answer, Bounds, Holdings, Shelf, Stored
-from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 
 SETTLED_MS = 600_000
@@ -29,13 +29,12 @@ class KlineFeed:
     """Candles of one interval."""
 
     def __init__(
-        self, series: Series, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf, calendar: Calendar,
+        self, series: Key, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf, calendar: Calendar,
         now_ms: int,
     ) -> None:  # fmt: skip
-        assert series.interval is not None, "candles have an interval"
         self.series = series
-        self.grid = KlineGrid(calendar, series.interval)
-        self._interval = series.interval
+        self.grid = KlineGrid(calendar, series.kline_interval)
+        self._interval = series.kline_interval
         self._bounds = bounds
         self._history = history
         self._held = held
@@ -80,13 +79,13 @@ class KlineFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, self.grid.span(first, last + 1)[1], "absent") for first, last in ranges]
-        await self._shelf.put_gaps(self.series.symbol, "kline", self._interval, gaps)
+        await self._shelf.put_gaps(self.series, gaps)
 
 
 class TradeFeed:
     """Trades, by id."""
 
-    def __init__(self, series: Series, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf) -> None:
+    def __init__(self, series: Key, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf) -> None:
         self.series = series
         self.grid: Grid = IdGrid()
         self._bounds = bounds
@@ -124,4 +123,4 @@ class TradeFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]
-        await self._shelf.put_gaps(self.series.symbol, "trade", "", gaps)
+        await self._shelf.put_gaps(self.series, gaps)

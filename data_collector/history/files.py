@@ -54,8 +54,7 @@ class FileFill:
 
     async def fill(self, plan: SeriesPlan, grid: Grid, from_ms: int, to_ms: int, report: SeriesEnded) -> None:
         """Take what the files of this time have. Raises `Unavailable` when they, or the database, are out of reach."""
-        series = plan.series
-        for file in self._files.covering(series.symbol, series.interval, from_ms, to_ms):
+        for file in self._files.covering(plan.series, from_ms, to_ms):
             await self._take(plan, grid, file, report)
 
     async def _take(self, plan: SeriesPlan, grid: Grid, file: BulkFile, report: SeriesEnded) -> None:
@@ -76,7 +75,7 @@ class FileFill:
 
     async def _is_worth(self, plan: SeriesPlan, grid: Grid, file: BulkFile) -> bool:
         first, last = file.first_ms, file.until_ms - 1
-        if file.interval is None:
+        if file.key.channel == "trade":
             if self._history is None:
                 # Which ids are in it only the file itself could tell.
                 return plan.rows > 0
@@ -88,7 +87,7 @@ class FileFill:
         return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
 
     async def _ids_of(self, file: BulkFile, history: History) -> tuple[int, int]:
-        symbol, name = file.symbol, f"{file.symbol} trades"
+        symbol, name = file.key.symbol, file.key.label
         first = await self._patience.ask(name, lambda: history.first_trade_id(symbol, file.first_ms))
         if first is None:
             return 0, -1
@@ -96,7 +95,7 @@ class FileFill:
         return first, 2**53 if after is None else after - 1
 
     async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:
-        if file.interval is None:
+        if file.key.channel == "trade":
             await self._store_all(
                 self._files.trades(file), lambda row: plan.wants(row.trade_id), self._put_trades, report
             )

@@ -16,11 +16,11 @@ from data_collector.history.files import FileFill
 from data_collector.history.patience import Patience, waiting_told
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Feed, Holdings, Shelf
-from data_collector.history.series import Series
 from data_collector.history.stopping import Stopping
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFiles, History
 
 Source = Literal["rest", "dumps", "auto"]
@@ -56,7 +56,7 @@ class Filling:
     def __init__(
         self,
         ends: Ends,
-        series: Sequence[Series],
+        series: Sequence[Key],
         span: Span,
         *,
         source: Source = "rest",
@@ -76,17 +76,17 @@ class Filling:
         self._bounds: Bounds = RestBounds(ends.history)
         if ends.files is not None and not ends.is_reachable:
             self._bounds = FileBounds(ends.files)
-        self._feeds: dict[Series, Feed] = {each: self._feed(each) for each in series}
+        self._feeds: dict[Key, Feed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
         """What the database lacks. Raises `Unavailable` when exchange or database are out of reach for too long."""
         return Plan(tuple([await self._plan_of(series) for series in self._feeds]))
 
-    def grid(self, series: Series) -> Grid:
+    def grid(self, series: Key) -> Grid:
         """How a series is numbered."""
         return self._feeds[series].grid
 
-    def plan_for(self, series: Series, ranges: Sequence[tuple[int, int]]) -> SeriesPlan:
+    def plan_for(self, series: Key, ranges: Sequence[tuple[int, int]]) -> SeriesPlan:
         """Ask for these numbers, whether the database has them or not."""
         return plan_series(series, ranges, self.grid(series))
 
@@ -110,7 +110,7 @@ class Filling:
             await backfill.run(plan, reports)
         return summary_of(list(reports.values()), time.monotonic() - began)
 
-    async def _from_files(self, plan: Plan, reports: dict[Series, SeriesEnded]) -> Plan:
+    async def _from_files(self, plan: Plan, reports: dict[Key, SeriesEnded]) -> Plan:
         """Take what files have; returns what is left. A series that failed has nothing left for REST."""
         left: list[SeriesPlan] = []
         for each in plan.series:
@@ -151,16 +151,16 @@ class Filling:
             report.outcome, report.reason = "incomplete", "not in the published files"
         self._tell(report)
 
-    async def _plan_of(self, series: Series) -> SeriesPlan:
+    async def _plan_of(self, series: Key) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
         missing = await self._patience.ask(
             series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms)
         )  # fmt: skip
         return plan_series(series, missing, feed.grid)
 
-    def _feed(self, series: Series) -> Feed:
+    def _feed(self, series: Key) -> Feed:
         ends = self._ends
-        if series.interval is None:
+        if series.channel == "trade":
             return TradeFeed(series, bounds=self._bounds, history=ends.history, held=ends.held, shelf=ends.shelf)
         return KlineFeed(
             series, bounds=self._bounds, history=ends.history, held=ends.held, shelf=ends.shelf, calendar=ends.calendar,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from data_collector.model.keys import Channel
+
 
 class Kept(Struct, frozen=True):
     """The oldest times that are kept, in ms; None keeps all."""
@@ -11,10 +13,10 @@ class Kept(Struct, frozen=True):
     klines_ms: int | None = None
     trades_ms: int | None = None
 
-    def oldest_ms(self, interval: str | None) -> int | None:
-        """Of candles of an interval, or of trades (None)."""
-        return self.trades_ms if interval is None else self.klines_ms
+    def oldest_ms(self, channel: Channel) -> int | None:
+        """Of klines, or of trades."""
+        return self.trades_ms if channel == "trade" else self.klines_ms
 
-    def begin_ms(self, interval: str | None, asked_ms: int) -> int:
+    def begin_ms(self, channel: Channel, asked_ms: int) -> int:
         """The time asked for, or the oldest one that is kept."""
-        return max(asked_ms, self.oldest_ms(interval) or 0)
+        return max(asked_ms, self.oldest_ms(channel) or 0)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from data_collector.history.series import Series
 from data_collector.model.grid import Grid
 from data_collector.model.holes import Hole
+from data_collector.model.keys import Key
 
 ROWS_PER_CALL = 1000
 """What the exchange gives at most."""
@@ -48,7 +48,7 @@ class Stretch(Struct, frozen=True):
 class SeriesPlan(Struct, frozen=True):
     """All that is missing of one series."""
 
-    series: Series
+    series: Key
     stretches: tuple[Stretch, ...] = ()
 
     def wants(self, number: int) -> bool:
@@ -66,7 +66,7 @@ class SeriesPlan(Struct, frozen=True):
 
     @property
     def weight(self) -> int:
-        return self.requests * (TRADES_WEIGHT if self.series.interval is None else KLINES_WEIGHT)
+        return self.requests * (TRADES_WEIGHT if self.series.channel == "trade" else KLINES_WEIGHT)
 
 
 class Plan(Struct, frozen=True):
@@ -92,7 +92,7 @@ class Plan(Struct, frozen=True):
         return max(minutes_waited * MINUTE_S, self.requests * SECONDS_PER_CALL / CALLS_AT_ONCE)
 
 
-def plan_series(series: Series, missing: Sequence[tuple[int, int]], grid: Grid) -> SeriesPlan:
+def plan_series(series: Key, missing: Sequence[tuple[int, int]], grid: Grid) -> SeriesPlan:
     """From the first and last missing number of each hole, ascending; holes are joined where that saves requests."""
     stretches: list[Stretch] = []
     for first, last in missing:

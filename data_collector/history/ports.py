@@ -7,11 +7,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.history.series import Series
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
-from data_collector.model.keys import Channel
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 
 
@@ -52,7 +51,7 @@ class Shelf(Protocol):
     async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Stored:
         """Trades."""
 
-    async def put_gaps(self, symbol: str, channel: Channel, interval: str, gaps: Sequence[Gap]) -> None:
+    async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """What does not exist."""
 
 
@@ -79,7 +78,7 @@ class Feed(Protocol):
     """One series: what the database lacks of it, and how the exchange is asked."""
 
     @property
-    def series(self) -> Series:
+    def series(self) -> Key:
         """Which one."""
 
     @property

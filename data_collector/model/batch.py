@@ -6,8 +6,10 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.channels import NewestRecord
 from data_collector.model.gaps import Gap
-from data_collector.model.records import Kline, Ticker
+from data_collector.model.keys import Key
+from data_collector.model.records import Kline
 
 
 class Refusal(Struct, frozen=True):
@@ -86,19 +88,24 @@ class KlineUpdate(Struct):
     """Whether it may begin a series where there is none; else a store without one has lost it."""
 
 
-class TickerUpdate(Struct, frozen=True):
-    """The newest statistics of a symbol."""
+class NewestUpdate(Struct, frozen=True):
+    """The newest record of a symbol and channel of which the newest counts."""
 
-    ticker: Ticker
+    record: NewestRecord
     warnings: tuple[str, ...] = ()
     """Rules that it is marked with."""
+
+
+SideKind = Literal["quarantine", "late"]
+"""Streams of what stands beside the records in order."""
 
 
 class SideEntry(Struct):
     """An entry of `quarantine:{symbol}` or `late:{symbol}`, written once."""
 
-    stream: str
-    """Key without the venue's prefix."""
+    kind: SideKind
+    symbol: str
+    """Or `UNKNOWN`."""
     fields: tuple[str, ...]
     """Names and values in turn."""
     number: int
@@ -108,9 +115,7 @@ class SideEntry(Struct):
 class Behind(Struct, frozen=True):
     """The store lacks what we took to be there: it lost the end of what it acknowledged, or all of it."""
 
-    symbol: str
-    interval: str | None
-    """None for trades."""
+    key: Key
     due: int | None
     """What the store must get next: a trade id, or an open time in ms. None when it has nothing at all."""
     blocked: bool = False
@@ -123,7 +128,7 @@ class Batch(Struct):
     trades: list[TradeRun] = field(default_factory=list)
     klines: list[list[KlineUpdate]] = field(default_factory=list)
     """One list per symbol: the closed ones in order, then the newest open ones."""
-    tickers: list[TickerUpdate] = field(default_factory=list)
+    newest: list[NewestUpdate] = field(default_factory=list)
     side: list[SideEntry] = field(default_factory=list)
     """Numbers rise by one."""
     revisions: list[Kline] = field(default_factory=list)
@@ -132,14 +137,4 @@ class Batch(Struct):
     """Closed klines from before the beginning of their series, for `kline:` keys that do not exist."""
 
     def __bool__(self) -> bool:
-        return bool(self.trades or self.klines or self.tickers or self.side or self.revisions or self.past)
-
-
-def gap_json(symbol_json: str, channel: str, interval: str | None, gap: Gap, first: str, last: str, at: str) -> str:
-    """The `data` of a `gaps:` entry; `first` and `last` are JSON already (a trade id, or a quoted open time)."""
-    interval_json = "null" if interval is None else f'"{interval}"'
-    rules = ",".join(f'"{rule}"' for rule in gap.rules)
-    return (
-        f'{{"symbol":{symbol_json},"channel":"{channel}","interval":{interval_json},"first":{first},'
-        f'"last":{last},"count":{gap.count},"reason":"{gap.reason}","rules":[{rules}],"recorded_at":"{at}"}}'
-    )
+        return bool(self.trades or self.klines or self.newest or self.side or self.revisions or self.past)

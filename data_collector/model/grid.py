@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from data_collector.model.calendar import DAY_MS, Calendar, missing_range
+from data_collector.model.keys import Key
 
 LONGEST_MONTH_MS = 31 * DAY_MS
 
@@ -96,6 +97,11 @@ class KlineGrid:
 
     def _step_ms(self, open_ms: int) -> int:
         return self.following(open_ms) - open_ms
+
+
+def grid_of(key: Key, calendar: Calendar) -> Grid:
+    """How the records of trades or klines are numbered."""
+    return IdGrid() if key.channel == "trade" else KlineGrid(calendar, key.kline_interval)
 
 
 def joined(grid: Grid, ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

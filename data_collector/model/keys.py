@@ -6,10 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-Channel = Literal["kline", "trade", "ticker", "aggTrade", "miniTicker", "bookTicker"]
-"""What may be subscribed to. The first three can be collected; the others are decoded for subclasses only."""
+Collected = Literal["kline", "trade", "ticker"]
+"""What can be collected (`model.channels` says what each of them is)."""
 
-COLLECTED_CHANNELS: tuple[Channel, ...] = ("kline", "trade", "ticker")
+Channel = Literal[Collected, "aggTrade", "miniTicker", "bookTicker"]
+"""What may be subscribed to. What cannot be collected is decoded for subclasses only."""
 
 
 class Key(Struct, frozen=True, order=True):
@@ -19,3 +20,19 @@ class Key(Struct, frozen=True, order=True):
     symbol: str
     interval: str | None = None
     """Only klines have one; case matters (`1m` minute, `1M` month)."""
+
+    @property
+    def kline_interval(self) -> str:
+        """The interval, of a key that is known to be of klines."""
+        assert self.interval is not None, "klines have an interval"
+        return self.interval
+
+    @property
+    def label(self) -> str:
+        """For people: `BTCUSDT 1m`, `BTCUSDT trades`."""
+        return f"{self.symbol} {self.interval or f'{self.channel}s'}"
+
+    @property
+    def unit(self) -> str:
+        """What one record of it is called: `1m kline`, `trade`."""
+        return self.channel if self.interval is None else f"{self.interval} {self.channel}"

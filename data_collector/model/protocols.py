@@ -11,6 +11,7 @@ from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.verdict import Verdict
 
 
@@ -146,9 +147,7 @@ class OpenHistory(Protocol):
 class BulkFile(Struct, frozen=True):
     """One file that an exchange publishes: a UTC month or day of klines or trades of one symbol."""
 
-    symbol: str
-    interval: str | None
-    """None for trades."""
+    key: Key
     first_ms: int
     until_ms: int
     """The end of its month or day, which does not belong to it."""
@@ -171,7 +170,7 @@ class BulkFiles(Protocol):
     `VenueUnreachable` (try again); `Misconfigured` where the machine has no room for a file.
     """
 
-    def covering(self, symbol: str, interval: str | None, from_ms: int, to_ms: int) -> list[BulkFile]:
+    def covering(self, key: Key, from_ms: int, to_ms: int) -> list[BulkFile]:
         """The files that hold what lies from `from_ms` to before `to_ms`, in the order of time.
 
         A month that lies in the range whole is one file, and the rest comes as days. Files hold more than was asked
@@ -182,10 +181,10 @@ class BulkFiles(Protocol):
         """The same in files of a day; empty for a day, and for intervals that are published by the month only."""
 
     def klines(self, file: BulkFile) -> AsyncGenerator[list[Kline], None]:
-        """The rows of a file with an interval."""
+        """The rows of a file of klines."""
 
     def trades(self, file: BulkFile) -> AsyncGenerator[list[Trade], None]:
-        """The rows of a file without an interval."""
+        """The rows of a file of trades."""
 
 
 class OpenBulkFiles(Protocol):
@@ -228,6 +227,11 @@ class Venue(Struct, frozen=True):
     """What to do where the exchange does not serve the place (HTTP 451)."""
     open_bulk_files: OpenBulkFiles | None = None
     """None where the exchange publishes no files of its past."""
+
+    @property
+    def store_keys(self) -> StoreKeys:
+        """The names of its Redis keys."""
+        return StoreKeys(self.key_prefix)
 
 
 class Gate(Protocol):

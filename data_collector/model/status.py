@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from data_collector.model.keys import Key
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.subscriptions import ChangeStatus
 
 Condition = Literal["healthy", "degraded", "unhealthy"]
@@ -153,9 +155,7 @@ class GapLife(Struct, array_like=True):
     """A gap from its beginning on."""
 
     id: str
-    symbol: str
-    interval: str | None
-    """None for trades."""
+    key: Key
     first: int
     """Trade id, or open time in ms; of the whole gap, not of what is left of it."""
     last: int
@@ -239,3 +239,8 @@ class Snapshot(Struct, kw_only=True):
     histograms: list[Histogram] = field(default_factory=list)
     subscriptions: ChangeStatus | None = None
     """In answers to questions about it only: the names of all streams are much."""
+
+    @property
+    def store_keys(self) -> StoreKeys:
+        """The names of this exchange's keys."""
+        return StoreKeys(self.key_prefix)

@@ -10,6 +10,8 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
 
 SECONDS_KEPT = 4096
@@ -100,6 +102,27 @@ def kline_json(kline: Kline, symbol_json: str) -> str:
         f'"taker_buy_base_volume":{kline.taker_buy_base_volume},'
         f'"taker_buy_quote_volume":{kline.taker_buy_quote_volume}}}'
     )
+
+
+def number_told(key: Key, number: int) -> int | str:
+    """A trade id as it is, an open time as the record has it: how a gap names its ends."""
+    return number if key.interval is None else open_time_text(number)
+
+
+def gap_json(key: Key, gap: Gap, at: str) -> str:
+    """The `data` of a `gaps:` entry, recorded `at` a time."""
+    told = {
+        "symbol": key.symbol,
+        "channel": key.channel,
+        "interval": key.interval,
+        "first": number_told(key, gap.first),
+        "last": number_told(key, gap.last),
+        "count": gap.count,
+        "reason": gap.reason,
+        "rules": gap.rules,
+        "recorded_at": at,
+    }
+    return json.dumps(told, separators=(",", ":"))
 
 
 KLINE_NAMES = (

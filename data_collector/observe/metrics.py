@@ -14,6 +14,8 @@ from typing import Annotated, Literal, TypeAlias, Union, get_args
 
 from msgspec import Struct
 
+from data_collector.model.channels import CHANNELS
+
 Kind = Literal["counter", "gauge", "histogram"]
 
 
@@ -50,7 +52,7 @@ def declared(counter: object, gauge: object, histogram: object = None) -> tuple[
     return tuple(families)
 
 
-CHANNEL = Label("channel", "a channel: kline, trade, ticker")
+CHANNEL = Label("channel", f"a channel: {', '.join(CHANNELS)}")
 OLD_TABLE = Label("table", "market_data_ohlcv, market_data_ohlcv_revisions, market_data_trades, market_data_tickers")
 SIDE_CHANNEL = Label("channel", "a channel, or quarantine or late")
 DROP_CHANNEL = Label("channel", "kline, quarantine, late")

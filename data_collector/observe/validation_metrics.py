@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, Union
 
+from data_collector.model.channels import CHANNELS
 from data_collector.observe.metrics import REJECTION, RULE, Label, declared
 
-KIND = Label("kind", "kline, trade, ticker")
+KIND = Label("kind", ", ".join(CHANNELS))
 ENGINE = Label("engine", "compiled, gx")
 SOURCE = Label("source", "file, put")
 ROUTE = Label("route", "validate, audit, suites, health, metrics, docs-site, other")

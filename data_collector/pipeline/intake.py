@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from data_collector.model.channels import NewestRecord, collected, key_of, number_of
+from data_collector.model.keys import Key
 from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
@@ -41,9 +43,10 @@ class Intake:
         self.use(gate)
         self._sequences = self.trades.sequences
         self.klines = KlineIntake(outlet, klines, self.tally, self.refusals, ledger, counters, self._sequences)
-        self._ticker_event_ms = dict.fromkeys(outlet.queues, -1)
-        self.tickers_spoken: dict[str, int] = {}
-        """Event time of the newest ticker that came from the stream, and not from REST."""
+        self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.queues), -1)
+        """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
+        self.spoken: dict[Key, int] = {}
+        """The same, of those that a stream brought."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""
@@ -51,16 +54,20 @@ class Intake:
         self.trades.use(gate)
         self.refusals.gate = gate
 
-    def add(self, symbol: str) -> None:
-        """Something of the symbol is collected from now on."""
-        self.trades.add(symbol)
-        self._ticker_event_ms.setdefault(symbol, -1)
+    def add(self, key: Key) -> None:
+        """It is collected from now on; its symbol has a queue in the outlet."""
+        self.trades.add(key.symbol)
+        self._newest.setdefault(Key("ticker", key.symbol), -1)
+        channel = collected(key)
+        if channel is not None and not channel.has_gaps:
+            self._newest.setdefault(key, -1)
 
     def forget(self, symbol: str) -> None:
         """Nothing comes of the symbol any more."""
         self.trades.forget(symbol)
-        self._ticker_event_ms.pop(symbol, None)
-        self.tickers_spoken.pop(symbol, None)
+        for key in [key for key in self._newest if key.symbol == symbol]:
+            del self._newest[key]
+            self.spoken.pop(key, None)
 
     def release_held(self, *, everything: bool = False) -> None:
         """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
@@ -87,31 +94,31 @@ class Intake:
 
     def take_statistics(self, ticker: Ticker) -> None:
         """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
-        if ticker.symbol not in self._sequences or ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
+        key = key_of(ticker)
+        if ticker.event_ms <= self._newest.get(key, ticker.event_ms):
             return
         verdict = self._check_ticker(ticker)
         if verdict is not None and verdict.critical:
             self._counters.add("data_collector_statistics_refused_total")
             return
-        self._put_ticker(ticker, verdict)
+        self._put_newest(key, ticker, verdict)
 
-    def take_ticker(self, ticker: Ticker) -> None:
-        """A ticker of the stream."""
-        if ticker.symbol not in self._sequences:
-            self.tally.refuse_unknown(ticker)
-        elif ticker.event_ms <= self._ticker_event_ms[ticker.symbol]:
-            self.tally.copy("ticker")
-        else:
-            verdict = self._check_ticker(ticker)
-            if self.tally.passes(ticker, "ticker", verdict):
-                self.tickers_spoken[ticker.symbol] = ticker.event_ms
-                self._put_ticker(ticker, verdict)
+    def _take_newest(self, key: Key, record: NewestRecord) -> None:
+        """A record of a stream of which the newest counts."""
+        number = number_of(record)
+        if number <= self._newest[key]:
+            self.tally.copy(key.channel)
+            return
+        verdict = self._check_ticker(record)
+        if self.tally.passes(record, key.channel, verdict):
+            self.spoken[key] = number
+            self._put_newest(key, record, verdict)
 
-    def _put_ticker(self, ticker: Ticker, verdict: Verdict | None) -> None:
-        self._ticker_event_ms[ticker.symbol] = ticker.event_ms
-        self.tally.newest_event_ms = max(self.tally.newest_event_ms, ticker.event_ms)
-        self._outlet.put_ticker(ticker, verdict.warnings if verdict is not None else ())
-        self.trades.learn_reference(ticker.symbol, ticker.last_id)
+    def _put_newest(self, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
+        self._newest[key] = number_of(record)
+        self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
+        self.tally.newest_event_ms = max(self.tally.newest_event_ms, record.event_ms)
+        self.trades.learn_reference(record.symbol, record.last_id)
 
     def _take_other(self, record: Record) -> None:
         match record:
@@ -119,13 +126,15 @@ class Intake:
                 self._take_trade(record)
             case Kline():
                 self.klines.take(record)
-            case Ticker():
-                self.take_ticker(record)
             case _:
+                key = key_of(record)
                 if record.symbol not in self._sequences:
                     self.tally.refuse_unknown(record)
+                elif isinstance(record, NewestRecord) and key in self._newest:
+                    self._take_newest(key, record)
                 else:
-                    self.tally.passes(record, "other", self._check(record))
+                    # For a subclass alone.
+                    self.tally.passes(record, "other", None)
 
     def _check_ticker(self, ticker: Ticker) -> Verdict | None:
         verdict = self.tally.judged_in_time(ticker.event_ms, self._check(ticker))

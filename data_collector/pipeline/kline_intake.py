@@ -15,6 +15,7 @@ import structlog
 
 from data_collector.model.batch import Behind, KlineCheck, KlineUpdate
 from data_collector.model.calendar import Calendar
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
@@ -34,9 +35,6 @@ CHECKED_INTERVAL = "1m"
 
 DOUBTFUL_MAX = 100
 """Klines that wait to be compared with REST; further ones are counted alone."""
-
-SeriesKey = tuple[str, str]
-"""Symbol and interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +63,25 @@ class KlineIntake:
         self._tally = tally
         self._refusals = refusals
         self._trades = trades
-        self.series: dict[SeriesKey, Series] = {}
-        self._counted_ms: dict[SeriesKey, int] = {}
-        self._lost: set[SeriesKey] = set()
+        self.series: dict[Key, Series] = {}
+        self._counted_ms: dict[Key, int] = {}
+        self._lost: set[Key] = set()
         self.begun: list[Kline] = []
         """First closed kline of each series that began: what lies before it may be fetched for charts."""
-        self.resumed: set[SeriesKey] = set()
+        self.resumed: set[Key] = set()
         """Series whose due time the store told: what it lacks is missing, and not only late."""
         self.doubtful: list[Kline] = []
         """Closed klines that contradict our own trades: REST decides."""
         for symbol in outlet.queues:
             for interval in wanted.intervals:
-                self.add((symbol, interval))
+                self.add(Key("kline", symbol, interval))
 
-    def add(self, key: SeriesKey) -> None:
+    def add(self, key: Key) -> None:
         """A series is collected from now on; its symbol has a queue in the outlet."""
-        symbol, interval = key
-        self.series[key] = Series(symbol, interval, self.calendar, self._check)
+        self.series[key] = Series(key, self.calendar, self._check)
         self._counted_ms[key] = -1
 
-    def remove(self, key: SeriesKey) -> None:
+    def remove(self, key: Key) -> None:
         """A series is collected no longer; what was released waits in the outlet."""
         self.series.pop(key, None)
         self._counted_ms.pop(key, None)
@@ -93,7 +90,7 @@ class KlineIntake:
 
     def take(self, kline: Kline) -> None:
         """A kline of the stream."""
-        series = self.series.get((kline.symbol, kline.interval))
+        series = self.series.get(Key("kline", kline.symbol, kline.interval))
         if series is None:
             self._tally.refuse_unknown(kline)
             return
@@ -137,7 +134,7 @@ class KlineIntake:
             if verdict is None or not verdict.critical:
                 self._outlet.put_past(kline)
 
-    def begin(self, cursors: Mapping[SeriesKey, int], *, was_filled: bool = False) -> None:
+    def begin(self, cursors: Mapping[Key, int], *, was_filled: bool = False) -> None:
         """Collection starts: the open time that the store must get next, of each series that it has.
 
         Where the store `was_filled` before, the other series were lost: they are filled again from before their first
@@ -146,37 +143,35 @@ class KlineIntake:
         self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
         self.resume(cursors)
 
-    def resume(self, cursors: Mapping[SeriesKey, int]) -> None:
+    def resume(self, cursors: Mapping[Key, int]) -> None:
         """The same for series that are added while others go on."""
         for key, due_ms in cursors.items():
             series = self.series.get(key)
             if series is not None:
-                self._rewind(key, series, due_ms)
+                self._rewind(series, due_ms)
 
     def go_back(self, behind: Behind) -> None:
         """The store lacks klines that it was given."""
-        assert behind.interval is not None, "trades have sequences"
-        key = (behind.symbol, behind.interval)
-        series = self.series.get(key)
+        series = self.series.get(behind.key)
         if series is not None:
-            self._rewind(key, series, behind.due)
+            self._rewind(series, behind.due)
 
     def release(self, series: Series) -> None:
         """Put what can follow now."""
-        if self.series.get((series.symbol, series.interval)) is not series:
+        if self.series.get(series.key) is not series:
             # It was removed while the exchange was asked.
             return
         for update in series.release():
             self._note_closed(series, update)
             self._outlet.put_closed_kline(update)
 
-    def _rewind(self, key: SeriesKey, series: Series, due_ms: int | None) -> None:
+    def _rewind(self, series: Series, due_ms: int | None) -> None:
         if due_ms is None:
             series.begin_anew(self._oldest_wanted_ms())
         else:
             series.rewind(due_ms)
         if series.due_ms >= 0:
-            self.resumed.add(key)
+            self.resumed.add(series.key)
         self.release(series)
 
     def _oldest_wanted_ms(self) -> int:
@@ -210,10 +205,9 @@ class KlineIntake:
     def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
         match order:
             case Order.NEXT | Order.AHEAD:
-                key = (series.symbol, series.interval)
-                if starts and key in self._lost:
-                    self._lost.discard(key)
-                    self._rewind(key, series, None)
+                if starts and series.key in self._lost:
+                    self._lost.discard(series.key)
+                    self._rewind(series, None)
                     return
                 if starts:
                     self.begun.append(kline)
@@ -251,20 +245,20 @@ class KlineIntake:
         return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
 
     def _note_closed(self, series: Series, update: KlineUpdate) -> None:
-        symbol, interval, kline = series.symbol, series.interval, update.kline
-        self.ledger.healed(symbol, interval, kline.open_ms, kline.open_ms, update.source)
-        if kline.open_ms <= self._counted_ms[symbol, interval]:
+        key, kline = series.key, update.kline
+        self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source)
+        if kline.open_ms <= self._counted_ms[key]:
             # The store lost it, and gets it again.
             return
-        self._counted_ms[symbol, interval] = kline.open_ms
+        self._counted_ms[key] = kline.open_ms
         self._counters.add("data_collector_klines_closed_total", source=update.source)
         for gap in update.gaps:
             if gap.reason == "refused":
-                self.ledger.given_up(symbol, interval, gap.first, gap.last, gap.reason)
+                self.ledger.given_up(key, gap.first, gap.last, gap.reason)
         if update.source != "ws":
             if self._tally.tap is not None:
                 self._tally.tap(kline)
-        elif interval == CHECKED_INTERVAL:
+        elif key.interval == CHECKED_INTERVAL:
             self._counters.add("data_collector_candle_checks_total", result=update.check)
             if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
                 self.doubtful.append(kline)

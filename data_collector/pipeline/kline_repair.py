@@ -17,11 +17,11 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Kline
 from data_collector.pipeline.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import SeriesKey
 from data_collector.pipeline.series import Series
 
 GRACE_S = 5.0
@@ -74,7 +74,7 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
-        self._holes: dict[SeriesKey, Hole] = {}
+        self._holes: dict[Key, Hole] = {}
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
         """Since when REST has not answered."""
@@ -84,7 +84,7 @@ class KlineRepair:
         """An event time that REST's clock contradicts."""
 
     @property
-    def missing(self) -> dict[SeriesKey, int]:
+    def missing(self) -> dict[Key, int]:
         """Series that lack a kline whose grace is over, with its open time."""
         now = self._clock()
         return {key: hole.due_ms for key, hole in self._holes.items() if now >= hole.overdue_s + GRACE_S}
@@ -178,17 +178,17 @@ class KlineRepair:
             return
         # Younger ones may still come by themselves.
         until_ms = max(self._open_at(series, now_ms - int(GRACE_S * 1000)), self._after(series, due_ms))
-        last_ms, _ = missing_range(self._calendar, series.interval, due_ms, until_ms)
-        ledger.opened(series.symbol, series.interval, due_ms, last_ms)
-        ledger.noted(series.symbol, series.interval, "rest_asked")
+        last_ms, _ = missing_range(self._calendar, series.key.kline_interval, due_ms, until_ms)
+        ledger.opened(series.key, due_ms, last_ms)
+        ledger.noted(series.key, "rest_asked")
         try:
-            rows = await self._told(series.symbol, series.interval, due_ms, last_ms)
+            rows = await self._told(series.key, due_ms, last_ms)
         except VenueUnreachable:
-            ledger.noted(series.symbol, series.interval, "rest_failed")
+            ledger.noted(series.key, "rest_failed")
             raise
         except VenueRefused:
             # It concerns this series alone; the deadline goes on.
-            ledger.noted(series.symbol, series.interval, "rest_refused")
+            ledger.noted(series.key, "rest_refused")
             self._ask_later(hole)
             return
         hole.answered_s = self._clock()
@@ -197,7 +197,7 @@ class KlineRepair:
                 self._klines.take_told(series, row)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
-            self._holes[series.symbol, series.interval] = Hole(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
+            self._holes[series.key] = Hole(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
         else:
             self._ask_again(series, hole, until_ms)
 
@@ -217,8 +217,8 @@ class KlineRepair:
     def _ask_later(self, hole: Hole) -> None:
         hole.next_s = self._clock() + hole.pauses.next_delay_s()
 
-    async def _told(self, symbol: str, interval: str, first_ms: int, last_ms: int) -> list[Kline]:
-        rows = await self._history.klines(symbol, interval, first_ms, last_ms)
+    async def _told(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
+        rows = await self._history.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
@@ -230,7 +230,7 @@ class KlineRepair:
         held_ms = series.first_held_ms
         gap = series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
         if gap is not None:
-            self._klines.ledger.given_up(series.symbol, series.interval, gap.first, gap.last, reason)
+            self._klines.ledger.given_up(series.key, gap.first, gap.last, reason)
         self._klines.release(series)
 
     async def _ask_less_urgent(self) -> None:
@@ -251,7 +251,7 @@ class KlineRepair:
 
     async def _told_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
         try:
-            return await self._told(kline.symbol, kline.interval, first_ms, last_ms)
+            return await self._told(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
         except VenueRefused:
             return []
 
@@ -259,9 +259,9 @@ class KlineRepair:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""
         if self._after(series, series.due_ms) > time_ms:
             return series.due_ms
-        last_ms, _ = missing_range(self._calendar, series.interval, series.due_ms, time_ms)
+        last_ms, _ = missing_range(self._calendar, series.key.kline_interval, series.due_ms, time_ms)
         after_ms = self._after(series, last_ms)
         return after_ms if after_ms <= time_ms else last_ms
 
     def _after(self, series: Series, open_ms: int) -> int:
-        return self._calendar.next_open_ms(series.interval, open_ms)
+        return self._calendar.next_open_ms(series.key.kline_interval, open_ms)

@@ -14,8 +14,10 @@ from urllib.parse import quote
 
 from msgspec import structs
 
-from data_collector.model.calendar import Calendar, UtcCalendar, missing_range
+from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import GapReason
+from data_collector.model.grid import grid_of
+from data_collector.model.keys import Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapEvent, GapLife, GapsStatus, GapTotals
 from data_collector.model.wire import second_text
 from data_collector.observe.counters import Counters
@@ -42,8 +44,6 @@ LOGGED_PER_WINDOW = 20
 LOG_WINDOW_S = 10.0
 """A lost connection opens a gap per symbol; of thousands a log needs some and the count."""
 
-_Key = tuple[str, str | None]
-
 
 class Ledger:
     """The lives of gaps of all symbols, the newest of each.
@@ -59,40 +59,40 @@ class Ledger:
         self._clock = clock
         self._counters = counters or Counters()
         self._calendar = calendar or UtcCalendar()
-        self._open: dict[_Key, list[_OpenGap]] = {}
+        self._open: dict[Key, list[_OpenGap]] = {}
         self._closed: dict[str, GapLife] = {}
         self._totals: dict[tuple[str, str], GapTotals] = {}
         self._opened_log = _SparingLog(clock)
         self._closed_log = _SparingLog(clock)
         self._given_up_log = _SparingLog(clock)
 
-    def opened(self, symbol: str, interval: str | None, first: int, last: int) -> None:
-        """A gap was seen, or has grown: trade ids (interval None), or open times in ms.
+    def opened(self, key: Key, first: int, last: int) -> None:
+        """A gap was seen, or has grown: trade ids, or open times in ms.
 
         Everything from `first` to `last` is missing now. Telling the same again changes nothing.
         """
         if last < first:
             return
-        end = self._end(interval, last)
-        gaps = self._open.setdefault((symbol, interval), [])
+        end = self._end(key, last)
+        gaps = self._open.setdefault(key, [])
         gap = next((gap for gap in gaps if gap.touches(first, end)), None)
         if gap is None and len(gaps) >= OPEN_KEPT:
             gap = gaps[-1]
         if gap is None:
-            gaps.append(self._begin(symbol, interval, first, last, end))
+            gaps.append(self._begin(key, first, last, end))
             return
         missing = gap.missing.total
         gap.missing.add(first, end)
         if gap.missing.total != missing:
             gap.life.first, gap.life.last = min(gap.life.first, first), max(gap.life.last, last)
             gap.end = max(gap.end, end)
-            gap.life.count = self._count(interval, gap.life.first, gap.end)
+            gap.life.count = self._count(key, gap.life.first, gap.end)
             self._note_missing(gap)
             _add(gap.life, GapEvent(self._clock(), "grown", first, last))
 
-    def noted(self, symbol: str, interval: str | None, what: str) -> None:
+    def noted(self, key: Key, what: str) -> None:
         """Something was tried for the open gap of this key: `twin_awaited`, `rest_asked`, `rest_failed`, …"""
-        for gap in self._open.get((symbol, interval), ()):
+        for gap in self._open.get(key, ()):
             # Tried again and again while an exchange is away: asked, failed, asked, … A line of each says as much.
             again = next((event for event in gap.life.events[-2:] if event.what == what), None)
             if again is None:
@@ -101,69 +101,69 @@ class Ledger:
                 again.times += 1
                 again.until_s = self._clock()
 
-    def healed(self, symbol: str, interval: str | None, first: int, last: int, source: HealSource) -> None:
+    def healed(self, key: Key, first: int, last: int, source: HealSource) -> None:
         """Records of the open gap came; it may be healed in parts. What was not missing is not counted.
 
         Built klines are: a quiet market lacks most of its closing frames, and none of them need be told as open before.
         """
         count = 0
-        for gap, came in self._take(symbol, interval, first, last):
+        for gap, came in self._take(key, first, last):
             count += came
             gap.life.healed[source] = gap.life.healed.get(source, 0) + came
             _add_heal(gap.life, GapEvent(self._clock(), "healed", first, last, count=came, by=source))
         if source == "built":
-            count = self._count(interval, first, self._end(interval, last))
+            count = self._count(key, first, self._end(key, last))
         if count:
-            totals = self._totals_of(symbol, interval)
+            totals = self._totals_of(key)
             totals.healed[source] = totals.healed.get(source, 0) + count
-            self._counters.add("data_collector_gap_filled_total", count, channel=_channel(interval), source=source)
-            self._close_filled(symbol, interval)
+            self._counters.add("data_collector_gap_filled_total", count, channel=key.channel, source=source)
+            self._close_filled(key)
 
-    def given_up(self, symbol: str, interval: str | None, first: int, last: int, reason: GapReason) -> None:
+    def given_up(self, key: Key, first: int, last: int, reason: GapReason) -> None:
         """The range was passed over, and `gaps:` says so. It need not have been told as open before."""
         if last < first:
             return
-        now_s, end = self._clock(), self._end(interval, last)
-        count = self._count(interval, first, end)
-        gaps = [gap for gap, _ in self._take(symbol, interval, first, last)]
+        now_s, end = self._clock(), self._end(key, last)
+        count = self._count(key, first, end)
+        gaps = [gap for gap, _ in self._take(key, first, last)]
         if not gaps:
-            gap = self._begin(symbol, interval, first, last, end, is_logged=False)
+            gap = self._begin(key, first, last, end, is_logged=False)
             gap.missing.remove(first, end)
-            self._open.setdefault((symbol, interval), []).append(gap)
+            self._open.setdefault(key, []).append(gap)
             gaps = [gap]
         # Where one range reaches over several gaps its count stands with the first of them.
         life = gaps[0].life
         life.given_up[reason] = life.given_up.get(reason, 0) + count
         for gap in gaps:
             _add(gap.life, GapEvent(now_s, "given_up", first, last, count=count, by=reason))
-        totals = self._totals_of(symbol, interval)
+        totals = self._totals_of(key)
         totals.given_up[reason] = totals.given_up.get(reason, 0) + count
         self._given_up_log.event(
-            "gap_given_up", is_warning=True, id=life.id, symbol=symbol, interval=interval, first=first, last=last,
-            count=count, reason=reason,
+            "gap_given_up", is_warning=True, id=life.id, symbol=key.symbol, interval=key.interval, first=first,
+            last=last, count=count, reason=reason,
         )  # fmt: skip
-        self._close_filled(symbol, interval)
+        self._close_filled(key)
 
-    def withdrawn(self, symbol: str, interval: str | None, first: int, last: int) -> None:
+    def withdrawn(self, key: Key, first: int, last: int) -> None:
         """The range was never missing: the exchange has no such records. Nothing is counted."""
         if last < first:
             return
-        for gap, _ in self._take(symbol, interval, first, last):
+        for gap, _ in self._take(key, first, last):
             _add(gap.life, GapEvent(self._clock(), "withdrawn", first, last))
-        self._close_filled(symbol, interval)
+        self._close_filled(key)
 
-    def passed(self, symbol: str, interval: str | None, due: int) -> None:
+    def passed(self, key: Key, due: int) -> None:
         """The series goes on at `due`: nothing before it is missing any more, whoever brought it."""
-        if (symbol, interval) not in self._open:
+        if key not in self._open:
             return
-        for gap in self._open[symbol, interval]:
+        for gap in self._open[key]:
             if gap.missing.remove(gap.life.first, due):
                 _add(gap.life, GapEvent(self._clock(), "passed"))
-        self._close_filled(symbol, interval)
+        self._close_filled(key)
 
-    def forget(self, symbol: str, interval: str | None) -> None:
+    def forget(self, key: Key) -> None:
         """It is collected no longer: nobody waits for what is missing."""
-        self._open.pop((symbol, interval), None)
+        self._open.pop(key, None)
 
     def status(self) -> GapsStatus:
         """For the snapshot: the oldest open gaps, the newest closed ones, and symbols with something to tell."""
@@ -183,35 +183,33 @@ class Ledger:
             totals=list(self._totals.values()),
         )
 
-    def _begin(
-        self, symbol: str, interval: str | None, first: int, last: int, end: int, *, is_logged: bool = True
-    ) -> _OpenGap:
-        count, now_s = self._count(interval, first, end), self._clock()
-        life = GapLife(gap_id(symbol, interval, first), symbol, interval, first, last, count, count, now_s)
+    def _begin(self, key: Key, first: int, last: int, end: int, *, is_logged: bool = True) -> _OpenGap:
+        count, now_s = self._count(key, first, end), self._clock()
+        life = GapLife(gap_id(key, first), key, first, last, count, count, now_s)
         life.events.append(GapEvent(now_s, "opened", first, last, count=count))
-        self._totals_of(symbol, interval).gaps += 1
+        self._totals_of(key).gaps += 1
         if is_logged:
             self._opened_log.event(
-                "gap_opened", id=life.id, symbol=symbol, interval=interval, first=first, last=last, count=count
+                "gap_opened", id=life.id, symbol=key.symbol, interval=key.interval, first=first, last=last, count=count
             )
         return _OpenGap(life, end)
 
-    def _take(self, symbol: str, interval: str | None, first: int, last: int) -> Iterator[tuple[_OpenGap, int]]:
+    def _take(self, key: Key, first: int, last: int) -> Iterator[tuple[_OpenGap, int]]:
         """The open gaps that lack part of the range, and how many records of it each: they lack them no more."""
-        end = self._end(interval, last)
-        for gap in self._open.get((symbol, interval), ()):
+        end = self._end(key, last)
+        for gap in self._open.get(key, ()):
             before = gap.life.missing
             if gap.missing.remove(first, end):
                 self._note_missing(gap)
                 yield gap, before - gap.life.missing
 
-    def _close_filled(self, symbol: str, interval: str | None) -> None:
-        gaps = self._open.get((symbol, interval), [])
+    def _close_filled(self, key: Key) -> None:
+        gaps = self._open.get(key, [])
         for gap in [gap for gap in gaps if not gap.missing]:
             gaps.remove(gap)
             self._close(gap.life)
         if not gaps:
-            self._open.pop((symbol, interval), None)
+            self._open.pop(key, None)
 
     def _close(self, life: GapLife) -> None:
         life.missing = 0
@@ -226,32 +224,28 @@ class Ledger:
         if life.given_up:
             return
         seconds = max(0.0, life.closed_at_s - life.opened_at_s)
-        totals = self._totals_of(life.symbol, life.interval)
+        totals = self._totals_of(life.key)
         totals.heal_counts[bisect_left(HEAL_BOUNDS_S, seconds)] += 1
         totals.heal_longest_s = max(totals.heal_longest_s, seconds)
         self._counters.observe("data_collector_gap_heal_seconds", seconds)
         self._closed_log.event(
-            "gap_healed", id=life.id, symbol=life.symbol, interval=life.interval, first=life.first, last=life.last,
-            count=life.count, seconds=round(seconds, 3), sources=_sources(life.healed),
+            "gap_healed", id=life.id, symbol=life.key.symbol, interval=life.key.interval, first=life.first,
+            last=life.last, count=life.count, seconds=round(seconds, 3), sources=_sources(life.healed),
         )  # fmt: skip
 
-    def _totals_of(self, symbol: str, interval: str | None) -> GapTotals:
-        key = (symbol, _channel(interval))
-        totals = self._totals.get(key)
-        if totals is None:
-            totals = self._totals[key] = GapTotals(*key)
-        return totals
+    def _totals_of(self, key: Key) -> GapTotals:
+        # All intervals of a symbol's klines together.
+        return self._totals.setdefault((key.symbol, key.channel), GapTotals(key.symbol, key.channel))
 
     def _note_missing(self, gap: _OpenGap) -> None:
-        interval = gap.life.interval
-        gap.life.missing = sum(self._count(interval, first, end) for first, end in gap.missing)
+        gap.life.missing = sum(self._count(gap.life.key, first, end) for first, end in gap.missing)
 
-    def _end(self, interval: str | None, last: int) -> int:
+    def _end(self, key: Key, last: int) -> int:
         """Where the record after `last` stands."""
-        return last + 1 if interval is None else self._calendar.next_open_ms(interval, last)
+        return grid_of(key, self._calendar).following(last)
 
-    def _count(self, interval: str | None, first: int, end: int) -> int:
-        return end - first if interval is None else missing_range(self._calendar, interval, first, end)[1]
+    def _count(self, key: Key, first: int, end: int) -> int:
+        return grid_of(key, self._calendar).span(first, end)[1]
 
 
 class _OpenGap:
@@ -291,14 +285,10 @@ class _SparingLog:
         (self._log.warning if is_warning else self._log.info)(name, **fields)
 
 
-def gap_id(symbol: str, interval: str | None, first: int) -> str:
+def gap_id(key: Key, first: int) -> str:
     """`BTCUSDT-trade-1201`, `BTCUSDT-1m-2024-01-01T12:00:00`: stands in a URL as it is."""
-    place = f"trade-{first}" if interval is None else f"{interval}-{second_text(first // 1000)}"
-    return f"{quote(symbol, safe='')}-{place}"
-
-
-def _channel(interval: str | None) -> str:
-    return "trade" if interval is None else "kline"
+    place = f"trade-{first}" if key.interval is None else f"{key.interval}-{second_text(first // 1000)}"
+    return f"{quote(key.symbol, safe='')}-{place}"
 
 
 def _sources(healed: dict[str, int]) -> str:

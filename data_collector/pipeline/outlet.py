@@ -11,7 +11,7 @@ such a symbol is in debt (`pipeline.debts`), and the refill puts the runs in.
 them in order when the store takes records again |
 | closed klines | kept up to `records_max`; then the newest are dropped and counted; the store tells what it misses |
 | open klines | conflated: of each interval only the newest waits |
-| tickers | conflated: only the newest waits |
+| what monotonic channels bring (tickers) | conflated: only the newest waits |
 | quarantined and late records | kept up to `side_max`; then the newest are dropped and counted |
 """
 
@@ -22,9 +22,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, SideKind, TradeRun
+from data_collector.model.channels import CHANNEL_OF, CHANNELS, NewestRecord
 from data_collector.model.gaps import Gap, add_gap
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.debts import Debt, Debts
 from data_collector.pipeline.ranges import common
@@ -68,7 +69,7 @@ class Outlet:
         self.retained_only = 0
         """Trades that memory had no room for: the retention has them."""
         self.dropped: dict[str, int] = {"kline": 0, "quarantine": 0, "late": 0}
-        self.conflated: dict[str, int] = {"kline": 0, "ticker": 0}
+        self.conflated = {name: 0 for name, channel in CHANNELS.items() if channel.continuity != "contiguous"}
         self._retention = retention
         self._gathering = Gathering(retention)
         self.records_max = records_max
@@ -297,23 +298,23 @@ class Outlet:
         queue.open[interval] = update
         self._mark(queue)
 
-    def put_ticker(self, ticker: Ticker, warnings: tuple[str, ...] = ()) -> None:
-        """Replaces the waiting one."""
-        queue = self.queues[ticker.symbol]
-        if queue.ticker is not None:
-            self.conflated["ticker"] += 1
-        queue.ticker = TickerUpdate(ticker, warnings)
+    def put_newest(self, record: NewestRecord, warnings: tuple[str, ...] = ()) -> None:
+        """Replaces the waiting one of its channel."""
+        queue, channel = self.queues[record.symbol], CHANNEL_OF[type(record)]
+        if channel in queue.states:
+            self.conflated[channel] += 1
+        queue.states[channel] = NewestUpdate(record, warnings)
         self._mark(queue)
 
     def put_late(self, trade: Trade, why: str) -> None:
         """A trade whose place in the stream is past: into `late:`."""
         fields = ("data", trade_json(trade, self.queues[trade.symbol].symbol_json), "why", why)
-        self.put_side(f"late:{trade.symbol}", fields)
+        self.put_side("late", trade.symbol, fields)
 
     def put_revision(self, kline: Kline, why: str) -> None:
         """A closed kline whose place in the stream is past: into `late:`, and into its key."""
         fields = ("data", kline_json(kline, self.queues[kline.symbol].symbol_json), "why", why)
-        self.put_side(f"late:{kline.symbol}", fields)
+        self.put_side("late", kline.symbol, fields)
         if len(self._revisions) < self._side_max:
             self._revisions.append(kline)
             self.waiting.set()
@@ -324,13 +325,13 @@ class Outlet:
             self._past.append(kline)
             self.waiting.set()
 
-    def put_side(self, stream: str, fields: tuple[str, ...]) -> None:
+    def put_side(self, kind: SideKind, symbol: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._side) >= self._side_max:
-            self.dropped[stream.partition(":")[0]] += 1
+            self.dropped[kind] += 1
             return
         self._side_number += 1
-        self._side.append(SideEntry(stream, fields, self._side_number))
+        self._side.append(SideEntry(kind, symbol, fields, self._side_number))
         self.waiting.set()
 
     def take(self) -> Batch:
@@ -361,9 +362,8 @@ class Outlet:
         batch.trades += runs
         if klines:
             batch.klines.append(klines)
-        if queue.ticker is not None:
-            batch.tickers.append(queue.ticker)
-            queue.ticker = None
+        batch.newest += queue.states.values()
+        queue.states.clear()
         if queue.runs:
             self._mark(queue)
         return closed + sum(run.count for run in runs)

@@ -17,6 +17,7 @@ import structlog
 
 from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import Sink
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet import Outlet
@@ -185,13 +186,13 @@ class Pump:
             if self._outlet.queues.get(symbol) is not queue:
                 continue
             if symbol not in tails:
-                self.note_behind(Behind(symbol, None, None))
+                self.note_behind(Behind(Key("trade", symbol), None))
             elif tail is not None and tail.last_id < queue.next_id - 1 and not queue.has_trades:
-                self.note_behind(Behind(symbol, None, tail.last_id + 1))
+                self.note_behind(Behind(Key("trade", symbol), tail.last_id + 1))
 
     def note_behind(self, behind: Behind) -> None:
         """The store lacks something: the refill brings it."""
-        symbol, due_id = behind.symbol, behind.due
+        symbol, due_id = behind.key.symbol, behind.due
         if symbol not in self._outlet.queues:
             # It is collected no longer.
             return
@@ -235,7 +236,7 @@ class Pump:
         for run in batch.trades:
             self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
         for each in behind:
-            if each.interval is None:
+            if each.key.channel == "trade":
                 self.note_behind(each)
             else:
                 self._go_back(each)

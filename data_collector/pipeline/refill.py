@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
 from data_collector.pipeline.debts import Debt
@@ -161,9 +162,9 @@ class Refill:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
         runs = self._runs(queue, trades, due_id)
         if runs and self._stands(debt):
-            self._ledger.healed(queue.symbol, None, due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
             for gap in (gap for run in runs for gap in run.gaps):
-                self._ledger.given_up(queue.symbol, None, gap.first, gap.last, gap.reason)
+                self._ledger.given_up(Key("trade", queue.symbol), gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
             self._bring(debt, runs)
             return True
@@ -224,7 +225,7 @@ class Refill:
 
     def _explain(self, queue: SymbolQueue, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id, last_id = debt.due_id, min(last_id, queue.next_id - 1)
-        self._ledger.given_up(queue.symbol, None, first_id, last_id, reason)
+        self._ledger.given_up(Key("trade", queue.symbol), first_id, last_id, reason)
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
         debt.attempts.succeed(self._clock())

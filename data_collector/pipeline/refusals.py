@@ -12,6 +12,7 @@ from data_collector.model.batch import Refusal
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Gate
 from data_collector.model.records import Kline, Record, Trade
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.model.verdict import Verdict
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.observe.counters import Counters
@@ -19,9 +20,6 @@ from data_collector.pipeline.outlet import Outlet
 
 RAW_BYTES_MAX = 4096
 """What quarantine keeps of a frame that cannot be read."""
-
-UNKNOWN = "quarantine:unknown"
-"""Where frames go whose symbol cannot be read or was not subscribed."""
 
 _NOT_SUBSCRIBED = json.dumps([{"rule": "not_subscribed", "message": "The symbol or interval was not subscribed to."}])
 
@@ -53,21 +51,21 @@ class Refusals:
 
     def quarantine(self, record: Record, verdict: Verdict) -> None:
         """A record that has no place in a sequence of trades."""
-        self._outlet.put_side(f"quarantine:{record.symbol}", self.refusal(record, verdict).fields)
+        self._outlet.put_side("quarantine", record.symbol, self.refusal(record, verdict).fields)
 
     def quarantine_unknown(self, record: Record) -> None:
         """A record of a symbol or interval that was not subscribed."""
         self._counters.add("data_collector_frames_bad_total", reason="not_subscribed")
         content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
-        self._outlet.put_side(UNKNOWN, ("data", content, "why", _NOT_SUBSCRIBED, "at", _now()))
+        self._outlet.put_side("quarantine", UNKNOWN, ("data", content, "why", _NOT_SUBSCRIBED, "at", _now()))
 
     def quarantine_frame(self, frame: bytes, error: BadFrame, symbols: Collection[str]) -> None:
         """A frame that is no record."""
         self._counters.add("data_collector_frames_bad_total", reason=error.reason)
         why = json.dumps([{"rule": error.reason, "message": str(error)}])
-        stream = f"quarantine:{error.symbol}" if error.symbol in symbols else UNKNOWN
+        symbol = UNKNOWN if error.symbol is None or error.symbol not in symbols else error.symbol
         content = frame[:RAW_BYTES_MAX].decode(errors="replace")
-        self._outlet.put_side(stream, ("data", content, "why", why, "at", _now()))
+        self._outlet.put_side("quarantine", symbol, ("data", content, "why", why, "at", _now()))
 
 
 def _now() -> str:

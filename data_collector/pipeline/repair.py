@@ -16,6 +16,7 @@ import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History
 from data_collector.model.records import Trade
 from data_collector.observe.counters import Counters
@@ -166,7 +167,7 @@ class TradeRepair:
         # What the twin line heals at once is no story, and comes here never.
         unreported = sequence.report()
         if unreported is not None:
-            self._ledger.opened(sequence.symbol, None, *unreported)
+            self._ledger.opened(Key("trade", sequence.symbol), *unreported)
         if await self._skip_what_is_old(sequence, gap):
             return
         due_id = sequence.next_id
@@ -185,7 +186,7 @@ class TradeRepair:
         if sequence.reported is None:
             return
         first_id, last_id = sequence.reported
-        self._ledger.healed(sequence.symbol, None, first_id, sequence.next_id - 1, "ws")
+        self._ledger.healed(Key("trade", sequence.symbol), first_id, sequence.next_id - 1, "ws")
         if sequence.next_id > last_id:
             self._end_report(sequence)
 
@@ -198,7 +199,7 @@ class TradeRepair:
         if sequence.next_id > due_id:
             gap.attempts.succeed(self._clock())
             if last_id >= gap.first_id:
-                self._ledger.healed(sequence.symbol, None, gap.first_id, last_id, source)
+                self._ledger.healed(Key("trade", sequence.symbol), gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
         elif gap.attempts.is_over(self._clock()):
             self._intake.pass_over(sequence, gap.last_id, "lost")
@@ -225,7 +226,7 @@ class TradeRepair:
         symbol, due_id = sequence.symbol, sequence.next_id
         # The id right before may be absent itself: every other try reaches further back.
         before = 1 if gap.attempts.failed % 2 == 0 else PAGE_TRADES - 1
-        self._ledger.noted(symbol, None, "rest_asked")
+        self._ledger.noted(Key("trade", symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
             trades = await self._history.trades(
@@ -289,12 +290,12 @@ class TradeRepair:
         """Nothing is missing from the due id on, although the ledger was told so."""
         if sequence.reported is not None:
             first_id, last_id = sequence.reported
-            self._ledger.healed(sequence.symbol, None, first_id, sequence.next_id - 1, "ws")
-            self._ledger.withdrawn(sequence.symbol, None, sequence.next_id, last_id)
+            self._ledger.healed(Key("trade", sequence.symbol), first_id, sequence.next_id - 1, "ws")
+            self._ledger.withdrawn(Key("trade", sequence.symbol), sequence.next_id, last_id)
             self._end_report(sequence)
 
     def _put_off(self, sequence: TradeSequence, gap: OpenGap, error: VenueUnreachable | VenueRefused) -> None:
         gap.attempts.fail(self._clock(), error.retry_after_s if isinstance(error, VenueUnreachable) else None)
-        self._ledger.noted(sequence.symbol, None, "rest_failed")
+        self._ledger.noted(Key("trade", sequence.symbol), "rest_failed")
         if gap.attempts.failed == 1:
             structlog.get_logger().warning("repair_put_off", symbol=sequence.symbol, reason=str(error))

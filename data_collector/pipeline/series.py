@@ -15,6 +15,7 @@ from msgspec import structs
 from data_collector.model.batch import KlineCheck, KlineUpdate, RecordSource
 from data_collector.model.calendar import Calendar, explained_from, missing_range
 from data_collector.model.gaps import Gap, GapReason, add_gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 
 HELD_MAX = 1_000
@@ -45,18 +46,31 @@ class Series:
     """The state of one symbol and interval."""
 
     __slots__ = (
-        "_calendar", "_chain_id", "_check", "_gaps", "_held", "_later_gaps", "_newest", "_recent", "_refused",
-        "_starts", "due_ms", "event_ms", "interval", "open_ms", "symbol",
+        "_calendar",
+        "_chain_id",
+        "_check",
+        "_gaps",
+        "_held",
+        "_interval",
+        "_later_gaps",
+        "_newest",
+        "_recent",
+        "_refused",
+        "_starts",
+        "due_ms",
+        "event_ms",
+        "key",
+        "open_ms",
     )  # fmt: skip
 
-    def __init__(self, symbol: str, interval: str, calendar: Calendar, check: Check) -> None:
-        self.symbol = symbol
-        self.interval = interval
+    def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
+        self.key = key
         self.due_ms = -1
         """The open time that must close next; -1 before the first closed kline."""
         self.open_ms = -1
         """Open time and event time of the newest update."""
         self.event_ms = -1
+        self._interval = key.kline_interval
         self._calendar = calendar
         self._check = check
         self._chain_id = -1
@@ -105,7 +119,7 @@ class Series:
         elif not self._has_place(open_ms):
             return Order.IMPLAUSIBLE
         if open_ms == self.due_ms or known is not None or len(self._held) < HELD_MAX:
-            next_open_ms = self._calendar.next_open_ms(self.interval, open_ms)
+            next_open_ms = self._calendar.next_open_ms(self._interval, open_ms)
             gaps = known.gaps if known is not None else []
             self._held[open_ms] = KlineUpdate(kline, next_open_ms, warnings, source=source, gaps=gaps)
         return Order.NEXT if open_ms == self.due_ms else Order.AHEAD
@@ -126,7 +140,7 @@ class Series:
         """Go on at `until_ms`, an open time after the due one; the gap goes with the next closed kline."""
         if until_ms <= self.due_ms:
             return None
-        last_ms, count = missing_range(self._calendar, self.interval, self.due_ms, until_ms)
+        last_ms, count = missing_range(self._calendar, self._interval, self.due_ms, until_ms)
         gap = Gap(self.due_ms, last_ms, count, reason, rules)
         add_gap(self._gaps, gap)
         self.due_ms = until_ms
@@ -137,7 +151,7 @@ class Series:
         rules = self._refused.pop(self.due_ms, None)
         if rules is None:
             return None
-        return self.pass_over(self._calendar.next_open_ms(self.interval, self.due_ms), "refused", rules)
+        return self.pass_over(self._calendar.next_open_ms(self._interval, self.due_ms), "refused", rules)
 
     def begin_anew(self, since_ms: int) -> None:
         """The store has nothing any more: it gets what is remembered, and what is missing before, from `since_ms` on.
@@ -148,7 +162,7 @@ class Series:
         if first_ms < 0:
             return
         step_ms = self._after(first_ms) - first_ms
-        if not self.interval.endswith("M") and since_ms < first_ms:
+        if not self._interval.endswith("M") and since_ms < first_ms:
             first_ms -= (first_ms - since_ms) // step_ms * step_ms
         self.rewind(first_ms)
         self._starts = True
@@ -199,7 +213,7 @@ class Series:
             return True
         gaps = self._held[first_ms].gaps
         if gaps and gaps[0].first <= due_ms:
-            for gap in explained_from(self._calendar, self.interval, gaps, due_ms):
+            for gap in explained_from(self._calendar, self._interval, gaps, due_ms):
                 add_gap(self._gaps, gap)
             self.due_ms = first_ms
             return True
@@ -211,7 +225,7 @@ class Series:
         before = self._recent.get(max(self._recent, default=-1))
         if evidence is None or evidence.first_trade_id != self._chain_id + 1 or before is None:
             return None
-        next_open_ms = self._calendar.next_open_ms(self.interval, self.due_ms)
+        next_open_ms = self._calendar.next_open_ms(self._interval, self.due_ms)
         kline = _without_trades(before.kline, self.due_ms, next_open_ms, evidence.event_ms)
         return KlineUpdate(kline, next_open_ms, source="built")
 
@@ -263,11 +277,11 @@ class Series:
     def _has_place(self, open_ms: int) -> bool:
         if open_ms == self.due_ms:
             return True
-        last_ms, _ = missing_range(self._calendar, self.interval, self.due_ms, open_ms)
+        last_ms, _ = missing_range(self._calendar, self._interval, self.due_ms, open_ms)
         return self._after(last_ms) == open_ms
 
     def _after(self, open_ms: int) -> int:
-        return self._calendar.next_open_ms(self.interval, open_ms)
+        return self._calendar.next_open_ms(self._interval, open_ms)
 
 
 def _is_revision(kline: Kline, before: Kline) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from data_collector.model.batch import KlineUpdate, Refusal, TickerUpdate, TradeRun
+from data_collector.model.batch import KlineUpdate, NewestUpdate, Refusal, TradeRun
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Collected
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text, trade_time_text
 
 
 class SymbolQueue:
-    """One symbol: runs of trades, klines, its ticker."""
+    """One symbol: runs of trades, klines, the newest states."""
 
     __slots__ = (
         "_end_id", "begins", "closed", "dirty", "entries", "first_id", "lost", "newest", "oldest_ns", "open",
-        "origin_id", "passed", "refused", "runs", "symbol", "symbol_json", "ticker",
+        "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -35,7 +36,8 @@ class SymbolQueue:
         """The store had a stream once and has none any more: when the first trade comes, it is filled again."""
         self.closed: list[KlineUpdate] = []
         self.open: dict[str, KlineUpdate] = {}
-        self.ticker: TickerUpdate | None = None
+        self.states: dict[Collected, NewestUpdate] = {}
+        """Of each channel of which the newest record counts."""
         self.start(-1)
 
     @property

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from data_collector.model.channels import key_of
 from data_collector.model.keys import Key
 from data_collector.model.protocols import AuditNotes
-from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.records import Record, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.refusals import Refusals
@@ -123,24 +124,12 @@ class Tally:
 
     def refuse_unknown(self, record: Record) -> None:
         """A record of what was not subscribed; what was, but is no longer, is passed over."""
-        if self.former and _key_of(record) in self.former:
+        if self.former and key_of(record) in self.former:
             self._counters.add("data_collector_records_former_total")
             return
         self.received += 1
         self.errors += 1
         self._refusals.quarantine_unknown(record)
-
-
-def _key_of(record: Record) -> Key | None:
-    match record:
-        case Trade():
-            return Key("trade", record.symbol)
-        case Kline():
-            return Key("kline", record.symbol, record.interval)
-        case Ticker():
-            return Key("ticker", record.symbol)
-        case _:
-            return None
 
 
 def also_refused(rule: str, verdict: Verdict | None) -> Verdict:

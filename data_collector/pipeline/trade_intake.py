@@ -14,6 +14,7 @@ from typing import Literal, assert_never
 
 from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import AuditNotes, Gate
 from data_collector.model.records import Trade
 from data_collector.model.verdict import Verdict
@@ -182,7 +183,7 @@ class TradeIntake:
         gaps = sequence.pass_over(last_id, reason, rules)
         self._outlet.pass_over(symbol, gaps)
         for gap in gaps:
-            self._ledger.given_up(symbol, None, gap.first, gap.last, gap.reason)
+            self._ledger.given_up(Key("trade", symbol), gap.first, gap.last, gap.reason)
 
     def refuse_held(self, sequence: TradeSequence) -> None:
         """What is held beyond the due id does not exist, as the exchange itself says."""

@@ -17,6 +17,7 @@ from data_collector.model.errors import (
     VenueUnreachable,
 )
 from data_collector.model.protocols import History
+from data_collector.model.store_keys import StoreKeys
 from data_collector.service.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
 from data_collector.service.day_trades import (
     Progress,
@@ -37,7 +38,7 @@ class Held(Struct, frozen=True):
     connection: StoreConnection
     place: str
     """For people: no password in it."""
-    prefix: str
+    keys: StoreKeys
 
 
 class Exchange(Struct, frozen=True):
@@ -115,10 +116,10 @@ async def _compare(
         theirs = trades_of_rest(exchange.history, symbol, span, progress)
     else:
         theirs = trades_of_file(archive, symbol, day, progress)
-    ours = trades_of_store(held.connection, f"{held.prefix}trades:{symbol}", symbol, span)
+    ours = trades_of_store(held.connection, held.keys.key("trades", symbol), symbol, span)
     found = await compare(theirs, ours, differences_max=differences_max)
     if found.missing:
-        declare(found, await declared_trades(held.connection, f"{held.prefix}gaps:{symbol}", symbol))
+        declare(found, await declared_trades(held.connection, held.keys.key("gaps", symbol), symbol))
     return found
 
 
@@ -142,7 +143,7 @@ def _certificate(
         source_url=exchange.rest_url if file is None else file.place,
         archive_sha256=None if file is None else file.sha256,
         store=held.place,
-        key=f"{held.prefix}trades:{symbol}",
+        key=held.keys.key("trades", symbol),
         exchange_side=found.exchange,
         store_side=found.store,
         missing=found.missing,

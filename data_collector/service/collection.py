@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, Venue
@@ -68,6 +69,8 @@ class Collection:
         self.subscribed = Resubscription(
             settings, venue, rest, self.wiring, self.intake, self.outlet, self._repairs, self.statistics
         )
+        for key in self.subscribed.current.every_key():
+            self.intake.add(key)
         self._storing: Storing | None = None
         self.parts: Sequence[Part] = ()
         """Those of the newest start, from the ground up; none before the first."""
@@ -111,10 +114,10 @@ class Collection:
 
     def _limits(self) -> Limits:
         settings = self._settings
+        written = [channel for name, channel in CHANNELS.items() if name in settings.channels]
         return Limits(
-            self._venue.key_prefix,
-            trades=settings.trades_maxlen if "trade" in settings.channels else None,
-            klines=settings.stream_maxlen if "kline" in settings.channels else None,
+            self._venue.store_keys,
+            {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in written if each.stream is not None},
         )
 
 

@@ -7,13 +7,14 @@ streams in turn. A stream is trimmed at its length, whoever reads it: we never w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.status import Snapshot
+from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.pump import Question
 from data_collector.service.part import Health, Part, Spawn
@@ -36,19 +37,18 @@ State = Literal["at_risk", "lost"]
 class Limits:
     """How many entries our streams keep."""
 
-    def __init__(self, prefix: str, *, trades: int | None, klines: int | None) -> None:
-        """None: such streams are not written."""
-        self._kinds = [
-            (f"{prefix}trades:", "TRADES_MAXLEN", trades), (f"{prefix}stream:", "STREAM_MAXLEN", klines),
-        ]  # fmt: skip
+    def __init__(self, keys: StoreKeys, limits: Mapping[KeyKind, tuple[str, int]]) -> None:
+        """`limits`: of the streams that are written, the setting and its value that trims each."""
+        self._keys = keys
+        self._limits = limits
 
     def streams(self, symbols: Sequence[str]) -> list[str]:
         """The keys of these symbols."""
-        return [f"{kind}{symbol}" for symbol in symbols for kind, _, limit in self._kinds if limit is not None]
+        return [self._keys.key(kind, symbol) for symbol in symbols for kind in self._limits]
 
     def of(self, stream: str) -> tuple[str, int]:
         """The setting, and its value, that trims a stream."""
-        return next((name, limit or 0) for kind, name, limit in self._kinds if stream.startswith(kind))
+        return next(limit for kind, limit in self._limits.items() if kind == self._keys.kind_of(stream))
 
 
 class ConsumerGroups(Part):

@@ -13,7 +13,8 @@ from msgspec import Struct
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueUnreachable
-from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Trade
 from data_collector.service.live_rows import trade_of
@@ -37,7 +38,6 @@ Progress = Callable[[float, int], None]
 """Gets how much of the exchange's side is done (0 to 1), and how many trades that were."""
 
 Answer = TypeVar("Answer")
-_REASONS: frozenset[GapReason] = frozenset(("lost", "refused", "absent", "skipped"))
 
 
 class Span(Struct, frozen=True):
@@ -52,7 +52,7 @@ class Span(Struct, frozen=True):
 
 def file_of(symbol: str, day: date) -> BulkFile:
     """The exchange's file of a day."""
-    return day_file(symbol, None, datetime(day.year, day.month, day.day, tzinfo=UTC))
+    return day_file(Key("trade", symbol), datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def span_of(day: date) -> Span:
@@ -74,12 +74,10 @@ async def trades_of_store(connection: StoreConnection, key: str, symbol: str, sp
 async def declared_trades(connection: StoreConnection, key: str, symbol: str) -> list[Gap]:
     """What `gaps:` says of trades, all of it (the stream is bounded). Raises `SinkUnavailable`."""
     return [
-        Gap(found.first, found.last, found.count, reason)
+        found.gap
         async for page in declared_pages(connection, key, symbol)
         for found in page
-        if found.interval is None
-        for reason in _REASONS
-        if reason == found.reason
+        if found.key.channel == "trade"
     ]
 
 

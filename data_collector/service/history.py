@@ -18,7 +18,7 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.service.history_messages import PROGRESS, Orders, Progress
+from data_collector.service.history_messages import PROGRESS, Orders, Progress, stored_rows
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
@@ -79,7 +79,7 @@ class History(Part):
         self._empty = empty
         self._progress = Progress(down_reason=STARTING)
         self._restarts = -1
-        self._counted: dict[str, int] = {"kline": 0, "trade": 0, "ticker": 0}
+        self._counted = stored_rows()
         """Of writers that have ended, as the next two."""
         self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
         self._deletion_failures = 0

@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from data_collector.model.channels import CHANNELS
+
 
 class Orders(Struct, frozen=True):
     """What to write from where to where. Sent at start, and again when symbols change."""
@@ -47,6 +49,11 @@ class Progress(Struct, frozen=True):
     """Why old rows stay."""
     deletion_completed_s: float | None = None
     """When none were left the last time, in seconds since 1970."""
+
+
+def stored_rows() -> dict[str, int]:
+    """No rows yet, of each channel that PostgreSQL gets."""
+    return {name: 0 for name, channel in CHANNELS.items() if channel.has_table}
 
 
 ORDERS: Final = msgspec.msgpack.Decoder(Orders)

@@ -11,9 +11,10 @@ from msgspec import Struct, field
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.service.history_messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.stored_records import NO_RECORD, StoredGap, stored_gap, stored_kline, stored_trade
+from data_collector.sinks.redis.stored_records import NO_RECORD, DeclaredGap, stored_gap, stored_kline, stored_trade
 
 ENTRIES_PER_READ = 10_000
 """Of all streams together: a few MB, and a transaction of a fraction of a second."""
@@ -28,7 +29,7 @@ class Batch(Struct):
 
     klines: list[Kline] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
-    gaps: list[StoredGap] = field(default_factory=list)
+    gaps: list[DeclaredGap] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     """Stream to the last entry read of it."""
     unreadable: int = 0
@@ -134,7 +135,7 @@ class StreamReader:
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
 
     def _kind(self, name: str) -> str:
-        return name.removeprefix(self._orders.prefix).partition(":")[0]
+        return StoreKeys(self._orders.prefix).kind_of(name)
 
     async def _ask(self, commands: Sequence[Command]) -> list[object]:
         replies = await self._connection.execute(commands)
@@ -145,9 +146,10 @@ class StreamReader:
 
 
 def _streams(orders: Orders) -> Iterator[str]:
+    keys = StoreKeys(orders.prefix)
+    kinds: dict[KeyKind, bool] = {"stream": orders.klines, "trades": orders.trades, "late": True, "gaps": True}
     for symbol in orders.symbols:
-        kinds = [("stream", orders.klines), ("trades", orders.trades), ("late", True), ("gaps", True)]
-        yield from (f"{orders.prefix}{kind}:{symbol}" for kind, wanted in kinds if wanted)
+        yield from (keys.key(kind, symbol) for kind, wanted in kinds.items() if wanted)
 
 
 def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, numbered: bool) -> int:

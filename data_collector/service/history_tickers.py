@@ -13,6 +13,7 @@ import structlog
 
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Ticker
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import TICKER_FIELDS
 from data_collector.service.history_messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
@@ -33,7 +34,7 @@ class TickerSampler:
 
     def __init__(self, connection: StoreConnection, orders: Orders) -> None:
         self._connection = connection
-        self._prefix = orders.prefix
+        self._keys = StoreKeys(orders.prefix)
         self._symbols: Sequence[str] = orders.symbols if orders.tickers else ()
         self._turn = 0
         self._next_round_s = 0.0
@@ -51,7 +52,7 @@ class TickerSampler:
         end = self._turn + SYMBOLS_PER_ROUND
         symbols = self._symbols[self._turn : end]
         self._turn = end if end < len(self._symbols) else 0
-        commands: list[Command] = [("HMGET", f"{self._prefix}latest:{symbol}", *_FIELDS) for symbol in symbols]
+        commands: list[Command] = [("HMGET", self._keys.key("latest", symbol), *_FIELDS) for symbol in symbols]
         replies = await self._connection.execute(commands)
         found = [self._ticker(symbol, reply) for symbol, reply in zip(symbols, replies, strict=True)]
         return [ticker for ticker in found if ticker is not None]

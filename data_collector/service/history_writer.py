@@ -20,9 +20,10 @@ from data_collector.child import Link, LinkLost, open_link
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_forgetting import Forgetting
-from data_collector.service.history_messages import ORDERS, Orders, Progress
+from data_collector.service.history_messages import ORDERS, Orders, Progress, stored_rows
 from data_collector.service.history_reading import Batch, StreamReader
 from data_collector.service.history_tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
@@ -53,7 +54,7 @@ class HistoryWriter:
         self._orders = orders
         self._changed = asyncio.Event()
         self._down_reason: str | None = "connecting"
-        self._rows = {"kline": 0, "trade": 0, "ticker": 0}
+        self._rows = stored_rows()
         self._replaced = 0
         self._unreadable = 0
         self._lag_s = 0.0
@@ -155,20 +156,18 @@ class HistoryWriter:
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
-        gaps: list[tuple[str, str, str, Gap]] = []
+        gaps: list[tuple[Key, Gap]] = []
         for name, cursor, oldest in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
             first, last = number_of(cursor) + 1, number_of(oldest) - 1
             if kind == "trades" and first <= last:
-                gaps.append((symbol, "trade", "", Gap(first, last, last - first + 1, "skipped")))
+                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
         if gaps:
             await database.put([], [], gaps, {})
 
     async def _write(self, batch: Batch, database: FollowedDatabase) -> None:
-        gaps: list[tuple[str, str, str, Gap]] = [
-            (stored.symbol, stored.channel, stored.interval or "", stored.gap()) for stored in batch.gaps
-        ]
+        gaps = [(declared.key, declared.gap) for declared in batch.gaps]
         of_klines, of_trades = await database.put(batch.klines, batch.trades, gaps, batch.cursors)
         self._rows["kline"] += of_klines.added
         self._rows["trade"] += of_trades.added

@@ -10,6 +10,7 @@ from data_collector.history.audit import LiveRows
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Unavailable
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, pages_of
@@ -21,16 +22,16 @@ PAGE_ENTRIES = 2000
 class RedisRows:
     """Reads `stream:`, `kline:` and `trades:`."""
 
-    def __init__(self, connection: StoreConnection, prefix: str, calendar: Calendar) -> None:
+    def __init__(self, connection: StoreConnection, keys: StoreKeys, calendar: Calendar) -> None:
         self._connection = connection
-        self._prefix = prefix
+        self._keys = keys
         self._calendar = calendar
 
     async def closed_klines(self, symbol: str, interval: str) -> LiveRows:
         """All closed ones of `stream:`; where `kline:` has a revision, that one."""
         kept: dict[int, Kline] = {}
         doubled = 0
-        async for entries in pages_of(self._connection, f"{self._prefix}stream:{symbol}", symbol, PAGE_ENTRIES):
+        async for entries in pages_of(self._connection, self._keys.key("stream", symbol), symbol, PAGE_ENTRIES):
             read = [
                 _kline_of(entry.fields.get("data", ""), self._calendar, f"Entry {entry.id} of stream:{entry.symbol}")
                 for entry in entries
@@ -45,7 +46,7 @@ class RedisRows:
         """All of `trades:`."""
         kept: dict[int, Trade] = {}
         doubled = 0
-        async for entries in pages_of(self._connection, f"{self._prefix}trades:{symbol}", symbol, PAGE_ENTRIES):
+        async for entries in pages_of(self._connection, self._keys.key("trades", symbol), symbol, PAGE_ENTRIES):
             for entry in entries:
                 trade = trade_of(entry)
                 doubled += trade.trade_id in kept
@@ -56,7 +57,7 @@ class RedisRows:
         """Each, or what its key says, if that is closed too and not expired."""
         if not klines:
             return []
-        keys = [f"{self._prefix}kline:{symbol}:{each.interval}:{open_time_text(each.open_ms)}" for each in klines]
+        keys = [self._keys.kline(symbol, each.interval, open_time_text(each.open_ms)) for each in klines]
         (reply,) = await self._connection.execute([("MGET", *keys)])
         texts = msgspec.convert(reply, list[str | None])
         newest: list[Kline] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from data_collector.model.keys import Key
 from data_collector.model.protocols import History, TradeTail
 from data_collector.model.status import GapsStatus, Snapshot
 from data_collector.model.subscriptions import Subscriptions
@@ -99,9 +100,9 @@ class Repairs(Part):
         self._symbols.clear()
         self._symbols.update(subscriptions.symbols if "trade" in subscriptions.channels else ())
 
-    def forget(self, symbol: str, interval: str | None) -> None:
-        """Gaps of klines, or of trades, that are collected no longer."""
-        self._ledger.forget(symbol, interval)
+    def forget(self, key: Key) -> None:
+        """Gaps of what is collected no longer."""
+        self._ledger.forget(key)
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
@@ -128,10 +129,9 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
         return []
     reasons: list[str] = []
     for life in gaps.open[:NAMES_SHOWN]:
-        kind = "trade" if life.interval is None else f"{life.interval} kline"
         plural = "" if life.missing == 1 else "s"
         open_s = gaps.oldest_open_s - (life.opened_at_s - gaps.open[0].opened_at_s)
-        reasons.append(f"repairing {life.missing:,} {kind}{plural} of {life.symbol} since {open_s:.0f} s")
+        reasons.append(f"repairing {life.missing:,} {life.key.unit}{plural} of {life.key.symbol} since {open_s:.0f} s")
     if gaps.open_count > len(reasons):
         reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
     return reasons

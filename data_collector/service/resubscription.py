@@ -65,7 +65,7 @@ class _Known(Struct, frozen=True):
     """What the store has of new symbols and series."""
 
     tails: Mapping[str, TradeTail | None]
-    cursors: Mapping[tuple[str, str], int]
+    cursors: Mapping[Key, int]
 
 
 class Running(Struct, frozen=True):
@@ -202,7 +202,7 @@ class Resubscription:
         klines = sorted({key.symbol for key in added if key.channel == "kline"})
         intervals = sorted({key.interval for key in added if key.interval is not None})
         tails: dict[str, TradeTail | None] = {}
-        cursors: dict[tuple[str, str], int] = {}
+        cursors: dict[Key, int] = {}
 
         async def question() -> None:
             tails.update(await storing.sink.tails(trades))
@@ -226,16 +226,16 @@ class Resubscription:
             intake.tally.former.discard(key)
             if key.symbol not in outlet.queues:
                 outlet.add(key.symbol)
-            intake.add(key.symbol)
+            intake.add(key)
             if key.channel == "trade":
                 sequences.append(intake.trades.collect(key.symbol))
-            elif key.channel == "kline" and key.interval is not None:
-                klines.add((key.symbol, key.interval))
+            elif key.channel == "kline":
+                klines.add(key)
         self._repairs.use(self.current)
         self._statistics.use(self.current)
         self._repairs.resume(sequences, known.tails)
-        series = {(key.symbol, key.interval) for key in added if key.channel == "kline"}
-        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in series})
+        new = set(added)
+        klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in new})
 
     async def _rewire(self, running: Running, plans: Sequence[GroupPlan]) -> list[str]:
         """Let the connections carry the new streams, each at its own pace; what an operator must know."""
@@ -303,11 +303,9 @@ class Resubscription:
         intake = self._intake
         intake.tally.former.update(removed)
         for key in removed:
-            if key.channel == "trade":
-                self._repairs.forget(key.symbol, None)
-            elif key.channel == "kline" and key.interval is not None:
-                self._repairs.forget(key.symbol, key.interval)
-                intake.klines.remove((key.symbol, key.interval))
+            self._repairs.forget(key)
+            if key.channel == "kline":
+                intake.klines.remove(key)
         for symbol in self._leaving(removed):
             intake.trades.remove(symbol)
             sink.ahead.pop(symbol, None)

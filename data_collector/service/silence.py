@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
 import structlog
 
+from data_collector.model.channels import collected
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, History
@@ -40,9 +41,6 @@ QUIET_AGAIN_S = 10.0
 
 QUIET_AGAIN_MAX_S = 60.0
 
-GRACE_S = {"trade": 1.0, "kline": 4.0, "ticker": 4.0}
-"""How much later than REST a stream may tell of a trade: klines come every two seconds, tickers every second."""
-
 FIRST_WORD_S = 10.0
 """A stream of a trading symbol speaks within this time after the subscription."""
 
@@ -57,17 +55,16 @@ class Stream:
     """What is known of one stream."""
 
     __slots__ = (
-        "again_s", "ask_s", "begun_s", "channel", "group", "interval", "is_over", "last_id", "moved_s", "name", "quiet",
-        "renewals", "rhythm", "strikes", "symbol",
+        "again_s", "ask_s", "begun_s", "grace_s", "group", "is_over", "key", "last_id", "moved_s", "name", "quiet",
+        "renewals", "rhythm", "strikes",
     )  # fmt: skip
 
-    def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm) -> None:
-        self.channel = key.channel
-        self.symbol = key.symbol
-        self.interval = key.interval
+    def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm, grace_s: float) -> None:
+        self.key = key
         self.name = name
         self.group = group
         self.rhythm = rhythm
+        self.grace_s = grace_s
         self.renewals = 0
         self.begun_s = time.monotonic()
         self.is_over = False
@@ -114,9 +111,10 @@ class SilenceWatch(Part):
 
     def add(self, key: Key, group: Group) -> None:
         """A stream is subscribed to from now on."""
-        if key.channel in GRACE_S:
-            rhythm = Rhythm(self._cursor(key.channel, key.symbol, key.interval), time.monotonic())
-            self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm))
+        channel = collected(key)
+        if channel is not None:
+            rhythm = Rhythm(self._cursor(key), time.monotonic())
+            self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm, channel.grace_s))
 
     def remove(self, keys: Collection[Key]) -> None:
         """Streams that are subscribed to no longer."""
@@ -145,7 +143,7 @@ class SilenceWatch(Part):
         self._counters.set("data_collector_streams_mute", len(mute))
         self._counters.set("data_collector_streams_quiet", sum(each.quiet for each in watched))
         reasons: list[str] = []
-        late = {stream.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
+        late = {stream.key.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
         if late:
             reasons.append(f"not all streams have spoken of {names(sorted(late))}")
         if mute:
@@ -155,16 +153,16 @@ class SilenceWatch(Part):
     def _watched(self) -> Iterator[Stream]:
         statistics = self._statistics
         for stream in self._streams:
-            if stream.symbol not in statistics.resting and stream.symbol not in statistics.unlisted:
+            if stream.key.symbol not in statistics.resting and stream.key.symbol not in statistics.unlisted:
                 yield stream
 
-    def _cursor(self, channel: str, symbol: str, interval: str | None) -> int:
+    def _cursor(self, key: Key) -> int:
         intake = self._intake
-        if channel == "trade":
-            return intake.trades.sequences[symbol].spoken
-        if channel == "ticker":
-            return intake.tickers_spoken.get(symbol, -1)
-        series = intake.klines.series.get((symbol, interval or ""))
+        if key.channel == "trade":
+            return intake.trades.sequences[key.symbol].spoken
+        if key.channel != "kline":
+            return intake.spoken.get(key, -1)
+        series = intake.klines.series.get(key)
         return -1 if series is None else series.event_ms
 
     async def _sampled(self) -> AsyncIterator[Stream]:
@@ -177,8 +175,8 @@ class SilenceWatch(Part):
             for stream in streams[number * STREAMS_PER_SLICE : (number + 1) * STREAMS_PER_SLICE]:
                 if stream.is_over:
                     continue
-                cursor = self._cursor(stream.channel, stream.symbol, stream.interval)
-                if stream.rhythm.sample(cursor, now, counts=stream.channel == "trade"):
+                cursor = self._cursor(stream.key)
+                if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
                     stream.speak()
                     stream.renewals = 0
                 elif not stream.group.is_connected:
@@ -191,7 +189,7 @@ class SilenceWatch(Part):
         now = time.monotonic()
         asked = [stream for stream in suspects if now >= stream.ask_s]
         if asked and now >= self._ask_s:
-            symbols = sorted({stream.symbol for stream in suspects})
+            symbols = sorted({stream.key.symbol for stream in suspects})
             self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
             try:
                 tickers = await self._history.tickers(symbols)
@@ -203,14 +201,14 @@ class SilenceWatch(Part):
                 self._intake.take_statistics(ticker)
             for stream in suspects:
                 if not stream.is_over:
-                    self._compare(stream, last_ids.get(stream.symbol, -1))
+                    self._compare(stream, last_ids.get(stream.key.symbol, -1))
         await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
 
     def _compare(self, stream: Stream, last_id: int) -> None:
         now = time.monotonic()
         known_id = stream.last_id
-        if stream.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
-            known_id = self._intake.trades.due_id(stream.symbol) - 1
+        if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
+            known_id = self._intake.trades.due_id(stream.key.symbol) - 1
         elif known_id < 0:
             # What was traded before must not count against the stream: only what comes from now on.
             stream.last_id = last_id
@@ -227,11 +225,11 @@ class SilenceWatch(Part):
 
     def _is_overdue(self, stream: Stream) -> bool:
         now = time.monotonic()
-        cursor = self._cursor(stream.channel, stream.symbol, stream.interval)
-        if stream.rhythm.sample(cursor, now, counts=stream.channel == "trade"):
+        cursor = self._cursor(stream.key)
+        if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
             stream.speak()
             return False
-        return stream.moved_s > 0.0 and now - stream.moved_s >= GRACE_S[stream.channel]
+        return stream.moved_s > 0.0 and now - stream.moved_s >= stream.grace_s
 
     async def _act(self, mute: Sequence[Stream]) -> None:
         """First the streams alone are subscribed to anew, then their connection is replaced."""

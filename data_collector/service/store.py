@@ -122,14 +122,12 @@ class StoreHome(Part):
         address, settings, venue = self.address, self._settings, self._venue
         assert address is not None, "the store is open"
         limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
-        calls = CallBuilder(venue.key_prefix, limits, venue.calendar, writer=uuid.uuid4().hex)
+        calls = CallBuilder(venue.store_keys, limits, venue.calendar, writer=uuid.uuid4().hex)
         expected = expected_store_bytes(settings)
         structlog.get_logger().info(
             "store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols)
         )  # fmt: skip
-        return RedisSink(
-            address, calls, self._counters, source=self._source, prefix=venue.key_prefix, expected_bytes=expected
-        )
+        return RedisSink(address, calls, self._counters, source=self._source, expected_bytes=expected)
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from data_collector.model.keys import COLLECTED_CHANNELS, Channel, Key
+from data_collector.model.channels import CHANNELS
+from data_collector.model.keys import Channel, Key
 from data_collector.model.protocols import SymbolRules, Venue
 from data_collector.model.subscriptions import Change, ConnectionChange, Present, Subscriptions, Wish
 from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
@@ -36,7 +37,7 @@ def wanted_of(present: Subscriptions, wish: Wish, venue: Venue, faults: list[str
     if strange:
         have = ", ".join(venue.intervals)
         faults.append(f"intervals: {venue.name} has no {', '.join(strange)}; it has {have} (case matters).")
-    channels: list[Channel] = [channel for channel in COLLECTED_CHANNELS if channel in (words or ())]
+    channels: list[Channel] = [channel for channel in CHANNELS if channel in (words or ())]
     return Subscriptions(
         present.symbols if symbols is None else symbols,
         present.intervals if intervals is None else intervals,
@@ -96,7 +97,7 @@ def change_of(
     name = venue.codec.stream_name
     touched = [each for plan in plans if plan.added or plan.removed for each in _connection_changes(plan, venue)]
     new_symbols = set(wanted.symbols) - set(before.symbols)
-    new_series = set(_series(wanted)) - set(_series(before))
+    new_series = [key for key in set(wanted.every_key()) - set(before.every_key()) if key.channel == "kline"]
     return Change(
         symbols=list(wanted.symbols),
         intervals=list(wanted.intervals),
@@ -131,7 +132,7 @@ def groups_of(present: Present, venue: Venue) -> list[tuple[list[str], list[Key]
 
 def subscriptions_of(present: Present) -> Subscriptions:
     """The part of it that a wish is about."""
-    channels: list[Channel] = [channel for channel in COLLECTED_CHANNELS if channel in present.channels]
+    channels: list[Channel] = [channel for channel in CHANNELS if channel in present.channels]
     return Subscriptions(tuple(present.symbols), tuple(present.intervals), tuple(channels))
 
 
@@ -148,10 +149,6 @@ def _parsed(
     except ValueError as error:
         faults.append(f"{name}: {error}.")
         return None
-
-
-def _series(subscriptions: Subscriptions) -> list[tuple[str, str]]:
-    return [(symbol, interval) for symbol in subscriptions.symbols for interval in subscriptions.kline_intervals]
 
 
 def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]:

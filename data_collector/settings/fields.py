@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from data_collector.model.channels import MaxlenSetting
 from data_collector.model.keys import Channel
 from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import texts
@@ -136,6 +137,10 @@ class Settings(BaseModel):
     def store_address(self) -> StoreAddress | None:
         """Where `REDIS_URL` points; None for the embedded server."""
         return None if self.redis_url is None else parse_store_url(self.redis_url.get_secret_value())
+
+    def maxlen(self, setting: MaxlenSetting) -> int:
+        """Entries that a stream keeps which this setting trims."""
+        return self.trades_maxlen if setting == "TRADES_MAXLEN" else self.stream_maxlen
 
     def kline_ttl_s(self, interval: str) -> int:
         """Seconds until a kline key of this interval expires."""

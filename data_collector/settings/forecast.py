@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from data_collector.model.channels import CHANNELS
 from data_collector.settings.fields import Settings
 
-TRADE_ENTRY_BYTES = 240
-KLINE_ENTRY_BYTES = 380
 KLINE_KEY_BYTES = 430
 """Measured with `python -m benchmarks.store_memory`, rounded up."""
 
@@ -18,10 +17,11 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_592_000
 def expected_store_bytes(settings: Settings) -> int:
     """Memory of the store once every stream is full; quarantine, gaps and late records come on top, if any."""
     per_symbol = SYMBOL_BYTES
-    if "trade" in settings.channels:
-        per_symbol += settings.trades_maxlen * TRADE_ENTRY_BYTES
+    for name, channel in CHANNELS.items():
+        if name in settings.channels and channel.stream is not None:
+            per_symbol += settings.maxlen(channel.maxlen) * channel.entry_bytes
     if "kline" in settings.channels:
-        per_symbol += settings.stream_maxlen * KLINE_ENTRY_BYTES + _kline_keys(settings) * KLINE_KEY_BYTES
+        per_symbol += _kline_keys(settings) * KLINE_KEY_BYTES
     return per_symbol * len(settings.symbols)
 
 

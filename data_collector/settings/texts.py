@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator
 
 from data_collector.model.calendar import INTERVALS
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured
-from data_collector.model.keys import COLLECTED_CHANNELS
 from data_collector.model.store_url import parse_store_url
 
 SYMBOLS_MAX = 5000
@@ -107,9 +107,9 @@ def intervals(text: str) -> tuple[str, ...]:
 def channels(text: str) -> tuple[str, ...]:
     """Only what can be collected."""
     found = _listed(text.lower())
-    wrong = [channel for channel in found if channel not in COLLECTED_CHANNELS]
+    wrong = [channel for channel in found if channel not in CHANNELS]
     if wrong:
-        raise ValueError(f"{_enumerated(wrong)} cannot be collected; choose from {', '.join(COLLECTED_CHANNELS)}")
+        raise ValueError(f"{_enumerated(wrong)} cannot be collected; choose from {', '.join(CHANNELS)}")
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from data_collector.model.keys import Key
 from data_collector.simulator import rest_bodies as bodies
 from data_collector.simulator.intervals import INTERVALS
 from data_collector.simulator.market import Market, SymbolMarket
@@ -50,9 +51,7 @@ class _Asked(Struct, frozen=True):
     """What a path is the name of."""
 
     name: str
-    symbol: str
-    interval: str | None
-    """None for trades."""
+    key: Key
     first_ms: int
     until_ms: int
     unit: int
@@ -79,7 +78,7 @@ class PublishedFiles:
 
     def _packed(self, path: str, asked: _Asked) -> bytes | None:
         if path not in self._kept:
-            symbol = self._market.symbol(asked.symbol)
+            symbol = self._market.symbol(asked.key.symbol)
             rows = None if symbol is None else _rows(symbol, asked, self._market.now_ms)
             if not rows:
                 return None
@@ -102,11 +101,12 @@ def _asked(match: re.Match[str]) -> _Asked | None:
         return None
     until = (first + timedelta(days=31)).replace(day=1) if match["monthly"] else first + timedelta(days=1)
     unit = 1000 if first >= MICROSECONDS_SINCE else 1
-    return _Asked(match["name"], match["symbol"], interval, _ms(first), _ms(until), unit)
+    key = Key("trade" if is_trades else "kline", match["symbol"], interval)
+    return _Asked(match["name"], key, _ms(first), _ms(until), unit)
 
 
 def _rows(symbol: SymbolMarket, asked: _Asked, now_ms: int) -> Rows | None:
-    return _trades(symbol, asked) if asked.interval is None else _klines(symbol, asked.interval, asked, now_ms)
+    return _trades(symbol, asked) if asked.key.channel == "trade" else _klines(symbol, asked, now_ms)
 
 
 def _trades(symbol: SymbolMarket, asked: _Asked) -> Rows | None:
@@ -118,8 +118,8 @@ def _trades(symbol: SymbolMarket, asked: _Asked) -> Rows | None:
     return [[row[column] for column in _COLUMNS] for row in bodies.trade_rows(tape, start, end, asked.unit)]
 
 
-def _klines(symbol: SymbolMarket, interval: str, asked: _Asked, now_ms: int) -> Rows | None:
-    series = symbol.series(interval)
+def _klines(symbol: SymbolMarket, asked: _Asked, now_ms: int) -> Rows | None:
+    series = symbol.series(asked.key.kline_interval)
     oldest_ms = series.first_open_ms
     if oldest_ms is None or (oldest_ms > asked.first_ms and series.was_cut):
         return None

@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import structlog
 from msgspec import Struct, structs
@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
 from data_collector.model.protocols import SymbolRules
-from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.records import Record, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.validation.columns import KINDS, Checked, Kind, kind_of
 from data_collector.validation.compiler import READING_RULES, whole
@@ -92,9 +92,7 @@ class Auditor:
         """Without a port nothing is kept."""
         self._port = port
         self._clock = clock
-        self._trades: list[Trade] = []
-        self._klines: list[Kline] = []
-        self._tickers: list[Ticker] = []
+        self._rows: dict[Kind, list[Checked]] = {kind: [] for kind in KINDS}
         self._marks: dict[Kind, dict[int, tuple[list[str], bool, bool]]] = {kind: {} for kind in KINDS}
         self._gate = gate
         self._documents = {kind: gate.suites[kind].suite.encoded() for kind in KINDS}
@@ -127,12 +125,12 @@ class Auditor:
         self.report_seconds = 0.0
         self.worker_memory_bytes = 0
         # The methods of the lists themselves: a call into Python would cost three times as much per trade.
-        self.note_trade: Callable[[Trade], None] = self._trades.append if port is not None else _forget
+        self.note_trade: Callable[[Trade], None] = self._rows["trade"].append if port is not None else _forget
 
     @property
     def waiting_rows(self) -> int:
         """Messages that wait for the audit, sealed ones and those of the last moment."""
-        return self._sealed_rows + len(self._trades) + len(self._klines) + len(self._tickers)
+        return self._sealed_rows + self._unsealed()
 
     @property
     def oldest_s(self) -> float:
@@ -160,19 +158,14 @@ class Auditor:
 
     def note(self, record: Record, verdict: Verdict | None, *, accepted: bool = True, late: bool = False) -> None:
         """See the protocol. Records that no suite is about are not audited."""
-        if self._port is None or not isinstance(record, Trade | Kline | Ticker):
+        if self._port is None or not isinstance(record, Checked):
             return
         kind = kind_of(record)
-        rows = self._rows_of(kind)
+        rows = self._rows[kind]
         if verdict is not None or not accepted or late:
             rules = [] if verdict is None else [rule for rule in verdict.rules if rule not in _NOT_OF_A_SUITE]
             self._marks[kind][len(rows)] = (rules, accepted, late)
-        if isinstance(record, Trade):
-            self._trades.append(record)
-        elif isinstance(record, Kline):
-            self._klines.append(record)
-        else:
-            self._tickers.append(record)
+        rows.append(record)
 
     async def seal_forever(self) -> None:
         """Seal what was noted; never returns."""
@@ -233,30 +226,20 @@ class Auditor:
             return 0.0
         return max(INTERVAL_S, report.seconds * (1 / DUTY_SHARE - 1))
 
-    def _rows_of(self, kind: Kind) -> Sequence[Checked]:
-        match kind:
-            case "trade":
-                return self._trades
-            case "kline":
-                return self._klines
-            case "ticker":
-                return self._tickers
+    def _unsealed(self) -> int:
+        return sum(map(len, self._rows.values()))
 
     def _unsealed_accepted(self) -> int:
-        noted = len(self._trades) + len(self._klines) + len(self._tickers)
         refused = sum(not accepted for marks in self._marks.values() for _, accepted, _ in marks.values())
-        return noted - refused
+        return self._unsealed() - refused
 
     def _seal(self) -> None:
-        for kind in KINDS:
-            rows = self._rows_of(kind)
+        for kind, rows in self._rows.items():
             for start in range(0, len(rows), CHUNK_ROWS_MAX):
                 self._seal_chunk(kind, start, min(start + CHUNK_ROWS_MAX, len(rows)))
             self._marks[kind].clear()
-        # Cleared, not replaced: the intake holds their methods.
-        self._trades.clear()
-        self._klines.clear()
-        self._tickers.clear()
+            # Cleared, not replaced: the intake holds their methods.
+            rows.clear()
         full: list[Sealed] = []
         while self.waiting_bytes > WAITING_BYTES_MAX:
             full.append(self._waiting[0])
@@ -267,19 +250,13 @@ class Auditor:
 
     def _seal_chunk(self, kind: Kind, start: int, end: int) -> None:
         chunk = Chunk(kind, self._gate.suites[kind].digest)
-        match kind:
-            case "trade":
-                chunk.trades = self._trades[start:end]
-            case "kline":
-                chunk.klines = self._klines[start:end]
-            case "ticker":
-                chunk.tickers = self._tickers[start:end]
+        records = chunk.records = self._rows[kind][start:end]
         marks = self._marks[kind]
         marked = [(row - start, mark) for row, mark in marks.items() if start <= row < end] if marks else []
         chunk.broken = {row: rules for row, (rules, _, _) in marked if rules}
         chunk.refused = [row for row, (_, accepted, _) in marked if not accepted]
         chunk.late = [row for row, (_, _, late) in marked if late]
-        chunk.sizes = self._sizes({record.symbol for record in self._rows_of(kind)[start:end]})
+        chunk.sizes = self._sizes({record.symbol for record in records})
         body, count = _encoded(chunk), end - start
         accepted = count - len(chunk.refused)
         self.judged[kind] += accepted
@@ -363,16 +340,11 @@ def _encoded(chunk: Chunk) -> bytes:
         return encode(chunk)
     except OverflowError:
         # Refused records may hold integers that msgpack has no room for; rules see them clamped anyway.
-        chunk.trades = [_clamped(record) for record in chunk.trades]
-        chunk.klines = [_clamped(record) for record in chunk.klines]
-        chunk.tickers = [_clamped(record) for record in chunk.tickers]
+        chunk.records = [_clamped(record) for record in chunk.records]
         return encode(chunk)
 
 
-Clamped = TypeVar("Clamped", Trade, Kline, Ticker)
-
-
-def _clamped(record: Clamped) -> Clamped:
+def _clamped(record: Checked) -> Checked:
     numbers = {
         name: whole(value)
         for name in record.__struct_fields__

@@ -11,12 +11,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.channels import CHANNEL_OF, CHANNELS, CollectedRecord
+from data_collector.model.keys import Collected
 
-Kind = Literal["kline", "trade", "ticker"]
-KINDS: Final[tuple[Kind, ...]] = ("kline", "trade", "ticker")
+Kind = Collected
+"""Each collected channel has a suite."""
 
-Checked = Kline | Trade | Ticker
+KINDS: Final[tuple[Kind, ...]] = tuple(CHANNELS)
+
+Checked = CollectedRecord
 """Records that have a suite."""
 
 Value = str | int | float | bool | None
@@ -169,6 +172,4 @@ GATE_COLUMNS: Final[Mapping[Kind, tuple[str, ...]]] = {
 
 def kind_of(record: Checked) -> Kind:
     """Which suite a record is judged by."""
-    if isinstance(record, Trade):
-        return "trade"
-    return "kline" if isinstance(record, Kline) else "ticker"
+    return CHANNEL_OF[type(record)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
+from types import GenericAlias
 from typing import Final
 
 import msgspec
@@ -36,11 +37,7 @@ VERDICTS_KEPT: Final = 1_024
 _UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError)
 _number = msgspec.json.Decoder(float).decode
 _NUMBERS: Final = {
-    "trade": msgspec.json.Decoder(tuple[float, float]).decode,
-    "kline": msgspec.json.Decoder(tuple[float, float, float, float, float, float, float, float]).decode,
-    "ticker": msgspec.json.Decoder(
-        tuple[float, float, float, float, float, float, float, float, float, float, float, float, float, float, float]
-    ).decode,
+    kind: msgspec.json.Decoder(GenericAlias(tuple, (float,) * len(names))).decode for kind, names in DECIMALS.items()
 }
 """Decoding "[p,q]" as JSON numbers proves the grammar and gives the floats at once: 0.06 µs each."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.records import Record
 from data_collector.model.verdict import Verdict
-from data_collector.validation.columns import KINDS, Kind, kind_of
+from data_collector.validation.columns import KINDS, Checked, Kind, kind_of
 from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
 from data_collector.validation.suite import Suite
 
@@ -25,8 +25,6 @@ class Gate:
     def __init__(self, suites: Mapping[Kind, CompiledSuite]) -> None:
         self.suites = dict(suites)
         self.check_trade = suites["trade"].check
-        self.check_kline = suites["kline"].check
-        self.check_ticker = suites["ticker"].check
         self._sentences = {
             kind: READING_RULES | ORDER_RULES | {rule.id: rule.sentence for rule in compiled.suite.rules}
             for kind, compiled in suites.items()
@@ -34,13 +32,11 @@ class Gate:
 
     def check(self, record: Record) -> Verdict | None:
         """The verdict on any record; None where nothing is broken, or no suite is about it."""
-        if isinstance(record, Trade | Kline | Ticker):
-            return self.suites[kind_of(record)].check(record)
-        return None
+        return self.suites[kind_of(record)].check(record) if isinstance(record, Checked) else None
 
     def sentences(self, record: Record, rules: Sequence[str]) -> list[dict[str, str]]:
         """The rules that a record broke as users read them in quarantine: [{"rule", "message"}]."""
-        known = self._sentences[kind_of(record)] if isinstance(record, Trade | Kline | Ticker) else ORDER_RULES
+        known = self._sentences[kind_of(record)] if isinstance(record, Checked) else ORDER_RULES
         return [{"rule": rule, "message": known.get(rule, rule)} for rule in rules]
 
 

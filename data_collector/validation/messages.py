@@ -6,13 +6,14 @@ validation service by HTTP. Requests are answered one at a time, in order. Nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.validation.columns import Kind, Value
+from data_collector.validation.columns import Checked, Kind, Value
 
 READY: Final = b""
 """The worker's first frame: it has imported everything and can answer."""
@@ -37,6 +38,16 @@ class Chunk(Struct, omit_defaults=True):
     """Rows that were stored after their place had been passed."""
     sizes: dict[str, tuple[float, float]] = {}
     """Symbol to tick size and step size, as far as the exchange's list is known; 0: none."""
+
+    @property
+    def records(self) -> Sequence[Checked]:
+        """Those of its kind."""
+        found: Sequence[Checked] = getattr(self, f"{self.kind}s")
+        return found
+
+    @records.setter
+    def records(self, records: Sequence[Checked]) -> None:
+        setattr(self, f"{self.kind}s", records)
 
 
 class Audit(Struct, tag=True):

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, defstruct
 
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.channels import CHANNELS
 from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
 from data_collector.validation.compiler import whole
 
@@ -29,9 +30,6 @@ ROW_TYPES: dict[Kind, type[Struct]] = {
 }
 """Per kind what a row is decoded into: the record's keys and the columns beside them, each of which may be missing."""
 
-_TIMES: dict[Kind, str] = {"kline": "open_ms", "trade": "time_ms", "ticker": "event_ms"}
-"""The column that a record's `timestamp` stands for."""
-
 _calendar = UtcCalendar()
 
 
@@ -39,7 +37,7 @@ def values_of_row(kind: Kind, row: Struct) -> list[Value]:
     """A decoded row's values in the order of `GATE_COLUMNS`; times are filled in from `timestamp`."""
     given: dict[str, Value] = msgspec.structs.asdict(row)
     timestamp = given.pop("timestamp")
-    time_column = _TIMES[kind]
+    time_column = CHANNELS[kind].time
     if given[time_column] is None and isinstance(timestamp, str):
         given[time_column] = _milliseconds(timestamp)
     if kind == "kline" and given["close_ms"] is None:

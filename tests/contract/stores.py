@@ -14,6 +14,7 @@ from data_collector.model.batch import Batch, KlineUpdate, Refusal, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json, trade_time_text
 from data_collector.observe.counters import Counters
@@ -47,8 +48,8 @@ def redis_sink(
     store_limits: StoreLimits | None = None,
 ) -> RedisSink:
     """A sink as the service makes it; `writer` names the process."""
-    calls = CallBuilder(prefix, store_limits or limits(), UtcCalendar(), writer)
-    return RedisSink(address, calls, counters or Counters(), source=SOURCE, prefix=prefix)
+    calls = CallBuilder(StoreKeys(prefix), store_limits or limits(), UtcCalendar(), writer)
+    return RedisSink(address, calls, counters or Counters(), source=SOURCE)
 
 
 @asynccontextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from data_collector.model.batch import Batch, Behind, SideEntry, TickerUpdate
+from data_collector.model.batch import Batch, Behind, NewestUpdate, SideEntry
+from data_collector.model.keys import Key
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, minutes, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
@@ -60,7 +61,7 @@ async def test_hole_that_nothing_explains_is_told_and_nothing_is_stored(sink: Re
 
     behind = await sink.write(klines(kline(2), kline(3), kline(4, closed=False)))
 
-    assert behind == [Behind(SYMBOL, "1m", NOON_MS + MINUTE_MS)]
+    assert behind == [Behind(Key("kline", SYMBOL, "1m"), NOON_MS + MINUTE_MS)]
     assert reader.minutes() == [("12:00", True)]
     assert reader.gaps() == []
     assert await sink.write(klines(kline(1), kline(2))) == []
@@ -71,13 +72,13 @@ async def test_gaps_that_begin_after_the_hole_do_not_explain_it(sink: RedisSink,
     await sink.write(klines(kline(0)))
 
     assert await sink.write(klines(kline(4), gaps=[minutes(2, 3, "lost")])) == [
-        Behind(SYMBOL, "1m", NOON_MS + MINUTE_MS)
+        Behind(Key("kline", SYMBOL, "1m"), NOON_MS + MINUTE_MS)
     ]
     assert reader.gaps() == []
 
 
 async def test_store_without_the_series_is_behind_unless_it_may_begin(sink: RedisSink, reader: Reader) -> None:
-    assert await sink.write(klines(kline(5), begins=False)) == [Behind(SYMBOL, "1m", None)]
+    assert await sink.write(klines(kline(5), begins=False)) == [Behind(Key("kline", SYMBOL, "1m"), None)]
     assert reader.minutes() == []
 
     assert await sink.write(klines(kline(3), begins=True)) == []
@@ -89,7 +90,7 @@ async def test_hole_of_one_interval_does_not_touch_another(sink: RedisSink, read
     await sink.write(klines(kline(0), hour))
     behind = await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999)))
 
-    assert [each.interval for each in behind] == ["1m"]
+    assert [each.key.interval for each in behind] == ["1m"]
     assert len(reader.records(STREAM)) == 3
 
 
@@ -129,7 +130,7 @@ async def test_stream_that_was_lost_is_told_to_every_interval(sink: RedisSink, r
     await sink.write(klines(kline(2, closed=False)))
     behind = await sink.write(klines(kline(2), kline(60, interval="1h", close_ms=NOON_MS + 7_199_999), begins=False))
 
-    assert behind == [Behind(SYMBOL, "1m", None), Behind(SYMBOL, "1h", None)]
+    assert behind == [Behind(Key("kline", SYMBOL, "1m"), None), Behind(Key("kline", SYMBOL, "1h"), None)]
     assert await sink.write(klines(kline(0), kline(1), kline(2))) == []
     assert reader.minutes() == [("12:02", False), ("12:00", True), ("12:01", True), ("12:02", True)]
 
@@ -139,8 +140,9 @@ async def test_cursors_are_what_each_interval_must_get_next(sink: RedisSink, rea
     await sink.write(klines(kline(0, interval="5m", close_ms=NOON_MS + 299_999, closed=False)))
 
     assert await sink.kline_cursors([SYMBOL, "ETHUSDT"], ["1m", "5m", "15m", "1h"]) == {
-        (SYMBOL, "1m"): NOON_MS + 2 * MINUTE_MS, (SYMBOL, "1h"): NOON_MS + 60 * MINUTE_MS,
-    }  # fmt: skip
+        Key("kline", SYMBOL, "1m"): NOON_MS + 2 * MINUTE_MS,
+        Key("kline", SYMBOL, "1h"): NOON_MS + 60 * MINUTE_MS,
+    }
 
 
 async def test_source_and_check_stand_beside_the_record(sink: RedisSink, reader: Reader) -> None:
@@ -162,8 +164,8 @@ async def test_kline_of_before_the_beginning_goes_into_its_key_alone(sink: Redis
 
 
 async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS, last_price="2"))]))
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS - 1, last_price="1", volume="1"))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS, last_price="2"))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS - 1, last_price="1", volume="1"))]))
 
     assert (reader.latest()["price"], reader.latest()["volume"]) == ("2", "8913.30000000")
 
@@ -171,20 +173,20 @@ async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> 
 async def test_newer_trade_moves_the_price_and_an_older_ticker_does_not_move_it_back(
     sink: RedisSink, reader: Reader
 ) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS, last_price="1", last_id=10))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS, last_price="1", last_id=10))]))
     await sink.write(Batch(trades=[run_of([trade(11, price="2"), trade(12, price="3")])]))
     assert reader.latest()["price"] == "3"
 
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS + 1_000, last_price="2", last_id=11, volume="9"))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 1_000, last_price="2", last_id=11, volume="9"))]))
     assert (reader.latest()["price"], reader.latest()["volume"]) == ("3", "9")
     assert reader.latest()["timestamp"] == "2024-01-01T12:00:00.123+00:00"
 
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS + 2_000, last_price="4", last_id=13))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 2_000, last_price="4", last_id=13))]))
     assert reader.latest()["price"] == "4"
 
 
 async def test_trade_older_than_the_ticker_does_not_move_the_price_back(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker(NOON_MS, last_price="9", last_id=20))]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS, last_price="9", last_id=20))]))
     await sink.write(trades(15, 18))
 
     assert reader.latest()["price"] == "9"
@@ -197,7 +199,7 @@ async def test_trades_alone_make_no_half_filled_latest(sink: RedisSink, reader: 
 
 
 async def test_side_entry_that_is_sent_again_is_known(sink: RedisSink, reader: Reader) -> None:
-    batch = Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", "{}", "why", "recovered"), number) for number in (1, 2)])
+    batch = Batch(side=[SideEntry("late", SYMBOL, ("data", "{}", "why", "recovered"), number) for number in (1, 2)])
     await sink.write(batch)
     await sink.write(batch)
 
@@ -205,7 +207,7 @@ async def test_side_entry_that_is_sent_again_is_known(sink: RedisSink, reader: R
 
 
 async def test_each_collectors_side_entries_are_its_own(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
-    batch = Batch(side=[SideEntry(f"quarantine:{SYMBOL}", ("data", "{}", "why", "[]"), 1)])
+    batch = Batch(side=[SideEntry("quarantine", SYMBOL, ("data", "{}", "why", "[]"), 1)])
     await sink.write(batch)
     await other.write(batch)
 

@@ -10,6 +10,7 @@ import pytest
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.records import Kline
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.sinks.redis.connection import StoreConnection
@@ -30,7 +31,7 @@ DIGITS = trade_json(trade(7, price="0.10000000000000000001000", quantity="1e-8")
 async def streams(store_address: StoreAddress, reader: Reader) -> AsyncIterator[QuarantineStreams]:
     """The command's side of it, on an empty store."""
     connection = await StoreConnection.connect(store_address)
-    streams = QuarantineStreams(connection, "")
+    streams = QuarantineStreams(connection, StoreKeys())
     await streams.prepare()
     yield streams
     connection.close()
@@ -41,7 +42,7 @@ async def streams(store_address: StoreAddress, reader: Reader) -> AsyncIterator[
 async def others(store_address: StoreAddress, streams: QuarantineStreams) -> AsyncIterator[QuarantineStreams]:
     """A second replay at the same time."""
     connection = await StoreConnection.connect(store_address)
-    yield QuarantineStreams(connection, "")
+    yield QuarantineStreams(connection, StoreKeys())
     connection.close()
     await asyncio.sleep(0)
 
@@ -247,7 +248,7 @@ async def test_right_that_is_missing_is_told_before_anything_is_written(
     connection = await StoreConnection.connect(address)
 
     with pytest.raises(Misconfigured, match="lacks rights: "):
-        await QuarantineStreams(connection, "").prepare()
+        await QuarantineStreams(connection, StoreKeys()).prepare()
     connection.close()
     await asyncio.sleep(0)
     reader.client.acl_deluser("operator")

@@ -8,6 +8,7 @@ import pytest
 
 from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import TradeTail
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, run_of, trades
@@ -58,7 +59,7 @@ async def test_batch_from_before_the_beginning_adds_nothing(sink: RedisSink, rea
 async def test_hole_that_nothing_explains_is_answered_with_what_is_due(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 11))
 
-    assert await sink.write(trades(20, 21)) == [Behind(SYMBOL, None, 12)]
+    assert await sink.write(trades(20, 21)) == [Behind(Key("trade", SYMBOL), 12)]
     assert reader.ids() == [10, 11]
     assert reader.gaps() == []
 
@@ -66,7 +67,7 @@ async def test_hole_that_nothing_explains_is_answered_with_what_is_due(sink: Red
 async def test_hole_that_is_explained_too_late_is_not_bridged(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(10, 11))
 
-    assert await sink.write(trades(20, 21, after=15)) == [Behind(SYMBOL, None, 12)]
+    assert await sink.write(trades(20, 21, after=15)) == [Behind(Key("trade", SYMBOL), 12)]
     assert reader.ids() == [10, 11]
 
 
@@ -74,7 +75,7 @@ async def test_store_is_behind_once_however_many_runs_follow(sink: RedisSink, re
     await sink.write(trades(10, 11))
     batch = Batch(trades=[run_of([trade(20)]), run_of([trade(21)]), run_of([trade(30)], after=21)])
 
-    assert await sink.write(batch) == [Behind(SYMBOL, None, 12)]
+    assert await sink.write(batch) == [Behind(Key("trade", SYMBOL), 12)]
     assert reader.ids() == [10, 11]
     assert await sink.write(trades(12, 21)) == []
 
@@ -90,7 +91,7 @@ async def test_hole_is_told_with_the_reason_that_the_run_gives(sink: RedisSink, 
 
 
 async def test_run_that_may_not_begin_a_stream_is_answered_with_nothing_due(sink: RedisSink, reader: Reader) -> None:
-    assert await sink.write(trades(10, 11, begins=False)) == [Behind(SYMBOL, None, None)]
+    assert await sink.write(trades(10, 11, begins=False)) == [Behind(Key("trade", SYMBOL), None)]
     assert reader.client.exists(TRADES) == 0
 
     assert await sink.write(trades(5, 9)) == []
@@ -101,7 +102,7 @@ async def test_run_that_may_not_begin_a_stream_is_answered_with_nothing_due(sink
 async def test_run_that_may_begin_a_stream_does_not_where_one_ends_earlier(sink: RedisSink, reader: Reader) -> None:
     await sink.write(trades(1, 2))
 
-    assert await sink.write(trades(10, 11)) == [Behind(SYMBOL, None, 3)]
+    assert await sink.write(trades(10, 11)) == [Behind(Key("trade", SYMBOL), 3)]
     assert reader.ids() == [1, 2]
 
 
@@ -281,7 +282,7 @@ async def test_stream_that_was_deleted_is_missed(sink: RedisSink, reader: Reader
     await sink.write(trades(10, 12))
     reader.client.delete(TRADES)
 
-    assert await sink.write(trades(13, 14, begins=False)) == [Behind(SYMBOL, None, None)]
+    assert await sink.write(trades(13, 14, begins=False)) == [Behind(Key("trade", SYMBOL), None)]
     assert reader.ids() == []
 
 
@@ -306,7 +307,7 @@ async def test_after_a_failover_what_the_store_lost_is_asked_for(sink: RedisSink
     assert isinstance(older, bytes)
     reader.client.restore(TRADES, 0, older, replace=True)
 
-    assert await sink.write(trades(16, 17)) == [Behind(SYMBOL, None, 13)]
+    assert await sink.write(trades(16, 17)) == [Behind(Key("trade", SYMBOL), 13)]
     await sink.write(trades(13, 17))
 
     assert reader.ids() == list(range(10, 18))

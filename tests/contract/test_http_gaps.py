@@ -9,10 +9,10 @@ from itertools import count
 import pytest
 import redis
 
-from data_collector.model.batch import gap_json
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.status import Snapshot
-from data_collector.model.wire import kline_json, open_time_text, trade_json
+from data_collector.model.wire import gap_json, kline_json, open_time_text, trade_json
 from data_collector.pipeline.ledger import Ledger
 from tests.contract.http_service import HttpService, running, write_snapshot
 from tests.integration.waiting import until
@@ -20,6 +20,7 @@ from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 SYMBOLS = [SYMBOL, "ETHUSDT", "BNBUSDT"]
 NOON_S = NOON_MS / 1000
+TRADES = Key("trade", SYMBOL)
 AT = "2024-01-01T12:30:00.000+00:00"
 
 
@@ -60,7 +61,7 @@ def put_trades(store: redis.Redis, *ids: int, symbol: str = SYMBOL) -> None:
 
 def declare(store: redis.Redis, first: int, last: int, reason: GapReason, rules: tuple[str, ...] = ()) -> None:
     gap = Gap(first, last, last - first + 1, reason, rules)
-    content = gap_json(json.dumps(SYMBOL), "trade", None, gap, str(first), str(last), AT)
+    content = gap_json(TRADES, gap, AT)
     store.xadd(f"gaps:{SYMBOL}", {"data": content})
 
 
@@ -177,9 +178,8 @@ def test_klines_are_counted_by_the_calendar(service: HttpService, store: redis.R
     for minute in (0, 1, 4, 5):
         content = kline_json(kline(minute), json.dumps(SYMBOL))
         store.xadd(f"stream:{SYMBOL}", {"data": content})
-    first, last = (f'"{open_time_text(NOON_MS + minute * MINUTE_MS)}"' for minute in (2, 3))
     gap = Gap(NOON_MS + 2 * MINUTE_MS, NOON_MS + 3 * MINUTE_MS, 2, "absent")
-    store.xadd(f"gaps:{SYMBOL}", {"data": gap_json(json.dumps(SYMBOL), "kline", "1m", gap, first, last, AT)})
+    store.xadd(f"gaps:{SYMBOL}", {"data": gap_json(Key("kline", SYMBOL, "1m"), gap, AT)})
 
     (symbol,) = json.loads(service.get(f"/completeness?symbol={SYMBOL}&klines=1").body)["symbols"]
 
@@ -195,10 +195,10 @@ def test_klines_of_all_symbols_at_once_are_refused(service: HttpService) -> None
 
 def test_healing_is_told_with_sources_and_times(service: HttpService, address: str) -> None:
     def tell(ledger: Ledger) -> None:
-        ledger.opened(SYMBOL, None, 1, 10)
-        ledger.healed(SYMBOL, None, 1, 4, "spool")
-        ledger.healed(SYMBOL, None, 5, 10, "rest")
-        ledger.opened(SYMBOL, None, 20, 21)
+        ledger.opened(TRADES, 1, 10)
+        ledger.healed(TRADES, 1, 4, "spool")
+        ledger.healed(TRADES, 5, 10, "rest")
+        ledger.opened(TRADES, 20, 21)
 
     remember(service, address, tell)
 
@@ -213,8 +213,8 @@ def test_gaps_of_the_store_and_of_the_collector_are_one_list(
     service: HttpService, store: redis.Redis, address: str
 ) -> None:
     def tell(ledger: Ledger) -> None:
-        ledger.given_up(SYMBOL, None, 102, 103, "lost")
-        ledger.opened(SYMBOL, None, 200, 209)
+        ledger.given_up(TRADES, 102, 103, "lost")
+        ledger.opened(TRADES, 200, 209)
 
     declare(store, 50, 50, "refused", ("price_positive",))
     declare(store, 102, 103, "lost")
@@ -234,10 +234,10 @@ def test_gaps_of_the_store_and_of_the_collector_are_one_list(
 
 def test_life_of_a_gap_is_told_in_plain_words(service: HttpService, store: redis.Redis, address: str) -> None:
     def tell(ledger: Ledger) -> None:
-        ledger.opened(SYMBOL, None, 1201, 1210)
-        ledger.noted(SYMBOL, None, "rest_asked")
-        ledger.healed(SYMBOL, None, 1201, 1208, "rest")
-        ledger.given_up(SYMBOL, None, 1209, 1210, "absent")
+        ledger.opened(TRADES, 1201, 1210)
+        ledger.noted(TRADES, "rest_asked")
+        ledger.healed(TRADES, 1201, 1208, "rest")
+        ledger.given_up(TRADES, 1209, 1210, "absent")
 
     remember(service, address, tell)
     declare(store, 1209, 1210, "absent")
@@ -265,7 +265,7 @@ def test_gap_that_only_the_store_knows_has_a_short_story(service: HttpService, s
 
 
 def test_gap_of_klines_is_found_by_its_open_time(service: HttpService, address: str) -> None:
-    remember(service, address, lambda ledger: ledger.opened(SYMBOL, "1m", NOON_MS, NOON_MS + MINUTE_MS))
+    remember(service, address, lambda ledger: ledger.opened(Key("kline", SYMBOL, "1m"), NOON_MS, NOON_MS + MINUTE_MS))
 
     story = json.loads(service.get(f"/gaps/{SYMBOL}-1m-2024-01-01T12:00:00").body)
 
@@ -300,7 +300,7 @@ def test_ten_thousand_declared_ranges_are_counted(service: HttpService, store: r
     pipeline = store.pipeline(transaction=False)
     for number in range(1, 20_001, 2):
         gap = Gap(number, number, 1, "refused", ("price_positive",))
-        content = gap_json(json.dumps(SYMBOL), "trade", None, gap, str(number), str(number), AT)
+        content = gap_json(TRADES, gap, AT)
         pipeline.xadd(f"gaps:{SYMBOL}", {"data": content})
         pipeline.xadd(f"trades:{SYMBOL}", {"data": "{}"}, id=f"{NOON_MS}-{number + 1}")
     pipeline.execute()

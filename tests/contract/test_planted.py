@@ -15,6 +15,7 @@ from data_collector.api.quarantine import QuarantineReader
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Record
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.intake import Intake
@@ -85,7 +86,7 @@ async def test_bad_record_is_kept_apart_or_marked(
 
     if rule.severity == "critical":
         quarantine = QuarantineReader()
-        page = await quarantine.newest(f"unix://{store_address.unix_path}", "", [SYMBOL], 10)
+        page = await quarantine.newest(f"unix://{store_address.unix_path}", StoreKeys(), [SYMBOL], 10)
         quarantine.close()
         (entry,) = page.errors
         assert (rule_id, rule.sentence) in [(why.rule, why.message) for why in entry.reasons]

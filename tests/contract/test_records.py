@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from data_collector.model.batch import Batch, TickerUpdate
+from data_collector.model.batch import Batch, NewestUpdate
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
@@ -239,7 +239,7 @@ async def test_trades_stream_holds_every_trade_with_its_id_in_the_entry_id(sink:
 async def test_latest_is_a_hash_with_symbol_price_volume_timestamp_and_the_rest_names(
     sink: RedisSink, reader: Reader
 ) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker())]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker())]))
 
     latest = reader.latest()
     assert set(latest) >= {"symbol", "price", "volume", "timestamp", *STATISTICS}
@@ -379,7 +379,7 @@ async def test_symbol_stands_in_keys_as_the_exchange_writes_it(store_address: St
 
 
 async def test_reader_of_the_contract_gets_latest_and_klines(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(tickers=[TickerUpdate(ticker())]))
+    await sink.write(Batch(newest=[NewestUpdate(ticker())]))
     latest = reader.client.hgetall("latest:BTCUSDT")
     assert isinstance(latest, dict)
     assert float(latest["price"]) == 45180.5

@@ -8,7 +8,7 @@ import random
 import pytest
 
 import data_collector.sinks
-from data_collector.model.batch import Batch, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.errors import Misconfigured
 from data_collector.model.protocols import Sink
 from data_collector.model.store_url import StoreAddress
@@ -33,10 +33,10 @@ def everything() -> Batch:
         run_of([trade(20)], refused=[17], after=14),
         run_of([trade(number, symbol=OTHER) for number in range(1, 4)]),
     ]
-    batch.tickers = [TickerUpdate(ticker()), TickerUpdate(ticker(symbol=OTHER))]
+    batch.newest = [NewestUpdate(ticker()), NewestUpdate(ticker(symbol=OTHER))]
     batch.side = [
-        SideEntry("quarantine:unknown", ("data", "x", "why", "[]", "at", "2024-01-01T12:00:00.000+00:00"), 1),
-        SideEntry(f"late:{SYMBOL}", ("data", "{}", "why", "recovered"), 2),
+        SideEntry("quarantine", "unknown", ("data", "x", "why", "[]", "at", "2024-01-01T12:00:00.000+00:00"), 1),
+        SideEntry("late", SYMBOL, ("data", "{}", "why", "recovered"), 2),
     ]
     return batch
 
@@ -158,10 +158,10 @@ async def test_key_that_somebody_uses_for_something_else_is_named_and_other_symb
             run_of([trade(trade_id)], refused=[trade_id - 1], after=before[0]),
             run_of([trade(trade_id, symbol=OTHER)], after=before[1]),
         ]
-        batch.tickers = [TickerUpdate(ticker(NOON_MS + trade_id))]
+        batch.newest = [NewestUpdate(ticker(NOON_MS + trade_id))]
         batch.side = [
-            SideEntry(f"quarantine:{SYMBOL}", ("data", "x", "why", "[]"), number),
-            SideEntry(f"late:{OTHER}", ("data", "x", "why", "[]"), number + 1),
+            SideEntry("quarantine", SYMBOL, ("data", "x", "why", "[]"), number),
+            SideEntry("late", OTHER, ("data", "x", "why", "[]"), number + 1),
         ]
         await sink.write(batch)
 
@@ -171,10 +171,10 @@ async def test_key_that_somebody_uses_for_something_else_is_named_and_other_symb
 
 
 async def test_quarantine_of_another_type_does_not_stop_the_store(sink: RedisSink, reader: Reader) -> None:
-    await sink.write(Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", "1"), 1)]))
+    await sink.write(Batch(side=[SideEntry("late", SYMBOL, ("data", "1"), 1)]))
     reader.client.set(f"quarantine:{SYMBOL}", "mine")
-    await sink.write(Batch(side=[SideEntry(f"quarantine:{SYMBOL}", ("data", "2"), 2)]))
-    await sink.write(Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", "3"), 3)], trades=[run_of([trade(1)])]))
+    await sink.write(Batch(side=[SideEntry("quarantine", SYMBOL, ("data", "2"), 2)]))
+    await sink.write(Batch(side=[SideEntry("late", SYMBOL, ("data", "3"), 3)], trades=[run_of([trade(1)])]))
 
     assert [fields["data"] for _, fields in reader.entries(f"late:{SYMBOL}")] == ["1", "3"]
     assert reader.ids() == [1]
@@ -182,11 +182,11 @@ async def test_quarantine_of_another_type_does_not_stop_the_store(sink: RedisSin
 
 async def test_failover_that_forgot_side_entries_does_not_stop_the_store(sink: RedisSink, reader: Reader) -> None:
     for number in (1, 2, 3):
-        await sink.write(Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", str(number)), number)]))
+        await sink.write(Batch(side=[SideEntry("late", SYMBOL, ("data", str(number)), number)]))
     reader.client.set("collector:writer:writer1", "1")
     reader.client.xtrim(f"late:{SYMBOL}", maxlen=1, approximate=False)
 
-    await sink.write(Batch(side=[SideEntry(f"late:{SYMBOL}", ("data", "4"), 4)], trades=[run_of([trade(1)])]))
+    await sink.write(Batch(side=[SideEntry("late", SYMBOL, ("data", "4"), 4)], trades=[run_of([trade(1)])]))
 
     assert [fields["data"] for _, fields in reader.entries(f"late:{SYMBOL}")][-1] == "4"
     assert reader.ids() == [1]
@@ -274,7 +274,7 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
                     after=100 * step - 51 if step else None,
                 )
             ]
-            batch.side = [SideEntry(f"late:{SYMBOL}", ("data", "x" * 100), 40 * step + number) for number in range(40)]
+            batch.side = [SideEntry("late", SYMBOL, ("data", "x" * 100), 40 * step + number) for number in range(40)]
             await sink.write(batch)
 
     # Trimming goes by whole nodes of about a hundred entries, or 4 KiB of them.

@@ -8,7 +8,6 @@ from typing import Final
 from hypothesis import strategies as st
 from msgspec import structs
 
-from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.validation.columns import COLUMNS, Checked, ColumnType, Kind
 from data_collector.validation.messages import Chunk
 from tests.differential.values import INTEGERS, TEXTS
@@ -37,17 +36,13 @@ def chunks(kind: Kind) -> st.SearchStrategy[Chunk]:
 
 def records_of(chunk: Chunk) -> list[Checked]:
     """Those of the chunk's kind."""
-    return [*chunk.trades, *chunk.klines, *chunk.tickers]
+    return [*chunk.records]
 
 
 def _chunk(kind: Kind, records: list[Checked]) -> Chunk:
-    return Chunk(
-        kind,
-        "digest",
-        trades=[record for record in records if isinstance(record, Trade)],
-        klines=[record for record in records if isinstance(record, Kline)],
-        tickers=[record for record in records if isinstance(record, Ticker)],
-    )
+    chunk = Chunk(kind, "digest")
+    chunk.records = records
+    return chunk
 
 
 @st.composite

@@ -16,6 +16,8 @@ from pathlib import Path
 import atheris
 import msgspec
 
+from data_collector.model.store_keys import StoreKeys
+
 with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.batch import Batch
     from data_collector.model.calendar import UtcCalendar
@@ -46,7 +48,7 @@ class Target:
     def __init__(self) -> None:
         self._codec = BinanceCodec()
         limits = StoreLimits(trades_maxlen=1, stream_maxlen=1, kline_ttl_s=lambda _interval: 1)
-        self._calls = CallBuilder("", limits, UtcCalendar(), "fuzz")
+        self._calls = CallBuilder(StoreKeys(), limits, UtcCalendar(), "fuzz")
         self._frames = 0
         self._renew()
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.venues.binance.bulk_names import day_file
 from tests.bulk_archives import published
@@ -24,7 +25,7 @@ def csv_of(trades: Iterable[Trade], *, microseconds: bool = True) -> str:
 
 def packed(symbol: str, day: str, csv: str) -> dict[str, bytes]:
     """Path to content of a day's archive and its checksum."""
-    files = published(day_file(symbol, None, datetime.fromisoformat(day).replace(tzinfo=UTC)), csv)
+    files = published(day_file(Key("trade", symbol), datetime.fromisoformat(day).replace(tzinfo=UTC)), csv)
     return {f"/{path}": content for path, content in files.items()}
 
 

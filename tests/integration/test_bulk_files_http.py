@@ -12,6 +12,7 @@ from msgspec import structs
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import BadFile, NotPublished, VenueUnreachable
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.simulator import Simulator
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
@@ -21,7 +22,7 @@ from tests.bulk_archives import published
 from tests.integration.scene import DRIVEN, START_MS
 
 YESTERDAY = datetime.fromtimestamp((START_MS - DAY_MS) / 1000, UTC)
-FILE = day_file("BTCUSDT", "1h", YESTERDAY)
+FILE = day_file(Key("kline", "BTCUSDT", "1h"), YESTERDAY)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_collector.api.completeness import Tally, kline_tallies, trade_tallies
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.simulator.actions import Reset
 from data_collector.sinks.redis.connection import StoreConnection
@@ -18,8 +19,8 @@ async def counted(scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
     """Trades by symbol, and klines of the first symbol by interval."""
     connection = await StoreConnection.connect(parse_store_url(scene.store.url))
     try:
-        trades = await trade_tallies(connection, "", list(scene.symbols))
-        klines = await kline_tallies(connection, "", scene.symbols[0], UtcCalendar())
+        trades = await trade_tallies(connection, StoreKeys(), list(scene.symbols))
+        klines = await kline_tallies(connection, StoreKeys(), scene.symbols[0], UtcCalendar())
     finally:
         connection.close()
     return trades, klines

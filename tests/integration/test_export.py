@@ -19,10 +19,10 @@ from msgspec import structs
 from data_collector.history import export as exporting
 from data_collector.history.export import Manifest, Order, export
 from data_collector.history.kept import Kept
-from data_collector.history.series import Series
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
@@ -38,7 +38,7 @@ MISCONFIGURED, CANNOT_ASK = 78, 69
 LONG = "123456789012.12345678"
 MINUTES = [*range(5), *range(7, 10)]
 """Of these there are candles; the exchange never had 5, and 6 is missing."""
-CANDLES, MONTHS, TRADES = Series("BTCUSDT", "1m"), Series("BTCUSDT", "1M"), Series("BTCUSDT", None)
+CANDLES, MONTHS, TRADES = Key("kline", "BTCUSDT", "1m"), Key("kline", "BTCUSDT", "1M"), Key("trade", "BTCUSDT")
 
 
 def candle(open_ms: int, interval: str = "1m") -> Kline:
@@ -69,13 +69,13 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     await writer.put_klines([candle(START_MS + at * MINUTE_MS) for at in MINUTES], source="rest")
     await writer.put_klines([candle(START_MS, "1M")], source="rest")
     missing_ms = START_MS + 5 * MINUTE_MS
-    await writer.put_gaps("BTCUSDT", "kline", "1m", [Gap(missing_ms, missing_ms, 1, "absent")])
+    await writer.put_gaps(Key("kline", "BTCUSDT", "1m"), [Gap(missing_ms, missing_ms, 1, "absent")])
     await writer.put_trades([trade(number) for number in range(100) if number != 50], source="ws")
     yield pool
     await pool.close()
 
 
-async def exported(pool: asyncpg.Pool, folder: Path, *series: Series, **changes: object) -> Manifest:
+async def exported(pool: asyncpg.Pool, folder: Path, *series: Key, **changes: object) -> Manifest:
     order = Order(series=series, from_ms=None, to_ms=None, folder=folder, made_by="data-collector 0", now_ms=NOW_MS)
     told: list[float] = []
     manifest = await export(
@@ -193,16 +193,16 @@ async def test_number_beyond_the_type_is_told_and_nothing_is_left(pool: asyncpg.
 @pytest.mark.parametrize(
     ("series", "changes", "sentence"),
     [
-        (Series("NOPEUSDT", "1m"), {}, "There are no 1m candles of NOPEUSDT in PostgreSQL at here"),
-        (Series("NOPEUSDT", None), {}, "There are no trades of NOPEUSDT"),
-        (Series("BTCUSDT", "5m"), {}, "There are no 5m candles of BTCUSDT"),
+        (Key("kline", "NOPEUSDT", "1m"), {}, "There are no 1m candles of NOPEUSDT in PostgreSQL at here"),
+        (Key("trade", "NOPEUSDT"), {}, "There are no trades of NOPEUSDT"),
+        (Key("kline", "BTCUSDT", "5m"), {}, "There are no 5m candles of BTCUSDT"),
         (CANDLES, {"from_ms": NOW_MS}, "stored candles open from 2024-01-01T00:00:00"),
         (TRADES, {"from_ms": NOW_MS}, "stored trades were made from 2024-01-01T00:00:00"),
         (CANDLES, {"from_ms": 5, "to_ms": 5}, "The range is empty"),
     ],
 )
 async def test_what_is_not_there_is_refused_before_anything_is_written(
-    pool: asyncpg.Pool, tmp_path: Path, series: Series, changes: dict[str, object], sentence: str
+    pool: asyncpg.Pool, tmp_path: Path, series: Key, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(Misconfigured, match=sentence):
         await exported(pool, tmp_path / "out", CANDLES, series, **changes)

@@ -15,9 +15,9 @@ from msgspec import structs
 from data_collector.cli.kept import check_kept
 from data_collector.facade import DataCollector
 from data_collector.history.filling import Span
-from data_collector.history.series import Series
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import Key
 from data_collector.model.wire import trade_json
 from data_collector.service import history_forgetting, history_writer
 from data_collector.service.history_forgetting import PERIOD_S, RETRY_S, Forgetting
@@ -300,6 +300,6 @@ def test_backfill_of_rows_that_would_go_again_is_refused_with_the_way_out() -> N
     settings = load_settings({"RETENTION_DAYS_TRADES": "10"}, None)
     span = Span(NOW_MS - 11 * DAY_MS, NOW_MS, NOW_MS)
 
-    check_kept(settings, [Series("BTCUSDT", "1m")], span)
+    check_kept(settings, [Key("kline", "BTCUSDT", "1m")], span)
     with pytest.raises(Misconfigured, match=r"RETENTION_DAYS_TRADES=10 .* --from -10d"):
-        check_kept(settings, [Series("BTCUSDT", "1m"), Series("BTCUSDT")], span)
+        check_kept(settings, [Key("kline", "BTCUSDT", "1m"), Key("trade", "BTCUSDT")], span)

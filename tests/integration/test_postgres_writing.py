@@ -13,6 +13,7 @@ from msgspec import structs
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import queries, reading
 from data_collector.sinks.postgres.migrate import migrate
@@ -278,8 +279,8 @@ async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyn
     await writer.put_klines([minute(number) for number in (1, 2, 5, 9)], source="ws")
     await writer.put_trades([structs.replace(TRADE, trade_id=number) for number in (3, 4, 8, 12)], source="ws")
     absent = Gap(START_MS + 6 * MINUTE_MS, START_MS + 7 * MINUTE_MS, 2, "absent")
-    await writer.put_gaps("BTCUSDT", "kline", "1m", [absent])
-    await writer.put_gaps("BTCUSDT", "trade", "", [Gap(6, 6, 1, "absent"), Gap(9, 9, 1, "lost")])
+    await writer.put_gaps(Key("kline", "BTCUSDT", "1m"), [absent])
+    await writer.put_gaps(Key("trade", "BTCUSDT"), [Gap(6, 6, 1, "absent"), Gap(9, 9, 1, "lost")])
 
     klines = await reader.kline_holes("BTCUSDT", "1m", START_MS, START_MS + 12 * MINUTE_MS, UtcCalendar())
     trades = await reader.trade_holes("BTCUSDT", 1, 14)
@@ -287,7 +288,7 @@ async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyn
     minutes = [((first - START_MS) // MINUTE_MS, (last - START_MS) // MINUTE_MS) for first, last in klines]
     assert minutes == [(0, 0), (3, 4), (8, 8), (10, 11)]
     assert trades == [(1, 2), (5, 5), (7, 7), (9, 11), (13, 14)]
-    assert await reader.gaps("BTCUSDT", "kline", "1m") == [absent]
+    assert await reader.gaps(Key("kline", "BTCUSDT", "1m")) == [absent]
 
 
 async def test_rows_beside_the_grid_hide_no_hole_and_move_none(pool: asyncpg.Pool) -> None:

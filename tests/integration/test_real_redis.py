@@ -14,6 +14,7 @@ import pytest
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.cli.check_store import check_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import load_settings
 from data_collector.simulator import FrameFault
@@ -352,7 +353,7 @@ async def read_refusals(url: str) -> int:
     """What `/validation/errors` shows."""
     reader = QuarantineReader()
     try:
-        page = await reader.newest(url, "", ["BTCUSDT", "ETHUSDT", "unknown"], 50)
+        page = await reader.newest(url, StoreKeys(), ["BTCUSDT", "ETHUSDT", "unknown"], 50)
     finally:
         reader.close()
     return page.count
@@ -361,7 +362,7 @@ async def read_refusals(url: str) -> int:
 async def replay_refusals(url: str) -> int:
     """What `quarantine replay` does when all of a symbol may pass."""
     connection = await StoreConnection.connect(parse_store_url(url))
-    streams = QuarantineStreams(connection, "")
+    streams = QuarantineStreams(connection, StoreKeys())
     await streams.prepare()
     outcomes: list[str] = []
     async for entries in streams.pages("ETHUSDT"):

@@ -14,6 +14,7 @@ from data_collector.model.batch import Batch, Behind, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable, VenueUnreachable
 from data_collector.model.gaps import Gap, gaps_after
+from data_collector.model.keys import Key
 from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
@@ -121,7 +122,9 @@ class Store:
             texts = [json.loads(str(text))["trade_id"] for text in run.entries[1::2]]
             assert texts == list(range(run.first_id, run.first_id + run.count)), "a run has no hole"
             if not self._append(run, texts):
-                behind.setdefault(run.symbol, Behind(run.symbol, None, None if self.tail is None else self.tail + 1))
+                behind.setdefault(
+                    run.symbol, Behind(Key("trade", run.symbol), None if self.tail is None else self.tail + 1)
+                )
         return list(behind.values())
 
     async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from data_collector.history.pages import read_page
 from data_collector.history.plan import NEW_ROWS_PER_CALL, Plan, plan_series
-from data_collector.history.series import Series
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
+from data_collector.model.keys import Key
 
 CALENDAR = UtcCalendar()
 INTERVALS = ("1s", "1m", "15m", "1h", "1d", "1M")
@@ -36,7 +36,7 @@ def test_plan_wants_every_missing_number_and_no_other(world: tuple[Grid, list[in
     missing = [number for position, number in enumerate(numbers) if position in chosen]
     ranges = joined(grid, [(number, number) for number in missing])
 
-    plan = plan_series(Series("BTCUSDT"), ranges, grid)
+    plan = plan_series(Key("trade", "BTCUSDT"), ranges, grid)
 
     assert [number for number in numbers if plan.wants(number)] == missing
     assert plan.rows == len(missing)
@@ -52,7 +52,7 @@ def test_joined_holes_never_cost_more_than_single_ones(lengths: list[tuple[int, 
         ranges.append((number + known, number + known + missing - 1))
         number = ranges[-1][1] + 1
 
-    plan = plan_series(Series("BTCUSDT", "1m"), ranges, IdGrid())
+    plan = plan_series(Key("kline", "BTCUSDT", "1m"), ranges, IdGrid())
 
     alone = sum(-(-(last - first + 1) // NEW_ROWS_PER_CALL) for first, last in ranges)
     assert plan.requests <= alone
@@ -65,7 +65,7 @@ def test_joined_holes_never_cost_more_than_single_ones(lengths: list[tuple[int, 
 @given(st.integers(0, 5_000), st.integers(0, 2_700))
 def test_time_grows_with_what_is_asked_and_with_what_was_used(requests: int, used: int) -> None:
     ranges = [(0, requests * NEW_ROWS_PER_CALL - 1)] if requests else []
-    plan = Plan((plan_series(Series("BTCUSDT", "1m"), ranges, IdGrid()),))
+    plan = Plan((plan_series(Key("kline", "BTCUSDT", "1m"), ranges, IdGrid()),))
 
     seconds = plan.seconds(2_700, used)
 

@@ -134,7 +134,7 @@ class LiveFeed:
             if snapshot.store_url is not None:
                 try:
                     async with self._market_store.turn(snapshot.store_url) as connection:
-                        rows = await self._board.changed(connection, snapshot.key_prefix, snapshot.symbols)
+                        rows = await self._board.changed(connection, snapshot.store_keys, snapshot.symbols)
                         for viewer in self._viewers:
                             viewer.offer_prices(_now_ms(), rows)
                         for focus, reader in self._readers(snapshot).items():
@@ -167,11 +167,11 @@ class LiveFeed:
     async def _count(self, snapshot: Snapshot, store_url: str) -> None:
         rows: list[CompletenessRow] = []
         healed: dict[str, GapTotals] = {each.symbol: each for each in snapshot.gaps.totals if each.channel == "trade"}
-        open_gaps = [life.symbol for life in snapshot.gaps.open]
+        open_gaps = [life.key.symbol for life in snapshot.gaps.open]
         for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
             symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
             async with self._count_store.turn(store_url) as connection:
-                tallies = await trade_tallies(connection, snapshot.key_prefix, symbols)
+                tallies = await trade_tallies(connection, snapshot.store_keys, symbols)
             for symbol, tally in tallies.items():
                 came = sum(healed[symbol].healed.values()) if symbol in healed else 0
                 rows.append(
@@ -182,7 +182,7 @@ class LiveFeed:
                 )  # fmt: skip
         self._offer("completeness", event_bytes(CompletenessRows(rows)))
         self._newest_gaps = await newest_gaps(
-            self._count_store, store_url, snapshot.key_prefix, snapshot.symbols, snapshot.gaps, NEWEST_GAPS
+            self._count_store, store_url, snapshot.store_keys, snapshot.symbols, snapshot.gaps, NEWEST_GAPS
         )
 
     def _forget(self) -> None:
@@ -198,7 +198,7 @@ class LiveFeed:
     def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:
         wanted = {viewer.focus for viewer in self._viewers if viewer.focus is not None}
         self._focuses = {
-            focus: self._focuses.get(focus) or FocusReader(focus, snapshot.key_prefix, UtcCalendar())
+            focus: self._focuses.get(focus) or FocusReader(focus, snapshot.store_keys, UtcCalendar())
             for focus in wanted
             if focus.symbol in snapshot.symbols
         }

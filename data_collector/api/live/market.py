@@ -10,6 +10,7 @@ from data_collector.api.live.events import Candle, Focus, Price, TapeTrade
 from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
 from data_collector.model.calendar import Calendar
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
 from data_collector.sinks.redis.stored_records import kline_or_none, trade_or_none
@@ -33,14 +34,14 @@ class PriceBoard:
         self.rows: dict[str, Price] = {}
         self._replies: dict[str, object] = {}
 
-    async def changed(self, connection: StoreConnection, prefix: str, symbols: Sequence[str]) -> list[Price]:
+    async def changed(self, connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> list[Price]:
         """Read the rows; those that differ from the last reading. Raises `SinkUnavailable`."""
         for gone in self.rows.keys() - set(symbols):
             del self.rows[gone], self._replies[gone]
         changed: list[Price] = []
         for start in range(0, len(symbols), SYMBOLS_PER_BATCH):
             batch = symbols[start : start + SYMBOLS_PER_BATCH]
-            commands: list[Command] = [("HMGET", f"{prefix}latest:{symbol}", *_FIELDS) for symbol in batch]
+            commands: list[Command] = [("HMGET", keys.key("latest", symbol), *_FIELDS) for symbol in batch]
             for symbol, reply in zip(batch, await connection.execute(commands), strict=True):
                 if self._replies.get(symbol) == reply:
                     continue
@@ -55,11 +56,11 @@ class PriceBoard:
 class FocusReader:
     """One series that somebody looks at: its newest candles and trades since the last look."""
 
-    def __init__(self, focus: Focus, prefix: str, calendar: Calendar) -> None:
+    def __init__(self, focus: Focus, keys: StoreKeys, calendar: Calendar) -> None:
         self._focus = focus
         self._calendar = calendar
-        self._stream_key = f"{prefix}stream:{focus.symbol}"
-        self._trades_key = f"{prefix}trades:{focus.symbol}"
+        self._stream_key = keys.key("stream", focus.symbol)
+        self._trades_key = keys.key("trades", focus.symbol)
         self._stream_id: str | None = None
         self._trades_id: str | None = None
         self._candles: list[Candle] = []

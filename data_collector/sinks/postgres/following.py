@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told, place_of
@@ -21,6 +22,7 @@ from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
+from data_collector.sinks.postgres.rows import gap_row
 from data_collector.sinks.postgres.tickers import put_tickers
 from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, put
 
@@ -73,20 +75,17 @@ class FollowedDatabase:
         self,
         klines: Sequence[Kline],
         trades: Sequence[Trade],
-        gaps: Sequence[tuple[str, str, str, Gap]],
+        gaps: Sequence[tuple[Key, Gap]],
         cursors: Mapping[str, str],
     ) -> tuple[Written, Written]:
-        """Everything or nothing; `gaps` are symbol, channel, interval and gap. What became of klines and trades."""
+        """Everything or nothing. What became of klines and trades."""
         exchange = self._exchange
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 of_klines = await put(connection, KLINES, klines, exchange=exchange, source=LIVE)
                 of_trades = await put(connection, TRADES, trades, exchange=exchange, source=LIVE)
-                await connection.executemany(
-                    statements.PUT_GAP,
-                    [(exchange, *names, gap.first, gap.last, gap.count, gap.reason) for *names, gap in gaps],
-                )
+                await connection.executemany(statements.PUT_GAP, [gap_row(exchange, key, gap) for key, gap in gaps])
                 positions = [(exchange, self._prefix + name, position) for name, position in sorted(cursors.items())]
                 await connection.executemany(statements.PUT_CURSOR, positions)
         return of_klines, of_trades

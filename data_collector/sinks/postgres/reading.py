@@ -9,7 +9,7 @@ from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid, joined
 from data_collector.model.holes import unexplained
-from data_collector.model.keys import Channel
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import queries
 from data_collector.sinks.postgres.failures import failures_told
@@ -74,7 +74,7 @@ class PostgresReader:
         """
         grid = KlineGrid(calendar, interval)
         stored = await self.open_times(symbol, interval, from_ms, to_ms)
-        absent = await self._absent(symbol, "kline", interval)
+        absent = await self._absent(Key("kline", symbol, interval))
         holes: list[tuple[int, int]] = []
         expected = from_ms
         for open_ms in [*stored, to_ms]:
@@ -91,7 +91,7 @@ class PostgresReader:
 
     async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
         """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
-        absent, grid = await self._absent(symbol, "trade", ""), IdGrid()
+        absent, grid = await self._absent(Key("trade", symbol)), IdGrid()
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
@@ -107,13 +107,13 @@ class PostgresReader:
         """First and last trade id stored; None when there is no trade."""
         return await self._span(queries.TRADE_SPAN, symbol)
 
-    async def gaps(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
-        """What was recorded as missing, ascending; `interval` is empty for trades."""
-        rows = await self._fetch(queries.GAPS, self._exchange, symbol, channel, interval)
+    async def gaps(self, key: Key) -> list[Gap]:
+        """What was recorded as missing, ascending."""
+        rows = await self._fetch(queries.GAPS, self._exchange, key.symbol, key.channel, key.interval or "")
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
-    async def _absent(self, symbol: str, channel: Channel, interval: str) -> list[Gap]:
-        return [gap for gap in await self.gaps(symbol, channel, interval) if gap.reason == "absent"]
+    async def _absent(self, key: Key) -> list[Gap]:
+        return [gap for gap in await self.gaps(key) if gap.reason == "absent"]
 
     async def _first_id(self, symbol: str, from_ms: int) -> int | None:
         """The first stored id whose trade is not before `from_ms`.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text, trade_time_text
 
@@ -50,3 +52,8 @@ def _escaped(text: str) -> str:
 
 def _optional(number: int | None) -> str:
     return "\\N" if number is None else str(number)
+
+
+def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[str | int, ...]:
+    """A row of `market_data_gaps`; the interval of trades is empty."""
+    return (exchange, key.symbol, key.channel, key.interval or "", gap.first, gap.last, gap.count, gap.reason)

@@ -14,11 +14,11 @@ import asyncpg
 from msgspec import Struct
 
 from data_collector.model.gaps import Gap
-from data_collector.model.keys import Channel
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import failures_told
-from data_collector.sinks.postgres.rows import KLINE_COLUMNS, TRADE_COLUMNS, kline_lines, trade_lines
+from data_collector.sinks.postgres.rows import KLINE_COLUMNS, TRADE_COLUMNS, gap_row, kline_lines, trade_lines
 
 LONG = 500
 """Rows from which on it is worth asking whether any of them is stored: a backfill's batches hardly ever are, and go
@@ -31,7 +31,7 @@ LIVE = "ws"
 
 Row = TypeVar("Row", Kline, Trade)
 
-Key = tuple[str | int, ...]
+RowKey = tuple[str | int, ...]
 """A row's series, and last its number in it."""
 
 
@@ -53,7 +53,7 @@ class Destination(Struct, Generic[Row], frozen=True, kw_only=True):
     table: str
     staged: str
     columns: Sequence[str]
-    key: Callable[[Row], Key]
+    key: Callable[[Row], RowKey]
     lines: Callable[[Sequence[Row], Sequence[str]], bytes]
     stage: str
     is_empty: str
@@ -82,9 +82,9 @@ class PostgresWriter:
         """Store trades. One that differs from the stored one replaces it; a finer time does too."""
         return await self._put(TRADES, trades, source)
 
-    async def put_gaps(self, symbol: str, channel: Channel, interval: str, gaps: Sequence[Gap]) -> None:
-        """Record ranges that do not exist or could not be had; `interval` is empty for trades."""
-        rows = [(self._exchange, symbol, channel, interval, g.first, g.last, g.count, g.reason) for g in gaps]
+    async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
+        """Record ranges that do not exist or could not be had."""
+        rows = [gap_row(self._exchange, key, gap) for gap in gaps]
         with failures_told(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(statements.PUT_GAP, rows)
@@ -118,7 +118,7 @@ async def put(
 
 
 async def _is_new_series(
-    connection: asyncpg.Connection, to: Destination[Row], batch: dict[Key, Row], exchange: str
+    connection: asyncpg.Connection, to: Destination[Row], batch: dict[RowKey, Row], exchange: str
 ) -> bool:  # fmt: skip
     """Whether it is one long series of which nothing is stored."""
     if len(batch) < LONG:
@@ -158,11 +158,11 @@ async def _replace_trades(connection: asyncpg.Connection, exchange: str, source:
     return count_of(await connection.execute(statements.REPLACE_TRADES, exchange, source))
 
 
-def _rounds(rows: Sequence[Row], key: Callable[[Row], Key]) -> Iterator[dict[Key, Row]]:
+def _rounds(rows: Sequence[Row], key: Callable[[Row], RowKey]) -> Iterator[dict[RowKey, Row]]:
     """Batches in which each key is there once; a key that comes again with other values waits for the next batch."""
     waiting: Sequence[Row] = rows
     while waiting:
-        batch: dict[Key, Row] = {}
+        batch: dict[RowKey, Row] = {}
         later = [row for row in waiting if batch.setdefault(key(row), row) != row]
         yield batch
         waiting = later

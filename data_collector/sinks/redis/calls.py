@@ -9,11 +9,13 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.batch import Batch, KlineUpdate, SideEntry, TickerUpdate, TradeRun, gap_json
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.calendar import Calendar, explained_from
 from data_collector.model.gaps import Gap, gaps_after
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.model.wire import json_text, kline_json, open_time_text, ticker_fields, trade_time_text
+from data_collector.model.store_keys import StoreKeys
+from data_collector.model.wire import gap_json, json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
 
@@ -65,7 +67,7 @@ class Call(Struct):
     """A command and what it carries."""
 
     command: Command
-    subject: TradeRun | KlinePart | TickerUpdate | SidePart | Kline | PastKline
+    subject: TradeRun | KlinePart | NewestUpdate | SidePart | Kline | PastKline
     gaps: list[list[Gap]] = field(default_factory=list)
     """What this try declares if the store misses it: of a run one list, of kline updates one for each."""
 
@@ -73,8 +75,8 @@ class Call(Struct):
 class CallBuilder:
     """Builds the commands; pure but for the clock in `recorded_at`."""
 
-    def __init__(self, prefix: str, limits: StoreLimits, calendar: Calendar, writer: str) -> None:
-        self._prefix = prefix
+    def __init__(self, keys: StoreKeys, limits: StoreLimits, calendar: Calendar, writer: str) -> None:
+        self.keys = keys
         self._limits = limits
         self._calendar = calendar
         self._writer = writer
@@ -86,8 +88,8 @@ class CallBuilder:
         for updates in batch.klines:
             for part in _parts(updates, KLINES_PER_CALL):
                 yield self.klines(part)
-        for update in batch.tickers:
-            yield self.ticker(update)
+        for update in batch.newest:
+            yield self.newest(update)
         for entries in _parts(batch.side, SIDE_PER_CALL):
             yield self.side(entries)
         for kline in batch.revisions:
@@ -97,17 +99,17 @@ class CallBuilder:
 
     def trades(self, run: TradeRun, *, tail: int | None = None) -> Call:
         """`tail`: the store's own, when it lies within what the run explains; by default right before that."""
-        symbol, prefix, side_maxlen = run.symbol, self._prefix, self._limits.side_maxlen
+        symbol, key, side_maxlen = run.symbol, self.keys.key, self._limits.side_maxlen
         gaps = run.gaps if tail is None else gaps_after(run.gaps, tail)
         bridged = texts = refusals = ""
         if gaps:
-            bridged, texts = str(gaps[0].first - 1), self._gap_texts(symbol, "trade", None, gaps)
+            bridged, texts = str(gaps[0].first - 1), _gap_texts(Key("trade", symbol), gaps)
         if run.refused:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
             (
-                "FCALL", APPEND_TRADES, 4, f"{prefix}trades:{symbol}", f"{prefix}latest:{symbol}",
-                f"{prefix}gaps:{symbol}", f"{prefix}quarantine:{symbol}", run.first_id, run.count,
+                "FCALL", APPEND_TRADES, 4, key("trades", symbol), key("latest", symbol),
+                key("gaps", symbol), key("quarantine", symbol), run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
                 int(run.begins), *run.entries,
             ),
@@ -117,7 +119,7 @@ class CallBuilder:
 
     def klines(self, updates: list[KlineUpdate], *, due: Mapping[str, int] | None = None) -> Call:
         """Updates of one symbol. `due`: per interval the open time that the store misses first, where it told it."""
-        symbol, prefix = updates[0].kline.symbol, self._prefix
+        symbol = updates[0].kline.symbol
         symbol_json = json_text(symbol)
         keys: list[str] = []
         arguments: list[str | int] = []
@@ -133,30 +135,26 @@ class CallBuilder:
             arguments += (
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
                 self._limits.kline_ttl_s(kline.interval), gaps[0].first if gaps else "",
-                self._gap_texts(symbol, "kline", kline.interval, gaps), int(update.begins),
+                _gap_texts(Key("kline", symbol, kline.interval), gaps), int(update.begins),
                 kline_json(kline, symbol_json), len(words), *words,
             )  # fmt: skip
         return Call(
             (
-                "FCALL", APPEND_KLINES, 3 + len(updates), f"{prefix}stream:{symbol}", self.cursors_key(symbol),
-                f"{prefix}gaps:{symbol}", *keys, self._limits.stream_maxlen, self._limits.side_maxlen, len(updates),
-                *arguments,
+                "FCALL", APPEND_KLINES, 3 + len(updates), self.keys.key("stream", symbol), self.keys.cursors(symbol),
+                self.keys.key("gaps", symbol), *keys, self._limits.stream_maxlen, self._limits.side_maxlen,
+                len(updates), *arguments,
             ),
             KlinePart(updates),
             declared,
         )  # fmt: skip
 
-    def cursors_key(self, symbol: str) -> str:
-        """Where `append_klines` keeps what each interval must get next."""
-        return f"{self._prefix}collector:klines:{symbol}"
-
-    def ticker(self, update: TickerUpdate) -> Call:
+    def newest(self, update: NewestUpdate) -> Call:
         """Statistics into `latest:`."""
-        ticker = update.ticker
+        ticker = update.record
         time_text = trade_time_text(ticker.event_ms)
         return Call(
             (
-                "FCALL", PUT_TICKER, 1, f"{self._prefix}latest:{ticker.symbol}", ticker.event_ms, ticker.last_id,
+                "FCALL", PUT_TICKER, 1, self.keys.key("latest", ticker.symbol), ticker.event_ms, ticker.last_id,
                 ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
             ),
             update,
@@ -169,9 +167,9 @@ class CallBuilder:
             words += (len(entry.fields), *entry.fields)
         return Call(
             (
-                "FCALL", APPEND_ONCE, 1 + len(entries), f"{self._prefix}collector:writer:{self._writer}",
-                *(f"{self._prefix}{entry.stream}" for entry in entries), self._limits.side_maxlen, entries[0].number,
-                len(entries), MARKER_LIFE_S, int(go_on), *words,
+                "FCALL", APPEND_ONCE, 1 + len(entries), self.keys.own(f"writer:{self._writer}"),
+                *(self.keys.key(entry.kind, entry.symbol) for entry in entries), self._limits.side_maxlen,
+                entries[0].number, len(entries), MARKER_LIFE_S, int(go_on), *words,
             ),
             SidePart(entries),
         )  # fmt: skip
@@ -188,19 +186,14 @@ class CallBuilder:
         return Call(("SET", self._kline_key(kline), text, "NX", "EX", life_s), PastKline(kline))
 
     def _kline_key(self, kline: Kline) -> str:
-        return f"{self._prefix}kline:{kline.symbol}:{kline.interval}:{open_time_text(kline.open_ms)}"
+        return self.keys.kline(kline.symbol, kline.interval, open_time_text(kline.open_ms))
 
-    def _gap_texts(self, symbol: str, channel: str, interval: str | None, gaps: list[Gap]) -> str:
-        if not gaps:
-            return ""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        texts = []
-        for gap in gaps:
-            first, last = str(gap.first), str(gap.last)
-            if interval is not None:
-                first, last = f'"{open_time_text(gap.first)}"', f'"{open_time_text(gap.last)}"'
-            texts.append(gap_json(json_text(symbol), channel, interval, gap, first, last, now))
-        return json.dumps(texts)
+
+def _gap_texts(key: Key, gaps: list[Gap]) -> str:
+    if not gaps:
+        return ""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps([gap_json(key, gap, now) for gap in gaps])
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

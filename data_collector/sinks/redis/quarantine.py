@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.calls import SIDE_MAXLEN
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
@@ -47,23 +48,23 @@ class Release(Struct, frozen=True):
 class QuarantineStreams:
     """All `quarantine:` streams of a store."""
 
-    def __init__(self, connection: StoreConnection, prefix: str) -> None:
+    def __init__(self, connection: StoreConnection, keys: StoreKeys) -> None:
         self._connection = connection
-        self._prefix = prefix
+        self._keys = keys
         self.foreign: set[str] = set()
         """What the server said of keys that somebody uses for something else."""
 
     async def prepare(self) -> None:
         """Make the store ready for `release`. Raises `Misconfigured` or `SinkUnavailable`."""
         await load_functions(self._connection)
-        await check_rights(self._connection, self._prefix, "replay")
+        await check_rights(self._connection, self._keys.prefix, "replay")
 
     async def pages(self, symbol: str) -> AsyncIterator[list[StreamEntry]]:
         """All entries of a stream, oldest first. Entries may be moved meanwhile.
 
         Raises `Misconfigured` or `SinkUnavailable`.
         """
-        key, start = f"{self._prefix}quarantine:{symbol}", "-"
+        key, start = self._keys.key("quarantine", symbol), "-"
         while True:
             (reply,) = await self._connection.execute([("XRANGE", key, start, "+", "COUNT", PAGE_ENTRIES)])
             if isinstance(reply, ReplyError):
@@ -82,11 +83,11 @@ class QuarantineStreams:
         return [self._outcome(reply) for reply in replies]
 
     def _call(self, symbol: str, release: Release) -> Command:
-        prefix, kline = self._prefix, release.kline
-        keys = [f"{prefix}quarantine:{symbol}", f"{prefix}late:{symbol}"]
+        kline = release.kline
+        keys = [self._keys.key("quarantine", symbol), self._keys.key("late", symbol)]
         arguments: list[str | int] = [release.entry_id, SIDE_MAXLEN, ",".join(release.warnings)]
         if kline is not None:
-            keys.append(f"{prefix}kline:{symbol}:{kline.interval}:{kline.timestamp}")
+            keys.append(self._keys.kline(symbol, kline.interval, kline.timestamp))
             arguments += [int(kline.is_closed), kline.ttl_s]
         return ("FCALL", REPLAY, len(keys), *keys, *arguments)
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from itertools import product
 from typing import assert_never, get_args
 
-from data_collector.model.batch import Batch, Behind, KlineUpdate, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun
+from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
 from data_collector.model.store_url import StoreAddress
@@ -53,23 +55,23 @@ class RedisSink:
     """The `Sink` of Redis and its kin."""
 
     def __init__(
-        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, prefix: str,
-        expected_bytes: int = 0,
-    ) -> None:  # fmt: skip
+        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, expected_bytes: int = 0
+    ) -> None:
         """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need."""
         self._address = address
         self._calls = calls
         self._counters = counters
         self._source = source
-        self._prefix = prefix
+        self._keys = calls.keys
         self._expected_bytes = expected_bytes
         self._connection: StoreConnection | None = None
-        for channel, reason in product(("trade", "kline"), get_args(GapReason)):
+        numbered = [name for name, channel in CHANNELS.items() if channel.has_gaps]
+        for channel, reason in product(numbered, get_args(GapReason)):
             # What begins with its first count looks to Prometheus as if it had never grown.
             self._counters.add("data_collector_gaps_total", 0, channel=channel, reason=reason)
             self._counters.add("data_collector_gap_records_total", 0, channel=channel, reason=reason)
         self._claimed_s = 0.0
-        self._behind: dict[tuple[str, str | None], Behind] = {}
+        self._behind: dict[Key, Behind] = {}
         """What the batch under way could not be given to, because the store lacks what comes before."""
         self._bridged: set[str] = set()
         """Symbols whose trades are tried again in this round: those that follow in the same batch wait for them."""
@@ -85,10 +87,10 @@ class RedisSink:
         connection = await StoreConnection.connect(self._address)
         try:
             await check_store(
-                connection, self._address, source=self._source, prefix=self._prefix, expected_bytes=self._expected_bytes
+                connection, self._address, source=self._source, keys=self._keys, expected_bytes=self._expected_bytes
             )
             await load_functions(connection)
-            await check_rights(connection, self._prefix)
+            await check_rights(connection, self._keys.prefix)
         except (SinkUnavailable, Misconfigured):
             connection.close()
             raise
@@ -123,7 +125,7 @@ class RedisSink:
         tails: dict[str, TradeTail | None] = {}
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
-            replies = await connection.execute([("XINFO", "STREAM", f"{self._prefix}trades:{name}") for name in part])
+            replies = await connection.execute([("XINFO", "STREAM", self._keys.key("trades", name)) for name in part])
             for symbol, reply in zip(part, replies, strict=True):
                 if isinstance(reply, list):
                     tails[symbol] = _trade_tail(reply)
@@ -137,23 +139,21 @@ class RedisSink:
         """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
         return await group_places(await self._connected(), streams)
 
-    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[tuple[str, str], int]:
+    async def kline_cursors(self, symbols: Sequence[str], intervals: Sequence[str]) -> dict[Key, int]:
         """The open time that the store must get next, of each symbol and interval that it has closed klines of.
 
         Raises `SinkUnavailable`. To be called before the first `write` of a collection, not beside one.
         """
         connection = await self._connected()
-        replies = await connection.execute(
-            [("HMGET", self._calls.cursors_key(symbol), *intervals) for symbol in symbols]
-        )
-        cursors: dict[tuple[str, str], int] = {}
+        replies = await connection.execute([("HMGET", self._keys.cursors(symbol), *intervals) for symbol in symbols])
+        cursors: dict[Key, int] = {}
         for symbol, reply in zip(symbols, replies, strict=True):
             # A key of another type is told when something is to be written.
             states = reply if isinstance(reply, list) else []
             for interval, state in zip(intervals, states, strict=False):
                 due, *_ = str(state or "-1").split(" ")
                 if int(due) >= 0:
-                    cursors[symbol, interval] = int(due)
+                    cursors[Key("kline", symbol, interval)] = int(due)
         return cursors
 
     async def _connected(self) -> StoreConnection:
@@ -168,7 +168,7 @@ class RedisSink:
         now = time.monotonic()
         if now - self._claimed_s >= CLAIM_S:
             self._claimed_s = now
-            await claim_store(connection, self._address, source=self._source, prefix=self._prefix)
+            await claim_store(connection, self._address, source=self._source, keys=self._keys)
 
     def _settle(self, call: Call, reply: object) -> Call | None:
         """Count what was stored; return the call to make instead when something is missing before it."""
@@ -182,8 +182,8 @@ class RedisSink:
         match subject:
             case TradeRun():
                 return self._settle_trades(call, subject, reply)
-            case TickerUpdate():
-                self._count("ticker", int(reply == 1), 1)
+            case NewestUpdate():
+                self._count(CHANNEL_OF[type(subject.record)], int(reply == 1), 1)
             case Kline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
             case PastKline():
@@ -199,17 +199,17 @@ class RedisSink:
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
         outcome, tail, added, bridged, *foreign = reply
-        symbol = run.symbol
+        symbol, key = run.symbol, Key("trade", run.symbol)
         if outcome == "GAP":
             if symbol in self._bridged:
                 # The run before it in this batch closes the hole.
                 return call
-            if run.gaps and int(tail) >= run.start_id and (symbol, None) not in self._behind:
+            if run.gaps and int(tail) >= run.start_id and key not in self._behind:
                 # Another writer moved the tail into what this run explains.
                 self._bridged.add(symbol)
                 return self._calls.trades(run, tail=int(tail))
             due_id = None if int(tail) < 0 else int(tail) + 1
-            self._behind.setdefault((symbol, None), Behind(symbol, None, due_id))
+            self._behind.setdefault(key, Behind(key, due_id))
             return None
         if outcome == "FOREIGN":
             self._note_hidden(run, int(tail))
@@ -235,13 +235,13 @@ class RedisSink:
         return None
 
     def _note_hidden(self, run: TradeRun, tail: int) -> None:
-        key = f"{self._prefix}trades:{run.symbol}"
-        self.broken_keys[key] = (
+        self.broken_keys[self._keys.key("trades", run.symbol)] = (
             f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
             "it is filled again"
         )
         self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
-        self._behind.setdefault((run.symbol, None), Behind(run.symbol, None, run.first_id, blocked=True))
+        key = Key("trade", run.symbol)
+        self._behind.setdefault(key, Behind(key, run.first_id, blocked=True))
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
@@ -250,21 +250,18 @@ class RedisSink:
         for update, gaps, outcome in zip(part.updates, call.gaps, reply, strict=True):
             if isinstance(outcome, str):
                 interval = update.kline.interval
+                key = Key("kline", update.kline.symbol, interval)
                 if interval not in due:
                     due[interval] = int(outcome)
                     if not _explains(update, int(outcome)):
-                        self._note_behind(update, int(outcome))
-                if (update.kline.symbol, interval) not in self._behind:
+                        self._behind.setdefault(key, Behind(key, _told(int(outcome))))
+                if key not in self._behind:
                     again.append(update)
                 continue
             self._count("kline", int(outcome > 0), 1)
             if outcome == BRIDGED:
                 self._declare("kline", gaps)
         return self._calls.klines(again, due=due) if again else None
-
-    def _note_behind(self, update: KlineUpdate, due_ms: int) -> None:
-        symbol, interval = update.kline.symbol, update.kline.interval
-        self._behind.setdefault((symbol, interval), Behind(symbol, interval, _told(due_ms)))
 
     def _settle_side(self, part: SidePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_once answers with an array"
@@ -274,7 +271,7 @@ class RedisSink:
         if foreign:
             self._note_foreign(str(foreign))
         for entry in part.entries[len(part.entries) - int(added) :]:
-            self._count(entry.stream.partition(":")[0], 1, 1)
+            self._count(entry.kind, 1, 1)
         return None
 
     def _count(self, channel: str, stored: int, offered: int) -> None:
@@ -334,8 +331,8 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3:5] + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
         case KlinePart():
             return command[3:5]
-        case TickerUpdate():
-            return command[3:4]
+        case NewestUpdate():
+            return command[3 : 3 + int(command[2])]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
         case Kline() | PastKline():
@@ -349,8 +346,8 @@ def _offered(call: Call) -> tuple[str, int]:
             return "trade", call.subject.count
         case KlinePart():
             return "kline", len(call.subject.updates)
-        case TickerUpdate():
-            return "ticker", 1
+        case NewestUpdate():
+            return CHANNEL_OF[type(call.subject.record)], 1
         case SidePart():
             return "quarantine", len(call.subject.entries)
         case Kline():

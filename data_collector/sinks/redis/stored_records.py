@@ -17,6 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
 
 NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
@@ -65,9 +66,7 @@ class _StoredTrade(Struct):
     seller_order_id: _Integer | None = None
 
 
-class StoredGap(Struct, frozen=True):
-    """An entry of `gaps:`."""
-
+class _StoredGap(Struct):
     symbol: _Name
     channel: Literal["trade", "kline"]
     interval: _Name | None
@@ -76,15 +75,22 @@ class StoredGap(Struct, frozen=True):
     last: _Integer | str
     count: _Integer
     reason: GapReason
+    rules: tuple[str, ...] = ()
+    recorded_at: str = ""
 
-    def gap(self) -> Gap:
-        """With open times in ms."""
-        return Gap(_number(self.first), _number(self.last), self.count, self.reason)
+
+class DeclaredGap(Struct, frozen=True):
+    """An entry of `gaps:`."""
+
+    key: Key
+    gap: Gap
+    recorded_at: str
+    """ISO-8601 UTC."""
 
 
 _kline_decoder = msgspec.json.Decoder(_StoredKline)
 _trade_decoder = msgspec.json.Decoder(_StoredTrade)
-_gap_decoder = msgspec.json.Decoder(StoredGap)
+_gap_decoder = msgspec.json.Decoder(_StoredGap)
 
 
 def stored_kline(text: str, calendar: Calendar) -> Kline:
@@ -144,13 +150,23 @@ def trade_or_none(text: str) -> Trade | None:
         return None
 
 
-def stored_gap(text: str) -> StoredGap:
+def gap_or_none(text: str) -> DeclaredGap | None:
+    """None for a text that declares no gap."""
+    try:
+        return stored_gap(text)
+    except NO_RECORD:
+        return None
+
+
+def stored_gap(text: str) -> DeclaredGap:
     """A `gaps:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
     found = _gap_decoder.decode(text)
-    gap = found.gap()
+    if (found.channel == "kline") != (found.interval is not None):
+        raise ValueError("klines have an interval, and nothing else has")
+    gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, found.rules)
     if gap.last < gap.first:
         raise ValueError("a gap ends where it begins, or later")
-    return found
+    return DeclaredGap(Key(found.channel, found.symbol, found.interval), gap, found.recorded_at)
 
 
 def _number(value: int | str) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
 
 async def check_store(
-    connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str, expected_bytes: int
+    connection: StoreConnection, address: StoreAddress, *, source: str, keys: StoreKeys, expected_bytes: int
 ) -> None:
     """Look whether the store suits us and belongs to no other exchange than that at `source`.
 
@@ -32,14 +33,14 @@ async def check_store(
             "collect fewer symbols, or give the store more."
         )
     # Claimed with the first record: a start that never got one leaves the store free.
-    (claimed,) = await connection.execute([("GET", f"{prefix}collector:source")])
+    (claimed,) = await connection.execute([("GET", keys.own("source"))])
     if claimed is not None:
         _check_claim(claimed, address, source)
 
 
-async def claim_store(connection: StoreConnection, address: StoreAddress, *, source: str, prefix: str) -> None:
+async def claim_store(connection: StoreConnection, address: StoreAddress, *, source: str, keys: StoreKeys) -> None:
     """Write down which exchange the store is filled from. Raises `Misconfigured` when it is another one's."""
-    claim = f"{prefix}collector:source"
+    claim = keys.own("source")
     written, claimed = await connection.execute([("SET", claim, source, "NX"), ("GET", claim)])
     # A store that is full or a replica refuses to write and may well hold our claim.
     for reply in (claimed, written if claimed is None else None):

@@ -51,7 +51,7 @@ class Batch(Struct):
 
     def add(self, chunk: Chunk) -> None:
         """Append the rows of a chunk. Raises `ValueError` when it speaks of a row that it does not have."""
-        records = _records(chunk)
+        records = chunk.records
         named = (*chunk.broken, *chunk.refused, *chunk.late)
         if named and (min(named) < 0 or max(named) >= len(records)):
             raise ValueError(f"a chunk of {len(records)} {chunk.kind} records speaks of a row that it does not have")
@@ -123,12 +123,6 @@ def integers(numbers: Sequence[int | None]) -> Column:
     except OverflowError:
         exact = np.array([whole(number) for number in numbers], dtype=np.int64)
     return np.clip(exact, -INTEGER_MAX - 1, INTEGER_MAX + 1)
-
-
-def _records(chunk: Chunk) -> Sequence[Checked]:
-    if chunk.kind == "trade":
-        return chunk.trades
-    return chunk.klines if chunk.kind == "kline" else chunk.tickers
 
 
 def _frame(kind: Kind, columns: Mapping[str, Column]) -> DataFrame:

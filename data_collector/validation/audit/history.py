@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from data_collector.validation.columns import COLUMNS, Kind
+from data_collector.validation.columns import COLUMNS, KINDS, Kind
 
 Column = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
@@ -29,9 +29,8 @@ def _sources(kind: Kind, prefix: str) -> Mapping[str, str]:
     return {name: name.removeprefix(prefix) for name in COLUMNS[kind] if name.startswith(prefix)}
 
 
-_KINDS: Final[tuple[Kind, ...]] = ("kline", "trade", "ticker")
-_PREVIOUS: Final = {kind: _sources(kind, "previous_") for kind in _KINDS}
-_TYPICAL: Final = {kind: _sources(kind, "typical_") for kind in _KINDS}
+_PREVIOUS: Final = {kind: _sources(kind, "previous_") for kind in KINDS}
+_TYPICAL: Final = {kind: _sources(kind, "typical_") for kind in KINDS}
 """Column to the column that it is the history of: `previous_open_ms` to `open_ms`."""
 
 

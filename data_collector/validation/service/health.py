@@ -7,7 +7,7 @@ from typing import Literal
 from data_collector.model.status import Condition, Sample
 from data_collector.observe.exposition import render_table
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
-from data_collector.validation.columns import KINDS
+from data_collector.validation.columns import KINDS, Kind
 from data_collector.validation.service.line import State
 from data_collector.validation.service.surroundings import Surroundings
 from data_collector.web.answers import Answer
@@ -86,6 +86,6 @@ def _worker_reasons(around: Surroundings) -> list[str]:
     return [f"{sentence} judging by the compiled suites works."]
 
 
-def _suite_health(around: Surroundings, kind: Literal["kline", "trade", "ticker"]) -> SuiteHealth:
+def _suite_health(around: Surroundings, kind: Kind) -> SuiteHealth:
     compiled = around.rulebook.in_force(kind)
     return SuiteHealth(digest=compiled.digest, rules=sum(not rule.disabled for rule in compiled.suite.rules))

@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 
 from data_collector.model.errors import BadFile
 from data_collector.model.protocols import BulkFile
-from data_collector.venues.binance.bulk_names import CALENDAR, name_of_interval
+from data_collector.venues.binance.bulk_names import CALENDAR, name_of_series
 
 BLOCK_BYTES = 512 * 1024
 
@@ -120,24 +120,23 @@ def _other_member(file: BulkFile, expected: str, found: str) -> BadFile:
 
 
 def _check_size(member: zipfile.ZipInfo, file: BulkFile) -> None:
-    size_max = TRADES_BYTES_MAX if file.interval is None else kline_rows_max(file) * LINE_BYTES_MAX
+    size_max = TRADES_BYTES_MAX if file.key.channel == "trade" else kline_rows_max(file) * LINE_BYTES_MAX
     packed_badly = (
-        file.interval is None
+        file.key.channel == "trade"
         and member.file_size > RATIO_EXEMPT_BYTES
         and member.file_size > RATIO_MAX * member.compress_size
     )
     if member.file_size > size_max or packed_badly:
         sentence = (
             f"it would grow from {member.compress_size:,} to {member.file_size:,} bytes, which no "
-            f"file of {'trades' if file.interval is None else name_of_interval(file.interval)} does"
+            f"file of {name_of_series(file.key)} does"
         )
         raise BadFile(file.name, sentence, reason="too_large")
 
 
 def kline_rows_max(file: BulkFile) -> int:
     """How many lines a file of klines can have: those of its time, one at each border and a header."""
-    assert file.interval is not None, "trades are not bounded by time"
-    step_ms = CALENDAR.next_open_ms(file.interval, file.first_ms) - file.first_ms
+    step_ms = CALENDAR.next_open_ms(file.key.kline_interval, file.first_ms) - file.first_ms
     return (file.until_ms - file.first_ms) // step_ms + 3
 
 

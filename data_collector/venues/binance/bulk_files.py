@@ -18,6 +18,7 @@ import aiohttp
 from msgspec import Struct
 
 from data_collector.model.errors import BadFile, Misconfigured, NotPublished, VenueUnreachable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFile
 from data_collector.model.records import Kline, Trade
 from data_collector.venues.binance import bulk_names
@@ -55,8 +56,8 @@ class BinanceBulkFiles:
         self._use_proxy = use_proxy
         self._folder = None if "://" in self.place else Path(place or "")
 
-    def covering(self, symbol: str, interval: str | None, from_ms: int, to_ms: int) -> list[BulkFile]:
-        return bulk_names.covering(symbol, interval, from_ms, to_ms)
+    def covering(self, key: Key, from_ms: int, to_ms: int) -> list[BulkFile]:
+        return bulk_names.covering(key, from_ms, to_ms)
 
     def days_of(self, month: BulkFile) -> list[BulkFile]:
         return bulk_names.days_of(month)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from data_collector.model.calendar import DAY_MS, UtcCalendar
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFile
 
 CALENDAR = UtcCalendar()
@@ -25,31 +26,31 @@ _NAMES_OF_INTERVALS = {"1M": "1mo"}
 CHECKSUM = ".CHECKSUM"
 
 
-def name_of_interval(interval: str) -> str:
-    """What an interval is called in the name of a file."""
-    return _NAMES_OF_INTERVALS.get(interval, interval)
+def name_of_series(key: Key) -> str:
+    """What an interval, or trades, are called in the name of a file."""
+    return "trades" if key.interval is None else _NAMES_OF_INTERVALS.get(key.interval, key.interval)
 
 
-def month_file(symbol: str, interval: str | None, month: datetime) -> BulkFile:
+def month_file(key: Key, month: datetime) -> BulkFile:
     """The file of the UTC month that begins then."""
     until = (month + timedelta(days=31)).replace(day=1)
-    return _file(symbol, interval, "monthly", month, until, f"{month:%Y-%m}")
+    return _file(key, "monthly", month, until, f"{month:%Y-%m}")
 
 
-def day_file(symbol: str, interval: str | None, day: datetime) -> BulkFile:
+def day_file(key: Key, day: datetime) -> BulkFile:
     """The file of the UTC day that begins then."""
-    return _file(symbol, interval, "daily", day, day + timedelta(days=1), f"{day:%Y-%m-%d}")
+    return _file(key, "daily", day, day + timedelta(days=1), f"{day:%Y-%m-%d}")
 
 
-def covering(symbol: str, interval: str | None, from_ms: int, to_ms: int) -> list[BulkFile]:
+def covering(key: Key, from_ms: int, to_ms: int) -> list[BulkFile]:
     """Months that lie in the range whole, and days for the rest; see `model.protocols.BulkFiles`."""
     if from_ms >= to_ms:
         return []
     found: list[BulkFile] = []
     start = _midnight(from_ms)
     for month in _months(start.replace(day=1), to_ms):
-        file = month_file(symbol, interval, month)
-        if interval in BY_MONTH_ONLY or (from_ms <= file.first_ms and file.until_ms <= to_ms):
+        file = month_file(key, month)
+        if key.interval in BY_MONTH_ONLY or (from_ms <= file.first_ms and file.until_ms <= to_ms):
             found.append(file)
         else:
             found.extend(day for day in days_of(file) if day.until_ms > from_ms and day.first_ms < to_ms)
@@ -59,22 +60,19 @@ def covering(symbol: str, interval: str | None, from_ms: int, to_ms: int) -> lis
 def days_of(month: BulkFile) -> list[BulkFile]:
     """The days of a month's file; empty for a day's file, and for intervals that are published by the month only."""
     first = _midnight(month.first_ms)
-    if month.interval in BY_MONTH_ONLY or month.until_ms - month.first_ms <= DAY_MS:
+    if month.key.interval in BY_MONTH_ONLY or month.until_ms - month.first_ms <= DAY_MS:
         return []
     days = (month.until_ms - month.first_ms) // DAY_MS
-    return [day_file(month.symbol, month.interval, first + timedelta(days=number)) for number in range(days)]
+    return [day_file(month.key, first + timedelta(days=number)) for number in range(days)]
 
 
 def _file(
-    symbol: str, interval: str | None, pace: str, first: datetime, until: datetime, period: str
+    key: Key, pace: str, first: datetime, until: datetime, period: str
 ) -> BulkFile:  # fmt: skip
-    if interval is None:
-        folder, series = f"trades/{symbol}", "trades"
-    else:
-        series = name_of_interval(interval)
-        folder = f"klines/{symbol}/{series}"
-    path = f"data/spot/{pace}/{folder}/{symbol}-{series}-{period}.zip"
-    return BulkFile(symbol, interval, _ms_of(first), _ms_of(until), path)
+    series = name_of_series(key)
+    folder = f"{key.channel}s/{key.symbol}" if key.channel == "trade" else f"{key.channel}s/{key.symbol}/{series}"
+    path = f"data/spot/{pace}/{folder}/{key.symbol}-{series}-{period}.zip"
+    return BulkFile(key, _ms_of(first), _ms_of(until), path)
 
 
 def _months(first: datetime, to_ms: int) -> Iterator[datetime]:

@@ -19,7 +19,7 @@ from data_collector.model.errors import BadFile, BadFileReason
 from data_collector.model.protocols import BulkFile
 from data_collector.model.records import Kline, Trade
 from data_collector.venues.binance.bulk_archive import lines_of
-from data_collector.venues.binance.bulk_names import CALENDAR, name_of_interval
+from data_collector.venues.binance.bulk_names import CALENDAR, name_of_series
 
 MICROSECONDS_FROM = 10**15
 """A number this large is a time in microseconds."""
@@ -47,9 +47,8 @@ _SHOWN_MAX = 60
 
 def kline_rows(archive: BinaryIO, file: BulkFile) -> Iterator[list[Kline]]:
     """Chunks of some thousand klines, read as they are asked for. Raises `BadFile`."""
-    interval = file.interval
-    assert interval is not None, "a file of klines has an interval"
-    step_of, symbol, due_ms, is_empty = CALENDAR.next_open_ms, file.symbol, 0, True
+    interval = file.key.kline_interval
+    step_of, symbol, due_ms, is_empty = CALENDAR.next_open_ms, file.key.symbol, 0, True
     for first, lines in lines_of(archive, file):
         found: list[Kline] = []
         for number, line in enumerate(lines, start=first):
@@ -64,7 +63,7 @@ def kline_rows(archive: BinaryIO, file: BulkFile) -> Iterator[list[Kline]]:
                 _check_place(file, number, open_ms, due_ms)
             next_ms = step_of(interval, open_ms)
             if close_ms != next_ms - 1 or not CALENDAR.is_open_time(interval, open_ms):
-                fault = f"{_time(open_ms)} to {_time(close_ms)} is no candle of {name_of_interval(interval)}"
+                fault = f"{_time(open_ms)} to {_time(close_ms)} is no candle of {name_of_series(file.key)}"
                 raise BadFile(file.name, fault, reason="interval", line=number)
             due_ms = next_ms
             found.append(
@@ -84,7 +83,7 @@ def trade_rows(archive: BinaryIO, file: BulkFile, *, repeats: bool = False) -> I
 
     `repeats` lets an id come twice in a row, for who looks at such lines itself.
     """
-    symbol, first_ms, until_ms, is_empty = file.symbol, file.first_ms, file.until_ms, True
+    symbol, first_ms, until_ms, is_empty = file.key.symbol, file.first_ms, file.until_ms, True
     least_id, surplus = 0, 0 if repeats else 1
     for first, lines in lines_of(archive, file):
         found: list[Trade] = []
@@ -121,13 +120,12 @@ def _ms(text: str) -> int:
 
 def _check_place(file: BulkFile, number: int, open_ms: int, due_ms: int) -> None:
     """What came must follow what was there before, and belong to the file's own time."""
-    assert file.interval is not None, "a file of klines has an interval"
     if open_ms < due_ms:
         fault = f"the candle of {_time(open_ms)} comes after one that ends at {_time(due_ms)}"
         raise BadFile(file.name, fault, reason="order", line=number)
     # A week may begin in the month before, if it reaches into this one.
     is_near = file.first_ms - WEEK_MS < open_ms < file.until_ms
-    if not is_near or CALENDAR.next_open_ms(file.interval, open_ms) <= file.first_ms:
+    if not is_near or CALENDAR.next_open_ms(file.key.kline_interval, open_ms) <= file.first_ms:
         raise _outside(file, number, open_ms)
 
 

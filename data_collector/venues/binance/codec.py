@@ -7,10 +7,10 @@ header or on the date of a file, and 10^15 milliseconds lie in the year 33658.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
 
 import msgspec
 
+from data_collector.model.channels import key_of
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent
@@ -88,24 +88,7 @@ class BinanceCodec:
         payload = payload_of(record, 1000 if microseconds else 1)
         if not combined:
             return msgspec.json.encode(payload)
-        return msgspec.json.encode({"stream": self._stream_of(record), "data": payload})
-
-    def _stream_of(self, record: Record) -> str:
-        match record:
-            case Kline():
-                return self.stream_name(Key("kline", record.symbol, record.interval))
-            case Trade():
-                return self.stream_name(Key("trade", record.symbol))
-            case Ticker():
-                return self.stream_name(Key("ticker", record.symbol))
-            case AggregateTrade():
-                return self.stream_name(Key("aggTrade", record.symbol))
-            case MiniTicker():
-                return self.stream_name(Key("miniTicker", record.symbol))
-            case Quote():
-                return self.stream_name(Key("bookTicker", record.symbol))
-            case _:
-                assert_never(record)
+        return msgspec.json.encode({"stream": self.stream_name(key_of(record)), "data": payload})
 
     def _decode_uncommon(self, frame: bytes | memoryview, received_ns: int) -> Decoded | list[Record]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.channels import CHANNELS
 from data_collector.model.protocols import StreamLimits, Venue
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
@@ -12,7 +13,7 @@ VENUE = Venue(
     name="binance",
     key_prefix="",
     intervals=("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
-    channels=("kline", "trade", "ticker"),
+    channels=tuple(CHANNELS),
     limits=StreamLimits(
         streams_per_connection=1024,
         control_messages_per_s=4,

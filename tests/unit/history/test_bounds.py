@@ -10,6 +10,7 @@ import pytest
 from data_collector.history.bounds import FileBounds
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Unavailable
+from data_collector.model.keys import Key
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file, month_file
 from tests.bulk_archives import laid_out, published, with_checksum
@@ -27,7 +28,7 @@ def trades(day: int, first_id: int, last_id: int) -> dict[str, bytes]:
         f"{number},1.5,2,3,{began_ms + (number - first_id) * 3_600_000},True,True"
         for number in range(first_id, last_id + 1)
     ]
-    return published(day_file(SYMBOL, None, JANUARY.replace(day=day)), "\n".join([*rows, ""]))
+    return published(day_file(Key("trade", SYMBOL), JANUARY.replace(day=day)), "\n".join([*rows, ""]))
 
 
 def bounds(folder: Path, *files: dict[str, bytes]) -> FileBounds:
@@ -36,7 +37,7 @@ def bounds(folder: Path, *files: dict[str, bytes]) -> FileBounds:
 
 
 async def test_ids_are_those_of_the_outermost_files_that_can_be_read(tmp_path: Path) -> None:
-    damaged = with_checksum(day_file(SYMBOL, None, JANUARY.replace(day=9)), b"no archive")
+    damaged = with_checksum(day_file(Key("trade", SYMBOL), JANUARY.replace(day=9)), b"no archive")
     reading = bounds(tmp_path, trades(3, 100, 109), trades(5, 200, 209), damaged)
 
     whole = await reading.trade_ids(SYMBOL, JANUARY_MS, JANUARY_MS + 31 * DAY_MS, JANUARY_MS + 60 * DAY_MS)
@@ -49,7 +50,7 @@ async def test_ids_are_those_of_the_outermost_files_that_can_be_read(tmp_path: P
 
 async def test_weeks_open_where_the_first_file_that_is_there_says(tmp_path: Path) -> None:
     row = f"{MONDAY_MS},1,2,1,2,5,{MONDAY_MS + 7 * DAY_MS - 1},9,3,2,4,0\n"
-    reading = bounds(tmp_path, published(month_file(SYMBOL, "1w", JANUARY), row))
+    reading = bounds(tmp_path, published(month_file(Key("kline", SYMBOL, "1w"), JANUARY), row))
 
     found = await reading.open_time(SYMBOL, "1w", JANUARY_MS - 90 * DAY_MS, JANUARY_MS + 60 * DAY_MS)
 

@@ -8,8 +8,11 @@ from decimal import Decimal
 import pytest
 
 from data_collector.model import wire
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.wire import (
     TICKER_FIELDS,
+    gap_json,
     json_text,
     kline_json,
     kline_object,
@@ -21,7 +24,7 @@ from data_collector.model.wire import (
     trade_object,
     trade_time_text,
 )
-from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
 
 SYMBOL_JSON = json_text(SYMBOL)
 
@@ -179,3 +182,31 @@ def test_ticker_object_shows_price_time_and_statistics() -> None:
 def items(text: str) -> list[tuple[str, object]]:
     """Keys in order, numbers as the digits that stand there."""
     return list(json.loads(text, parse_float=lambda digits: ("number", digits)).items())
+
+
+def test_gap_of_trades_is_the_contracts_shape() -> None:
+    gap = Gap(1201, 1219, 19, "refused", ("price_positive", "time_range"))
+
+    text = gap_json(Key("trade", "BTCUSDT"), gap, "2024-01-01T12:00:00.000+00:00")
+
+    assert list(json.loads(text).items()) == [
+        ("symbol", "BTCUSDT"),
+        ("channel", "trade"),
+        ("interval", None),
+        ("first", 1201),
+        ("last", 1219),
+        ("count", 19),
+        ("reason", "refused"),
+        ("rules", ["price_positive", "time_range"]),
+        ("recorded_at", "2024-01-01T12:00:00.000+00:00"),
+    ]
+
+
+def test_gap_of_klines_names_the_interval_and_open_times() -> None:
+    gap = Gap(NOON_MS, NOON_MS + MINUTE_MS, 2, "lost")
+
+    shown = json.loads(gap_json(Key("kline", "BTCUSDT", "1m"), gap, "2024-01-01T12:05:00.000+00:00"))
+
+    assert (shown["channel"], shown["interval"]) == ("kline", "1m")
+    assert (shown["first"], shown["last"]) == ("2024-01-01T12:00:00+00:00", "2024-01-01T12:01:00+00:00")
+    assert shown["rules"] == []

@@ -7,9 +7,11 @@ import json
 import pytest
 
 from data_collector.model.errors import BadFrame
+from data_collector.model.keys import Key
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
-from data_collector.pipeline.refusals import RAW_BYTES_MAX, UNKNOWN
+from data_collector.model.store_keys import UNKNOWN
+from data_collector.pipeline.refusals import RAW_BYTES_MAX
 from data_collector.pipeline.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
@@ -22,7 +24,7 @@ def test_trade_ticker_and_kline_each_count_once(scene: Scene) -> None:
     batch = scene.take()
     assert scene.counts == (5, 5, 0)
     assert runs(batch) == [(10, 2)]
-    assert len(batch.tickers) == 1
+    assert len(batch.newest) == 1
     assert [update.kline.is_closed for update in batch.klines[0]] == [True]
     assert scene.intake.tally.last_received_ns == 5
 
@@ -40,27 +42,27 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
     scene.send(ticker(volume="-1"), ticker())
 
     batch = scene.take()
-    assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
-    assert batch.tickers[0].ticker.volume == "8913.30000000"
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
+    assert batch.newest[0].record.volume == "8913.30000000"
     assert scene.counts == (2, 1, 1)
 
 
 def test_older_ticker_is_a_copy(scene: Scene) -> None:
     scene.send(ticker(NOON_MS + 2_000), ticker(NOON_MS + 1_000))
 
-    assert [one.ticker.event_ms for one in scene.take().tickers] == [NOON_MS + 2_000]
+    assert [one.record.event_ms for one in scene.take().newest] == [NOON_MS + 2_000]
     assert scene.counters.value(COPIES, channel="ticker") == 1
 
 
 def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
     scene.intake.take_statistics(ticker(received_ns=0))
-    assert scene.intake.tickers_spoken == {}
+    assert scene.intake.spoken == {}
     assert scene.counts == (0, 0, 0)
     assert scene.intake.tally.last_received_ns == 0
-    assert [taken.ticker.symbol for taken in scene.outlet.take().tickers] == [SYMBOL]
+    assert [taken.record.symbol for taken in scene.outlet.take().newest] == [SYMBOL]
 
     scene.send(ticker(NOON_MS + 1_000))
-    assert scene.intake.tickers_spoken.keys() == {SYMBOL}
+    assert scene.intake.spoken.keys() == {Key("ticker", SYMBOL)}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_what_was_not_subscribed_goes_to_the_unknown(scene: Scene, record: Recor
     scene.send(record)
 
     (entry,) = scene.take_side()
-    assert entry.stream == UNKNOWN == "quarantine:unknown"
+    assert (entry.kind, entry.symbol) == ("quarantine", "unknown")
     assert rules(entry) == ["not_subscribed"]
     assert scene.counts == (1, 0, 1)
 
@@ -81,7 +83,7 @@ def test_bad_frame_of_a_known_symbol_goes_to_its_quarantine(scene: Scene) -> Non
     scene.frame(frame)
 
     (entry,) = scene.take_side()
-    assert entry.stream == "quarantine:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("quarantine", "BTCUSDT")
     assert fields(entry)["data"] == frame.decode()
     assert rules(entry) == ["wrong_shape"]
     assert scene.counters.value("data_collector_frames_bad_total", reason="wrong_shape") == 1
@@ -91,7 +93,7 @@ def test_frame_whose_symbol_cannot_be_read_goes_to_the_unknown(scene: Scene) -> 
     scene.frame(b"\xff\xfe not JSON")
 
     (entry,) = scene.take_side()
-    assert entry.stream == UNKNOWN
+    assert (entry.kind, entry.symbol) == ("quarantine", UNKNOWN)
     assert rules(entry) == ["not_json"]
     assert "not JSON" in fields(entry)["data"]
 

@@ -50,5 +50,5 @@ def test_what_the_exchange_says_otherwise_goes_to_late(scene: Scene) -> None:
     assert scene.intake.trades.settle_conflict(trade(11), trade(11, price="1.5", received_ns=0)) == "wrong"
 
     (entry,) = scene.take_side()
-    assert (entry.stream, fields(entry)["why"]) == ("late:BTCUSDT", "revision")
+    assert (entry.kind, entry.symbol, fields(entry)["why"]) == ("late", "BTCUSDT", "revision")
     assert json.loads(fields(entry)["data"])["price"] == 1.5

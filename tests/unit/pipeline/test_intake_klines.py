@@ -6,6 +6,7 @@ from msgspec import structs
 
 from data_collector.model.batch import Behind
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.pipeline.series import REFUSED_MAX
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
@@ -29,7 +30,7 @@ def test_refused_closed_kline_goes_with_the_next_good_one_of_its_interval(scene:
     refused_ms = NOON_MS + MINUTE_MS
     gap = Gap(refused_ms, refused_ms, 1, "refused", ("price_not_negative",))
     assert told == [("1m", []), ("1h", []), ("1m", [gap])]
-    assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
     assert scene.counts == (4, 3, 1)
 
 
@@ -55,7 +56,7 @@ def test_refused_klines_are_bounded(scene: Scene) -> None:
 
     # What is not remembered is asked of REST.
     assert [update.kline.open_ms for update in scene.take().klines[0]] == [NOON_MS]
-    assert scene.intake.klines.series[SYMBOL, "1m"].due_ms == NOON_MS + (REFUSED_MAX + 1) * MINUTE_MS
+    assert scene.intake.klines.series[Key("kline", SYMBOL, "1m")].due_ms == NOON_MS + (REFUSED_MAX + 1) * MINUTE_MS
 
 
 def test_monthly_kline_off_the_grid_does_not_stop_the_stream(scene: Scene) -> None:
@@ -89,7 +90,7 @@ def test_revision_of_a_closed_kline_goes_to_late(scene: Scene) -> None:
 
     batch = scene.take()
     (entry,) = batch.side
-    assert entry.stream == "late:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("late", "BTCUSDT")
     assert fields(entry)["why"] == "revision"
     assert [one.close for one in batch.revisions] == ["45180.51"]
     assert scene.counters.value(COPIES, channel="kline") == 1
@@ -106,7 +107,7 @@ def test_closed_kline_that_comes_after_its_place_was_passed_goes_to_late(scene: 
     scene.send(kline(0), kline(1, low="-1"), kline(2), kline(1))
 
     _, entry = scene.take_side()
-    assert entry.stream == "late:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("late", "BTCUSDT")
     assert fields(entry)["why"] == "recovered"
 
 
@@ -141,7 +142,7 @@ def test_first_frame_of_a_later_kline_builds_the_ones_without_trades(scene: Scen
 def test_kline_of_rest_is_no_message_and_is_judged_all_the_same(scene: Scene) -> None:
     scene.send(kline(0))
     klines = scene.intake.klines
-    series = klines.series[SYMBOL, "1m"]
+    series = klines.series[Key("kline", SYMBOL, "1m")]
     klines.take_told(series, told(1))
     klines.take_told(series, told(2, low="-1"))
     klines.take_told(series, told(3))
@@ -150,13 +151,13 @@ def test_kline_of_rest_is_no_message_and_is_judged_all_the_same(scene: Scene) ->
     assert [(each.source, each.kline.open_ms, len(each.gaps)) for each in batch.klines[0]] == [
         ("ws", NOON_MS, 0), ("rest", NOON_MS + MINUTE_MS, 0), ("rest", NOON_MS + 3 * MINUTE_MS, 1),
     ]  # fmt: skip
-    assert [entry.stream for entry in batch.side] == ["quarantine:BTCUSDT"]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
     assert scene.counts == (1, 1, 0)
 
 
 def test_frame_that_differs_from_what_rest_told_is_a_revision(scene: Scene) -> None:
     scene.send(kline(0))
-    scene.intake.klines.take_told(scene.intake.klines.series[SYMBOL, "1m"], told(1))
+    scene.intake.klines.take_told(scene.intake.klines.series[Key("kline", SYMBOL, "1m")], told(1))
     scene.send(kline(1, close="45180.51", event_ms=NOON_MS + 2 * MINUTE_MS + 700))
 
     batch = scene.take()
@@ -191,7 +192,7 @@ def test_store_that_is_behind_gets_again_what_it_lost(scene: Scene) -> None:
     scene.send(*(kline(minute) for minute in range(5)))
     scene.take()
 
-    scene.intake.klines.go_back(Behind(SYMBOL, "1m", NOON_MS + 3 * MINUTE_MS))
+    scene.intake.klines.go_back(Behind(Key("kline", SYMBOL, "1m"), NOON_MS + 3 * MINUTE_MS))
 
     assert [(each.kline.open_ms, each.begins) for each in scene.take().klines[0]] == [
         (NOON_MS + 3 * MINUTE_MS, False), (NOON_MS + 4 * MINUTE_MS, False),
@@ -203,7 +204,7 @@ def test_store_that_has_nothing_gets_what_is_remembered(scene: Scene) -> None:
     scene.send(kline(0), kline(1))
     scene.take()
 
-    scene.intake.klines.go_back(Behind(SYMBOL, "1m", None))
+    scene.intake.klines.go_back(Behind(Key("kline", SYMBOL, "1m"), None))
 
     assert [(each.kline.open_ms, each.begins) for each in scene.take().klines[0]] == [
         (NOON_MS, True), (NOON_MS + MINUTE_MS, False),

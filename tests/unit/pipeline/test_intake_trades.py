@@ -23,7 +23,7 @@ def test_late_trade_goes_to_late_and_not_to_trades(scene: Scene) -> None:
     batch = scene.take()
     (entry,) = batch.side
     assert runs(batch) == [(10, 1), (15, 0)]
-    assert entry.stream == "late:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("late", "BTCUSDT")
     assert fields(entry)["why"] == "recovered"
     assert json.loads(fields(entry)["data"])["trade_id"] == 12
     assert scene.counters.value(COPIES, channel="trade") == 1
@@ -184,7 +184,7 @@ def test_refused_trade_behind_the_cursor_is_quarantined_at_once(scene: Scene) ->
     scene.send(trade(9, price="0"))
 
     (entry,) = scene.take_side()
-    assert entry.stream == "quarantine:BTCUSDT"
+    assert (entry.kind, entry.symbol) == ("quarantine", "BTCUSDT")
     assert set(fields(entry)) == {"data", "why", "at", "columns"}
 
 

@@ -173,7 +173,7 @@ def test_what_is_passed_over_is_explained_by_the_next_run_and_told(scene: Scene)
     assert gaps(batch) == [(11, 11, "lost"), (12, 12, "refused"), (13, 14, "lost")]
     assert runs(batch) == [(10, 1), (15, 1)]
     lives = reversed(scene.ledger.status().closed)
-    told = [(life.symbol, life.first, life.last, reason) for life in lives for reason in life.given_up]
+    told = [(life.key.symbol, life.first, life.last, reason) for life in lives for reason in life.given_up]
     assert told == [(SYMBOL, *gap) for gap in gaps(batch)]
 
 

@@ -11,6 +11,7 @@ from data_collector.model.batch import Behind
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.pipeline.attempts import GAP_DEADLINE_S
@@ -196,7 +197,7 @@ async def test_market_that_rests_is_asked_less_and_less_and_loses_nothing(scene:
         await scene.pass_s(1)
 
     assert 15 < len(scene.asked) < 30
-    assert scene.intake.klines.series[SYMBOL, "1m"].due_ms == at(1)
+    assert scene.intake.klines.series[Key("kline", SYMBOL, "1m")].due_ms == at(1)
 
 
 async def test_rest_side_that_stays_away_costs_what_is_older_than_the_deadline(scene: RepairScene) -> None:
@@ -226,7 +227,7 @@ async def test_rest_side_that_comes_back_heals_all(scene: RepairScene) -> None:
 
 async def test_series_that_is_never_told_does_not_hold_up_the_others(scene: RepairScene) -> None:
     await begun(scene)
-    scene.intake.klines.begin({(SYMBOL, "1h"): at(-60)})
+    scene.intake.klines.begin({Key("kline", SYMBOL, "1h"): at(-60)})
     scene.market.refused.add("1h")
     scene.market.has(1)
     clock(scene, 2)
@@ -261,7 +262,7 @@ async def test_refused_frame_costs_no_call(scene: RepairScene) -> None:
 async def test_start_fetches_at_once_what_the_store_lacks(scene: RepairScene) -> None:
     scene.market.now_ms = at(4.5)
     scene.market.has(1, 2, 3)
-    scene.intake.klines.begin({(SYMBOL, "1m"): at(1)})
+    scene.intake.klines.begin({Key("kline", SYMBOL, "1m"): at(1)})
 
     await scene.repair.look()
 
@@ -272,7 +273,7 @@ async def test_start_skips_what_is_older_than_the_catch_up() -> None:
     scene = RepairScene(catch_up_s=120)
     scene.market.now_ms = at(10.5)
     scene.market.has(*range(1, 10))
-    scene.intake.klines.begin({(SYMBOL, "1m"): at(1)})
+    scene.intake.klines.begin({Key("kline", SYMBOL, "1m"): at(1)})
 
     await scene.repair.look()
 
@@ -286,7 +287,7 @@ async def test_store_that_lost_more_than_is_remembered_is_filled_by_rest(scene: 
     await scene.repair.look()
     scene.take()
     scene.market.has(*range(10))
-    scene.intake.klines.go_back(Behind(SYMBOL, "1m", at(3)))
+    scene.intake.klines.go_back(Behind(Key("kline", SYMBOL, "1m"), at(3)))
 
     await scene.repair.look()
 
@@ -320,13 +321,13 @@ async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:
     class Notes(Ledger):
         """Keeps what it is told."""
 
-        def opened(self, symbol: str, interval: str | None, first: int, last: int) -> None:
-            told.append(("opened", interval, first, last))
+        def opened(self, key: Key, first: int, last: int) -> None:
+            told.append(("opened", key.interval, first, last))
 
-        def healed(self, symbol: str, interval: str | None, first: int, last: int, source: HealSource) -> None:
+        def healed(self, key: Key, first: int, last: int, source: HealSource) -> None:
             told.append(("healed", source, first, last))
 
-        def given_up(self, symbol: str, interval: str | None, first: int, last: int, reason: GapReason) -> None:
+        def given_up(self, key: Key, first: int, last: int, reason: GapReason) -> None:
             told.append(("given_up", reason, first, last))
 
     await begun(scene)
@@ -348,11 +349,11 @@ async def test_months_are_counted_by_the_calendar() -> None:
         month, event_ms=march, first_trade_id=-1, last_trade_id=-1, received_ns=0
     )
     scene.market.now_ms = march + 86_400_000
-    scene.intake.klines.begin({(SYMBOL, "1M"): february})
+    scene.intake.klines.begin({Key("kline", SYMBOL, "1M"): february})
 
     await scene.repair.look()
 
-    assert scene.intake.klines.series[SYMBOL, "1M"].due_ms == march
+    assert scene.intake.klines.series[Key("kline", SYMBOL, "1M")].due_ms == march
     assert UtcCalendar().next_open_ms("1M", january) == february
 
 

@@ -7,6 +7,7 @@ import pytest
 from data_collector.model.batch import KlineUpdate, Refusal
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import UNKNOWN
 from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, Outlet
 from data_collector.pipeline.runs import RUN_ENTRIES_MAX
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
@@ -189,10 +190,10 @@ def test_intervals_do_not_supersede_each_other(outlet: Outlet) -> None:
 
 
 def test_tickers_are_conflated_to_the_newest(outlet: Outlet) -> None:
-    outlet.put_ticker(ticker(1))
-    outlet.put_ticker(ticker(2))
+    outlet.put_newest(ticker(1))
+    outlet.put_newest(ticker(2))
 
-    assert [one.ticker.event_ms for one in outlet.take().tickers] == [2]
+    assert [one.record.event_ms for one in outlet.take().newest] == [2]
     assert outlet.conflated["ticker"] == 1
 
 
@@ -213,23 +214,25 @@ def test_full_outlet_drops_closed_klines_too() -> None:
 
 
 def test_side_entries_are_numbered_without_repeat_over_batches(outlet: Outlet) -> None:
-    outlet.put_side("quarantine:BTCUSDT", ("data", "1"))
+    outlet.put_side("quarantine", "BTCUSDT", ("data", "1"))
     first = outlet.take().side
-    outlet.put_side("late:BTCUSDT", ("data", "2"))
-    outlet.put_side("late:BTCUSDT", ("data", "3"))
+    outlet.put_side("late", "BTCUSDT", ("data", "2"))
+    outlet.put_side("late", "BTCUSDT", ("data", "3"))
     second = outlet.take().side
 
-    assert [(entry.stream, entry.number) for entry in first + second] == [
-        ("quarantine:BTCUSDT", 1),
-        ("late:BTCUSDT", 2),
-        ("late:BTCUSDT", 3),
+    assert [(entry.kind, entry.symbol, entry.number) for entry in first + second] == [
+        ("quarantine", "BTCUSDT", 1),
+        ("late", "BTCUSDT", 2),
+        ("late", "BTCUSDT", 3),
     ]
 
 
 def test_side_entries_are_bounded_and_counted_by_kind() -> None:
     outlet = Outlet([SYMBOL], in_memory(SYMBOL), side_max=2)
-    for stream in ("quarantine:BTCUSDT", "late:BTCUSDT", "late:BTCUSDT", "quarantine:unknown"):
-        outlet.put_side(stream, ("data", "1"))
+    outlet.put_side("quarantine", "BTCUSDT", ("data", "1"))
+    outlet.put_side("late", "BTCUSDT", ("data", "1"))
+    outlet.put_side("late", "BTCUSDT", ("data", "1"))
+    outlet.put_side("quarantine", UNKNOWN, ("data", "1"))
 
     assert len(outlet.take().side) == 2
     assert outlet.dropped == {"kline": 0, "quarantine": 1, "late": 1}

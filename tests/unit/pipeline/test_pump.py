@@ -9,6 +9,7 @@ import pytest
 
 from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import Key
 from data_collector.model.protocols import TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline import pump as pump_module
@@ -257,7 +258,7 @@ async def test_drain_of_nothing_returns() -> None:
 async def test_store_that_lacks_something_makes_a_debt(due: int | None, counted: str) -> None:
     scene = Scene()
     scene.put(10, 11)
-    scene.sink.lacks = [Behind(SYMBOL, None, due)]
+    scene.sink.lacks = [Behind(Key("trade", SYMBOL), due)]
 
     await run_until_written(scene)
     await until(lambda: scene.debt is not None)
@@ -346,12 +347,12 @@ async def test_symbol_whose_batch_the_store_has_not_taken_is_not_asked_about() -
 
 async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
     scene = Scene()
-    scene.sink.lacks = [Behind(SYMBOL, "1m", 5)]
+    scene.sink.lacks = [Behind(Key("kline", SYMBOL, "1m"), 5)]
     scene.put(10)
 
     await run_until_written(scene)
 
-    assert scene.gone_back == [Behind(SYMBOL, "1m", 5)]
+    assert scene.gone_back == [Behind(Key("kline", SYMBOL, "1m"), 5)]
     assert scene.debt is None
 
 

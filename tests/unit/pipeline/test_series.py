@@ -12,13 +12,14 @@ from msgspec import structs
 from data_collector.model.batch import KlineUpdate
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.pipeline.series import HELD_MAX, RECENT_KEPT, Order, Series
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 
 
 def series() -> Series:
-    return Series(SYMBOL, "1m", UtcCalendar(), lambda _kline, _id_before: "unchecked")
+    return Series(Key("kline", SYMBOL, "1m"), UtcCalendar(), lambda _kline, _id_before: "unchecked")
 
 
 def minute_of(open_ms: int) -> int:

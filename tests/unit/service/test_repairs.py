@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_collector.model.keys import Key
 from data_collector.model.status import GapsStatus
 from data_collector.pipeline.ledger import Ledger
 from data_collector.service.part import NAMES_SHOWN
@@ -15,8 +16,8 @@ def status(*, after_s: float, **gaps: tuple[str | None, int, int]) -> GapsStatus
     """Of gaps that opened at once."""
     now_s = 100.0
     ledger = Ledger(lambda: now_s)
-    for symbol, gap in gaps.items():
-        ledger.opened(symbol, *gap)
+    for symbol, (interval, first, last) in gaps.items():
+        ledger.opened(Key("trade" if interval is None else "kline", symbol, interval), first, last)
     now_s += after_s
     return ledger.status()
 

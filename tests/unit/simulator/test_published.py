@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.model.calendar import DAY_MS
+from data_collector.model.keys import Key
 from data_collector.model.protocols import BulkFile
 from data_collector.model.records import Kline
 from data_collector.simulator.market import Market
@@ -105,7 +106,9 @@ async def read(market: Market, folder: Path, file: BulkFile) -> list[Kline]:
 async def test_day_of_klines_is_the_day_of_the_series(tmp_path: Path, interval: str) -> None:
     market = market_of(trades_per_s=1)
 
-    found = await read(market, tmp_path, day_file("BTCUSDT", interval, datetime(2023, 11, 14, tzinfo=UTC)))
+    found = await read(
+        market, tmp_path, day_file(Key("kline", "BTCUSDT", interval), datetime(2023, 11, 14, tzinfo=UTC))
+    )
 
     day_ms = START_MS - START_MS % DAY_MS
     with_trades = [kline for kline in found if kline.trades]
@@ -122,7 +125,9 @@ async def test_month_of_klines_is_read_back_whole(tmp_path: Path, interval: str,
     market = market_of(trades_per_s=0, history_ms=DAYS_MS, history_trades=4_000, klines_max=100_000)
     market.now_ms += 20 * DAY_MS
 
-    found = await read(market, tmp_path, month_file("BTCUSDT", interval, datetime(2023, 11, 1, tzinfo=UTC)))
+    found = await read(
+        market, tmp_path, month_file(Key("kline", "BTCUSDT", interval), datetime(2023, 11, 1, tzinfo=UTC))
+    )
 
     assert len(found) == count
 
@@ -130,7 +135,9 @@ async def test_month_of_klines_is_read_back_whole(tmp_path: Path, interval: str,
 async def test_files_from_2025_on_have_microseconds(tmp_path: Path) -> None:
     start_ms = int(datetime(2025, 1, 2, tzinfo=UTC).timestamp()) * 1000
     market = Market(SimulatorSettings(symbols=("BTCUSDT",), start_ms=start_ms), start_ms)
-    packed = PublishedFiles(market).at(f"/{day_file('BTCUSDT', '1h', datetime(2025, 1, 1, tzinfo=UTC)).path}")
+    packed = PublishedFiles(market).at(
+        f"/{day_file(Key('kline', 'BTCUSDT', '1h'), datetime(2025, 1, 1, tzinfo=UTC)).path}"
+    )
 
     assert packed is not None
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:

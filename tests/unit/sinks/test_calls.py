@@ -7,9 +7,10 @@ import json
 import pytest
 from msgspec import structs
 
-from data_collector.model.batch import Batch, KlineUpdate, Refusal, SideEntry, TickerUpdate, TradeRun
+from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import json_text, kline_json
 from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
@@ -18,7 +19,7 @@ from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker
 LIMITS = StoreLimits(
     trades_maxlen=1_000, stream_maxlen=500, kline_ttl_s=lambda interval: 3600 if interval == "1s" else 7, side_maxlen=50
 )
-CALLS = CallBuilder("", LIMITS, UtcCalendar(), "writer1")
+CALLS = CallBuilder(StoreKeys(), LIMITS, UtcCalendar(), "writer1")
 
 
 def refusal(*rules: str) -> Refusal:
@@ -195,7 +196,7 @@ def test_kline_of_before_the_beginning_spares_a_key_that_exists() -> None:
 
 
 def test_ticker_writes_statistics_and_price() -> None:
-    call = CALLS.ticker(TickerUpdate(ticker()))
+    call = CALLS.newest(NewestUpdate(ticker()))
 
     assert call.command[:5] == ("FCALL", PUT_TICKER, 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
@@ -206,8 +207,8 @@ def test_ticker_writes_statistics_and_price() -> None:
 
 def test_side_entries_carry_the_writers_numbers() -> None:
     entries = [
-        SideEntry("quarantine:BTCUSDT", ("data", "{}", "why", "[]"), 17),
-        SideEntry("late:BTCUSDT", ("data", "1"), 18),
+        SideEntry("quarantine", "BTCUSDT", ("data", "{}", "why", "[]"), 17),
+        SideEntry("late", "BTCUSDT", ("data", "1"), 18),
     ]
 
     call = CALLS.side(entries)
@@ -220,7 +221,7 @@ def test_side_entries_carry_the_writers_numbers() -> None:
 
 
 def test_many_side_entries_are_cut_into_calls() -> None:
-    entries = [SideEntry("late:BTCUSDT", ("data", "1"), number) for number in range(1, 2 * SIDE_PER_CALL + 2)]
+    entries = [SideEntry("late", "BTCUSDT", ("data", "1"), number) for number in range(1, 2 * SIDE_PER_CALL + 2)]
 
     counts = [arguments_of(call)[1:3] for call in CALLS.calls(Batch(side=entries))]
 
@@ -245,8 +246,8 @@ def test_batch_becomes_calls_in_order() -> None:
     batch = Batch(
         trades=[run(10), run(12)],
         klines=[[update(0)]],
-        tickers=[TickerUpdate(ticker())],
-        side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)],
+        newest=[NewestUpdate(ticker())],
+        side=[SideEntry("late", "BTCUSDT", ("data", "{}"), 1)],
     )
 
     functions = [call.command[1] for call in CALLS.calls(batch)]
@@ -263,12 +264,12 @@ def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:
 
 
 def test_other_exchanges_have_their_prefix_on_every_key() -> None:
-    calls = CallBuilder("kraken:", LIMITS, UtcCalendar(), "writer1")
+    calls = CallBuilder(StoreKeys("kraken:"), LIMITS, UtcCalendar(), "writer1")
     batch = Batch(
         trades=[run()],
         klines=[[update(0)]],
-        tickers=[TickerUpdate(ticker())],
-        side=[SideEntry("late:BTCUSDT", ("data", "{}"), 1)],
+        newest=[NewestUpdate(ticker())],
+        side=[SideEntry("late", "BTCUSDT", ("data", "{}"), 1)],
     )
 
     keys = [str(key) for call in calls.calls(batch) for key in keys_of(call)]
@@ -278,7 +279,7 @@ def test_other_exchanges_have_their_prefix_on_every_key() -> None:
 
 
 def test_command_holds_only_what_the_packer_takes() -> None:
-    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], tickers=[TickerUpdate(ticker())])
+    batch = Batch(trades=[run(refused={8: refusal("a")})], klines=[[update(0)]], newest=[NewestUpdate(ticker())])
 
     kinds = {type(part) for call in CALLS.calls(batch) for part in call.command}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.suitability import check_store
 from tests.unit.sinks.wire import connected
@@ -15,7 +16,7 @@ SOURCE = "https://exchange.example"
 async def check(memory: bytes, claimed: bytes, *, expected_bytes: int = 0) -> None:
     connection, wire = connected(memory, claimed)
     wire.take_turns()
-    await check_store(connection, StoreAddress(), source=SOURCE, prefix="", expected_bytes=expected_bytes)
+    await check_store(connection, StoreAddress(), source=SOURCE, keys=StoreKeys(), expected_bytes=expected_bytes)
 
 
 def bulk(text: str) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.errors import BadFile, Misconfigured, NotPublished
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.venues.binance.bulk_archive import BLOCK_BYTES
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
@@ -25,8 +26,8 @@ from tests.bulk_archives import csv_name, laid_out, published, with_checksum, zi
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
 DAY_MS = 1_706_659_200_000
 MINUTE_MS = 60_000
-KLINES = day_file("BTCUSDT", "1m", DAY)
-TRADES = day_file("BTCUSDT", None, DAY)
+KLINES = day_file(Key("kline", "BTCUSDT", "1m"), DAY)
+TRADES = day_file(Key("trade", "BTCUSDT"), DAY)
 
 Files = dict[str, bytes]
 
@@ -119,7 +120,7 @@ async def test_large_file_comes_in_chunks_and_whole(tmp_path: Path) -> None:
 
 async def test_week_that_begins_in_the_month_before_is_taken(tmp_path: Path) -> None:
     week_ms = 7 * 86_400_000
-    file = month_file("BTCUSDT", "1w", datetime(2024, 2, 1, tzinfo=UTC))
+    file = month_file(Key("kline", "BTCUSDT", "1w"), datetime(2024, 2, 1, tzinfo=UTC))
     monday_ms = DAY_MS - 2 * 86_400_000
     csv = "".join(kline_row(at, step_ms=week_ms, first_ms=monday_ms) for at in range(4))
 
@@ -324,7 +325,7 @@ def test_archive_with_any_byte_changed_is_read_or_refused() -> None:
 
 async def test_recorded_file_is_read_and_its_microsecond_form_is_the_same(recordings: Path, tmp_path: Path) -> None:
     rows = (recordings / "nautilus_trader" / "ADABTC-1m-2021-11-27.csv").read_text()
-    file = day_file("ADABTC", "1m", datetime(2021, 11, 27, tzinfo=UTC))
+    file = day_file(Key("kline", "ADABTC", "1m"), datetime(2021, 11, 27, tzinfo=UTC))
     reader = BinanceBulkFiles(str(laid_out(tmp_path / "ms", published(file, rows))))
 
     recorded = [each async for chunk in reader.klines(file) for each in chunk]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from data_collector.model.keys import Key
 from data_collector.venues.binance.bulk_names import covering, days_of, month_file
 
 
@@ -13,8 +14,12 @@ def ms(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
 
 
+def key(interval: str | None) -> Key:
+    return Key("trade" if interval is None else "kline", "BTCUSDT", interval)
+
+
 def names(interval: str | None, first: str, until: str) -> list[str]:
-    return [file.name.removesuffix(".zip") for file in covering("BTCUSDT", interval, ms(first), ms(until))]
+    return [file.name.removesuffix(".zip") for file in covering(key(interval), ms(first), ms(until))]
 
 
 def test_whole_months_are_one_file_each_and_the_rest_comes_as_days() -> None:
@@ -35,7 +40,7 @@ def test_whole_months_are_one_file_each_and_the_rest_comes_as_days() -> None:
     ],
 )
 def test_month_and_minute_have_paths_that_differ_by_more_than_case(interval: str | None, path: str) -> None:
-    (file,) = covering("BTCUSDT", interval, ms("2024-02-01"), ms("2024-03-01"))
+    (file,) = covering(key(interval), ms("2024-02-01"), ms("2024-03-01"))
 
     assert file.path == path
     assert (file.first_ms, file.until_ms) == (ms("2024-02-01"), ms("2024-03-01"))
@@ -43,14 +48,14 @@ def test_month_and_minute_have_paths_that_differ_by_more_than_case(interval: str
 
 @pytest.mark.parametrize("interval", ["3d", "1w", "1M"])
 def test_candles_longer_than_a_day_are_published_by_the_month_only(interval: str) -> None:
-    (file,) = covering("BTCUSDT", interval, ms("2024-02-05"), ms("2024-02-08"))
+    (file,) = covering(key(interval), ms("2024-02-05"), ms("2024-02-08"))
 
     assert file.name.endswith("-2024-02.zip")
     assert days_of(file) == []
 
 
 def test_month_that_is_not_published_is_read_by_its_days() -> None:
-    days = days_of(month_file("BTCUSDT", None, datetime(2024, 2, 1, tzinfo=UTC)))
+    days = days_of(month_file(Key("trade", "BTCUSDT"), datetime(2024, 2, 1, tzinfo=UTC)))
 
     assert [day.name for day in days[:1] + days[-1:]] == [
         "BTCUSDT-trades-2024-02-01.zip", "BTCUSDT-trades-2024-02-29.zip",
