@@ -6,7 +6,7 @@ Life cycle: the repair asks it for one step of one symbol at a time. Everything 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import dropwhile
 
 import structlog
@@ -16,7 +16,7 @@ from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History
+from data_collector.model.protocols import History, TradeTail
 from data_collector.model.records import Trade
 from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.ledger import Ledger
@@ -25,6 +25,7 @@ from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.runs import absent_ranges, runs_of
 from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.symbol_queue import SymbolQueue
+from data_collector.pipeline.trade_sequence import TradeSequence
 
 QUEUED_MAX = 100
 """Runs of a symbol that wait for the pump before more are brought."""
@@ -229,3 +230,47 @@ class Refill:
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
         debt.attempts.succeed(self._clock())
+
+
+def resume(
+    sequences: Iterable[TradeSequence], outlet: Outlet, retention: Spool, tails: Mapping[str, TradeTail | None],
+    *, was_filled: bool = False,
+) -> None:  # fmt: skip
+    """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
+
+    `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
+    nothing of was lost.
+    """
+    for sequence in sequences:
+        symbol, next_id = sequence.symbol, sequence.next_id
+        # Where collection was only stopped for a while, what waits here follows what the store has.
+        if next_id < 0:
+            if symbol not in tails:
+                next_id = _begin_anew(symbol, outlet, retention, was_filled=was_filled)
+            elif (tail := tails[symbol]) is not None:
+                next_id = _go_on(symbol, outlet, retention, tail)
+        sequence.resume(next_id)
+
+
+def _begin_anew(symbol: str, outlet: Outlet, retention: Spool, *, was_filled: bool) -> int:
+    """The store has nothing of it. If we hold something, then it was lost."""
+    oldest_id = retention.oldest_id(symbol)
+    if oldest_id is None:
+        outlet.resume(symbol, -1, lost=was_filled)
+        return -1
+    next_id = retention.end_id(symbol, oldest_id)
+    structlog.get_logger().warning("store_wiped", symbol=symbol, next_id=next_id)
+    outlet.resume(symbol, next_id)
+    outlet.fall_behind(symbol, None)
+    return next_id
+
+
+def _go_on(symbol: str, outlet: Outlet, retention: Spool, tail: TradeTail) -> int:
+    """What we hold beyond a hole was never let through: it is read when its turn comes."""
+    due_id = tail.last_id + 1
+    retention.confirm(symbol, tail.last_id)
+    next_id = retention.end_id(symbol, due_id)
+    outlet.resume(symbol, next_id, origin_id=tail.first_id)
+    if next_id > due_id:
+        outlet.fall_behind(symbol, due_id)
+    return next_id

@@ -22,7 +22,7 @@ from data_collector.model.records import Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refill import Refill
+from data_collector.pipeline.refill import READ_TRADES, Refill
 from data_collector.pipeline.runs import absent_ranges
 from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.trade_intake import TradeIntake
@@ -41,9 +41,6 @@ PAGE_TRADES = 1000
 
 URGENT_TRADES = 10_000
 """A larger gap is catching up with the past, for which half of the budget must do."""
-
-READ_TRADES = 10_000
-"""What is read from the retention at a time."""
 
 DISPROVED_MIN = 3
 DISPROVED_S = 10.0

@@ -23,9 +23,8 @@ from data_collector.pipeline.kline_intake import WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.refill import Reach, Refill
+from data_collector.pipeline.refill import Reach, Refill, resume
 from data_collector.pipeline.repair import TradeRepair
-from data_collector.pipeline.resume import resume
 from data_collector.pipeline.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
