@@ -22,6 +22,9 @@ from data_collector.pipeline.shelf import Cover, covers_of
 FRAME_TRADES = 2_000
 """A frame ends when it has so many: making or reading one keeps other threads from running, about half a ms."""
 
+SYNCS_MAX = 2
+"""Files that a group is written to before the disk has refused it."""
+
 RETRY_S = 1.0
 """How long nothing is tried after the disk refused."""
 
@@ -60,19 +63,19 @@ class DiskCalls:
         return shutil.disk_usage(folder).free
 
 
-class Written(Struct, frozen=True):
+class Written(Struct):
     """What became of one group of runs."""
 
     trades: int
     covers: dict[str, list[Cover]]
-    number: int | None
+    number: int | None = None
     """The file that it is in; None when it was skipped."""
-    size: int
+    size: int = 0
     """That file's size now."""
-    sync_s: float
+    sync_s: float = 0.0
     """How long its sync took; 0.0 when there was none."""
-    failed_syncs: int
-    refusal: str | None
+    failed_syncs: int = 0
+    refusal: str | None = None
     """Why the disk refused it, for people; None when it is written, or was not tried."""
     free_bytes: int | None = None
     """What the disk has left for us now; None when it was not asked or did not say."""
@@ -100,29 +103,28 @@ class SegmentWriter:
 
     def write(self, runs: list[TradeRun]) -> Written:
         """Write all of them and sync, or none. Blocks for as long as the disk does."""
-        covers = covers_of(runs)
-        trades = sum(run.count for run in runs)
+        written = Written(sum(run.count for run in runs), covers_of(runs))
         if time.monotonic() < self._retry_s:
-            return Written(trades, covers, None, 0, 0.0, 0, None)
+            return written
         content = memoryview(_frames(runs, self._sequence))
-        failed_syncs = 0
-        while True:
+        while written.number is None and written.refusal is None:
             try:
-                sync_s = self._append(content)
+                written.sync_s = self._append(content)
             except _SyncFailed as error:
                 self._leave()
-                failed_syncs += 1
-                if failed_syncs < 2:
-                    continue
-                refusal = str(error)
+                written.failed_syncs += 1
+                if written.failed_syncs == SYNCS_MAX:
+                    written.refusal = str(error)
             except OSError as error:
                 self._cut_off()
-                refusal = error.strerror or "unknown"
+                written.refusal = error.strerror or "unknown"
             else:
                 self._sequence += len(runs)
-                return Written(trades, covers, self._number, self._size, sync_s, failed_syncs, None, self._free_bytes())
+                written.number, written.size = self._number, self._size
+        if written.refusal is not None:
             self._retry_s = time.monotonic() + RETRY_S
-            return Written(trades, covers, None, 0, 0.0, failed_syncs, refusal, self._free_bytes())
+        written.free_bytes = self._free_bytes()
+        return written
 
     def close(self) -> None:
         """Everything that was written is synced already."""
