@@ -46,7 +46,7 @@ class Intake:
         self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.queues), -1)
         """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
         self.spoken: dict[Key, int] = {}
-        """The same, of those that a stream brought."""
+        """The number of the newest record that a stream brought."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""

@@ -144,7 +144,7 @@ class KlineIntake:
         self.resume(cursors)
 
     def resume(self, cursors: Mapping[Key, int]) -> None:
-        """The same for series that are added while others go on."""
+        """The open time that the store must get next, of series that are added while others go on."""
         for key, due_ms in cursors.items():
             series = self.series.get(key)
             if series is not None:

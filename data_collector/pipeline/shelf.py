@@ -51,13 +51,13 @@ class Cover(Struct, array_like=True):
     end: int
     """One more than the last id."""
 
-    def extend(self, run: TradeRun) -> bool:
-        """Take in a run that follows; False when it does not follow."""
-        if run.start_id != self.end:
+    def extend(self, more: Cover) -> bool:
+        """Take in what follows; False when it does not follow."""
+        if more.start != self.end:
             return False
         if self.first_trade == self.end:
-            self.first_trade = run.first_id
-        self.end = run.first_id + run.count
+            self.first_trade = more.first_trade
+        self.end = more.end
         return True
 
 
@@ -70,22 +70,15 @@ def covers_of(runs: Iterable[TradeRun]) -> dict[str, list[Cover]]:
     """The ids that runs speak of, by symbol, in order of coming."""
     covers: dict[str, list[Cover]] = {}
     for run in runs:
-        known = covers.setdefault(run.symbol, [])
-        if not known or not known[-1].extend(run):
-            known.append(cover_of(run))
+        join_covers(covers.setdefault(run.symbol, []), (cover_of(run),))
     return covers
 
 
 def join_covers(covers: list[Cover], more: Iterable[Cover]) -> None:
     """Put later covers behind earlier ones of the same symbol; those that adjoin become one."""
     for cover in more:
-        last = covers[-1] if covers else None
-        if last is None or last.end != cover.start:
-            covers.append(Cover(cover.start, cover.first_trade, cover.end))
-            continue
-        if last.first_trade == last.end:
-            last.first_trade = cover.first_trade
-        last.end = cover.end
+        if not covers or not covers[-1].extend(cover):
+            covers.append(structs.replace(cover))
 
 
 def cut_run(run: TradeRun, first_id: int) -> TradeRun:
@@ -139,7 +132,7 @@ class Shelf:
         stretches = self._stretches.get(run.symbol)
         if stretches is None:
             stretches = self._stretches[run.symbol] = deque()
-        if stretches and stretches[-1].cover.extend(run):
+        if stretches and stretches[-1].cover.extend(cover_of(run)):
             stretches[-1].runs.append(run)
         else:
             stretches.append(_Stretch(run))
