@@ -175,38 +175,30 @@ class Refill:
     def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
         """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""
         absent = {gap.first: gap for gap in absent_ranges(trades, due_id)}
-        runs: list[TradeRun] = []
         good: list[Trade] = []
         gaps: list[Gap] = []
         refused: dict[int, Refusal] = {}
+        before: dict[int, tuple[list[Gap], dict[int, Refusal]]] = {}
         position = due_id
-
-        def cut() -> None:
-            nonlocal gaps, refused, good
-            made = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
-            if made and (gaps or refused):
-                made[0] = structs.replace(made[0], gaps=gaps, refused=refused)
-                gaps, refused = [], {}
-            runs.extend(made)
-            good = []
-
         for trade in trades:
             if trade.trade_id < position:
                 continue
             if trade.trade_id >= queue.next_id or (trade.trade_id > position and position not in absent):
                 break
-            verdict = self._refusals.gate.check_trade(trade)
-            if trade.trade_id > position or (verdict is not None and verdict.critical):
-                cut()
             if trade.trade_id > position:
                 gaps.append(absent[position])
+            verdict = self._refusals.gate.check_trade(trade)
             if verdict is not None and verdict.critical:
                 gaps.append(Gap(trade.trade_id, trade.trade_id, 1, "refused", verdict.critical))
                 refused[trade.trade_id] = self._refusals.refusal(trade, verdict)
             else:
                 good.append(trade)
+                before[trade.trade_id] = gaps, refused
+                gaps, refused = [], {}
             position = trade.trade_id + 1
-        cut()
+        runs = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
+        for run in runs:
+            run.gaps, run.refused = before[run.first_id]
         if gaps:
             runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps))
         return runs
