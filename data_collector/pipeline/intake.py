@@ -10,18 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from data_collector.model.batch import KlineCheck
 from data_collector.model.channels import NewestRecord, collected, key_of, number_of
 from data_collector.model.keys import Key
 from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.kline_intake import KlineIntake, Reception, WantedKlines
+from data_collector.pipeline.kline_intake import KlineIntake, WantedKlines
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
-from data_collector.pipeline.tally import Tally, Tap, also_refused
+from data_collector.pipeline.tally import Tally, also_refused
 from data_collector.pipeline.trade_intake import TradeIntake
 from data_collector.pipeline.trade_sequence import JUMP_MAX
 from data_collector.pipeline.websocket import Received, Unreadable
@@ -43,53 +42,17 @@ class Intake:
         self._take_trade = self.trades.take
         self.use(gate)
         self._sequences = self.trades.sequences
-        self.klines = KlineIntake(
-            outlet, klines, counters, ledger,
-            Reception(
-                self._check_timely, self._judge_content, self._accept_kline, self._refuse_kline,
-                self.tally.refuse_unknown, self.refusals.quarantine, self._show, self.tally.exchange_ms,
-                self._check_minute,
-            ),
-        )  # fmt: skip
+        self.klines = KlineIntake(outlet, klines, self.tally, self.refusals, ledger, counters, self._sequences)
         self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.queues), -1)
         """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
         self.spoken: dict[Key, int] = {}
-        """The same, of those that a stream brought."""
+        """The number of the newest record that a stream brought."""
 
     def use(self, gate: Gate) -> None:
         """Judge by this gate from now on."""
         self._check = gate.check
         self.trades.use(gate)
         self.refusals.gate = gate
-
-    @property
-    def tap(self) -> Tap | None:
-        """What gets each record that passed."""
-        return self.tally.tap
-
-    @tap.setter
-    def tap(self, tap: Tap | None) -> None:
-        self.tally.tap = tap
-
-    @property
-    def newest_event_ms(self) -> int:
-        """The exchange's clock, as its messages told it last; 0 before the first."""
-        return self.tally.exchange_ms()
-
-    @property
-    def received(self) -> int:
-        """Messages, once each."""
-        return self.tally.received
-
-    @property
-    def validated(self) -> int:
-        """Those of them that passed."""
-        return self.tally.validated
-
-    @property
-    def errors(self) -> int:
-        """Those of them that were refused."""
-        return self.tally.errors
 
     def add(self, key: Key) -> None:
         """It is collected from now on; its symbol has a queue in the outlet."""
@@ -144,7 +107,7 @@ class Intake:
         """A record of a stream of which the newest counts."""
         number = number_of(record)
         if number <= self._newest[key]:
-            self._counters.add("data_collector_messages_copies_total", channel=key.channel)
+            self.tally.copy(key.channel)
             return
         verdict = self._check_ticker(record)
         if self.tally.passes(record, key.channel, verdict):
@@ -156,25 +119,6 @@ class Intake:
         self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
         self.tally.newest_event_ms = max(self.tally.newest_event_ms, record.event_ms)
         self.trades.learn_reference(record.symbol, record.last_id)
-
-    def _judge_content(self, kline: Kline) -> Verdict | None:
-        # The gate may have been replaced meanwhile.
-        return self._check(kline)
-
-    def _accept_kline(self, kline: Kline, verdict: Verdict | None, late: bool) -> None:
-        self.tally.accept(kline, "kline", verdict, late=late)
-        self.tally.newest_event_ms = max(self.tally.newest_event_ms, kline.event_ms)
-
-    def _refuse_kline(self, kline: Kline, verdict: Verdict) -> None:
-        self.tally.refuse(kline, "kline", verdict)
-        self.refusals.quarantine(kline, verdict)
-
-    def _check_minute(self, kline: Kline, id_before: int) -> KlineCheck:
-        return self._sequences[kline.symbol].check_minute(kline, id_before)
-
-    def _show(self, record: Record) -> None:
-        if self.tap is not None:
-            self.tap(record)
 
     def _take_other(self, record: Record) -> None:
         match record:
@@ -192,11 +136,8 @@ class Intake:
                     # For a subclass alone.
                     self.tally.passes(record, "other", None)
 
-    def _check_timely(self, record: Record, event_ms: int) -> Verdict | None:
-        return self.tally.judged_in_time(event_ms, self._check(record))
-
     def _check_ticker(self, ticker: Ticker) -> Verdict | None:
-        verdict = self._check_timely(ticker, ticker.event_ms)
+        verdict = self.tally.judged_in_time(ticker.event_ms, self._check(ticker))
         sequence = self._sequences[ticker.symbol]
         known_id = max(sequence.next_id, sequence.reference_id)
         if 0 <= known_id < ticker.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):

@@ -7,7 +7,7 @@ exchange's REST side told. It runs on the event loop and raises nothing for what
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -21,7 +21,10 @@ from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.refusals import Refusals
 from data_collector.pipeline.series import Order, Series, content
+from data_collector.pipeline.tally import Tally
+from data_collector.pipeline.trade_sequence import TradeSequence
 
 TIME_MS_MIN = 10**12
 TIME_MS_MAX = 4_102_444_800_000
@@ -32,30 +35,6 @@ CHECKED_INTERVAL = "1m"
 
 DOUBTFUL_MAX = 100
 """Klines that wait to be compared with REST; further ones are counted alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """What the intake does with messages of every channel."""
-
-    judge: Callable[[Kline, int], Verdict | None]
-    """By the rules, and whether its event time may be."""
-    judge_content: Callable[[Kline], Verdict | None]
-    """By the rules alone: what REST told has no event time."""
-    accept: Callable[[Kline, Verdict | None, bool], None]
-    """A message passed; the last says whether its place is past."""
-    refuse: Callable[[Kline, Verdict], None]
-    """A message may not pass: counted, and kept in quarantine."""
-    refuse_unknown: Callable[[Kline], None]
-    """It was not subscribed."""
-    quarantine: Callable[[Kline, Verdict], None]
-    """What REST told may not pass: kept in quarantine, and no message."""
-    show: Callable[[Kline], None]
-    """To subclasses that look at records: a kline that no message brought."""
-    exchange_ms: Callable[[], int]
-    """The exchange's clock; 0 before its first message."""
-    check_minute: Callable[[Kline, int], KlineCheck]
-    """A closed kline of a minute against our own trades; the number is the last trade id before it, or -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +51,18 @@ class KlineIntake:
     """The series of all symbols and intervals."""
 
     def __init__(
-        self, outlet: Outlet, wanted: WantedKlines, counters: Counters, ledger: Ledger, reception: Reception
-    ) -> None:
+        self, outlet: Outlet, wanted: WantedKlines, tally: Tally, refusals: Refusals, ledger: Ledger,
+        counters: Counters, trades: Mapping[str, TradeSequence],
+    ) -> None:  # fmt: skip
+        """`trades` of the same symbols: closed klines of a minute are compared with them."""
         self._outlet = outlet
         self.calendar = wanted.calendar
         self.catch_up_ms = int(wanted.catch_up_s * 1000)
         self._counters = counters
         self.ledger = ledger
-        self._reception = reception
+        self._tally = tally
+        self._refusals = refusals
+        self._trades = trades
         self.series: dict[Key, Series] = {}
         self._counted_ms: dict[Key, int] = {}
         self._lost: set[Key] = set()
@@ -109,11 +92,13 @@ class KlineIntake:
         """A kline of the stream."""
         series = self.series.get(Key("kline", kline.symbol, kline.interval))
         if series is None:
-            self._reception.refuse_unknown(kline)
+            self._tally.refuse_unknown(kline)
             return
-        verdict = self._reception.judge(kline, kline.event_ms)
+        verdict = self._tally.judged_in_time(kline.event_ms, self._judge(kline))
         if verdict is not None and verdict.critical:
-            self._refuse(series, kline, verdict)
+            if kline.is_closed and self._can_be_placed(kline):
+                series.refuse(kline.open_ms, verdict.critical)
+            self._refuse(kline, verdict)
         elif kline.is_closed:
             self._take_closed(series, kline, verdict)
         else:
@@ -121,9 +106,9 @@ class KlineIntake:
 
     def take_told(self, series: Series, kline: Kline) -> None:
         """A closed kline that REST told; its place is due, or behind others that are."""
-        verdict = self._reception.judge_content(kline)
+        verdict = self._judge(kline)
         if verdict is not None and verdict.critical:
-            self._reception.quarantine(kline, verdict)
+            self._refusals.quarantine(kline, verdict)
             series.refuse(kline.open_ms, verdict.critical)
             # No other copy will come.
             series.pass_refused()
@@ -145,7 +130,7 @@ class KlineIntake:
     def put_past(self, klines: Iterable[Kline]) -> None:
         """Closed klines from before the beginning of their series, for `kline:` alone."""
         for kline in klines:
-            verdict = self._reception.judge_content(kline)
+            verdict = self._judge(kline)
             if verdict is None or not verdict.critical:
                 self._outlet.put_past(kline)
 
@@ -159,7 +144,7 @@ class KlineIntake:
         self.resume(cursors)
 
     def resume(self, cursors: Mapping[Key, int]) -> None:
-        """The same for series that are added while others go on."""
+        """The open time that the store must get next, of series that are added while others go on."""
         for key, due_ms in cursors.items():
             series = self.series.get(key)
             if series is not None:
@@ -191,14 +176,14 @@ class KlineIntake:
 
     def _oldest_wanted_ms(self) -> int:
         """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
-        now_ms = self._reception.exchange_ms()
+        now_ms = self._tally.exchange_ms()
         return now_ms - self.catch_up_ms if now_ms else sys.maxsize
 
     def _take_open(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
         if series.judge_open(kline) is Order.KNOWN:
-            self._count_copy()
+            self._tally.copy("kline")
             return
-        self._reception.accept(kline, verdict, False)
+        self._accept(kline, verdict)
         if kline.open_ms > series.due_ms:
             # Its trade ids may prove that what has not closed had no trade.
             self.release(series)
@@ -210,11 +195,11 @@ class KlineIntake:
         starts = series.due_ms < 0
         order = series.take_closed(kline, () if verdict is None else verdict.warnings)
         if order is Order.KNOWN:
-            self._count_copy()
+            self._tally.copy("kline")
         elif order is Order.IMPLAUSIBLE:
-            self._reception.refuse(kline, Verdict(("open_time_off_grid",)))
+            self._refuse(kline, Verdict(("open_time_off_grid",)))
         else:
-            self._reception.accept(kline, verdict, order in (Order.LATE, Order.REVISED))
+            self._accept(kline, verdict, late=order in (Order.LATE, Order.REVISED))
             self._place(series, kline, order, starts=starts)
 
     def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
@@ -242,10 +227,17 @@ class KlineIntake:
         if kline.symbol in self._outlet.queues:
             self._outlet.put_revision(kline, why)
 
-    def _refuse(self, series: Series, kline: Kline, verdict: Verdict) -> None:
-        if kline.is_closed and self._can_be_placed(kline):
-            series.refuse(kline.open_ms, verdict.critical)
-        self._reception.refuse(kline, verdict)
+    def _judge(self, kline: Kline) -> Verdict | None:
+        """By the rules alone: what REST told has no event time."""
+        return self._refusals.gate.check(kline)
+
+    def _accept(self, kline: Kline, verdict: Verdict | None, *, late: bool = False) -> None:
+        self._tally.accept(kline, "kline", verdict, late=late)
+        self._tally.newest_event_ms = max(self._tally.newest_event_ms, kline.event_ms)
+
+    def _refuse(self, kline: Kline, verdict: Verdict) -> None:
+        self._tally.refuse(kline, "kline", verdict)
+        self._refusals.quarantine(kline, verdict)
 
     def _can_be_placed(self, kline: Kline) -> bool:
         """Whether a kline of its interval can open then."""
@@ -264,7 +256,8 @@ class KlineIntake:
             if gap.reason == "refused":
                 self.ledger.given_up(key, gap.first, gap.last, gap.reason)
         if update.source != "ws":
-            self._reception.show(kline)
+            if self._tally.tap is not None:
+                self._tally.tap(kline)
         elif key.interval == CHECKED_INTERVAL:
             self._counters.add("data_collector_candle_checks_total", result=update.check)
             if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
@@ -273,7 +266,4 @@ class KlineIntake:
     def _check(self, kline: Kline, id_before: int) -> KlineCheck:
         if kline.interval != CHECKED_INTERVAL:
             return "unchecked"
-        return self._reception.check_minute(kline, id_before)
-
-    def _count_copy(self) -> None:
-        self._counters.add("data_collector_messages_copies_total", channel="kline")
+        return self._trades[kline.symbol].check_minute(kline, id_before)

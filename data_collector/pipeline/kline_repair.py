@@ -48,7 +48,7 @@ PAST_KLINES = 500
 class Hole:
     """What is known of a series' due kline."""
 
-    __slots__ = ("answered_s", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pause_s")
+    __slots__ = ("answered_s", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
 
     def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
         self.due_ms = due_ms
@@ -58,7 +58,7 @@ class Hole:
         """When REST may be asked."""
         self.answered_s = overdue_s
         """When REST answered last."""
-        self.pause_s = ASK_AGAIN_S
+        self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
         self.left_out = 0
         """How many answers left it out and told later ones, and since when."""
         self.left_out_s = 0.0
@@ -126,7 +126,7 @@ class KlineRepair:
 
         A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
         """
-        event_ms, now_ms = self._intake.newest_event_ms, self._event_ms + int((now - self._event_seen_s) * 1000)
+        event_ms, now_ms = self._intake.tally.exchange_ms(), self._event_ms + int((now - self._event_seen_s) * 1000)
         if self._event_ms and event_ms <= now_ms + CLOCK_STEP_MS:
             if event_ms > self._event_ms:
                 self._event_ms, self._event_seen_s = event_ms, now
@@ -215,13 +215,12 @@ class KlineRepair:
         hole.next_s = now + ASK_AGAIN_S
 
     def _ask_later(self, hole: Hole) -> None:
-        hole.next_s = self._clock() + hole.pause_s
-        hole.pause_s = min(hole.pause_s * 2, ASK_AGAIN_MAX_S)
+        hole.next_s = self._clock() + hole.pauses.next_delay_s()
 
     async def _told(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
         rows = await self._history.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         if self._failed_s is not None:
-            self._backoff = Backoff()
+            self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
             self._failed_s = None
         return rows

@@ -23,8 +23,7 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.connection import Connection
-from data_collector.pipeline.conversation import Conversation
+from data_collector.pipeline.connection import Connection, Conversation
 from data_collector.pipeline.governor import Governor
 from data_collector.pipeline.overlap import Overlap, Result
 from data_collector.pipeline.transport import Address, Connect, failure_label, open_websocket

@@ -28,10 +28,10 @@ from data_collector.model.gaps import Gap, add_gap
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.debts import Debt, Debts
-from data_collector.pipeline.gathering import Gathering
 from data_collector.pipeline.ranges import common
-from data_collector.pipeline.retention import Retention
-from data_collector.pipeline.symbol_queue import RUN_ENTRIES_MAX, SymbolQueue, entry_time
+from data_collector.pipeline.runs import RUN_ENTRIES_MAX, Gathering, entry_time
+from data_collector.pipeline.spool import Spool
+from data_collector.pipeline.symbol_queue import SymbolQueue
 
 RECORDS_MAX = 100_000
 """About 28 MB of trades: 20 s at 5,000 trades/s."""
@@ -56,7 +56,7 @@ class Outlet:
     """All queues, and what does not belong to a symbol."""
 
     def __init__(
-        self, symbols: list[str], retention: Retention, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
+        self, symbols: list[str], retention: Spool, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.queues = {symbol: SymbolQueue(symbol) for symbol in symbols}

@@ -1,12 +1,12 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
 Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the retention
-(`pipeline.retention`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a message.
+(`pipeline.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import dropwhile
 
 import structlog
@@ -16,15 +16,16 @@ from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History
+from data_collector.model.protocols import History, TradeTail
 from data_collector.model.records import Trade
 from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
 from data_collector.pipeline.refusals import Refusals
-from data_collector.pipeline.retention import Retention
 from data_collector.pipeline.runs import absent_ranges, runs_of
+from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.symbol_queue import SymbolQueue
+from data_collector.pipeline.trade_sequence import TradeSequence
 
 QUEUED_MAX = 100
 """Runs of a symbol that wait for the pump before more are brought."""
@@ -48,7 +49,7 @@ class Refill:
     """The store side of the repair."""
 
     def __init__(
-        self, outlet: Outlet, refusals: Refusals, retention: Retention, history: History, ledger: Ledger, reach: Reach,
+        self, outlet: Outlet, refusals: Refusals, retention: Spool, history: History, ledger: Ledger, reach: Reach,
         now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
@@ -174,38 +175,30 @@ class Refill:
     def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
         """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""
         absent = {gap.first: gap for gap in absent_ranges(trades, due_id)}
-        runs: list[TradeRun] = []
         good: list[Trade] = []
         gaps: list[Gap] = []
         refused: dict[int, Refusal] = {}
+        before: dict[int, tuple[list[Gap], dict[int, Refusal]]] = {}
         position = due_id
-
-        def cut() -> None:
-            nonlocal gaps, refused, good
-            made = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
-            if made and (gaps or refused):
-                made[0] = structs.replace(made[0], gaps=gaps, refused=refused)
-                gaps, refused = [], {}
-            runs.extend(made)
-            good = []
-
         for trade in trades:
             if trade.trade_id < position:
                 continue
             if trade.trade_id >= queue.next_id or (trade.trade_id > position and position not in absent):
                 break
-            verdict = self._refusals.gate.check_trade(trade)
-            if trade.trade_id > position or (verdict is not None and verdict.critical):
-                cut()
             if trade.trade_id > position:
                 gaps.append(absent[position])
+            verdict = self._refusals.gate.check_trade(trade)
             if verdict is not None and verdict.critical:
                 gaps.append(Gap(trade.trade_id, trade.trade_id, 1, "refused", verdict.critical))
                 refused[trade.trade_id] = self._refusals.refusal(trade, verdict)
             else:
                 good.append(trade)
+                before[trade.trade_id] = gaps, refused
+                gaps, refused = [], {}
             position = trade.trade_id + 1
-        cut()
+        runs = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
+        for run in runs:
+            run.gaps, run.refused = before[run.first_id]
         if gaps:
             runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps))
         return runs
@@ -229,3 +222,47 @@ class Refill:
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
         debt.attempts.succeed(self._clock())
+
+
+def resume(
+    sequences: Iterable[TradeSequence], outlet: Outlet, retention: Spool, tails: Mapping[str, TradeTail | None],
+    *, was_filled: bool = False,
+) -> None:  # fmt: skip
+    """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
+
+    `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
+    nothing of was lost.
+    """
+    for sequence in sequences:
+        symbol, next_id = sequence.symbol, sequence.next_id
+        # Where collection was only stopped for a while, what waits here follows what the store has.
+        if next_id < 0:
+            if symbol not in tails:
+                next_id = _begin_anew(symbol, outlet, retention, was_filled=was_filled)
+            elif (tail := tails[symbol]) is not None:
+                next_id = _go_on(symbol, outlet, retention, tail)
+        sequence.resume(next_id)
+
+
+def _begin_anew(symbol: str, outlet: Outlet, retention: Spool, *, was_filled: bool) -> int:
+    """The store has nothing of it. If we hold something, then it was lost."""
+    oldest_id = retention.oldest_id(symbol)
+    if oldest_id is None:
+        outlet.resume(symbol, -1, lost=was_filled)
+        return -1
+    next_id = retention.end_id(symbol, oldest_id)
+    structlog.get_logger().warning("store_wiped", symbol=symbol, next_id=next_id)
+    outlet.resume(symbol, next_id)
+    outlet.fall_behind(symbol, None)
+    return next_id
+
+
+def _go_on(symbol: str, outlet: Outlet, retention: Spool, tail: TradeTail) -> int:
+    """What we hold beyond a hole was never let through: it is read when its turn comes."""
+    due_id = tail.last_id + 1
+    retention.confirm(symbol, tail.last_id)
+    next_id = retention.end_id(symbol, due_id)
+    outlet.resume(symbol, next_id, origin_id=tail.first_id)
+    if next_id > due_id:
+        outlet.fall_behind(symbol, due_id)
+    return next_id

@@ -22,9 +22,9 @@ from data_collector.model.records import Trade
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refill import Refill
-from data_collector.pipeline.retention import Retention
+from data_collector.pipeline.refill import READ_TRADES, Refill
 from data_collector.pipeline.runs import absent_ranges
+from data_collector.pipeline.spool import Spool
 from data_collector.pipeline.trade_intake import TradeIntake
 from data_collector.pipeline.trade_sequence import ARBITRATION_S, OpenGap, TradeSequence
 
@@ -42,9 +42,6 @@ PAGE_TRADES = 1000
 URGENT_TRADES = 10_000
 """A larger gap is catching up with the past, for which half of the budget must do."""
 
-READ_TRADES = 10_000
-"""What is read from the retention at a time."""
-
 DISPROVED_MIN = 3
 DISPROVED_S = 10.0
 """What the exchange's REST side does not know after so many answers and so long does not exist."""
@@ -57,7 +54,7 @@ class TradeRepair:
     """Heals the gaps of all symbols."""
 
     def __init__(
-        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Retention, history: History,
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Spool, history: History,
         ledger: Ledger, counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._outlet = outlet

@@ -12,58 +12,38 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header
+from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header, segment_path, sync_folder
 from data_collector.pipeline.shelf import Cover, covers_of
 
 FRAME_TRADES = 2_000
 """A frame ends when it has so many: making or reading one keeps other threads from running, about half a ms."""
 
+SYNCS_MAX = 2
+"""Files that a group is written to before the disk has refused it."""
+
 RETRY_S = 1.0
 """How long nothing is tried after the disk refused."""
 
 
-class FileCalls(Protocol):
+class DiskCalls:
     """The calls that a disk can fail; all may raise `OSError`."""
 
     def create(self, path: Path) -> int:
         """A new file for this user alone, and its descriptor, which appends."""
-
-    def write(self, descriptor: int, content: memoryview) -> int:
-        """How many bytes were taken."""
-
-    def sync(self, descriptor: int) -> None:
-        """Bring the file's content to the disk."""
-
-    def truncate(self, descriptor: int, size: int) -> None:
-        """Cut the file off."""
-
-    def sync_folder(self, folder: Path) -> None:
-        """Bring the names in a folder to the disk."""
-
-    def free_bytes(self, folder: Path) -> int:
-        """What the disk under a folder has left for us."""
-
-
-class DiskCalls:
-    """The real ones."""
-
-    def create(self, path: Path) -> int:
-        """See `FileCalls`."""
         # Appending, because after a file was cut off its descriptor would still write where the end has been.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, 0o600)
 
     def write(self, descriptor: int, content: memoryview) -> int:
-        """See `FileCalls`."""
+        """How many bytes were taken."""
         return os.write(descriptor, content)
 
     def sync(self, descriptor: int) -> None:
-        """See `FileCalls`."""
+        """Bring the file's content to the disk."""
         # Where there is no fdatasync (macOS), fsync does the same and more.
         if hasattr(os, "fdatasync"):
             os.fdatasync(descriptor)
@@ -71,35 +51,31 @@ class DiskCalls:
             os.fsync(descriptor)
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """See `FileCalls`."""
+        """Cut the file off."""
         os.ftruncate(descriptor, size)
 
     def sync_folder(self, folder: Path) -> None:
-        """See `FileCalls`."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """Bring the names in a folder to the disk."""
+        sync_folder(folder)
 
     def free_bytes(self, folder: Path) -> int:
-        """See `FileCalls`."""
+        """What the disk under a folder has left for us."""
         return shutil.disk_usage(folder).free
 
 
-class Written(Struct, frozen=True):
+class Written(Struct):
     """What became of one group of runs."""
 
     trades: int
     covers: dict[str, list[Cover]]
-    number: int | None
+    number: int | None = None
     """The file that it is in; None when it was skipped."""
-    size: int
+    size: int = 0
     """That file's size now."""
-    sync_s: float
+    sync_s: float = 0.0
     """How long its sync took; 0.0 when there was none."""
-    failed_syncs: int
-    refusal: str | None
+    failed_syncs: int = 0
+    refusal: str | None = None
     """Why the disk refused it, for people; None when it is written, or was not tried."""
     free_bytes: int | None = None
     """What the disk has left for us now; None when it was not asked or did not say."""
@@ -113,7 +89,7 @@ class SegmentWriter:
     """The file that is being written, and where what is synced of it ends."""
 
     def __init__(
-        self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: FileCalls | None = None
+        self, folder: Path, *, number: int, sequence: int, segment_bytes: int, calls: DiskCalls | None = None
     ) -> None:
         """The first file that it makes has `number`, the first run `sequence`."""
         self._folder = folder
@@ -127,29 +103,28 @@ class SegmentWriter:
 
     def write(self, runs: list[TradeRun]) -> Written:
         """Write all of them and sync, or none. Blocks for as long as the disk does."""
-        covers = covers_of(runs)
-        trades = sum(run.count for run in runs)
+        written = Written(sum(run.count for run in runs), covers_of(runs))
         if time.monotonic() < self._retry_s:
-            return Written(trades, covers, None, 0, 0.0, 0, None)
+            return written
         content = memoryview(_frames(runs, self._sequence))
-        failed_syncs = 0
-        while True:
+        while written.number is None and written.refusal is None:
             try:
-                sync_s = self._append(content)
+                written.sync_s = self._append(content)
             except _SyncFailed as error:
                 self._leave()
-                failed_syncs += 1
-                if failed_syncs < 2:
-                    continue
-                refusal = str(error)
+                written.failed_syncs += 1
+                if written.failed_syncs == SYNCS_MAX:
+                    written.refusal = str(error)
             except OSError as error:
                 self._cut_off()
-                refusal = error.strerror or "unknown"
+                written.refusal = error.strerror or "unknown"
             else:
                 self._sequence += len(runs)
-                return Written(trades, covers, self._number, self._size, sync_s, failed_syncs, None, self._free_bytes())
+                written.number, written.size = self._number, self._size
+        if written.refusal is not None:
             self._retry_s = time.monotonic() + RETRY_S
-            return Written(trades, covers, None, 0, 0.0, failed_syncs, refusal, self._free_bytes())
+        written.free_bytes = self._free_bytes()
+        return written
 
     def close(self) -> None:
         """Everything that was written is synced already."""
@@ -225,8 +200,3 @@ def _frames(runs: list[TradeRun], sequence: int) -> bytes:
             frames.append(encode_frame(sequence + first, runs[first:number]))
             first, trades = number, 0
     return b"".join(frames)
-
-
-def segment_path(folder: Path, number: int) -> Path:
-    """The name tells the order of writing."""
-    return folder / f"{number:012d}.spool"

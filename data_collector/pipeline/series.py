@@ -46,21 +46,8 @@ class Series:
     """The state of one symbol and interval."""
 
     __slots__ = (
-        "_calendar",
-        "_chain_id",
-        "_check",
-        "_gaps",
-        "_held",
-        "_interval",
-        "_later_gaps",
-        "_newest",
-        "_recent",
-        "_refused",
-        "_starts",
-        "due_ms",
-        "event_ms",
-        "key",
-        "open_ms",
+        "_calendar", "_chain_id", "_check", "_gaps", "_held", "_interval", "_later_gaps", "_newest", "_recent",
+        "_refused", "_starts", "due_ms", "event_ms", "key", "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:

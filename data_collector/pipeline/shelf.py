@@ -1,4 +1,4 @@
-"""Runs of trades by symbol and id, for the ring and for what is decoded from the spool's files.
+"""Runs of trades by symbol and id: the newest ones in memory, and what is decoded from the spool's files.
 
 A *stretch* is a row of runs that follow each other without a hole. A rewind of a symbol hands the same ids out again:
 that begins a new stretch, and where stretches overlap the newest one answers. Pure: no I/O, no clock.
@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
+from math import inf
 from operator import attrgetter
 
 from msgspec import Struct, structs
@@ -18,6 +19,26 @@ from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import Gap
 
 _start_id = attrgetter("start_id")
+
+TRADE_BYTES = 140
+"""What a trade takes beside its text: the text's header, its time, two places in a list, and rounding up."""
+
+RUN_BYTES = 700
+"""What a run takes beside its trades: the struct, its list, texts of its own, and its places in the ring."""
+
+REFUSAL_BYTES = 600
+"""What a refused trade takes beside its content."""
+
+
+def run_bytes(run: TradeRun) -> int:
+    """About what a run takes in memory. Its texts differ by a few digits, so two of them stand for all."""
+    entries = run.entries
+    size = RUN_BYTES
+    if entries:
+        size += len(entries) // 2 * (TRADE_BYTES + max(len(str(entries[1])), len(str(entries[-1]))))
+    if run.refused:
+        size += sum(REFUSAL_BYTES + len(refusal.content) + len(refusal.why) for refusal in run.refused.values())
+    return size
 
 
 class Cover(Struct, array_like=True):
@@ -30,13 +51,13 @@ class Cover(Struct, array_like=True):
     end: int
     """One more than the last id."""
 
-    def extend(self, run: TradeRun) -> bool:
-        """Take in a run that follows; False when it does not follow."""
-        if run.start_id != self.end:
+    def extend(self, more: Cover) -> bool:
+        """Take in what follows; False when it does not follow."""
+        if more.start != self.end:
             return False
         if self.first_trade == self.end:
-            self.first_trade = run.first_id
-        self.end = run.first_id + run.count
+            self.first_trade = more.first_trade
+        self.end = more.end
         return True
 
 
@@ -49,22 +70,15 @@ def covers_of(runs: Iterable[TradeRun]) -> dict[str, list[Cover]]:
     """The ids that runs speak of, by symbol, in order of coming."""
     covers: dict[str, list[Cover]] = {}
     for run in runs:
-        known = covers.setdefault(run.symbol, [])
-        if not known or not known[-1].extend(run):
-            known.append(cover_of(run))
+        join_covers(covers.setdefault(run.symbol, []), (cover_of(run),))
     return covers
 
 
 def join_covers(covers: list[Cover], more: Iterable[Cover]) -> None:
     """Put later covers behind earlier ones of the same symbol; those that adjoin become one."""
     for cover in more:
-        last = covers[-1] if covers else None
-        if last is None or last.end != cover.start:
-            covers.append(Cover(cover.start, cover.first_trade, cover.end))
-            continue
-        if last.first_trade == last.end:
-            last.first_trade = cover.first_trade
-        last.end = cover.end
+        if not covers or not covers[-1].extend(cover):
+            covers.append(structs.replace(cover))
 
 
 def cut_run(run: TradeRun, first_id: int) -> TradeRun:
@@ -103,37 +117,38 @@ class _Stretch:
 
 
 class Shelf:
-    """Runs in order of coming, found by symbol and id. Unbounded: whoever fills it bounds it."""
+    """Runs in order of coming, found by symbol and id; beyond `bytes_max`, those that came first are forgotten."""
 
-    def __init__(self, runs: Iterable[TradeRun] = ()) -> None:
+    def __init__(self, runs: Iterable[TradeRun] = (), *, bytes_max: float = inf) -> None:
+        self.bytes = 0
+        self._bytes_max = bytes_max
+        self._order: deque[tuple[str, int]] = deque()
         self._stretches: dict[str, deque[_Stretch]] = {}
         for run in runs:
             self.add(run)
 
-    def add(self, run: TradeRun) -> None:
-        """Put a run behind the others of its symbol. It must speak of an id at least."""
+    def add(self, run: TradeRun, size: int = 0) -> None:
+        """Put a run of `size` bytes behind the others of its symbol. It must speak of an id at least."""
         stretches = self._stretches.get(run.symbol)
         if stretches is None:
             stretches = self._stretches[run.symbol] = deque()
-        if stretches and stretches[-1].cover.extend(run):
+        if stretches and stretches[-1].cover.extend(cover_of(run)):
             stretches[-1].runs.append(run)
         else:
             stretches.append(_Stretch(run))
-
-    def drop_oldest(self, symbol: str) -> None:
-        """Forget the run of a symbol that came first."""
-        stretches = self._stretches[symbol]
-        if not stretches[0].drop_oldest():
-            stretches.popleft()
-            if not stretches:
-                del self._stretches[symbol]
+        self._order.append((run.symbol, size))
+        self.bytes += size
+        while self.bytes > self._bytes_max:
+            self._drop_oldest()
 
     def forget(self, symbol: str) -> None:
         """Drop all of a symbol."""
         self._stretches.pop(symbol, None)
+        self.bytes -= sum(size for name, size in self._order if name == symbol)
+        self._order = deque(each for each in self._order if each[0] != symbol)
 
     def read(self, symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
-        """As `Retention.read`, from what is here."""
+        """As `Spool.read`, from what is here."""
         found: list[TradeRun] = []
         while trades_max > 0:
             stretch = self._newest_with(symbol, first_id)
@@ -151,6 +166,15 @@ class Shelf:
     def covers(self, symbol: str) -> Iterable[Cover]:
         """What is here of a symbol."""
         return (stretch.cover for stretch in self._stretches.get(symbol, ()))
+
+    def _drop_oldest(self) -> None:
+        symbol, size = self._order.popleft()
+        self.bytes -= size
+        stretches = self._stretches[symbol]
+        if not stretches[0].drop_oldest():
+            stretches.popleft()
+            if not stretches:
+                del self._stretches[symbol]
 
     def _newest_with(self, symbol: str, trade_id: int) -> _Stretch | None:
         for stretch in reversed(self._stretches.get(symbol, ())):

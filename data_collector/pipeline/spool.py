@@ -1,4 +1,7 @@
-"""Keeps the runs of trades of the last minutes, in memory and on disk (docs/decisions/0007-spool.md).
+"""The retention: keeps the runs of trades of the last minutes, in memory and on disk (docs/decisions/0007-spool.md).
+
+An acknowledgement is not durability: a store may lose the end of what it acknowledged, or everything
+(docs/semantics.md). What it lacks is read back from here, and only what is not here is asked of the exchange.
 
 Life cycle: `open` once, before anything else; then `append` and `confirm` on the event loop while `run` is kept up;
 `close` at the end. A thread of its own writes: handing each group of runs to a pool costs more than writing it.
@@ -25,10 +28,9 @@ from msgspec import Struct
 
 from data_collector.model.batch import TradeRun
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.ring import Ring, run_bytes
-from data_collector.pipeline.segment_writer import FileCalls, SegmentWriter, Written, segment_path
-from data_collector.pipeline.shelf import Cover
-from data_collector.pipeline.spool_files import Segment, SegmentReader, recover
+from data_collector.pipeline.segment_writer import DiskCalls, SegmentWriter, Written
+from data_collector.pipeline.segments import Segment, SegmentReader, recover, segment_path
+from data_collector.pipeline.shelf import Cover, Shelf, run_bytes
 
 NEW_RUNS_MAX = 256
 """So many runs are put in their places together: one alone, with a cold cache, costs three times as much."""
@@ -57,7 +59,7 @@ class SpoolLimits(Struct, frozen=True):
 
 
 class Spool:
-    """A `Retention` of a bounded size that outlives the process.
+    """Bounded in size, it outlives the process.
 
     The runs it is given and those it gives back are shared: nobody may change one.
     """
@@ -69,7 +71,7 @@ class Spool:
         *,
         symbols: Collection[str],
         limits: SpoolLimits | None = None,
-        calls: FileCalls | None = None,
+        calls: DiskCalls | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`folder` None keeps runs in memory only. Files wait for `confirm` of the `symbols` that they hold."""
@@ -81,7 +83,7 @@ class Spool:
         self._calls = calls
         self._clock = clock
         self._log = structlog.get_logger()
-        self._ring = Ring(limits.ring_bytes)
+        self._ring = Shelf(bytes_max=limits.ring_bytes)
         self._confirmed: dict[str, int] = {}
         self._segments: list[Segment] = []
         self._reader = SegmentReader(Path() if folder is None else folder)
@@ -124,7 +126,7 @@ class Spool:
             self._log.info("spool_opened", files=len(found.segments), corrupt_frames=found.corrupt_frames)
 
     def append(self, runs: Sequence[TradeRun]) -> None:
-        """See `Retention`."""
+        """Keep runs. Never blocks; what cannot be kept is missing later, and then asked of the exchange."""
         self._new.extend(runs)
         if len(self._new) >= NEW_RUNS_MAX:
             self._take_in()
@@ -134,7 +136,7 @@ class Spool:
         self._confirmed[symbol] = trade_id
 
     def forget(self, symbol: str) -> None:
-        """See `Retention`."""
+        """Nothing that is kept of a symbol is wanted any more: its ids have begun anew."""
         self._take_in()
         self._settle()
         self._ring.forget(symbol)
@@ -143,7 +145,11 @@ class Spool:
             segment.covers.pop(symbol, None)
 
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
-        """See `Retention`."""
+        """Runs that follow each other without a hole from `first_id` on, the first one cut so that it starts there.
+
+        `first_id` may lie in the explained gaps before a run: they are cut too. Empty when `first_id` is not kept.
+        Between runs only ranges that the next one explains are missing. At most about `trades_max` trades.
+        """
         self._take_in()
         runs = self._ring.read(symbol, first_id, trades_max)
         if runs or self._folder is None:
@@ -155,11 +161,11 @@ class Spool:
             return await asyncio.to_thread(self._reader.read, list(self._segments), symbol, first_id, trades_max)
 
     def oldest_id(self, symbol: str) -> int | None:
-        """See `Retention`."""
+        """The smallest trade id that is kept of a symbol."""
         return min((cover.first_trade for cover in self._covers(symbol) if cover.first_trade < cover.end), default=None)
 
     def end_id(self, symbol: str, first_id: int) -> int:
-        """See `Retention`."""
+        """The id up to which (and without which) everything from `first_id` on is kept; `first_id` if it is not."""
         covers = list(self._covers(symbol))
         end_id = first_id
         while (further := max((cover.end for cover in covers if cover.start <= end_id), default=end_id)) > end_id:
@@ -167,7 +173,7 @@ class Spool:
         return end_id
 
     def newest_id(self, symbol: str) -> int | None:
-        """See `Retention`."""
+        """The largest trade id that is kept (or explained) of a symbol."""
         return max((cover.end - 1 for cover in self._covers(symbol)), default=None)
 
     async def run(self) -> None:

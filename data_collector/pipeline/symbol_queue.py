@@ -8,9 +8,6 @@ from data_collector.model.keys import Collected
 from data_collector.model.records import Trade
 from data_collector.model.wire import json_text, trade_time_text
 
-RUN_ENTRIES_MAX = 400
-"""200 trades, two entries each: one call blocks the server for about 0.7 ms."""
-
 
 class SymbolQueue:
     """One symbol: runs of trades, klines, the newest states."""
@@ -97,9 +94,3 @@ class SymbolQueue:
         updates = self.closed + list(self.open.values())
         self.closed, self.open = [], {}
         return updates
-
-
-def entry_time(trade: Trade, warnings: tuple[str, ...]) -> int | str:
-    """What stands before a trade's JSON in a run: its time in ms, then the rules that mark it, then its source."""
-    source = "" if trade.received_ns else " rest"
-    return f"{trade.time_ms} {','.join(warnings)}{source}" if warnings or source else trade.time_ms

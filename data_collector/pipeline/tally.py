@@ -76,7 +76,7 @@ class Tally:
         return max(self.newest_event_ms, trade.event_ms if trade is not None else 0)
 
     def exchange_now_ms(self) -> int:
-        """The same; our clock before the first message."""
+        """The exchange's clock; our own before the first message."""
         return self.exchange_ms() or time.time_ns() // 1_000_000
 
     def judged_in_time(self, event_ms: int, verdict: Verdict | None) -> Verdict | None:

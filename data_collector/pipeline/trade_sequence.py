@@ -18,8 +18,7 @@ from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
 from data_collector.pipeline.attempts import Attempts
 from data_collector.pipeline.minutes import MinuteVolumes
-from data_collector.pipeline.ranges import common
-from data_collector.pipeline.spilled import Spilled
+from data_collector.pipeline.ranges import Spilled, common
 
 ARBITRATION_S = 0.15
 """How long a missing or refused id waits for another line to bring a good copy."""

@@ -58,7 +58,7 @@ class Collection:
             validation.keeper.gate, self.outlet, _wanted_klines(settings, venue), counters, validation.auditor,
             ledger=ledger,
         )  # fmt: skip
-        self.intake.tap = tap
+        self.intake.tally.tap = tap
         self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, counters)
         if "trade" not in settings.channels:
             self.intake.trades.collected.clear()

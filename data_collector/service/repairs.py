@@ -19,9 +19,8 @@ from data_collector.pipeline.intake import Intake
 from data_collector.pipeline.kline_repair import KlineRepair
 from data_collector.pipeline.ledger import Ledger
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refill import Reach, Refill
+from data_collector.pipeline.refill import Reach, Refill, resume
 from data_collector.pipeline.repair import TradeRepair
-from data_collector.pipeline.resume import resume
 from data_collector.pipeline.spool import Spool, SpoolLimits
 from data_collector.pipeline.trade_sequence import TradeSequence
 from data_collector.service.part import NAMES_SHOWN, Health, Part, Spawn, names

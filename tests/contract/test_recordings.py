@@ -91,7 +91,7 @@ def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
     while outlet.waiting.is_set():
         batch.trades += outlet.take().trades
 
-    assert intake.errors == 0
+    assert intake.tally.errors == 0
     assert sum(run.count for run in batch.trades) == 15_863
     for symbol, _, trades, *_ in HFTBACKTEST.values():
         runs = [run for run in batch.trades if run.symbol == symbol]

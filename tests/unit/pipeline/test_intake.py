@@ -157,7 +157,7 @@ def test_array_is_taken_record_by_record(scene: Scene) -> None:
 
 def test_tap_sees_each_record_that_passed_and_only_those(scene: Scene) -> None:
     seen: list[Record] = []
-    scene.intake.tap = seen.append
+    scene.intake.tally.tap = seen.append
     scene.begin()
     scene.send(trade(10), trade(11, price="0"), trade(12), trade(symbol="XRPUSDT"), aggregate_trade(), mini_ticker())
     scene.wait(ARBITRATION_S)

@@ -17,7 +17,7 @@ from data_collector.pipeline.transport import Address
 from data_collector.pipeline.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, trade
-from tests.unit.pipeline.test_twins import LIMITS
+from tests.unit.pipeline.test_lateness_twins import LIMITS
 
 CODEC = BinanceCodec()
 

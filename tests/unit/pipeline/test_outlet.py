@@ -9,7 +9,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import UNKNOWN
 from data_collector.pipeline.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, Outlet
-from data_collector.pipeline.symbol_queue import RUN_ENTRIES_MAX
+from data_collector.pipeline.runs import RUN_ENTRIES_MAX
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
 from tests.retaining import in_memory
 from tests.unit.pipeline.outlet_scene import ids_of, put

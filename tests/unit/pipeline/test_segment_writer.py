@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from data_collector.pipeline import segment_writer
-from data_collector.pipeline.segment_writer import DiskCalls, SegmentWriter, segment_path
-from data_collector.pipeline.segments import HEADER_BYTES, scan
+from data_collector.pipeline.segment_writer import DiskCalls, SegmentWriter
+from data_collector.pipeline.segments import HEADER_BYTES, scan, segment_path
 from tests.spooling import ids_of, run_of
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from data_collector.model.gaps import Gap
-from data_collector.pipeline.ring import Ring, run_bytes
-from data_collector.pipeline.shelf import Shelf, covers_of, cut_run
+from data_collector.pipeline.shelf import Shelf, covers_of, cut_run, run_bytes
 from tests.market import SYMBOL
 from tests.spooling import REFUSAL, ids_of, run_of
 
@@ -90,7 +89,7 @@ def test_covers_join_what_adjoins_by_symbol() -> None:
 
 def test_the_ring_forgets_what_came_first_whatever_its_symbol() -> None:
     size = run_bytes(run_of(1, 5))
-    ring = Ring(3 * size)
+    ring = Shelf(bytes_max=3 * size)
     for number in range(5):
         for symbol in ("BTCUSDT", "ETHUSDT"):
             ring.add(run_of(number * 5, 5, symbol=symbol), size)
@@ -103,7 +102,7 @@ def test_the_ring_forgets_what_came_first_whatever_its_symbol() -> None:
 
 
 def test_the_ring_can_be_emptied_by_a_run_that_is_larger_than_it() -> None:
-    ring = Ring(100)
+    ring = Shelf(bytes_max=100)
 
     ring.add(run_of(1, 5), 101)
 

@@ -13,9 +13,9 @@ from data_collector.model.protocols import StreamLimits
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connection import Connection
 from data_collector.pipeline.governor import Governor
+from data_collector.pipeline.lateness import SAMPLE_S, Twins
 from data_collector.pipeline.line import Line, LineContext
 from data_collector.pipeline.transport import Address
-from data_collector.pipeline.twins import SAMPLE_S, Twins
 from data_collector.pipeline.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.market import NOON_MS, trade

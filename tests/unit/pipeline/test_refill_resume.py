@@ -8,7 +8,7 @@ from data_collector.model.batch import TradeRun
 from data_collector.model.protocols import TradeTail
 from data_collector.pipeline.debts import Debt
 from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.resume import resume
+from data_collector.pipeline.refill import resume
 from data_collector.pipeline.trade_sequence import TradeSequence
 from tests.market import SYMBOL
 from tests.retaining import in_memory
