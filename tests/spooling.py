@@ -9,8 +9,8 @@ from pathlib import Path
 from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.gaps import Gap
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.segment_writer import DiskCalls
-from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.spool.segment_writer import DiskCalls
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from tests.market import NOON_MS, SYMBOL
 
 REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000Z", "{}", ("rule",))

@@ -20,11 +20,11 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, Venue
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.tally import Tap
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.consumer_groups import ConsumerGroups, Limits
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner

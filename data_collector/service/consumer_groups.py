@@ -16,7 +16,7 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.pump import Question
+from data_collector.pipeline.outlet.pump import Question
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.sinks.redis.groups import NOTHING_YET, EntryId, GroupPlace
 from data_collector.sinks.redis.sink import RedisSink

@@ -13,11 +13,11 @@ from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lateness import Lateness, Twins
-from data_collector.pipeline.line import Line, LineContext
-from data_collector.pipeline.transport import Address, Resolver
+from data_collector.pipeline.connections.governor import Governor
+from data_collector.pipeline.connections.lateness import Lateness, Twins
+from data_collector.pipeline.connections.line import Line, LineContext
+from data_collector.pipeline.connections.transport import Address, Resolver
+from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings

@@ -26,11 +26,11 @@ from data_collector.model.subscriptions import (
     Subscriptions,
     Wish,
 )
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.line import Line
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.trade_sequence import TradeSequence
+from data_collector.pipeline.connections.line import Line
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.pump import Pump
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.service.lines import Group, Lines, Wiring
 from data_collector.service.repairs import Repairs
 from data_collector.service.silence import SilenceWatch

@@ -23,7 +23,7 @@ from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Wish
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.tally import Tap
+from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
 from data_collector.service.exchange import Exchange
 from data_collector.service.heartbeat import Heartbeat

@@ -20,8 +20,8 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import Codec, History
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.rhythm import Rhythm
+from data_collector.pipeline.connections.rhythm import Rhythm
+from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.lines import Group
 from data_collector.service.part import Health, Part, Spawn, names
 from data_collector.service.statistics import Statistics

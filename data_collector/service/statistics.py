@@ -17,7 +17,7 @@ from data_collector.model.protocols import History, SymbolRules
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
+from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Health, Part, Spawn, names
 from data_collector.service.symbols import resting_symbols, unknown_symbols
 

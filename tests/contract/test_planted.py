@@ -18,9 +18,9 @@ from data_collector.model.records import Record
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import KINDS, Checked, Kind

@@ -18,9 +18,9 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, Trade
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.validation.auditor import Auditor
 from data_collector.validation.columns import Checked
 from data_collector.validation.ports import EmbeddedPort

@@ -56,7 +56,7 @@ async def test_row_56_what_was_deleted_is_filled_from_where_it_began(scene: Scen
 async def test_row_56_store_that_is_wiped_while_nothing_is_traded_is_filled(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.pump.VERIFY_S", 0.2)
+    monkeypatch.setattr("data_collector.pipeline.outlet.pump.VERIFY_S", 0.2)
     before, first = tails(scene), first_ids(scene)
     await asyncio.sleep(0)
     scene.store.ask("FLUSHALL")

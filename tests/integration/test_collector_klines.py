@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.pipeline import kline_repair
+from data_collector.pipeline.repair import kline_repair
 from data_collector.simulator import FrameFault
 from data_collector.simulator.faults import RestFault
 from tests.integration.exactness import expected_kline, iso

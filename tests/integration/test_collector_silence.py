@@ -84,7 +84,7 @@ async def test_connection_whose_stream_stays_mute_is_replaced_before_it_is_close
 async def test_stream_that_the_exchange_dropped_without_a_word_is_subscribed_to_again(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.connection.SUBSCRIPTIONS_S", (0.5, 0.6))
+    monkeypatch.setattr("data_collector.pipeline.connections.connection.SUBSCRIPTIONS_S", (0.5, 0.6))
     async with playing(store, folder) as scene:
         await scene.subscribed()
         await scene.trade()

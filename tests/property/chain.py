@@ -18,14 +18,14 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import RECORDS_MAX, Outlet
-from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.refill import Reach, Refill, resume
-from data_collector.pipeline.repair import TradeRepair
-from data_collector.pipeline.spool import Spool
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
+from data_collector.pipeline.outlet.pump import Pump
+from data_collector.pipeline.repair.refill import Reach, Refill, resume
+from data_collector.pipeline.repair.trade_repair import TradeRepair
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.segments import (
+from data_collector.pipeline.spool.segments import (
     HEADER_BYTES,
     SegmentReader,
     encode_frame,

@@ -11,11 +11,11 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.trade_sequence import ARBITRATION_S
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade

@@ -11,8 +11,8 @@ import pytest
 from data_collector.model.records import Record
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refusals import Refusals
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.validation.columns import Kind
 from data_collector.validation.compiler import CompiledSuite
 from data_collector.validation.retrial import Passing, StillRefused, Unfit, judge_anew, refused_for
