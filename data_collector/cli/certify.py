@@ -17,8 +17,8 @@ from data_collector import __version__
 from data_collector.cli.backfill import opened_history, publishes_files, rest_host
 from data_collector.cli.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
-from data_collector.service.certificate import Certificate, Exchange, Held
-from data_collector.service.certificate import certify as certified
+from data_collector.service.certificate.certificate import Certificate, Exchange, Held
+from data_collector.service.certificate.certificate import certify as certified
 from data_collector.settings import Settings, load_settings
 from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
 from data_collector.venues.discovery import find_venue

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from data_collector.observe.logs import configure_logs
-from data_collector.service.history_writer import serve_history
+from data_collector.service.history_writer.writer import serve_history
 
 
 def history_writer(*, fd: Annotated[int, typer.Option(help="Inherited socket on which orders come.")]) -> None:

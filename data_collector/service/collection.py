@@ -25,15 +25,15 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.tally import Tap
-from data_collector.service.consumer_groups import ConsumerGroups, Limits
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
 from data_collector.service.repairs import Repairs, SpoolHome
 from data_collector.service.resubscription import Resubscription, Running
-from data_collector.service.silence import SilenceWatch
-from data_collector.service.statistics import Statistics
 from data_collector.service.storing import Storing
 from data_collector.service.validation import Validation
+from data_collector.service.watches.consumer_groups import ConsumerGroups, Limits
+from data_collector.service.watches.silence import SilenceWatch
+from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 

@@ -33,10 +33,10 @@ from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.service.lines import Group, Lines, Wiring
 from data_collector.service.repairs import Repairs
-from data_collector.service.silence import SilenceWatch
-from data_collector.service.statistics import Statistics
 from data_collector.service.storing import Storing
 from data_collector.service.subscription_plan import GroupPlan, change_of, listing_faults, resting_notes, wanted_of
+from data_collector.service.watches.silence import SilenceWatch
+from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 

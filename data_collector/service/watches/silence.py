@@ -24,7 +24,7 @@ from data_collector.pipeline.connections.rhythm import Rhythm
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.lines import Group
 from data_collector.service.part import Health, Part, Spawn, names
-from data_collector.service.statistics import Statistics
+from data_collector.service.watches.statistics import Statistics
 
 SAMPLE_S = 1.0
 STREAMS_PER_SLICE = 500

@@ -1,6 +1,6 @@
 """Asks the exchange's REST side now and then: statistics, the clock and the symbol list.
 
-Whether a silent stream is quiet or mute is asked by `service.silence`.
+Whether a silent stream is quiet or mute is asked by `service.watches.silence`.
 """
 
 from __future__ import annotations

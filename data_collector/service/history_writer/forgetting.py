@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.service.history_messages import Orders
+from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.forgetting import (
     ROWS_PER_STATEMENT,

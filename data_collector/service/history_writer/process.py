@@ -18,7 +18,7 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.service.history_messages import PROGRESS, Orders, Progress, stored_rows
+from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome

@@ -18,8 +18,8 @@ from data_collector.model.errors import (
 )
 from data_collector.model.protocols import History
 from data_collector.model.store_keys import StoreKeys
-from data_collector.service.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
-from data_collector.service.day_trades import (
+from data_collector.service.certificate.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
+from data_collector.service.certificate.day_trades import (
     Progress,
     declared_trades,
     file_of,

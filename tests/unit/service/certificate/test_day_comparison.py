@@ -10,7 +10,7 @@ import pytest
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Trade
-from data_collector.service.day_comparison import Comparison, canonical_line, compare, declare
+from data_collector.service.certificate.day_comparison import Comparison, canonical_line, compare, declare
 from tests.market import trade
 
 

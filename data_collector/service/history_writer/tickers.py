@@ -15,7 +15,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Ticker
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import TICKER_FIELDS
-from data_collector.service.history_messages import Orders
+from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.sink import WRONG_TYPE
 from data_collector.sinks.redis.stored_records import NO_RECORD, stored_ticker
