@@ -24,10 +24,10 @@ from data_collector.api.answers import (
     status_of,
     validation_of,
 )
-from data_collector.api.collector import Collector
 from data_collector.api.live.feed import LiveFeed
+from data_collector.api.process.collector import Collector
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.api.series import SeriesReading
+from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot

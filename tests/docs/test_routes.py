@@ -7,8 +7,10 @@ import re
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
+from data_collector.api import pages, routes, subscription_routes
+from data_collector.api.completeness import gap_routes
 from data_collector.api.live import routes as live_routes
+from data_collector.api.series import series_routes
 from data_collector.validation.service import routes as service_routes
 from tests.docs.tree import read
 

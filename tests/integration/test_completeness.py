@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_collector.api.completeness import Tally, kline_tallies, trade_tallies
+from data_collector.api.completeness.completeness import Tally, kline_tallies, trade_tallies
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url

@@ -11,17 +11,15 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, Surroundings
-from data_collector.api.series import Page, Place
-from data_collector.api.series_answers import KlinePage, TradePage
-from data_collector.api.series_arrow import NoDecimal, kline_page_arrow, trade_page_arrow
-from data_collector.api.series_formats import (
+from data_collector.api.series.arrow import NoDecimal, kline_page_arrow, trade_page_arrow
+from data_collector.api.series.formats import (
     About,
     kline_page_csv,
     kline_page_json,
     trade_page_csv,
     trade_page_json,
 )
-from data_collector.api.series_parameters import (
+from data_collector.api.series.parameters import (
     ARROW_STREAM,
     CSV,
     MEDIA_TYPES,
@@ -30,6 +28,8 @@ from data_collector.api.series_parameters import (
     format_of,
     window_of,
 )
+from data_collector.api.series.reading import Page, Place
+from data_collector.api.series.series_answers import KlinePage, TradePage
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from data_collector.api.series_window import Window
+from data_collector.api.series.window import Window
 from data_collector.model.calendar import INTERVALS, LATEST_MS
 
 Format = Literal["json", "csv", "arrow"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from data_collector.api.series_merge import Part, cut
-from data_collector.api.series_window import Window
+from data_collector.api.series.merge import Part, cut
+from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.records import Trade
 from data_collector.model.store_keys import StoreKeys

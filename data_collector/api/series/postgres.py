@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from data_collector.api.series_merge import Part, cut
-from data_collector.api.series_window import Window
+from data_collector.api.series.merge import Part, cut
+from data_collector.api.series.window import Window
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres.failures import place_of

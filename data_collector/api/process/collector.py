@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
-from data_collector.api.child import COLLECTOR_COMMAND, end_collector, shell_code, start_collector
+from data_collector.api.process.child import COLLECTOR_COMMAND, end_collector, shell_code, start_collector
 from data_collector.child import Child
 from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
 from data_collector.model.errors import Transient

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from data_collector.api.completeness import kline_tallies, trade_tallies
-from data_collector.api.gap_answers import (
+from data_collector.api.completeness.completeness import kline_tallies, trade_tallies
+from data_collector.api.completeness.gap_answers import (
     CompletenessPage,
     GapPage,
     GapStory,
     completeness_of,
 )
-from data_collector.api.gap_lives import named_by, newest_gaps, story_of
+from data_collector.api.completeness.gap_lives import named_by, newest_gaps, story_of
 from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, store_url_of
 from data_collector.model.calendar import UtcCalendar
 from data_collector.web.answers import Problem, answered

@@ -11,9 +11,9 @@ from itertools import islice
 import msgspec
 from msgspec import Struct
 
-from data_collector.api.series_grid import after, before, open_times
-from data_collector.api.series_merge import Part, cut, united
-from data_collector.api.series_window import Window
+from data_collector.api.series.grid import after, before, open_times
+from data_collector.api.series.merge import Part, cut, united
+from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable

@@ -9,11 +9,11 @@ from typing import Generic
 
 from msgspec import Struct, field
 
-from data_collector.api.series_merge import Part, Row, SeriesStore, united_page
-from data_collector.api.series_postgres import PostgresKlines, PostgresReading, PostgresTrades
-from data_collector.api.series_redis_klines import Keeping, RedisKlines
-from data_collector.api.series_redis_trades import RedisTrades
-from data_collector.api.series_window import Window
+from data_collector.api.series.merge import Part, Row, SeriesStore, united_page
+from data_collector.api.series.postgres import PostgresKlines, PostgresReading, PostgresTrades
+from data_collector.api.series.redis_klines import Keeping, RedisKlines
+from data_collector.api.series.redis_trades import RedisTrades
+from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable

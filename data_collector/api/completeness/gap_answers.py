@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal
 
-from data_collector.api.completeness import Tally
+from data_collector.api.completeness.completeness import Tally
 from data_collector.model.keys import Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
 from data_collector.model.wire import number_told
