@@ -38,6 +38,12 @@ COMMANDS: Mapping[str, str] = {
 What a command is, a function or commands of its own, has its name and lies in the module of its name.
 """
 
+_ROOMS = {
+    "doctor": "doctor.", "suites": "suites.", "audit": "history.", "backfill": "history.", "certify": "history.",
+    "export": "history.",
+}  # fmt: skip
+"""Folders of commands that consist of several modules."""
+
 # Everything after the first word of a Redis command belongs to that command, also what begins with a dash.
 _SETTINGS = {"redis": {"allow_interspersed_args": False, "ignore_unknown_options": True}}
 
@@ -55,14 +61,19 @@ def command_line(words: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name, summary in COMMANDS.items():
-        word = name.replace("-", "_")
-        found = resolve_name(f"data_collector.cli.{word}:{word}") if name in words else _never_run
+        found = resolve_name(place_of(name)) if name in words else _never_run
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:
             help_text = summary if found is _never_run else None
             app.command(name, help=help_text, hidden=not summary, context_settings=_SETTINGS.get(name))(found)
     return app
+
+
+def place_of(name: str) -> str:
+    """Where a command is found: module and name, as `pkgutil.resolve_name` reads them."""
+    word = name.replace("-", "_")
+    return f"data_collector.cli.{_ROOMS.get(name, '')}{word}:{word}"
 
 
 def _never_run() -> None:

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.replay import Replay, SymbolReport, Tally
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.escaping import escaped

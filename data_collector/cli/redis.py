@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from data_collector.cli.found_store import find_store, opened
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.redis.connection import Command, ReplyError
 

@@ -33,7 +33,7 @@ def tail(
 
 async def _follow(symbol: str, interval: str, *, with_trades: bool) -> None:
     # Its settings are the longer half of an import, and `--help` has no use for them.
-    from data_collector.cli.found_store import find_store, opened  # noqa: PLC0415
+    from data_collector.cli.surroundings.found_store import find_store, opened  # noqa: PLC0415
 
     address = await find_store()
     async with opened(address) as connection:

@@ -7,7 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-from data_collector.cli.beside import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
+from data_collector.cli.surroundings.beside import (
+    ParentOption,
+    ParentPidOption,
+    PortFileOption,
+    end_with_parent,
+    write_ports,
+)
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, is_loopback, load_settings

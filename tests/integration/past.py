@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct, field, structs
 
-from data_collector.cli.backfill import Wish, filled
+from data_collector.cli.history.backfill import Wish, filled
 from data_collector.history.events import Ended, Event
 from data_collector.history.patience import Stopping
 from data_collector.model.calendar import DAY_MS

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.cli.audit import Verdict, audited
-from data_collector.cli.backfill import Wish
+from data_collector.cli.history.audit import Verdict, audited
+from data_collector.cli.history.backfill import Wish
 from data_collector.history.comparison import Check
 from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, trade_json

@@ -14,8 +14,8 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from data_collector.cli.backfill import Wish, filled
-from data_collector.cli.backfill_screen import Bars, PlainLines, print_json
+from data_collector.cli.history.backfill import Wish, filled
+from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
 from data_collector.history.patience import Stopping

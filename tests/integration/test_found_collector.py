@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.cli.audit import audited
-from data_collector.cli.backfill import Wish
-from data_collector.cli.found_database import found_surroundings
+from data_collector.cli.history.audit import audited
+from data_collector.cli.history.backfill import Wish
+from data_collector.cli.surroundings.found_database import found_surroundings
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.cli.history_options import check_kept
+from data_collector.cli.history.options import check_kept
 from data_collector.facade import DataCollector
 from data_collector.history.filling import Span
 from data_collector.model.calendar import DAY_MS

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from data_collector.cli.app import COMMANDS, command_line
+from data_collector.cli.app import COMMANDS, command_line, place_of
 
 IMPORTED = re.compile(r"^import time:.*\| +([\w.]+)$", re.MULTILINE)
 
@@ -29,8 +29,7 @@ WRITING = {"asyncpg", "structlog", "data_collector.history", "data_collector.ser
 
 @pytest.mark.parametrize("name", [name for name, summary in COMMANDS.items() if summary])
 def test_command_is_listed_with_the_first_paragraph_of_its_help(name: str) -> None:
-    word = name.replace("-", "_")
-    found = resolve_name(f"data_collector.cli.{word}:{word}")
+    found = resolve_name(place_of(name))
     told = str(found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found))
 
     assert " ".join(told.partition("\n\n")[0].split()) == COMMANDS[name]

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
-from data_collector.cli.backfill import opened_history, publishes_files, rest_host
-from data_collector.cli.found_store import find_store, opened
+from data_collector.cli.history.backfill import opened_history, publishes_files, rest_host
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.service.certificate.certificate import Certificate, Exchange, Held
 from data_collector.service.certificate.certificate import certify as certified

@@ -8,8 +8,8 @@ import pytest
 import typer
 from msgspec import Struct
 
-from data_collector.cli import suites_try
-from data_collector.cli.gx_worker import GreatExpectations
+from data_collector.cli.suites import trial as suites_try
+from data_collector.cli.suites.gx_worker import GreatExpectations
 from data_collector.model.errors import Unavailable
 from data_collector.validation.audit_worker import AuditWorker
 from data_collector.validation.messages import Answer, Failure, Request, ValidateReport, WorkerFault
@@ -53,7 +53,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def run(
     files: tuple[Path, Path], answer: Answer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Ended:
-    monkeypatch.setattr("data_collector.cli.gx_worker.AuditWorker", lambda *, quiet: Answering(answer))
+    monkeypatch.setattr("data_collector.cli.suites.gx_worker.AuditWorker", lambda *, quiet: Answering(answer))
     code = 0
     try:
         suites_try.try_out(*files, gx=True)

@@ -6,9 +6,9 @@ import asyncio
 import os
 import re
 
-from data_collector.cli.check_surroundings import check_binary
-from data_collector.cli.finding import Finding
-from data_collector.cli.found_store import find_store
+from data_collector.cli.doctor.check_surroundings import check_binary
+from data_collector.cli.doctor.finding import Finding
+from data_collector.cli.surroundings.found_store import find_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.protocols import Venue
 from data_collector.model.store_url import StoreAddress

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from data_collector.cli.finding import Finding
+from data_collector.cli.doctor.finding import Finding
 from data_collector.embedded.binary import server_binary
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import Settings

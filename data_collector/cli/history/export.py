@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
-from data_collector.cli.fitting_bars import FittingBars
-from data_collector.cli.found_database import found_surroundings, opened_database
-from data_collector.cli.history_options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.history.fitting_bars import FittingBars
+from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
 from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell
 from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form

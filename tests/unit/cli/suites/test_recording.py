@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.cli import recording
-from data_collector.cli.recording import Recorded, Recording
+from data_collector.cli.suites import recording
+from data_collector.cli.suites.recording import Recorded, Recording
 from data_collector.model.errors import Misconfigured
 from data_collector.validation.columns import GATE_COLUMNS
 from data_collector.venues.binance.codec import BinanceCodec

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 from msgspec import Struct, field
 
-from data_collector.cli.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
-from data_collector.cli.recording import Recorded, Recording, Skipped
-from data_collector.cli.suite_file import KindOption, counted, read_suite_file, refusal_lines
+from data_collector.cli.suites.gx_worker import ROWS_MAX, GreatExpectations, great_expectations, waiting
+from data_collector.cli.suites.recording import Recorded, Recording, Skipped
+from data_collector.cli.suites.suite_file import KindOption, counted, read_suite_file, refusal_lines
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.verdict import Verdict

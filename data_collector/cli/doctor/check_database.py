@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from data_collector.cli.finding import Finding
-from data_collector.cli.found_database import running_embedded_dsn
+from data_collector.cli.doctor.finding import Finding
+from data_collector.cli.surroundings.found_database import running_embedded_dsn
 from data_collector.model.errors import CollectorError
 from data_collector.observe.escaping import escaped
 from data_collector.service.service import LIVE_FOLDER

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.fitting_bars import FittingBars
+from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.history.events import Ended, Event, FileRefused, Planned, Progressed, SeriesEnded, Waiting
 from data_collector.observe.escaping import escaped
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.check_database import check_database
-from data_collector.cli.check_exchange import check_exchange
-from data_collector.cli.check_store import check_store
-from data_collector.cli.check_surroundings import check_folder, check_platform, check_port
-from data_collector.cli.finding import Finding
+from data_collector.cli.doctor.check_database import check_database
+from data_collector.cli.doctor.check_exchange import check_exchange
+from data_collector.cli.doctor.check_store import check_store
+from data_collector.cli.doctor.check_surroundings import check_folder, check_platform, check_port
+from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import typer
 from msgspec import Struct
 
-from data_collector.cli.backfill_screen import Bars, PlainLines, print_json
-from data_collector.cli.found_database import Database, found_surroundings, opened_database
-from data_collector.cli.history_options import check_kept, moment_ms, series_of
+from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
+from data_collector.cli.history.options import check_kept, moment_ms, series_of
+from data_collector.cli.surroundings.found_database import Database, found_surroundings, opened_database
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Filling, Source, Span
 from data_collector.history.patience import Patience, Stopping

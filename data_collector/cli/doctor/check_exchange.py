@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from data_collector.cli.finding import Finding
+from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.protocols import History, Venue
 from data_collector.observe.escaping import escaped

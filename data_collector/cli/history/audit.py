@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.backfill import GIVE_UP_S, Wish, opened_history
-from data_collector.cli.backfill_screen import waiting_sentence
-from data_collector.cli.found_database import Database, Surroundings, found_surroundings, opened_database
-from data_collector.cli.found_store import find_store, opened
-from data_collector.cli.history_options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.history.backfill import GIVE_UP_S, Wish, opened_history
+from data_collector.cli.history.backfill_screen import waiting_sentence
+from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.surroundings.found_database import Database, Surroundings, found_surroundings, opened_database
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting

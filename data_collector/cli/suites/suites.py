@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.gx_worker import great_expectations, waiting
-from data_collector.cli.suite_file import KindOption, SuiteFile, counted, read_suite_file, refusal_lines
-from data_collector.cli.suites_try import try_out
+from data_collector.cli.suites.gx_worker import great_expectations, waiting
+from data_collector.cli.suites.suite_file import KindOption, SuiteFile, counted, read_suite_file, refusal_lines
+from data_collector.cli.suites.trial import try_out
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.escaping import escaped
 from data_collector.settings import load_settings

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 
-from data_collector.cli.backfill_screen import Bars
-from data_collector.cli.fitting_bars import FittingBars
+from data_collector.cli.history.backfill_screen import Bars
+from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.history.events import Planned, Progressed, SeriesEnded, SeriesPlanned
 
 HEIGHT = 8
