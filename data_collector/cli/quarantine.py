@@ -23,9 +23,9 @@ from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
-from data_collector.validation.columns import Kind
-from data_collector.validation.compiler import CompiledSuite, compile_suite
-from data_collector.validation.shelf import Shelf
+from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
+from data_collector.validation.rules.columns import Kind
+from data_collector.validation.rules.shelf import Shelf
 from data_collector.venues.discovery import find_venue
 
 NEVER_REPLAYED = (

@@ -17,7 +17,7 @@ from data_collector.cli.surroundings.beside import (
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, is_loopback, load_settings
-from data_collector.validation.audit_worker import AuditWorker
+from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.service import Options, serve
 from data_collector.validation.service.surroundings import DOCS_EVERY_S
 from data_collector.web.listening import Spelling, base_url, listen

@@ -35,7 +35,7 @@ from data_collector.service.validation import Validation
 from data_collector.service.watches.heartbeat import Heartbeat
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
-from data_collector.validation.gate import Gate
+from data_collector.validation.gate.gate import Gate
 from data_collector.venues.discovery import find_venue
 
 LIVE_FOLDER = "live"

@@ -21,9 +21,9 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
-from data_collector.validation.auditor import Auditor
-from data_collector.validation.columns import Checked
-from data_collector.validation.ports import EmbeddedPort
+from data_collector.validation.auditing.auditor import Auditor
+from data_collector.validation.auditing.ports import EmbeddedPort
+from data_collector.validation.rules.columns import Checked
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest_pages import (
     ExchangeInfo,

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Scope
 
 from data_collector.model.errors import Transient
-from data_collector.validation.messages import Answer, CheckReport, CheckSuite, Request
+from data_collector.validation.auditing.messages import Answer, CheckReport, CheckSuite, Request
 from data_collector.validation.service import Options, create_app
 from data_collector.validation.service.app import surroundings_of_app
 from data_collector.validation.service.line import Worker

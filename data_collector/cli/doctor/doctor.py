@@ -21,7 +21,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
-from data_collector.validation.shelf import Shelf
+from data_collector.validation.rules.shelf import Shelf
 from data_collector.venues.discovery import find_venue
 
 ANSWER_TIMEOUT_S = 5.0

@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 from rich.console import Console
 
 from data_collector.model.errors import Transient, Unavailable
-from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.columns import Value
-from data_collector.validation.messages import CheckReport, CheckSuite, Validate, ValidateReport, WorkerFault
-from data_collector.validation.suite import Suite
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.messages import CheckReport, CheckSuite, Validate, ValidateReport, WorkerFault
+from data_collector.validation.rules.columns import Value
+from data_collector.validation.rules.suite import Suite
 
 ANSWER_TIMEOUT_S: Final = 120.0
 """10,000 rows and a hundred rules take a second, and many times that on a busy machine."""

@@ -22,14 +22,14 @@ from data_collector.cli.suites.trial import try_out
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.escaping import escaped
 from data_collector.settings import load_settings
-from data_collector.validation.arguments import columns_named
-from data_collector.validation.audit_worker import gx_is_installed
-from data_collector.validation.columns import COLUMNS, KINDS, Kind
-from data_collector.validation.compiler import READING_RULES, condition_text
-from data_collector.validation.gate import ORDER_RULES
-from data_collector.validation.shelf import Shelf
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import Rule, Suite, same_rule, why_not_gated
+from data_collector.validation.auditing.audit_worker import gx_is_installed
+from data_collector.validation.gate.compiler import READING_RULES, condition_text
+from data_collector.validation.gate.gate import ORDER_RULES
+from data_collector.validation.rules.arguments import columns_named
+from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
+from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import Rule, Suite, same_rule, why_not_gated
 
 suites = typer.Typer(
     name="suites",

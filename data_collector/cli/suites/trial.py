@@ -21,11 +21,11 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
 from data_collector.model.verdict import Verdict
 from data_collector.observe.escaping import escaped
-from data_collector.validation.arguments import columns_named
-from data_collector.validation.audit_worker import gx_is_installed
-from data_collector.validation.columns import COLUMNS, DECIMALS, Kind
-from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
-from data_collector.validation.suite import Rule, Suite
+from data_collector.validation.auditing.audit_worker import gx_is_installed
+from data_collector.validation.gate.compiler import READING_RULES, CompiledSuite, compile_suite
+from data_collector.validation.rules.arguments import columns_named
+from data_collector.validation.rules.columns import COLUMNS, DECIMALS, Kind
+from data_collector.validation.rules.suite import Rule, Suite
 from data_collector.venues.discovery import find_venue
 
 VALUE_CHARACTERS_MAX = 100

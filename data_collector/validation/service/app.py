@@ -18,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from data_collector.model.errors import CollectorError, Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.messages import CheckReport, CheckSuite, WorkerFault
+from data_collector.validation.auditing.messages import CheckReport, CheckSuite, WorkerFault
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.suite import DOCUMENT_BYTES_MAX, Suite
 from data_collector.validation.service import routes
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_BYTES_MAX, LargeBodies
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
@@ -28,8 +30,6 @@ from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import Worker, WorkerLine
 from data_collector.validation.service.rulebook import Rulebook, Source
 from data_collector.validation.service.surroundings import Options, Running, Surroundings
-from data_collector.validation.shelf import Shelf
-from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
 from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy

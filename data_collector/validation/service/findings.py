@@ -8,8 +8,8 @@ from typing import Final
 
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.validation.columns import Kind
-from data_collector.validation.messages import AuditReport, Disagreement, Failure
+from data_collector.validation.auditing.messages import AuditReport, Disagreement, Failure
+from data_collector.validation.rules.columns import Kind
 
 ANSWERS_KEPT: Final = 32
 """A collector has one request under way."""

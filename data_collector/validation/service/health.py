@@ -7,7 +7,7 @@ from typing import Literal
 from data_collector.model.status import Condition, Sample
 from data_collector.observe.exposition import render_table
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
-from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.service.line import State
 from data_collector.validation.service.surroundings import Surroundings
 from data_collector.web.answers import Answer

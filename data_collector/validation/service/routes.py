@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.exposition import CONTENT_TYPE
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.messages import Audit, AuditReport, WorkerFault
-from data_collector.validation.messages import encode as encode_message
+from data_collector.validation.auditing.messages import Audit, AuditReport, WorkerFault
+from data_collector.validation.auditing.messages import encode as encode_message
+from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.service.bodies import MSGPACK, encoding_of, read_records, read_upload, response_of
 from data_collector.validation.service.health import health_of, metrics_text
 from data_collector.validation.service.judging import judge_by_gx, judge_compiled

@@ -12,7 +12,7 @@ import pytest
 from data_collector.cli.suites import recording
 from data_collector.cli.suites.recording import Recorded, Recording
 from data_collector.model.errors import Misconfigured
-from data_collector.validation.columns import GATE_COLUMNS
+from data_collector.validation.rules.columns import GATE_COLUMNS
 from data_collector.venues.binance.codec import BinanceCodec
 
 PAYLOAD = {"e": "trade", "E": 1704110400124, "s": "BTCUSDT", "t": 7, "p": "45180.500", "q": "0.1", "T": 1704110400123,

@@ -9,9 +9,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.arguments import SET_VALUES_MAX
-from data_collector.validation.columns import COLUMNS, INTEGER_MAX, KINDS, Checked, Kind
-from data_collector.validation.compiler import (
+from data_collector.validation.gate.compiler import (
     NUMBER_CHARACTERS_MAX,
     NUMBER_LENGTH,
     NUMBER_TEXT,
@@ -19,8 +17,10 @@ from data_collector.validation.compiler import (
     values_of,
     whole,
 )
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import read_suite
+from data_collector.validation.rules.arguments import SET_VALUES_MAX
+from data_collector.validation.rules.columns import COLUMNS, INTEGER_MAX, KINDS, Checked, Kind
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import read_suite
 from tests.market import kline, ticker, trade
 from tests.unit.validation.suites import expectation, present, suite_of, values
 

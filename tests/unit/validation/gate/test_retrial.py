@@ -13,9 +13,9 @@ from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.validation.columns import Kind
-from data_collector.validation.compiler import CompiledSuite
-from data_collector.validation.retrial import Passing, StillRefused, Unfit, judge_anew, refused_for
+from data_collector.validation.gate.compiler import CompiledSuite
+from data_collector.validation.gate.retrial import Passing, StillRefused, Unfit, judge_anew, refused_for
+from data_collector.validation.rules.columns import Kind
 from tests.judging import gate_with, shipped_gate
 from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
 from tests.retaining import in_memory

@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.arguments import CONDITIONS_MAX, REGEX_CHARACTERS_MAX, SET_VALUES_MAX
-from data_collector.validation.columns import COLUMNS, INTEGER_MAX, Kind, Value
-from data_collector.validation.conditions import GATED
+from data_collector.validation.rules.arguments import CONDITIONS_MAX, REGEX_CHARACTERS_MAX, SET_VALUES_MAX
+from data_collector.validation.rules.columns import COLUMNS, INTEGER_MAX, Kind, Value
+from data_collector.validation.rules.conditions import GATED
 from tests.market import MINUTE_MS, NOON_MS
 from tests.unit.validation.suites import Document, expectation, keeps, suite_of
 

@@ -11,10 +11,9 @@ import aiohttp
 import msgspec
 
 from data_collector.model.errors import Transient
-from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.auditor import AuditBroken, Sealed
-from data_collector.validation.columns import Kind
-from data_collector.validation.messages import (
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.auditor import AuditBroken, Sealed
+from data_collector.validation.auditing.messages import (
     Audit,
     AuditReport,
     AuditUpload,
@@ -24,6 +23,7 @@ from data_collector.validation.messages import (
     answer_decoder,
     encode,
 )
+from data_collector.validation.rules.columns import Kind
 
 AUDIT_TIMEOUT_S: Final = 60.0
 """40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""

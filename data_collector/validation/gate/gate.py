@@ -7,9 +7,9 @@ from typing import Final
 
 from data_collector.model.records import Record
 from data_collector.model.verdict import Verdict
-from data_collector.validation.columns import KINDS, Checked, Kind, kind_of
-from data_collector.validation.compiler import READING_RULES, CompiledSuite, compile_suite
-from data_collector.validation.suite import Suite
+from data_collector.validation.gate.compiler import READING_RULES, CompiledSuite, compile_suite
+from data_collector.validation.rules.columns import KINDS, Checked, Kind, kind_of
+from data_collector.validation.rules.suite import Suite
 
 ORDER_RULES: Final = {
     "trade_id_conflict": "Two copies of the trade contradict each other. The first one is stored.",

@@ -13,8 +13,8 @@ from msgspec import Struct, defstruct
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
-from data_collector.validation.compiler import whole
+from data_collector.validation.gate.compiler import whole
+from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
 
 _TYPES: dict[ColumnType, object] = {
     "text": str | None, "decimal": float | None, "integer": int | None, "flag": bool | None,

@@ -23,10 +23,10 @@ from data_collector.model.errors import Transient
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Record, Trade
 from data_collector.model.verdict import Verdict
-from data_collector.validation.columns import KINDS, Checked, Kind, kind_of
-from data_collector.validation.compiler import READING_RULES, whole
-from data_collector.validation.gate import ORDER_RULES, Gate
-from data_collector.validation.messages import AuditReport, Chunk, Failure, encode
+from data_collector.validation.auditing.messages import AuditReport, Chunk, Failure, encode
+from data_collector.validation.gate.compiler import READING_RULES, whole
+from data_collector.validation.gate.gate import ORDER_RULES, Gate
+from data_collector.validation.rules.columns import KINDS, Checked, Kind, kind_of
 
 SEAL_S: Final = 0.25
 CHUNK_ROWS_MAX: Final = 1_000

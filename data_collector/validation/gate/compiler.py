@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.verdict import Verdict
-from data_collector.validation.columns import COLUMNS, DECIMALS, GATE_COLUMNS, INTEGER_MAX, Checked, Kind, Value
-from data_collector.validation.conditions import Condition
-from data_collector.validation.suite import Rule, Suite
+from data_collector.validation.rules.columns import COLUMNS, DECIMALS, GATE_COLUMNS, INTEGER_MAX, Checked, Kind, Value
+from data_collector.validation.rules.conditions import Condition
+from data_collector.validation.rules.suite import Rule, Suite
 
 NUMBER_CHARACTERS_MAX: Final = 64
 NUMBER_TEXT: Final = "number_text"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from data_collector.validation.columns import Kind
-from data_collector.validation.suite import Suite, read_suite
+from data_collector.validation.rules.columns import Kind
+from data_collector.validation.rules.suite import Suite, read_suite
 
 
 @cache

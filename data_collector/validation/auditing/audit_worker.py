@@ -12,7 +12,7 @@ from typing import Final
 from data_collector.child import Child, FrameTooLong, LinkLost, start_child
 from data_collector.model.errors import Transient
 from data_collector.observe.logs import get_log
-from data_collector.validation.messages import Answer, AuditReport, Request, WorkerFault, answer_decoder
+from data_collector.validation.auditing.messages import Answer, AuditReport, Request, WorkerFault, answer_decoder
 
 COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
 """`--fd N` is appended: the end of the socket pair that the worker answers on."""

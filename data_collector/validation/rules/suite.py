@@ -20,10 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.arguments import columns_named, shown
-from data_collector.validation.columns import COLUMNS, Kind
-from data_collector.validation.conditions import GATED, Condition, check_row_condition, condition_of
-from data_collector.validation.vocabulary import SQL_ONLY, VOCABULARY
+from data_collector.validation.rules.arguments import columns_named, shown
+from data_collector.validation.rules.columns import COLUMNS, Kind
+from data_collector.validation.rules.conditions import GATED, Condition, check_row_condition, condition_of
+from data_collector.validation.rules.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")

@@ -1,6 +1,6 @@
 """What goes between those who judge records and the audit worker, in msgpack.
 
-The collector seals what it judged into chunks (`validation.auditor`); an embedded worker gets them over its link, a
+The collector seals what it judged into chunks (`validation.auditing.auditor`); an embedded worker gets them over its link, a
 validation service by HTTP. Requests are answered one at a time, in order. Nothing here imports Great Expectations.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.validation.columns import Checked, Kind, Value
+from data_collector.validation.rules.columns import Checked, Kind, Value
 
 READY: Final = b""
 """The worker's first frame: it has imported everything and can answer."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-from data_collector.validation.columns import COLUMNS, INTEGER_MAX, ColumnType, Kind
+from data_collector.validation.rules.columns import COLUMNS, INTEGER_MAX, ColumnType, Kind
 
 Nulls = Literal["skip_any", "skip_all", "fail", "asked"]
 """What becomes of a row with nulls: passed when any or all of the columns are null, never passed, or asked about."""

@@ -10,10 +10,10 @@ import pytest
 
 from data_collector.model.errors import Transient
 from data_collector.model.protocols import SymbolRules
-from data_collector.validation import auditor as subject
-from data_collector.validation.auditor import CHUNK_ROWS_MAX, TRIES_MAX, AuditBroken, Auditor, Sealed
-from data_collector.validation.columns import Kind
-from data_collector.validation.messages import AuditReport, Chunk, Disagreement, chunk_decoder
+from data_collector.validation.auditing import auditor as subject
+from data_collector.validation.auditing.auditor import CHUNK_ROWS_MAX, TRIES_MAX, AuditBroken, Auditor, Sealed
+from data_collector.validation.auditing.messages import AuditReport, Chunk, Disagreement, chunk_decoder
+from data_collector.validation.rules.columns import Kind
 from tests.judging import gate_with, shipped_gate
 from tests.market import SYMBOL, aggregate_trade, kline, ticker, trade
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import (
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import (
     DOCUMENT_BYTES_MAX,
     RULES_MAX,
     SENTENCE_CHARACTERS_MAX,

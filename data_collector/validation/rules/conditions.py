@@ -14,9 +14,9 @@ from typing import Final
 from msgspec import Struct
 
 from data_collector.model.calendar import LENGTHS_MS
-from data_collector.validation.arguments import NUMBER, Arguments, Nulls
-from data_collector.validation.columns import INTEGER_MAX, ColumnType, Kind
-from data_collector.validation.intervals import GRID_MS, is_close_time, is_on_grid
+from data_collector.validation.rules.arguments import NUMBER, Arguments, Nulls
+from data_collector.validation.rules.columns import INTEGER_MAX, ColumnType, Kind
+from data_collector.validation.rules.intervals import GRID_MS, is_close_time, is_on_grid
 
 SUMMANDS_MAX: Final = 7
 """More of them are added in another order by numpy, and rounded otherwise."""

@@ -12,10 +12,10 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from data_collector.validation.columns import Kind, Value
-from data_collector.validation.compiler import CompiledSuite
-from data_collector.validation.gate import ORDER_RULES
-from data_collector.validation.rows import ROW_TYPES, values_of_row
+from data_collector.validation.gate.compiler import CompiledSuite
+from data_collector.validation.gate.gate import ORDER_RULES
+from data_collector.validation.gate.rows import ROW_TYPES, values_of_row
+from data_collector.validation.rules.columns import Kind, Value
 
 Unfitness = Literal["raw_frame", "ticker", "unreadable", "other_symbol"]
 """Why an entry can never be replayed: it is no record; it was stale a second later; its numbers or times cannot be
