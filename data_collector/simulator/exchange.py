@@ -11,16 +11,16 @@ from aiohttp import web
 
 from data_collector.model.protocols import Codec
 from data_collector.model.records import Kline, Trade
-from data_collector.simulator import actions
-from data_collector.simulator.connection import StreamConnection
-from data_collector.simulator.delivery import PING, frame, text_frame, wrapped
-from data_collector.simulator.faults import Faults
-from data_collector.simulator.feed import Feed, Prepared
-from data_collector.simulator.market import Market
-from data_collector.simulator.operation import Operation
-from data_collector.simulator.rest import RestSide
+from data_collector.simulator.control import actions
+from data_collector.simulator.control.faults import Faults
+from data_collector.simulator.control.operation import Operation
+from data_collector.simulator.market.market import Market
+from data_collector.simulator.rest.rest import RestSide
 from data_collector.simulator.settings import SimulatorSettings
-from data_collector.simulator.streams import StreamSide
+from data_collector.simulator.streams.connection import StreamConnection
+from data_collector.simulator.streams.delivery import PING, frame, text_frame, wrapped
+from data_collector.simulator.streams.feed import Feed, Prepared
+from data_collector.simulator.streams.streams import StreamSide
 
 TICK_S = 0.01
 """How often the market is moved on: the longest that a trade waits before it is sent."""

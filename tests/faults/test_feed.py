@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.simulator import FrameFault, Refuse, RestFault
-from data_collector.simulator.actions import Reset, SkipIds
+from data_collector.simulator.control.actions import Reset, SkipIds
 from tests.faults.exact import assert_alive_and_exact, troubles
 from tests.faults.service import api_over
 from tests.faults.test_processes import progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.control.actions import SetStatus
 from tests.faults.exact import assert_alive_and_exact
 from tests.integration.scene import Scene
 from tests.integration.waiting import until_async

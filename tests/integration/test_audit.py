@@ -14,7 +14,7 @@ from data_collector.history.comparison import Check
 from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.settings import load_settings
-from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.control.actions import SetStatus
 from tests.integration.past import START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
 from tests.integration.store_reader import Store

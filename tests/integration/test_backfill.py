@@ -23,8 +23,8 @@ from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
-from data_collector.simulator.actions import SetStatus
-from data_collector.simulator.faults import RestFault
+from data_collector.simulator.control.actions import SetStatus
+from data_collector.simulator.control.faults import RestFault
 from tests.integration.command import running
 from tests.integration.past import PAST, START_MS, Past, past
 from tests.integration.postgres_server import execute, rows

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from data_collector.model.backoff import Backoff
 from data_collector.simulator import FrameFault, Refuse, Simulator, SimulatorSettings
-from data_collector.simulator.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
+from data_collector.simulator.control.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import DRIVEN, NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue

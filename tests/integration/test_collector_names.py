@@ -14,7 +14,7 @@ from aiohappyeyeballs import AddrInfoType
 
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.transport import Resolver, look_up
-from data_collector.simulator.actions import Reset
+from data_collector.simulator.control.actions import Reset
 from tests.integration.scene import playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async

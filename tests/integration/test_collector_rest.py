@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import RestFault, Simulator
-from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.control.actions import SetStatus
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.scene import DRIVEN, NO_HOLES, playing
 from tests.integration.store_reader import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import FrameFault, SimulatorSettings
-from data_collector.simulator.actions import DropStream
+from data_collector.simulator.control.actions import DropStream
 from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
