@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
@@ -24,78 +23,32 @@ from data_collector.api.answers import (
     status_of,
     validation_of,
 )
-from data_collector.api.live.feed import LiveFeed
-from data_collector.api.process.collector import Collector
-from data_collector.api.quarantine import QuarantineReader
-from data_collector.api.series.reading import SeriesReading
-from data_collector.api.store_reading import StoreReading
-from data_collector.model.errors import SinkUnavailable
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, store_url_of
 from data_collector.model.status import Snapshot
 from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
-from data_collector.settings import Settings
 from data_collector.web.answers import Problem, answered, masked
-from data_collector.web.guard import WritePolicy
 from data_collector.web.negotiation import wants_prometheus
 from data_collector.web.openapi import INVALID, TOO_MANY, described
-from data_collector.web.rejections import Rejections
 
 _log = get_log()
 
-
-class Surroundings(msgspec.Struct, frozen=True):
-    """What the routes work with; `create_app` puts it into the application's state."""
-
-    settings: Settings
-    collector: Collector
-    store: StoreReading
-    quarantine: QuarantineReader
-    """Reads over `store`."""
-    series: SeriesReading
-    """Reads over `store`, and PostgreSQL."""
-    rejections: Rejections
-    policy: WritePolicy
-    live: LiveFeed
-    """Runs while the application does."""
-
-
-def surroundings_of(request: Request) -> Surroundings:
-    """For `Depends`."""
-    surroundings: Surroundings = request.app.state.surroundings
-    return surroundings
-
-
-async def snapshot_of(request: Request) -> Snapshot:
-    """For `Depends`: the collector's state now."""
-    return await surroundings_of(request).collector.status()
-
-
-def store_url_of(snapshot: Snapshot) -> str:
-    """Where the store is. Raises `SinkUnavailable` until it is known."""
-    if snapshot.store_url is None:
-        raise SinkUnavailable("The store is not known yet; /health says what it waits for.")
-    return snapshot.store_url
-
-
-SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
-
-Around = Annotated[Surroundings, Depends(surroundings_of)]
-Now = Annotated[Snapshot, Depends(snapshot_of)]
 
 router = APIRouter(responses={429: TOO_MANY})
 
 
 @router.get("/health", tags=["health"], responses={200: described(Health), 503: described(Health, "Unhealthy")})
-async def health(snapshot: Now, around: Around) -> Response:
+async def health(snapshot: Now, context: Context) -> Response:
     """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
-    return answered(health_of(snapshot, around.settings.environment), 503 if snapshot.condition == "unhealthy" else 200)
+    status = 503 if snapshot.condition == "unhealthy" else 200
+    return answered(health_of(snapshot, context.settings.environment), status)
 
 
 @router.get("/health/live", tags=["health"], responses={200: described(Live), 503: described(Live, "Silent")})
-async def live(snapshot: Now, around: Around) -> Response:
+async def live(snapshot: Now, context: Context) -> Response:
     """200 while the collector process answers, whatever the exchange and the store do. A restart mends a 503."""
-    fault = around.collector.fault
+    fault = context.collector.fault
     if fault is None:
         return answered(Live("alive", []))
     return answered(Live("silent", [masked(reason) for reason in snapshot.reasons]), 503)
@@ -115,18 +68,18 @@ async def ready(snapshot: Now) -> Response:
     tags=["metrics"],
     responses={200: described(Metrics, "JSON, or text", "text/plain")},
 )
-async def metrics(snapshot: Now, around: Around, request: Request) -> Response:
+async def metrics(snapshot: Now, context: Context, request: Request) -> Response:
     """The counters as JSON; as Prometheus text for a client that asks as Prometheus does (see docs/api.md)."""
     vary = {"Vary": "Accept"}
     if wants_prometheus(",".join(request.headers.getlist("accept"))):
-        return _prometheus_text(snapshot, around, vary)
+        return _prometheus_text(snapshot, context, vary)
     return answered(metrics_of(snapshot), headers=vary)
 
 
 @router.get("/metrics/prometheus", tags=["metrics"], response_class=PlainTextResponse)
-async def prometheus(snapshot: Now, around: Around) -> Response:
+async def prometheus(snapshot: Now, context: Context) -> Response:
     """All metrics as Prometheus text, whatever the client accepts (docs/metrics.md)."""
-    return _prometheus_text(snapshot, around, {})
+    return _prometheus_text(snapshot, context, {})
 
 
 @router.get("/status", tags=["status"], responses={200: described(Status)})
@@ -148,7 +101,7 @@ async def validation(snapshot: Now) -> Response:
 )
 async def validation_errors(
     snapshot: Now,
-    around: Around,
+    context: Context,
     symbol: Annotated[
         str | None, Query(max_length=64, pattern=SYMBOL_PATTERN, description="All, and `unknown`, when left out.")
     ] = None,
@@ -157,7 +110,7 @@ async def validation_errors(
     """The newest refused records with their reasons, newest first."""
     store_url = store_url_of(snapshot)
     symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
-    page = await around.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
+    page = await context.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
     return answered(page)
 
 
@@ -173,22 +126,22 @@ async def validation_errors(
         503: described(Problem, "The collector could not do it"),
     },
 )
-async def control(order: ControlRequest, around: Around, request: Request) -> Response:
+async def control(order: ControlRequest, context: Context, request: Request) -> Response:
     """Stop or start collecting; answered when it is done. The HTTP side stays up.
 
     Open in development from this machine while no CONTROL_TOKEN is set; elsewhere the token is needed.
     """
     client = request.client.host if request.client else "local"
     _log.info("control_action", action=order.action, client=client)
-    snapshot = await around.collector.act(order.action)
+    snapshot = await context.collector.act(order.action)
     if snapshot.collector_running != (order.action == "start"):
         reasons = " ".join(snapshot.reasons) or "It does not say why."
         raise HTTPException(503, masked(f"The collector could not {order.action}. {reasons}"))
     return answered(ControlAnswer("started" if order.action == "start" else "stopped"))
 
 
-def _prometheus_text(snapshot: Snapshot, around: Surroundings, headers: dict[str, str]) -> Response:
-    text = render(snapshot, [*around.rejections.samples(), *around.live.samples()])
+def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
+    text = render(snapshot, [*context.rejections.samples(), *context.live.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_collector.api.routes import Around
+from data_collector.api.context import Context
 from data_collector.model.subscriptions import Change, ChangeStatus, GroupStreams, RefusalKind, Wish
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Answer, Problem, answered, masked
@@ -53,9 +53,9 @@ router = APIRouter(
 
 
 @router.get("/subscriptions", responses={200: described(SubscriptionsAnswer)})
-async def subscriptions(around: Around) -> Response:
+async def subscriptions(context: Context) -> Response:
     """What is subscribed, and which streams share a connection."""
-    status = await around.collector.subscriptions()
+    status = await context.collector.subscriptions()
     now = status.present
     return answered(
         SubscriptionsAnswer(now.symbols, now.intervals, now.channels, now.groups, status.busy, now.changed, now.until)
@@ -73,11 +73,11 @@ async def subscriptions(around: Around) -> Response:
         422: described(Problem, "Impossible: every fault is named"),
     },
 )
-async def subscribe(wish: SubscriptionWish, around: Around, request: Request) -> Response:
+async def subscribe(wish: SubscriptionWish, context: Context, request: Request) -> Response:
     """Change what is subscribed without touching other streams; answered when it is done. Lasts until a restart."""
     _log.info("subscriptions_wanted", client=request.client.host if request.client else "local")
     given = [None if words is None else tuple(words) for words in (wish.symbols, wish.intervals, wish.channels)]
-    status = await around.collector.resubscribe(Wish(*given))
+    status = await context.collector.resubscribe(Wish(*given))
     return answered(_done(status))
 
 

@@ -14,7 +14,7 @@ from data_collector.api.completeness.gap_answers import (
     completeness_of,
 )
 from data_collector.api.completeness.gap_lives import named_by, newest_gaps, story_of
-from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, store_url_of
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of
 from data_collector.model.calendar import UtcCalendar
 from data_collector.web.answers import Problem, answered
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -32,7 +32,7 @@ router = APIRouter(
 @router.get("/completeness", responses={200: described(CompletenessPage), 404: described(Problem, "Not collected")})
 async def completeness(
     snapshot: Now,
-    around: Around,
+    context: Context,
     symbol: Symbol = None,
     limit: Annotated[int, Query(ge=1, le=500, description="Symbols on a page.")] = 100,
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
@@ -43,7 +43,7 @@ async def completeness(
         raise HTTPException(422, "klines=1 reads a whole stream: it needs a symbol.")
     store_url = store_url_of(snapshot)
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
-    async with around.store.turn(store_url) as connection:
+    async with context.store.turn(store_url) as connection:
         trades = await trade_tallies(connection, snapshot.store_keys, page)
         by_interval = None
         if klines:
@@ -58,26 +58,26 @@ async def completeness(
 @router.get("/gaps", responses={200: described(GapPage)})
 async def gaps(
     snapshot: Now,
-    around: Around,
+    context: Context,
     symbol: Symbol = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
 ) -> Response:
     """The gaps that are open, then the newest ones: declared in the store, or remembered by the collector."""
     store_url = store_url_of(snapshot)
     symbols = snapshot.symbols if symbol is None else [symbol.upper()]
-    found = await newest_gaps(around.store, store_url, snapshot.store_keys, symbols, snapshot.gaps, limit)
+    found = await newest_gaps(context.store, store_url, snapshot.store_keys, symbols, snapshot.gaps, limit)
     return answered(GapPage(len(found), found))
 
 
 # An id may hold a slash, because the symbols of some exchanges do.
 @router.get("/gaps/{gap_id:path}", responses={200: described(GapStory), 404: described(Problem, "Not known")})
-async def gap(snapshot: Now, around: Around, gap_id: Annotated[str, Path(max_length=160)]) -> Response:
+async def gap(snapshot: Now, context: Context, gap_id: Annotated[str, Path(max_length=160)]) -> Response:
     """The life of one gap: when it was seen, what was tried, where its records came from or why they did not come."""
     named = named_by(gap_id)
     if named is None:
         raise HTTPException(404, "That is no id of a gap; they look like BTCUSDT-trade-1201.")
     store_url = store_url_of(snapshot)
-    story = await story_of(around.store, store_url, snapshot.store_keys, named, snapshot.gaps)
+    story = await story_of(context.store, store_url, snapshot.store_keys, named, snapshot.gaps)
     if story is None:
         raise HTTPException(404, "No such gap: the store declares none there, and the collector remembers none.")
     return answered(story)

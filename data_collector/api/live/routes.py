@@ -9,9 +9,9 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
 from data_collector.api.live.events import KEEP_ALIVE, PRELUDE, Access, Focus
 from data_collector.api.live.feed import VIEWERS_MAX, TooManyViewers
-from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, Surroundings
 from data_collector.model.status import Snapshot
 from data_collector.web.answers import Problem
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -27,12 +27,12 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, around: Surroundings, snapshot: Snapshot, focus: Focus | None, access: Access) -> None:
+    def __init__(self, context: ApiContext, snapshot: Snapshot, focus: Focus | None, access: Access) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         # Its length is not known.
         del self.headers["content-length"]
-        self._feed = around.live
-        self._rejections = around.rejections
+        self._feed = context.live
+        self._rejections = context.rejections
         self._snapshot = snapshot
         self._focus = focus
         self._access = access
@@ -74,7 +74,7 @@ class EventStream(Response):
 )
 async def live(
     snapshot: Now,
-    around: Around,
+    context: Context,
     request: Request,
     symbol: Annotated[
         str | None, Query(max_length=64, pattern=SYMBOL_PATTERN, description="Candles and trades too.")
@@ -85,8 +85,8 @@ async def live(
 
     A client that reads slowly gets the newest of everything and not what lies between.
     """
-    if (rejection := around.policy.foreign(request)) is not None:
-        return around.rejections.answer(rejection)
+    if (rejection := context.policy.foreign(request)) is not None:
+        return context.rejections.answer(rejection)
     focus = None
     if symbol is not None and symbol.upper() in snapshot.symbols:
         focus = Focus(symbol.upper(), interval or next(iter(snapshot.intervals), "1m"))
@@ -94,7 +94,7 @@ async def live(
         raise HTTPException(404, f"{symbol.upper()} is not collected; /status lists what is.")
     if focus is not None and focus.interval not in snapshot.intervals:
         raise HTTPException(404, f"The interval {focus.interval} is not collected; /status lists those that are.")
-    return EventStream(around, snapshot, focus, around.policy.access(request))
+    return EventStream(context, snapshot, focus, context.policy.access(request))
 
 
 async def _send(send: Send, body: bytes) -> None:

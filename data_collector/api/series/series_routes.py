@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
-from data_collector.api.routes import SYMBOL_PATTERN, Around, Now, Surroundings
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
 from data_collector.api.series.arrow import NoDecimal, kline_page_arrow, trade_page_arrow
 from data_collector.api.series.formats import (
     About,
@@ -65,7 +65,7 @@ router = APIRouter(
 @router.get("/klines/{symbol:path}", responses={200: described(KlinePage, *_FORMS)})
 async def klines(
     snapshot: Now,
-    around: Around,
+    context: Context,
     request: Request,
     *,
     symbol: Symbol,
@@ -77,9 +77,9 @@ async def klines(
     form: Form = None,
 ) -> Response:
     """Closed klines by open time, rising, from wherever they are stored."""
-    async with _told(around):
+    async with _told(context):
         window = window_of(symbol.upper(), interval, from_text, to)
-        page = await around.series.klines(_place(snapshot, around), window, limit, with_open=open)
+        page = await context.series.klines(_place(snapshot, context), window, limit, with_open=open)
         _check_known(page.oldest_ms, window.symbol, snapshot)
         # Open times are whole seconds, and so is the place to go on from.
         following = None if page.end is None else open_time_text(page.end + 999)
@@ -95,7 +95,7 @@ async def klines(
 @router.get("/trades/{symbol:path}", responses={200: described(TradePage, *_FORMS)})
 async def trades(
     snapshot: Now,
-    around: Around,
+    context: Context,
     request: Request,
     *,
     symbol: Symbol,
@@ -106,9 +106,9 @@ async def trades(
     form: Form = None,
 ) -> Response:
     """Trades by trade id, rising, from wherever they are stored."""
-    async with _told(around):
+    async with _told(context):
         window = window_of(symbol.upper(), "", from_text, to)
-        page = await around.series.trades(_place(snapshot, around), window, 0 if after is None else after + 1, limit)
+        page = await context.series.trades(_place(snapshot, context), window, 0 if after is None else after + 1, limit)
         _check_known(page.oldest_ms, window.symbol, snapshot)
         about = _about(page, None if page.end is None else page.end - 1, trade_time_text)
         forms: dict[Format, Callable[[], bytes]] = {
@@ -120,18 +120,18 @@ async def trades(
 
 
 @asynccontextmanager
-async def _told(around: Surroundings) -> AsyncIterator[None]:
+async def _told(context: ApiContext) -> AsyncIterator[None]:
     """Turns what fails into answers; a few pages are under way at a time."""
     try:
-        async with around.series.turn():
+        async with context.series.turn():
             yield
     except (WrongParameter, NoDecimal) as error:
         raise HTTPException(422, str(error)) from error
 
 
-def _place(snapshot: Snapshot, around: Surroundings) -> Place:
+def _place(snapshot: Snapshot, context: ApiContext) -> Place:
     """Where the stores are; the embedded database is known once it runs."""
-    setting = around.settings.database_url
+    setting = context.settings.database_url
     url, awaited = None if setting is None else setting.get_secret_value(), None
     if url == EMBEDDED:
         url = snapshot.database_url

@@ -3,8 +3,8 @@
 Life cycle: the service makes lines with the streams that each carries and runs each in a task; cancelling the task
 closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks what the
 exchange says is subscribed, now and every few minutes, and then only watches: for silence, and for the announced or
-regular end of the connection, which it forestalls by opening the next one first (`pipeline.connections.overlap`). It owns the
-back-off. What a socket has decoded goes straight into `Intake.receive`.
+regular end of the connection, which it forestalls by opening the next one first (`pipeline.connections.overlap`). It
+owns the back-off. What a socket has decoded goes straight into `Intake.receive`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Line:
         self.complete = asyncio.Event()
         """Set while there is a connection that has all streams."""
         self.lag_s = 0.0
-        """By how much its messages come later than they did, when that is too much (`pipeline.connections.lateness`)."""
+        """By how much its messages come later than they did, when that is too much."""
         self._down_logged = False
         self._down_since_s = time.monotonic()
         self._state = ConnectionStatus(line=name, state="connecting", streams=len(self.streams))

@@ -1,7 +1,8 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
 Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the retention
-(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a message.
+(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a
+message.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ READ_TRADES = 10_000
 """What is read from the retention at a time."""
 
 AHEAD_MS = 86_400_000
-"""The exchange's time is known by what was let through, which may be so old after an outage (`pipeline.sequence.tally`)."""
+"""The exchange's time is known by what was let through, which may be so old after an outage."""
 
 
 class Reach(Struct, frozen=True):

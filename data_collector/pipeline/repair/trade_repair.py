@@ -3,8 +3,8 @@
 Life cycle: the service makes one and runs it in a task. Every few milliseconds it looks at the sequences that wait.
 What a twin line has not brought within the arbitration time is read from the retention (trades that were spilled), else
 asked of the exchange by id, else explained: `absent` when one answer holds both sides of it and nothing inside, `lost`
-when nobody could give it for the gap deadline. A store that fell behind (`pipeline.outlet.debts`) is brought up from the
-retention and, where that has a hole, from the exchange in the same way. A few symbols are worked on at a time.
+when nobody could give it for the gap deadline. A store that fell behind (`pipeline.outlet.debts`) is brought up from
+the retention and, where that has a hole, from the exchange in the same way. A few symbols are worked on at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Klines from a frame, or from REST, to the outlet: judge, order, put. No task, queue or await.
 
-Life cycle: the intake makes one and gives it every kline that a frame holds; `pipeline.repair.kline_repair` gives it what the
-exchange's REST side told. It runs on the event loop and raises nothing for what an exchange sends.
+Life cycle: the intake makes one and gives it every kline that a frame holds; `pipeline.repair.kline_repair` gives it
+what the exchange's REST side told. It runs on the event loop and raises nothing for what an exchange sends.
 """
 
 from __future__ import annotations

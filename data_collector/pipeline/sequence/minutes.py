@@ -1,7 +1,8 @@
 """What our own trades say of a minute's kline: the volume of each minute, summed as the trades pass.
 
 Life cycle: each trade sequence has one and adds every trade that passes; the kline intake has the closed 1m kline
-compared. Only the newest minutes are kept. It decides nothing: what differs is reconciled by `pipeline.repair.kline_repair`.
+compared. Only the newest minutes are kept. It decides nothing: what differs is reconciled by
+`pipeline.repair.kline_repair`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The closed klines of one symbol and interval: each open time once and in order, or explained. Pure.
 
-Life cycle: the kline intake makes one for each symbol and interval. `due_ms` is the open time that must close next.
-A closed kline that is ahead of it waits while what lies between is found: ids prove that there was no trade, the
-exchange's REST side has it (`pipeline.repair.kline_repair`), or it is passed over and the gap goes with the next closed one.
+Life cycle: the kline intake makes one for each symbol and interval. `due_ms` is the open time that must close next. A
+closed kline that is ahead of it waits while what lies between is found: ids prove that there was no trade, the
+exchange's REST side has it (`pipeline.repair.kline_repair`), or it is passed over and the gap goes with the next closed
+one.
 """
 
 from __future__ import annotations

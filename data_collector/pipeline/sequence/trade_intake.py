@@ -1,9 +1,8 @@
 """Trades from the decoder to the outlet: judged, counted, each id once, in order.
 
 Life cycle: the intake makes one. A `TradeSequence` for each symbol knows the order; what it gives back is judged,
-counted and put here. It raises nothing for what an exchange sends, and asks
-nobody for anything: what stays missing is filled by `pipeline.repair.trade_repair` through `take_repaired`, `take_runs` and
-`pass_over`.
+counted and put here. It raises nothing for what an exchange sends, and asks nobody for anything: what stays missing is
+filled by `pipeline.repair.trade_repair` through `take_repaired`, `take_runs` and `pass_over`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The trades of one symbol in order: what is due, what waits, what is missing, what was let through. Pure.
 
 Life cycle: the trade intake makes one per symbol, offers it every trade that is not simply the next one, and lets go
-what it gives back; `pipeline.repair.trade_repair` asks it what is missing. No clock, no I/O, no counters: times are arguments, and
-everything that happens is a returned value. The sister of klines is `pipeline.sequence.series`.
+what it gives back; `pipeline.repair.trade_repair` asks it what is missing. No clock, no I/O, no counters: times are
+arguments, and everything that happens is a returned value. The sister of klines is `pipeline.sequence.series`.
 
 Ids rise by one. What comes again is a copy; what comes ahead is held until the hole before it is filled or passed over;
 what comes late but fills a hole that was passed over goes to `late:`.

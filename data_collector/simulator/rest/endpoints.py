@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from data_collector.simulator.amounts import amount_text
 from data_collector.simulator.market.market import Market, SymbolMarket
-from data_collector.simulator.rest import bodies as bodies
-from data_collector.simulator.rest import parameters as parameters
+from data_collector.simulator.rest import bodies, parameters
 from data_collector.simulator.rest.parameters import RestRefusal
 from data_collector.simulator.settings import SimulatorSettings
 

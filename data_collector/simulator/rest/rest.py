@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from data_collector.simulator.control.faults import Faults, RestFault
 from data_collector.simulator.limits import Verdict, WeightCounter
 from data_collector.simulator.market.market import Market
-from data_collector.simulator.rest import parameters as parameters
+from data_collector.simulator.rest import parameters
 from data_collector.simulator.rest.endpoints import ENDPOINTS, Answerer, Endpoint
 from data_collector.simulator.rest.lies import filling_query, lying_body, lying_query
 from data_collector.simulator.rest.parameters import RestRefusal

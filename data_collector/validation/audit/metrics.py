@@ -1,4 +1,4 @@
-"""The arithmetic of our own expectations on columns: the operations of `validation.rules.conditions`, in the same order.
+"""The arithmetic of our own expectations on columns: the operations of `rules.conditions`, in the same order.
 
 Same operations on the same 64-bit floats give the same verdicts to the last bit, which is what the audit compares.
 Great Expectations hands over rows that the row condition selects and whose nulls `ignore_row_if` lets through; a null

@@ -1,7 +1,8 @@
 """What goes between those who judge records and the audit worker, in msgpack.
 
-The collector seals what it judged into chunks (`validation.auditing.auditor`); an embedded worker gets them over its link, a
-validation service by HTTP. Requests are answered one at a time, in order. Nothing here imports Great Expectations.
+The collector seals what it judged into chunks (`validation.auditing.auditor`); an embedded worker gets them over its
+link, a validation service by HTTP. Requests are answered one at a time, in order. Nothing here imports Great
+Expectations.
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ from data_collector.validation.rules.shelf import Shelf
 from data_collector.validation.rules.suite import DOCUMENT_BYTES_MAX, Suite
 from data_collector.validation.service import routes
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_BYTES_MAX, LargeBodies
+from data_collector.validation.service.context import Options, Running, ServiceContext
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
 from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import Worker, WorkerLine
 from data_collector.validation.service.rulebook import Rulebook, Source
-from data_collector.validation.service.surroundings import Options, Running, Surroundings
 from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
@@ -62,25 +62,25 @@ def serve(listener: socket.socket, options: Options, make_worker: Callable[[], W
     0 when it was asked to end, 70 when one of its tasks died. A second Ctrl-C leaves at once.
     """
     app = create_app(options, make_worker)
-    around = surroundings_of_app(app)
-    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=around.line.leave)
-    return CollectorError.exit_code if around.running.fault else 0
+    context = context_of_app(app)
+    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=context.line.leave)
+    return CollectorError.exit_code if context.running.fault else 0
 
 
 def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
     """The application, which starts a worker process when it is served."""
-    around = _surroundings(options, make_worker)
+    context = _context(options, make_worker)
     app = FastAPI(
         title="Data Validation Service",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=lambda _: _lifespan(around),
+        lifespan=lambda _: _lifespan(context),
         exception_handlers=ERROR_ANSWERS,
-        routes=[Mount("/docs-site", SiteFiles(around.site), name="docs-site")],
+        routes=[Mount("/docs-site", SiteFiles(context.site), name="docs-site")],
     )
-    app.state.surroundings = around
+    app.state.context = context
     app.include_router(routes.router)
     policy = WritePolicy(
         environment=options.environment,
@@ -89,23 +89,23 @@ def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
         always_token=True,
         closed=CLOSED,
     )
-    rejections = around.rejections
+    rejections = context.rejections
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections, open_paths=OPEN_PATHS)
     app.add_middleware(RateLimit, rejections=rejections, work_paths=OPEN_PATHS)
     app.add_middleware(RequestBounds, rejections=rejections, large_bodies=LARGE_BODIES)
     app.add_middleware(AnswerHeaders)
-    app.add_middleware(CountRequests, counters=around.counters)
+    app.add_middleware(CountRequests, counters=context.counters)
     return app
 
 
-def surroundings_of_app(app: FastAPI) -> Surroundings:
+def context_of_app(app: FastAPI) -> ServiceContext:
     """What an application's routes work with."""
-    surroundings: Surroundings = app.state.surroundings
-    return surroundings
+    context: ServiceContext = app.state.context
+    return context
 
 
-def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surroundings:
+def _context(options: Options, make_worker: Callable[[], Worker]) -> ServiceContext:
     counters = Counters()
     findings = Findings(counters)
     line = WorkerLine(make_worker)
@@ -114,7 +114,7 @@ def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surrou
         findings.suite_changed(kind)
         counters.add("data_validation_suite_changes_total", kind=kind, source=source)
 
-    return Surroundings(
+    return ServiceContext(
         options=options,
         running=Running(time.monotonic()),
         line=line,
@@ -135,16 +135,16 @@ def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surrou
 
 
 @asynccontextmanager
-async def _lifespan(around: Surroundings) -> AsyncIterator[None]:
-    await around.rulebook.load()
+async def _lifespan(context: ServiceContext) -> AsyncIterator[None]:
+    await context.rulebook.load()
     # A TaskGroup around the yield would go on answering after a crash in it; tasks with a callback cannot.
     tasks = [
-        asyncio.create_task(around.line.run(), name="worker"),
-        asyncio.create_task(around.rulebook.watch(), name="suites"),
-        asyncio.create_task(around.site.run(), name="data docs"),
+        asyncio.create_task(context.line.run(), name="worker"),
+        asyncio.create_task(context.rulebook.watch(), name="suites"),
+        asyncio.create_task(context.site.run(), name="data docs"),
     ]
     for task in tasks:
-        task.add_done_callback(lambda task: _end_server(around, task))
+        task.add_done_callback(lambda task: _end_server(context, task))
     try:
         yield
     finally:
@@ -153,12 +153,12 @@ async def _lifespan(around: Surroundings) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _end_server(around: Surroundings, task: asyncio.Task[None]) -> None:
+def _end_server(context: ServiceContext, task: asyncio.Task[None]) -> None:
     """A service of which a part has died must not go on as if nothing were."""
     if task.cancelled():
         return
     _log.error("task_failed", task=task.get_name(), exc_info=task.exception())
-    around.running.fault = f"The service's task for {task.get_name()} has ended; this is a bug, its log tells more."
+    context.running.fault = f"The service's task for {task.get_name()} has ended; this is a bug, its log tells more."
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -15,10 +15,10 @@ from data_collector.validation.auditing.messages import Audit, AuditReport, Work
 from data_collector.validation.auditing.messages import encode as encode_message
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.service.bodies import MSGPACK, encoding_of, read_records, read_upload, response_of
+from data_collector.validation.service.context import Context
 from data_collector.validation.service.health import health_of, metrics_text
 from data_collector.validation.service.judging import judge_by_gx, judge_compiled
 from data_collector.validation.service.rulebook import Accepted, Rulebook, Stale
-from data_collector.validation.service.surroundings import Around
 from data_collector.web.answers import Answer, answered
 
 router = APIRouter()
@@ -69,55 +69,55 @@ async def index() -> JSONResponse:
 
 
 @router.get("/health")
-async def health(around: Around) -> Response:
+async def health(context: Context) -> Response:
     """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
-    found = health_of(around)
+    found = health_of(context)
     return answered(found, 503 if found.status == "unhealthy" else 200)
 
 
 @router.get("/metrics")
-async def metrics(around: Around) -> Response:
+async def metrics(context: Context) -> Response:
     """All metrics as Prometheus text (docs/metrics.md)."""
-    return Response(metrics_text(around), headers={"Content-Type": CONTENT_TYPE})
+    return Response(metrics_text(context), headers={"Content-Type": CONTENT_TYPE})
 
 
 @router.post("/validate")
 async def validate(
-    around: Around, request: Request, engine: Annotated[Literal["compiled", "gx"], Query()] = "compiled"
+    context: Context, request: Request, engine: Annotated[Literal["compiled", "gx"], Query()] = "compiled"
 ) -> Response:
     """Judge records by the suite in force: by the gate's own functions, or by real Great Expectations."""
     encoding = encoding_of(request)
-    kind, records = read_records(encoding, await around.bodies.read(request))
-    suite = around.rulebook.in_force(kind)
+    kind, records = read_records(encoding, await context.bodies.read(request))
+    suite = context.rulebook.in_force(kind)
     if engine == "compiled":
         judged = await judge_compiled(suite, records, encoding)
     else:
-        judged = await judge_by_gx(around.line, suite, records, encoding)
+        judged = await judge_by_gx(context.line, suite, records, encoding)
     for outcome, count in judged.outcomes.items():
-        around.counters.add("data_validation_records_total", count, kind=kind, engine=engine, outcome=outcome)
+        context.counters.add("data_validation_records_total", count, kind=kind, engine=engine, outcome=outcome)
     return response_of(encoding, judged.answer)
 
 
 @router.post("/audit")
-async def audit(around: Around, request: Request) -> Response:
+async def audit(context: Context, request: Request) -> Response:
     """Check what a collector judged with real Great Expectations; its sender sends again what was not answered."""
     if encoding_of(request) != "msgpack":
         raise HTTPException(415, f"Send the header 'Content-Type: {MSGPACK}'.")
-    around.line.refuse_when_busy()
-    body = await around.bodies.read(request)
-    told = around.findings.answer_to(body)
+    context.line.refuse_when_busy()
+    body = await context.bodies.read(request)
+    told = context.findings.answer_to(body)
     if told is not None:
         # Its sender did not hear the answer; what it sends again must not be counted again.
         return Response(told, media_type=MSGPACK)
     upload = read_upload(body)
-    suites = _suites_of(around.rulebook, upload.chunks)
-    report = await around.line.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
+    suites = _suites_of(context.rulebook, upload.chunks)
+    report = await context.line.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"The chunks could not be audited: {report.message}")
     assert isinstance(report, AuditReport), "it is the answer to Audit"
-    around.findings.add(report)
+    context.findings.add(report)
     answer = encode_message(report)
-    around.findings.remember(body, answer)
+    context.findings.remember(body, answer)
     return Response(answer, media_type=MSGPACK)
 
 
@@ -128,20 +128,20 @@ async def docs_site() -> RedirectResponse:
 
 
 @router.get("/suites")
-async def suites(around: Around) -> Response:
+async def suites(context: Context) -> Response:
     """Which suites are in force."""
     found: dict[str, SuiteEntry] = {}
     for kind in KINDS:
-        compiled = around.rulebook.in_force(kind)
+        compiled = context.rulebook.in_force(kind)
         count = sum(not rule.disabled for rule in compiled.suite.rules)
         found[kind] = SuiteEntry(digest=compiled.digest, rules=count, url=f"/suites/{kind}")
-    return answered(Suites(found, around.rulebook.faults))
+    return answered(Suites(found, context.rulebook.faults))
 
 
 @router.get("/suites/{kind}")
-async def suite(kind: Kind, around: Around, request: Request) -> Response:
+async def suite(kind: Kind, context: Context, request: Request) -> Response:
     """The whole suite in force as Great Expectations reads it; the ETag is its digest."""
-    compiled = around.rulebook.in_force(kind)
+    compiled = context.rulebook.in_force(kind)
     headers = {"ETag": f'"{compiled.digest}"', "Cache-Control": "no-cache"}
     known = request.headers.get("if-none-match")
     if known is not None and _names(known, compiled.digest):
@@ -150,12 +150,12 @@ async def suite(kind: Kind, around: Around, request: Request) -> Response:
 
 
 @router.put("/suites/{kind}")
-async def replace(kind: Kind, around: Around, request: Request) -> Response:
+async def replace(kind: Kind, context: Context, request: Request) -> Response:
     """Replace the user's rules of a kind; shipped rules that the document does not name stay in force."""
     expected = request.headers.get("if-match")
     body = await request.body()
     try:
-        accepted = await around.rulebook.put(
+        accepted = await context.rulebook.put(
             kind, body, expected=lambda digest: expected is None or _names(expected, digest)
         )
     except Stale as error:

@@ -55,7 +55,7 @@ class Running(Struct):
         return time.monotonic() - self.began < WORKER_GRACE_S
 
 
-class Surroundings(Struct, frozen=True):
+class ServiceContext(Struct, frozen=True):
     """Put into the application's state by `create_app`."""
 
     options: Options
@@ -69,10 +69,10 @@ class Surroundings(Struct, frozen=True):
     site: DocsSite
 
 
-async def surroundings_of(request: Request) -> Surroundings:
+async def context_of(request: Request) -> ServiceContext:
     """For `Depends`; a coroutine, because a plain function would be run in a thread."""
-    surroundings: Surroundings = request.app.state.surroundings
-    return surroundings
+    context: ServiceContext = request.app.state.context
+    return context
 
 
-Around = Annotated[Surroundings, Depends(surroundings_of)]
+Context = Annotated[ServiceContext, Depends(context_of)]
