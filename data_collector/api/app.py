@@ -12,15 +12,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from data_collector import __version__
-from data_collector.api import pages, routes, subscription_routes
-from data_collector.api.completeness import gap_routes
+from data_collector.api import pages
 from data_collector.api.context import ApiContext
-from data_collector.api.live import routes as live_routes
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.process.collector import Collector
 from data_collector.api.process.workers import refuse_workers
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.api.series import series_routes
+from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import live as live_routes
+from data_collector.api.routes import series as series_routes
+from data_collector.api.routes import state as routes
+from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import Misconfigured

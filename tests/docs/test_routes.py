@@ -7,10 +7,12 @@ import re
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from data_collector.api import pages, routes, subscription_routes
-from data_collector.api.completeness import gap_routes
-from data_collector.api.live import routes as live_routes
-from data_collector.api.series import series_routes
+from data_collector.api import pages
+from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import live as live_routes
+from data_collector.api.routes import series as series_routes
+from data_collector.api.routes import state as routes
+from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.validation.service import routes as service_routes
 from tests.docs.tree import read
 
