@@ -6,7 +6,7 @@ It runs the command line as `python -m data_collector` does, with a spool that k
 from __future__ import annotations
 
 from data_collector.__main__ import main
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 from data_collector.pipeline.outlet.runs import Gathering
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from data_collector.embedded.valkey import EmbeddedValkey
-from data_collector.model.batch import Batch, KlineUpdate, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Kline, Trade
+from data_collector.model.sink import Batch, KlineUpdate, TradeRun
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import trade_json, trade_time_text
 from data_collector.observe.counters import Counters

@@ -25,10 +25,10 @@ import structlog
 
 from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.keys import Channel
-from data_collector.model.protocols import Venue
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Change, Wish
+from data_collector.model.venue import Venue
 from data_collector.model.wire import kline_object, ticker_object, trade_object
 from data_collector.observe.logs import configure_logs
 from data_collector.service.service import Service

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from functools import cache
 
+from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
-from data_collector.model.verdict import Verdict
 from data_collector.validation.gate.gate import Gate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.shipped import shipped_suite

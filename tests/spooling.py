@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.gaps import Gap
+from data_collector.model.sink import Refusal, TradeRun
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.spool.segment_writer import DiskCalls
 from data_collector.pipeline.spool.spool import Spool, SpoolLimits

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Venue
 from data_collector.model.subscriptions import Change, Present, Subscriptions, Wish
+from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.subscription_plan import (
     change_of,

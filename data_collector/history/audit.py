@@ -27,8 +27,8 @@ from data_collector.history.ports import Holdings, StoredRows
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History
 from data_collector.model.records import Kline, Trade
+from data_collector.model.venue import History
 from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from data_collector.model.errors import BadFile, NotPublished, Unavailable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import BulkFile, BulkFiles, History
+from data_collector.model.venue import BulkFile, BulkFiles, History
 
 NO_FILE = (
     "No published file of {series} in this time can be read, and the exchange, which knows {what}, does not answer. "

@@ -17,8 +17,8 @@ from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
-from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Kline, Trade
+from data_collector.model.venue import BulkFile, History
 
 SOURCE = "file"
 

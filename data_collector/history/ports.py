@@ -11,8 +11,8 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
-from data_collector.model.protocols import BulkFiles, History
 from data_collector.model.records import Kline, Trade
+from data_collector.model.venue import BulkFiles, History
 
 
 class Stored(Protocol):

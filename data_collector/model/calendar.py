@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Protocol
-
-from msgspec import structs
-
-from data_collector.model.gaps import Gap
 
 
 class Calendar(Protocol):
@@ -80,15 +75,3 @@ def missing_range(calendar: Calendar, interval: str, first_ms: int, until_ms: in
     while (following := calendar.next_open_ms(interval, last)) < until_ms:
         last, count = following, count + 1
     return last, count
-
-
-def explained_from(calendar: Calendar, interval: str, gaps: Sequence[Gap], first_ms: int) -> list[Gap]:
-    """Gaps of open times without what lies before `first_ms`, an open time."""
-    later: list[Gap] = []
-    for gap in gaps:
-        if gap.first >= first_ms:
-            later.append(gap)
-        elif gap.last >= first_ms:
-            _, before = missing_range(calendar, interval, gap.first, first_ms)
-            later.append(structs.replace(gap, first=first_ms, count=gap.count - before))
-    return later

@@ -18,7 +18,7 @@ import structlog
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Channel
-from data_collector.model.protocols import History, Venue
+from data_collector.model.venue import History, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet

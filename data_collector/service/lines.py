@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from data_collector.model.keys import Channel, Key
-from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
+from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.governor import Governor
 from data_collector.pipeline.connections.lateness import Lateness, Twins

@@ -11,9 +11,10 @@ from pathlib import Path
 import structlog
 
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History, TradeTail
+from data_collector.model.sink import TradeTail
 from data_collector.model.status import GapsStatus, Snapshot
 from data_collector.model.subscriptions import Subscriptions
+from data_collector.model.venue import History
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import CollectorError, Misconfigured, SinkUnavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History, TradeTail, Venue
+from data_collector.model.sink import TradeTail
 from data_collector.model.subscriptions import (
     Change,
     ChangeStatus,
@@ -26,6 +26,7 @@ from data_collector.model.subscriptions import (
     Subscriptions,
     Wish,
 )
+from data_collector.model.venue import History, Venue
 from data_collector.pipeline.connections.line import Line
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.pump import Pump

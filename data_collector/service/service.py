@@ -19,9 +19,9 @@ from msgspec import structs
 from data_collector.control import Request, serve_control
 from data_collector.model.errors import CollectorError
 from data_collector.model.keys import Channel
-from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, Wish
+from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection

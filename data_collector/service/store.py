@@ -14,9 +14,9 @@ import structlog
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
-from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
+from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.running import forget, record_of, write_down

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from data_collector.model.channels import CHANNELS
 from data_collector.model.keys import Channel, Key
-from data_collector.model.protocols import SymbolRules, Venue
 from data_collector.model.subscriptions import Change, ConnectionChange, Present, Subscriptions, Wish
+from data_collector.model.venue import SymbolRules, Venue
 from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
 from data_collector.settings import Settings, expected_store_bytes, texts
 from data_collector.venues.binance.rest_budget import first_fill_weight

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from data_collector.model.errors import Misconfigured
-from data_collector.model.protocols import SymbolRules, Venue
+from data_collector.model.venue import SymbolRules, Venue
 from data_collector.settings import Settings
 
 TRADING = "TRADING"

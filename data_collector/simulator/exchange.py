@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import msgspec
 from aiohttp import web
 
-from data_collector.model.protocols import Codec
 from data_collector.model.records import Kline, Trade
+from data_collector.model.venue import Codec
 from data_collector.simulator.control import actions
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.control.operation import Operation

@@ -7,7 +7,7 @@ import pkgutil
 
 import data_collector.venues
 from data_collector.model.errors import Misconfigured
-from data_collector.model.protocols import Venue
+from data_collector.model.venue import Venue
 
 
 def venue_names() -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from data_collector.model.batch import Batch, Behind, NewestUpdate, SideEntry
 from data_collector.model.keys import Key
+from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, klines, minutes, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade

@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import TradeTail
+from data_collector.model.sink import Batch, Behind, TradeTail
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, run_of, trades
 from tests.market import NOON_MS, SYMBOL, trade

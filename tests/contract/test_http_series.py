@@ -16,8 +16,8 @@ import pyarrow
 import pytest
 
 from data_collector.embedded.peer import free_port
-from data_collector.model.batch import Batch
 from data_collector.model.records import Kline, Trade
+from data_collector.model.sink import Batch
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import json_text, kline_json, open_time_text, trade_json
 from data_collector.sinks.postgres.migrate import migrate

@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from data_collector.model.batch import Batch
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, Trade
+from data_collector.model.sink import Batch
+from data_collector.model.venue import UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from data_collector.model.batch import Batch, NewestUpdate
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.sink import Batch, NewestUpdate
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet

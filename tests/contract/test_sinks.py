@@ -8,9 +8,8 @@ import random
 import pytest
 
 import data_collector.sinks
-from data_collector.model.batch import Batch, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.errors import Misconfigured
-from data_collector.model.protocols import Sink
+from data_collector.model.sink import Batch, NewestUpdate, SideEntry, Sink, TradeRun
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.sink import RedisSink

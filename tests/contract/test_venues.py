@@ -15,8 +15,8 @@ import data_collector.venues
 from data_collector.model import records
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent, Venue
 from data_collector.model.records import Record, Trade
+from data_collector.model.venue import Decoded, Reply, ShutdownNotice, UnknownEvent, Venue
 from data_collector.venues.discovery import find_venue, venue_names
 
 FOLDER = Path(data_collector.venues.__path__[0])

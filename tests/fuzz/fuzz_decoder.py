@@ -19,9 +19,9 @@ import msgspec
 from data_collector.model.store_keys import StoreKeys
 
 with atheris.instrument_imports(include=["data_collector"]):
-    from data_collector.model.batch import Batch
     from data_collector.model.calendar import UtcCalendar
     from data_collector.model.errors import BadFrame
+    from data_collector.model.sink import Batch
     from data_collector.observe.counters import Counters
     from data_collector.pipeline.outlet.outlet import Outlet
     from data_collector.pipeline.sequence.intake import Intake

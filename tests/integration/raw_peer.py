@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from data_collector.model.protocols import UnknownEvent
+from data_collector.model.venue import UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.transport import Address, Resolver, open_websocket
 from data_collector.pipeline.connections.websocket import WebSocket

@@ -11,8 +11,8 @@ from pathlib import Path
 from msgspec import structs
 
 from data_collector.facade import DataCollector
-from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
+from data_collector.model.venue import Venue
 from data_collector.simulator import Simulator, SimulatorSettings
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.venue import VENUE

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_collector.model.gate import Verdict
 from data_collector.model.records import Record
 from data_collector.model.store_url import parse_store_url
-from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.refusals import Refusals

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.errors import Misconfigured, Transient
-from data_collector.model.protocols import Venue
+from data_collector.model.venue import Venue
 from data_collector.pipeline.repair.trade_repair import HEAD_LOOK_S
 from data_collector.pipeline.sequence.trade_sequence import HEAD_S
 from data_collector.simulator.control.actions import Burst, Reset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from data_collector.model.protocols import Reply, ShutdownNotice
+from data_collector.model.venue import Reply, ShutdownNotice
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.transport import Address, Resolver, open_websocket
 from data_collector.pipeline.connections.websocket import Control, Received, Unreadable, WebSocket

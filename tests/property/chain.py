@@ -10,13 +10,13 @@ import json
 from collections.abc import Coroutine, Generator, Sequence
 from typing import TypeVar
 
-from data_collector.model.batch import Batch, Behind, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable, VenueUnreachable
 from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.keys import Key
-from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.sink import Batch, Behind, TradeRun, TradeTail
+from data_collector.model.venue import SymbolRules
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet

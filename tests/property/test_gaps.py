@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_collector.model.calendar import UtcCalendar, explained_from, missing_range
-from data_collector.model.gaps import Gap, explain_ids
+from data_collector.model.calendar import UtcCalendar, missing_range
+from data_collector.model.gaps import Gap, explain_ids, explained_from
 from tests.market import MINUTE_MS, NOON_MS
 from tests.property.strategies import INTERVALS
 

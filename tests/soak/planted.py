@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.sink import Batch, Behind
 from data_collector.sinks.redis import functions
 from data_collector.sinks.redis.sink import RedisSink
 

@@ -14,8 +14,8 @@ from collector import BinanceDataCollector
 from data_collector import facade
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel
-from data_collector.model.protocols import Venue
 from data_collector.model.records import Record
+from data_collector.model.venue import Venue
 from data_collector.venues.discovery import find_venue
 from tests.market import aggregate_trade, kline, mini_ticker, quote, ticker, trade
 

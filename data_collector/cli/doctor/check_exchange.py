@@ -9,7 +9,7 @@ import aiohttp
 
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.protocols import History, Venue
+from data_collector.model.venue import History, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
 

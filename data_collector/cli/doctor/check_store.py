@@ -10,8 +10,8 @@ from data_collector.cli.doctor.check_surroundings import check_binary
 from data_collector.cli.doctor.finding import Finding
 from data_collector.cli.surroundings.found_store import find_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
-from data_collector.model.protocols import Venue
 from data_collector.model.store_url import StoreAddress
+from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection

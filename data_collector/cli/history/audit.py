@@ -29,7 +29,7 @@ from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History, Venue
+from data_collector.model.venue import History, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.settings import Settings, load_settings

@@ -25,7 +25,7 @@ from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import BulkFiles, History, Venue
+from data_collector.model.venue import BulkFiles, History, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write

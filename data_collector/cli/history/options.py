@@ -11,7 +11,7 @@ from data_collector.history.kept import Kept
 from data_collector.model.calendar import DAY_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
-from data_collector.model.protocols import Venue
+from data_collector.model.venue import Venue
 from data_collector.model.wire import open_time_text
 from data_collector.settings import Settings
 from data_collector.settings.texts import symbols as symbols_of_text

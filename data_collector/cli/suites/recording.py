@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from data_collector.model.channels import CHANNELS, channel_by_keys
 from data_collector.model.errors import BadFrame, Misconfigured
-from data_collector.model.protocols import Codec, UnknownEvent
+from data_collector.model.venue import Codec, UnknownEvent
 from data_collector.validation.gate.compiler import values_of
 from data_collector.validation.gate.rows import ROW_TYPES, values_of_row
 from data_collector.validation.rules.columns import GATE_COLUMNS, Checked, Kind, Value, kind_of

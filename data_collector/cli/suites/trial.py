@@ -19,7 +19,7 @@ from data_collector.cli.suites.recording import Recorded, Recording, Skipped
 from data_collector.cli.suites.suite_file import KindOption, counted, read_suite_file, refusal_lines
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SuiteRefused
-from data_collector.model.verdict import Verdict
+from data_collector.model.gate import Verdict
 from data_collector.observe.escaping import escaped
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.gate.compiler import READING_RULES, CompiledSuite, compile_suite

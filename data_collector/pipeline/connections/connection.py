@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from data_collector.model.errors import VenueUnreachable
-from data_collector.model.protocols import Codec, Reply
+from data_collector.model.venue import Codec, Reply
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import WebSocket
 

@@ -20,8 +20,8 @@ from msgspec import Struct
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
 from data_collector.model.status import ConnectionStatus
+from data_collector.model.venue import Codec, ShutdownNotice, StreamLimits
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.connection import Connection, Conversation
 from data_collector.pipeline.connections.governor import Governor

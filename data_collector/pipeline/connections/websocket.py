@@ -16,8 +16,8 @@ from msgspec import Struct
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Record, Trade
+from data_collector.model.venue import Decoded, Reply, ShutdownNotice, UnknownEvent
 from data_collector.observe.memory import SHORTAGE
 from data_collector.pipeline.connections.governor import Governor
 

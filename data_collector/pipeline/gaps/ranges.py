@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 
 SPILLED_RANGES_MAX = 100
 """Of what was spilled and is scattered more than that, a trade that the retention loses is counted twice."""

@@ -22,10 +22,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, SideKind, TradeRun
 from data_collector.model.channels import CHANNEL_OF, CHANNELS, NewestRecord
 from data_collector.model.gaps import Gap, add_gap
 from data_collector.model.records import Kline, Trade
+from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, SideKind, TradeRun
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.gaps.ranges import common
 from data_collector.pipeline.outlet.debts import Debt, Debts

@@ -15,10 +15,9 @@ from typing import Protocol
 
 import structlog
 
-from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Sink
+from data_collector.model.sink import Batch, Behind, Sink
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from msgspec import structs
 
-from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import Gap
+from data_collector.model.gate import Verdict
 from data_collector.model.records import Trade
-from data_collector.model.verdict import Verdict
+from data_collector.model.sink import TradeRun
 from data_collector.model.wire import json_text, trade_json, trade_time_text
 from data_collector.pipeline.spool.spool import Spool
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from data_collector.model.batch import KlineUpdate, NewestUpdate, Refusal, TradeRun
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Collected
 from data_collector.model.records import Trade
+from data_collector.model.sink import KlineUpdate, NewestUpdate, Refusal, TradeRun
 from data_collector.model.wire import json_text, trade_time_text
 
 

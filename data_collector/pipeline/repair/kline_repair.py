@@ -18,8 +18,8 @@ from data_collector.model.calendar import missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History
 from data_collector.model.records import Kline
+from data_collector.model.venue import History
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import Series

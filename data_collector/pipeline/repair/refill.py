@@ -13,12 +13,12 @@ from itertools import dropwhile
 import structlog
 from msgspec import Struct, structs
 
-from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History, TradeTail
 from data_collector.model.records import Trade
+from data_collector.model.sink import Refusal, TradeRun, TradeTail
+from data_collector.model.venue import History
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet

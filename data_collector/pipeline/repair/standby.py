@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.protocols import Sink, TradeTail
+from data_collector.model.sink import Sink, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -17,8 +17,8 @@ import structlog
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History
 from data_collector.model.records import Trade
+from data_collector.model.venue import History
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from data_collector.model.channels import NewestRecord, collected, key_of, number_of
+from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
-from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.verdict import Verdict
+from data_collector.model.venue import UnknownEvent
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import Received, Unreadable
 from data_collector.pipeline.gaps.ledger import Ledger

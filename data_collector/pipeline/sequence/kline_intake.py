@@ -13,11 +13,11 @@ from typing import Literal, assert_never
 
 import structlog
 
-from data_collector.model.batch import Behind, KlineCheck, KlineUpdate
 from data_collector.model.calendar import Calendar
+from data_collector.model.gate import Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.model.verdict import Verdict
+from data_collector.model.sink import Behind, KlineCheck, KlineUpdate
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -7,8 +7,8 @@ compared. Only the newest minutes are kept. It decides nothing: what differs is 
 
 from __future__ import annotations
 
-from data_collector.model.batch import KlineCheck
 from data_collector.model.records import Kline, Trade
+from data_collector.model.sink import KlineCheck
 
 MINUTE_MS = 60_000
 

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from msgspec import structs
 
 from data_collector.model.channels import key_of
+from data_collector.model.gate import AuditNotes, Verdict
 from data_collector.model.keys import Key
-from data_collector.model.protocols import AuditNotes
 from data_collector.model.records import Record, Trade
-from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.refusals import Refusals
 

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
-from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import GapReason
+from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
-from data_collector.model.protocols import AuditNotes, Gate
 from data_collector.model.records import Trade
-from data_collector.model.verdict import Verdict
+from data_collector.model.sink import TradeRun
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet

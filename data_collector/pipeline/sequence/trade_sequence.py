@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from data_collector.model.batch import KlineCheck
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
+from data_collector.model.sink import KlineCheck
 from data_collector.pipeline.gaps.attempts import Attempts
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes

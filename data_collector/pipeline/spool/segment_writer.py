@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 from data_collector.pipeline.spool.segments import HEADER_BYTES, encode_frame, encode_header, segment_path, sync_folder
 from data_collector.pipeline.spool.shelf import Cover, covers_of
 

@@ -25,8 +25,8 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct, field
 
-from data_collector.model.batch import TradeRun
 from data_collector.model.errors import Misconfigured
+from data_collector.model.sink import TradeRun
 from data_collector.pipeline.spool.shelf import Cover, Shelf, covers_of, join_covers
 
 FORMAT_VERSION = 1

@@ -15,8 +15,8 @@ from operator import attrgetter
 
 from msgspec import Struct, structs
 
-from data_collector.model.batch import TradeRun
 from data_collector.model.gaps import Gap
+from data_collector.model.sink import TradeRun
 
 _start_id = attrgetter("start_id")
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.spool.segment_writer import DiskCalls, SegmentWriter, Written
 from data_collector.pipeline.spool.segments import Segment, SegmentReader, recover, segment_path

@@ -15,8 +15,8 @@ from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Trade
+from data_collector.model.venue import BulkFile, History
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.declared import declared_pages

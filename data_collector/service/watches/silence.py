@@ -17,8 +17,8 @@ import structlog
 from data_collector.model.channels import collected
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Codec, History
 from data_collector.model.status import Snapshot
+from data_collector.model.venue import Codec, History
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.rhythm import Rhythm
 from data_collector.pipeline.sequence.intake import Intake

@@ -13,9 +13,9 @@ import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
-from data_collector.model.protocols import History, SymbolRules
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
+from data_collector.model.venue import History, SymbolRules
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Health, Part, Spawn, names

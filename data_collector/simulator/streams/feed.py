@@ -14,8 +14,8 @@ from itertools import count
 from msgspec import Struct
 
 from data_collector.model.calendar import HOUR_MS
-from data_collector.model.protocols import Codec
 from data_collector.model.records import Record
+from data_collector.model.venue import Codec
 from data_collector.simulator.market.candles import INTERVALS
 from data_collector.simulator.market.market import QUIET, Market, SymbolMarket
 from data_collector.simulator.settings import SimulatorSettings

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
-from data_collector.model.calendar import Calendar, explained_from
-from data_collector.model.gaps import Gap, gaps_after
+from data_collector.model.calendar import Calendar
+from data_collector.model.gaps import Gap, explained_from, gaps_after
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
+from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import gap_json, json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import assert_never, get_args
 
-from data_collector.model.batch import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun
 from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.protocols import TradeTail
 from data_collector.model.records import Kline
+from data_collector.model.sink import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun, TradeTail
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart

@@ -20,9 +20,9 @@ from msgspec import Struct, structs
 
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
-from data_collector.model.protocols import SymbolRules
+from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
-from data_collector.model.verdict import Verdict
+from data_collector.model.venue import SymbolRules
 from data_collector.validation.auditing.messages import AuditReport, Chunk, Failure, encode
 from data_collector.validation.gate.compiler import READING_RULES, whole
 from data_collector.validation.gate.gate import ORDER_RULES, Gate

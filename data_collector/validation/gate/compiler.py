@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from data_collector.model.verdict import Verdict
+from data_collector.model.gate import Verdict
 from data_collector.validation.rules.columns import COLUMNS, DECIMALS, GATE_COLUMNS, INTEGER_MAX, Checked, Kind, Value
 from data_collector.validation.rules.conditions import Condition
 from data_collector.validation.rules.suite import Rule, Suite

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from data_collector.model.gate import Verdict
 from data_collector.model.records import Record
-from data_collector.model.verdict import Verdict
 from data_collector.validation.gate.compiler import READING_RULES, CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import KINDS, Checked, Kind, kind_of
 from data_collector.validation.rules.suite import Suite

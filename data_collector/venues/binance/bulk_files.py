@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from data_collector.model.errors import BadFile, Misconfigured, NotPublished, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import BulkFile
 from data_collector.model.records import Kline, Trade
+from data_collector.model.venue import BulkFile
 from data_collector.venues.binance import bulk_names
 from data_collector.venues.binance.bulk_archive import looks_like_a_page
 from data_collector.venues.binance.bulk_names import CHECKSUM
@@ -49,7 +49,7 @@ class FetchedFile(Struct, frozen=True):
 
 
 class BinanceBulkFiles:
-    """See `model.protocols.BulkFiles`."""
+    """See `model.venue.BulkFiles`."""
 
     def __init__(self, place: str | None = None, *, use_proxy: bool = False) -> None:
         self.place = (place or FILES_URL).rstrip("/")

@@ -14,8 +14,8 @@ import msgspec
 from data_collector.model.channels import key_of
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
+from data_collector.model.venue import Decoded, Reply, ShutdownNotice, UnknownEvent
 from data_collector.venues.binance.messages import (
     TIMES,
     AggregateTradeMessage,

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.protocols import SymbolRules, Tally
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.venue import SymbolRules, Tally
 from data_collector.observe.counters import Counters
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight

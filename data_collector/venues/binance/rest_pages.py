@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueUnreachable
-from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.venue import SymbolRules
 from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
 
 ROWS_MAX = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.channels import CHANNELS
-from data_collector.model.protocols import StreamLimits, Venue
+from data_collector.model.venue import StreamLimits, Venue
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.history import HINT_451, BinanceHistory

@@ -8,7 +8,7 @@ import json
 import aiohttp
 import pytest
 
-from data_collector.model.protocols import ShutdownNotice
+from data_collector.model.venue import ShutdownNotice
 from data_collector.simulator import FrameFault, Refuse
 from data_collector.simulator.control import actions
 from data_collector.simulator.streams.delivery import text_frame

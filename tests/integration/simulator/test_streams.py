@@ -8,8 +8,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import Kline, Trade
+from data_collector.model.venue import UnknownEvent
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.simulator.client import MINUTE_MS, START_MS, Start, connect, get
 from tests.integration.waiting import until_async

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
-from data_collector.model.batch import Batch, SideEntry
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import BadFrame
-from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
+from data_collector.model.sink import Batch, SideEntry
+from data_collector.model.venue import Reply, ShutdownNotice
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from data_collector.model.protocols import StreamLimits
+from data_collector.model.venue import StreamLimits
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.connection import Connection
 from data_collector.pipeline.connections.governor import Governor

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.spool.spool import Spool
 from tests.market import SYMBOL

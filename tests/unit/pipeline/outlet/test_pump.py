@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Key
-from data_collector.model.protocols import TradeTail
+from data_collector.model.sink import Batch, Behind, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet import pump as pump_module
 from data_collector.pipeline.outlet.debts import Debt

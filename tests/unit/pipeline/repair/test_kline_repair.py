@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
-from data_collector.model.batch import Behind
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.sink import Behind
+from data_collector.model.venue import SymbolRules
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.repair.kline_repair import ABSENT_S, ASK_AGAIN_S, GRACE_S, KlineRepair

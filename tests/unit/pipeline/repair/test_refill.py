@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.model.batch import TradeRun
+from data_collector.model.sink import TradeRun
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.refill import QUEUED_MAX, Reach

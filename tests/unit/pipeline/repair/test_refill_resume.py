@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.model.batch import TradeRun
-from data_collector.model.protocols import TradeTail
+from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.refill import resume

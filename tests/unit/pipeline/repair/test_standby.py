@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from data_collector.model.batch import Batch, Behind
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.protocols import TradeTail
+from data_collector.model.sink import Batch, Behind, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet

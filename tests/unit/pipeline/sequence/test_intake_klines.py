@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from data_collector.model.batch import Behind
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
+from data_collector.model.sink import Behind
 from data_collector.pipeline.sequence.series import REFUSED_MAX
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, fields

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from data_collector.model.batch import KlineUpdate
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
+from data_collector.model.sink import KlineUpdate
 from data_collector.pipeline.sequence.series import HELD_MAX, RECENT_KEPT, Order, Series
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 

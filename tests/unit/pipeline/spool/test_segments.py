@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.gaps import Gap
+from data_collector.model.sink import Refusal, TradeRun
 from data_collector.pipeline.spool.segments import FORMAT_VERSION, encode_frame, encode_header, scan
 from tests.market import SYMBOL
 from tests.spooling import REFUSAL, ids_of, run_of

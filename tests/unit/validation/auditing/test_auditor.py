@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from data_collector.model.errors import Transient
-from data_collector.model.protocols import SymbolRules
+from data_collector.model.venue import SymbolRules
 from data_collector.validation.auditing import auditor as subject
 from data_collector.validation.auditing.auditor import CHUNK_ROWS_MAX, TRIES_MAX, AuditBroken, Auditor, Sealed
 from data_collector.validation.auditing.messages import AuditReport, Chunk, Disagreement, chunk_decoder

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from data_collector.model.gate import Verdict
 from data_collector.model.records import Record
-from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.refusals import Refusals

@@ -9,8 +9,8 @@ import pytest
 
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import Key
-from data_collector.model.protocols import Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import Kline, MiniTicker, Quote, Trade
+from data_collector.model.venue import Reply, ShutdownNotice, UnknownEvent
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.unit.venues.binance.frames import BOOK_TICKER, KLINE, KLINE_BODY, MINI_TICKER, SHUTDOWN, TRADE, combined, raw
 

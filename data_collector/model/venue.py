@@ -1,18 +1,16 @@
-"""The seams: what a venue offers to the pipeline and the pipeline to a sink. Generic code sees only these."""
+"""What an exchange offers to generic code, which sees nothing else of it: streams, requests, published files."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
 from data_collector.model.store_keys import StoreKeys
-from data_collector.model.verdict import Verdict
 
 
 class Reply(Struct, frozen=True):
@@ -232,52 +230,3 @@ class Venue(Struct, frozen=True):
     def store_keys(self) -> StoreKeys:
         """The names of its Redis keys."""
         return StoreKeys(self.key_prefix)
-
-
-class Gate(Protocol):
-    """Decides whether a record may pass. Pure, synchronous and immutable: other rules are another gate."""
-
-    @property
-    def check_trade(self) -> Callable[[Trade], Verdict | None]:
-        """`check` for trades alone, which are nine of ten records."""
-
-    def check(self, record: Record) -> Verdict | None:
-        """Which rules it breaks; None when it breaks none."""
-
-    def sentences(self, record: Record, rules: Sequence[str]) -> list[dict[str, str]]:
-        """The rules that a record broke as people read them: [{"rule", "message"}]."""
-
-
-class AuditNotes(Protocol):
-    """Takes note of every message that the gate judged, so that real Great Expectations can check it later."""
-
-    @property
-    def note_trade(self) -> Callable[[Trade], None]:
-        """A trade that broke no rule and was stored in its place: nine of ten messages."""
-
-    def note(self, record: Record, verdict: Verdict | None, *, accepted: bool = True, late: bool = False) -> None:
-        """Any other message: `accepted` when it was stored, `late` when its place had been passed."""
-
-
-class TradeTail(Struct, frozen=True):
-    """The trades that a store holds of a symbol."""
-
-    first_id: int
-    last_id: int
-    """Of the last one that was ever appended or passed over."""
-
-
-class Sink(Protocol):
-    """Where batches go. Idempotent: the same batch written twice is stored once."""
-
-    async def write(self, batch: Batch) -> list[Behind]:
-        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later.
-
-        Returns what could not be stored, because the store lacks what comes before it.
-        """
-
-    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
-        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`.
-
-        None where that cannot be told, because somebody else uses the key.
-        """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
+from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from tests.market import MINUTE_MS, NOON_MS, kline, ticker
 
 RUN = TradeRun("BTCUSDT", 1, [NOON_MS, "{}", NOON_MS, "{}"], "1", "", 0, 0)

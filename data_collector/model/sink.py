@@ -1,8 +1,9 @@
-"""What the outlet hands to a sink: everything that came since the last time, grouped by what is written together."""
+"""What a sink gets: everything that came since the last time, grouped by what is written together; and what it does."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -138,3 +139,27 @@ class Batch(Struct):
 
     def __bool__(self) -> bool:
         return bool(self.trades or self.klines or self.newest or self.side or self.revisions or self.past)
+
+
+class TradeTail(Struct, frozen=True):
+    """The trades that a store holds of a symbol."""
+
+    first_id: int
+    last_id: int
+    """Of the last one that was ever appended or passed over."""
+
+
+class Sink(Protocol):
+    """Where batches go. Idempotent: the same batch written twice is stored once."""
+
+    async def write(self, batch: Batch) -> list[Behind]:
+        """Store all of it. Raises `SinkUnavailable`; the caller writes the same batch again later.
+
+        Returns what could not be stored, because the store lacks what comes before it.
+        """
+
+    async def tails(self, symbols: Sequence[str]) -> dict[str, TradeTail | None]:
+        """What the store has of each symbol; those that it has nothing of are left out. Raises `SinkUnavailable`.
+
+        None where that cannot be told, because somebody else uses the key.
+        """
