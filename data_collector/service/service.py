@@ -26,7 +26,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
 from data_collector.service.exchange import Exchange
-from data_collector.service.history_writer.process import History, Scope
+from data_collector.service.history_writer.part import History, Scope
 from data_collector.service.part import Health, Part, spawner
 from data_collector.service.repairs import SpoolHome
 from data_collector.service.store import StoreHome
