@@ -112,13 +112,13 @@ def _by_settings(settings: Settings, venue: Venue, reason: str) -> _Known:
 
 
 async def _listing_notes(settings: Settings, venue: Venue, wanted: Subscriptions, faults: list[str]) -> list[str]:
-    history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
     try:
-        listed = await history.symbols()
+        listed = await rest.symbols()
     except (VenueUnreachable, VenueRefused) as error:
         return [f"The symbols are unchecked: {escaped(str(error))}"]
     finally:
-        await history.close()
+        await rest.close()
     faults += listing_faults(wanted, listed, venue)
     return resting_notes(wanted, listed)
 

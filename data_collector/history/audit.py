@@ -28,7 +28,7 @@ from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import History
+from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
 from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
@@ -71,7 +71,7 @@ class AuditEnds(Struct, frozen=True):
     held: Rows
     calendar: Calendar
     live: LiveStore | None = None
-    history: History | None = None
+    rest: ExchangeApi | None = None
 
 
 class SeriesAudit(Struct):
@@ -133,9 +133,9 @@ class Audit:
         found.checks.append(calendar)
         if self._ends.live is not None:
             found.checks.append(await self._klines_against_live(found, grid, span, self._ends.live))
-        if self._ends.history is not None:
+        if self._ends.rest is not None:
             _leave_to_exchange(calendar, found.faults)
-            found.checks.append(await self._klines_against_exchange(found, grid, span, self._ends.history))
+            found.checks.append(await self._klines_against_exchange(found, grid, span, self._ends.rest))
         if not grid.has_months and not grid.needs_anchor:
             derived = await self._klines_against_trades(found, span)
             if derived.compared:
@@ -194,13 +194,13 @@ class Audit:
         return f"history and live meet {meets} at {open_time_text(first_live_ms)}"
 
     async def _klines_against_exchange(
-        self, found: SeriesAudit, grid: KlineGrid, span: Reach, history: History
+        self, found: SeriesAudit, grid: KlineGrid, span: Reach, rest: KlinesApi
     ) -> Check:
         key = found.series
         check = Check(key.label, "exchange")
         position, end_ms = span
         while position < end_ms:
-            call = partial(_exchanges_klines, history, key, position, end_ms - 1)
+            call = partial(_exchanges_klines, rest, key, position, end_ms - 1)
             rows = await self._patience.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
@@ -263,9 +263,9 @@ class Audit:
         found.checks.append(calendar)
         if self._ends.live is not None:
             found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
-        if self._ends.history is not None:
+        if self._ends.rest is not None:
             _leave_to_exchange(calendar, found.faults)
-            found.checks.append(await self._trades_against_exchange(found, ids, self._ends.history))
+            found.checks.append(await self._trades_against_exchange(found, ids, self._ends.rest))
 
     async def _trade_ids(self, symbol: str) -> Reach | None:
         """First and last id of the stored trades that are to be looked at."""
@@ -292,12 +292,12 @@ class Audit:
             compare(check, found.faults, ours, part, same=same_trade, passed_over=ours.keys())
         return check
 
-    async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, history: History) -> Check:
+    async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, rest: TradesApi) -> Check:
         series = found.series
         check = Check(series.label, "exchange")
         position = ids[0]
         while position <= ids[1]:
-            call = partial(_exchanges_trades, history, series.symbol, position)
+            call = partial(_exchanges_trades, rest, series.symbol, position)
             page = await self._patience.ask(series.label, call)
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
@@ -308,12 +308,12 @@ class Audit:
         return check
 
 
-async def _exchanges_klines(history: History, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
-    return believed_klines(await history.klines(key.symbol, key.kline_interval, first_ms, last_ms))
+async def _exchanges_klines(rest: KlinesApi, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
+    return believed_klines(await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms))
 
 
-async def _exchanges_trades(history: History, symbol: str, from_id: int) -> Sequence[Trade]:
-    return believed_trades(await history.trades(symbol, from_id))
+async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int) -> Sequence[Trade]:
+    return believed_trades(await rest.trades(symbol, from_id))
 
 
 def _leave_to_exchange(calendar: Check, faults: Faults) -> None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from data_collector.model.errors import BadFile, NotPublished, Unavailable
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFile, BulkFiles, History
+from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi
 
 NO_FILE = (
     "No published file of {series} in this time can be read, and the exchange, which knows {what}, does not answer. "
@@ -18,20 +18,20 @@ NO_FILE = (
 class RestBounds:
     """Of the exchange's REST side."""
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, rest: ExchangeApi) -> None:
+        self._rest = rest
 
     async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
-        rows = await self._history.klines(symbol, interval, from_ms, now_ms)
+        rows = await self._rest.klines(symbol, interval, from_ms, now_ms)
         return rows[0].open_ms if rows else None
 
     async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
-        first_id = await self._history.first_trade_id(symbol, from_ms)
+        first_id = await self._rest.first_trade_id(symbol, from_ms)
         if first_id is None:
             return None
-        end_id = None if to_ms >= now_ms else await self._history.first_trade_id(symbol, to_ms)
+        end_id = None if to_ms >= now_ms else await self._rest.first_trade_id(symbol, to_ms)
         if end_id is None:
-            tickers = await self._history.tickers([symbol])
+            tickers = await self._rest.tickers([symbol])
             end_id = tickers[0].last_id + 1 if tickers else first_id
         return None if end_id <= first_id else (first_id, end_id - 1)
 

@@ -61,7 +61,7 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = believed_klines(await self._ends.history.klines(self.series.symbol, self._interval, first, last))
+        rows = believed_klines(await self._ends.rest.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
@@ -70,7 +70,7 @@ class KlineFeed:
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
-            rows = await self._ends.history.klines(self.series.symbol, self._interval, 0, self._now_ms)
+            rows = await self._ends.rest.klines(self.series.symbol, self._interval, 0, self._now_ms)
             self._first_ever = rows[0].open_ms if rows else None
         return self._first_ever
 
@@ -104,7 +104,7 @@ class TradeFeed:
         return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = believed_trades(await self._ends.history.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
+        rows = believed_trades(await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)

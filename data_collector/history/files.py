@@ -18,7 +18,7 @@ from data_collector.history.ports import Ends, Stored
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import BulkFile, History
+from data_collector.model.venue import BulkFile, TradesApi
 
 SOURCE = "file"
 
@@ -38,7 +38,7 @@ class FileFill:
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._shelf = ends.shelf
-        self._history = ends.history if ends.is_reachable else None
+        self._rest = ends.rest if ends.is_reachable else None
         self._patience = patience
         self._stopping = stopping
         self._tell = tell
@@ -68,22 +68,22 @@ class FileFill:
     async def _is_worth(self, plan: SeriesPlan, grid: Grid, file: BulkFile) -> bool:
         first, last = file.first_ms, file.until_ms - 1
         if file.key.channel == "trade":
-            if self._history is None:
+            if self._rest is None:
                 # Which ids are in it only the file itself could tell.
                 return plan.rows > 0
-            first, last = await self._ids_of(file, self._history)
+            first, last = await self._ids_of(file, self._rest)
         count = 0
         for stretch in plan.stretches:
             for begin, end in stretch.overlap(first, last):
                 count += grid.span(begin, end + 1)[1]
         return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
 
-    async def _ids_of(self, file: BulkFile, history: History) -> tuple[int, int]:
+    async def _ids_of(self, file: BulkFile, rest: TradesApi) -> tuple[int, int]:
         symbol, name = file.key.symbol, file.key.label
-        first = await self._patience.ask(name, lambda: history.first_trade_id(symbol, file.first_ms))
+        first = await self._patience.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
         if first is None:
             return 0, -1
-        after = await self._patience.ask(name, lambda: history.first_trade_id(symbol, file.until_ms))
+        after = await self._patience.ask(name, lambda: rest.first_trade_id(symbol, file.until_ms))
         return first, 2**53 if after is None else after - 1
 
     async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:

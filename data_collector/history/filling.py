@@ -57,7 +57,7 @@ class Filling:
         self._tell = tell
         self._stopping = stopping
         self._patience = Patience(patience_s, stopping, tell)
-        self._bounds: Bounds = RestBounds(ends.history)
+        self._bounds: Bounds = RestBounds(ends.rest)
         if ends.files is not None and not ends.is_reachable:
             self._bounds = FileBounds(ends.files)
         self._feeds: dict[Key, Feed] = {each: self._feed(each) for each in series}
@@ -76,9 +76,9 @@ class Filling:
 
     def told(self, plan: Plan) -> Planned:
         """The plan for people and programs."""
-        history = self._ends.history
+        rest = self._ends.rest
         rows = tuple(SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series)
-        seconds = plan.seconds(history.patient_weight_per_minute, history.weight_used)
+        seconds = plan.seconds(rest.patient_weight_per_minute, rest.weight_used)
         return Planned(rows, plan.rows, plan.requests, plan.weight, seconds, self._source)
 
     async def run(self, plan: Plan) -> Ended:

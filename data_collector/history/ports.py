@@ -12,7 +12,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import BulkFiles, History
+from data_collector.model.venue import BulkFiles, ExchangeApi
 
 
 class Stored(Protocol):
@@ -78,7 +78,7 @@ class Shelf(Protocol):
 class Ends(Struct, frozen=True):
     """The two ends of a backfill, and how the exchange's candles lie in time."""
 
-    history: History
+    rest: ExchangeApi
     held: Holdings
     shelf: Shelf
     calendar: Calendar

@@ -76,30 +76,8 @@ class SymbolRules(Struct, frozen=True):
     """Step of its quantities; 0.0 where the list has none."""
 
 
-class History(Protocol):
-    """The exchange's request/response side, each call weighed against the shared budget.
-
-    Every method raises `VenueUnreachable` (try again, not before its `retry_after_s`), or `VenueRefused` (never).
-    `urgent` calls repair the live feed; the others, which catch up with the past, may use half of the budget only
-    and wait inside the call when it is spent.
-    """
-
-    @property
-    def weight_used(self) -> int:
-        """What is used of the budget in the current window."""
-
-    @property
-    def patient_weight_per_minute(self) -> int:
-        """What calls that are not urgent may use of the budget in a minute."""
-
-    async def symbols(self) -> dict[str, SymbolRules]:
-        """Every listed symbol, by its name."""
-
-    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        """24-hour statistics of the named symbols."""
-
-    async def server_time_ms(self) -> int:
-        """The exchange's clock."""
+class TradesApi(Protocol):
+    """Trades by their ids."""
 
     async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         """Trades with ids from `from_id` on, rising; fewer than `limit` when the newest is among them.
@@ -111,16 +89,50 @@ class History(Protocol):
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """The first trade id at or after a time; None when nothing was traded since."""
 
+
+class KlinesApi(Protocol):
+    """Closed klines, and the clock that tells which ones are."""
+
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
         """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes."""
 
+    async def server_time_ms(self) -> int:
+        """The exchange's clock."""
+
+
+class ListingApi(Protocol):
+    """What is listed, and how it is traded now."""
+
+    async def symbols(self) -> dict[str, SymbolRules]:
+        """Every listed symbol, by its name."""
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
+        """24-hour statistics of the named symbols."""
+
+
+class ExchangeApi(TradesApi, KlinesApi, ListingApi, Protocol):
+    """The exchange's request/response side, each call weighed against the shared budget.
+
+    Every method, those of the three above too, raises `VenueUnreachable` (try again, not before its `retry_after_s`),
+    or `VenueRefused` (never). `urgent` calls repair the live feed; the others, which catch up with the past, may use
+    half of the budget only and wait inside the call when it is spent.
+    """
+
+    @property
+    def weight_used(self) -> int:
+        """What is used of the budget in the current window."""
+
+    @property
+    def patient_weight_per_minute(self) -> int:
+        """What calls that are not urgent may use of the budget in a minute."""
+
     async def close(self) -> None:
         """Release the connections."""
 
 
-class Tally(Protocol):
+class Counts(Protocol):
     """Where things are counted: `observe.counters`."""
 
     def add(
@@ -135,10 +147,10 @@ class Tally(Protocol):
         """Put a gauge."""
 
 
-class OpenHistory(Protocol):
-    """Makes a history client; the caller closes it."""
+class OpenRest(Protocol):
+    """Makes a client of the REST side; the caller closes it."""
 
-    def __call__(self, base_url: str, *, use_proxy: bool = False, counters: Tally | None = None) -> History:
+    def __call__(self, base_url: str, *, use_proxy: bool = False, counters: Counts | None = None) -> ExchangeApi:
         """`base_url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`."""
 
 
@@ -220,7 +232,7 @@ class Venue(Struct, frozen=True):
     """Appended to the WebSocket base URL; SUBSCRIBE messages follow."""
     codec: Codec
     calendar: Calendar
-    open_history: OpenHistory
+    open_rest: OpenRest
     hint_451: str
     """What to do where the exchange does not serve the place (HTTP 451)."""
     open_bulk_files: OpenBulkFiles | None = None

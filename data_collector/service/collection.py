@@ -18,7 +18,7 @@ import structlog
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Channel
-from data_collector.model.venue import History, Venue
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -44,7 +44,7 @@ class Collection:
     """Holds what stays from one start to the next."""
 
     def __init__(
-        self, settings: Settings, venue: Venue, rest: History, home: SpoolHome, validation: Validation,
+        self, settings: Settings, venue: Venue, rest: ExchangeApi, home: SpoolHome, validation: Validation,
         counters: Counters, *, tap: Tap | None, extra_channels: Sequence[Channel],
     ) -> None:  # fmt: skip
         """`tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
-from data_collector.model.venue import History, Venue
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.service.part import Part
 from data_collector.service.symbols import unknown_sentence, unknown_symbols
 from data_collector.service.watches.statistics import Statistics
@@ -16,7 +16,7 @@ from data_collector.service.watches.statistics import Statistics
 class Exchange(Part):
     """Whether it answers later on is told by `Statistics`."""
 
-    def __init__(self, venue: Venue, rest: History, symbols: Sequence[str], statistics: Statistics) -> None:
+    def __init__(self, venue: Venue, rest: ExchangeApi, symbols: Sequence[str], statistics: Statistics) -> None:
         self._venue = venue
         self._rest = rest
         self._symbols = symbols

@@ -14,7 +14,7 @@ from data_collector.model.keys import Key
 from data_collector.model.sink import TradeTail
 from data_collector.model.status import GapsStatus, Snapshot
 from data_collector.model.subscriptions import Subscriptions
-from data_collector.model.venue import History
+from data_collector.model.venue import ExchangeApi
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -69,7 +69,7 @@ class Repairs(Part):
     """What is missing in the feed and in the store, and those who bring it."""
 
     def __init__(
-        self, settings: Settings, outlet: Outlet, intake: Intake, rest: History, home: SpoolHome, ledger: Ledger,
+        self, settings: Settings, outlet: Outlet, intake: Intake, rest: ExchangeApi, home: SpoolHome, ledger: Ledger,
         counters: Counters,
     ) -> None:  # fmt: skip
         self._outlet = outlet

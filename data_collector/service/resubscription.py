@@ -26,7 +26,7 @@ from data_collector.model.subscriptions import (
     Subscriptions,
     Wish,
 )
-from data_collector.model.venue import History, Venue
+from data_collector.model.venue import ListingApi, Venue
 from data_collector.pipeline.connections.line import Line
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.pump import Pump
@@ -83,7 +83,7 @@ class Resubscription:
     """Holds what is subscribed, from the settings on, and changes it."""
 
     def __init__(
-        self, settings: Settings, venue: Venue, rest: History, wiring: Wiring, intake: Intake, outlet: Outlet,
+        self, settings: Settings, venue: Venue, rest: ListingApi, wiring: Wiring, intake: Intake, outlet: Outlet,
         repairs: Repairs, statistics: Statistics,
     ) -> None:  # fmt: skip
         self._settings = settings

@@ -9,7 +9,7 @@ import aiohttp
 
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.venue import History, Venue
+from data_collector.model.venue import ExchangeApi, ListingApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
 
@@ -25,25 +25,25 @@ NETWORK_CURE = "Check the network, BINANCE_REST_URL and BINANCE_WS_URL. `make de
 
 async def check_exchange(settings: Settings, venue: Venue) -> list[Finding]:
     """All findings about the exchange; REST and streams are asked side by side."""
-    history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
     try:
-        rest, streams = await asyncio.gather(_check_rest(settings, venue, history), _check_streams(settings, venue))
+        found, streams = await asyncio.gather(_check_rest(settings, venue, rest), _check_streams(settings, venue))
     finally:
-        await history.close()
-    return [*rest, streams]
+        await rest.close()
+    return [*found, streams]
 
 
-async def _check_rest(settings: Settings, venue: Venue, history: History) -> list[Finding]:
+async def _check_rest(settings: Settings, venue: Venue, rest: ExchangeApi) -> list[Finding]:
     try:
         asked_ms = time.time() * 1000
-        theirs_ms = await history.server_time_ms()
+        theirs_ms = await rest.server_time_ms()
         answered_ms = time.time() * 1000
     except (VenueUnreachable, VenueRefused) as error:
         return [Finding("exchange", "fail", escaped(str(error)), NETWORK_CURE)]
     round_trip_ms = answered_ms - asked_ms
     reached = Finding("exchange", "ok", f"{settings.binance_rest_url} answers in {round_trip_ms:.0f} ms")
     clock = _judge_clock(theirs_ms - (asked_ms + answered_ms) / 2, round_trip_ms)
-    return [reached, clock, *await _check_symbols(settings, venue, history)]
+    return [reached, clock, *await _check_symbols(settings, venue, rest)]
 
 
 def _judge_clock(offset_ms: float, round_trip_ms: float) -> Finding:
@@ -57,14 +57,14 @@ def _judge_clock(offset_ms: float, round_trip_ms: float) -> Finding:
     return Finding("clock", "ok", seen)
 
 
-async def _check_symbols(settings: Settings, venue: Venue, history: History) -> list[Finding]:
+async def _check_symbols(settings: Settings, venue: Venue, rest: ListingApi) -> list[Finding]:
     findings = []
     unknown_intervals = [interval for interval in settings.intervals if interval not in venue.intervals]
     if unknown_intervals:
         seen = f"{venue.name} has no interval {_listed(unknown_intervals)}"
         findings.append(Finding("intervals", "fail", seen, f"Choose INTERVALS from {', '.join(venue.intervals)}."))
     try:
-        listed = await history.symbols()
+        listed = await rest.symbols()
     except (VenueUnreachable, VenueRefused) as error:
         return [*findings, Finding("symbols", "fail", escaped(str(error)), NETWORK_CURE)]
     unknown = [symbol for symbol in settings.symbols if symbol not in listed]

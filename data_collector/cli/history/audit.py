@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.history.backfill import GIVE_UP_S, Wish, opened_history
+from data_collector.cli.history.backfill import GIVE_UP_S, Wish, opened_rest
 from data_collector.cli.history.backfill_screen import waiting_sentence
 from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import Database, Surroundings, found_surroundings, opened_database
@@ -29,7 +29,7 @@ from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
-from data_collector.model.venue import History, Venue
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.settings import Settings, load_settings
@@ -94,16 +94,16 @@ async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, rep
     async with AsyncExitStack() as stack:
         rights = rights_to_write(trades=wish.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
-        history = await stack.enter_async_context(opened_history(venue, settings))
+        rest = await stack.enter_async_context(opened_rest(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
         patience = Patience(wish.give_up_s, Stopping(), _tell_waits)
-        now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+        now_ms = await patience.ask("clock of the exchange", rest.server_time_ms)
         from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
         to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
         notes += cuts_told(settings, series, from_ms, now_ms)
-        ends = AuditEnds(database.reader, venue.calendar, live, history if against_exchange else None)
+        ends = AuditEnds(database.reader, venue.calendar, live, rest if against_exchange else None)
         at_work = Audit(
             ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
             patience=patience, tell=_tell_progress,
@@ -112,7 +112,7 @@ async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, rep
         ended = None
         if repair and not all(each.is_clean for each in found):
             span = Span(0 if from_ms is None else from_ms, to_ms, now_ms)
-            ended = await _repaired(venue, history, database, found, span)
+            ended = await _repaired(venue, rest, database, found, span)
             found = [await at_work.series(each) for each in series]
     return Verdict(
         all(each.is_clean for each in found), [check for each in found for check in each.checks], notes, ended
@@ -132,10 +132,10 @@ async def _live_store(
 
 
 async def _repaired(
-    venue: Venue, history: History, database: Database, found: Sequence[SeriesAudit], span: Span
+    venue: Venue, rest: ExchangeApi, database: Database, found: Sequence[SeriesAudit], span: Span
 ) -> Ended:
     """What is missing or differs is asked for again; the exchange's answer is what counts."""
-    ends = Ends(history, database.reader, database.writer, venue.calendar)
+    ends = Ends(rest, database.reader, database.writer, venue.calendar)
     wanted: list[Key] = [each.series for each in found]
     filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), patience_s=GIVE_UP_S)
     plan = Plan(

@@ -25,7 +25,7 @@ from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFiles, History, Venue
+from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_write
@@ -115,8 +115,8 @@ async def filled(
     venue = find_venue("binance")
     settings = found_surroundings(settings).settings
     rights = rights_to_write(trades=wish.with_trades)
-    async with opened_database(settings, rights) as database, opened_history(venue, settings) as history:
-        filling = await _filling(settings, wish, venue, history, database, tell, stopping)
+    async with opened_database(settings, rights) as database, opened_rest(venue, settings) as rest:
+        filling = await _filling(settings, wish, venue, rest, database, tell, stopping)
         plan = await filling.plan()
         tell(filling.told(plan))
         if not agreed(plan):
@@ -127,7 +127,7 @@ async def filled(
 
 
 async def _filling(
-    settings: Settings, wish: Wish, venue: Venue, history: History, database: Database,
+    settings: Settings, wish: Wish, venue: Venue, rest: ExchangeApi, database: Database,
     tell: Callable[[Event], None], stopping: Stopping,
 ) -> Filling:  # fmt: skip
     patience = Patience(wish.give_up_s, stopping, tell)
@@ -136,29 +136,29 @@ async def _filling(
     # Faults of the command line are told even where the exchange is out of reach.
     moment_ms(wish.begin, 0, option="--from")
     moment_ms(wish.end, 0, option="--to")
-    now_ms, listed = await _clock_and_symbols(patience, history, wish.source)
+    now_ms, listed = await _clock_and_symbols(patience, rest, wish.source)
     span = span_of(wish.begin, wish.end, now_ms)
     check_kept(settings, series, span)
     if listed is not None:
         check_symbols(series, listed)
     ends = Ends(
-        history, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
+        rest, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
     )  # fmt: skip
     return Filling(ends, series, span, source=wish.source, tell=tell, stopping=stopping, patience_s=wish.give_up_s)
 
 
 async def _clock_and_symbols(
-    patience: Patience, history: History, source: Source
+    patience: Patience, rest: ExchangeApi, source: Source
 ) -> tuple[int, Container[str] | None]:  # fmt: skip
     """What the exchange says; where files alone are wanted and it does not answer, this machine's clock and no list."""
     if source == "dumps":
         try:
-            return await history.server_time_ms(), await history.symbols()
+            return await rest.server_time_ms(), await rest.symbols()
         except (VenueUnreachable, VenueRefused) as error:
             typer.echo(escaped(OFFLINE.format(reason=error)), err=True)
             return round(time.time() * 1000), None
-    now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
-    return now_ms, await patience.ask("symbol list of the exchange", history.symbols)
+    now_ms = await patience.ask("clock of the exchange", rest.server_time_ms)
+    return now_ms, await patience.ask("symbol list of the exchange", rest.symbols)
 
 
 def span_of(begin: str, end: str, now_ms: int) -> Span:
@@ -208,13 +208,13 @@ def publishes_files(host: str) -> bool:
 
 
 @asynccontextmanager
-async def opened_history(venue: Venue, settings: Settings) -> AsyncIterator[History]:
+async def opened_rest(venue: Venue, settings: Settings) -> AsyncIterator[ExchangeApi]:
     """The exchange's REST side, for the length of the block."""
-    history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
     try:
-        yield history
+        yield rest
     finally:
-        await history.close()
+        await rest.close()
 
 
 def _stop_at_signals(stopping: Stopping) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data_collector import __version__
-from data_collector.cli.history.backfill import opened_history, publishes_files, rest_host
+from data_collector.cli.history.backfill import opened_rest, publishes_files, rest_host
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.service.certificate.certificate import Certificate, Exchange, Held
@@ -63,12 +63,12 @@ async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFi
     address = await find_store(settings=settings)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[trades]:,}"), TimeElapsedColumn()
     console = Console(stderr=True)
-    async with opened_history(venue, settings) as history, opened(address) as connection:
+    async with opened_rest(venue, settings) as rest, opened(address) as connection:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
             return await certified(
                 Held(connection, address.masked, venue.store_keys),
-                Exchange(history, settings.binance_rest_url, files),
+                Exchange(rest, settings.binance_rest_url, files),
                 symbol,
                 day,
                 made_by=f"data-collector {__version__}",

@@ -19,7 +19,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.model.venue import History
+from data_collector.model.venue import KlinesApi
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import Series
@@ -67,10 +67,10 @@ class Hole:
 class KlineRepair:
     """The task that asks."""
 
-    def __init__(self, intake: Intake, history: History, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, intake: Intake, rest: KlinesApi, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._intake = intake
         self._klines = intake.klines
-        self._history = history
+        self._rest = rest
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
@@ -131,7 +131,7 @@ class KlineRepair:
             if event_ms > self._event_ms:
                 self._event_ms, self._event_seen_s = event_ms, now
         elif event_ms != self._doubted_ms or not self._event_ms:
-            told_ms = await self._history.server_time_ms()
+            told_ms = await self._rest.server_time_ms()
             is_believed = event_ms and event_ms <= told_ms + CLOCK_STEP_MS
             self._doubted_ms = -1 if is_believed else event_ms
             self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
@@ -218,7 +218,7 @@ class KlineRepair:
         hole.next_s = self._clock() + hole.pauses.next_delay_s()
 
     async def _told(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
-        rows = await self._history.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        rows = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))

@@ -18,7 +18,7 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import Refusal, TradeRun, TradeTail
-from data_collector.model.venue import History
+from data_collector.model.venue import TradesApi
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -50,14 +50,14 @@ class Refill:
     """The store side of the repair."""
 
     def __init__(
-        self, outlet: Outlet, refusals: Refusals, retention: Spool, history: History, ledger: Ledger, reach: Reach,
+        self, outlet: Outlet, refusals: Refusals, retention: Spool, rest: TradesApi, ledger: Ledger, reach: Reach,
         now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
         self._outlet = outlet
         self._refusals = refusals
         self._retention = retention
-        self._history = history
+        self._rest = rest
         self._ledger = ledger
         self._reach = reach
         self._now_ms = now_ms
@@ -89,7 +89,7 @@ class Refill:
         if not self._reach.seconds:
             return until_id
         since_ms = self._now_ms() - self._reach.seconds * 1000
-        first_id = await self._history.first_trade_id(symbol, since_ms)
+        first_id = await self._rest.first_trade_id(symbol, since_ms)
         return max(oldest, until_id if first_id is None else min(first_id, until_id))
 
     def believes(self, trades: Sequence[Trade]) -> bool:
@@ -157,7 +157,7 @@ class Refill:
                 if first_id > due_id:
                     self._explain(queue, debt, first_id - 1, "skipped")
                     return True
-            trades = await self._history.trades(queue.symbol, max(due_id - 1, 0))
+            trades = await self._rest.trades(queue.symbol, max(due_id - 1, 0))
             if not self.believes(trades):
                 trades = []
         except (VenueUnreachable, VenueRefused) as error:

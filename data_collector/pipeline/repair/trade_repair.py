@@ -18,7 +18,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.venue import History
+from data_collector.model.venue import TradesApi
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -54,14 +54,14 @@ class TradeRepair:
     """Heals the gaps of all symbols."""
 
     def __init__(
-        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Spool, history: History,
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Spool, rest: TradesApi,
         ledger: Ledger, counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._intake = intake
         self._refill = refill
         self._retention = retention
-        self._history = history
+        self._rest = rest
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
@@ -120,7 +120,7 @@ class TradeRepair:
     async def _arbitrate(self, first: Trade) -> None:
         """Which of two contents of one id the exchange's REST side has."""
         try:
-            trades = await self._history.trades(first.symbol, first.trade_id, limit=1)
+            trades = await self._rest.trades(first.symbol, first.trade_id, limit=1)
         except (VenueUnreachable, VenueRefused):
             trades = []
         outcome = "unknown"
@@ -226,9 +226,7 @@ class TradeRepair:
         self._ledger.noted(Key("trade", symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._history.trades(
-                sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent
-            )
+            trades = await self._rest.trades(sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
         except (VenueUnreachable, VenueRefused) as error:
             self._put_off(sequence, gap, error)
             return

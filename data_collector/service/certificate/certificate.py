@@ -17,7 +17,7 @@ from data_collector.model.errors import (
     VenueUnreachable,
 )
 from data_collector.model.store_keys import StoreKeys
-from data_collector.model.venue import History
+from data_collector.model.venue import ExchangeApi
 from data_collector.service.certificate.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
 from data_collector.service.certificate.day_trades import (
     Progress,
@@ -44,7 +44,7 @@ class Held(Struct, frozen=True):
 class Exchange(Struct, frozen=True):
     """Where the exchange's side comes from."""
 
-    history: History
+    rest: ExchangeApi
     rest_url: str
     files: BinanceBulkFiles | None
     """None when REST is to be asked at once."""
@@ -86,7 +86,7 @@ async def certify(
     Raises `Unavailable` when exchange or store cannot be asked, `Misconfigured` for a day or symbol that cannot be.
     """
     try:
-        await _check_is_over(exchange.history, day)
+        await _check_is_over(exchange.rest, day)
         with tempfile.TemporaryFile() as archive:
             file = await _fetched(exchange, symbol, day, archive)
             found = await _compare(held, exchange, archive if file else None, symbol, day, differences_max, progress)
@@ -113,7 +113,7 @@ async def _compare(
 ) -> Comparison:  # fmt: skip
     span = span_of(day)
     if archive is None:
-        theirs = trades_of_rest(exchange.history, symbol, span, progress)
+        theirs = trades_of_rest(exchange.rest, symbol, span, progress)
     else:
         theirs = trades_of_file(archive, symbol, day, progress)
     ours = trades_of_store(held.connection, held.keys.key("trades", symbol), symbol, span)
@@ -123,8 +123,8 @@ async def _compare(
     return found
 
 
-async def _check_is_over(history: History, day: date) -> None:
-    now_ms = await history.server_time_ms()
+async def _check_is_over(rest: ExchangeApi, day: date) -> None:
+    now_ms = await rest.server_time_ms()
     if now_ms < span_of(day).end_ms:
         raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
 

@@ -16,7 +16,7 @@ from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.venue import BulkFile, History
+from data_collector.model.venue import BulkFile, TradesApi
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.declared import declared_pages
@@ -96,13 +96,13 @@ async def trades_of_file(
 
 
 async def trades_of_rest(
-    history: History, symbol: str, span: Span, progress: Progress | None = None
+    rest: TradesApi, symbol: str, span: Span, progress: Progress | None = None
 ) -> AsyncIterator[Trade]:
     """Asked by id, page by page. Raises `VenueUnreachable` after some attempts, and `VenueRefused`."""
-    due = await _patiently(partial(history.first_trade_id, symbol, span.start_ms))
+    due = await _patiently(partial(rest.first_trade_id, symbol, span.start_ms))
     count = 0
     while due is not None:
-        page = await _patiently(partial(history.trades, symbol, due, limit=REST_PAGE_TRADES))
+        page = await _patiently(partial(rest.trades, symbol, due, limit=REST_PAGE_TRADES))
         for trade in page:
             if span.holds(trade.time_ms):
                 count += 1

@@ -18,7 +18,7 @@ from data_collector.model.channels import collected
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.status import Snapshot
-from data_collector.model.venue import Codec, History
+from data_collector.model.venue import Codec, ListingApi
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.rhythm import Rhythm
 from data_collector.pipeline.sequence.intake import Intake
@@ -96,10 +96,10 @@ class SilenceWatch(Part):
     """One eternal task per collection; what it found is read by the report."""
 
     def __init__(
-        self, keys: Sequence[tuple[Key, Group]], codec: Codec, history: History, intake: Intake,
+        self, keys: Sequence[tuple[Key, Group]], codec: Codec, rest: ListingApi, intake: Intake,
         statistics: Statistics, counters: Counters,
     ) -> None:  # fmt: skip
-        self._history = history
+        self._rest = rest
         self._intake = intake
         self._statistics = statistics
         self._counters = counters
@@ -192,7 +192,7 @@ class SilenceWatch(Part):
             symbols = sorted({stream.key.symbol for stream in suspects})
             self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
             try:
-                tickers = await self._history.tickers(symbols)
+                tickers = await self._rest.tickers(symbols)
             except (VenueUnreachable, VenueRefused):
                 # Told by the statistics, which ask the same side.
                 return

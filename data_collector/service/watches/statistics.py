@@ -15,7 +15,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
-from data_collector.model.venue import History, SymbolRules
+from data_collector.model.venue import ExchangeApi, SymbolRules
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Health, Part, Spawn, names
@@ -33,11 +33,11 @@ class Statistics(Part):
     """One eternal task; what it learned is read by the report."""
 
     def __init__(
-        self, history: History, intake: Intake, symbols: Sequence[str], channels: Sequence[Channel], counters: Counters,
-        on_listed: Callable[[Mapping[str, SymbolRules]], None],
+        self, rest: ExchangeApi, intake: Intake, symbols: Sequence[str], channels: Sequence[Channel],
+        counters: Counters, on_listed: Callable[[Mapping[str, SymbolRules]], None],
     ) -> None:  # fmt: skip
         """`on_listed` gets the exchange's symbol list whenever it was asked for."""
-        self._history = history
+        self._rest = rest
         self._intake = intake
         self._symbols = symbols
         self._channels = channels
@@ -77,7 +77,7 @@ class Statistics(Part):
                 if self.down_reason is None:
                     structlog.get_logger().warning("exchange_rest_down", reason=str(error))
                 self.down_reason = str(error)
-            self._counters.set("data_collector_rest_weight_used", self._history.weight_used)
+            self._counters.set("data_collector_rest_weight_used", self._rest.weight_used)
             await asyncio.sleep(POLL_S)
 
     def use(self, subscriptions: Subscriptions) -> None:
@@ -112,18 +112,18 @@ class Statistics(Part):
         """Ask what is due; whether anything was. What fails stays due."""
         asked = False
         if self._is_due("list"):
-            self.learn(await self._history.symbols())
+            self.learn(await self._rest.symbols())
             asked = True
         if self._is_due("clock"):
             started = time.time()
-            server_s = await self._history.server_time_ms() / 1000
+            server_s = await self._rest.server_time_ms() / 1000
             self._counters.set("data_collector_clock_offset_seconds", server_s - (started + time.time()) / 2)
             self._next("clock", CLOCK_S)
             asked = True
         wanted = set(self._symbols) - set(self.unlisted)
         # Tickers of the stream are newer, once they come.
         if wanted and self._is_due("statistics"):
-            for ticker in await self._history.tickers(sorted(wanted)):
+            for ticker in await self._rest.tickers(sorted(wanted)):
                 self._intake.take_statistics(ticker)
             self._next("statistics", float("inf") if "ticker" in self._channels else STATISTICS_S)
             asked = True

@@ -7,7 +7,7 @@ from data_collector.model.channels import CHANNELS
 from data_collector.model.venue import StreamLimits, Venue
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.history import HINT_451, BinanceHistory
+from data_collector.venues.binance.rest import HINT_451, BinanceRest
 
 VENUE = Venue(
     name="binance",
@@ -26,7 +26,7 @@ VENUE = Venue(
     stream_path="/stream",
     codec=BinanceCodec(),
     calendar=UtcCalendar(),
-    open_history=BinanceHistory,
+    open_rest=BinanceRest,
     hint_451=HINT_451,
     open_bulk_files=BinanceBulkFiles,
 )

@@ -21,7 +21,7 @@ AN_HOUR = Reach(3_600, 1_000_000)
 Answer = list[int] | list[Trade] | VenueUnreachable | VenueRefused
 
 
-class ScriptedHistory:
+class ScriptedRest:
     """Answers one after the other; the last one again and again."""
 
     weight_used = 0
@@ -76,14 +76,14 @@ class RepairScene(Scene):
 
     def __init__(self, *answers: Answer, reach: Reach = AN_HOUR) -> None:
         super().__init__()
-        self.history = ScriptedHistory(*answers)
+        self.rest = ScriptedRest(*answers)
         trades = self.intake.trades
         self.refill = Refill(
-            self.outlet, self.intake.refusals, self.kept, self.history, self.ledger, reach, lambda: NOON_MS,
+            self.outlet, self.intake.refusals, self.kept, self.rest, self.ledger, reach, lambda: NOON_MS,
             lambda: self.now_s,
         )  # fmt: skip
         self.repair = TradeRepair(
-            self.outlet, trades, self.refill, self.kept, self.history, self.ledger, self.counters, lambda: self.now_s,
+            self.outlet, trades, self.refill, self.kept, self.rest, self.ledger, self.counters, lambda: self.now_s,
         )  # fmt: skip
         self.begin()
         self.take()

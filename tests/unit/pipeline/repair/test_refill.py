@@ -40,7 +40,7 @@ def test_what_the_store_lost_is_brought_from_the_retention() -> None:
 
     assert runs(scene.take()) == [(12, 4)]
     assert scene.outlet.debts.get(SYMBOL) is None
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
     assert scene.closed() == []
 
 
@@ -69,7 +69,7 @@ def test_what_was_explained_is_explained_again() -> None:
 
 def test_what_the_retention_lacks_is_asked_of_the_exchange() -> None:
     scene = forgetful([9, 10, 11, 12, 13], until=12)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     scene.send(trade(13))
     behind(scene, 10)
 
@@ -77,12 +77,12 @@ def test_what_the_retention_lacks_is_asked_of_the_exchange() -> None:
 
     batch = scene.take()
     assert [number for first, count in runs(batch) for number in range(first, first + count)] == [10, 11, 12, 13]
-    assert scene.history.asked == [10]
+    assert scene.rest.asked == [10]
 
 
 def test_hole_of_the_retention_is_filled_and_what_was_brought_is_kept() -> None:
     scene = forgetful([10, 11, 12, 13, 14], until=13)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
 
     scene.look()
@@ -91,14 +91,14 @@ def test_hole_of_the_retention_is_filled_and_what_was_brought_is_kept() -> None:
     assert runs(batch) == [(11, 3)]
     assert str(batch.trades[0].entries[0]).endswith(" rest")
     assert scene.kept.end_id(SYMBOL, 11) == 14
-    assert scene.history.asked == [10]
-    assert scene.history.urgent == [False]
+    assert scene.rest.asked == [10]
+    assert scene.rest.urgent == [False]
 
 
 def test_absent_and_refused_trades_of_the_exchange_are_explained() -> None:
     bad = trade(13, price="0", received_ns=0)
     scene = forgetful([trade(10), trade(12, received_ns=0), bad, trade(15, received_ns=0)], until=15)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
 
     scene.look()
@@ -111,7 +111,7 @@ def test_absent_and_refused_trades_of_the_exchange_are_explained() -> None:
 
 def test_refused_trade_at_the_end_is_explained_without_a_trade() -> None:
     scene = forgetful([trade(10), trade(11, price="0", received_ns=0)], until=11)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
 
     scene.look()
@@ -124,7 +124,7 @@ def test_refused_trade_at_the_end_is_explained_without_a_trade() -> None:
 
 def test_older_part_of_what_is_asked_for_is_skipped() -> None:
     scene = forgetful([13, 14, 15, 16], until=15, reach=Reach(60, 1_000))
-    scene.history.first_id = 14
+    scene.rest.first_id = 14
     behind(scene, 11)
 
     scene.look()
@@ -132,13 +132,13 @@ def test_older_part_of_what_is_asked_for_is_skipped() -> None:
     batch = scene.take()
     assert gaps(batch) == [(11, 13, "skipped")]
     assert runs(batch) == [(14, 2)]
-    assert scene.history.since_ms == [NOON_MS - 60_000]
+    assert scene.rest.since_ms == [NOON_MS - 60_000]
     assert scene.closed() == [(11, 13, {}, {"skipped": 3})]
 
 
 def test_no_more_is_asked_for_than_the_store_keeps() -> None:
     scene = forgetful([13, 14, 15], until=15, reach=Reach(60, 2))
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
 
     scene.look()
@@ -155,16 +155,16 @@ def test_everything_is_skipped_where_no_catching_up_is_wanted() -> None:
     batch = scene.take()
     assert gaps(batch) == [(11, 15, "skipped")]
     assert runs(batch) == [(16, 0)]
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
 
 
 def test_exchange_that_is_away_is_asked_again_no_sooner_than_it_wants() -> None:
     scene = forgetful(AWAY, [10, 11, 12], until=11)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
     scene.look()
     scene.look(6.0)
-    assert len(scene.history.asked) == 1
+    assert len(scene.rest.asked) == 1
 
     scene.look(1.5)
 
@@ -174,7 +174,7 @@ def test_exchange_that_is_away_is_asked_again_no_sooner_than_it_wants() -> None:
 @pytest.mark.parametrize("answer", [AWAY, NEVER, []])
 def test_what_nobody_gives_until_the_deadline_is_lost(answer: Answer) -> None:
     scene = forgetful(answer, until=13)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
     scene.look()
     scene.look(GAP_DEADLINE_S - 1)
@@ -190,7 +190,7 @@ def test_what_nobody_gives_until_the_deadline_is_lost(answer: Answer) -> None:
 
 def test_only_what_nobody_has_is_lost() -> None:
     scene = forgetful([14, 15, 16], until=15)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, 11)
     scene.look(GAP_DEADLINE_S)
     scene.look(GAP_DEADLINE_S)
@@ -203,7 +203,7 @@ def test_only_what_nobody_has_is_lost() -> None:
 def test_wiped_store_begins_with_what_catching_up_reaches() -> None:
     scene = RepairScene([])
     further(scene, 15)
-    scene.history.first_id = 13
+    scene.rest.first_id = 13
     behind(scene, None)
 
     scene.look()
@@ -217,19 +217,19 @@ def test_wiped_store_begins_with_what_catching_up_reaches() -> None:
 def test_wiped_store_gets_nothing_from_before_its_old_beginning() -> None:
     scene = RepairScene([])
     further(scene, 12)
-    scene.history.first_id = 1
+    scene.rest.first_id = 1
     behind(scene, None)
 
     scene.look()
 
     assert runs(scene.take()) == [(10, 3)]
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
 
 
 def test_wiped_store_is_filled_from_memory_while_the_exchange_is_away() -> None:
     scene = RepairScene([])
     further(scene, 12)
-    scene.history.clock_error = AWAY
+    scene.rest.clock_error = AWAY
     behind(scene, None)
 
     scene.look()
@@ -242,7 +242,7 @@ def test_wiped_store_is_filled_from_memory_while_the_exchange_is_away() -> None:
 def test_stream_never_begins_with_a_run_that_has_no_trades() -> None:
     scene = forgetful([trade(10), trade(11, price="0", received_ns=0)], until=11)
     scene.queue.origin_id = 11
-    scene.history.first_id = 11
+    scene.rest.first_id = 11
     behind(scene, None)
 
     scene.look()
@@ -304,14 +304,14 @@ def test_wiped_store_waits_for_the_exchange_when_nothing_from_before_is_retained
     further(scene, 14)
     scene.outlet.end_runs()
     scene.kept.forget(SYMBOL)
-    scene.history.clock_error = AWAY
+    scene.rest.clock_error = AWAY
     behind(scene, None)
     scene.look()
     scene.send(trade(15))
     scene.look()
     assert not scene.take()
 
-    scene.history.clock_error, scene.history.first_id = None, 12
+    scene.rest.clock_error, scene.rest.first_id = None, 12
     scene.look(AWAY.retry_after_s or 0.0)
 
     assert runs(scene.take()) == [(12, 4)]
@@ -321,7 +321,7 @@ def test_wiped_store_begins_with_what_came_since_when_the_exchange_stays_away() 
     scene = RepairScene([])
     scene.outlet.end_runs()
     scene.kept.forget(SYMBOL)
-    scene.history.clock_error = AWAY
+    scene.rest.clock_error = AWAY
     behind(scene, None)
     scene.send(trade(11))
 

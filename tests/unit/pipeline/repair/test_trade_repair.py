@@ -21,7 +21,7 @@ def test_nothing_is_asked_within_the_arbitration_time() -> None:
 
     scene.look(0.1)
 
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
 
 
 def test_gap_is_filled_from_the_exchange() -> None:
@@ -30,8 +30,8 @@ def test_gap_is_filled_from_the_exchange() -> None:
 
     scene.look()
 
-    assert scene.history.asked == [10]
-    assert scene.history.urgent == [True]
+    assert scene.rest.asked == [10]
+    assert scene.rest.urgent == [True]
     assert runs(scene.take()) == [(11, 2)]
     assert scene.sequence.gap is None
     assert scene.closed() == [(11, 11, {"rest": 1}, {})]
@@ -43,7 +43,7 @@ def test_gap_that_the_twin_line_closed_in_time_is_no_story() -> None:
 
     scene.look()
 
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
     assert scene.closed() == []
 
 
@@ -86,8 +86,8 @@ def test_large_gap_is_asked_for_page_by_page_and_is_not_urgent() -> None:
     scene.look()
     scene.look()
 
-    assert scene.history.asked == [10, page[-1]]
-    assert scene.history.urgent == [False, True]
+    assert scene.rest.asked == [10, page[-1]]
+    assert scene.rest.urgent == [False, True]
     assert scene.sequence.next_id == page[-1] + 2
 
 
@@ -131,7 +131,7 @@ def test_refused_id_waits_its_time_and_is_not_asked_for() -> None:
 
     scene.look()
 
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
     assert gaps(scene.take()) == [(11, 11, "refused")]
 
 
@@ -140,11 +140,11 @@ def test_question_that_failed_is_asked_again_no_sooner_than_the_exchange_wants()
     scene.send(trade(12))
     scene.look()
     scene.look(6.9)
-    assert len(scene.history.asked) == 1
+    assert len(scene.rest.asked) == 1
 
     scene.look(0.2)
 
-    assert len(scene.history.asked) == 2
+    assert len(scene.rest.asked) == 2
     assert scene.sequence.gap is None
 
 
@@ -157,7 +157,7 @@ def test_pauses_grow_up_to_a_cap_and_then_what_nobody_gave_is_lost() -> None:
         seconds += 1.0
 
     assert 599 <= seconds <= 600 + RETRY_CAP_S + 1
-    assert len(scene.history.asked) < 35
+    assert len(scene.rest.asked) < 35
     batch = scene.take()
     assert gaps(batch) == [(11, 12, "lost")]
     assert runs(batch) == [(13, 1)]
@@ -205,7 +205,7 @@ def test_spilled_trades_are_read_back_before_the_exchange_is_asked() -> None:
 
     scene.look()
 
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
     assert scene.sequence.next_id == 14
     assert scene.closed() == [(12, 13, {"spool": 2}, {})]
 
@@ -247,7 +247,7 @@ def test_ticker_that_names_what_the_exchange_does_not_know_is_forgotten() -> Non
 def test_after_a_start_the_older_part_of_the_hole_is_skipped() -> None:
     scene = RepairScene([14, 15, 16], reach=Reach(60, 1_000))
     scene.sequence.resumed_id = 11
-    scene.history.first_id = 15
+    scene.rest.first_id = 15
     scene.send(trade(17))
 
     scene.look()
@@ -273,12 +273,12 @@ def test_hole_that_comes_later_is_not_skipped() -> None:
 def test_exchange_that_does_not_tell_what_is_old_is_asked_again() -> None:
     scene = RepairScene([10, 11, 12])
     scene.sequence.resumed_id = 11
-    scene.history.clock_error = AWAY
+    scene.rest.clock_error = AWAY
     scene.send(trade(12))
     scene.look()
-    assert scene.history.asked == []
+    assert scene.rest.asked == []
 
-    scene.history.clock_error, scene.history.first_id = None, 5
+    scene.rest.clock_error, scene.rest.first_id = None, 5
     scene.look(10)
 
     assert scene.sequence.next_id == 13
@@ -301,14 +301,14 @@ async def test_it_works_by_itself() -> None:
 
 def test_lonely_trade_is_refused_although_the_stream_goes_on() -> None:
     scene = RepairScene([10])
-    scene.history.meanwhile = lambda: scene.send(trade(scene.sequence.next_id))
+    scene.rest.meanwhile = lambda: scene.send(trade(scene.sequence.next_id))
     scene.send(trade(1_000_000))
     for _ in range(1000):
-        scene.history.answers = [[scene.sequence.next_id - 1]]
+        scene.rest.answers = [[scene.sequence.next_id - 1]]
         scene.look(0.02)
 
     assert scene.sequence.gap is None
-    assert len(scene.history.asked) < 20
+    assert len(scene.rest.asked) < 20
     assert [rules(entry) for entry in scene.take_side()] == [["trade_id_jump"]]
 
 

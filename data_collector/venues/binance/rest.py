@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import SymbolRules, Tally
+from data_collector.model.venue import Counts, SymbolRules
 from data_collector.observe.counters import Counters
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight
@@ -53,15 +53,20 @@ class _Answer(Struct, frozen=True):
     body: bytes
 
 
-class BinanceHistory:
-    """The `History` of Binance spot.
+class BinanceRest:
+    """The `ExchangeApi` of Binance spot.
 
     `urgent` calls repair the live feed and may use the whole of our share of the weight; the others, which catch up
     with the past, half of it. The symbol list, statistics and the clock are always urgent.
     """
 
     def __init__(
-        self, base_url: str, *, use_proxy: bool = False, counters: Tally | None = None, budget: RestBudget | None = None
+        self,
+        base_url: str,
+        *,
+        use_proxy: bool = False,
+        counters: Counts | None = None,
+        budget: RestBudget | None = None,
     ) -> None:
         self._base_url = base_url
         self._use_proxy = use_proxy

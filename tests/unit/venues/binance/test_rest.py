@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from data_collector.venues.binance.history import _error_of, _retry_after_s
+from data_collector.venues.binance.rest import _error_of, _retry_after_s
 
 
 @pytest.mark.parametrize(

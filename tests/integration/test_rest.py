@@ -15,7 +15,7 @@ from data_collector.observe.metrics import METRICS
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import SetStatus, SkipIds
 from data_collector.venues.binance.codec import BinanceCodec
-from data_collector.venues.binance.history import BinanceHistory
+from data_collector.venues.binance.rest import BinanceRest
 from data_collector.venues.binance.rest_budget import RestBudget
 from tests.integration.waiting import until_async
 
@@ -34,7 +34,7 @@ class Scene:
         self.slept: list[float] = []
         # In the middle of a minute for ever, so that no count begins anew while a test looks at it.
         budget = RestBudget(clock=lambda: START_MS / 1000 + 30, sleep=self._sleep)
-        self.history = BinanceHistory(simulator.rest_url, counters=self.counters, budget=budget)
+        self.rest = BinanceRest(simulator.rest_url, counters=self.counters, budget=budget)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -71,7 +71,7 @@ async def start() -> AsyncIterator[Start]:
 
     yield start_one
     for scene in running:
-        await scene.history.close()
+        await scene.rest.close()
         await scene.simulator.stop()
 
 
@@ -79,11 +79,11 @@ async def test_pages_from_an_id_are_the_tape(start: Start) -> None:
     scene = await start()
     ids = scene.ids
 
-    trades = await scene.history.trades("BTCUSDT", ids[5], limit=7)
+    trades = await scene.rest.trades("BTCUSDT", ids[5], limit=7)
 
     assert trades == [replace(trade, sub_ms_us=None) for trade in scene.simulator.tape("BTCUSDT")[5:12]]
-    assert await scene.history.trades("BTCUSDT", ids[-1] + 1) == []
-    assert [trade.trade_id for trade in await scene.history.trades("BTCUSDT", ids[-2])] == ids[-2:]
+    assert await scene.rest.trades("BTCUSDT", ids[-1] + 1) == []
+    assert [trade.trade_id for trade in await scene.rest.trades("BTCUSDT", ids[-2])] == ids[-2:]
 
 
 async def test_ids_that_nobody_has_are_a_hole_inside_a_page(start: Start) -> None:
@@ -92,7 +92,7 @@ async def test_ids_that_nobody_has_are_a_hole_inside_a_page(start: Start) -> Non
     await scene.simulator.perform(SkipIds("BTCUSDT", 10))
     await scene.simulator.burst("BTCUSDT", 3)
 
-    trades = await scene.history.trades("BTCUSDT", before)
+    trades = await scene.rest.trades("BTCUSDT", before)
 
     assert [trade.trade_id for trade in trades] == [before, before + 11, before + 12, before + 13]
 
@@ -102,7 +102,7 @@ async def test_trades_that_the_exchange_keeps_no_more_are_answered_with_later_on
     gone = scene.ids[0]
     await scene.simulator.burst("BTCUSDT", 5_000)
 
-    trades = await scene.history.trades("BTCUSDT", gone, limit=2)
+    trades = await scene.rest.trades("BTCUSDT", gone, limit=2)
 
     assert [trade.trade_id for trade in trades] == scene.ids[:2]
     assert trades[0].trade_id > gone
@@ -114,15 +114,15 @@ async def test_first_trade_since_a_time(start: Start) -> None:
     tape = scene.simulator.tape("BTCUSDT")
     expected = next(trade.trade_id for trade in tape if trade.time_ms >= START_MS + 1)
 
-    assert await scene.history.first_trade_id("BTCUSDT", START_MS + 1) == expected
-    assert await scene.history.first_trade_id("BTCUSDT", START_MS + 2 * MINUTE_MS) is None
+    assert await scene.rest.first_trade_id("BTCUSDT", START_MS + 1) == expected
+    assert await scene.rest.first_trade_id("BTCUSDT", START_MS + 2 * MINUTE_MS) is None
 
 
 async def test_klines_are_the_closed_ones_of_the_span(start: Start) -> None:
     scene = await start()
     scene.simulator.advance(5 * MINUTE_MS + 2_000)
 
-    klines = await scene.history.klines("BTCUSDT", "1m", START_MS, START_MS + 60 * MINUTE_MS)
+    klines = await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 60 * MINUTE_MS)
 
     truth = [kline for kline in scene.simulator.closed_klines("BTCUSDT", "1m") if kline.open_ms >= START_MS]
     assert [(kline.open_ms, kline.close, kline.volume, kline.trades) for kline in klines] == [
@@ -133,14 +133,14 @@ async def test_klines_are_the_closed_ones_of_the_span(start: Start) -> None:
 
 async def test_klines_of_long_ago_cost_no_look_at_the_clock_but_an_open_one_is_never_told(start: Start) -> None:
     scene = await start(history_ms=3 * 24 * 60 * MINUTE_MS)
-    history, day_ms = scene.history, 24 * 60 * MINUTE_MS
-    await history.server_time_ms()
-    before = history.weight_used
+    rest, day_ms = scene.rest, 24 * 60 * MINUTE_MS
+    await rest.server_time_ms()
+    before = rest.weight_used
 
-    old = await history.klines("BTCUSDT", "1m", START_MS - 2 * day_ms, START_MS)
-    cost_of_old = history.weight_used - before
-    recent = await history.klines("BTCUSDT", "1m", START_MS - 5 * MINUTE_MS, START_MS + day_ms)
-    cost_of_recent = history.weight_used - before - cost_of_old
+    old = await rest.klines("BTCUSDT", "1m", START_MS - 2 * day_ms, START_MS)
+    cost_of_old = rest.weight_used - before
+    recent = await rest.klines("BTCUSDT", "1m", START_MS - 5 * MINUTE_MS, START_MS + day_ms)
+    cost_of_recent = rest.weight_used - before - cost_of_old
 
     assert (len(old), cost_of_old) == (1000, 2)
     assert ([(each.open_ms - START_MS) // MINUTE_MS for each in recent], cost_of_recent) == ([-5, -4, -3, -2], 3)
@@ -154,7 +154,7 @@ async def test_klines_that_never_were_stay_a_hole(start: Start) -> None:
     await scene.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
     scene.simulator.advance(MINUTE_MS + 2_000)
 
-    klines = await scene.history.klines("BTCUSDT", "1m", START_MS, START_MS + 10 * MINUTE_MS)
+    klines = await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 10 * MINUTE_MS)
 
     assert [(kline.open_ms - START_MS) // MINUTE_MS for kline in klines] == [0, 4]
 
@@ -174,10 +174,10 @@ async def test_page_that_lies_about_ids_is_counted_and_the_next_one_taken(start:
     scene.simulator.faults.add(replace(LIES[name], count=1))
 
     with pytest.raises(VenueUnreachable, match="trades of BTCUSDT from"):
-        await scene.history.trades("BTCUSDT", scene.ids[10], limit=20)
+        await scene.rest.trades("BTCUSDT", scene.ids[10], limit=20)
 
     assert scene.bad_pages == 1
-    assert len(await scene.history.trades("BTCUSDT", scene.ids[10], limit=20)) == 20
+    assert len(await scene.rest.trades("BTCUSDT", scene.ids[10], limit=20)) == 20
 
 
 async def test_short_page_and_hole_of_rest_are_taken_as_they_come(start: Start) -> None:
@@ -186,8 +186,8 @@ async def test_short_page_and_hole_of_rest_are_taken_as_they_come(start: Start) 
     scene.simulator.faults.add(RestFault(path=TRADES, kind="short", count=1))
     scene.simulator.faults.add(RestFault(path=TRADES, kind="missing", span=3, count=1))
 
-    short = await scene.history.trades("BTCUSDT", ids[0], limit=1000)
-    holed = await scene.history.trades("BTCUSDT", ids[0], limit=1000)
+    short = await scene.rest.trades("BTCUSDT", ids[0], limit=1000)
+    holed = await scene.rest.trades("BTCUSDT", ids[0], limit=1000)
 
     assert [trade.trade_id for trade in short] == ids[:500]
     assert [trade.trade_id for trade in holed] == [*ids[:500], *ids[503:1003]]
@@ -210,7 +210,7 @@ async def test_klines_that_lie_are_counted(start: Start, fault: RestFault) -> No
     scene.simulator.faults.add(fault)
 
     with pytest.raises(VenueUnreachable, match="klines of BTCUSDT 1m"):
-        await scene.history.klines("BTCUSDT", "1m", START_MS, START_MS + 10 * MINUTE_MS)
+        await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 10 * MINUTE_MS)
 
     assert scene.bad_pages == 1
 
@@ -236,7 +236,7 @@ async def test_failure_is_told_counted_and_obeyed(start: Start, path: str, name:
     scene.simulator.faults.add(replace(fault, path=path))
 
     with pytest.raises(VenueUnreachable) as caught:
-        await ask(scene.history, path)
+        await ask(scene.rest, path)
 
     assert caught.value.retry_after_s == wait_s
     assert scene.requests(outcome) == 1
@@ -244,35 +244,35 @@ async def test_failure_is_told_counted_and_obeyed(start: Start, path: str, name:
     if wait_s is not None:
         assert scene.counters.value("data_collector_rest_banned_until_seconds") > 0
         with pytest.raises(VenueUnreachable, match="asks us to wait"):
-            await scene.history.symbols()
+            await scene.rest.symbols()
         assert scene.simulator.state()["rest_requests"] == asked
 
 
-async def ask(history: BinanceHistory, path: str) -> None:
+async def ask(rest: BinanceRest, path: str) -> None:
     match path:
         case "/api/v3/historicalTrades":
-            await history.trades("BTCUSDT", 0)
+            await rest.trades("BTCUSDT", 0)
         case "/api/v3/aggTrades":
-            await history.first_trade_id("BTCUSDT", 0)
+            await rest.first_trade_id("BTCUSDT", 0)
         case _:
-            await history.klines("BTCUSDT", "1m", 0, START_MS)
+            await rest.klines("BTCUSDT", "1m", 0, START_MS)
 
 
 async def test_empty_list_is_nothing_and_empty_object_is_refused(start: Start) -> None:
     scene = await start()
     scene.simulator.faults.add(RestFault(empty=True))
 
-    assert await scene.history.trades("BTCUSDT", 1) == []
-    assert await scene.history.first_trade_id("BTCUSDT", START_MS) is None
+    assert await scene.rest.trades("BTCUSDT", 1) == []
+    assert await scene.rest.first_trade_id("BTCUSDT", START_MS) is None
     with pytest.raises(VenueUnreachable):
-        await scene.history.server_time_ms()
+        await scene.rest.server_time_ms()
 
 
 async def test_unknown_symbol_is_refused_for_good(start: Start) -> None:
     scene = await start()
 
     with pytest.raises(VenueRefused) as caught:
-        await scene.history.trades("NOPEUSDT", 1)
+        await scene.rest.trades("NOPEUSDT", 1)
 
     assert caught.value.code == -1121
     assert scene.requests("refused") == 1
@@ -282,7 +282,7 @@ async def test_after_429_nothing_is_asked_that_would_bring_418(start: Start) -> 
     scene = await start(weight_per_minute=60)
 
     answers = await asyncio.gather(
-        *(scene.history.trades("BTCUSDT", 1, urgent=True) for _ in range(40)), return_exceptions=True
+        *(scene.rest.trades("BTCUSDT", 1, urgent=True) for _ in range(40)), return_exceptions=True
     )
 
     assert sum(isinstance(answer, list) for answer in answers) == 2
@@ -292,7 +292,7 @@ async def test_after_429_nothing_is_asked_that_would_bring_418(start: Start) -> 
 
 async def test_catching_up_waits_where_live_repair_goes_on(start: Start) -> None:
     scene = await start()
-    page = functools.partial(scene.history.trades, "BTCUSDT", scene.ids[0], limit=1)
+    page = functools.partial(scene.rest.trades, "BTCUSDT", scene.ids[0], limit=1)
     for _ in range(108):
         await page()
 
@@ -300,9 +300,9 @@ async def test_catching_up_waits_where_live_repair_goes_on(start: Start) -> None
     async with asyncio.timeout(DEADLINE_S):
         await until_async(lambda: scene.slept == [30.5])
         await page(urgent=True)
-        await scene.history.symbols()
+        await scene.rest.symbols()
 
-    assert scene.history.weight_used == 109 * 25 + 20
+    assert scene.rest.weight_used == 109 * 25 + 20
     assert not late.done()
     late.cancel()
 
@@ -310,12 +310,12 @@ async def test_catching_up_waits_where_live_repair_goes_on(start: Start) -> None
 async def test_request_that_hangs_holds_up_no_other(start: Start) -> None:
     scene = await start()
     scene.simulator.faults.add(RestFault(path=TRADES, hang=True))
-    hanging = [asyncio.create_task(scene.history.trades("BTCUSDT", 1)) for _ in range(5)]
+    hanging = [asyncio.create_task(scene.rest.trades("BTCUSDT", 1)) for _ in range(5)]
     async with asyncio.timeout(DEADLINE_S):
         await until_async(lambda: scene.simulator.state()["rest_requests"] == 2)
 
-        assert await scene.history.first_trade_id("BTCUSDT", 0, urgent=True) == scene.ids[0]
-        assert "BTCUSDT" in await scene.history.symbols()
+        assert await scene.rest.first_trade_id("BTCUSDT", 0, urgent=True) == scene.ids[0]
+        assert "BTCUSDT" in await scene.rest.symbols()
 
     assert not any(task.done() for task in hanging)
     for task in hanging:
@@ -323,15 +323,15 @@ async def test_request_that_hangs_holds_up_no_other(start: Start) -> None:
 
 
 async def test_request_that_hangs_ends_with_the_timeout(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_collector.venues.binance.history.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("data_collector.venues.binance.rest.TIMEOUT_S", 0.2)
     scene = await start()
     scene.simulator.faults.add(RestFault(path=TRADES, hang=True))
 
     with pytest.raises(VenueUnreachable, match="did not answer within"):
-        await scene.history.trades("BTCUSDT", 1)
+        await scene.rest.trades("BTCUSDT", 1)
 
     assert scene.requests("timeout") == 1
-    assert scene.history.weight_used == 25
+    assert scene.rest.weight_used == 25
 
 
 async def test_everything_that_is_counted_is_declared(start: Start) -> None:
@@ -339,7 +339,7 @@ async def test_everything_that_is_counted_is_declared(start: Start) -> None:
     for fault in (RestFault(status=500, count=1), RestFault(status=429, count=1)):
         scene.simulator.faults.add(fault)
         with pytest.raises(VenueUnreachable):
-            await scene.history.server_time_ms()
+            await scene.rest.server_time_ms()
 
     declared = {metric.name: {label.name for label in metric.labels} for metric in METRICS}
     for sample in scene.counters.samples():
