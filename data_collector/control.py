@@ -18,7 +18,7 @@ from msgspec import Struct
 from data_collector.child import FrameTooLong, Link, LinkLost, open_link
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
-from data_collector.model.subscriptions import Wish
+from data_collector.model.subscriptions import DesiredSubscriptions
 
 ANSWER_TIMEOUT_S = 2.0
 """The collector's loop answers in milliseconds; silence of this length is a stalled process."""
@@ -30,7 +30,7 @@ class Request(Struct):
     """What the starter asks. `start` and `stop` are answered when they are done; `resubscribe` when it is begun."""
 
     action: Action
-    wish: Wish | None = None
+    wish: DesiredSubscriptions | None = None
     """For `resubscribe` only."""
 
 

@@ -27,7 +27,7 @@ from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.keys import Channel
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
 from data_collector.model.status import Snapshot
-from data_collector.model.subscriptions import Change, Wish
+from data_collector.model.subscriptions import Change, DesiredSubscriptions
 from data_collector.model.venue import Venue
 from data_collector.model.wire import kline_object, ticker_object, trade_object
 from data_collector.observe.logs import configure_logs
@@ -133,7 +133,7 @@ class DataCollector:
         Raises `Misconfigured` with every fault at once, and `Transient` when it cannot be done now.
         """
         given = [None if words is None else tuple(words) for words in (symbols, intervals, channels)]
-        status = await self._service.resubscribe(Wish(*given))
+        status = await self._service.resubscribe(DesiredSubscriptions(*given))
         if status.refusal is not None:
             reasons = " ".join(status.refusal.reasons)
             raise Misconfigured(reasons) if status.refusal.kind == "impossible" else Transient(reasons)

@@ -8,14 +8,14 @@ from functools import cache
 
 from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
-from data_collector.validation.gate.gate import Gate, gate_of
+from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import merged, read_suite
 
 
 @cache
-def shipped_gate() -> Gate:
+def shipped_gate() -> CompiledGate:
     """What gates where the user has no rules."""
     return gate_of({kind: shipped_suite(kind) for kind in KINDS})
 
@@ -26,7 +26,9 @@ def refusing(record: Record) -> tuple[str, ...]:
     return () if verdict is None else verdict.critical
 
 
-def gate_with(kind: Kind, bounds: dict[str, object], *, severity: str = "critical", column: str = "price") -> Gate:
+def gate_with(
+    kind: Kind, bounds: dict[str, object], *, severity: str = "critical", column: str = "price"
+) -> CompiledGate:
     """The shipped gate and a user's rule `price_cap` about one column."""
     document = {
         "expectations": [

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.subscriptions import Change, Present, Subscriptions, Wish
+from data_collector.model.subscriptions import Change, DesiredSubscriptions, Present, Subscriptions
 from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.subscription_plan import (
@@ -58,7 +58,7 @@ def plan(
 
     Exit code 0, or 78 when the change is impossible. Without a running collector it is held against the settings.
     """
-    wish = Wish(_words(symbols), _words(intervals), _words(channels))
+    wish = DesiredSubscriptions(_words(symbols), _words(intervals), _words(channels))
     change = asyncio.run(_planned(load_settings(), wish, url.rstrip("/")))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
@@ -66,7 +66,7 @@ def plan(
         _print(change)
 
 
-async def _planned(settings: Settings, wish: Wish, url: str) -> Change:
+async def _planned(settings: Settings, wish: DesiredSubscriptions, url: str) -> Change:
     venue = find_venue("binance")
     faults: list[str] = []
     known = await _known(settings, venue, url)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.cli.replay import Replay, SymbolReport, Tally
+from data_collector.cli.replay import Replay, SortedCount, SymbolReport
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_keys import UNKNOWN
@@ -25,7 +25,7 @@ from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import Kind
-from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.folder import RulesFolder
 from data_collector.venues.discovery import find_venue
 
 NEVER_REPLAYED = (
@@ -127,7 +127,7 @@ def _content(entry: Refused) -> str:
 
 def _suites(settings: Settings) -> Mapping[Kind, CompiledSuite]:
     """Raises `Misconfigured`: nothing is moved by rules other than those that the user has written."""
-    shelved = Shelf(settings.suites_dir).load()
+    shelved = RulesFolder(settings.suites_dir).load()
     if shelved.faults:
         raise Misconfigured("\n".join([*shelved.faults.values(), "Nothing was replayed. Correct the rules first."]))
     if settings.validation_service_url is not None:
@@ -170,6 +170,6 @@ def _print(reports: Sequence[SymbolReport], *, is_dry: bool) -> None:
         typer.echo(NEVER_REPLAYED)
 
 
-def _cell(tally: Tally) -> str:
+def _cell(tally: SortedCount) -> str:
     sorts = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.by.items(), key=lambda pair: -pair[1]))
     return f"{tally.count:,} ({sorts})" if sorts else f"{tally.count:,}"

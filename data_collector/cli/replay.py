@@ -16,7 +16,7 @@ from data_collector.validation.gate.retrial import Passing, StillRefused, Unfit,
 from data_collector.validation.rules.columns import Kind
 
 
-class Tally(Struct):
+class SortedCount(Struct):
     """How many, and how many of each sort; an entry may be of several sorts."""
 
     count: int = 0
@@ -34,11 +34,11 @@ class SymbolReport(Struct):
 
     symbol: str
     read: int = 0
-    replayed: Tally = field(default_factory=Tally)
+    replayed: SortedCount = field(default_factory=SortedCount)
     """By what happened: none in a dry run."""
-    still_refused: Tally = field(default_factory=Tally)
+    still_refused: SortedCount = field(default_factory=SortedCount)
     """By rule."""
-    not_replayable: Tally = field(default_factory=Tally)
+    not_replayable: SortedCount = field(default_factory=SortedCount)
     """By reason."""
     passed_over: int = 0
     """Refused for other rules than the one asked for."""

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from data_collector.history.comparison import (
     CandleMaker,
     Check,
-    Faults,
+    FaultyRows,
     by_id,
     by_open,
     compare,
@@ -79,14 +79,14 @@ class SeriesAudit(Struct):
 
     series: Key
     checks: list[Check]
-    faults: Faults
+    faults: FaultyRows
 
     @property
     def is_clean(self) -> bool:
         return all(check.is_clean for check in self.checks)
 
 
-class Audit:
+class DatabaseAudit:
     """One audit of one span of time."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Audit:
 
     async def series(self, series: Key) -> SeriesAudit:
         """All checks of one series."""
-        found = SeriesAudit(series, [], Faults())
+        found = SeriesAudit(series, [], FaultyRows())
         if series.channel == "trade":
             await self._trades(found)
         else:
@@ -316,7 +316,7 @@ async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int) -> Seque
     return believed_trades(await rest.trades(symbol, from_id))
 
 
-def _leave_to_exchange(calendar: Check, faults: Faults) -> None:
+def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
     """What the calendar misses may not exist: the exchange is asked anyway."""
     if calendar.missing:
         calendar.note = f"{calendar.missing:,} are not there, see the exchange"

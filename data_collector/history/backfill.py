@@ -16,7 +16,7 @@ from msgspec import Struct
 from data_collector.history.events import Event, SeriesEnded
 from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
-from data_collector.history.ports import Answer, Feed
+from data_collector.history.ports import AnsweredRows, SeriesFeed
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
@@ -37,7 +37,7 @@ class Backfill:
     """Runs a plan once."""
 
     def __init__(
-        self, feeds: Mapping[Key, Feed], patience: Patience, stopping: Stopping, tell: Callable[[Event], None]
+        self, feeds: Mapping[Key, SeriesFeed], patience: Patience, stopping: Stopping, tell: Callable[[Event], None]
     ) -> None:
         self._feeds = feeds
         self._patience = patience
@@ -82,7 +82,12 @@ class _SeriesFill:
     """One series at work."""
 
     def __init__(
-        self, feed: Feed, report: SeriesEnded, patience: Patience, tell: Callable[[Event], None], stopping: Stopping
+        self,
+        feed: SeriesFeed,
+        report: SeriesEnded,
+        patience: Patience,
+        tell: Callable[[Event], None],
+        stopping: Stopping,
     ) -> None:
         self._feed = feed
         self._report = report
@@ -113,20 +118,20 @@ class _SeriesFill:
                 position, beyond = page.tail[0], True
             self._tell(self._report.progress())
 
-    async def _store(self, answer: Answer, stretch: Stretch, position: int) -> None:
+    async def _store(self, answer: AnsweredRows, stretch: Stretch, position: int) -> None:
         # What lies before the position was stored with the answer before.
         stored = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
         self._report.added += stored.added
         self._report.changed += stored.changed
         self._report.known += stored.known
 
-    async def _note(self, page: Page, stretch: Stretch, answer: Answer) -> None:
+    async def _note(self, page: CheckedPage, stretch: Stretch, answer: AnsweredRows) -> None:
         for missing in page.absent:
             await self._note_missing(stretch, missing, proven=True)
         if page.lead is not None:
             await self._note_missing(stretch, page.lead, proven=await self._lead_is_absent(page.lead, answer))
 
-    def _read(self, answer: Answer, position: int, last: int) -> Page:
+    def _read(self, answer: AnsweredRows, position: int, last: int) -> CheckedPage:
         full = len(answer.numbers) >= ROWS_PER_CALL
         return read_page(self._feed.grid, position, last, answer.numbers, full=full)
 
@@ -142,7 +147,7 @@ class _SeriesFill:
         await self._write(lambda: self._feed.put_absent(ranges))
         self._report.absent += count
 
-    async def _lead_is_absent(self, lead: Range, answer: Answer) -> bool:
+    async def _lead_is_absent(self, lead: Range, answer: AnsweredRows) -> bool:
         """The answer begins behind the hole: is it the exchange's first row ever, or is there one before the hole?"""
         grid = self._feed.grid
         first_there = next(number for number in answer.numbers if number > lead[1])
@@ -151,7 +156,7 @@ class _SeriesFill:
         wider = await self._fetch(grid.back(lead[0], LOOK_BACK), first_there)
         return _holds_both_sides(self._read(wider, lead[0], lead[1]), lead)
 
-    async def _fetch(self, first: int, last: int) -> Answer:
+    async def _fetch(self, first: int, last: int) -> AnsweredRows:
         return await self._ask(lambda: self._feed.fetch(first, last))
 
     async def _ask(self, call: Callable[[], Awaitable[Found]]) -> Found:
@@ -161,11 +166,11 @@ class _SeriesFill:
         return await self._patience.write(self._report.series, call)
 
 
-def _holds_both_sides(page: Page, missing: Range) -> bool:
+def _holds_both_sides(page: CheckedPage, missing: Range) -> bool:
     return page.lead is None and page.tail is None and missing in page.absent
 
 
-class Page(Struct, frozen=True):
+class CheckedPage(Struct, frozen=True):
     """An answer, held against the numbers that were to be told about."""
 
     absent: tuple[Range, ...] = ()
@@ -178,7 +183,7 @@ class Page(Struct, frozen=True):
     """Where to ask on; None when it told about all."""
 
 
-def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool) -> Page:
+def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool) -> CheckedPage:
     """What `numbers` (rising, an answer's own) tell about `position` to `last`; `full`: more may follow."""
     until = grid.following(last)
     absent: list[Range] = []
@@ -194,7 +199,7 @@ def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, f
         if number >= expected:
             expected = grid.following(number)
     if expected >= until:
-        return Page(tuple(absent), lead)
+        return CheckedPage(tuple(absent), lead)
     if full:
-        return Page(tuple(absent), lead, next_number=expected)
-    return Page(tuple(absent), lead, tail=(expected, last))
+        return CheckedPage(tuple(absent), lead, next_number=expected)
+    return CheckedPage(tuple(absent), lead, tail=(expected, last))

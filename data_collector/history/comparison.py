@@ -49,7 +49,7 @@ class Check(Struct):
             self.examples.append(text)
 
 
-class Faults(Struct):
+class FaultyRows(Struct):
     """Which rows are to be asked for again."""
 
     numbers: set[int] = field(default_factory=set)
@@ -63,7 +63,7 @@ class Faults(Struct):
 
 def compare(
     check: Check,
-    faults: Faults,
+    faults: FaultyRows,
     ours: Mapping[int, Row],
     theirs: Mapping[int, Row],
     *,

@@ -40,7 +40,7 @@ class StoredHistory(StoredRows, Protocol):
         """What was recorded as missing."""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class ExportOrder(Struct, frozen=True, kw_only=True):
     """What is exported, and how."""
 
     series: Sequence[Key]
@@ -117,7 +117,7 @@ Tell = Callable[[Key, float, int], None]
 """Gets the share of a series that is done (0 to 1), and the number of its rows so far."""
 
 
-async def export(reader: StoredHistory, calendar: Calendar, order: Order, tell: Tell, *, place: str) -> Manifest:
+async def export(reader: StoredHistory, calendar: Calendar, order: ExportOrder, tell: Tell, *, place: str) -> Manifest:
     """Write all files and the manifest; `place` is the database as people may see it.
 
     Raises `Misconfigured`, for what is not stored before anything is written, and `SinkUnavailable`.
@@ -151,7 +151,7 @@ async def export(reader: StoredHistory, calendar: Calendar, order: Order, tell: 
     return manifest
 
 
-async def _planned(reader: StoredHistory, calendar: Calendar, order: Order, place: str) -> list[_Planned]:
+async def _planned(reader: StoredHistory, calendar: Calendar, order: ExportOrder, place: str) -> list[_Planned]:
     if order.from_ms is not None and order.to_ms is not None and order.from_ms >= order.to_ms:
         raise Misconfigured(f"The range is empty: {_text(order.from_ms)} is not before {_text(order.to_ms)}.")
     faults: list[str] = []
@@ -167,7 +167,9 @@ async def _planned(reader: StoredHistory, calendar: Calendar, order: Order, plac
     return plan
 
 
-async def _plan_of(reader: StoredHistory, calendar: Calendar, order: Order, series: Key, place: str) -> _Planned | str:
+async def _plan_of(
+    reader: StoredHistory, calendar: Calendar, order: ExportOrder, series: Key, place: str
+) -> _Planned | str:
     """Or the sentence why there is nothing to export."""
     symbol, interval = series.symbol, series.interval
     span = await (reader.trade_span(symbol) if interval is None else reader.span(symbol, interval))
@@ -206,7 +208,7 @@ def _nothing(series: Key, stored: str) -> str:
 
 
 async def _exported(
-    reader: StoredHistory, calendar: Calendar, order: Order, planned: _Planned, folder: Path, tell: Tell
+    reader: StoredHistory, calendar: Calendar, order: ExportOrder, planned: _Planned, folder: Path, tell: Tell
 ) -> ExportedFile:
     from data_collector.history.export_tables import open_table  # noqa: PLC0415 (see export_format)
 
@@ -293,7 +295,7 @@ def _share(planned: _Planned, reached: int) -> float:
     return (reached - planned.first) / (planned.until - planned.first)
 
 
-def _check_folder(order: Order) -> None:
+def _check_folder(order: ExportOrder) -> None:
     folder = order.folder
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from data_collector.history.plan import ROWS_PER_CALL
-from data_collector.history.ports import Answer, Bounds, Ends, Stored
+from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
@@ -60,13 +60,13 @@ class KlineFeed:
             holes += await self._ends.held.kline_holes(self.series.symbol, self._interval, *part, self._ends.calendar)
         return joined(self.grid, holes)
 
-    async def fetch(self, first: int, last: int) -> Answer:
+    async def fetch(self, first: int, last: int) -> AnsweredRows:
         rows = believed_klines(await self._ends.rest.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
-            return await self._ends.shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
+            return await self._ends.store.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
 
-        return Answer([row.open_ms for row in rows], store)
+        return AnsweredRows([row.open_ms for row in rows], store)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
@@ -82,7 +82,7 @@ class KlineFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, self.grid.span(first, last + 1)[1], "absent") for first, last in ranges]
-        await self._ends.shelf.put_gaps(self.series, gaps)
+        await self._ends.store.put_gaps(self.series, gaps)
 
 
 class TradeFeed:
@@ -103,13 +103,13 @@ class TradeFeed:
         self._newest_id = max(self._newest_id, found[1])
         return await self._ends.held.trade_holes(symbol, *found)
 
-    async def fetch(self, first: int, last: int) -> Answer:
+    async def fetch(self, first: int, last: int) -> AnsweredRows:
         rows = believed_trades(await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
-            return await self._ends.shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
+            return await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
 
-        return Answer([row.trade_id for row in rows], store)
+        return AnsweredRows([row.trade_id for row in rows], store)
 
     async def first_ever(self) -> int | None:
         # REST may keep only the newest trades, so its first one is not the first that ever was.
@@ -124,7 +124,7 @@ class TradeFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]
-        await self._ends.shelf.put_gaps(self.series, gaps)
+        await self._ends.store.put_gaps(self.series, gaps)
 
 
 def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:

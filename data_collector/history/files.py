@@ -37,7 +37,7 @@ class FileFill:
         """`all_holes`: also those that REST would give in a few calls."""
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
-        self._shelf = ends.shelf
+        self._store = ends.store
         self._rest = ends.rest if ends.is_reachable else None
         self._patience = patience
         self._stopping = stopping
@@ -88,10 +88,10 @@ class FileFill:
 
     async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:
         if file.key.channel == "trade":
-            put_trades = partial(self._shelf.put_trades, source=SOURCE)
+            put_trades = partial(self._store.put_trades, source=SOURCE)
             await self._store_all(self._files.trades(file), lambda row: plan.wants(row.trade_id), put_trades, report)
         else:
-            put_klines = partial(self._shelf.put_klines, source=SOURCE)
+            put_klines = partial(self._store.put_klines, source=SOURCE)
             await self._store_all(self._files.klines(file), lambda row: plan.wants(row.open_ms), put_klines, report)
 
     async def _store_all(

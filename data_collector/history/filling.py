@@ -15,7 +15,7 @@ from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
 from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
-from data_collector.history.ports import Bounds, Ends, Feed
+from data_collector.history.ports import Bounds, Ends, SeriesFeed
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
@@ -26,7 +26,7 @@ WORST: tuple[Outcome, ...] = ("complete", "stopped", "incomplete", "failed")
 """From best to worst."""
 
 
-class Span(Struct, frozen=True):
+class TimeSpan(Struct, frozen=True):
     """What of each series is wanted: times in ms, the end excluded."""
 
     from_ms: int
@@ -42,7 +42,7 @@ class Filling:
         self,
         ends: Ends,
         series: Sequence[Key],
-        span: Span,
+        span: TimeSpan,
         *,
         source: Source = "rest",
         tell: Callable[[Event], None],
@@ -60,7 +60,7 @@ class Filling:
         self._bounds: Bounds = RestBounds(ends.rest)
         if ends.files is not None and not ends.is_reachable:
             self._bounds = FileBounds(ends.files)
-        self._feeds: dict[Key, Feed] = {each: self._feed(each) for each in series}
+        self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
         """What the database lacks. Raises `Unavailable` when exchange or database are out of reach for too long."""
@@ -132,7 +132,7 @@ class Filling:
         missing = await self._patience.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
         return plan_series(series, missing, feed.grid)
 
-    def _feed(self, series: Key) -> Feed:
+    def _feed(self, series: Key) -> SeriesFeed:
         if series.channel == "trade":
             return TradeFeed(series, self._ends, self._bounds)
         return KlineFeed(series, self._ends, self._bounds, self._span.now_ms)

@@ -62,7 +62,7 @@ class StoredRows(Protocol):
         """First and last trade id."""
 
 
-class Shelf(Protocol):
+class RowStore(Protocol):
     """The writing side. Idempotent; a call is stored whole or not at all. Raises the same."""
 
     async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Stored:
@@ -80,7 +80,7 @@ class Ends(Struct, frozen=True):
 
     rest: ExchangeApi
     held: Holdings
-    shelf: Shelf
+    store: RowStore
     calendar: Calendar
     files: BulkFiles | None = None
     is_reachable: bool = True
@@ -97,7 +97,7 @@ class Bounds(Protocol):
         """First and last id between two times; None when there is none."""
 
 
-class Answer(Struct, frozen=True):
+class AnsweredRows(Struct, frozen=True):
     """Rows of one answer of the exchange."""
 
     numbers: Sequence[int]
@@ -106,7 +106,7 @@ class Answer(Struct, frozen=True):
     """Writes the rows whose number passes."""
 
 
-class Feed(Protocol):
+class SeriesFeed(Protocol):
     """One series: what the database lacks of it, and how the exchange is asked."""
 
     @property
@@ -120,7 +120,7 @@ class Feed(Protocol):
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         """First and last number of each hole between two times; what has not ended yet is not missing."""
 
-    async def fetch(self, first: int, last: int) -> Answer:
+    async def fetch(self, first: int, last: int) -> AnsweredRows:
         """Up to 1,000 rows from `first` on; rows after `last` may be left out."""
 
     async def first_ever(self) -> int | None:

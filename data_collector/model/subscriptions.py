@@ -35,7 +35,7 @@ class Subscriptions(Struct, frozen=True):
         return self.intervals if "kline" in self.channels else ()
 
 
-class Wish(Struct, frozen=True):
+class DesiredSubscriptions(Struct, frozen=True):
     """What is wanted; None stays as it is."""
 
     symbols: tuple[str, ...] | None = None
@@ -103,7 +103,7 @@ class Change(Struct):
     """A restart begins with the settings."""
 
 
-class Refusal(Struct):
+class ChangeRefusal(Struct):
     """Why a change was not made; nothing is different then."""
 
     kind: RefusalKind
@@ -118,5 +118,5 @@ class ChangeStatus(Struct):
     """Counts changes that were begun."""
     busy: bool = False
     done: Change | None = None
-    refusal: Refusal | None = None
+    refusal: ChangeRefusal | None = None
     """One of the two, once the newest is over."""

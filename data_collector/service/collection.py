@@ -28,7 +28,7 @@ from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
 from data_collector.service.repairs import Repairs, SpoolHome
-from data_collector.service.resubscription import Resubscription, Running
+from data_collector.service.resubscription import Resubscription, RunningParts
 from data_collector.service.storing import Storing
 from data_collector.service.validation import Validation
 from data_collector.service.watches.consumer_groups import ConsumerGroups, Limits
@@ -103,7 +103,7 @@ class Collection:
         assert self._storing is not None, "begin() comes first"
         for part in self.parts:
             part.start(spawner(group))
-        self.subscribed.use(Running(self._lines, self._watch, self._storing, group.create_task))
+        self.subscribed.use(RunningParts(self._lines, self._watch, self._storing, group.create_task))
 
     async def end(self) -> None:
         """Write out what waits, when the group has ended."""

@@ -18,7 +18,7 @@ from data_collector.pipeline.connections.lateness import Lateness, Twins
 from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address, Resolver
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
 
@@ -64,7 +64,7 @@ class Lines(Part):
         group.tasks = [self._spawn("line", line.run) for line in group.lines]
         group.tasks.append(self._spawn("lag", self._wiring.watch(group).run))
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Messages by what became of them, and the state of each connection."""
         lines = [line for group in self.groups for line in group.lines]
         snapshot.connections = [line.status for line in lines]
@@ -76,7 +76,7 @@ class Lines(Part):
             f"line {name} brings messages {lag_s:.0f} s later than it did: the way to the exchange is too slow"
             for name, lag_s in late
         ]
-        return Health(reasons, ready=bool(self.groups) and all(group.is_connected for group in self.groups))
+        return PartHealth(reasons, ready=bool(self.groups) and all(group.is_connected for group in self.groups))
 
     def _count_messages(self, snapshot: Snapshot) -> None:
         intake = self._intake

@@ -25,7 +25,7 @@ Spawn = Callable[[str, Callable[[], Awaitable[None]]], asyncio.Task[None]]
 """Runs an eternal task of that name under supervision (`pipeline.supervise`) until the service cancels it."""
 
 
-class Health(Struct, frozen=True):
+class PartHealth(Struct, frozen=True):
     """What an operator must know of a part."""
 
     reasons: Sequence[str] = ()
@@ -54,13 +54,13 @@ class Part:
         on another part's at its end.
         """
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Put the part's share into `snapshot`, set its gauges, and tell its health.
 
         Called on the event loop up to ten times a second, at any time after the constructor: the part need not be open,
         and may be closed. Reads what is known; must not wait, raise or ask anybody.
         """
-        return Health()
+        return PartHealth()
 
     async def close(self) -> None:
         """Write out what is held and let go of everything.

@@ -24,7 +24,7 @@ from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool, SpoolLimits
-from data_collector.service.part import NAMES_SHOWN, Health, Part, Spawn, names
+from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn, names
 from data_collector.settings import Settings
 
 SPOOL_FOLDER = "spool"
@@ -111,11 +111,11 @@ class Repairs(Part):
         spawn("repair", self._of_trades.run)
         spawn("kline_repair", self._of_klines.run)
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Gaps, and what the store lacks."""
         snapshot.gaps = gaps = self._ledger.status()
         ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S
-        return Health(gap_reasons(gaps) + _debt_reasons(self._outlet), ready=ready)
+        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet), ready=ready)
 
 
 def is_repaired(gaps: GapsStatus) -> bool:

@@ -18,13 +18,13 @@ from data_collector.model.keys import Key
 from data_collector.model.sink import TradeTail
 from data_collector.model.subscriptions import (
     Change,
+    ChangeRefusal,
     ChangeStatus,
+    DesiredSubscriptions,
     GroupStreams,
     Present,
-    Refusal,
     RefusalKind,
     Subscriptions,
-    Wish,
 )
 from data_collector.model.venue import ListingApi, Venue
 from data_collector.pipeline.connections.line import Line
@@ -59,7 +59,7 @@ class _Refused(CollectorError):
 
     def __init__(self, kind: RefusalKind, reasons: Sequence[str]) -> None:
         super().__init__(" ".join(reasons))
-        self.refusal = Refusal(kind, list(reasons))
+        self.refusal = ChangeRefusal(kind, list(reasons))
 
 
 class _Known(Struct, frozen=True):
@@ -69,7 +69,7 @@ class _Known(Struct, frozen=True):
     cursors: Mapping[Key, int]
 
 
-class Running(Struct, frozen=True):
+class RunningParts(Struct, frozen=True):
     """The parts of a collection that changes can be made to."""
 
     lines: Lines
@@ -96,14 +96,14 @@ class Resubscription:
         self._statistics = statistics
         self._first = Subscriptions(settings.symbols, settings.intervals, settings.channels)
         self.current = self._first
-        self._running: Running | None = None
+        self._running: RunningParts | None = None
         self._present: Present | None = None
         """Made when it is asked for: the names of 30,000 streams take some milliseconds."""
         self._status = ChangeStatus(self.present())
         self._over = asyncio.Event()
         self._over.set()
 
-    def use(self, running: Running | None) -> None:
+    def use(self, running: RunningParts | None) -> None:
         """Changes are made to this from now on; None: nothing is collected."""
         self._running = running
         self._present = None
@@ -130,11 +130,11 @@ class Resubscription:
         self._status.present = self.present()
         return self._status
 
-    def begin(self, wish: Wish) -> ChangeStatus:
+    def begin(self, wish: DesiredSubscriptions) -> ChangeStatus:
         """Begin a change; `status` tells when it is over, and `wait` returns then."""
         number = self._status.number
         if self._running is None or self._status.busy:
-            refusal = Refusal("conflict", [STOPPED if self._running is None else UNDER_WAY])
+            refusal = ChangeRefusal("conflict", [STOPPED if self._running is None else UNDER_WAY])
             return ChangeStatus(self.present(), number, busy=self._status.busy, refusal=refusal)
         self._status = ChangeStatus(self.present(), number + 1, busy=True)
         self._over.clear()
@@ -146,9 +146,9 @@ class Resubscription:
         await self._over.wait()
         return self.status()
 
-    async def _run(self, status: ChangeStatus, running: Running, wish: Wish) -> None:
+    async def _run(self, status: ChangeStatus, running: RunningParts, wish: DesiredSubscriptions) -> None:
         log = structlog.get_logger()
-        status.refusal = Refusal("unavailable", ["The collection ended before the change was made."])
+        status.refusal = ChangeRefusal("unavailable", ["The collection ended before the change was made."])
         try:
             status.done = await self._change(running, wish)
             status.refusal = None
@@ -160,7 +160,7 @@ class Resubscription:
             status.busy = False
             self._over.set()
 
-    async def _change(self, running: Running, wish: Wish) -> Change:
+    async def _change(self, running: RunningParts, wish: DesiredSubscriptions) -> Change:
         faults: list[str] = []
         before = self.current
         # With thousands of symbols each of these takes a tenth of a second, and the feed must not wait for it.
@@ -238,7 +238,7 @@ class Resubscription:
         new = set(added)
         klines.resume({key: due_ms for key, due_ms in known.cursors.items() if key in new})
 
-    async def _rewire(self, running: Running, plans: Sequence[GroupPlan]) -> list[str]:
+    async def _rewire(self, running: RunningParts, plans: Sequence[GroupPlan]) -> list[str]:
         """Let the connections carry the new streams, each at its own pace; what an operator must know."""
         touched: list[Line] = []
         async with asyncio.TaskGroup() as changes:
@@ -266,7 +266,7 @@ class Resubscription:
             return [f"Connections that do not carry all of it yet: {late}."]
         return []
 
-    def _groups(self, running: Running, plans: Sequence[GroupPlan]) -> list[Group]:
+    def _groups(self, running: RunningParts, plans: Sequence[GroupPlan]) -> list[Group]:
         """The group of each plan, with the streams that it is to have."""
         groups = running.lines.groups
         for plan, group in zip(plans, groups, strict=False):

@@ -20,14 +20,14 @@ from data_collector.control import Request, serve_control
 from data_collector.model.errors import CollectorError
 from data_collector.model.keys import Channel
 from data_collector.model.status import Snapshot
-from data_collector.model.subscriptions import ChangeStatus, Wish
+from data_collector.model.subscriptions import ChangeStatus, DesiredSubscriptions
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
 from data_collector.service.exchange import Exchange
 from data_collector.service.history_writer.part import History, Scope
-from data_collector.service.part import Health, Part, spawner
+from data_collector.service.part import Part, PartHealth, spawner
 from data_collector.service.repairs import SpoolHome
 from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue
@@ -35,7 +35,7 @@ from data_collector.service.validation import Validation
 from data_collector.service.watches.heartbeat import Heartbeat
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
-from data_collector.validation.gate.gate import Gate
+from data_collector.validation.gate.gate import CompiledGate
 from data_collector.venues.discovery import find_venue
 
 LIVE_FOLDER = "live"
@@ -108,7 +108,7 @@ class Service:
         async with self._changed:
             await self._changed.wait_for(lambda: self._running)
 
-    async def resubscribe(self, wish: Wish) -> ChangeStatus:
+    async def resubscribe(self, wish: DesiredSubscriptions) -> ChangeStatus:
         """Change what is subscribed, and return when that is done or refused."""
         begun = self._subscribed.begin(wish)
         return begun if begun.refusal is not None else await self._subscribed.wait()
@@ -128,7 +128,7 @@ class Service:
                 async with self._changed:
                     await self._changed.wait_for(lambda: not self._running)
             case "resubscribe":
-                subscriptions = self._subscribed.begin(request.wish or Wish())
+                subscriptions = self._subscribed.begin(request.wish or DesiredSubscriptions())
             case "subscriptions":
                 subscriptions = self._subscribed.status()
             case "status":
@@ -154,7 +154,7 @@ class Service:
             snapshot.condition, snapshot.reasons = "degraded", [STOPPED]
         return snapshot
 
-    def _use_gate(self, gate: Gate) -> None:
+    def _use_gate(self, gate: CompiledGate) -> None:
         self._collection.intake.use(gate)
 
     async def _answer_until_hung_up(self, control: socket.socket) -> None:
@@ -216,7 +216,7 @@ class Service:
             self._changed.notify_all()
 
 
-def _judge(snapshot: Snapshot, told: Sequence[Health]) -> None:
+def _judge(snapshot: Snapshot, told: Sequence[PartHealth]) -> None:
     """Condition and readiness from what all parts told, once there has been a collection."""
     if not snapshot.collector_running:
         snapshot.condition, snapshot.reasons = "degraded", [STOPPED]

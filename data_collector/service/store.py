@@ -18,7 +18,7 @@ from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.running import forget, record_of, write_down
 from data_collector.settings import Settings, expected_store_bytes
 from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
@@ -60,12 +60,12 @@ class StoreHome(Part):
             return self._given
         return None if self._embedded is None else self._embedded.local_address
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Where users read. Whether it takes what is written is told by `Storing`."""
         public = self._given or (None if self._embedded is None else self._embedded.address)
         if public is not None:
             snapshot.store_url, snapshot.redis_url = public.whole, public.masked
-        return Health()
+        return PartHealth()
 
     async def open(self) -> None:
         """Lock the folder and start the embedded server if no other store was given.

@@ -14,7 +14,7 @@ from data_collector.pipeline.outlet.pump import Pump
 from data_collector.pipeline.repair.standby import Standby
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.repairs import oldest_debt_s
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
@@ -49,7 +49,7 @@ class Storing(Part):
             spawn("standby", standby.run)
         spawn("pump", self.pump.run)
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """What waits, and why."""
         self._set_gauges()
         reasons: list[str] = []
@@ -65,7 +65,7 @@ class Storing(Part):
             for symbol, (tail, trade_id) in self.sink.ahead.items()
         ]
         reasons += _stranded(self._trades)
-        return Health(reasons, ready=down_reason is None, is_losing=is_losing)
+        return PartHealth(reasons, ready=down_reason is None, is_losing=is_losing)
 
     async def drain(self) -> None:
         """Write out what waits, when nothing comes any more and the pump's task has ended."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from data_collector.model.channels import CHANNELS
 from data_collector.model.keys import Channel, Key
-from data_collector.model.subscriptions import Change, ConnectionChange, Present, Subscriptions, Wish
+from data_collector.model.subscriptions import Change, ConnectionChange, DesiredSubscriptions, Present, Subscriptions
 from data_collector.model.venue import SymbolRules, Venue
 from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
 from data_collector.settings import Settings, expected_store_bytes, texts
@@ -28,7 +28,7 @@ class GroupPlan(Struct):
     is_new: bool = False
 
 
-def wanted_of(present: Subscriptions, wish: Wish, venue: Venue, faults: list[str]) -> Subscriptions:
+def wanted_of(present: Subscriptions, wish: DesiredSubscriptions, venue: Venue, faults: list[str]) -> Subscriptions:
     """What would be subscribed; everything that cannot be goes into `faults`."""
     symbols = _parsed("symbols", wish.symbols, texts.symbols, faults)
     intervals = _parsed("intervals", wish.intervals, texts.intervals, faults)

@@ -19,9 +19,9 @@ from msgspec import Struct
 from data_collector.model.errors import SuiteRefused, Transient
 from data_collector.validation.auditing.ports import UNREADABLE, EmbeddedPort, ServicePort
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
-from data_collector.validation.gate.gate import Gate, gate_of
+from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.folder import RulesFolder
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import Suite, check_guards, read_suite
 
@@ -58,18 +58,18 @@ class FolderSource:
     poll_s = FOLDER_POLL_S
 
     def __init__(self, folder: Path, worker: EmbeddedPort | None) -> None:
-        self._shelf = Shelf(folder)
+        self._folder = RulesFolder(folder)
         self._worker = worker
         self._stamp: object = None
 
     def first(self) -> Offered:
         """See `SuiteSource`."""
-        shelved = self._shelf.load()
-        return Offered(shelved.suites, shelved.faults)
+        loaded = self._folder.load()
+        return Offered(loaded.suites, loaded.faults)
 
     async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
         """See `SuiteSource`."""
-        stamp = await asyncio.to_thread(self._shelf.stamp)
+        stamp = await asyncio.to_thread(self._folder.stamp)
         if stamp == self._stamp:
             return None
         self._stamp = stamp
@@ -159,7 +159,7 @@ class ServiceSource:
 class SuiteKeeper:
     """One eternal task; the gate in force is `gate`."""
 
-    def __init__(self, source: SuiteSource, install: Callable[[Gate], None]) -> None:
+    def __init__(self, source: SuiteSource, install: Callable[[CompiledGate], None]) -> None:
         """`install` puts a gate in force; it is called on the event loop."""
         self._source = source
         self._install = install
@@ -212,7 +212,7 @@ class SuiteKeeper:
             structlog.get_logger().error("suite_refused", reason=faults[name])
         self.faults = faults
         if changed:
-            self.gate = Gate(self.gate.suites | changed)
+            self.gate = CompiledGate(self.gate.suites | changed)
             self._install(self.gate)
             digests = {kind: compiled.digest for kind, compiled in changed.items()}
             structlog.get_logger().info("suites_changed", **digests)

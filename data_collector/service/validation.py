@@ -10,13 +10,13 @@ from typing import Final
 from data_collector.model.status import AuditStatus, RuleStatus, Snapshot, ValidationStatus
 from data_collector.observe.counters import Counters
 from data_collector.observe.metrics import CounterName
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeeper
 from data_collector.settings import Settings
 from data_collector.validation.auditing.audit_worker import gx_is_installed
 from data_collector.validation.auditing.auditor import Auditor
 from data_collector.validation.auditing.ports import EmbeddedPort, ServicePort
-from data_collector.validation.gate.gate import Gate
+from data_collector.validation.gate.gate import CompiledGate
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.suite import Rule
 
@@ -37,7 +37,7 @@ class Validation(Part):
     """What the service holds of validation."""
 
     def __init__(
-        self, settings: Settings, folder: Path, counters: Counters, use: Callable[[Gate], None]
+        self, settings: Settings, folder: Path, counters: Counters, use: Callable[[CompiledGate], None]
     ) -> None:  # fmt: skip
         """`use` puts another gate than the first into the pipeline; it is called when tasks run, not before."""
         self._use = use
@@ -68,12 +68,12 @@ class Validation(Part):
             if port is not None:
                 await port.close()
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Suites in force, faults of others, and how far the audit is."""
         self._set_gauges()
         snapshot.validation = self._status()
         snapshot.validation_service_url = self._url or "embedded"
-        return Health(self._reasons())
+        return PartHealth(self._reasons())
 
     def _reasons(self) -> list[str]:
         told = [f"{fault} The rules before it stay in force." for fault in self.keeper.faults.values()]
@@ -117,7 +117,7 @@ class Validation(Part):
             for (kind, rule), count in counted.items():
                 counters.set(name, count, channel=kind, rule=rule)
 
-    def _install(self, gate: Gate) -> None:
+    def _install(self, gate: CompiledGate) -> None:
         self.auditor.use(gate)
         self._use(gate)
         self._counters.add("data_collector_suites_changed_total")

@@ -33,7 +33,7 @@ class SlidingWindow:
         return not full
 
 
-class Verdict(Struct, frozen=True):
+class Admission(Struct, frozen=True):
     """What becomes of a REST request."""
 
     status: int
@@ -55,7 +55,7 @@ class WeightCounter:
         self._ban_ms = BAN_FIRST_MS
         self._banned_until_ms = 0
 
-    def spend(self, weight: int, now_ms: int) -> Verdict:
+    def spend(self, weight: int, now_ms: int) -> Admission:
         """Count a request: 200, 429 over the limit, 418 for going on after 429."""
         if now_ms < self._banned_until_ms:
             return self._banned(now_ms)
@@ -64,15 +64,15 @@ class WeightCounter:
             self._minute, self.used, self._strikes = minute, 0, 0
         self.used += weight
         if self.used <= self._limit or not self._enforced:
-            return Verdict(200, self.used)
+            return Admission(200, self.used)
         self._strikes += 1
         if self._strikes > STRIKES_BEFORE_BAN:
             self._banned_until_ms = now_ms + self._ban_ms
             self._ban_ms = min(2 * self._ban_ms, BAN_MAX_MS)
             return self._banned(now_ms)
         remaining_ms = (minute + 1) * WEIGHT_WINDOW_MS - now_ms
-        return Verdict(429, self.used, retry_after_s=-(-remaining_ms // 1000))
+        return Admission(429, self.used, retry_after_s=-(-remaining_ms // 1000))
 
-    def _banned(self, now_ms: int) -> Verdict:
+    def _banned(self, now_ms: int) -> Admission:
         remaining_ms = self._banned_until_ms - now_ms
-        return Verdict(418, self.used, -(-remaining_ms // 1000), self._banned_until_ms)
+        return Admission(418, self.used, -(-remaining_ms // 1000), self._banned_until_ms)

@@ -10,11 +10,11 @@ import pytest
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import (
     Change,
+    ChangeRefusal,
     ChangeStatus,
     ConnectionChange,
     GroupStreams,
     Present,
-    Refusal,
     RefusalKind,
 )
 from tests.contract.http_service import Answer, HttpService, running
@@ -76,7 +76,7 @@ def test_change_is_answered_with_what_it_did(service: HttpService) -> None:
 
 @pytest.mark.parametrize(("kind", "status"), [("impossible", 422), ("conflict", 409), ("unavailable", 503)])
 def test_refusal_is_told_with_all_its_reasons(service: HttpService, kind: RefusalKind, status: int) -> None:
-    service.tell(snapshot(ChangeStatus(PRESENT, refusal=Refusal(kind, ["One reason.", "Another one."]))))
+    service.tell(snapshot(ChangeStatus(PRESENT, refusal=ChangeRefusal(kind, ["One reason.", "Another one."]))))
 
     answer = put(service, {"symbols": ["BTCUSDT"]})
 

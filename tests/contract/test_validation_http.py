@@ -16,7 +16,7 @@ from data_collector.validation.auditing.messages import (
 from data_collector.validation.rules.columns import KINDS
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, RECORDS_MAX, VALIDATE_BYTES_MAX
-from data_collector.validation.service.history import SUITES_KEPT, SuiteHistory
+from data_collector.validation.service.past_suites import SUITES_KEPT, PastSuites
 from tests.contract.validation_app import (
     BAD,
     GOOD,
@@ -320,21 +320,21 @@ async def test_a_wrong_file_at_start_is_told_and_the_last_known_suite_goes_on(tm
 
 
 def test_history_keeps_a_bounded_number_over_restarts(tmp_path: Path) -> None:
-    history = SuiteHistory(tmp_path)
-    history.load()
+    past = PastSuites(tmp_path)
+    past.load()
     suites = [
         msgspec.structs.replace(shipped_suite("kline"), rules=shipped_suite("kline").rules[:n]) for n in range(59)
     ]
     for each in suites:
-        history.keep(each)
+        past.keep(each)
 
-    again = SuiteHistory(tmp_path)
+    again = PastSuites(tmp_path)
     again.load()
 
     assert len(list(tmp_path.iterdir())) == SUITES_KEPT
     assert again.document(suites[0].digest) is None
-    assert again.document(suites[-1].digest) == history.document(suites[-1].digest)
-    assert again.newest("kline") == history.newest("kline")
+    assert again.document(suites[-1].digest) == past.document(suites[-1].digest)
+    assert again.newest("kline") == past.newest("kline")
     assert again.newest("trade") is None
 
 

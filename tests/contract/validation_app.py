@@ -17,7 +17,7 @@ from data_collector.validation.auditing.messages import Answer, CheckReport, Che
 from data_collector.validation.service import Options, create_app
 from data_collector.validation.service.app import context_of_app
 from data_collector.validation.service.context import ServiceContext
-from data_collector.validation.service.line import Worker
+from data_collector.validation.service.line import StartedWorker
 from tests.integration.waiting import until_async
 
 TOKEN = "a token of the tests"
@@ -149,7 +149,7 @@ class App:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, make_worker: Callable[[], Worker], *, token: str | None = TOKEN, docs_every_s: float = 300.0
+    folder: Path, make_worker: Callable[[], StartedWorker], *, token: str | None = TOKEN, docs_every_s: float = 300.0
 ) -> AsyncIterator[App]:
     """The application for the length of the block."""
     options = Options(folder=folder / "state", suites_dir=folder / "suites", token=token, docs_every_s=docs_every_s)

@@ -12,7 +12,7 @@ from pandas import DataFrame, Series
 
 from data_collector.validation.audit.engine import Engine, LoadedSuite, load
 from data_collector.validation.audit.frames import batches_of, frame_of_batch, frame_of_rows
-from data_collector.validation.audit.history import History
+from data_collector.validation.audit.memory import Memory
 from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.rules.columns import Value
 from data_collector.validation.rules.suite import Suite
@@ -44,7 +44,7 @@ class Oracle:
     def broken_by_records(self, suite: Suite, chunk: Chunk) -> list[set[str]]:
         """The same of decoded records."""
         (batch,) = batches_of([chunk])
-        return self._broken(suite, frame_of_batch("test", batch, History()))
+        return self._broken(suite, frame_of_batch("test", batch, Memory()))
 
     def raw(self, expectations: Sequence[Mapping[str, object]], frame: DataFrame) -> dict[str, Raw]:
         """What it makes of expectations that no reader of ours has seen, by rule id; dropped ones are not there."""

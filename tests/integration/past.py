@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct, field, structs
 
-from data_collector.cli.history.backfill import Wish, filled
+from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.history.events import Ended, Event
 from data_collector.history.patience import Stopping
 from data_collector.model.calendar import DAY_MS
@@ -56,7 +56,7 @@ class Past(Struct):
     ) -> Ended:
         """The summary of a run inside this event loop."""
         self.events.clear()
-        wanted = Wish("BTCUSDT", "1m", begin, end)
+        wanted = BackfillOptions("BTCUSDT", "1m", begin, end)
         settings = load_settings(self.variables, None)
         tell = self.events.append if shown_on is None else shown_on
         ended = await filled(settings, structs.replace(wanted, **wish), tell, Stopping())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.cli.history.audit import Verdict, audited
-from data_collector.cli.history.backfill import Wish
+from data_collector.cli.history.audit import AuditResult, audited
+from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.history.comparison import Check
 from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, trade_json
@@ -34,14 +34,14 @@ async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
 async def verdict_of(
     world: Past, *, exchange: bool = False, repair: bool = False, store: Store | None = None, begin: str = "2025-12-30",
     days: str = "", end: str = "now",
-) -> Verdict:  # fmt: skip
+) -> AuditResult:  # fmt: skip
     variables = world.variables | ({} if store is None else {"REDIS_URL": store.url})
     variables |= {"RETENTION_DAYS_KLINES": days, "RETENTION_DAYS_TRADES": days} if days else {}
-    wish = Wish("BTCUSDT", "1m", begin, end, with_trades=True)
+    wish = BackfillOptions("BTCUSDT", "1m", begin, end, with_trades=True)
     return await audited(load_settings(variables, None), wish, against_exchange=exchange, repair=repair)
 
 
-def check_of(verdict: Verdict, against: str, series: str = "BTCUSDT 1m") -> Check:
+def check_of(verdict: AuditResult, against: str, series: str = "BTCUSDT 1m") -> Check:
     return next(each for each in verdict.checks if (each.series, each.against) == (series, against))
 
 

@@ -11,8 +11,8 @@ import pytest
 from msgspec import structs
 from pandas import DataFrame
 
-from data_collector.validation.audit.frames import Batch, batches_of, decimals, frame_of_batch, frame_of_rows
-from data_collector.validation.audit.history import TYPICAL_OF, TYPICAL_OF_MIN, History
+from data_collector.validation.audit.frames import AuditBatch, batches_of, decimals, frame_of_batch, frame_of_rows
+from data_collector.validation.audit.memory import TYPICAL_OF, TYPICAL_OF_MIN, Memory
 from data_collector.validation.audit.specimens import specimen_frame
 from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, values_of
@@ -33,9 +33,9 @@ TEXTS = (
 BAD_TEXTS = ("", " ", "x", "1,2", "[1", "1]", "1.", "NaN", "Infinity", "1e400", "null", "true", "0x1", "01", "1" * 65)
 
 
-def framed(*records: Checked, history: History | None = None, source: str = "test", **said: object) -> DataFrame:
-    batch = structs.replace(Batch(kind_of(records[0]), ""), records=list(records), **said)
-    return frame_of_batch(source, batch, History() if history is None else history)
+def framed(*records: Checked, memory: Memory | None = None, source: str = "test", **said: object) -> DataFrame:
+    batch = structs.replace(AuditBatch(kind_of(records[0]), ""), records=list(records), **said)
+    return frame_of_batch(source, batch, Memory() if memory is None else memory)
 
 
 def column(frame: DataFrame, name: str) -> list[object]:
@@ -130,9 +130,9 @@ def test_steps_are_the_symbols_own() -> None:
 
 
 def test_record_before_is_known_within_the_batch_and_across() -> None:
-    history = History()
-    first = framed(trade(1), trade(7, symbol="ETHUSDT"), trade(2), history=history)
-    second = framed(trade(3), trade(8, symbol="ETHUSDT"), history=history)
+    memory = Memory()
+    first = framed(trade(1), trade(7, symbol="ETHUSDT"), trade(2), memory=memory)
+    second = framed(trade(3), trade(8, symbol="ETHUSDT"), memory=memory)
 
     assert column(first, "previous_trade_id") == [None, None, 1.0]
     assert column(second, "previous_trade_id") == [2, 7]
@@ -146,23 +146,23 @@ def test_refused_and_late_records_have_none_before_and_are_before_nobody() -> No
 
 
 def test_sources_kinds_and_intervals_have_histories_of_their_own() -> None:
-    history = History()
-    framed(kline(0), history=history)
-    framed(kline(0), history=history, source="other")
+    memory = Memory()
+    framed(kline(0), memory=memory)
+    framed(kline(0), memory=memory, source="other")
 
-    frame = framed(kline(1, interval="5m"), kline(1), history=history)
+    frame = framed(kline(1, interval="5m"), kline(1), memory=memory)
 
     assert column(frame, "previous_open_ms") == [None, NOON_MS]
-    assert len(history) == 3
+    assert len(memory) == 3
 
 
 def test_median_is_of_the_batches_before_once_enough_is_known() -> None:
-    history = History()
+    memory = Memory()
     few = [trade(number, price="10") for number in range(TYPICAL_OF_MIN - 1)]
-    framed(*few, history=history)
-    unknown = framed(trade(100, price="10"), history=history)
-    known = framed(*[trade(200 + n, price="30") for n in range(TYPICAL_OF)], trade(999), history=history, refused=[0])
-    moved = framed(trade(400), history=history)
+    framed(*few, memory=memory)
+    unknown = framed(trade(100, price="10"), memory=memory)
+    known = framed(*[trade(200 + n, price="30") for n in range(TYPICAL_OF)], trade(999), memory=memory, refused=[0])
+    moved = framed(trade(400), memory=memory)
 
     assert column(unknown, "typical_price") == [None]
     assert set(column(known, "typical_price")) == {10.0}
@@ -170,25 +170,25 @@ def test_median_is_of_the_batches_before_once_enough_is_known() -> None:
 
 
 def test_median_of_klines_is_of_closed_ones() -> None:
-    history = History()
+    memory = Memory()
     records = [kline(n, closed=n % 2 == 0, volume="5" if n % 2 == 0 else "1000") for n in range(2 * TYPICAL_OF_MIN)]
-    framed(*records, history=history)
+    framed(*records, memory=memory)
 
-    frame = framed(kline(999), history=history)
+    frame = framed(kline(999), memory=memory)
 
     assert column(frame, "typical_volume") == [5.0]
     assert column(frame, "typical_close") == [45180.5]
 
 
 def test_history_forgets_what_it_saw_least_recently() -> None:
-    history = History(keys_max=2)
+    memory = Memory(keys_max=2)
     for symbol in ("A", "B", "A", "C"):
-        framed(trade(1, symbol=symbol), history=history)
+        framed(trade(1, symbol=symbol), memory=memory)
 
-    frame = framed(trade(2, symbol="A"), trade(2, symbol="B"), history=history)
+    frame = framed(trade(2, symbol="A"), trade(2, symbol="B"), memory=memory)
 
     assert column(frame, "previous_trade_id") == [1.0, None]
-    assert len(history) == 2
+    assert len(memory) == 2
 
 
 def test_rows_that_are_sent_are_accepted_and_have_no_past() -> None:

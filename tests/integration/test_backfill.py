@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from data_collector.cli.history.backfill import Wish, filled
+from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
@@ -214,8 +214,8 @@ async def test_row_that_is_no_candle_is_asked_for_again_and_not_stored(
 async def test_slip_is_named_with_its_cure(world: Past, wish: dict[str, str], sentence: str) -> None:
     with pytest.raises(Misconfigured, match=sentence):
         await filled(
-            load_settings(world.variables, None), structs.replace(Wish("BTCUSDT", "1m", "2025-12-30"), **wish),
-            world.events.append, Stopping(),
+            load_settings(world.variables, None),
+            structs.replace(BackfillOptions("BTCUSDT", "1m", "2025-12-30"), **wish), world.events.append, Stopping(),
         )  # fmt: skip
 
 
@@ -287,8 +287,8 @@ async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
 
 async def test_plan_only_fetches_nothing(world: Past) -> None:
     ended = await filled(
-        load_settings(world.variables, None), Wish("BTCUSDT", "1m", "2025-12-30"), world.events.append, Stopping(),
-        agreed=lambda plan: False,
+        load_settings(world.variables, None), BackfillOptions("BTCUSDT", "1m", "2025-12-30"), world.events.append,
+        Stopping(), agreed=lambda plan: False,
     )  # fmt: skip
 
     assert ended is None
@@ -314,7 +314,7 @@ async def test_files_are_enough_where_the_exchange_is_out_of_reach(
 ) -> None:
     rest_url = world.simulator.rest_url
     settings = load_settings({**world.variables, "BINANCE_REST_URL": "http://127.0.0.1:1"}, None)
-    wish = Wish("BTCUSDT,NOSUCH", "1m", "2025-12-30", "2026-01-01", source="dumps", files=rest_url)
+    wish = BackfillOptions("BTCUSDT,NOSUCH", "1m", "2025-12-30", "2026-01-01", source="dumps", files=rest_url)
 
     candles = await filled(settings, wish, world.events.append, Stopping())
     told = capsys.readouterr().err

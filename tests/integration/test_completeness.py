@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_collector.api.completeness.completeness import Tally, kline_tallies, trade_tallies
+from data_collector.api.completeness.completeness import SeriesCount, kline_tallies, trade_tallies
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
@@ -15,7 +15,7 @@ from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
 
-async def counted(scene: Scene) -> tuple[dict[str, Tally], dict[str, Tally]]:
+async def counted(scene: Scene) -> tuple[dict[str, SeriesCount], dict[str, SeriesCount]]:
     """Trades by symbol, and klines of the first symbol by interval."""
     connection = await StoreConnection.connect(parse_store_url(scene.store.url))
     try:

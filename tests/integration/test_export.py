@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.history import export as exporting
-from data_collector.history.export import Manifest, Order, export
+from data_collector.history.export import ExportOrder, Manifest, export
 from data_collector.history.kept import Kept
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
@@ -76,7 +76,9 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 async def exported(pool: asyncpg.Pool, folder: Path, *series: Key, **changes: object) -> Manifest:
-    order = Order(series=series, from_ms=None, to_ms=None, folder=folder, made_by="data-collector 0", now_ms=NOW_MS)
+    order = ExportOrder(
+        series=series, from_ms=None, to_ms=None, folder=folder, made_by="data-collector 0", now_ms=NOW_MS
+    )
     told: list[float] = []
     manifest = await export(
         PostgresReader(pool), UtcCalendar(), structs.replace(order, **changes),

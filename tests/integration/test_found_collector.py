@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.cli.history.audit import audited
-from data_collector.cli.history.backfill import Wish
+from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.cli.surroundings.found_database import found_surroundings
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
@@ -58,7 +58,7 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
 
         command = ("backfill", "--symbols", "BTCUSDT", "--intervals", "1m", "--from", "-2h", "--json")
         filled = await finished(tmp_path, *command)
-        wish = Wish("BTCUSDT", "1m", "-2h")
+        wish = BackfillOptions("BTCUSDT", "1m", "-2h")
         verdict = await audited(settings_of(folder), wish, against_exchange=True, repair=False)
         audit_told = capsys.readouterr().err
         found_surroundings(settings_of(folder), with_exchange=False)

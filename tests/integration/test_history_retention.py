@@ -14,7 +14,7 @@ from msgspec import structs
 
 from data_collector.cli.history.options import check_kept
 from data_collector.facade import DataCollector
-from data_collector.history.filling import Span
+from data_collector.history.filling import TimeSpan
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Key
@@ -23,7 +23,7 @@ from data_collector.service.history_writer import forgetting as history_forgetti
 from data_collector.service.history_writer import writer as history_writer
 from data_collector.service.history_writer.forgetting import PERIOD_S, RETRY_S, Forgetting
 from data_collector.service.history_writer.messages import Orders
-from data_collector.service.history_writer.reading import Batch, StreamReader
+from data_collector.service.history_writer.reading import ReadBatch, StreamReader
 from data_collector.service.history_writer.writer import HistoryWriter
 from data_collector.settings import load_settings
 from data_collector.sinks.postgres import forgetting
@@ -277,7 +277,7 @@ async def test_old_rows_go_too_where_a_subclass_stores_klines_itself(store: Stor
 class NeverDone(StreamReader):
     """As if there were always more to read at once."""
 
-    async def read(self) -> Batch:
+    async def read(self) -> ReadBatch:
         batch = await super().read()
         batch.is_full = True
         return batch
@@ -299,7 +299,7 @@ async def test_writer_that_never_catches_up_deletes_too(
 
 def test_backfill_of_rows_that_would_go_again_is_refused_with_the_way_out() -> None:
     settings = load_settings({"RETENTION_DAYS_TRADES": "10"}, None)
-    span = Span(NOW_MS - 11 * DAY_MS, NOW_MS, NOW_MS)
+    span = TimeSpan(NOW_MS - 11 * DAY_MS, NOW_MS, NOW_MS)
 
     check_kept(settings, [Key("kline", "BTCUSDT", "1m")], span)
     with pytest.raises(Misconfigured, match=r"RETENTION_DAYS_TRADES=10 .* --from -10d"):

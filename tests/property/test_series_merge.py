@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from data_collector.api.series.merge import Part, cut, united_page
+from data_collector.api.series.merge import SeriesPart, cut, united_page
 
 PLACES = st.lists(st.integers(0, 200), unique=True, max_size=60).map(sorted)
 
@@ -28,7 +28,7 @@ class Listed(Struct):
     async def oldest_ms(self) -> int | None:
         return await self.first_place()
 
-    async def page(self, first: int, limit: int) -> Part[str]:
+    async def page(self, first: int, limit: int) -> SeriesPart[str]:
         self.asked += 1
         ahead = [(place, f"{self.name} {place}") for place in self.places if place >= first]
         return cut(ahead, min(limit, self.reach))
@@ -81,7 +81,7 @@ def test_rows_that_move_from_one_store_to_the_other_meanwhile_are_not_lost(
     class Moving(Listed):
         """Each time that it was asked, its oldest rows go over to the other store."""
 
-        async def page(self, first: int, limit: int) -> Part[str]:
+        async def page(self, first: int, limit: int) -> SeriesPart[str]:
             found = await super().page(first, limit)
             postgres.places.extend(self.places[:moved])
             del self.places[:moved]

@@ -28,7 +28,7 @@ PERCENT_UNIT = 1_000_000
 KLINE_PAGE_ENTRIES = 2000
 
 
-class Tally(Struct):
+class SeriesCount(Struct):
     """What lies in the store of one series, from its first to its last record."""
 
     first: int | None = None
@@ -83,11 +83,11 @@ class _Closed(Struct):
     is_closed: bool
 
 
-async def trade_tallies(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, Tally]:
+async def trade_tallies(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, SeriesCount]:
     """By symbol. Raises `SinkUnavailable`."""
     streams = [keys.key("trades", symbol) for symbol in symbols]
     replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, SeriesCount] = {}
     for symbol, stream, reply in zip(symbols, streams, replies, strict=True):
         tally = tallies[symbol] = _tally_of(stream, reply)
         if tally.first is not None and tally.expected != tally.held:
@@ -97,34 +97,34 @@ async def trade_tallies(connection: StoreConnection, keys: StoreKeys, symbols: S
 
 async def kline_tallies(
     connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
-) -> dict[str, Tally]:
+) -> dict[str, SeriesCount]:
     """By interval, of what `stream:` holds: it is read as a whole, so ask for one symbol. Raises `SinkUnavailable`."""
     opens = await _closed_opens(connection, keys.key("stream", symbol), symbol)
     gaps = [
         declared async for page in declared_pages(connection, keys.key("gaps", symbol), symbol) for declared in page
     ]
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, SeriesCount] = {}
     for interval, found in sorted(opens.items()):
         first, last = min(found), max(found)
         grid = KlineGrid(calendar, interval)
         end = grid.following(last)
-        tally = Tally(first, last, grid.span(first, end)[1], len(found))
+        tally = SeriesCount(first, last, grid.span(first, end)[1], len(found))
         tally.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
         tallies[interval] = tally
     return tallies
 
 
-def _tally_of(key: str, reply: object) -> Tally:
+def _tally_of(key: str, reply: object) -> SeriesCount:
     if isinstance(reply, ReplyError):
         if "no such key" in str(reply):
-            return Tally()
+            return SeriesCount()
         raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
     assert isinstance(reply, list), "XINFO STREAM is answered with names and values in turn"
     told = dict(zip(reply[::2], reply[1::2], strict=True))
     if not told["first-entry"]:
-        return Tally()
+        return SeriesCount()
     first, last = _sequence(str(told["first-entry"][0])), _sequence(str(told["last-generated-id"]))
-    return Tally(first, last, last - first + 1, int(told["length"]))
+    return SeriesCount(first, last, last - first + 1, int(told["length"]))
 
 
 def _sequence(entry_id: str) -> int:
@@ -132,7 +132,7 @@ def _sequence(entry_id: str) -> int:
     return int(entry_id.partition("-")[2])
 
 
-async def _declared_trades(connection: StoreConnection, key: str, symbol: str, tally: Tally) -> dict[str, int]:
+async def _declared_trades(connection: StoreConnection, key: str, symbol: str, tally: SeriesCount) -> dict[str, int]:
     assert tally.first is not None, "the caller has looked"
     assert tally.last is not None, "the caller has looked"
     found: list[Gap] = []

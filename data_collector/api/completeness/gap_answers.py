@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal
 
-from data_collector.api.completeness.completeness import Tally
+from data_collector.api.completeness.completeness import SeriesCount
 from data_collector.model.keys import Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
 from data_collector.model.wire import number_told
@@ -165,7 +165,7 @@ class GapStory(Answer):
 
 
 def completeness_of(
-    symbol: str, trades: Tally, klines: Mapping[str, Tally] | None, known: GapsStatus
+    symbol: str, trades: SeriesCount, klines: Mapping[str, SeriesCount] | None, known: GapsStatus
 ) -> SymbolCompleteness:
     """What the store holds of a symbol, with what the collector remembers of its gaps."""
     totals = {each.channel: each for each in known.totals if each.symbol == symbol}
@@ -188,7 +188,7 @@ def completeness_of(
     )
 
 
-def _series(tally: Tally, key: Key) -> Series:
+def _series(tally: SeriesCount, key: Key) -> Series:
     return Series(
         first=None if tally.first is None else number_told(key, tally.first),
         last=None if tally.last is None else number_told(key, tally.last),

@@ -63,7 +63,7 @@ class Prices(Struct, frozen=True):
     rows: list[Price]
 
 
-class Candle(Struct, frozen=True):
+class CandleState(Struct, frozen=True):
     """A state of a candle of the focus."""
 
     symbol: str
@@ -88,7 +88,7 @@ class TapeTrade(Struct, frozen=True, array_like=True):
     is_buyer_maker: bool
 
 
-class Tape(Struct, frozen=True):
+class TapeState(Struct, frozen=True):
     """The newest trades of the focus, newest last."""
 
     symbol: str
@@ -172,10 +172,11 @@ class State(Struct, frozen=True):
     audit: AuditNow
 
 
-Event = Hello | Prices | Candle | Tape | CompletenessRows | State
+Event = Hello | Prices | CandleState | TapeState | CompletenessRows | State
 
 _NAMES: dict[type[Event], str] = {
-    Hello: "hello", Prices: "prices", Candle: "candle", Tape: "tape", CompletenessRows: "completeness", State: "state",
+    Hello: "hello", Prices: "prices", CandleState: "candle", TapeState: "tape",
+    CompletenessRows: "completeness", State: "state",
 }  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode

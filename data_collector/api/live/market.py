@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from data_collector.api.live.events import Candle, Focus, Price, TapeTrade
+from data_collector.api.live.events import CandleState, Focus, Price, TapeTrade
 from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
 from data_collector.model.calendar import Calendar
 from data_collector.model.records import Kline, Trade
@@ -63,10 +63,10 @@ class FocusReader:
         self._trades_key = keys.key("trades", focus.symbol)
         self._stream_id: str | None = None
         self._trades_id: str | None = None
-        self._candles: list[Candle] = []
+        self._candles: list[CandleState] = []
         self._trades: list[TapeTrade] = []
         self._left_out = 0
-        self._recent_candles: dict[int, Candle] = {}
+        self._recent_candles: dict[int, CandleState] = {}
         self._recent_trades: deque[TapeTrade] = deque(maxlen=TAPE_TRADES_MAX)
 
     async def read(self, connection: StoreConnection) -> None:
@@ -101,9 +101,9 @@ class FocusReader:
         viewer.offer_candles(self._recent_candles.values())
         viewer.offer_trades(self._recent_trades, 0)
 
-    def _candles_of(self, entries: Sequence[StreamEntry]) -> list[Candle]:
+    def _candles_of(self, entries: Sequence[StreamEntry]) -> list[CandleState]:
         """The newest state of each candle; only those of the focus's own interval, oldest first."""
-        newest: dict[int, Candle] = {}
+        newest: dict[int, CandleState] = {}
         for entry in entries:
             kline = kline_or_none(_data(entry), self._calendar)
             if kline is not None and kline.interval == self._focus.interval:
@@ -141,8 +141,8 @@ def _ms(timestamp: object) -> int | None:
         return None
 
 
-def _candle(kline: Kline) -> Candle:
-    return Candle(
+def _candle(kline: Kline) -> CandleState:
+    return CandleState(
         kline.symbol, kline.interval, kline.open_ms, kline.open, kline.high, kline.low, kline.close, kline.volume,
         kline.is_closed,
     )  # fmt: skip

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from data_collector.api.live.events import (
     Access,
-    Candle,
+    CandleState,
     Focus,
     Hello,
     Price,
     Prices,
-    Tape,
+    TapeState,
     TapeTrade,
     event_bytes,
 )
@@ -40,7 +40,7 @@ class Viewer:
         self._hello_told: Hello | None = None
         self._prices: dict[str, Price] = {}
         self._prices_ms = 0
-        self._candles: dict[int, Candle] = {}
+        self._candles: dict[int, CandleState] = {}
         self._tape: deque[TapeTrade] = deque(maxlen=TAPE_TRADES_MAX)
         self._left_out = 0
         self._encoded: dict[str, bytes] = {}
@@ -58,7 +58,7 @@ class Viewer:
         if self._prices:
             self._wake()
 
-    def offer_candles(self, candles: Iterable[Candle]) -> None:
+    def offer_candles(self, candles: Iterable[CandleState]) -> None:
         """The newest state of each, oldest candle first."""
         for candle in candles:
             self._candles[candle.time] = candle
@@ -106,7 +106,7 @@ class Viewer:
         parts += [event_bytes(self._candles[time]) for time in sorted(self._candles)]
         self._candles = {}
         if self._tape and self.focus is not None:
-            parts.append(event_bytes(Tape(self.focus.symbol, list(self._tape), self._left_out)))
+            parts.append(event_bytes(TapeState(self.focus.symbol, list(self._tape), self._left_out)))
             self._tape.clear()
             self._left_out = 0
         return b"".join(parts)

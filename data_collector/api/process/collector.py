@@ -13,7 +13,7 @@ from data_collector.child import Child
 from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
-from data_collector.model.subscriptions import ChangeStatus, Wish
+from data_collector.model.subscriptions import ChangeStatus, DesiredSubscriptions
 from data_collector.observe.logs import get_log
 
 FRESH_S = 0.1
@@ -136,7 +136,7 @@ class Collector:
                 self._told = await self._subscriptions(Request("subscriptions"))
             return self._told
 
-    async def resubscribe(self, wish: Wish) -> ChangeStatus:
+    async def resubscribe(self, wish: DesiredSubscriptions) -> ChangeStatus:
         """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
         status = await self._subscriptions(Request("resubscribe", wish))
         number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S

@@ -9,7 +9,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_collector.api.context import Context
-from data_collector.model.subscriptions import Change, ChangeStatus, GroupStreams, RefusalKind, Wish
+from data_collector.model.subscriptions import Change, ChangeStatus, DesiredSubscriptions, GroupStreams, RefusalKind
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Answer, Problem, answered, masked
 from data_collector.web.openapi import TOO_MANY, described
@@ -77,7 +77,7 @@ async def subscribe(wish: SubscriptionWish, context: Context, request: Request) 
     """Change what is subscribed without touching other streams; answered when it is done. Lasts until a restart."""
     _log.info("subscriptions_wanted", client=request.client.host if request.client else "local")
     given = [None if words is None else tuple(words) for words in (wish.symbols, wish.intervals, wish.channels)]
-    status = await context.collector.resubscribe(Wish(*given))
+    status = await context.collector.resubscribe(DesiredSubscriptions(*given))
     return answered(_done(status))
 
 

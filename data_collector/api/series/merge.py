@@ -17,7 +17,7 @@ from msgspec import Struct
 Row = TypeVar("Row")
 
 
-class Part(Struct, Generic[Row]):
+class SeriesPart(Struct, Generic[Row]):
     """A stretch of a series: all rows from the place that was asked for up to `end`."""
 
     rows: list[tuple[int, Row]]
@@ -35,17 +35,17 @@ class SeriesStore(Protocol[Row]):
     async def oldest_ms(self) -> int | None:
         """A time before which no record of it is; of a store that lets records expire, not the latest such time."""
 
-    async def page(self, first: int, limit: int) -> Part[Row]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Row]:
         """The rows from `first` on; at most `limit`, and not necessarily so many while `end` says that more follow."""
 
 
 async def united_page(
     redis: SeriesStore[Row] | None, postgres: SeriesStore[Row] | None, first: int, limit: int
-) -> Part[Row]:
+) -> SeriesPart[Row]:
     """The rows from `first` on of both stores together; None is a store that there is not. Raises `SinkUnavailable`."""
     if redis is None or postgres is None:
         only = redis or postgres
-        return Part([]) if only is None else await only.page(first, limit)
+        return SeriesPart([]) if only is None else await only.page(first, limit)
     begins = await redis.first_place()
     if begins is None or first < begins:
         old = await postgres.page(first, limit)
@@ -56,7 +56,7 @@ async def united_page(
     return united(await postgres.page(first, limit), new, limit)
 
 
-def united(preferred: Part[Row], other: Part[Row], limit: int) -> Part[Row]:
+def united(preferred: SeriesPart[Row], other: SeriesPart[Row], limit: int) -> SeriesPart[Row]:
     """At most `limit` rows of both, as far as both have been looked at; a place that both have is `preferred`'s."""
     ends = [part.end for part in (preferred, other) if part.end is not None]
     end = min(ends, default=None)
@@ -68,13 +68,13 @@ def united(preferred: Part[Row], other: Part[Row], limit: int) -> Part[Row]:
         if rows and rows[-1][0] == place:
             continue
         if len(rows) == limit:
-            return Part(rows, rows[-1][0] + 1)
+            return SeriesPart(rows, rows[-1][0] + 1)
         rows.append((place, row))
-    return Part(rows, end)
+    return SeriesPart(rows, end)
 
 
-def cut(rows: Sequence[tuple[int, Row]], limit: int) -> Part[Row]:
+def cut(rows: Sequence[tuple[int, Row]], limit: int) -> SeriesPart[Row]:
     """A store's page out of what it gave when asked for one row more than `limit`."""
     if len(rows) <= limit:
-        return Part(list(rows))
-    return Part(list(rows[:limit]), rows[limit - 1][0] + 1)
+        return SeriesPart(list(rows))
+    return SeriesPart(list(rows[:limit]), rows[limit - 1][0] + 1)

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from data_collector.api.series.merge import Part, cut
+from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.records import Kline, Trade
@@ -89,12 +89,12 @@ class PostgresKlines:
         """The oldest open time: of klines it is the place too."""
         return await self.first_place()
 
-    async def page(self, first: int, limit: int) -> Part[Kline]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Kline]:
         """Klines of the window that open at `first` or later."""
         window = self._window
         first = max(first, window.from_ms)
         if first >= window.to_ms:
-            return Part([])
+            return SeriesPart([])
         async with self._reading.turn() as reader:
             klines = await reader.klines(window.symbol, window.interval, first, window.to_ms, limit + 1)
         return cut([(kline.open_ms, kline) for kline in klines], limit)
@@ -121,7 +121,7 @@ class PostgresTrades:
             found = [] if span is None else await reader.trades_by_id(symbol, span[0], span[0], 1)
         return found[0].time_ms if found else None
 
-    async def page(self, first: int, limit: int) -> Part[Trade]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Trade]:
         """Trades of the window with ids from `first` on."""
         async with self._reading.turn() as reader:
             trades = await self._trades(reader, first, limit + 1)

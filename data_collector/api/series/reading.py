@@ -9,7 +9,7 @@ from typing import Generic
 
 from msgspec import Struct, field
 
-from data_collector.api.series.merge import Part, Row, SeriesStore, united_page
+from data_collector.api.series.merge import Row, SeriesPart, SeriesStore, united_page
 from data_collector.api.series.postgres import PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
 from data_collector.api.series.redis_trades import RedisTrades
@@ -142,7 +142,7 @@ class SeriesReading:
 async def _page(stores: _Stores[Row], first: int, limit: int) -> Page[Row]:
     if stores.redis is None:
         stores.faults.append(NOT_KNOWN)
-    part: Part[Row] | None = None
+    part: SeriesPart[Row] | None = None
     oldest: list[int] = []
     while part is None:
         redis, postgres = _watched(stores.redis), _watched(stores.postgres)
@@ -204,7 +204,7 @@ class _Watched(Generic[Row]):
         except SinkUnavailable as error:
             raise _Away(self) from error
 
-    async def page(self, first: int, limit: int) -> Part[Row]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Row]:
         try:
             return await self._store.page(first, limit)
         except SinkUnavailable as error:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.api.series.grid import after, before, open_times
-from data_collector.api.series.merge import Part, cut, united
+from data_collector.api.series.merge import SeriesPart, cut, united
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
@@ -92,7 +92,7 @@ class RedisKlines:
         """The oldest open time that the expiry can have left: what it has left is not searched for."""
         return await self.first_place()
 
-    async def page(self, first: int, limit: int) -> Part[Kline]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Kline]:
         """Closed klines of the window that open at `first` or later."""
         first = max(first, self._window.from_ms)
         async with self._store.turn(self._store_url) as connection:
@@ -134,7 +134,7 @@ class RedisKlines:
     def _expired_ms(self, state: _State) -> int:
         return state.now_ms - 1000 * self._keeping.key_life_s
 
-    async def _of_keys(self, connection: StoreConnection, state: _State, first: int, limit: int) -> Part[Kline]:
+    async def _of_keys(self, connection: StoreConnection, state: _State, first: int, limit: int) -> SeriesPart[Kline]:
         interval = self._window.interval
         newest_ms = state.now_ms if state.due_ms is None else state.due_ms
         end = min(self._window.to_ms, after(interval, newest_ms, AHEAD))
@@ -152,7 +152,7 @@ class RedisKlines:
                 elif kline is not None:
                     self.open = kline
             asked, size = asked + len(wanted), 2 * size
-        return cut(rows, limit) if len(rows) > limit else Part(rows, next(places, None))
+        return cut(rows, limit) if len(rows) > limit else SeriesPart(rows, next(places, None))
 
     async def _texts(self, connection: StoreConnection, places: list[int]) -> list[str | None]:
         key = self._keys.kline(self._window.symbol, self._window.interval, "")
@@ -167,7 +167,7 @@ class RedisKlines:
             texts += msgspec.convert(reply, list[str | None])
         return texts
 
-    async def _of_stream(self, connection: StoreConnection, state: _State, first: int, limit: int) -> Part[Kline]:
+    async def _of_stream(self, connection: StoreConnection, state: _State, first: int, limit: int) -> SeriesPart[Kline]:
         """Those whose keys have expired. Within an interval they stand in the order of their open times."""
         window, key = self._window, self._keys.key("stream", self._window.symbol)
         rows: list[tuple[int, Kline]] = []
@@ -185,7 +185,7 @@ class RedisKlines:
                 break
         return cut(rows, limit)
 
-    async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> Part[Kline]:
+    async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> SeriesPart[Kline]:
         """Those that came, or were corrected, when their place in `stream:` was past: `late:` outlives their keys."""
         window, key = self._window, self._keys.key("late", self._window.symbol)
         found: dict[int, Kline] = {}

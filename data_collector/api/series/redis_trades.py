@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from data_collector.api.series.merge import Part, cut
+from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.records import Trade
@@ -55,7 +55,7 @@ class RedisTrades:
             oldest = await self._entry(connection, "XRANGE", "-", "+")
         return None if oldest is None else _place_of(oldest).ms
 
-    async def page(self, first: int, limit: int) -> Part[Trade]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Trade]:
         """Trades of the window with ids from `first` on."""
         rows: list[tuple[int, Trade]] = []
         until = f"{self._window.to_ms + LATE_MS}-0"

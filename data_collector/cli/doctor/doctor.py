@@ -21,7 +21,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
-from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.folder import RulesFolder
 from data_collector.venues.discovery import find_venue
 
 ANSWER_TIMEOUT_S = 5.0
@@ -74,7 +74,7 @@ def _settings_findings(settings: Settings) -> list[Finding]:
 
 async def check_validation(settings: Settings) -> list[Finding]:
     """A service that does not answer is no failure: the last known rules gate every record then."""
-    shelved = await asyncio.to_thread(Shelf(settings.suites_dir).load)
+    shelved = await asyncio.to_thread(RulesFolder(settings.suites_dir).load)
     count = sum(len(suite.rules) for suite in shelved.suites.values())
     if shelved.faults:
         cure = "Until then the shipped rules of that kind gate every record. `data-collector suites check` tells more."

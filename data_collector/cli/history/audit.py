@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_collector.cli.history.backfill import GIVE_UP_S, Wish, opened_rest
+from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
 from data_collector.cli.history.backfill_screen import waiting_sentence
 from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import Database, Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
-from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
+from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
-from data_collector.history.filling import Filling, Span
+from data_collector.history.filling import Filling, TimeSpan
 from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
@@ -40,7 +40,7 @@ SETTLING_MS = 60_000
 """A candle that ended less than this ago may still be on its way to the database."""
 
 
-class Verdict(Struct, frozen=True):
+class AuditResult(Struct, frozen=True):
     """What `--json` prints."""
 
     equal: bool
@@ -71,7 +71,7 @@ def audit(
 
     Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
     """
-    wish = Wish(symbols, intervals, begin, end, with_trades=trades)
+    wish = BackfillOptions(symbols, intervals, begin, end, with_trades=trades)
     try:
         verdict = asyncio.run(audited(load_settings(), wish, against_exchange=against_exchange, repair=repair))
     except SinkUnavailable as error:
@@ -84,7 +84,7 @@ def audit(
         raise typer.Exit(1)
 
 
-async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, repair: bool) -> Verdict:
+async def audited(settings: Settings, wish: BackfillOptions, *, against_exchange: bool, repair: bool) -> AuditResult:
     """Audit, heal if asked to, and audit again."""
     venue = find_venue("binance")
     series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
@@ -104,17 +104,17 @@ async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, rep
             raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
         notes += cuts_told(settings, series, from_ms, now_ms)
         ends = AuditEnds(database.reader, venue.calendar, live, rest if against_exchange else None)
-        at_work = Audit(
+        at_work = DatabaseAudit(
             ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
             patience=patience, tell=_tell_progress,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None
         if repair and not all(each.is_clean for each in found):
-            span = Span(0 if from_ms is None else from_ms, to_ms, now_ms)
+            span = TimeSpan(0 if from_ms is None else from_ms, to_ms, now_ms)
             ended = await _repaired(venue, rest, database, found, span)
             found = [await at_work.series(each) for each in series]
-    return Verdict(
+    return AuditResult(
         all(each.is_clean for each in found), [check for each in found for check in each.checks], notes, ended
     )
 
@@ -132,7 +132,7 @@ async def _live_store(
 
 
 async def _repaired(
-    venue: Venue, rest: ExchangeApi, database: Database, found: Sequence[SeriesAudit], span: Span
+    venue: Venue, rest: ExchangeApi, database: Database, found: Sequence[SeriesAudit], span: TimeSpan
 ) -> Ended:
     """What is missing or differs is asked for again; the exchange's answer is what counts."""
     ends = Ends(rest, database.reader, database.writer, venue.calendar)
@@ -156,7 +156,7 @@ def _tell_waits(event: Event) -> None:
         typer.echo(escaped(waiting_sentence(event)), err=True)
 
 
-def _print(verdict: Verdict) -> None:
+def _print(verdict: AuditResult) -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     for note in verdict.notes:
@@ -175,7 +175,7 @@ def _print(verdict: Verdict) -> None:
     typer.echo(escaped(_ending(verdict)))
 
 
-def _ending(verdict: Verdict) -> str:
+def _ending(verdict: AuditResult) -> str:
     if not verdict.equal:
         return "Different."
     unstored = [each.series for each in verdict.checks if each.note == NOTHING_STORED]

@@ -19,7 +19,7 @@ from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_j
 from data_collector.cli.history.options import check_kept, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import Database, found_surroundings, opened_database
 from data_collector.history.events import Ended, Event
-from data_collector.history.filling import Filling, Source, Span
+from data_collector.history.filling import Filling, Source, TimeSpan
 from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
@@ -39,7 +39,7 @@ GIVE_UP_S = 600.0
 OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
 
 
-class Wish(Struct, frozen=True):
+class BackfillOptions(Struct, frozen=True):
     """What the command was asked for, as text."""
 
     symbols: str | None
@@ -78,7 +78,7 @@ def backfill(
     any more, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
     """
     settings = load_settings()
-    wish = Wish(symbols, intervals, begin, end, trades, source, files, give_up_after)
+    wish = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after)
     bars = Bars() if sys.stdout.isatty() and not json else None
     tell = print_json if json else PlainLines().tell if bars is None else bars.tell
     asks = not yes and not json and sys.stdin.isatty() and sys.stdout.isatty()
@@ -105,7 +105,7 @@ def backfill(
 
 async def filled(
     settings: Settings,
-    wish: Wish,
+    wish: BackfillOptions,
     tell: Callable[[Event], None],
     stopping: Stopping,
     *,
@@ -127,7 +127,7 @@ async def filled(
 
 
 async def _filling(
-    settings: Settings, wish: Wish, venue: Venue, rest: ExchangeApi, database: Database,
+    settings: Settings, wish: BackfillOptions, venue: Venue, rest: ExchangeApi, database: Database,
     tell: Callable[[Event], None], stopping: Stopping,
 ) -> Filling:  # fmt: skip
     patience = Patience(wish.give_up_s, stopping, tell)
@@ -161,14 +161,14 @@ async def _clock_and_symbols(
     return now_ms, await patience.ask("symbol list of the exchange", rest.symbols)
 
 
-def span_of(begin: str, end: str, now_ms: int) -> Span:
+def span_of(begin: str, end: str, now_ms: int) -> TimeSpan:
     """From text to times; the future is cut off."""
     from_ms, to_ms = moment_ms(begin, now_ms, option="--from"), moment_ms(end, now_ms, option="--to")
     if from_ms >= to_ms:
         raise Misconfigured(f"--from {begin!r} must be before --to {end!r}.")
     if from_ms >= now_ms:
         raise Misconfigured(f"--from {begin!r} lies in the future.")
-    return Span(from_ms, min(to_ms, now_ms), now_ms)
+    return TimeSpan(from_ms, min(to_ms, now_ms), now_ms)
 
 
 def check_symbols(series: Sequence[Key], listed: Container[str]) -> None:

@@ -17,7 +17,7 @@ from data_collector import __version__
 from data_collector.cli.history.backfill import opened_rest, publishes_files, rest_host
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
-from data_collector.service.certificate.certificate import Certificate, Exchange, Held
+from data_collector.service.certificate.certificate import Certificate, ExchangeSource, Held
 from data_collector.service.certificate.certificate import certify as certified
 from data_collector.settings import Settings, load_settings
 from data_collector.venues.binance.bulk_files import FILES_URL, BinanceBulkFiles
@@ -68,7 +68,7 @@ async def _made(settings: Settings, symbol: str, day: date, files: BinanceBulkFi
             task = bar.add_task(f"{symbol} {day}", total=1.0, trades=0)
             return await certified(
                 Held(connection, address.masked, venue.store_keys),
-                Exchange(rest, settings.binance_rest_url, files),
+                ExchangeSource(rest, settings.binance_rest_url, files),
                 symbol,
                 day,
                 made_by=f"data-collector {__version__}",

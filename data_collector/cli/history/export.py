@@ -19,7 +19,7 @@ from data_collector import __version__
 from data_collector.cli.history.fitting_bars import FittingBars
 from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
-from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell
+from data_collector.history.export import MANIFEST, ExportedFile, ExportOrder, Manifest, Tell
 from data_collector.history.export import export as exported
 from data_collector.history.export_format import Decimals, Form
 from data_collector.model.errors import SinkUnavailable, Unavailable
@@ -57,7 +57,7 @@ def export(
     """
     settings = load_settings()
     now_ms = time.time_ns() // 1_000_000
-    order = Order(
+    order = ExportOrder(
         series=series_of(settings, find_venue("binance"), symbols, intervals, with_trades=trades),
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
@@ -81,7 +81,7 @@ def export(
     typer.echo(f"Manifest: {out / MANIFEST}")
 
 
-async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
+async def _exported(settings: Settings, order: ExportOrder, tell: Tell) -> Manifest:
     venue = find_venue("binance")
     settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
@@ -92,7 +92,7 @@ async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
 
 
 @contextmanager
-def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
+def _progress(order: ExportOrder, *, quiet: bool) -> Iterator[Tell]:
     """Bars on a terminal; lines elsewhere, on the side of errors, so that what was asked for stands alone."""
     console = Console(stderr=True)
     if quiet and not console.is_terminal:

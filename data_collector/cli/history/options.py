@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
-from data_collector.history.filling import Span
+from data_collector.history.filling import TimeSpan
 from data_collector.history.kept import Kept
 from data_collector.model.calendar import DAY_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured
@@ -83,7 +83,7 @@ def cuts_told(settings: Settings, series: Iterable[Key], from_ms: int | None, no
     ]
 
 
-def check_kept(settings: Settings, series: Iterable[Key], span: Span) -> None:
+def check_kept(settings: Settings, series: Iterable[Key], span: TimeSpan) -> None:
     """Rows older than the retention would be deleted again within the day. Raises `Misconfigured`."""
     for name, days, limit_ms in _limits(settings, {each.channel for each in series}, span.now_ms):
         if span.from_ms < limit_ms:

@@ -27,7 +27,7 @@ from data_collector.validation.gate.compiler import READING_RULES, condition_tex
 from data_collector.validation.gate.gate import ORDER_RULES
 from data_collector.validation.rules.arguments import columns_named
 from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
-from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.folder import RulesFolder
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import Rule, Suite, same_rule, why_not_gated
 
@@ -102,7 +102,7 @@ class _Row(Struct):
 
 def suites_in_force() -> dict[Kind, Suite]:
     """What gates by SUITES_DIR; what is wrong with a file there is told on standard error."""
-    shelved = Shelf(load_settings().suites_dir).load()
+    shelved = RulesFolder(load_settings().suites_dir).load()
     for fault in shelved.faults.values():
         for line in fault.splitlines():
             typer.echo(escaped(line), err=True)

@@ -44,7 +44,7 @@ class Broken(Struct):
             self.examples.append(_example(recorded, columns))
 
 
-class Findings(Struct):
+class TrialFindings(Struct):
     """What came out."""
 
     kind: Kind
@@ -92,9 +92,9 @@ def try_out(
         raise typer.Exit(1)
 
 
-async def _judge(suite: Suite, recording: Recording, *, gx: bool, limit: int) -> Findings:
+async def _judge(suite: Suite, recording: Recording, *, gx: bool, limit: int) -> TrialFindings:
     compiled = compile_suite(suite)
-    findings = Findings(suite.kind)
+    findings = TrialFindings(suite.kind)
     async with AsyncExitStack() as stack:
         asked = await stack.enter_async_context(great_expectations()) if gx else None
         async for batch in _batches(recording, findings):
@@ -105,7 +105,7 @@ async def _judge(suite: Suite, recording: Recording, *, gx: bool, limit: int) ->
     return findings
 
 
-async def _batches(recording: Recording, findings: Findings) -> AsyncIterator[list[Recorded]]:
+async def _batches(recording: Recording, findings: TrialFindings) -> AsyncIterator[list[Recorded]]:
     """Its records of the kind; the others are counted."""
     records = (recorded for recorded in recording if _is_wanted(recorded, findings))
     while batch := list(islice(records, ROWS_MAX)):
@@ -113,7 +113,7 @@ async def _batches(recording: Recording, findings: Findings) -> AsyncIterator[li
         yield batch
 
 
-def _is_wanted(recorded: Recorded, findings: Findings) -> bool:
+def _is_wanted(recorded: Recorded, findings: TrialFindings) -> bool:
     if recorded.kind == findings.kind:
         return True
     findings.others[recorded.kind] += 1
@@ -128,7 +128,7 @@ def _verdict(compiled: CompiledSuite, recorded: Recorded) -> Verdict | None:
 
 
 def _count(
-    findings: Findings, suite: Suite, batch: Sequence[Recorded], verdicts: Sequence[Verdict | None], limit: int
+    findings: TrialFindings, suite: Suite, batch: Sequence[Recorded], verdicts: Sequence[Verdict | None], limit: int
 ) -> None:
     columns = _columns_of(suite)
     for recorded, verdict in zip(batch, verdicts, strict=True):
@@ -144,7 +144,7 @@ def _count(
 async def _compare(
     asked: GreatExpectations,
     compiled: CompiledSuite,
-    findings: Findings,
+    findings: TrialFindings,
     batch: Sequence[Recorded],
     verdicts: Sequence[Verdict | None],
     limit: int,
@@ -181,7 +181,7 @@ def _text(value: object) -> str:
     return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX]}…"
 
 
-def _report(suite: Suite, findings: Findings, recording: Recording, *, gx: bool) -> Iterator[str]:
+def _report(suite: Suite, findings: TrialFindings, recording: Recording, *, gx: bool) -> Iterator[str]:
     rules = {rule.id: rule for rule in suite.rules}
     for name in (*READING_RULES, *rules):
         if name in findings.broken:
@@ -208,7 +208,7 @@ def _rule_lines(name: str, rule: Rule | None, broken: Broken) -> Iterator[str]:
     yield from (f"  {example}" for example in broken.examples)
 
 
-def _audit_lines(suite: Suite, findings: Findings, *, gx: bool) -> Iterator[str]:
+def _audit_lines(suite: Suite, findings: TrialFindings, *, gx: bool) -> Iterator[str]:
     audited = sum(not rule.gated and not rule.disabled for rule in suite.rules)
     if not gx:
         if audited:

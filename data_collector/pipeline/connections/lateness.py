@@ -111,7 +111,7 @@ class Lateness:
             self._sampled_ms = self._clock() * 1000 - received.event_ms
 
 
-class Sample:
+class LineSample:
     """What one line's newest sampled message tells."""
 
     def __init__(self, line: Line) -> None:
@@ -133,7 +133,7 @@ class Twins:
     """Two lines that carry the same streams, A and B: the one that lags is replaced while the other carries on."""
 
     def __init__(self, first: Line, second: Line) -> None:
-        self._samples = (Sample(first), Sample(second))
+        self._samples = (LineSample(first), LineSample(second))
         self._behind: Line | None = None
         self._times = 0
         self._compared: tuple[datetime | None, datetime | None] = (None, None)

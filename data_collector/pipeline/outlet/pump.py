@@ -34,7 +34,7 @@ BLOCKED_S = 1.0
 """How often it is tried whether an entry that is not ours has gone."""
 
 
-class Feed(Protocol):
+class TradeOrigin(Protocol):
     """Where the trades come from, for what the store tells of a symbol."""
 
     def is_stranded(self, symbol: str) -> bool:
@@ -48,7 +48,7 @@ class Pump:
     """The task of one sink."""
 
     def __init__(
-        self, outlet: Outlet, sink: Sink, feed: Feed, counters: Counters, *, flush_s: float,
+        self, outlet: Outlet, sink: Sink, feed: TradeOrigin, counters: Counters, *, flush_s: float,
         go_back: Callable[[Behind], None],
     ) -> None:  # fmt: skip
         """`go_back` is told of klines that the store lacks."""

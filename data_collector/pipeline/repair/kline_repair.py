@@ -22,7 +22,7 @@ from data_collector.model.records import Kline
 from data_collector.model.venue import KlinesApi
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.series import Series
+from data_collector.pipeline.sequence.series import KlineSeries
 
 GRACE_S = 5.0
 """A closing frame comes up to two seconds after the end, on a slow line later."""
@@ -45,7 +45,7 @@ PAST_KLINES = 500
 """Fetched before the first closed kline of a series, so that charts are not empty."""
 
 
-class Hole:
+class DueKline:
     """What is known of a series' due kline."""
 
     __slots__ = ("answered_s", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
@@ -74,7 +74,7 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
-        self._holes: dict[Key, Hole] = {}
+        self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
         """Since when REST has not answered."""
@@ -146,7 +146,7 @@ class KlineRepair:
         for key in self._klines.resumed:
             series = self._klines.series[key]
             self._pass_over(series, self._open_at(series, now_ms - self._klines.catch_up_ms), "skipped")
-            self._holes[key] = Hole(series.due_ms, now, 0.0)
+            self._holes[key] = DueKline(series.due_ms, now, 0.0)
         self._klines.resumed.clear()
 
     def _note_holes(self, now: float, now_ms: int) -> None:
@@ -156,7 +156,7 @@ class KlineRepair:
                 if hole is not None:
                     del self._holes[key]
             elif hole is None or hole.due_ms != series.due_ms:
-                self._holes[key] = Hole(series.due_ms, now, GRACE_S)
+                self._holes[key] = DueKline(series.due_ms, now, GRACE_S)
 
     def _give_up(self, now: float, now_ms: int) -> None:
         for key, hole in list(self._holes.items()):
@@ -170,7 +170,7 @@ class KlineRepair:
             if series.due_ms != hole.due_ms:
                 del self._holes[key]
 
-    async def _ask(self, series: Series, hole: Hole, now_ms: int) -> None:
+    async def _ask(self, series: KlineSeries, hole: DueKline, now_ms: int) -> None:
         """One call for all that a series lacks; what it tells is passed on in order."""
         due_ms, ledger = series.due_ms, self._klines.ledger
         if hole.due_ms != due_ms:
@@ -197,11 +197,11 @@ class KlineRepair:
                 self._klines.take_told(series, row)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
-            self._holes[series.key] = Hole(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
+            self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
         else:
             self._ask_again(series, hole, until_ms)
 
-    def _ask_again(self, series: Series, hole: Hole, until_ms: int) -> None:
+    def _ask_again(self, series: KlineSeries, hole: DueKline, until_ms: int) -> None:
         """The answer did not tell the due kline."""
         now, held_ms = self._clock(), series.first_held_ms
         if held_ms is None:
@@ -214,7 +214,7 @@ class KlineRepair:
             self._pass_over(series, min(until_ms, held_ms), "absent")
         hole.next_s = now + ASK_AGAIN_S
 
-    def _ask_later(self, hole: Hole) -> None:
+    def _ask_later(self, hole: DueKline) -> None:
         hole.next_s = self._clock() + hole.pauses.next_delay_s()
 
     async def _told(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
@@ -225,7 +225,7 @@ class KlineRepair:
             self._failed_s = None
         return rows
 
-    def _pass_over(self, series: Series, until_ms: int, reason: GapReason) -> None:
+    def _pass_over(self, series: KlineSeries, until_ms: int, reason: GapReason) -> None:
         """As far as what waits."""
         held_ms = series.first_held_ms
         gap = series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
@@ -255,7 +255,7 @@ class KlineRepair:
         except VenueRefused:
             return []
 
-    def _open_at(self, series: Series, time_ms: int) -> int:
+    def _open_at(self, series: KlineSeries, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""
         if self._after(series, series.due_ms) > time_ms:
             return series.due_ms
@@ -263,5 +263,5 @@ class KlineRepair:
         after_ms = self._after(series, last_ms)
         return after_ms if after_ms <= time_ms else last_ms
 
-    def _after(self, series: Series, open_ms: int) -> int:
+    def _after(self, series: KlineSeries, open_ms: int) -> int:
         return self._calendar.next_open_ms(series.key.kline_interval, open_ms)

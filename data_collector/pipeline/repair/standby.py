@@ -21,7 +21,7 @@ from data_collector.model.sink import Sink, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
-from data_collector.pipeline.outlet.pump import Feed, Question
+from data_collector.pipeline.outlet.pump import Question, TradeOrigin
 
 POLL_S = 0.25
 """How often tails are looked at."""
@@ -62,7 +62,7 @@ class Standby:
     """One eternal task."""
 
     def __init__(
-        self, outlet: Outlet, sink: SharedSink, feed: Feed, ask: Callable[[Question], Awaitable[None]],
+        self, outlet: Outlet, sink: SharedSink, feed: TradeOrigin, ask: Callable[[Question], Awaitable[None]],
         counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`ask` has the store asked between two batches."""

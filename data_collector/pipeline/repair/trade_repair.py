@@ -25,7 +25,7 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
 from data_collector.pipeline.repair.refill import READ_TRADES, Refill
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
-from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, OpenGap, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, MissingIds, TradeSequence
 from data_collector.pipeline.spool.spool import Spool
 
 LOOK_S = 0.02
@@ -156,7 +156,7 @@ class TradeRepair:
         finally:
             self._busy.discard(symbol)
 
-    async def _fill(self, sequence: TradeSequence, gap: OpenGap) -> None:
+    async def _fill(self, sequence: TradeSequence, gap: MissingIds) -> None:
         """One step: read or ask once, and let through what came."""
         if sequence.next_id in sequence.refused_s:
             # A refused id waits for its own time, and is not asked for.
@@ -191,7 +191,7 @@ class TradeRepair:
         sequence.reported = None
         self._intake.holdback.note(sequence)
 
-    def _note_progress(self, sequence: TradeSequence, gap: OpenGap, due_id: int, source: HealSource) -> None:
+    def _note_progress(self, sequence: TradeSequence, gap: MissingIds, due_id: int, source: HealSource) -> None:
         last_id = min(sequence.next_id - 1, gap.last_id)
         if sequence.next_id > due_id:
             gap.attempts.succeed(self._clock())
@@ -201,7 +201,7 @@ class TradeRepair:
         elif gap.attempts.is_over(self._clock()):
             self._intake.pass_over(sequence, gap.last_id, "lost")
 
-    async def _skip_what_is_old(self, sequence: TradeSequence, gap: OpenGap) -> bool:
+    async def _skip_what_is_old(self, sequence: TradeSequence, gap: MissingIds) -> bool:
         """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""
         if sequence.next_id != sequence.resumed_id:
             return False
@@ -218,7 +218,7 @@ class TradeRepair:
             self._intake.release(sequence)
         return sequence.gap is not gap
 
-    async def _ask(self, sequence: TradeSequence, gap: OpenGap) -> None:
+    async def _ask(self, sequence: TradeSequence, gap: MissingIds) -> None:
         """Ask the exchange for the ids from the due one on, and some before: they show what is absent."""
         symbol, due_id = sequence.symbol, sequence.next_id
         # The id right before may be absent itself: every other try reaches further back.
@@ -256,7 +256,7 @@ class TradeRepair:
                 last_id = min(each.last, before_id - 1)
                 self._intake.pass_over(sequence, last_id, "absent")
 
-    def _ended_before(self, sequence: TradeSequence, gap: OpenGap) -> None:
+    def _ended_before(self, sequence: TradeSequence, gap: MissingIds) -> None:
         """An answer that ends before the gap does proves nothing; but many of them are against a lonely trade.
 
         Also where the stream goes on: it moves the beginning of such a gap for ever, and never reaches its end.
@@ -289,7 +289,7 @@ class TradeRepair:
             self._ledger.withdrawn(Key("trade", sequence.symbol), sequence.next_id, last_id)
             self._end_report(sequence)
 
-    def _put_off(self, sequence: TradeSequence, gap: OpenGap, error: VenueUnreachable | VenueRefused) -> None:
+    def _put_off(self, sequence: TradeSequence, gap: MissingIds, error: VenueUnreachable | VenueRefused) -> None:
         gap.attempts.fail(self._clock(), error.retry_after_s if isinstance(error, VenueUnreachable) else None)
         self._ledger.noted(Key("trade", sequence.symbol), "rest_failed")
         if gap.attempts.failed == 1:

@@ -22,7 +22,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.refusals import Refusals
-from data_collector.pipeline.sequence.series import Order, Series, content
+from data_collector.pipeline.sequence.series import KlineSeries, Order, content
 from data_collector.pipeline.sequence.tally import Tally
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 
@@ -63,7 +63,7 @@ class KlineIntake:
         self._tally = tally
         self._refusals = refusals
         self._trades = trades
-        self.series: dict[Key, Series] = {}
+        self.series: dict[Key, KlineSeries] = {}
         self._counted_ms: dict[Key, int] = {}
         self._lost: set[Key] = set()
         self.begun: list[Kline] = []
@@ -78,7 +78,7 @@ class KlineIntake:
 
     def add(self, key: Key) -> None:
         """A series is collected from now on; its symbol has a queue in the outlet."""
-        self.series[key] = Series(key, self.calendar, self._check)
+        self.series[key] = KlineSeries(key, self.calendar, self._check)
         self._counted_ms[key] = -1
 
     def remove(self, key: Key) -> None:
@@ -104,7 +104,7 @@ class KlineIntake:
         else:
             self._take_open(series, kline, verdict)
 
-    def take_told(self, series: Series, kline: Kline) -> None:
+    def take_told(self, series: KlineSeries, kline: Kline) -> None:
         """A closed kline that REST told; its place is due, or behind others that are."""
         verdict = self._judge(kline)
         if verdict is not None and verdict.critical:
@@ -156,7 +156,7 @@ class KlineIntake:
         if series is not None:
             self._rewind(series, behind.due)
 
-    def release(self, series: Series) -> None:
+    def release(self, series: KlineSeries) -> None:
         """Put what can follow now."""
         if self.series.get(series.key) is not series:
             # It was removed while the exchange was asked.
@@ -165,7 +165,7 @@ class KlineIntake:
             self._note_closed(series, update)
             self._outlet.put_closed_kline(update)
 
-    def _rewind(self, series: Series, due_ms: int | None) -> None:
+    def _rewind(self, series: KlineSeries, due_ms: int | None) -> None:
         if due_ms is None:
             series.begin_anew(self._oldest_wanted_ms())
         else:
@@ -179,7 +179,7 @@ class KlineIntake:
         now_ms = self._tally.exchange_ms()
         return now_ms - self.catch_up_ms if now_ms else sys.maxsize
 
-    def _take_open(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
+    def _take_open(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
         if series.judge_open(kline) is Order.KNOWN:
             self._tally.copy("kline")
             return
@@ -191,7 +191,7 @@ class KlineIntake:
         warnings = () if verdict is None else verdict.warnings
         self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, warnings))
 
-    def _take_closed(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
+    def _take_closed(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
         order = series.take_closed(kline, () if verdict is None else verdict.warnings)
         if order is Order.KNOWN:
@@ -202,7 +202,7 @@ class KlineIntake:
             self._accept(kline, verdict, late=order in (Order.LATE, Order.REVISED))
             self._place(series, kline, order, starts=starts)
 
-    def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
+    def _place(self, series: KlineSeries, kline: Kline, order: Order, *, starts: bool) -> None:
         match order:
             case Order.NEXT | Order.AHEAD:
                 if starts and series.key in self._lost:
@@ -244,7 +244,7 @@ class KlineIntake:
         in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
         return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
 
-    def _note_closed(self, series: Series, update: KlineUpdate) -> None:
+    def _note_closed(self, series: KlineSeries, update: KlineUpdate) -> None:
         key, kline = series.key, update.kline
         self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source)
         if kline.open_ms <= self._counted_ms[key]:

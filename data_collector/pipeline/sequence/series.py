@@ -43,7 +43,7 @@ class Order(Enum):
     IMPLAUSIBLE = "does not open where klines of its interval do"
 
 
-class Series:
+class KlineSeries:
     """The state of one symbol and interval."""
 
     __slots__ = (

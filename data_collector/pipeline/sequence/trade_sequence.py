@@ -69,7 +69,7 @@ class Outcome(Enum):
     IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
 
 
-class OpenGap:
+class MissingIds:
     """Trade ids that are missing before what is held back."""
 
     __slots__ = ("attempts", "disproved", "disproved_s", "first_id", "last_id", "opened_s")
@@ -113,7 +113,7 @@ class TradeSequence:
         """What waits in the retention, because memory had no room for more."""
         self.refused_s: dict[int, float] = {}
         """When each refused id that is still due was refused first: for a while a good copy may take its place."""
-        self.gap: OpenGap | None = None
+        self.gap: MissingIds | None = None
         """What is missing before what waits; None while nothing is."""
         self.reported: tuple[int, int] | None = None
         """First and last missing id that the ledger was told of, until the feed has passed them."""
@@ -296,7 +296,7 @@ class TradeSequence:
         if self.gap is None and self.next_id >= 0:
             last_id = min(self.held) - 1 if self.held else self.spilled.last_id
             if last_id >= self.next_id:
-                self.gap = OpenGap(self.next_id, last_id, opened_s)
+                self.gap = MissingIds(self.next_id, last_id, opened_s)
 
     def look_at_head(self, now_s: float) -> bool:
         """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""
@@ -306,7 +306,7 @@ class TradeSequence:
             self._head_s = now_s
             self._head_id = self.next_id
         elif now_s - self._head_s >= HEAD_S:
-            self.gap = OpenGap(self.next_id, self.reference_id, now_s)
+            self.gap = MissingIds(self.next_id, self.reference_id, now_s)
             return True
         return False
 

@@ -63,7 +63,7 @@ class DiskCalls:
         return shutil.disk_usage(folder).free
 
 
-class Written(Struct):
+class WrittenRuns(Struct):
     """What became of one group of runs."""
 
     trades: int
@@ -101,9 +101,9 @@ class SegmentWriter:
         self._size = 0
         self._retry_s = 0.0
 
-    def write(self, runs: list[TradeRun]) -> Written:
+    def write(self, runs: list[TradeRun]) -> WrittenRuns:
         """Write all of them and sync, or none. Blocks for as long as the disk does."""
-        written = Written(sum(run.count for run in runs), covers_of(runs))
+        written = WrittenRuns(sum(run.count for run in runs), covers_of(runs))
         if time.monotonic() < self._retry_s:
             return written
         content = memoryview(_frames(runs, self._sequence))

@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from data_collector.model.sink import TradeRun
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.spool.segment_writer import DiskCalls, SegmentWriter, Written
+from data_collector.pipeline.spool.segment_writer import DiskCalls, SegmentWriter, WrittenRuns
 from data_collector.pipeline.spool.segments import Segment, SegmentReader, recover, segment_path
 from data_collector.pipeline.spool.shelf import Cover, Shelf, run_bytes
 
@@ -97,7 +97,7 @@ class Spool:
         self._queue: deque[tuple[TradeRun, int]] = deque()
         self._queued_bytes = 0
         self._taken_bytes = 0
-        self._written: deque[Written] = deque()
+        self._written: deque[WrittenRuns] = deque()
         self._has_work = threading.Event()
         self._closing = threading.Event()
         self._writer: SegmentWriter | None = None

@@ -41,7 +41,7 @@ class Held(Struct, frozen=True):
     keys: StoreKeys
 
 
-class Exchange(Struct, frozen=True):
+class ExchangeSource(Struct, frozen=True):
     """Where the exchange's side comes from."""
 
     rest: ExchangeApi
@@ -79,7 +79,8 @@ class Certificate(Struct, kw_only=True):
 
 
 async def certify(
-    held: Held, exchange: Exchange, symbol: str, day: date, *, made_by: str, differences_max: int, progress: Progress,
+    held: Held, exchange: ExchangeSource, symbol: str, day: date, *,
+    made_by: str, differences_max: int, progress: Progress,
 ) -> Certificate:  # fmt: skip
     """Compare a day that is over.
 
@@ -97,7 +98,7 @@ async def certify(
     return _certificate(held, exchange, file, symbol, day, found, made_by)
 
 
-async def _fetched(exchange: Exchange, symbol: str, day: date, archive: BinaryIO) -> FetchedFile | None:
+async def _fetched(exchange: ExchangeSource, symbol: str, day: date, archive: BinaryIO) -> FetchedFile | None:
     """None while no file is published, and where REST is to be asked."""
     if exchange.files is None:
         return None
@@ -108,7 +109,7 @@ async def _fetched(exchange: Exchange, symbol: str, day: date, archive: BinaryIO
 
 
 async def _compare(
-    held: Held, exchange: Exchange, archive: BinaryIO | None, symbol: str, day: date, differences_max: int,
+    held: Held, exchange: ExchangeSource, archive: BinaryIO | None, symbol: str, day: date, differences_max: int,
     progress: Progress,
 ) -> Comparison:  # fmt: skip
     span = span_of(day)
@@ -130,7 +131,13 @@ async def _check_is_over(rest: ExchangeApi, day: date) -> None:
 
 
 def _certificate(
-    held: Held, exchange: Exchange, file: FetchedFile | None, symbol: str, day: date, found: Comparison, made_by: str
+    held: Held,
+    exchange: ExchangeSource,
+    file: FetchedFile | None,
+    symbol: str,
+    day: date,
+    found: Comparison,
+    made_by: str,
 ) -> Certificate:
     return Certificate(
         symbol=symbol,

@@ -19,7 +19,7 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavaila
 from data_collector.model.status import HistoryStatus, Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
 from data_collector.settings import Settings
@@ -119,14 +119,14 @@ class History(Part):
         if self._embedded is not None:
             await self._embedded.stop()
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """How far the writer is, and where to read."""
         snapshot.history = status = self._status()
         if self._is_on:
             self._set_gauges(status)
         if self._embedded is not None:
             snapshot.database_url = self._url
-        return Health(self._reasons())
+        return PartHealth(self._reasons())
 
     def _reasons(self) -> list[str]:
         progress = self._progress

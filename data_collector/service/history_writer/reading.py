@@ -24,7 +24,7 @@ BEGINNING = "0-0"
 _CLOSED = '"is_closed":true'
 
 
-class Batch(Struct):
+class ReadBatch(Struct):
     """What one read brought."""
 
     klines: list[Kline] = field(default_factory=list)
@@ -52,9 +52,9 @@ class StreamReader:
         self.streams = list(_streams(orders))
         self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
 
-    async def read(self) -> Batch:
+    async def read(self) -> ReadBatch:
         """The next entries of every stream; moves the cursors. Raises `SinkUnavailable`."""
-        batch = Batch()
+        batch = ReadBatch()
         if not self.streams:
             return batch
         count = max(1, ENTRIES_PER_READ // len(self.streams))
@@ -120,7 +120,7 @@ class StreamReader:
             count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
         return count
 
-    def _take(self, batch: Batch, name: str, fields: dict[str, str]) -> None:
+    def _take(self, batch: ReadBatch, name: str, fields: dict[str, str]) -> None:
         text = fields.get("data", "")
         try:
             if self._kind(name) == "gaps":

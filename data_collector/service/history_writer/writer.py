@@ -24,7 +24,7 @@ from data_collector.model.keys import Key
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import Batch, StreamReader
+from data_collector.service.history_writer.reading import ReadBatch, StreamReader
 from data_collector.service.history_writer.tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
@@ -166,7 +166,7 @@ class HistoryWriter:
         if gaps:
             await database.put([], [], gaps, {})
 
-    async def _write(self, batch: Batch, database: FollowedDatabase) -> None:
+    async def _write(self, batch: ReadBatch, database: FollowedDatabase) -> None:
         gaps = [(declared.key, declared.gap) for declared in batch.gaps]
         of_klines, of_trades = await database.put(batch.klines, batch.trades, gaps, batch.cursors)
         self._rows["kline"] += of_klines.added

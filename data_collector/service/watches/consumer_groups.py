@@ -17,7 +17,7 @@ from data_collector.model.status import Snapshot
 from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.pump import Question
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.sinks.redis.groups import NOTHING_YET, EntryId, GroupPlace
 from data_collector.sinks.redis.sink import RedisSink
 
@@ -98,12 +98,12 @@ class ConsumerGroups(Part):
             count = sum(each == state for each in states.values())
             self._counters.set("data_collector_consumer_groups_behind", count, state=state)
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """A sentence for each of the first groups, and one for all others."""
         reasons = [self._sentence(*key, state) for key, state in list(self._states.items())[:SHOWN_MAX]]
         if len(self._states) > len(reasons):
             reasons.append(f"{len(self._states) - len(reasons):,} more consumer groups are about to lose entries")
-        return Health(reasons)
+        return PartHealth(reasons)
 
     def _sentence(self, stream: str, group: str, state: State) -> str:
         setting, limit = self._limits.of(stream)

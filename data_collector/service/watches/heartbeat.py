@@ -20,7 +20,7 @@ from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
 from data_collector.observe.descriptors import free_descriptors
 from data_collector.observe.memory import SHORTAGE, resident_bytes
-from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.part import Part, PartHealth, Spawn
 
 BEAT_S = 1.0
 
@@ -54,7 +54,7 @@ class Heartbeat(Part):
         """See `Part`."""
         spawn("heartbeat", self.run)
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """How late the loop is, and what the process uses."""
         counters = self._counters
         counters.set("data_collector_resident_memory_bytes", resident_bytes())
@@ -63,8 +63,8 @@ class Heartbeat(Part):
         if free is not None:
             counters.set("data_collector_file_descriptors_free", free)
         if self.lag_s <= LAG_TOLERATED_S:
-            return Health()
-        return Health([f"the event loop stood still for {self.lag_s:.0f} s"], ready=False)
+            return PartHealth()
+        return PartHealth([f"the event loop stood still for {self.lag_s:.0f} s"], ready=False)
 
     async def run(self) -> None:
         """Beat until cancelled."""

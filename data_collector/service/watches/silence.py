@@ -23,7 +23,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.rhythm import Rhythm
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.lines import Group
-from data_collector.service.part import Health, Part, Spawn, names
+from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.watches.statistics import Statistics
 
 SAMPLE_S = 1.0
@@ -134,7 +134,7 @@ class SilenceWatch(Part):
             if suspects:
                 await self._judge(suspects)
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Streams that have not spoken since the start and are not proven quiet, and those that ought to speak."""
         watched = list(self._watched())
         unspoken = [each for each in watched if not each.rhythm.has_spoken and not each.quiet]
@@ -148,7 +148,7 @@ class SilenceWatch(Part):
             reasons.append(f"not all streams have spoken of {names(sorted(late))}")
         if mute:
             reasons.append(f"the exchange trades, and these streams are mute: {names(mute)}")
-        return Health(reasons, ready=not unspoken and not mute)
+        return PartHealth(reasons, ready=not unspoken and not mute)
 
     def _watched(self) -> Iterator[Stream]:
         statistics = self._statistics

@@ -18,7 +18,7 @@ from data_collector.model.subscriptions import Subscriptions
 from data_collector.model.venue import ExchangeApi, SymbolRules
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.service.part import Health, Part, Spawn, names
+from data_collector.service.part import Part, PartHealth, Spawn, names
 from data_collector.service.symbols import resting_symbols, unknown_symbols
 
 POLL_S = 10.0
@@ -55,7 +55,7 @@ class Statistics(Part):
         """See `Part`."""
         spawn("statistics", self.run)
 
-    def report(self, snapshot: Snapshot) -> Health:
+    def report(self, snapshot: Snapshot) -> PartHealth:
         """Symbols that nothing comes of, and whether REST answers."""
         reasons: list[str] = []
         if self.unlisted:
@@ -65,7 +65,7 @@ class Statistics(Part):
             reasons.append(f"waiting for symbols that do not trade now: {names(states)}")
         if self.down_reason is not None:
             reasons.append(f"the exchange's REST side: {self.down_reason}")
-        return Health(reasons)
+        return PartHealth(reasons)
 
     async def run(self) -> None:
         """Until cancelled."""

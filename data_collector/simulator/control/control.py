@@ -25,7 +25,7 @@ _STREAM = re.compile(r"[^@\s!]+@[A-Za-z][A-Za-z0-9_]*(@(100ms|1000ms|\+08:00))?|
 """Only the form is checked: a stream that does not exist is acknowledged and stays silent."""
 
 
-class Request(Struct, frozen=True):
+class ControlMessage(Struct, frozen=True):
     """A control message that is in order."""
 
     method: Method
@@ -36,7 +36,7 @@ class Request(Struct, frozen=True):
     """Of SET_PROPERTY."""
 
 
-class Refusal(Struct, frozen=True):
+class ControlError(Struct, frozen=True):
     """A control message that gets an error."""
 
     code: int
@@ -51,37 +51,37 @@ def is_stream_name(text: str) -> bool:
     return _STREAM.fullmatch(text) is not None
 
 
-def parse(text: bytes) -> Request | Refusal:
+def parse(text: bytes) -> ControlMessage | ControlError:
     """Understand a text frame."""
     try:
         message = msgspec.json.decode(text, type=object)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Refusal(3, "Invalid JSON: expected value at line 1 column 1")
+        return ControlError(3, "Invalid JSON: expected value at line 1 column 1")
     where = f"at line 1 column {len(text)}"
     if not isinstance(message, dict):
-        return Refusal(2, f"Invalid request: invalid type, expected struct {where}")
+        return ControlError(2, f"Invalid request: invalid type, expected struct {where}")
     request_id = message.get("id")
     if "id" not in message or not _is_id(request_id):
-        return Refusal(2, "Invalid request: request ID must be an unsigned integer")
+        return ControlError(2, "Invalid request: request ID must be an unsigned integer")
     if message.get("method") is None:
-        return Refusal(2, f"Invalid request: missing field `method` {where}", request_id)
+        return ControlError(2, f"Invalid request: missing field `method` {where}", request_id)
     return _method(message["method"], message.get("params"), request_id, where)
 
 
-def _method(method: object, params: object, request_id: RequestId, where: str) -> Request | Refusal:
+def _method(method: object, params: object, request_id: RequestId, where: str) -> ControlMessage | ControlError:
     match method:
         case "SUBSCRIBE" | "UNSUBSCRIBE":
             return _subscription(method, params, request_id)
         case "SET_PROPERTY" | "GET_PROPERTY":
             return _property(method, params, request_id)
         case "LIST_SUBSCRIPTIONS" if params:
-            return Refusal(2, "Invalid request: too many parameters", request_id)
+            return ControlError(2, "Invalid request: too many parameters", request_id)
         case "LIST_SUBSCRIPTIONS":
-            return Request(method, request_id)
+            return ControlMessage(method, request_id)
         case _:
             expected = ", ".join(f"`{known}`" for known in METHODS)
             message = f"Invalid request: unknown variant {method}, expected one of {expected} {where}"
-            return Refusal(2, message, request_id)
+            return ControlError(2, message, request_id)
 
 
 def _is_id(value: object) -> bool:
@@ -92,30 +92,30 @@ def _is_id(value: object) -> bool:
     return value is None or (isinstance(value, str) and _TEXT_ID.fullmatch(value) is not None)
 
 
-def _subscription(method: Method, params: object, request_id: RequestId) -> Request | Refusal:
+def _subscription(method: Method, params: object, request_id: RequestId) -> ControlMessage | ControlError:
     if not isinstance(params, list):
-        return Refusal(2, "Invalid request: missing field `params`", request_id)
+        return ControlError(2, "Invalid request: missing field `params`", request_id)
     streams: list[str] = []
     for name in params:
         if not isinstance(name, str) or not is_stream_name(name):
-            return Refusal(2, "Invalid request: invalid stream", request_id, closes=True)
+            return ControlError(2, "Invalid request: invalid stream", request_id, closes=True)
         streams.append(name)
-    return Request(method, request_id, tuple(streams))
+    return ControlMessage(method, request_id, tuple(streams))
 
 
-def _property(method: Method, params: object, request_id: RequestId) -> Request | Refusal:
+def _property(method: Method, params: object, request_id: RequestId) -> ControlMessage | ControlError:
     if not isinstance(params, list) or not params or not isinstance(params[0], str):
-        return Refusal(2, "Invalid request: property name must be a string", request_id)
+        return ControlError(2, "Invalid request: property name must be a string", request_id)
     wanted = 2 if method == "SET_PROPERTY" else 1
     if len(params) > wanted:
-        return Refusal(2, "Invalid request: too many parameters", request_id)
+        return ControlError(2, "Invalid request: too many parameters", request_id)
     if params[0] != "combined":
-        return Refusal(0, "Unknown property", request_id)
+        return ControlError(0, "Unknown property", request_id)
     if method == "GET_PROPERTY":
-        return Request(method, request_id)
+        return ControlMessage(method, request_id)
     if len(params) < wanted or not isinstance(params[1], bool):
-        return Refusal(1, "Invalid value type: expected Boolean", request_id)
-    return Request(method, request_id, combined=params[1])
+        return ControlError(1, "Invalid value type: expected Boolean", request_id)
+    return ControlMessage(method, request_id, combined=params[1])
 
 
 def answer(result: object, request_id: RequestId) -> bytes:
@@ -123,7 +123,7 @@ def answer(result: object, request_id: RequestId) -> bytes:
     return msgspec.json.encode({"result": result, "id": request_id})
 
 
-def error(refusal: Refusal, shape: ErrorShape) -> bytes:
+def error(refusal: ControlError, shape: ErrorShape) -> bytes:
     """The reply of failure."""
     body = {"code": refusal.code, "msg": refusal.message}
     if shape == "flat":

@@ -31,7 +31,7 @@ class Candle(Struct, frozen=True):
     totals: Totals
 
 
-class KlineSeries:
+class CandleSeries:
     """Candles in order of open time. Those without trades are not kept: they follow from their neighbours."""
 
     def __init__(self, tape: Tape, interval: str, *, offset_ms: int = 0, limit: int) -> None:

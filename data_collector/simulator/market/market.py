@@ -16,7 +16,7 @@ from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.simulator.amounts import SCALE
 from data_collector.simulator.listing import Listing, listing_of
 from data_collector.simulator.market.book import Book
-from data_collector.simulator.market.candles import INTERVALS, Candle, KlineSeries, kline_record
+from data_collector.simulator.market.candles import INTERVALS, Candle, CandleSeries, kline_record
 from data_collector.simulator.market.tape import Tape
 from data_collector.simulator.market.window import RollingWindow
 from data_collector.simulator.settings import SimulatorSettings, history_size, tape_limit
@@ -54,7 +54,7 @@ class SymbolMarket:
         )
         self.tape = self._new_tape(first_id=self._random.randint(10**6, 5 * 10**9))
         self._klines_max = settings.klines_max
-        self._series: dict[tuple[str, int], KlineSeries] = {}
+        self._series: dict[tuple[str, int], CandleSeries] = {}
         self._window = RollingWindow(self.tape, listing.start_price)
         self._outages: list[tuple[int, int]] = []
         self._lots_max = min(10**7, max(10, ORDER_VALUE * SCALE * SCALE // (listing.start_price * listing.lot)))
@@ -159,11 +159,11 @@ class SymbolMarket:
         self._window.forget(position)
         self.tape.cut(position)
 
-    def series(self, interval: str, offset_ms: int = 0) -> KlineSeries:
+    def series(self, interval: str, offset_ms: int = 0) -> CandleSeries:
         """The candles of an interval, up to date."""
         key = (interval, offset_ms)
         if key not in self._series:
-            self._series[key] = KlineSeries(self.tape, interval, offset_ms=offset_ms, limit=self._klines_max)
+            self._series[key] = CandleSeries(self.tape, interval, offset_ms=offset_ms, limit=self._klines_max)
         self._series[key].advance()
         return self._series[key]
 

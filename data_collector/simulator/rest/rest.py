@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from data_collector.simulator.control.faults import Faults, RestFault
-from data_collector.simulator.limits import Verdict, WeightCounter
+from data_collector.simulator.limits import Admission, WeightCounter
 from data_collector.simulator.market.market import Market
 from data_collector.simulator.rest import parameters
 from data_collector.simulator.rest.endpoints import ENDPOINTS, Answerer, Endpoint
@@ -96,7 +96,7 @@ class RestSide:
     def _published_file(self, path: str, fault: RestFault | None) -> web.Response:
         # On Binance the files lie on another host, which counts no weight.
         if fault is not None and fault.status is not None:
-            return self._faulty(fault, Verdict(fault.status, self.weights.used))
+            return self._faulty(fault, Admission(fault.status, self.weights.used))
         body = self._published.at(path)
         if body is None:
             return web.Response(status=404, body=NO_SUCH_KEY, content_type="application/xml")
@@ -123,13 +123,13 @@ class RestSide:
         except TimeoutError:
             return
 
-    def _faulty(self, fault: RestFault, verdict: Verdict) -> web.Response:
+    def _faulty(self, fault: RestFault, verdict: Admission) -> web.Response:
         if fault.status is None:
             return _json(200, [], verdict)
         if fault.status in (418, 429):
             retry_after_s = DEFAULT_RETRY_AFTER_S if fault.retry_after_s is None else fault.retry_after_s
             until_ms = self._market.now_ms + retry_after_s * 1000
-            return self._limited(Verdict(fault.status, verdict.used, retry_after_s, until_ms))
+            return self._limited(Admission(fault.status, verdict.used, retry_after_s, until_ms))
         if fault.status == 403 and fault.code is None:
             # The firewall in front of the exchange speaks HTML.
             return web.Response(status=403, body=FIREWALL_PAGE, content_type="text/html")
@@ -139,20 +139,20 @@ class RestSide:
         body = {"code": code if fault.code is None else fault.code, "msg": fault.message or message}
         return _json(fault.status, body, verdict, retry_after_s=fault.retry_after_s)
 
-    def _limited(self, verdict: Verdict) -> web.Response:
+    def _limited(self, verdict: Admission) -> web.Response:
         text = BUSY_TEXT.format(limit=self._settings.weight_per_minute)
         if verdict.status == 418:
             text = BANNED_TEXT.format(until=verdict.banned_until_ms)
         return _json(verdict.status, {"code": -1003, "msg": text}, verdict, retry_after_s=verdict.retry_after_s)
 
-    def _not_found(self, request: web.Request, verdict: Verdict) -> web.Response:
+    def _not_found(self, request: web.Request, verdict: Admission) -> web.Response:
         if "text/html" in request.headers.get("Accept", ""):
             return web.Response(status=404, body=b"<html><body><h2>404 Not found</h2></body></html>",
                                 content_type="text/html")  # fmt: skip
         return _json(404, {"code": 404, "msg": "Not found"}, verdict)
 
 
-def _json(status: int, body: object, verdict: Verdict, *, retry_after_s: int | None = None) -> web.Response:
+def _json(status: int, body: object, verdict: Admission, *, retry_after_s: int | None = None) -> web.Response:
     headers = CIMultiDict({"X-MBX-USED-WEIGHT": str(verdict.used), "X-MBX-USED-WEIGHT-1M": str(verdict.used)})
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)

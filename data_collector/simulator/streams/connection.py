@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from msgspec import Struct
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from data_collector.simulator.control.control import Refusal, Request, answer, error, parse
+from data_collector.simulator.control.control import ControlError, ControlMessage, answer, error, parse
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
@@ -34,7 +34,7 @@ class Target(Struct, frozen=True):
     combined: bool = False
     microseconds: bool = False
     streams: tuple[str, ...] = ()
-    refusal: Refusal | None = None
+    refusal: ControlError | None = None
     """Set when a stream name in the URL is malformed: told, then closed."""
 
 
@@ -126,8 +126,8 @@ class StreamConnection(WSListener):
             self._pong_timer.cancel()
             self._pong_timer = None
 
-    def _on_request(self, request: Request | Refusal) -> None:
-        if isinstance(request, Refusal):
+    def _on_request(self, request: ControlMessage | ControlError) -> None:
+        if isinstance(request, ControlError):
             self._refuse(request)
             return
         match request.method:
@@ -147,11 +147,11 @@ class StreamConnection(WSListener):
             case "GET_PROPERTY":
                 self.send_text(answer(self.combined, request.request_id))
 
-    def _subscribe(self, streams: Sequence[str], request: Request | None) -> bool:
+    def _subscribe(self, streams: Sequence[str], request: ControlMessage | None) -> bool:
         wanted = dict.fromkeys((*self.streams, *streams))
         if len(wanted) > self._settings.streams_per_connection and self._settings.enforce_limits:
             request_id = None if request is None else request.request_id
-            self._refuse(Refusal(4, "Too many subscriptions", request_id))
+            self._refuse(ControlError(4, "Too many subscriptions", request_id))
             self.close(POLICY_VIOLATION, "Invalid request")
             return False
         self.streams = wanted
@@ -159,7 +159,7 @@ class StreamConnection(WSListener):
             self._hub.subscribe(stream, self)
         return True
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: ControlError) -> None:
         self.send_text(error(refusal, self._settings.error_shape))
         if refusal.closes:
             self.close(POLICY_VIOLATION, "Invalid request")

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
-from data_collector.simulator.control.control import Refusal, is_stream_name
+from data_collector.simulator.control.control import ControlError, is_stream_name
 from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
@@ -78,7 +78,7 @@ def _target(names: str, *, combined: bool, microseconds: bool) -> Target:
     streams = tuple(name for name in names.split("/") if "@" in name or name.startswith("!"))
     if all(map(is_stream_name, streams)):
         return Target(combined, microseconds, streams)
-    refusal = Refusal(2, "Invalid request: invalid stream", closes=True)
+    refusal = ControlError(2, "Invalid request: invalid stream", closes=True)
     return Target(combined, microseconds, refusal=refusal)
 
 

@@ -47,7 +47,7 @@ Keep = Callable[[ExpectationSuiteValidationResult], None]
 """Gets a whole result of Great Expectations, and may change it."""
 
 
-class Outcome(Struct, frozen=True):
+class RuleOutcome(Struct, frozen=True):
     """What Great Expectations says of one rule and one batch."""
 
     rule: str
@@ -89,13 +89,13 @@ class Engine:
         self.suite = lru_cache(SUITES_KEPT)(_read)
         """Kind and document to the suite. Raises `SuiteRefused`."""
 
-    def check(self, suite: LoadedSuite, frame: DataFrame, keep: Keep | None = None) -> list[Outcome]:
+    def check(self, suite: LoadedSuite, frame: DataFrame, keep: Keep | None = None) -> list[RuleOutcome]:
         """The outcome of every rule that is not switched off, in the order of the suite.
 
         `keep` gets what Great Expectations itself answered, to do with as it likes.
         """
         batch = self._batches[suite.rules.kind].get_batch(batch_parameters={"dataframe": frame})
-        results = {rule: Outcome(rule, fault=fault) for rule, fault in suite.faults.items()}
+        results = {rule: RuleOutcome(rule, fault=fault) for rule, fault in suite.faults.items()}
         if keep is None:
             results |= _outcomes(batch, suite, list(suite.expectations), _VERDICTS)
             broken = [rule for rule, outcome in results.items() if outcome.whole]
@@ -103,7 +103,7 @@ class Engine:
         else:
             results |= _outcomes(batch, suite, list(suite.expectations), _ROWS, keep)
         asked = [rule.id for rule in suite.rules.rules if not rule.disabled]
-        return [results.get(rule, Outcome(rule, fault="Great Expectations gave no result.")) for rule in asked]
+        return [results.get(rule, RuleOutcome(rule, fault="Great Expectations gave no result.")) for rule in asked]
 
 
 def load(suite: Suite) -> LoadedSuite:
@@ -137,7 +137,7 @@ def _outcomes(
     rules: Sequence[str],
     result_format: Mapping[str, object],
     keep: Keep | None = None,
-) -> dict[str, Outcome]:
+) -> dict[str, RuleOutcome]:
     """By rule; without rows a rule that is broken is broken as a whole."""
     if not rules:
         return {}
@@ -150,20 +150,20 @@ def _outcomes(
     return outcomes
 
 
-def _outcome(result: ExpectationValidationResult) -> Outcome:
+def _outcome(result: ExpectationValidationResult) -> RuleOutcome:
     configuration = result.expectation_config
     assert configuration is not None, "we gave it one"
     rule = str(configuration.meta["rule_id"])
     fault = next(_messages(result.exception_info), None)
     if fault is not None:
-        return Outcome(rule, fault=_shortened(fault))
+        return RuleOutcome(rule, fault=_shortened(fault))
     if result.success:
         # With `mostly` some rows may break a rule that is kept.
-        return Outcome(rule)
+        return RuleOutcome(rule)
     # `unexpected_list` would end after 200 rows.
     listed = result.result.get("unexpected_index_list")
     rows = frozenset(int(str(row)) for row in listed) if isinstance(listed, list) else frozenset()
-    return Outcome(rule, rows, whole=not rows)
+    return RuleOutcome(rule, rows, whole=not rows)
 
 
 def _messages(info: Mapping[str, object] | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from msgspec import Struct, field
 from pandas import DataFrame, Series, set_option
 
-from data_collector.validation.audit.history import Column, History, Mask
+from data_collector.validation.audit.memory import Column, Mask, Memory
 from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, whole
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
@@ -34,7 +34,7 @@ _PYTHON_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
 }  # fmt: skip
 
 
-class Batch(Struct):
+class AuditBatch(Struct):
     """The chunks of one kind that one suite judged, one after the other."""
 
     kind: Kind
@@ -62,22 +62,22 @@ class Batch(Struct):
         self.sizes |= chunk.sizes
 
 
-def batches_of(chunks: Sequence[Chunk]) -> list[Batch]:
+def batches_of(chunks: Sequence[Chunk]) -> list[AuditBatch]:
     """The chunks by kind and suite; those of one batch stay in their order."""
-    batches: dict[tuple[Kind, str], Batch] = {}
+    batches: dict[tuple[Kind, str], AuditBatch] = {}
     for chunk in chunks:
-        batches.setdefault((chunk.kind, chunk.digest), Batch(chunk.kind, chunk.digest)).add(chunk)
+        batches.setdefault((chunk.kind, chunk.digest), AuditBatch(chunk.kind, chunk.digest)).add(chunk)
     return [batch for batch in batches.values() if batch.records]
 
 
-def frame_of_batch(source: str, batch: Batch, history: History) -> DataFrame:
-    """The frame of a batch, which becomes part of the history."""
+def frame_of_batch(source: str, batch: AuditBatch, memory: Memory) -> DataFrame:
+    """The frame of a batch, which is remembered."""
     kind, count = batch.kind, len(batch.records)
     columns = {name: _recorded(kind, name, batch.records) for name in GATE_COLUMNS[kind]}
     accepted, late = ~_mask(batch.refused, count), _mask(batch.late, count)
     columns |= {"accepted": accepted, "late": late}
     columns |= {name: _size(column, columns["symbol"], batch.sizes) for name, column in _size_columns(kind)}
-    remembered = history.columns(source, kind, columns, in_place=accepted & ~late)
+    remembered = memory.columns(source, kind, columns, in_place=accepted & ~late)
     return _frame(kind, columns | {name: _typed(kind, name, values) for name, values in remembered.items()})
 
 

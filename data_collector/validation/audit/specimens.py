@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pandas import DataFrame
 
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.validation.audit.frames import Batch, frame_of_batch
-from data_collector.validation.audit.history import History
+from data_collector.validation.audit.frames import AuditBatch, frame_of_batch
+from data_collector.validation.audit.memory import Memory
 from data_collector.validation.rules.columns import COLUMNS, Checked, Kind
 
 ROWS = 5
@@ -23,7 +23,7 @@ def specimen_frame(kind: Kind) -> DataFrame:
     make: Mapping[Kind, Callable[[int], Checked]] = {"trade": _trade, "kline": _kline, "ticker": _ticker}
     records = [make[kind](number) for number in range(ROWS)]
     sizes = {"BTCUSDT": (0.01, 0.001)}
-    frame = frame_of_batch("", Batch(kind, "", records=records, sizes=sizes), History())
+    frame = frame_of_batch("", AuditBatch(kind, "", records=records, sizes=sizes), Memory())
     for name in COLUMNS[kind]:
         source = name.removeprefix("previous_").removeprefix("typical_")
         if source != name:

@@ -16,9 +16,9 @@ from data_collector.model.errors import SuiteRefused
 from data_collector.observe.logs import get_log
 from data_collector.observe.memory import resident_bytes
 from data_collector.validation.audit.docs import Docs
-from data_collector.validation.audit.engine import Engine, Outcome
-from data_collector.validation.audit.frames import Batch, batches_of, frame_of_batch, frame_of_rows
-from data_collector.validation.audit.history import History
+from data_collector.validation.audit.engine import Engine, RuleOutcome
+from data_collector.validation.audit.frames import AuditBatch, batches_of, frame_of_batch, frame_of_rows
+from data_collector.validation.audit.memory import Memory
 from data_collector.validation.audit.specimens import specimen_frame
 from data_collector.validation.auditing.messages import (
     READY,
@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._engine = Engine()
-        self._history = History()
+        self._memory = Memory()
         self._docs = Docs()
 
     def answer(self, request: Request) -> Answer:
@@ -77,7 +77,7 @@ class Worker:
         report = AuditReport({}, {}, {}, [], [], seconds=0.0, memory_bytes=0)
         for batch in batches_of([chunk_decoder.decode(chunk) for chunk in request.chunks]):
             suite = self._engine.suite(batch.kind, request.suites[batch.digest])
-            frame = frame_of_batch(request.source, batch, self._history)
+            frame = frame_of_batch(request.source, batch, self._memory)
             remember = partial(self._docs.remember, request.source, suite.rules, len(batch.records))
             outcomes = self._engine.check(suite, frame, remember if request.for_docs else None)
             _count(report, batch, frame, outcomes)
@@ -107,7 +107,7 @@ class Worker:
         return CheckReport([f"rule {outcome.rule}: {outcome.fault}" for outcome in outcomes if outcome.fault])
 
 
-def _count(report: AuditReport, batch: Batch, frame: DataFrame, outcomes: list[Outcome]) -> None:
+def _count(report: AuditReport, batch: AuditBatch, frame: DataFrame, outcomes: list[RuleOutcome]) -> None:
     kind = batch.kind
     report.rows[kind] = report.rows.get(kind, 0) + len(batch.records)
     report.accepted[kind] = report.accepted.get(kind, 0) + int(frame["accepted"].sum())
@@ -119,7 +119,7 @@ def _count(report: AuditReport, batch: Batch, frame: DataFrame, outcomes: list[O
             report.failures.append(Failure(kind, outcome.rule, outcome.fault))
 
 
-def _disagreements(batch: Batch, outcomes: list[Outcome]) -> list[Disagreement]:
+def _disagreements(batch: AuditBatch, outcomes: list[RuleOutcome]) -> list[Disagreement]:
     """Of the rules that the gate judges: those of which Great Expectations finds other rows."""
     found = []
     for outcome in outcomes:

@@ -25,7 +25,7 @@ from data_collector.model.records import Record, Trade
 from data_collector.model.venue import SymbolRules
 from data_collector.validation.auditing.messages import AuditReport, Chunk, Failure, encode
 from data_collector.validation.gate.compiler import READING_RULES, whole
-from data_collector.validation.gate.gate import ORDER_RULES, Gate
+from data_collector.validation.gate.gate import ORDER_RULES, CompiledGate
 from data_collector.validation.rules.columns import KINDS, Checked, Kind, kind_of
 
 SEAL_S: Final = 0.25
@@ -88,7 +88,7 @@ class AuditPort(Protocol):
 class Auditor:
     """The `AuditNotes` of the intake."""
 
-    def __init__(self, gate: Gate, port: AuditPort | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, gate: CompiledGate, port: AuditPort | None, clock: Callable[[], float] = time.monotonic) -> None:
         """Without a port nothing is kept."""
         self._port = port
         self._clock = clock
@@ -145,7 +145,7 @@ class Auditor:
             return 0.0
         return self.checked_accepted.total() / judged if judged else 1.0
 
-    def use(self, gate: Gate) -> None:
+    def use(self, gate: CompiledGate) -> None:
         """From now on messages are judged by this gate."""
         self._seal()
         self._gate = gate

@@ -19,7 +19,7 @@ ORDER_RULES: Final = {
 """Rules of the pipeline: what came before decides, not the record alone."""
 
 
-class Gate:
+class CompiledGate:
     """The `Gate` of the pipeline."""
 
     def __init__(self, suites: Mapping[Kind, CompiledSuite]) -> None:
@@ -40,6 +40,6 @@ class Gate:
         return [{"rule": rule, "message": known.get(rule, rule)} for rule in rules]
 
 
-def gate_of(suites: Mapping[Kind, Suite]) -> Gate:
+def gate_of(suites: Mapping[Kind, Suite]) -> CompiledGate:
     """Compile suites of all kinds into a gate."""
-    return Gate({kind: compile_suite(suites[kind]) for kind in KINDS})
+    return CompiledGate({kind: compile_suite(suites[kind]) for kind in KINDS})

@@ -73,7 +73,7 @@ class NotEvaluated(Struct):
     message: str
 
 
-class Validation(Struct, omit_defaults=True):
+class JudgedRecords(Struct, omit_defaults=True):
     """The answer of `/validate`. Results are in the order of the records."""
 
     kind: Kind
@@ -137,12 +137,12 @@ def read_upload(body: bytes) -> AuditUpload:
         raise _wrong(str(error)) from error
 
 
-def encoded(encoding: Encoding, answer: Validation | Result) -> bytes:
+def encoded(encoding: Encoding, answer: JudgedRecords | Result) -> bytes:
     """An answer in the encoding that the client wrote to us in."""
     return msgspec.json.encode(answer) if encoding == "json" else msgspec.msgpack.encode(answer)
 
 
-def response_of(encoding: Encoding, answer: Validation) -> Response:
+def response_of(encoding: Encoding, answer: JudgedRecords) -> Response:
     """The answer of `/validate`."""
     return Response(encoded(encoding, answer), media_type=JSON if encoding == "json" else MSGPACK)
 

@@ -42,7 +42,7 @@ class Options(Struct, frozen=True, kw_only=True):
     version: str = __version__
 
 
-class Running(Struct):
+class ServiceState(Struct):
     """How the process itself is."""
 
     began: float
@@ -59,7 +59,7 @@ class ServiceContext(Struct, frozen=True):
     """Put into the application's state by `create_app`."""
 
     options: Options
-    running: Running
+    running: ServiceState
     line: WorkerLine
     rulebook: Rulebook
     findings: Findings

@@ -16,7 +16,7 @@ from data_collector.validation.gate.compiler import CompiledSuite
 from data_collector.validation.gate.rows import values_of_row
 from data_collector.validation.rules.columns import Value
 from data_collector.validation.rules.suite import Rule
-from data_collector.validation.service.bodies import Encoding, Failed, NotEvaluated, Result, Validation, encoded
+from data_collector.validation.service.bodies import Encoding, Failed, JudgedRecords, NotEvaluated, Result, encoded
 from data_collector.validation.service.line import WorkerLine
 
 SLICE_ROWS: Final = 200
@@ -28,7 +28,7 @@ Outcome = Literal["valid", "invalid"]
 class Judged(Struct, frozen=True):
     """An answer, and what to count of it."""
 
-    answer: Validation
+    answer: JudgedRecords
     outcomes: Mapping[Outcome, int]
 
 
@@ -64,7 +64,7 @@ async def judge_compiled(suite: CompiledSuite, records: Sequence[Struct], encodi
             verdict = suite.verdict_of(values_of_row(suite.suite.kind, record))
             results.add(() if verdict is None else verdict.rules)
         await asyncio.sleep(0)
-    return Judged(Validation(suite.suite.kind, "compiled", results.raw), results.outcomes)
+    return Judged(JudgedRecords(suite.suite.kind, "compiled", results.raw), results.outcomes)
 
 
 async def judge_by_gx(line: WorkerLine, suite: CompiledSuite, records: Sequence[Struct], encoding: Encoding) -> Judged:
@@ -90,7 +90,7 @@ async def judge_by_gx(line: WorkerLine, suite: CompiledSuite, records: Sequence[
         results.add(tuple(broken))
     failures = [NotEvaluated(failure.rule, failure.message) for failure in report.failures]
     whole = [_failed(rules[rule]) for rule in report.broken_as_a_whole]
-    return Judged(Validation(kind, "gx", results.raw, failures, whole), results.outcomes)
+    return Judged(JudgedRecords(kind, "gx", results.raw, failures, whole), results.outcomes)
 
 
 def _failed(rule: Rule) -> Failed:

@@ -37,7 +37,7 @@ class WorkerBusy(Transient):
     """Enough requests wait already."""
 
 
-class Worker(Protocol):
+class StartedWorker(Protocol):
     """A worker process; it is started once and not again."""
 
     @property
@@ -56,9 +56,9 @@ class Worker(Protocol):
 class WorkerLine:
     """The worker that runs now. `run` starts it, and another one when it has died, with growing delays."""
 
-    def __init__(self, make: Callable[[], Worker]) -> None:
+    def __init__(self, make: Callable[[], StartedWorker]) -> None:
         self._make = make
-        self._worker: Worker | None = None
+        self._worker: StartedWorker | None = None
         self._turn = asyncio.Lock()
         self._was_up = False
         self._leaving = False
@@ -160,7 +160,7 @@ class WorkerLine:
             await _close(worker)
 
 
-async def _close(worker: Worker) -> None:
+async def _close(worker: StartedWorker) -> None:
     pid = worker.pid
     try:
         async with asyncio.timeout(CLOSE_S):

@@ -12,10 +12,10 @@ from data_collector.model.errors import SuiteRefused
 from data_collector.observe.logs import get_log
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shelf import Shelf, Shelved, Stamp
+from data_collector.validation.rules.folder import LoadedRules, RulesFolder, Stamp
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import Suite, difference, merged, read_suite
-from data_collector.validation.service.history import SuiteHistory
+from data_collector.validation.service.past_suites import PastSuites
 
 LOOK_S: Final = 1.0
 """An edit by hand comes into force within two of these."""
@@ -46,10 +46,10 @@ class Rulebook:
     """Compiled suites by kind. A file that is wrong leaves what was in force before, and a fault that tells of it."""
 
     def __init__(
-        self, shelf: Shelf, history: SuiteHistory, *, check: Check, on_change: Callable[[Kind, Source], None]
+        self, folder: RulesFolder, past: PastSuites, *, check: Check, on_change: Callable[[Kind, Source], None]
     ) -> None:
-        self._shelf = shelf
-        self._history = history
+        self._folder = folder
+        self._past = past
         self._check = check
         self._on_change = on_change
         self._turn = asyncio.Lock()
@@ -70,16 +70,16 @@ class Rulebook:
 
     def document(self, digest: str) -> bytes | None:
         """The suite of a digest that is or was in force."""
-        return self._history.document(digest)
+        return self._past.document(digest)
 
     async def load(self) -> None:
         """At start. Where a file is refused, the last suite that was in force goes on, or the shipped one."""
-        await asyncio.to_thread(self._history.load)
-        self._stamp = await asyncio.to_thread(self._shelf.stamp)
-        shelved = await asyncio.to_thread(self._shelf.load)
-        self._tell_faults(shelved.faults)
+        await asyncio.to_thread(self._past.load)
+        self._stamp = await asyncio.to_thread(self._folder.stamp)
+        loaded = await asyncio.to_thread(self._folder.load)
+        self._tell_faults(loaded.faults)
         for kind in KINDS:
-            suite = shelved.suites.get(kind)
+            suite = loaded.suites.get(kind)
             if suite is None:
                 suite = await asyncio.to_thread(self._last_known, kind)
             await self._put_in_force(await asyncio.to_thread(compile_suite, suite))
@@ -105,22 +105,22 @@ class Rulebook:
             faults = await self._check(suite)
             if faults:
                 raise SuiteRefused(f"the {kind} suite", faults)
-            await asyncio.to_thread(self._shelf.save, kind, user)
+            await asyncio.to_thread(self._folder.save, kind, user)
             # What it wrote is known; another file that changed meanwhile is read by the next look.
-            shelved = await asyncio.to_thread(self._shelf.load)
-            self._tell_faults(shelved.faults)
+            loaded = await asyncio.to_thread(self._folder.load)
+            self._tell_faults(loaded.faults)
             await self._use(kind, compiled, source="put", checked=faults is not None)
             kept = [rule.id for rule in difference(shipped_suite(kind), user).rules]
             return Accepted(suite, kept, faults is not None)
 
     async def _refresh(self) -> None:
         """Read the folder again if a file of it has changed."""
-        stamp = await asyncio.to_thread(self._shelf.stamp)
+        stamp = await asyncio.to_thread(self._folder.stamp)
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        shelved: Shelved = await asyncio.to_thread(self._shelf.load)
-        for kind, suite in shelved.suites.items():
+        loaded: LoadedRules = await asyncio.to_thread(self._folder.load)
+        for kind, suite in loaded.suites.items():
             if suite.digest == self._compiled[kind].digest:
                 self._gx_faults.pop(f"{kind}.json", None)
                 continue
@@ -131,7 +131,7 @@ class Rulebook:
             compiled = await asyncio.to_thread(compile_suite, suite)
             await self._use(kind, compiled, source="file", checked=faults is not None)
         # Last, so that who sees a fault gone finds the mended suite in force.
-        self._tell_faults(shelved.faults)
+        self._tell_faults(loaded.faults)
 
     async def _check_late(self) -> None:
         """What came into force while the worker was not up. It stays in force: the gate can do it, the audit cannot."""
@@ -157,14 +157,14 @@ class Rulebook:
     async def _put_in_force(self, compiled: CompiledSuite) -> None:
         self._compiled[compiled.suite.kind] = compiled
         try:
-            await asyncio.to_thread(self._history.keep, compiled.suite)
+            await asyncio.to_thread(self._past.keep, compiled.suite)
         except OSError as error:
             _log.error("suite_history_not_written", digest=compiled.digest, reason=str(error))
 
     def _last_known(self, kind: Kind) -> Suite:
         """What was in force before this start, under the shipped rules of this version."""
         shipped = shipped_suite(kind)
-        document = self._history.newest(kind)
+        document = self._past.newest(kind)
         if document is None:
             return shipped
         try:
@@ -173,7 +173,7 @@ class Rulebook:
             return shipped
 
     def _refuse(self, kind: Kind, faults: list[str]) -> None:
-        refusal = SuiteRefused(str(self._shelf.path_of(kind)), [f"Great Expectations: {fault}" for fault in faults])
+        refusal = SuiteRefused(str(self._folder.path_of(kind)), [f"Great Expectations: {fault}" for fault in faults])
         self._gx_faults[f"{kind}.json"] = str(refusal)
         _log.error("suite_refused", file=f"{kind}.json", reason=str(refusal))
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.model.keys import Key
-from data_collector.model.subscriptions import Change, GroupStreams, Present, Subscriptions, Wish
+from data_collector.model.subscriptions import Change, DesiredSubscriptions, GroupStreams, Present, Subscriptions
 from data_collector.service.subscription_plan import (
     change_of,
     groups_of,
@@ -88,7 +88,7 @@ def test_many_streams_take_many_messages_at_the_limit_of_the_exchange() -> None:
 def test_all_faults_of_a_wish_are_named_at_once() -> None:
     faults: list[str] = []
 
-    wanted_of(TRADES, Wish(("B T C",), ("10m", "2x"), ("news",)), VENUE, faults)
+    wanted_of(TRADES, DesiredSubscriptions(("B T C",), ("10m", "2x"), ("news",)), VENUE, faults)
 
     assert [fault.partition(":")[0] for fault in faults] == ["symbols", "intervals", "channels"]
 
@@ -96,7 +96,7 @@ def test_all_faults_of_a_wish_are_named_at_once() -> None:
 def test_interval_that_only_other_exchanges_have_is_a_fault() -> None:
     faults: list[str] = []
 
-    wanted_of(TRADES, Wish(intervals=("10m",)), VENUE, faults)
+    wanted_of(TRADES, DesiredSubscriptions(intervals=("10m",)), VENUE, faults)
 
     assert faults == [f"intervals: binance has no 10m; it has {', '.join(VENUE.intervals)} (case matters)."]
 
@@ -104,7 +104,7 @@ def test_interval_that_only_other_exchanges_have_is_a_fault() -> None:
 def test_what_a_wish_leaves_out_stays() -> None:
     faults: list[str] = []
 
-    wanted = wanted_of(TRADES, Wish(symbols=("solusdt", "BTCUSDT")), VENUE, faults)
+    wanted = wanted_of(TRADES, DesiredSubscriptions(symbols=("solusdt", "BTCUSDT")), VENUE, faults)
 
     assert (wanted, faults) == (trades("SOLUSDT", "BTCUSDT"), [])
     assert len(listing_faults(wanted, {}, VENUE)) == 1

@@ -14,12 +14,12 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import KlineUpdate
-from data_collector.pipeline.sequence.series import HELD_MAX, RECENT_KEPT, Order, Series
+from data_collector.pipeline.sequence.series import HELD_MAX, RECENT_KEPT, KlineSeries, Order
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 
 
-def series() -> Series:
-    return Series(Key("kline", SYMBOL, "1m"), UtcCalendar(), lambda _kline, _id_before: "unchecked")
+def series() -> KlineSeries:
+    return KlineSeries(Key("kline", SYMBOL, "1m"), UtcCalendar(), lambda _kline, _id_before: "unchecked")
 
 
 def minute_of(open_ms: int) -> int:
@@ -39,7 +39,7 @@ def flat(minute: int) -> Kline:
     return kline(minute, first_trade_id=-1, last_trade_id=-1, trades=0)
 
 
-def fed(*klines: Kline) -> tuple[Series, list[KlineUpdate]]:
+def fed(*klines: Kline) -> tuple[KlineSeries, list[KlineUpdate]]:
     made = series()
     released: list[KlineUpdate] = []
     for each in klines:

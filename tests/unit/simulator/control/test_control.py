@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from data_collector.simulator.control.control import Refusal, Request, error, is_stream_name, parse
+from data_collector.simulator.control.control import ControlError, ControlMessage, error, is_stream_name, parse
 
 
 def message(**fields: object) -> bytes:
@@ -17,14 +17,14 @@ def message(**fields: object) -> bytes:
 def test_every_documented_kind_of_id_is_kept_as_it_is(request_id: int | str | None) -> None:
     request = parse(message(method="SUBSCRIBE", params=["btcusdt@trade"], id=request_id))
 
-    assert request == Request("SUBSCRIBE", request_id, ("btcusdt@trade",))
+    assert request == ControlMessage("SUBSCRIBE", request_id, ("btcusdt@trade",))
 
 
 @pytest.mark.parametrize("request_id", [True, 1.5, [1], 2**63, "with blank", "x" * 37])
 def test_other_ids_are_refused(request_id: object) -> None:
     refusal = parse(message(method="LIST_SUBSCRIPTIONS", id=request_id))
 
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ControlError)
     assert refusal.code == 2
     assert "request ID must be an unsigned integer" in refusal.message
 
@@ -48,7 +48,7 @@ def test_other_ids_are_refused(request_id: object) -> None:
 def test_each_documented_error_has_its_code(text: bytes, code: int, part: str) -> None:
     refusal = parse(text)
 
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ControlError)
     assert refusal.code == code
     assert part in refusal.message
     assert not refusal.closes
@@ -58,7 +58,7 @@ def test_each_documented_error_has_its_code(text: bytes, code: int, part: str) -
 def test_malformed_stream_closes_the_connection(name: object) -> None:
     refusal = parse(message(method="SUBSCRIBE", params=[name], id=4))
 
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ControlError)
     assert (refusal.code, refusal.request_id, refusal.closes) == (2, 4, True)
 
 
@@ -72,7 +72,7 @@ def test_only_the_form_of_a_stream_name_is_checked(name: str) -> None:
 
 
 def test_errors_come_nested_or_flat() -> None:
-    refusal = Refusal(2, "text", 1)
+    refusal = ControlError(2, "text", 1)
 
     assert json.loads(error(refusal, "nested")) == {"error": {"code": 2, "msg": "text"}, "id": 1}
     assert json.loads(error(refusal, "flat")) == {"code": 2, "msg": "text", "id": 1}

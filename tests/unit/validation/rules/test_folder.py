@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.folder import RulesFolder
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import read_suite
 
@@ -29,7 +29,7 @@ def rule(rule_id: str, **changes: object) -> dict[str, object]:
 
 
 def test_missing_folder_means_the_shipped_rules(tmp_path: Path) -> None:
-    shelved = Shelf(tmp_path / "none").load()
+    shelved = RulesFolder(tmp_path / "none").load()
 
     assert shelved.faults == {}
     assert {kind: suite.digest for kind, suite in shelved.suites.items()} == {
@@ -40,7 +40,7 @@ def test_missing_folder_means_the_shipped_rules(tmp_path: Path) -> None:
 def test_rule_of_the_same_id_replaces_the_shipped_one(tmp_path: Path) -> None:
     write(tmp_path, "trade.json", rule("price_positive"), rule("mine"))
 
-    suite = Shelf(tmp_path).load().suites["trade"]
+    suite = RulesFolder(tmp_path).load().suites["trade"]
 
     by_id = {one.id: one for one in suite.rules}
     assert by_id["price_positive"].kwargs == {"column": "price", "max_value": 1e6}
@@ -53,7 +53,7 @@ def test_wrong_file_is_told_and_the_other_kinds_load(tmp_path: Path) -> None:
     write(tmp_path, "kline.json", rule("mine", kwargs={"column": "close", "min_value": 0}))
     write(tmp_path, "trades.json", rule("mine"))
 
-    shelved = Shelf(tmp_path).load()
+    shelved = RulesFolder(tmp_path).load()
 
     assert set(shelved.suites) == {"kline", "ticker"}
     assert "did you mean critical?" in shelved.faults["trade.json"]
@@ -66,32 +66,32 @@ def test_rule_that_guards_the_store_cannot_be_replaced_or_switched_off(tmp_path:
     write(tmp_path, "trade.json", document | {"meta": {"rule_id": "time_range", "disabled": True}})
 
     with pytest.raises(SuiteRefused, match="guards the store"):
-        Shelf(tmp_path).load_kind("trade")
+        RulesFolder(tmp_path).load_kind("trade")
 
 
 def test_saved_is_only_what_differs(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "suites")
+    folder = RulesFolder(tmp_path / "suites")
     whole = msgspec.json.decode(msgspec.json.encode(shipped_suite("trade").document()))
     whole["expectations"].append(rule("mine"))
     user = read_suite("trade", json.dumps(whole))
 
-    shelf.save("trade", user)
+    folder.save("trade", user)
 
-    kept = json.loads(shelf.path_of("trade").read_text())
+    kept = json.loads(folder.path_of("trade").read_text())
     assert [one["meta"]["rule_id"] for one in kept["expectations"]] == ["mine"]
-    assert [one.id for one in shelf.load_kind("trade").rules][-1] == "mine"
+    assert [one.id for one in folder.load_kind("trade").rules][-1] == "mine"
     assert [path.name for path in (tmp_path / "suites").iterdir()] == ["trade.json"]
 
 
 def test_stamp_changes_with_a_file_and_not_without(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    folder = RulesFolder(tmp_path)
     write(tmp_path, "trade.json", rule("mine"))
     (tmp_path / "notes.txt").write_text("x")
-    before = shelf.stamp()
-    assert before == shelf.stamp()
+    before = folder.stamp()
+    assert before == folder.stamp()
 
     write(tmp_path, "trade.json", rule("mine"), rule("another"))
 
-    assert shelf.stamp() != before
+    assert folder.stamp() != before
     (tmp_path / "trade.json").unlink()
-    assert shelf.stamp() == ()
+    assert folder.stamp() == ()

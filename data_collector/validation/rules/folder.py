@@ -25,7 +25,7 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 """Name, inode, change time and size of each JSON file of a folder: equal stamps, equal files."""
 
 
-class Shelved(Struct, frozen=True):
+class LoadedRules(Struct, frozen=True):
     """What a folder says."""
 
     suites: Mapping[Kind, Suite]
@@ -34,7 +34,7 @@ class Shelved(Struct, frozen=True):
     """File name to the sentence that says what is wrong with it."""
 
 
-class Shelf:
+class RulesFolder:
     """The folder of a user's rules. Methods block for the time of a few small files."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Shelf:
                 found.append((name, status.st_ino, status.st_mtime_ns, status.st_size))
         return tuple(found)
 
-    def load(self) -> Shelved:
+    def load(self) -> LoadedRules:
         """Read everything."""
         suites: dict[Kind, Suite] = {}
         faults = {
@@ -73,7 +73,7 @@ class Shelf:
                 suites[kind] = self.load_kind(kind)
             except SuiteRefused as error:
                 faults[f"{kind}.json"] = str(error)
-        return Shelved(suites, faults)
+        return LoadedRules(suites, faults)
 
     def load_kind(self, kind: Kind) -> Suite:
         """The rules of one kind. Raises `SuiteRefused`."""

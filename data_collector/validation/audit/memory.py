@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 KEYS_MAX: Final = 10_000
-"""About 2 KiB each. The key that was seen least recently is forgotten; its next batch starts without a history."""
+"""About 2 KiB each. The key that was seen least recently is forgotten; its next batch starts with an empty memory."""
 
 TYPICAL_OF: Final = 100
 """How many values a median is of."""
@@ -31,10 +31,10 @@ def _sources(kind: Kind, prefix: str) -> Mapping[str, str]:
 
 _PREVIOUS: Final = {kind: _sources(kind, "previous_") for kind in KINDS}
 _TYPICAL: Final = {kind: _sources(kind, "typical_") for kind in KINDS}
-"""Column to the column that it is the history of: `previous_open_ms` to `open_ms`."""
+"""Column to the column that it remembers: `previous_open_ms` to `open_ms`."""
 
 
-class _Memory:
+class _KeyMemory:
     """Of one key."""
 
     def __init__(self, kind: Kind) -> None:
@@ -51,12 +51,12 @@ class _Memory:
             self.typical[name] = float(np.median(self.recent[name]))
 
 
-class History:
+class Memory:
     """Accepted records that came in their place: only these tell what is usual, and what came before."""
 
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
         self._keys_max = keys_max
-        self._memories: OrderedDict[tuple[str, ...], _Memory] = OrderedDict()
+        self._memories: OrderedDict[tuple[str, ...], _KeyMemory] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._memories)
@@ -78,10 +78,10 @@ class History:
                 _follow(kind, memory, columns, placed, found)
         return found
 
-    def _memory(self, key: tuple[str, ...], kind: Kind) -> _Memory:
+    def _memory(self, key: tuple[str, ...], kind: Kind) -> _KeyMemory:
         memory = self._memories.get(key)
         if memory is None:
-            memory = self._memories[key] = _Memory(kind)
+            memory = self._memories[key] = _KeyMemory(kind)
             if len(self._memories) > self._keys_max:
                 self._memories.popitem(last=False)
         else:
@@ -90,7 +90,11 @@ class History:
 
 
 def _follow(
-    kind: Kind, memory: _Memory, columns: Mapping[str, Column], placed: npt.NDArray[np.intp], found: dict[str, Floats]
+    kind: Kind,
+    memory: _KeyMemory,
+    columns: Mapping[str, Column],
+    placed: npt.NDArray[np.intp],
+    found: dict[str, Floats],
 ) -> None:
     for name, of in _PREVIOUS[kind].items():
         values = columns[of][placed].astype(np.float64)

@@ -23,7 +23,7 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 _NAME = re.compile(r"([0-9a-f]{16})\.json")
 
 
-class SuiteHistory:
+class PastSuites:
     """The newest `SUITES_KEPT` suites that were in force, in memory and as `{digest}.json` files; older ones go.
 
     `load` and `keep` block for the time of small files.
