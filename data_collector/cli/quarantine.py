@@ -162,14 +162,14 @@ def _print(reports: Sequence[SymbolReport], *, is_dry: bool) -> None:
     table.add_column("passed over", justify="right")
     table.add_column("already gone", justify="right")
     for report in reports:
-        tallies = (report.replayed, report.still_refused, report.not_replayable)
-        cells = [report.symbol, *map(_cell, tallies), f"{report.passed_over:,}", f"{report.gone:,}"]
+        counts = (report.replayed, report.still_refused, report.not_replayable)
+        cells = [report.symbol, *map(_cell, counts), f"{report.passed_over:,}", f"{report.gone:,}"]
         table.add_row(*(Text(escaped(cell)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if any(report.not_replayable.count for report in reports):
         typer.echo(NEVER_REPLAYED)
 
 
-def _cell(tally: SortedCount) -> str:
-    sorts = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.by.items(), key=lambda pair: -pair[1]))
-    return f"{tally.count:,} ({sorts})" if sorts else f"{tally.count:,}"
+def _cell(count: SortedCount) -> str:
+    sorts = ", ".join(f"{name} {number:,}" for name, number in sorted(count.by.items(), key=lambda pair: -pair[1]))
+    return f"{count.count:,} ({sorts})" if sorts else f"{count.count:,}"

@@ -81,7 +81,7 @@ class Lines(Part):
     def _count_messages(self, snapshot: Snapshot) -> None:
         intake = self._intake
         held, newest = intake.trades.holdback.count, intake.tally.newest_trade
-        snapshot.messages_received = intake.tally.received + held
+        snapshot.messages_received = intake.tally.judged + held
         snapshot.messages_validated = intake.tally.validated
         snapshot.validation_errors = intake.tally.errors
         snapshot.messages_in_flight = held

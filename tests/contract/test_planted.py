@@ -117,7 +117,7 @@ async def test_great_expectations_finds_each_of_them_and_agrees_with_the_gate(
     judged = set(SEVERE) - unread(way)
     assert judged - found == set()
     assert auditor.coverage == 1.0
-    assert auditor.checked.total() == way.intake.tally.received == way.intake.tally.validated + way.intake.tally.errors
+    assert auditor.checked.total() == way.intake.tally.judged == way.intake.tally.validated + way.intake.tally.errors
 
 
 def unread(way: Way) -> set[tuple[Kind, str]]:

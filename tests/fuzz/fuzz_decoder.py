@@ -63,7 +63,7 @@ class Target:
             self._codec.decode(frame, 1)
         intake = self._intake
         receive(intake, frame)
-        assert intake.tally.received == intake.tally.validated + intake.tally.errors, "the counts do not agree"
+        assert intake.tally.judged == intake.tally.validated + intake.tally.errors, "the counts do not agree"
         intake.release_held(everything=True)
         self._check(self._outlet.take())
         self._frames += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_collector.api.completeness.completeness import SeriesCount, kline_tallies, trade_tallies
+from data_collector.api.completeness.completeness import SeriesCount, kline_counts, trade_counts
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
@@ -19,8 +19,8 @@ async def counted(scene: Scene) -> tuple[dict[str, SeriesCount], dict[str, Serie
     """Trades by symbol, and klines of the first symbol by interval."""
     connection = await StoreConnection.connect(parse_store_url(scene.store.url))
     try:
-        trades = await trade_tallies(connection, StoreKeys(), list(scene.symbols))
-        klines = await kline_tallies(connection, StoreKeys(), scene.symbols[0], UtcCalendar())
+        trades = await trade_counts(connection, StoreKeys(), list(scene.symbols))
+        klines = await kline_counts(connection, StoreKeys(), scene.symbols[0], UtcCalendar())
     finally:
         connection.close()
     return trades, klines
@@ -41,9 +41,9 @@ async def test_store_is_proven_complete_through_a_lost_connection(store: Store, 
         holes = scene.assert_trades_exact()
         trades, klines = await counted(scene)
 
-    for symbol, tally in trades.items():
+    for symbol, count in trades.items():
         newest = scene.simulator.tape(symbol)[-1].trade_id
-        assert (tally.is_proven, tally.unexplained, tally.last) == (True, 0, newest), tally.explanation("trade")
-        assert sum(tally.declared.values()) == sum(last - first + 1 for first, last, _ in holes[symbol])
+        assert (count.is_proven, count.unexplained, count.last) == (True, 0, newest), count.explanation("trade")
+        assert sum(count.declared.values()) == sum(last - first + 1 for first, last, _ in holes[symbol])
     assert klines["1m"].held > 1
-    assert all(tally.is_proven for tally in klines.values()), klines
+    assert all(count.is_proven for count in klines.values()), klines

@@ -224,7 +224,7 @@ class Chain:
         if not good:
             self.refused.add(trade_id)
         receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
-        assert self.intake.tally.received == self.intake.tally.validated + self.intake.tally.errors
+        assert self.intake.tally.judged == self.intake.tally.validated + self.intake.tally.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""

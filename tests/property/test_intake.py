@@ -46,7 +46,7 @@ def receive_all(frames: list[bytes]) -> None:
     outlet = made._outlet
     for frame in frames:
         receive(made, frame)
-        assert made.tally.received == made.tally.validated + made.tally.errors
+        assert made.tally.judged == made.tally.validated + made.tally.errors
     batch = outlet.take()
     assert all(len(text) <= RAW_BYTES_MAX for entry in batch.side for text in entry.fields)
     for run in batch.trades:

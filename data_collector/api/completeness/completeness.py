@@ -83,19 +83,19 @@ class _Closed(Struct):
     is_closed: bool
 
 
-async def trade_tallies(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, SeriesCount]:
+async def trade_counts(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, SeriesCount]:
     """By symbol. Raises `SinkUnavailable`."""
     streams = [keys.key("trades", symbol) for symbol in symbols]
     replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
-    tallies: dict[str, SeriesCount] = {}
+    counts: dict[str, SeriesCount] = {}
     for symbol, stream, reply in zip(symbols, streams, replies, strict=True):
-        tally = tallies[symbol] = _tally_of(stream, reply)
-        if tally.first is not None and tally.expected != tally.held:
-            tally.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, tally)
-    return tallies
+        count = counts[symbol] = _count_of(stream, reply)
+        if count.first is not None and count.expected != count.held:
+            count.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, count)
+    return counts
 
 
-async def kline_tallies(
+async def kline_counts(
     connection: StoreConnection, keys: StoreKeys, symbol: str, calendar: Calendar
 ) -> dict[str, SeriesCount]:
     """By interval, of what `stream:` holds: it is read as a whole, so ask for one symbol. Raises `SinkUnavailable`."""
@@ -103,18 +103,18 @@ async def kline_tallies(
     gaps = [
         declared async for page in declared_pages(connection, keys.key("gaps", symbol), symbol) for declared in page
     ]
-    tallies: dict[str, SeriesCount] = {}
+    counts: dict[str, SeriesCount] = {}
     for interval, found in sorted(opens.items()):
         first, last = min(found), max(found)
         grid = KlineGrid(calendar, interval)
         end = grid.following(last)
-        tally = SeriesCount(first, last, grid.span(first, end)[1], len(found))
-        tally.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
-        tallies[interval] = tally
-    return tallies
+        count = SeriesCount(first, last, grid.span(first, end)[1], len(found))
+        count.declared = _declared(grid, (each.gap for each in gaps if each.key.interval == interval), first, end)
+        counts[interval] = count
+    return counts
 
 
-def _tally_of(key: str, reply: object) -> SeriesCount:
+def _count_of(key: str, reply: object) -> SeriesCount:
     if isinstance(reply, ReplyError):
         if "no such key" in str(reply):
             return SeriesCount()
@@ -132,17 +132,17 @@ def _sequence(entry_id: str) -> int:
     return int(entry_id.partition("-")[2])
 
 
-async def _declared_trades(connection: StoreConnection, key: str, symbol: str, tally: SeriesCount) -> dict[str, int]:
-    assert tally.first is not None, "the caller has looked"
-    assert tally.last is not None, "the caller has looked"
+async def _declared_trades(connection: StoreConnection, key: str, symbol: str, count: SeriesCount) -> dict[str, int]:
+    assert count.first is not None, "the caller has looked"
+    assert count.last is not None, "the caller has looked"
     found: list[Gap] = []
     async for page in declared_pages(connection, key, symbol):
         trades = [declared.gap for declared in page if declared.key.channel == "trade"]
         found += trades
         # Ranges of trades are declared in the order of their ids.
-        if trades and trades[-1].last < tally.first:
+        if trades and trades[-1].last < count.first:
             break
-    return _declared(IdGrid(), found, tally.first, tally.last + 1)
+    return _declared(IdGrid(), found, count.first, count.last + 1)
 
 
 def _declared(grid: Grid, gaps: Iterable[Gap], first: int, end: int) -> dict[str, int]:

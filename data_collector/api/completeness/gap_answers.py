@@ -184,24 +184,24 @@ def completeness_of(
         ],
         klines=None
         if klines is None
-        else {interval: _series(tally, Key("kline", symbol, interval)) for interval, tally in klines.items()},
+        else {interval: _series(count, Key("kline", symbol, interval)) for interval, count in klines.items()},
     )
 
 
-def _series(tally: SeriesCount, key: Key) -> Series:
+def _series(count: SeriesCount, key: Key) -> Series:
     return Series(
-        first=None if tally.first is None else number_told(key, tally.first),
-        last=None if tally.last is None else number_told(key, tally.last),
-        expected=tally.expected,
-        held=tally.held,
-        absent=tally.declared.get("absent", 0),
-        lost=tally.declared.get("lost", 0),
-        refused=tally.declared.get("refused", 0),
-        skipped=tally.declared.get("skipped", 0),
-        unexplained=tally.unexplained,
-        proven=tally.is_proven,
-        percentage=tally.percentage,
-        explanation=tally.explanation(key.unit),
+        first=None if count.first is None else number_told(key, count.first),
+        last=None if count.last is None else number_told(key, count.last),
+        expected=count.expected,
+        held=count.held,
+        absent=count.declared.get("absent", 0),
+        lost=count.declared.get("lost", 0),
+        refused=count.declared.get("refused", 0),
+        skipped=count.declared.get("skipped", 0),
+        unexplained=count.unexplained,
+        proven=count.is_proven,
+        percentage=count.percentage,
+        explanation=count.explanation(key.unit),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data_collector import __version__
-from data_collector.api.completeness.completeness import trade_tallies
+from data_collector.api.completeness.completeness import trade_counts
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.completeness.gap_lives import newest_gaps
 from data_collector.api.live.events import (
@@ -171,13 +171,13 @@ class LiveFeed:
         for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
             symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
             async with self._count_store.turn(store_url) as connection:
-                tallies = await trade_tallies(connection, snapshot.store_keys, symbols)
-            for symbol, tally in tallies.items():
+                counts = await trade_counts(connection, snapshot.store_keys, symbols)
+            for symbol, count in counts.items():
                 came = sum(healed[symbol].healed.values()) if symbol in healed else 0
                 rows.append(
                     CompletenessRow(
-                        symbol, tally.percentage, tally.is_proven, tally.held, tally.expected,
-                        tally.declared.get("lost", 0), came, open_gaps.count(symbol),
+                        symbol, count.percentage, count.is_proven, count.held, count.expected,
+                        count.declared.get("lost", 0), came, open_gaps.count(symbol),
                     )
                 )  # fmt: skip
         self._offer("completeness", event_bytes(CompletenessRows(rows)))

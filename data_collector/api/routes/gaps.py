@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from data_collector.api.completeness.completeness import kline_tallies, trade_tallies
+from data_collector.api.completeness.completeness import kline_counts, trade_counts
 from data_collector.api.completeness.gap_answers import (
     CompletenessPage,
     GapPage,
@@ -44,10 +44,10 @@ async def completeness(
     store_url = store_url_of(snapshot)
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
     async with context.store.turn(store_url) as connection:
-        trades = await trade_tallies(connection, snapshot.store_keys, page)
+        trades = await trade_counts(connection, snapshot.store_keys, page)
         by_interval = None
         if klines:
-            by_interval = await kline_tallies(connection, snapshot.store_keys, page[0], UtcCalendar())
+            by_interval = await kline_counts(connection, snapshot.store_keys, page[0], UtcCalendar())
     unknown = [name for name in page if name not in snapshot.symbols and trades[name].first is None]
     if unknown:
         raise HTTPException(404, f"{unknown[0]} is not collected, and the store holds no trades of it.")

@@ -117,7 +117,7 @@ class Intake:
     def _put_newest(self, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
         self._newest[key] = number_of(record)
         self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
-        self.tally.newest_event_ms = max(self.tally.newest_event_ms, record.event_ms)
+        self.tally.other_event_ms = max(self.tally.other_event_ms, record.event_ms)
         self.trades.learn_reference(record.symbol, record.last_id)
 
     def _take_other(self, record: Record) -> None:
@@ -145,6 +145,6 @@ class Intake:
         return verdict
 
     def _refuse_frame(self, unreadable: Unreadable) -> None:
-        self.tally.received += 1
+        self.tally.judged += 1
         self.tally.errors += 1
         self.refusals.quarantine_frame(unreadable.frame, unreadable.error, self._sequences)

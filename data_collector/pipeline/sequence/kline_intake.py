@@ -233,7 +233,7 @@ class KlineIntake:
 
     def _accept(self, kline: Kline, verdict: Verdict | None, *, late: bool = False) -> None:
         self._tally.accept(kline, "kline", verdict, late=late)
-        self._tally.newest_event_ms = max(self._tally.newest_event_ms, kline.event_ms)
+        self._tally.other_event_ms = max(self._tally.other_event_ms, kline.event_ms)
 
     def _refuse(self, kline: Kline, verdict: Verdict) -> None:
         self._tally.refuse(kline, "kline", verdict)

@@ -25,11 +25,11 @@ Tap = Callable[[Record], None]
 
 
 class Tally:
-    """Counts since the process started: received = validated + errors."""
+    """Counts since the process started: judged = validated + errors. A trade that is held back is not judged yet."""
 
     __slots__ = (
-        "_counters", "_note", "_refusals", "_untimely_ms", "errors", "event_limit_ms", "former", "last_other_ns",
-        "newest_event_ms", "newest_trade", "received", "tap", "validated",
+        "_counters", "_note", "_refusals", "_untimely_ms", "errors", "event_limit_ms", "former",
+        "judged", "last_other_ns", "newest_trade", "other_event_ms", "tap", "validated",
     )  # fmt: skip
 
     def __init__(self, refusals: Refusals, counters: Counters, audit: AuditNotes) -> None:
@@ -37,14 +37,15 @@ class Tally:
         self._counters = counters
         self._note = audit.note
         self.tap: Tap | None = None
-        self.received = 0
+        self.judged = 0
         self.validated = 0
         self.errors = 0
         self.newest_trade: Trade | None = None
         """The newest one that a stream brought."""
         self.last_other_ns = 0
         """Wall clock of the newest message that is no trade."""
-        self.newest_event_ms = 0
+        self.other_event_ms = 0
+        """The newest send time of a message that is no trade."""
         self.former: set[Key] = set()
         """Streams that were given up: what an exchange still sends of them is no fault."""
         self.event_limit_ms = 0
@@ -60,7 +61,7 @@ class Tally:
         if newest_ms and event_ms - newest_ms > EVENT_STEP_MS and abs(event_ms - self._untimely_ms) > EVENT_STEP_MS:
             self._untimely_ms = event_ms
             return False
-        self.newest_event_ms = event_ms
+        self.other_event_ms = event_ms
         self.event_limit_ms = event_ms + EVENT_STEP_MS
         return True
 
@@ -72,7 +73,7 @@ class Tally:
     def exchange_ms(self) -> int:
         """The exchange's clock, as its messages told it last; 0 before the first."""
         trade = self.newest_trade
-        return max(self.newest_event_ms, trade.event_ms if trade is not None else 0)
+        return max(self.other_event_ms, trade.event_ms if trade is not None else 0)
 
     def exchange_now_ms(self) -> int:
         """The exchange's clock; our own before the first message."""
@@ -92,7 +93,7 @@ class Tally:
 
     def accept(self, record: Record, channel: str, verdict: Verdict | None, *, late: bool = False) -> None:
         """A record passed."""
-        self.received += 1
+        self.judged += 1
         self.validated += 1
         self.last_other_ns = record.received_ns or time.time_ns()
         self.note_accepted(record, channel, verdict, late=late)
@@ -107,7 +108,7 @@ class Tally:
 
     def refuse(self, record: Record, channel: str, verdict: Verdict) -> None:
         """A record was refused; keeping it is the caller's."""
-        self.received += 1
+        self.judged += 1
         self.errors += 1
         self._refusals.count(channel, verdict)
         self._note(record, verdict, accepted=False)
@@ -126,7 +127,7 @@ class Tally:
         if self.former and key_of(record) in self.former:
             self._counters.add("data_collector_records_former_total")
             return
-        self.received += 1
+        self.judged += 1
         self.errors += 1
         self._refusals.quarantine_unknown(record)
 

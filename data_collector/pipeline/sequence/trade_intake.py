@@ -106,7 +106,7 @@ class TradeIntake:
             self._put(trade)
             sequence.next_id = next_id
             sequence.recent[trade_id & sequence.recent_mask] = trade
-            tally.received += 1
+            tally.judged += 1
             tally.validated += 1
             tally.newest_trade = trade
             sequence.minutes.add(trade)
@@ -257,7 +257,7 @@ class TradeIntake:
         self._put(trade, () if verdict is None else verdict.warnings)
         sequence.advance(trade)
         tally = self._tally
-        tally.received += 1
+        tally.judged += 1
         tally.validated += 1
         if trade.received_ns:
             tally.newest_trade = trade
@@ -265,7 +265,7 @@ class TradeIntake:
 
     def _count_unseen(self, count: int) -> None:
         """Trades that came, and are not let through now."""
-        self._tally.received += count
+        self._tally.judged += count
         self._tally.validated += count
 
     def _count_once(self, sequence: TradeSequence, trade_id: int) -> None:

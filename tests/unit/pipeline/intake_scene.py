@@ -67,12 +67,12 @@ class Scene:
     def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
         answer = receive(self.intake, frame, 5)
         intake = self.intake
-        assert intake.tally.received == intake.tally.validated + intake.tally.errors
+        assert intake.tally.judged == intake.tally.validated + intake.tally.errors
         return answer
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        return self.intake.tally.received, self.intake.tally.validated, self.intake.tally.errors
+        return self.intake.tally.judged, self.intake.tally.validated, self.intake.tally.errors
 
     def take_side(self) -> list[SideEntry]:
         return self.outlet.take().side
