@@ -1,4 +1,4 @@
-"""The collector without retention: what exactness costs is measured against it. For `benchmarks.exactness` alone.
+"""The collector without a spool: what exactness costs is measured against it. For `benchmarks.exactness` alone.
 
 It runs the command line as `python -m data_collector` does, with a spool that keeps nothing, on disk or in memory.
 """
@@ -11,7 +11,7 @@ from data_collector.pipeline.outlet.runs import Gathering
 
 
 def _keep_nothing(_gathering: Gathering, _run: TradeRun) -> None:
-    """In place of gathering a run for the retention."""
+    """In place of gathering a run for the spool."""
 
 
 if __name__ == "__main__":

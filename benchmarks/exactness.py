@@ -1,4 +1,4 @@
-"""What exactness costs: the collector with its retention (memory ring, spool, syncs) against the same one without."""
+"""What exactness costs: the collector with its spool (ring in memory, files, syncs) against the same one without."""
 
 from __future__ import annotations
 

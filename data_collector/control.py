@@ -30,7 +30,7 @@ class Request(Struct):
     """What the starter asks. `start` and `stop` are answered when they are done; `resubscribe` when it is begun."""
 
     action: Action
-    wish: DesiredSubscriptions | None = None
+    desired: DesiredSubscriptions | None = None
     """For `resubscribe` only."""
 
 

@@ -7,5 +7,5 @@ from data_collector.pipeline.spool.spool import Spool
 
 
 def in_memory(*symbols: str) -> Spool:
-    """A retention without a disk."""
+    """A spool without a disk."""
     return Spool(None, Counters(), symbols=symbols)

@@ -58,19 +58,19 @@ def plan(
 
     Exit code 0, or 78 when the change is impossible. Without a running collector it is held against the settings.
     """
-    wish = DesiredSubscriptions(_words(symbols), _words(intervals), _words(channels))
-    change = asyncio.run(_planned(load_settings(), wish, url.rstrip("/")))
+    desired = DesiredSubscriptions(_words(symbols), _words(intervals), _words(channels))
+    change = asyncio.run(_planned(load_settings(), desired, url.rstrip("/")))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
     else:
         _print(change)
 
 
-async def _planned(settings: Settings, wish: DesiredSubscriptions, url: str) -> Change:
+async def _planned(settings: Settings, desired: DesiredSubscriptions, url: str) -> Change:
     venue = find_venue("binance")
     faults: list[str] = []
     known = await _known(settings, venue, url)
-    wanted = wanted_of(known.subscriptions, wish, venue, faults)
+    wanted = wanted_of(known.subscriptions, desired, venue, faults)
     known.notes += await _listing_notes(settings, venue, wanted, faults)
     if faults:
         raise Misconfigured("The change is impossible:\n" + "\n".join(f"  - {fault}" for fault in faults))

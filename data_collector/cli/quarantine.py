@@ -87,8 +87,8 @@ def replay(
     """
     settings = load_settings()
     suites = _suites(settings)
-    told = Replay(suites, settings, rule, is_dry=dry_run, tell=_tell_progress)
-    reports, foreign = asyncio.run(_replayed(told, _named(symbols, settings)))
+    replaying = Replay(suites, settings, rule, is_dry=dry_run, tell=_tell_progress)
+    reports, foreign = asyncio.run(_replayed(replaying, _named(symbols, settings)))
     if json:
         print(msgspec.json.encode(_Answer(dry_run, rule, reports, foreign)).decode())
     else:
@@ -135,12 +135,12 @@ def _suites(settings: Settings) -> Mapping[Kind, CompiledSuite]:
     return {kind: compile_suite(suite) for kind, suite in shelved.suites.items()}
 
 
-async def _replayed(told: Replay, symbols: Sequence[str]) -> tuple[list[SymbolReport], list[str]]:
-    address = await find_store(settings=told.settings)
+async def _replayed(replaying: Replay, symbols: Sequence[str]) -> tuple[list[SymbolReport], list[str]]:
+    address = await find_store(settings=replaying.settings)
     async with opened(address) as connection:
         streams = QuarantineStreams(connection, find_venue("binance").store_keys)
         try:
-            return await told.run(streams, symbols), sorted(streams.foreign)
+            return await replaying.run(streams, symbols), sorted(streams.foreign)
         finally:
             if sys.stderr.isatty():
                 sys.stderr.write("\r\x1b[K")

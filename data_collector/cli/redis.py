@@ -14,7 +14,7 @@ from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.redis.connection import Command, ReplyError
 
-PATIENCE_S = 365 * 86_400.0
+TIMEOUT_S = 365 * 86_400.0
 """`XREAD BLOCK 0` waits for as long as it takes; Ctrl-C ends it."""
 
 ENDLESS = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC"})
@@ -44,7 +44,7 @@ async def _ask(url: str | None, words: list[str], *, as_json: bool) -> object:
         # Version 3 of the protocol tells objects from lists.
         commands.insert(0, ("HELLO", "3"))
     async with opened(await find_store(url)) as connection:
-        return (await connection.execute(commands, timeout_s=PATIENCE_S))[-1]
+        return (await connection.execute(commands, timeout_s=TIMEOUT_S))[-1]
 
 
 def raw_lines(reply: object) -> list[str]:

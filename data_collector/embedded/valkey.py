@@ -191,7 +191,7 @@ class EmbeddedValkey:
 
     async def _until_ready(self, pid: int) -> bool:
         """False when our child ended. Raises `Unavailable` when it takes too long."""
-        told = False
+        reported = False
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
         while self._process is None or self._process.returncode is None:
             identity = await identify(port=self._started.port)
@@ -199,8 +199,8 @@ class EmbeddedValkey:
             ours = identity is not None and identity.pid == pid
             if ours and identity is not None and not identity.loading:
                 return True
-            if ours and not told:
-                told = True
+            if ours and not reported:
+                reported = True
                 deadline += LOAD_TIMEOUT_S
                 self._log.info("embedded_store_loading", directory=str(self._directory))
             if asyncio.get_running_loop().time() > deadline:

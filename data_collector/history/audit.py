@@ -19,11 +19,11 @@ from data_collector.history.comparison import (
     same_prices,
     same_trade,
 )
-from data_collector.history.feeds import STEPS_AT_ONCE, believed_klines, believed_trades
-from data_collector.history.kept import Kept
-from data_collector.history.patience import Patience
+from data_collector.history.feeds import STEPS_AT_ONCE, checked_klines, checked_trades
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
+from data_collector.history.retention import Retention
+from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
@@ -96,8 +96,8 @@ class DatabaseAudit:
         from_ms: int | None,
         to_ms: int,
         closed_ms: int,
-        kept: Kept,
-        patience: Patience,
+        retention: Retention,
+        retrying: Retrying,
         tell: Callable[[str, int], None],
     ) -> None:
         """`from_ms` None: from the first row stored. Candles that ended after `closed_ms` need not be there yet.
@@ -110,8 +110,8 @@ class DatabaseAudit:
         self._from_ms = from_ms
         self._to_ms = to_ms
         self._closed_ms = closed_ms
-        self._kept = kept
-        self._patience = patience
+        self._retention = retention
+        self._retrying = retrying
         self._tell = tell
 
     async def series(self, series: Key) -> SeriesAudit:
@@ -148,7 +148,7 @@ class DatabaseAudit:
             return None
         # Of a series without a row all that was asked for is missing.
         anchor_ms = 0 if stored is None else stored[0]
-        begin_ms = self._kept.begin_ms("kline", anchor_ms if self._from_ms is None else self._from_ms)
+        begin_ms = self._retention.begin_ms("kline", anchor_ms if self._from_ms is None else self._from_ms)
         first_ms = grid.first_open(begin_ms, anchor_ms)
         return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
 
@@ -169,9 +169,9 @@ class DatabaseAudit:
     async def _klines_against_live(self, found: SeriesAudit, grid: KlineGrid, span: Reach, live: LiveStore) -> Check:
         key = found.series
         check = Check(key.label, "live store")
-        kept = await live.closed_klines(key.symbol, key.kline_interval)
-        theirs = {number: row for number, row in kept.klines.items() if span[0] <= number < span[1]}
-        check.doubled = kept.doubled
+        stored = await live.closed_klines(key.symbol, key.kline_interval)
+        theirs = {number: row for number, row in stored.klines.items() if span[0] <= number < span[1]}
+        check.doubled = stored.doubled
         if not theirs:
             check.note = "it keeps none of this time"
             return check
@@ -201,7 +201,7 @@ class DatabaseAudit:
         position, end_ms = span
         while position < end_ms:
             call = partial(_exchanges_klines, rest, key, position, end_ms - 1)
-            rows = await self._patience.ask(key.label, call)
+            rows = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
             ours = await self._ours(key, position, until_ms)
@@ -270,7 +270,7 @@ class DatabaseAudit:
     async def _trade_ids(self, symbol: str) -> Reach | None:
         """First and last id of the stored trades that are to be looked at."""
         stored = await self._ends.held.trade_span(symbol)
-        begin_ms = self._kept.begin_ms("trade", self._from_ms or 0)
+        begin_ms = self._retention.begin_ms("trade", self._from_ms or 0)
         if stored is None:
             return None
         first = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
@@ -282,9 +282,9 @@ class DatabaseAudit:
     async def _trades_against_live(self, found: SeriesAudit, ids: Reach, live: LiveStore) -> Check:
         series = found.series
         check = Check(series.label, "live store")
-        kept = await live.kept_trades(series.symbol)
-        check.doubled = kept.doubled
-        theirs = {number: row for number, row in kept.trades.items() if ids[0] <= number <= ids[1]}
+        stored = await live.kept_trades(series.symbol)
+        check.doubled = stored.doubled
+        theirs = {number: row for number, row in stored.trades.items() if ids[0] <= number <= ids[1]}
         for first in range(min(theirs, default=0), max(theirs, default=-1) + 1, ROWS_PER_READ):
             last = first + ROWS_PER_READ - 1
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, first, last, ROWS_PER_READ))
@@ -298,7 +298,7 @@ class DatabaseAudit:
         position = ids[0]
         while position <= ids[1]:
             call = partial(_exchanges_trades, rest, series.symbol, position)
-            page = await self._patience.ask(series.label, call)
+            page = await self._retrying.ask(series.label, call)
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
@@ -309,11 +309,11 @@ class DatabaseAudit:
 
 
 async def _exchanges_klines(rest: KlinesApi, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
-    return believed_klines(await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms))
+    return checked_klines(await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms))
 
 
 async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int) -> Sequence[Trade]:
-    return believed_trades(await rest.trades(symbol, from_id))
+    return checked_trades(await rest.trades(symbol, from_id))
 
 
 def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:

@@ -14,9 +14,9 @@ from typing import TypeVar
 from msgspec import Struct
 
 from data_collector.history.events import Event, SeriesEnded
-from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
+from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
@@ -37,10 +37,10 @@ class Backfill:
     """Runs a plan once."""
 
     def __init__(
-        self, feeds: Mapping[Key, SeriesFeed], patience: Patience, stopping: Stopping, tell: Callable[[Event], None]
+        self, feeds: Mapping[Key, SeriesFeed], retrying: Retrying, stopping: Stopping, tell: Callable[[Event], None]
     ) -> None:
         self._feeds = feeds
-        self._patience = patience
+        self._retrying = retrying
         self._stopping = stopping
         self._tell = tell
 
@@ -65,7 +65,7 @@ class Backfill:
 
     async def _fill_series(self, plan: SeriesPlan, report: SeriesEnded) -> None:
         feed = self._feeds[plan.series]
-        at_work = _SeriesFill(feed, report, self._patience, self._tell, self._stopping)
+        at_work = _SeriesFill(feed, report, self._retrying, self._tell, self._stopping)
         try:
             for stretch in plan.stretches:
                 await at_work.fill(stretch)
@@ -85,13 +85,13 @@ class _SeriesFill:
         self,
         feed: SeriesFeed,
         report: SeriesEnded,
-        patience: Patience,
+        retrying: Retrying,
         tell: Callable[[Event], None],
         stopping: Stopping,
     ) -> None:
         self._feed = feed
         self._report = report
-        self._patience = patience
+        self._retrying = retrying
         self._tell = tell
         self._stopping = stopping
 
@@ -160,10 +160,10 @@ class _SeriesFill:
         return await self._ask(lambda: self._feed.fetch(first, last))
 
     async def _ask(self, call: Callable[[], Awaitable[Found]]) -> Found:
-        return await self._patience.ask(self._report.series, call)
+        return await self._retrying.ask(self._report.series, call)
 
     async def _write(self, call: Callable[[], Awaitable[Found]]) -> Found:
-        return await self._patience.write(self._report.series, call)
+        return await self._retrying.write(self._report.series, call)
 
 
 def _holds_both_sides(page: CheckedPage, missing: Range) -> bool:

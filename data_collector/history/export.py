@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
-from data_collector.history.kept import Kept
 from data_collector.history.ports import StoredRows
+from data_collector.history.retention import Retention
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap, Holes
@@ -48,7 +48,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     """None: from the first row stored."""
     to_ms: int | None
     """None: to the last row stored."""
-    kept: Kept = Kept()
+    retention: Retention = Retention()
     """Rows older than that are left out, there or not: they are being deleted."""
     folder: Path
     replace: bool = False
@@ -179,7 +179,7 @@ async def _plan_of(
     first, until = span[0], span[1] + 1
     if interval is not None:
         until = calendar.next_open_ms(interval, span[1])
-        asked_first = order.kept.begin_ms("kline", first if order.from_ms is None else order.from_ms)
+        asked_first = order.retention.begin_ms("kline", first if order.from_ms is None else order.from_ms)
         asked_until = until if order.to_ms is None else order.to_ms
         there = await reader.klines(symbol, interval, asked_first, asked_until, 1)
         if there:
@@ -187,7 +187,7 @@ async def _plan_of(
             return _Planned(series, due_ms, asked_until)
         return _nothing(series, f"candles open from {_text(first)} to {_text(span[1])}")
     # A range of time becomes a range of ids, so that neighbouring exports share no trade and lack none.
-    begin_ms = order.kept.begin_ms("trade", order.from_ms or 0)
+    begin_ms = order.retention.begin_ms("trade", order.from_ms or 0)
     if begin_ms:
         first = await _first_id(reader, symbol, begin_ms, until)
     if order.to_ms is not None:
@@ -226,7 +226,7 @@ async def _exported(
     finally:
         table.close()
     shown: Callable[[int], str | int] = int if series.channel == "trade" else _text
-    oldest_ms, holes = order.kept.oldest_ms(series.channel), written.holes
+    oldest_ms, holes = order.retention.oldest_ms(series.channel), written.holes
     return ExportedFile(
         file=path.name,
         symbol=series.symbol,

@@ -61,7 +61,7 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        rows = believed_klines(await self._ends.rest.klines(self.series.symbol, self._interval, first, last))
+        rows = checked_klines(await self._ends.rest.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.store.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
@@ -104,7 +104,7 @@ class TradeFeed:
         return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        rows = believed_trades(await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
+        rows = checked_trades(await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
@@ -127,7 +127,7 @@ class TradeFeed:
         await self._ends.store.put_gaps(self.series, gaps)
 
 
-def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
+def checked_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
     """The klines themselves. Raises `VenueUnreachable` for a text that is no number: the next answer may be better."""
     for k in klines:
         texts = (
@@ -140,7 +140,7 @@ def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
     return klines
 
 
-def believed_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
+def checked_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
     """The trades themselves. Raises `VenueUnreachable` for a text that is no number, or a time that is none."""
     for trade in trades:
         _check(f"trade {trade.trade_id} of {trade.symbol}", (trade.price, trade.quantity))

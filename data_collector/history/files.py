@@ -12,9 +12,9 @@ from functools import partial
 from typing import TypeVar
 
 from data_collector.history.events import Event, FileRefused, SeriesEnded
-from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
+from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Trade
@@ -32,14 +32,14 @@ class FileFill:
     """One series, from files."""
 
     def __init__(
-        self, ends: Ends, patience: Patience, stopping: Stopping, tell: Callable[[Event], None], *, all_holes: bool
+        self, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Callable[[Event], None], *, all_holes: bool
     ) -> None:
         """`all_holes`: also those that REST would give in a few calls."""
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
         self._rest = ends.rest if ends.is_reachable else None
-        self._patience = patience
+        self._retrying = retrying
         self._stopping = stopping
         self._tell = tell
         self._requests_min = 1 if all_holes else REQUESTS_WORTH_A_FILE
@@ -54,7 +54,7 @@ class FileFill:
             return
         try:
             # Its parts let go of what only waits by themselves; a chunk is written to its end.
-            await self._patience.write(report.series, lambda: self._read(plan, file, report))
+            await self._retrying.write(report.series, lambda: self._read(plan, file, report))
         except NotPublished:
             pass
         except BadFile as error:
@@ -80,10 +80,10 @@ class FileFill:
 
     async def _ids_of(self, file: BulkFile, rest: TradesApi) -> tuple[int, int]:
         symbol, name = file.key.symbol, file.key.label
-        first = await self._patience.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
+        first = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
         if first is None:
             return 0, -1
-        after = await self._patience.ask(name, lambda: rest.first_trade_id(symbol, file.until_ms))
+        after = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.until_ms))
         return first, 2**53 if after is None else after - 1
 
     async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:
@@ -109,7 +109,7 @@ class FileFill:
                     return
                 wanted = [row for row in rows if is_wanted(row)]
                 if wanted:
-                    stored = await self._patience.write(report.series, partial(put, wanted))
+                    stored = await self._retrying.write(report.series, partial(put, wanted))
                     report.added += stored.added
                     report.changed += stored.changed
                     self._tell(report.progress())

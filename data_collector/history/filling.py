@@ -13,9 +13,9 @@ from data_collector.history.bounds import FileBounds, RestBounds
 from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
-from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Ends, SeriesFeed
+from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
@@ -47,7 +47,7 @@ class Filling:
         source: Source = "rest",
         tell: Callable[[Event], None],
         stopping: Stopping,
-        patience_s: float,
+        give_up_s: float,
     ) -> None:
         assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
         assert source == "dumps" or ends.is_reachable, "the same"
@@ -56,7 +56,7 @@ class Filling:
         self._source: Source = source
         self._tell = tell
         self._stopping = stopping
-        self._patience = Patience(patience_s, stopping, tell)
+        self._retrying = Retrying(give_up_s, stopping, tell)
         self._bounds: Bounds = RestBounds(ends.rest)
         if ends.files is not None and not ends.is_reachable:
             self._bounds = FileBounds(ends.files)
@@ -74,11 +74,11 @@ class Filling:
         """Ask for these numbers, whether the database has them or not."""
         return plan_series(series, ranges, self.grid(series))
 
-    def told(self, plan: Plan) -> Planned:
+    def planned(self, plan: Plan) -> Planned:
         """The plan for people and programs."""
         rest = self._ends.rest
         rows = tuple(SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series)
-        seconds = plan.seconds(rest.patient_weight_per_minute, rest.weight_used)
+        seconds = plan.seconds(rest.background_weight_per_minute, rest.weight_used)
         return Planned(rows, plan.rows, plan.requests, plan.weight, seconds, self._source)
 
     async def run(self, plan: Plan) -> Ended:
@@ -88,7 +88,7 @@ class Filling:
         if self._source != "rest":
             plan = await self._from_files(plan, reports)
         if self._source != "dumps":
-            backfill = Backfill(self._feeds, self._patience, self._stopping, self._tell)
+            backfill = Backfill(self._feeds, self._retrying, self._stopping, self._tell)
             await backfill.run(plan, reports)
         return summary_of(list(reports.values()), time.monotonic() - began)
 
@@ -112,7 +112,7 @@ class Filling:
     async def _series_from_files(self, plan: SeriesPlan, report: SeriesEnded) -> SeriesPlan:
         if not plan.stretches:
             return plan
-        fill = FileFill(self._ends, self._patience, self._stopping, self._tell, all_holes=self._source == "dumps")
+        fill = FileFill(self._ends, self._retrying, self._stopping, self._tell, all_holes=self._source == "dumps")
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
         remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
         report.known = max(0, report.rows - remaining.rows - report.added - report.changed)
@@ -129,7 +129,7 @@ class Filling:
 
     async def _plan_of(self, series: Key) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
-        missing = await self._patience.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
+        missing = await self._retrying.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> SeriesFeed:

@@ -125,7 +125,7 @@ class ExchangeApi(TradesApi, KlinesApi, ListingApi, Protocol):
         """What is used of the budget in the current window."""
 
     @property
-    def patient_weight_per_minute(self) -> int:
+    def background_weight_per_minute(self) -> int:
         """What calls that are not urgent may use of the budget in a minute."""
 
     async def close(self) -> None:

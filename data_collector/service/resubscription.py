@@ -48,7 +48,7 @@ CONNECT_S = 15.0
 """How long connections that must be made for it are waited for; they are made all the same."""
 
 WRITE_OUT_S = 3.0
-"""How long a removed symbol waits for gaps to be filled and for the store; what is left is in the retention."""
+"""How long a removed symbol waits for gaps to be filled and for the store; what is left is in the spool."""
 
 STOPPED = "Collection is stopped; start it first."
 UNDER_WAY = "Another change of subscriptions is under way."
@@ -130,7 +130,7 @@ class Resubscription:
         self._status.present = self.present()
         return self._status
 
-    def begin(self, wish: DesiredSubscriptions) -> ChangeStatus:
+    def begin(self, desired: DesiredSubscriptions) -> ChangeStatus:
         """Begin a change; `status` tells when it is over, and `wait` returns then."""
         number = self._status.number
         if self._running is None or self._status.busy:
@@ -138,7 +138,7 @@ class Resubscription:
             return ChangeStatus(self.present(), number, busy=self._status.busy, refusal=refusal)
         self._status = ChangeStatus(self.present(), number + 1, busy=True)
         self._over.clear()
-        self._running.spawn(self._run(self._status, self._running, wish))
+        self._running.spawn(self._run(self._status, self._running, desired))
         return self._status
 
     async def wait(self) -> ChangeStatus:
@@ -146,11 +146,11 @@ class Resubscription:
         await self._over.wait()
         return self.status()
 
-    async def _run(self, status: ChangeStatus, running: RunningParts, wish: DesiredSubscriptions) -> None:
+    async def _run(self, status: ChangeStatus, running: RunningParts, desired: DesiredSubscriptions) -> None:
         log = structlog.get_logger()
         status.refusal = ChangeRefusal("unavailable", ["The collection ended before the change was made."])
         try:
-            status.done = await self._change(running, wish)
+            status.done = await self._change(running, desired)
             status.refusal = None
             log.info("subscriptions_changed", added=len(status.done.added), removed=len(status.done.removed))
         except _Refused as error:
@@ -160,11 +160,11 @@ class Resubscription:
             status.busy = False
             self._over.set()
 
-    async def _change(self, running: RunningParts, wish: DesiredSubscriptions) -> Change:
+    async def _change(self, running: RunningParts, desired: DesiredSubscriptions) -> Change:
         faults: list[str] = []
         before = self.current
         # With thousands of symbols each of these takes a tenth of a second, and the feed must not wait for it.
-        wanted = await asyncio.to_thread(wanted_of, before, wish, self._venue, faults)
+        wanted = await asyncio.to_thread(wanted_of, before, desired, self._venue, faults)
         notes = await self._check_symbols(before, wanted, faults)
         if faults:
             raise _Refused("impossible", faults)

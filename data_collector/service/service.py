@@ -128,7 +128,7 @@ class Service:
                 async with self._changed:
                     await self._changed.wait_for(lambda: not self._running)
             case "resubscribe":
-                subscriptions = self._subscribed.begin(request.wish or DesiredSubscriptions())
+                subscriptions = self._subscribed.begin(request.desired or DesiredSubscriptions())
             case "subscriptions":
                 subscriptions = self._subscribed.status()
             case "status":
@@ -144,9 +144,9 @@ class Service:
             intervals=list(subscriptions.intervals),
             key_prefix=self._venue.key_prefix,
         )
-        told = [part.report(snapshot) for part in reversed([*self._parts, *self._collection.parts])]
+        healths = [part.report(snapshot) for part in reversed([*self._parts, *self._collection.parts])]
         if self._collection.parts:
-            _judge(snapshot, told)
+            _judge(snapshot, healths)
             snapshot.samples, snapshot.histograms = self._counters.samples(), self._counters.histograms()
         elif self._wanted.is_set():
             snapshot.reasons = [self._store.waiting_for or "starting"]
@@ -216,14 +216,14 @@ class Service:
             self._changed.notify_all()
 
 
-def _judge(snapshot: Snapshot, told: Sequence[PartHealth]) -> None:
+def _judge(snapshot: Snapshot, healths: Sequence[PartHealth]) -> None:
     """Condition and readiness from what all parts told, once there has been a collection."""
     if not snapshot.collector_running:
         snapshot.condition, snapshot.reasons = "degraded", [STOPPED]
         return
-    snapshot.ready = all(health.ready for health in told)
-    snapshot.reasons = [reason for health in told for reason in health.reasons]
-    if any(health.is_losing for health in told):
+    snapshot.ready = all(health.ready for health in healths)
+    snapshot.reasons = [reason for health in healths for reason in health.reasons]
+    if any(health.is_losing for health in healths):
         snapshot.condition = "unhealthy"
     else:
         snapshot.condition = "degraded" if snapshot.reasons else "healthy"

@@ -83,7 +83,7 @@ class Storing(Part):
         counters.set("data_collector_outlet_records_max", outlet.records_max)
         counters.set("data_collector_outlet_oldest_seconds", self._oldest_waiting_s())
         counters.set("data_collector_store_up", 0 if self.pump.down_reason else 1)
-        counters.set("data_collector_outlet_retained_total", outlet.retained_only)
+        counters.set("data_collector_outlet_retained_total", outlet.spooled_only)
         for channel, count in outlet.dropped.items():
             counters.set("data_collector_outlet_dropped_total", count, channel=channel)
         for channel, count in outlet.conflated.items():

@@ -28,11 +28,11 @@ class GroupPlan(Struct):
     is_new: bool = False
 
 
-def wanted_of(present: Subscriptions, wish: DesiredSubscriptions, venue: Venue, faults: list[str]) -> Subscriptions:
+def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venue, faults: list[str]) -> Subscriptions:
     """What would be subscribed; everything that cannot be goes into `faults`."""
-    symbols = _parsed("symbols", wish.symbols, texts.symbols, faults)
-    intervals = _parsed("intervals", wish.intervals, texts.intervals, faults)
-    words = _parsed("channels", wish.channels, texts.channels, faults)
+    symbols = _parsed("symbols", desired.symbols, texts.symbols, faults)
+    intervals = _parsed("intervals", desired.intervals, texts.intervals, faults)
+    words = _parsed("channels", desired.channels, texts.channels, faults)
     strange = [interval for interval in intervals or () if interval not in venue.intervals]
     if strange:
         have = ", ".join(venue.intervals)

@@ -33,11 +33,11 @@ def unknown_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) ->
 
 def unknown_sentence(unknown: Sequence[str], listed: Mapping[str, SymbolRules], venue: str) -> str:
     """All of them at once, each with what may have been meant."""
-    told = []
+    suggestions = []
     for symbol in unknown:
         close = get_close_matches(symbol, listed, n=1, cutoff=0.6)
-        told.append(f"{symbol} (did you mean {close[0]}?)" if close else symbol)
-    return f"SYMBOLS: {venue} does not list {', '.join(told)}. Names are the exchange's own, such as BTCUSDT."
+        suggestions.append(f"{symbol} (did you mean {close[0]}?)" if close else symbol)
+    return f"SYMBOLS: {venue} does not list {', '.join(suggestions)}. Names are the exchange's own, such as BTCUSDT."
 
 
 def resting_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> dict[str, str]:

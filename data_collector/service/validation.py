@@ -76,12 +76,14 @@ class Validation(Part):
         return PartHealth(self._reasons())
 
     def _reasons(self) -> list[str]:
-        told = [f"{fault} The rules before it stay in force." for fault in self.keeper.faults.values()]
+        reasons = [f"{fault} The rules before it stay in force." for fault in self.keeper.faults.values()]
         if self.keeper.down_reason is not None:
-            told.append(f"VALIDATION_SERVICE_URL: {self.keeper.down_reason}; the last known suites gate every record")
+            reasons.append(
+                f"VALIDATION_SERVICE_URL: {self.keeper.down_reason}; the last known suites gate every record"
+            )
         if self._off == NOT_INSTALLED:
-            told.append(NOT_INSTALLED)
-        return told + list(self._audit_reasons())
+            reasons.append(NOT_INSTALLED)
+        return reasons + list(self._audit_reasons())
 
     def _status(self) -> ValidationStatus:
         suites = self.keeper.gate.suites

@@ -12,7 +12,7 @@ from msgspec import Struct, field, structs
 
 from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.history.events import Ended, Event
-from data_collector.history.patience import Stopping
+from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.settings import load_settings
 from data_collector.simulator import Simulator, SimulatorSettings

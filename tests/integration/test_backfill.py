@@ -18,7 +18,7 @@ from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
-from data_collector.history.patience import Stopping
+from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log

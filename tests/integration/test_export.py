@@ -18,7 +18,7 @@ from msgspec import structs
 
 from data_collector.history import export as exporting
 from data_collector.history.export import ExportOrder, Manifest, export
-from data_collector.history.kept import Kept
+from data_collector.history.retention import Retention
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
@@ -123,11 +123,11 @@ async def test_ends_of_the_asked_range_that_are_not_stored_are_gaps(pool: asyncp
 
 
 async def test_what_the_retention_lets_go_is_left_out_and_no_gap(pool: asyncpg.Pool, tmp_path: Path) -> None:
-    kept = Kept(klines_ms=START_MS + 6 * MINUTE_MS + 30_000, trades_ms=START_MS + 51_500)
+    kept = Retention(klines_ms=START_MS + 6 * MINUTE_MS + 30_000, trades_ms=START_MS + 51_500)
 
     for name, from_ms in (("all", None), ("asked", START_MS - 90_000)):
         candles, trades = (
-            await exported(pool, tmp_path / name, CANDLES, TRADES, kept=kept, from_ms=from_ms)
+            await exported(pool, tmp_path / name, CANDLES, TRADES, retention=kept, from_ms=from_ms)
         ).files  # fmt: skip
 
         assert (candles.rows, candles.first, candles.gaps) == (3, "2024-01-01T00:07:00+00:00", [])

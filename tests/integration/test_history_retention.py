@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.cli.history.options import check_kept
+from data_collector.cli.history.options import check_retention
 from data_collector.facade import DataCollector
 from data_collector.history.filling import TimeSpan
 from data_collector.model.calendar import DAY_MS
@@ -301,6 +301,6 @@ def test_backfill_of_rows_that_would_go_again_is_refused_with_the_way_out() -> N
     settings = load_settings({"RETENTION_DAYS_TRADES": "10"}, None)
     span = TimeSpan(NOW_MS - 11 * DAY_MS, NOW_MS, NOW_MS)
 
-    check_kept(settings, [Key("kline", "BTCUSDT", "1m")], span)
+    check_retention(settings, [Key("kline", "BTCUSDT", "1m")], span)
     with pytest.raises(Misconfigured, match=r"RETENTION_DAYS_TRADES=10 .* --from -10d"):
-        check_kept(settings, [Key("kline", "BTCUSDT", "1m"), Key("trade", "BTCUSDT")], span)
+        check_retention(settings, [Key("kline", "BTCUSDT", "1m"), Key("trade", "BTCUSDT")], span)

@@ -56,7 +56,7 @@ class Exchange:
         self.up = True
 
     @property
-    def patient_weight_per_minute(self) -> int:
+    def background_weight_per_minute(self) -> int:
         return 2700
 
     @property

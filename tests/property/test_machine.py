@@ -1,4 +1,4 @@
-"""Sequencer, retention, repair and writer as a machine: whatever befalls them in whatever order, the promises hold."""
+"""Sequencer, spool, repair and writer as a machine: whatever befalls them in whatever order, the promises hold."""
 
 from __future__ import annotations
 

@@ -120,11 +120,11 @@ def _count_of(key: str, reply: object) -> SeriesCount:
             return SeriesCount()
         raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
     assert isinstance(reply, list), "XINFO STREAM is answered with names and values in turn"
-    told = dict(zip(reply[::2], reply[1::2], strict=True))
-    if not told["first-entry"]:
+    facts = dict(zip(reply[::2], reply[1::2], strict=True))
+    if not facts["first-entry"]:
         return SeriesCount()
-    first, last = _sequence(str(told["first-entry"][0])), _sequence(str(told["last-generated-id"]))
-    return SeriesCount(first, last, last - first + 1, int(told["length"]))
+    first, last = _sequence(str(facts["first-entry"][0])), _sequence(str(facts["last-generated-id"]))
+    return SeriesCount(first, last, last - first + 1, int(facts["length"]))
 
 
 def _sequence(entry_id: str) -> int:

@@ -122,10 +122,10 @@ def _summary(life: GapLife) -> str:
     begin = f"{_counted(life.key, life.count)} {_range_text(life.key, life.first, life.last)} missing"
     parts = [f"{count:,} came {CAME_FROM.get(source, source)}" for source, count in life.healed.items()]
     parts += [f"{count:,} passed over as {reason}" for reason, count in life.given_up.items()]
-    told = f"; {', '.join(parts)}" if parts else ""
+    outcome = f"; {', '.join(parts)}" if parts else ""
     if life.closed_at_s is None:
-        return f"{begin}{told}. Still waited for: {life.missing:,}."
-    return f"{begin}{told}. Over after {life.closed_at_s - life.opened_at_s:.3f} s."
+        return f"{begin}{outcome}. Still waited for: {life.missing:,}."
+    return f"{begin}{outcome}. Over after {life.closed_at_s - life.opened_at_s:.3f} s."
 
 
 def _event(life: GapLife, event: GapEvent) -> GapEventAnswer:

@@ -33,10 +33,10 @@ async def start_collector(command: Sequence[str], environment: Mapping[str, str]
 
 async def end_collector(child: Child[Snapshot]) -> None:
     """Wait for a child that has been hung up on; one that does not stop in order is told ever more firmly."""
-    for patience_s, firmer in ((ORDERLY_STOP_S, signal.SIGTERM), (TERMINATED_STOP_S, signal.SIGKILL)):
-        if await child.is_over(patience_s):
+    for timeout_s, firmer in ((ORDERLY_STOP_S, signal.SIGTERM), (TERMINATED_STOP_S, signal.SIGKILL)):
+        if await child.is_over(timeout_s):
             return
-        _log.error("collector_does_not_stop", pid=child.pid, waited_s=patience_s, signal=firmer.name)
+        _log.error("collector_does_not_stop", pid=child.pid, waited_s=timeout_s, signal=firmer.name)
         child.send_signal(firmer)
     await child.wait()
 

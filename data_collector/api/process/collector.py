@@ -27,10 +27,10 @@ CHANGE_TIMEOUT_S = 120.0
 
 ASK_AGAIN_S = 0.1
 
-TOLD_FRESH_S = 0.5
+SUBSCRIBED_FRESH_S = 0.5
 """What is subscribed is a long list, and told to any number of clients twice a second at most."""
 
-PATIENCE_S = 86_400.0
+UNANSWERED_S = 86_400.0
 """How long a question may stay unanswered before the line is given up.
 
 Requests give up after `ANSWER_TIMEOUT_S` and are told so. The line outlasts them, because hanging up stops the
@@ -59,8 +59,8 @@ class Collector:
         self._acting_since: float | None = None
         self._action_turn = asyncio.Lock()
         self._question: asyncio.Task[Snapshot] | None = None
-        self._told: ChangeStatus | None = None
-        self._told_at = float("-inf")
+        self._subscribed: ChangeStatus | None = None
+        self._subscribed_at = float("-inf")
         self._telling = asyncio.Lock()
         self.fault: str | None = None
         """Why there is no answer now; None while the collector answers."""
@@ -106,8 +106,8 @@ class Collector:
         if self._question is None or self._question.done():
             self._question = self._tasks.create_task(self._ask(Request("status")))
             self._asked_at = time.monotonic()
-        patience_s = self._asked_at + ANSWER_TIMEOUT_S - time.monotonic()
-        await asyncio.wait({self._question}, timeout=max(0.0, patience_s))
+        timeout_s = self._asked_at + ANSWER_TIMEOUT_S - time.monotonic()
+        await asyncio.wait({self._question}, timeout=max(0.0, timeout_s))
         if not self._question.done():
             self.fault = SILENT
         return self._last if self.fault is None else self._without_answer()
@@ -131,14 +131,14 @@ class Collector:
     async def subscriptions(self) -> ChangeStatus:
         """What is subscribed, and how far a change is. Raises `Transient` when nothing answers."""
         async with self._telling:
-            if self._told is None or time.monotonic() - self._told_at >= TOLD_FRESH_S:
-                self._told_at = time.monotonic()
-                self._told = await self._subscriptions(Request("subscriptions"))
-            return self._told
+            if self._subscribed is None or time.monotonic() - self._subscribed_at >= SUBSCRIBED_FRESH_S:
+                self._subscribed_at = time.monotonic()
+                self._subscribed = await self._subscriptions(Request("subscriptions"))
+            return self._subscribed
 
-    async def resubscribe(self, wish: DesiredSubscriptions) -> ChangeStatus:
+    async def resubscribe(self, desired: DesiredSubscriptions) -> ChangeStatus:
         """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
-        status = await self._subscriptions(Request("resubscribe", wish))
+        status = await self._subscriptions(Request("resubscribe", desired))
         number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S
         if status.refusal is not None:
             return status
@@ -148,7 +148,7 @@ class Collector:
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(ASK_AGAIN_S)
             status = await self._subscriptions(Request("subscriptions"))
-        self._told = None
+        self._subscribed = None
         return status
 
     async def _subscriptions(self, request: Request) -> ChangeStatus:
@@ -159,15 +159,15 @@ class Collector:
         await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
         if not answer.done() or self.fault is not None:
             raise Transient(self.fault or SILENT)
-        told = answer.result().subscriptions
-        if told is None:
+        known = answer.result().subscriptions
+        if known is None:
             raise Transient("The collector process does not tell its subscriptions.")
-        return told
+        return known
 
     async def _ask(self, request: Request) -> Snapshot:
         assert self._client is not None, "start() comes first"
         try:
-            self._last = await self._client.ask(request, timeout_s=PATIENCE_S)
+            self._last = await self._client.ask(request, timeout_s=UNANSWERED_S)
         except Transient as error:
             self.fault = self.fault or str(error)
         else:

@@ -52,10 +52,10 @@ class EventStream(Response):
                     await _send(send, viewer.take() or KEEP_ALIVE)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TooManyViewers:
-            told = (
+            sentence = (
                 f"{VIEWERS_MAX} viewers are looking on already; others can have the figures from /metrics and /status."
             )
-            refusal = self._rejections.answer(Rejection(503, "viewers", told), {"Retry-After": "10"})
+            refusal = self._rejections.answer(Rejection(503, "viewers", sentence), {"Retry-After": "10"})
             await refusal(scope, receive, send)
         finally:
             gone.cancel()

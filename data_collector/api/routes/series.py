@@ -77,7 +77,7 @@ async def klines(
     form: Form = None,
 ) -> Response:
     """Closed klines by open time, rising, from wherever they are stored."""
-    async with _told(context):
+    async with _failures_answered(context):
         window = window_of(symbol.upper(), interval, from_text, to)
         page = await context.series.klines(_place(snapshot, context), window, limit, with_open=open)
         _check_known(page.oldest_ms, window.symbol, snapshot)
@@ -106,7 +106,7 @@ async def trades(
     form: Form = None,
 ) -> Response:
     """Trades by trade id, rising, from wherever they are stored."""
-    async with _told(context):
+    async with _failures_answered(context):
         window = window_of(symbol.upper(), "", from_text, to)
         page = await context.series.trades(_place(snapshot, context), window, 0 if after is None else after + 1, limit)
         _check_known(page.oldest_ms, window.symbol, snapshot)
@@ -120,7 +120,7 @@ async def trades(
 
 
 @asynccontextmanager
-async def _told(context: ApiContext) -> AsyncIterator[None]:
+async def _failures_answered(context: ApiContext) -> AsyncIterator[None]:
     """Turns what fails into answers; a few pages are under way at a time."""
     try:
         async with context.series.turn():

@@ -17,16 +17,16 @@ from rich.text import Text
 
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
 from data_collector.cli.history.backfill_screen import waiting_sentence
-from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import Database, Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
 from data_collector.history.events import Ended, Event, Waiting
 from data_collector.history.filling import Filling, TimeSpan
-from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
+from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
 from data_collector.model.venue import ExchangeApi, Venue
@@ -71,9 +71,9 @@ def audit(
 
     Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
     """
-    wish = BackfillOptions(symbols, intervals, begin, end, with_trades=trades)
+    options = BackfillOptions(symbols, intervals, begin, end, with_trades=trades)
     try:
-        verdict = asyncio.run(audited(load_settings(), wish, against_exchange=against_exchange, repair=repair))
+        verdict = asyncio.run(audited(load_settings(), options, against_exchange=against_exchange, repair=repair))
     except SinkUnavailable as error:
         raise Unavailable(str(error)) from error
     if json:
@@ -84,29 +84,29 @@ def audit(
         raise typer.Exit(1)
 
 
-async def audited(settings: Settings, wish: BackfillOptions, *, against_exchange: bool, repair: bool) -> AuditResult:
+async def audited(settings: Settings, options: BackfillOptions, *, against_exchange: bool, repair: bool) -> AuditResult:
     """Audit, heal if asked to, and audit again."""
     venue = find_venue("binance")
-    series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
+    series = series_of(settings, venue, options.symbols, options.intervals, with_trades=options.with_trades)
     notes: list[str] = []
     surroundings = found_surroundings(settings)
     settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        rights = rights_to_write(trades=wish.with_trades) if repair else None
+        rights = rights_to_write(trades=options.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         rest = await stack.enter_async_context(opened_rest(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
-        patience = Patience(wish.give_up_s, Stopping(), _tell_waits)
-        now_ms = await patience.ask("clock of the exchange", rest.server_time_ms)
-        from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
-        to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
+        retrying = Retrying(options.give_up_s, Stopping(), _tell_waits)
+        now_ms = await retrying.ask("clock of the exchange", rest.server_time_ms)
+        from_ms = moment_ms(options.begin, now_ms, option="--from") if options.begin else None
+        to_ms = min(moment_ms(options.end, now_ms, option="--to"), now_ms)
         if from_ms is not None and from_ms >= to_ms:
-            raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
+            raise Misconfigured(f"--from {options.begin!r} must be before --to {options.end!r}.")
         notes += cuts_told(settings, series, from_ms, now_ms)
         ends = AuditEnds(database.reader, venue.calendar, live, rest if against_exchange else None)
         at_work = DatabaseAudit(
-            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
-            patience=patience, tell=_tell_progress,
+            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS,
+            retention=retention_of(settings, now_ms), retrying=retrying, tell=_tell_progress,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None
@@ -137,7 +137,7 @@ async def _repaired(
     """What is missing or differs is asked for again; the exchange's answer is what counts."""
     ends = Ends(rest, database.reader, database.writer, venue.calendar)
     wanted: list[Key] = [each.series for each in found]
-    filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), patience_s=GIVE_UP_S)
+    filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), give_up_s=GIVE_UP_S)
     plan = Plan(
         tuple(filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found)
     )

@@ -16,13 +16,13 @@ import typer
 from msgspec import Struct
 
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
-from data_collector.cli.history.options import check_kept, moment_ms, series_of
+from data_collector.cli.history.options import check_retention, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import Database, found_surroundings, opened_database
 from data_collector.history.events import Ended, Event
 from data_collector.history.filling import Filling, Source, TimeSpan
-from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
+from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
@@ -78,7 +78,7 @@ def backfill(
     any more, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
     """
     settings = load_settings()
-    wish = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after)
+    options = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after)
     bars = Bars() if sys.stdout.isatty() and not json else None
     tell = print_json if json else PlainLines().tell if bars is None else bars.tell
     asks = not yes and not json and sys.stdin.isatty() and sys.stdout.isatty()
@@ -87,7 +87,7 @@ def backfill(
 
     async def run() -> Ended | None:
         _stop_at_signals(stopping)
-        return await filled(settings, wish, tell, stopping, agreed=agreed)
+        return await filled(settings, options, tell, stopping, agreed=agreed)
 
     try:
         ended = asyncio.run(run())
@@ -105,7 +105,7 @@ def backfill(
 
 async def filled(
     settings: Settings,
-    wish: BackfillOptions,
+    options: BackfillOptions,
     tell: Callable[[Event], None],
     stopping: Stopping,
     *,
@@ -114,11 +114,11 @@ async def filled(
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
     settings = found_surroundings(settings).settings
-    rights = rights_to_write(trades=wish.with_trades)
+    rights = rights_to_write(trades=options.with_trades)
     async with opened_database(settings, rights) as database, opened_rest(venue, settings) as rest:
-        filling = await _filling(settings, wish, venue, rest, database, tell, stopping)
+        filling = await _filling(settings, options, venue, rest, database, tell, stopping)
         plan = await filling.plan()
-        tell(filling.told(plan))
+        tell(filling.planned(plan))
         if not agreed(plan):
             return None
         ended = await filling.run(plan)
@@ -127,28 +127,28 @@ async def filled(
 
 
 async def _filling(
-    settings: Settings, wish: BackfillOptions, venue: Venue, rest: ExchangeApi, database: Database,
+    settings: Settings, options: BackfillOptions, venue: Venue, rest: ExchangeApi, database: Database,
     tell: Callable[[Event], None], stopping: Stopping,
 ) -> Filling:  # fmt: skip
-    patience = Patience(wish.give_up_s, stopping, tell)
-    series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
-    bulk_files = bulk_files_of(settings, venue, wish.source, wish.files)
+    retrying = Retrying(options.give_up_s, stopping, tell)
+    series = series_of(settings, venue, options.symbols, options.intervals, with_trades=options.with_trades)
+    bulk_files = bulk_files_of(settings, venue, options.source, options.files)
     # Faults of the command line are told even where the exchange is out of reach.
-    moment_ms(wish.begin, 0, option="--from")
-    moment_ms(wish.end, 0, option="--to")
-    now_ms, listed = await _clock_and_symbols(patience, rest, wish.source)
-    span = span_of(wish.begin, wish.end, now_ms)
-    check_kept(settings, series, span)
+    moment_ms(options.begin, 0, option="--from")
+    moment_ms(options.end, 0, option="--to")
+    now_ms, listed = await _clock_and_symbols(retrying, rest, options.source)
+    span = span_of(options.begin, options.end, now_ms)
+    check_retention(settings, series, span)
     if listed is not None:
         check_symbols(series, listed)
     ends = Ends(
         rest, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
     )  # fmt: skip
-    return Filling(ends, series, span, source=wish.source, tell=tell, stopping=stopping, patience_s=wish.give_up_s)
+    return Filling(ends, series, span, source=options.source, tell=tell, stopping=stopping, give_up_s=options.give_up_s)
 
 
 async def _clock_and_symbols(
-    patience: Patience, rest: ExchangeApi, source: Source
+    retrying: Retrying, rest: ExchangeApi, source: Source
 ) -> tuple[int, Container[str] | None]:  # fmt: skip
     """What the exchange says; where files alone are wanted and it does not answer, this machine's clock and no list."""
     if source == "dumps":
@@ -157,8 +157,8 @@ async def _clock_and_symbols(
         except (VenueUnreachable, VenueRefused) as error:
             typer.echo(escaped(OFFLINE.format(reason=error)), err=True)
             return round(time.time() * 1000), None
-    now_ms = await patience.ask("clock of the exchange", rest.server_time_ms)
-    return now_ms, await patience.ask("symbol list of the exchange", rest.symbols)
+    now_ms = await retrying.ask("clock of the exchange", rest.server_time_ms)
+    return now_ms, await retrying.ask("symbol list of the exchange", rest.symbols)
 
 
 def span_of(begin: str, end: str, now_ms: int) -> TimeSpan:

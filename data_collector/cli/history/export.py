@@ -17,7 +17,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from data_collector import __version__
 from data_collector.cli.history.fitting_bars import FittingBars
-from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
 from data_collector.history.export import MANIFEST, ExportedFile, ExportOrder, Manifest, Tell
 from data_collector.history.export import export as exported
@@ -62,7 +62,7 @@ def export(
         from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
         to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
         folder=out.absolute(),
-        kept=kept_by(settings, now_ms),
+        retention=retention_of(settings, now_ms),
         replace=overwrite,
         form=form,
         decimals=decimals,
@@ -112,11 +112,11 @@ def _progress(order: ExportOrder, *, quiet: bool) -> Iterator[Tell]:
 
 
 def _plain_lines() -> Tell:
-    told: dict[Key, float] = {}
+    shown: dict[Key, float] = {}
 
     def tell(series: Key, share: float, rows: int) -> None:
-        if share >= 1.0 or share - told.get(series, 0.0) >= PLAIN_STEP:
-            told[series] = share
+        if share >= 1.0 or share - shown.get(series, 0.0) >= PLAIN_STEP:
+            shown[series] = share
             print(f"{series.label}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
 
     return tell

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 from data_collector.history.filling import TimeSpan
-from data_collector.history.kept import Kept
+from data_collector.history.retention import Retention
 from data_collector.model.calendar import DAY_MS, MS_OF_UNIT
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
@@ -68,10 +68,10 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-def kept_by(settings: Settings, now_ms: int) -> Kept:
+def retention_of(settings: Settings, now_ms: int) -> Retention:
     """How far back rows are kept now."""
     limits = {name: limit_ms for name, _, limit_ms in _limits(settings, {"kline", "trade"}, now_ms)}
-    return Kept(limits.get(KLINES), limits.get(TRADES))
+    return Retention(limits.get(KLINES), limits.get(TRADES))
 
 
 def cuts_told(settings: Settings, series: Iterable[Key], from_ms: int | None, now_ms: int) -> list[str]:
@@ -83,7 +83,7 @@ def cuts_told(settings: Settings, series: Iterable[Key], from_ms: int | None, no
     ]
 
 
-def check_kept(settings: Settings, series: Iterable[Key], span: TimeSpan) -> None:
+def check_retention(settings: Settings, series: Iterable[Key], span: TimeSpan) -> None:
     """Rows older than the retention would be deleted again within the day. Raises `Misconfigured`."""
     for name, days, limit_ms in _limits(settings, {each.channel for each in series}, span.now_ms):
         if span.from_ms < limit_ms:

@@ -45,8 +45,8 @@ class GreatExpectations:
             raise Unavailable(str(error)) from error
         if isinstance(answer, wanted):
             return answer
-        told = answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
-        raise Unavailable(f"Great Expectations could not answer: {told}")
+        reason = answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
+        raise Unavailable(f"Great Expectations could not answer: {reason}")
 
 
 @asynccontextmanager

@@ -37,8 +37,8 @@ def read_suite_file(path: Path, kind: Kind | None) -> SuiteFile:
     content = _content(path)
     known = kind or _kind_of(path, content)
     if known is None:
-        told = f'"name" is none of {", ".join(KINDS)} and neither is the file\'s name: give --kind'
-        raise SuiteRefused(origin, [told])
+        reason = f'"name" is none of {", ".join(KINDS)} and neither is the file\'s name: give --kind'
+        raise SuiteRefused(origin, [reason])
     user = read_suite(known, content, origin=origin)
     return SuiteFile(known, user, merged(shipped_suite(known), user, origin=origin))
 

@@ -69,8 +69,8 @@ def beside(
     )  # fmt: skip
     try:
         _await_ports(name, process, port_file)
-        told: dict[str, object] = json.loads(port_file.read_text())
-        yield {key: str(value) for key, value in told.items()}
+        variables: dict[str, object] = json.loads(port_file.read_text())
+        yield {key: str(value) for key, value in variables.items()}
     finally:
         process.terminate()
         try:

@@ -18,7 +18,7 @@ from data_collector.service.running import CollectorRecord, running_collectors
 from data_collector.service.service import LIVE_FOLDER
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
-from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -71,17 +71,17 @@ def found_surroundings(settings: Settings, *, with_exchange: bool = True) -> Sur
     folder, record = candidates[0]
     dsn = given if given is not None and given != EMBEDDED else _dsn_of(folder, record)
     taken: dict[str, object] = {}
-    told = []
+    parts = []
     if dsn != given:
         taken["database_url"] = SecretStr(dsn)
-        told.append(f"PostgreSQL at {place_of(dsn)}")
+        parts.append(f"PostgreSQL at {place_of(dsn)}")
     if with_exchange and "binance_rest_url" not in settings.model_fields_set:
         taken["binance_rest_url"] = record.rest_url
-        told.append(f"exchange at {record.rest_url}")
-    if told:
+        parts.append(f"exchange at {record.rest_url}")
+    if parts:
         others = [path.name for path, _ in candidates[1:]]
         more = f" Also running: {', '.join(others)}; DATABASE_URL chooses." if others else ""
-        typer.echo(escaped(f"As the collector in {folder.name} that runs: {', '.join(told)}.{more}"), err=True)
+        typer.echo(escaped(f"As the collector in {folder.name} that runs: {', '.join(parts)}.{more}"), err=True)
     return Surroundings(settings.model_copy(update=taken), folder)
 
 
@@ -156,7 +156,7 @@ async def _ready_pool(dsn: str, place: str, rights: Rights) -> PostgresPool:
     """With the tables in place."""
     pool = await open_pool(dsn)
     try:
-        with failures_told(place):
+        with named_failures(place):
             async with pool.acquire() as connection:
                 await migrate(connection)
                 await demand_rights(connection, rights)

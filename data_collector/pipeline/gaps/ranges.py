@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from data_collector.model.sink import TradeRun
 
 SPILLED_RANGES_MAX = 100
-"""Of what was spilled and is scattered more than that, a trade that the retention loses is counted twice."""
+"""Of what was spilled and is scattered more than that, a trade that the spool loses is counted twice."""
 
 
 class Ranges:
@@ -61,7 +61,7 @@ class Ranges:
 
 
 class Spilled:
-    """Ids of a symbol's trades that wait in the retention because memory had no room: they were counted then."""
+    """Ids of a symbol's trades that wait in the spool because memory had no room: they were counted then."""
 
     __slots__ = ("_ranges", "last_id")
 

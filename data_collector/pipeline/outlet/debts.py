@@ -1,7 +1,7 @@
 """What the store lacks of trades: it has lost it, could not take it, or somebody else writes it.
 
 Life cycle: the outlet has one book. It opens a debt when the store falls behind or memory is full, and from then on new
-runs of the symbol go to the retention alone; the refill brings everything from `due_id` on, in order, until the store
+runs of the symbol go to the spool alone; the refill brings everything from `due_id` on, in order, until the store
 has caught up (`pipeline.repair.refill`).
 """
 
@@ -33,7 +33,7 @@ class Debt:
         self.begins = False
         """The next run that is brought may begin a stream."""
         self.skips = True
-        """Only the newer part of what the retention lacks is asked for."""
+        """Only the newer part of what the spool lacks is asked for."""
         self.gaps: list[Gap] = []
         """What was passed over since the newest run that was brought."""
         self.since_s = now_s

@@ -2,12 +2,12 @@ r"""Between the intake and the sink: what waits to be written.
 
 Life cycle: the service makes one outlet with a queue per symbol; the intake puts records in, synchronously; the pump
 takes a batch, writes it, and takes the next. Nothing else writes to a queue, and everything is on one event loop.
-Every run of trades goes to the retention too, so that what the store loses, or cannot take now, can be brought again:
+Every run of trades goes to the spool too, so that what the store loses, or cannot take now, can be brought again:
 such a symbol is in debt (`pipeline.outlet.debts`), and the refill puts the runs in.
 
 | what | when more comes than the sink takes |
 |---|---|
-| trades | kept in memory up to `records_max` in all; then new ones are in the retention alone, and the refill brings \
+| trades | kept in memory up to `records_max` in all; then new ones are in the spool alone, and the refill brings \
 them in order when the store takes records again |
 | closed klines | kept up to `records_max`; then the newest are dropped and counted; the store tells what it misses |
 | open klines | conflated: of each interval only the newest waits |
@@ -46,7 +46,7 @@ REFUSED_MAX = 20_000
 """Refused trades that wait to be written; those beyond are dropped and counted."""
 
 KEEP_S = 0.02
-"""How long runs are gathered before they go to the retention."""
+"""How long runs are gathered before they go to the spool."""
 
 RUNS_PER_TAKE = 50
 """Of one symbol in one flush: 10,000 trades."""
@@ -56,7 +56,7 @@ class Outlet:
     """All queues, and what does not belong to a symbol."""
 
     def __init__(
-        self, symbols: list[str], retention: Spool, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
+        self, symbols: list[str], spool: Spool, *, records_max: int = RECORDS_MAX, side_max: int = SIDE_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.queues = {symbol: SymbolQueue(symbol) for symbol in symbols}
@@ -66,12 +66,12 @@ class Outlet:
         """Set while there is something to take."""
         self.records = 0
         """Trades and closed klines that wait."""
-        self.retained_only = 0
-        """Trades that memory had no room for: the retention has them."""
+        self.spooled_only = 0
+        """Trades that memory had no room for: the spool has them."""
         self.dropped: dict[str, int] = {"kline": 0, "quarantine": 0, "late": 0}
         self.conflated = {name: 0 for name, channel in CHANNELS.items() if channel.continuity != "contiguous"}
-        self._retention = retention
-        self._gathering = Gathering(retention)
+        self._spool = spool
+        self._gathering = Gathering(spool)
         self.records_max = records_max
         self._side_max = side_max
         self._side: list[SideEntry] = []
@@ -103,7 +103,7 @@ class Outlet:
     def remove(self, symbol: str) -> int:
         """A symbol is collected no longer, and nothing comes any more; how many records nobody has taken.
 
-        Its trades are in the retention.
+        Its trades are in the spool.
         """
         queue = self.queues[symbol]
         self._end_run(queue)
@@ -120,7 +120,7 @@ class Outlet:
     def resume(self, symbol: str, next_id: int, *, origin_id: int = -1, lost: bool = False) -> None:
         """Collection begins, and this trade comes next, or is not known (-1); `origin_id`: the store's first one.
 
-        `lost`: neither the store nor the retention has a trade of it, and the store had.
+        `lost`: neither the store nor the spool has a trade of it, and the store had.
         """
         queue = self.queues[symbol]
         queue.lost = lost
@@ -185,31 +185,31 @@ class Outlet:
         self._mark(queue)
 
     def end_runs(self) -> None:
-        """Hand what is here to the retention, also while nothing is taken."""
+        """Hand what is here to the spool, also while nothing is taken."""
         for queue in self._dirty:
             self._end_run(queue)
         self._gathering.flush()
 
     def end_run(self, symbol: str) -> None:
-        """Hand what is here of one symbol to the retention."""
+        """Hand what is here of one symbol to the spool."""
         self._end_run(self.queues[symbol])
         self._gathering.flush_one(symbol)
 
     async def keep(self) -> None:
-        """Until cancelled: what came goes to the retention within `KEEP_S`, whether or not the store takes it."""
+        """Until cancelled: what came goes to the spool within `KEEP_S`, whether or not the store takes it."""
         while True:
             await asyncio.sleep(KEEP_S)
             self.end_runs()
 
     def bring(self, symbol: str, runs: Sequence[TradeRun]) -> None:
-        """Runs that the store lacks; they come from the retention, or are in it."""
+        """Runs that the store lacks; they come from the spool, or are in it."""
         queue = self.queues[symbol]
         queue.runs += runs
         self.records += sum(run.count for run in runs)
         self._mark(queue)
 
     def put_kept(self, symbol: str, runs: Sequence[TradeRun]) -> None:
-        """Runs that follow what is here and are in the retention already."""
+        """Runs that follow what is here and are in the spool already."""
         queue = self.queues[symbol]
         self._end_run(queue)
         for run in runs:
@@ -217,19 +217,19 @@ class Outlet:
             if symbol in self.debts:
                 continue
             if self.is_full:
-                self.retained_only += run.count
+                self.spooled_only += run.count
                 self._open_debt(queue, run.start_id)
             else:
                 self.bring(symbol, [run])
 
     def keep_only(self, runs: Sequence[TradeRun]) -> None:
-        """For the retention only: trades whose turn in the store has not come."""
+        """For the spool only: trades whose turn in the store has not come."""
         self._gathering.flush()
-        self._retention.append(runs)
+        self._spool.append(runs)
 
     def confirm(self, symbol: str, trade_id: int) -> None:
         """The store has it."""
-        self._retention.confirm(symbol, trade_id)
+        self._spool.confirm(symbol, trade_id)
 
     def fall_behind(self, symbol: str, due_id: int | None) -> None:
         """The store wants `due_id` next (None: it has nothing any more): what waits here does not follow that."""
@@ -245,7 +245,7 @@ class Outlet:
         queue = self.queues[symbol]
         self._end_run(queue)
         self._gathering.flush()
-        self._retention.forget(symbol)
+        self._spool.forget(symbol)
         self.records -= queue.drop_runs()
         self._refusals -= len(queue.refused)
         queue.refused.clear()
@@ -261,9 +261,9 @@ class Outlet:
             self.queues[symbol].begins = True
 
     def stand_by(self, symbol: str, due_id: int | None) -> None:
-        """Somebody else writes, and the store gets `due_id` next (None: it has nothing): only the retention keeps it.
+        """Somebody else writes, and the store gets `due_id` next (None: it has nothing): only the spool keeps it.
 
-        What waits here is dropped from memory; the retention has it.
+        What waits here is dropped from memory; the spool has it.
         """
         queue = self.queues[symbol]
         self._end_run(queue)
@@ -377,10 +377,10 @@ class Outlet:
         self._gathering.add(run)
         if queue.symbol in self.debts:
             self.records -= run.count
-            self.retained_only += run.count
+            self.spooled_only += run.count
         elif self.records >= self.records_max:
             self.records -= run.count
-            self.retained_only += run.count
+            self.spooled_only += run.count
             self._open_debt(queue, run.start_id)
         else:
             queue.runs.append(run)

@@ -218,7 +218,7 @@ class Pump:
                 behind = await self._sink.write(batch)
             except (SinkUnavailable, Misconfigured) as error:
                 # It took records before: a right or a password that was changed can be changed back, and the
-                # retention keeps what comes meanwhile. Only a start ends with it.
+                # spool keeps what comes meanwhile. Only a start ends with it.
                 if self.down_reason is None:
                     structlog.get_logger().warning("store_down", reason=str(error))
                 self.down_reason = str(error)

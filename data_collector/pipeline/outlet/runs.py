@@ -54,15 +54,15 @@ def entry_time(trade: Trade, warnings: tuple[str, ...]) -> int | str:
 
 
 class Gathering:
-    """Puts small runs together before they go to the retention: a flush each millisecond makes runs of a trade or two.
+    """Puts small runs together before they go to the spool: a flush each millisecond makes runs of a trade or two.
 
     The outlet makes one and adds every run that ends; `flush` is called every few milliseconds (`Outlet.keep`), and
     before anything is read. What it holds between two flushes a power cut takes, as it takes what the disk has not
     synced.
     """
 
-    def __init__(self, retention: Spool) -> None:
-        self._retention = retention
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
         self._growing: dict[str, TradeRun] = {}
 
     def add(self, run: TradeRun) -> None:
@@ -77,10 +77,10 @@ class Gathering:
                 grown.entries += run.entries
                 grown.price, grown.time_text, grown.newest_ns = run.price, run.time_text, run.newest_ns
                 return
-            self._retention.append((grown,))
+            self._spool.append((grown,))
         if len(run.entries) >= RUN_ENTRIES_MAX:
             self._growing.pop(run.symbol, None)
-            self._retention.append((run,))
+            self._spool.append((run,))
         else:
             self._growing[run.symbol] = structs.replace(run, entries=run.entries.copy())
 
@@ -88,10 +88,10 @@ class Gathering:
         """Hand over what has been gathered of one symbol, before it is read."""
         grown = self._growing.pop(symbol, None)
         if grown is not None:
-            self._retention.append((grown,))
+            self._spool.append((grown,))
 
     def flush(self) -> None:
         """Hand over what has been gathered."""
         if self._growing:
             growing, self._growing = self._growing, {}
-            self._retention.append(list(growing.values()))
+            self._spool.append(list(growing.values()))

@@ -131,10 +131,10 @@ class KlineRepair:
             if event_ms > self._event_ms:
                 self._event_ms, self._event_seen_s = event_ms, now
         elif event_ms != self._doubted_ms or not self._event_ms:
-            told_ms = await self._rest.server_time_ms()
-            is_believed = event_ms and event_ms <= told_ms + CLOCK_STEP_MS
-            self._doubted_ms = -1 if is_believed else event_ms
-            self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
+            rest_ms = await self._rest.server_time_ms()
+            is_plausible = event_ms and event_ms <= rest_ms + CLOCK_STEP_MS
+            self._doubted_ms = -1 if is_plausible else event_ms
+            self._event_ms, self._event_seen_s = event_ms if is_plausible else rest_ms, self._clock()
         return self._event_ms + int((now - self._event_seen_s) * 1000)
 
     def _skip_old(self, now_ms: int) -> None:
@@ -182,7 +182,7 @@ class KlineRepair:
         ledger.opened(series.key, due_ms, last_ms)
         ledger.noted(series.key, "rest_asked")
         try:
-            rows = await self._told(series.key, due_ms, last_ms)
+            rows = await self._klines_of_rest(series.key, due_ms, last_ms)
         except VenueUnreachable:
             ledger.noted(series.key, "rest_failed")
             raise
@@ -217,7 +217,7 @@ class KlineRepair:
     def _ask_later(self, hole: DueKline) -> None:
         hole.next_s = self._clock() + hole.pauses.next_delay_s()
 
-    async def _told(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
+    async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
         rows = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         if self._failed_s is not None:
             self._backoff.reset()
@@ -238,20 +238,20 @@ class KlineRepair:
         klines = self._klines
         if klines.doubtful:
             kline = klines.doubtful[0]
-            rows = await self._told_if_any(kline, kline.open_ms, kline.open_ms)
+            rows = await self._klines_if_any(kline, kline.open_ms, kline.open_ms)
             del klines.doubtful[0]
             for row in rows:
                 klines.reconcile(kline, row)
         elif klines.begun:
             kline = klines.begun[0]
             first_ms = max(kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms), 0)
-            rows = await self._told_if_any(kline, first_ms, kline.open_ms - 1)
+            rows = await self._klines_if_any(kline, first_ms, kline.open_ms - 1)
             del klines.begun[0]
             klines.put_past(rows[-PAST_KLINES:])
 
-    async def _told_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
+    async def _klines_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
         try:
-            return await self._told(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
+            return await self._klines_of_rest(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
         except VenueRefused:
             return []
 

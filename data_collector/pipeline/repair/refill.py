@@ -1,6 +1,6 @@
 """Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
 
-Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the retention
+Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the spool
 (`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a
 message.
 """
@@ -32,7 +32,7 @@ QUEUED_MAX = 100
 """Runs of a symbol that wait for the pump before more are brought."""
 
 READ_TRADES = 10_000
-"""What is read from the retention at a time."""
+"""What is read from the spool at a time."""
 
 AHEAD_MS = 86_400_000
 """The exchange's time is known by what was let through, which may be so old after an outage."""
@@ -50,13 +50,13 @@ class Refill:
     """The store side of the repair."""
 
     def __init__(
-        self, outlet: Outlet, refusals: Refusals, retention: Spool, rest: TradesApi, ledger: Ledger, reach: Reach,
+        self, outlet: Outlet, refusals: Refusals, spool: Spool, rest: TradesApi, ledger: Ledger, reach: Reach,
         now_ms: Callable[[], int], clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """`now_ms` is the exchange's time."""
         self._outlet = outlet
         self._refusals = refusals
-        self._retention = retention
+        self._spool = spool
         self._rest = rest
         self._ledger = ledger
         self._reach = reach
@@ -75,7 +75,7 @@ class Refill:
             if debt.due_id >= queue.next_id:
                 self._finish(queue, debt)
                 return
-            runs = await self._retention.read(debt.symbol, debt.due_id, trades_max=READ_TRADES)
+            runs = await self._spool.read(debt.symbol, debt.due_id, trades_max=READ_TRADES)
             if not self._stands(debt):
                 return
             if runs:
@@ -104,7 +104,7 @@ class Refill:
     async def _find_beginning(self, queue: SymbolQueue, debt: Debt) -> None:
         """Where a stream begins that the store has lost altogether."""
         self._outlet.end_run(debt.symbol)
-        kept_id = self._retention.oldest_id(queue.symbol)
+        kept_id = self._spool.oldest_id(queue.symbol)
         first_id = queue.next_id if kept_id is None else max(kept_id, queue.next_id - self._reach.trades)
         try:
             wanted_id = await self.oldest_wanted(queue.symbol, queue.next_id)
@@ -146,7 +146,7 @@ class Refill:
         self._outlet.catch_up(debt.symbol, begins=debt.begins)
 
     async def _ask(self, queue: SymbolQueue, debt: Debt) -> bool:
-        """Ask the exchange for what the retention lacks; whether that brought anything."""
+        """Ask the exchange for what the spool lacks; whether that brought anything."""
         due_id = debt.due_id
         trades: list[Trade] = []
         retry_after_s: float | None = None
@@ -208,7 +208,7 @@ class Refill:
         """Declare lost what nobody has given for the deadline; whether that moved anything."""
         if not debt.attempts.is_over(self._clock()):
             return False
-        kept_id = self._retention.oldest_id(queue.symbol)
+        kept_id = self._spool.oldest_id(queue.symbol)
         last_id = queue.next_id - 1
         if kept_id is not None and kept_id > debt.due_id:
             last_id = min(last_id, kept_id - 1)
@@ -226,7 +226,7 @@ class Refill:
 
 
 def resume(
-    sequences: Iterable[TradeSequence], outlet: Outlet, retention: Spool, tails: Mapping[str, TradeTail | None],
+    sequences: Iterable[TradeSequence], outlet: Outlet, spool: Spool, tails: Mapping[str, TradeTail | None],
     *, was_filled: bool = False,
 ) -> None:  # fmt: skip
     """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
@@ -239,30 +239,30 @@ def resume(
         # Where collection was only stopped for a while, what waits here follows what the store has.
         if next_id < 0:
             if symbol not in tails:
-                next_id = _begin_anew(symbol, outlet, retention, was_filled=was_filled)
+                next_id = _begin_anew(symbol, outlet, spool, was_filled=was_filled)
             elif (tail := tails[symbol]) is not None:
-                next_id = _go_on(symbol, outlet, retention, tail)
+                next_id = _go_on(symbol, outlet, spool, tail)
         sequence.resume(next_id)
 
 
-def _begin_anew(symbol: str, outlet: Outlet, retention: Spool, *, was_filled: bool) -> int:
+def _begin_anew(symbol: str, outlet: Outlet, spool: Spool, *, was_filled: bool) -> int:
     """The store has nothing of it. If we hold something, then it was lost."""
-    oldest_id = retention.oldest_id(symbol)
+    oldest_id = spool.oldest_id(symbol)
     if oldest_id is None:
         outlet.resume(symbol, -1, lost=was_filled)
         return -1
-    next_id = retention.end_id(symbol, oldest_id)
+    next_id = spool.end_id(symbol, oldest_id)
     structlog.get_logger().warning("store_wiped", symbol=symbol, next_id=next_id)
     outlet.resume(symbol, next_id)
     outlet.fall_behind(symbol, None)
     return next_id
 
 
-def _go_on(symbol: str, outlet: Outlet, retention: Spool, tail: TradeTail) -> int:
+def _go_on(symbol: str, outlet: Outlet, spool: Spool, tail: TradeTail) -> int:
     """What we hold beyond a hole was never let through: it is read when its turn comes."""
     due_id = tail.last_id + 1
-    retention.confirm(symbol, tail.last_id)
-    next_id = retention.end_id(symbol, due_id)
+    spool.confirm(symbol, tail.last_id)
+    next_id = spool.end_id(symbol, due_id)
     outlet.resume(symbol, next_id, origin_id=tail.first_id)
     if next_id > due_id:
         outlet.fall_behind(symbol, due_id)

@@ -1,7 +1,7 @@
 """Lets another collector write while it does, and goes on in its place when it stops.
 
 Life cycle: the service makes one and runs it beside the pump when it is to stand by. All is collected and kept in the
-retention; of each symbol the store's tail is looked at some times a second. A tail that has not moved for a moment
+spool; of each symbol the store's tail is looked at some times a second. A tail that has not moved for a moment
 although we hold newer trades has nobody who writes it: the refill brings what the store lacks, and it is ours from then
 on. A run of which the store had something already was written by somebody else too: then we stand by again. Whoever is
 wrong about the other costs nothing, because the store takes each id once. Klines are not part of this: both write them.
@@ -44,7 +44,7 @@ class SharedSink(Sink, Protocol):
 class _Seen:
     """What was seen of a symbol that we stand by for."""
 
-    __slots__ = ("last_id", "patience_s", "since_s")
+    __slots__ = ("last_id", "since_s", "still_s")
 
     def __init__(self, now_s: float) -> None:
         self.last_id = -1
@@ -55,7 +55,7 @@ class _Seen:
         self.last_id = last_id
         self.since_s = now_s
         """Since when there has been something newer than that."""
-        self.patience_s = STILL_S + random.uniform(0.0, STILL_SPREAD_S)
+        self.still_s = STILL_S + random.uniform(0.0, STILL_SPREAD_S)
 
 
 class Standby:
@@ -119,7 +119,7 @@ class Standby:
         if next_id < 0 or last_id >= next_id - 1:
             # We know of nothing newer.
             seen.since_s = now_s
-        elif now_s - seen.since_s >= seen.patience_s:
+        elif now_s - seen.since_s >= seen.still_s:
             del self._seen[symbol]
             structlog.get_logger().warning("symbol_taken_over", symbol=symbol, due=last_id + 1)
             self._counters.add("data_collector_takeovers_total")

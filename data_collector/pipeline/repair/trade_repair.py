@@ -1,10 +1,10 @@
 """Fills what is missing of trades: in the feed, and in the store.
 
 Life cycle: the service makes one and runs it in a task. Every few milliseconds it looks at the sequences that wait.
-What a twin line has not brought within the arbitration time is read from the retention (trades that were spilled), else
+What a twin line has not brought within the arbitration time is read from the spool (trades that were spilled), else
 asked of the exchange by id, else explained: `absent` when one answer holds both sides of it and nothing inside, `lost`
 when nobody could give it for the gap deadline. A store that fell behind (`pipeline.outlet.debts`) is brought up from
-the retention and, where that has a hole, from the exchange in the same way. A few symbols are worked on at a time.
+the spool and, where that has a hole, from the exchange in the same way. A few symbols are worked on at a time.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class TradeRepair:
     """Heals the gaps of all symbols."""
 
     def __init__(
-        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Spool, rest: TradesApi,
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, spool: Spool, rest: TradesApi,
         ledger: Ledger, counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._intake = intake
         self._refill = refill
-        self._retention = retention
+        self._spool = spool
         self._rest = rest
         self._ledger = ledger
         self._counters = counters
@@ -169,7 +169,7 @@ class TradeRepair:
             return
         due_id = sequence.next_id
         source: HealSource = "spool"
-        runs = await self._retention.read(sequence.symbol, due_id, trades_max=READ_TRADES)
+        runs = await self._spool.read(sequence.symbol, due_id, trades_max=READ_TRADES)
         if runs:
             self._intake.take_runs(sequence, runs)
         if sequence.next_id == due_id and sequence.gap is gap:

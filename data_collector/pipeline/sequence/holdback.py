@@ -7,7 +7,7 @@ import asyncio
 from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, TradeSequence
 
 HELD_TOTAL_MAX = 60_000
-"""Trades of all symbols together that wait in memory; what is more goes to the retention."""
+"""Trades of all symbols together that wait in memory; what is more goes to the spool."""
 
 
 class Holdback:

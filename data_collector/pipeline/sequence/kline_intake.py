@@ -118,14 +118,14 @@ class KlineIntake:
         order = series.take_closed(kline, () if verdict is None else verdict.warnings, "rest")
         self._place(series, kline, order, starts=starts)
 
-    def reconcile(self, kline: Kline, told: Kline) -> None:
+    def reconcile(self, kline: Kline, theirs: Kline) -> None:
         """A closed kline that contradicts our trades, and what REST told of it."""
-        agrees = content(kline) == content(told)
+        agrees = content(kline) == content(theirs)
         structlog.get_logger().warning(
             "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
         )
         if not agrees:
-            self._put_revision(told, "revision")
+            self._put_revision(theirs, "revision")
 
     def put_past(self, klines: Iterable[Kline]) -> None:
         """Closed klines from before the beginning of their series, for `kline:` alone."""

@@ -51,11 +51,11 @@ class MinuteVolumes:
         volume = self._volume_of(kline.open_ms // MINUTE_MS)
         if volume is None:
             return "unchecked"
-        told = float(kline.volume)
+        stated = float(kline.volume)
         agrees = (
             kline.trades == last - first + 1
             and id_before in (-1, first - 1)
-            and abs(volume - told) <= max(QUANTITY_STEP_HALF, told * VOLUME_TOLERANCE)
+            and abs(volume - stated) <= max(QUANTITY_STEP_HALF, stated * VOLUME_TOLERANCE)
         )
         return "ok" if agrees else "mismatch"
 

@@ -216,7 +216,7 @@ class TradeIntake:
                 self.holdback.note(sequence)
 
     def spill(self, sequence: TradeSequence) -> None:
-        """Put what is held back into the retention: there is no room for it in memory."""
+        """Put what is held back into the spool: there is no room for it in memory."""
         trades = sequence.take_held()
         if not trades:
             return
@@ -269,7 +269,7 @@ class TradeIntake:
         self._tally.validated += count
 
     def _count_once(self, sequence: TradeSequence, trade_id: int) -> None:
-        """It was counted when it was spilled, and the retention has lost it: this is a copy."""
+        """It was counted when it was spilled, and the spool has lost it: this is a copy."""
         if sequence.spilled.take(trade_id):
             self._count_unseen(-1)
             self._tally.copy("trade")

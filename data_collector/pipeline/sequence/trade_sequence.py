@@ -35,10 +35,10 @@ HOLES_MAX = 256
 REFUSED_AHEAD_MAX = 10_000
 """A refused id further ahead gets no place in the sequence."""
 
-STRANGE_BEHIND = 100_000
+FAR_BEHIND_IDS = 100_000
 """A copy or a late trade is behind by less."""
 
-STRANGERS_MAX = 100
+FAR_BEHIND_MAX = 100
 """So many trades in a row from far behind the due id, and the ids are taken to have begun anew."""
 
 MARKET_FRESH_MS = 60_000
@@ -92,9 +92,9 @@ class TradeSequence:
     """One symbol. The trade intake alone lets trades through; the repair marks what it has told of the gap."""
 
     __slots__ = (
-        "_first_s", "_head_id", "_head_s", "_holes", "_unconfirmed_id", "gap", "held", "minutes", "next_id", "recent",
-        "recent_mask", "reference_id", "refused_s", "repaired", "reported", "resumed_id", "spilled", "strangers",
-        "symbol",
+        "_first_s", "_head_id", "_head_s", "_holes", "_unconfirmed_id", "far_behind", "gap", "held", "minutes",
+        "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported", "resumed_id",
+        "spilled", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -110,7 +110,7 @@ class TradeSequence:
         self.held: dict[int, Trade] = {}
         """Trades that wait for those before them, by id."""
         self.spilled = Spilled()
-        """What waits in the retention, because memory had no room for more."""
+        """What waits in the spool, because memory had no room for more."""
         self.refused_s: dict[int, float] = {}
         """When each refused id that is still due was refused first: for a while a good copy may take its place."""
         self.gap: MissingIds | None = None
@@ -125,7 +125,7 @@ class TradeSequence:
         """Last trade id that a ticker named: what the first trade's id is held against."""
         self._holes: list[tuple[int, int]] = []
         self._unconfirmed_id = -1
-        self.strangers = 0
+        self.far_behind = 0
         """Trades far behind the due id, one after the other: of another market, or after a reset of ids."""
         self._first_s = 0.0
         """When the first trade came, while none is due."""
@@ -142,7 +142,7 @@ class TradeSequence:
     @property
     def is_stranded(self) -> bool:
         """Whether all that comes is from far behind the due id: the exchange's ids have begun anew."""
-        return self.strangers >= STRANGERS_MAX
+        return self.far_behind >= FAR_BEHIND_MAX
 
     @property
     def waits(self) -> bool:
@@ -178,7 +178,7 @@ class TradeSequence:
         self.gap = None
         self._holes = []
         self._unconfirmed_id = -1
-        self.strangers = 0
+        self.far_behind = 0
 
     def settle_start(self) -> None:
         """It is decided how much is filled of the hole at the start."""
@@ -199,7 +199,7 @@ class TradeSequence:
         if trade_id - self.next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Outcome.IMPLAUSIBLE
-        self.strangers = 0
+        self.far_behind = 0
         if trade_id in self.held:
             return Outcome.COPY
         self.held[trade_id] = trade
@@ -353,11 +353,13 @@ class TradeSequence:
         """A trade whose id was let through, with what was."""
         first = self.known(trade.trade_id)
         if first is not None:
-            self.strangers = 0
+            self.far_behind = 0
             return Outcome.CONFLICT if contradicts(first, trade) else Outcome.COPY
         # Ids that began anew (a testnet's reset, a new listing), or a store that was filled from another market.
-        is_strange = trade.trade_id < self.next_id - STRANGE_BEHIND
-        self.strangers = self.strangers + 1 if is_strange and trade.event_ms - trade.time_ms < MARKET_FRESH_MS else 0
+        is_far_behind = trade.trade_id < self.next_id - FAR_BEHIND_IDS
+        self.far_behind = (
+            self.far_behind + 1 if is_far_behind and trade.event_ms - trade.time_ms < MARKET_FRESH_MS else 0
+        )
         return Outcome.COPY
 
 

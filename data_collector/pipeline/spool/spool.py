@@ -1,4 +1,4 @@
-"""The retention: keeps the runs of trades of the last minutes, in memory and on disk (docs/decisions/0007-spool.md).
+"""The spool: keeps the runs of trades of the last minutes, in memory and on disk (docs/decisions/0007-spool.md).
 
 An acknowledgement is not durability: a store may lose the end of what it acknowledged, or everything
 (docs/semantics.md). What it lacks is read back from here, and only what is not here is asked of the exchange.

@@ -99,10 +99,10 @@ async def trades_of_rest(
     rest: TradesApi, symbol: str, span: Span, progress: Progress | None = None
 ) -> AsyncIterator[Trade]:
     """Asked by id, page by page. Raises `VenueUnreachable` after some attempts, and `VenueRefused`."""
-    due = await _patiently(partial(rest.first_trade_id, symbol, span.start_ms))
+    due = await _retried(partial(rest.first_trade_id, symbol, span.start_ms))
     count = 0
     while due is not None:
-        page = await _patiently(partial(rest.trades, symbol, due, limit=REST_PAGE_TRADES))
+        page = await _retried(partial(rest.trades, symbol, due, limit=REST_PAGE_TRADES))
         for trade in page:
             if span.holds(trade.time_ms):
                 count += 1
@@ -114,7 +114,7 @@ async def trades_of_rest(
             progress(_share(page[-1], span), count)
 
 
-async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _retried(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """A day is thousands of requests: one that fails is no reason to begin again."""
     backoff = Backoff(cap_s=REST_WAIT_LONGEST_S, jitter=False)
     for _ in range(REST_ATTEMPTS - 1):

@@ -24,7 +24,7 @@ from data_collector.service.resubscription import Resubscription
 from data_collector.service.store import StoreHome
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
-from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
@@ -104,7 +104,7 @@ class History(Part):
         url = await self._until_url()
         pool = await open_pool(url, lazy=True)
         try:
-            with failures_told(place_of(url)):
+            with named_failures(place_of(url)):
                 async with pool.acquire() as connection:
                     await migrate(connection)
         except (SinkUnavailable, Misconfigured) as error:
@@ -253,11 +253,11 @@ class History(Part):
 
     async def _order(self, link: Link[Progress]) -> None:
         """Tell it what to write, now and whenever that changes."""
-        told: Orders | None = None
+        sent: Orders | None = None
         with contextlib.suppress(LinkLost):
             while True:
                 newest = await self._orders()
-                if newest != told:
+                if newest != sent:
                     await link.send(newest)
-                    told = newest
+                    sent = newest
                 await asyncio.sleep(ORDERS_CHECK_S)

@@ -40,7 +40,7 @@ class TickerSampler:
         self._next_round_s = 0.0
         self._taken: dict[str, int] = {}
         """Symbol to the event time that PostgreSQL has."""
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         """Symbols of which it was logged that they cannot be read."""
 
     async def read(self) -> list[Ticker]:
@@ -75,10 +75,10 @@ class TickerSampler:
         except NO_RECORD as error:
             self._tell(symbol, reply if isinstance(reply, ReplyError) else error)
             return None
-        self._told.discard(symbol)
+        self._warned.discard(symbol)
         return ticker if ticker.event_ms != self._taken.get(symbol) else None
 
     def _tell(self, symbol: str, reason: Exception) -> None:
-        if symbol not in self._told:
-            self._told.add(symbol)
+        if symbol not in self._warned:
+            self._warned.add(symbol)
             structlog.get_logger().warning("history_ticker_unreadable", symbol=symbol, reason=str(reason))

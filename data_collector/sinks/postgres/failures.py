@@ -20,7 +20,7 @@ _READ_ONLY = "25006"
 
 
 @contextmanager
-def failures_told(place: str) -> Iterator[None]:
+def named_failures(place: str) -> Iterator[None]:
     """Turn what the driver raises inside into `SinkUnavailable` (try again) or `Misconfigured` (somebody must act)."""
     try:
         yield

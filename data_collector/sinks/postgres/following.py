@@ -10,7 +10,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.sinks.postgres import statements
-from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import (
     OF_KLINES,
     OldSeries,
@@ -50,7 +50,7 @@ class FollowedDatabase:
         """
         pool = await open_pool(dsn, size=1)
         try:
-            with failures_told(place_of(dsn)):
+            with named_failures(place_of(dsn)):
                 async with pool.acquire() as connection:
                     await migrate(connection)
                     await demand_rights(connection, rights or {})
@@ -65,7 +65,7 @@ class FollowedDatabase:
 
     async def cursors(self) -> dict[str, str]:
         """Stream to the last entry whose rows are here."""
-        with failures_told(self._place):
+        with named_failures(self._place):
             rows = await self._pool.fetch(statements.CURSORS, self._exchange)
         found = {str(row["name"]): str(row["position"]) for row in rows}
         prefix = self._prefix
@@ -80,7 +80,7 @@ class FollowedDatabase:
     ) -> tuple[Written, Written]:
         """Everything or nothing. What became of klines and trades."""
         exchange = self._exchange
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 of_klines = await put(connection, KLINES, klines, exchange=exchange, source=LIVE)
@@ -92,20 +92,20 @@ class FollowedDatabase:
 
     async def put_tickers(self, tickers: Sequence[Ticker]) -> int:
         """All or none of them; how many were new."""
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 return await put_tickers(connection, tickers, exchange=self._exchange)
 
     async def layout(self) -> str:
         """How candles lie, for the log."""
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection:
-                return (await layout_of(connection)).told
+                return (await layout_of(connection)).description
 
     async def drop_chunks(self, table: OldTable, days: int) -> int:
         """Drop chunks of a hypertable whose rows are all older than so many days; how many went, 0 of other tables."""
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 return await drop_old_chunks(connection, table, self._exchange, days)
@@ -113,13 +113,13 @@ class FollowedDatabase:
     async def old_series(self, table: OldTable, days: int) -> list[OldSeries]:
         """Those of a table that have rows older than so many days."""
         tables = OF_KLINES if table in OF_KLINES else (table,)
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection:
                 await demand_rights(connection, rights_to_forget(*tables))
                 return await old_series(connection, self._exchange, table, days)
 
     async def delete_oldest(self, series: OldSeries) -> int:
         """Delete some old rows of a series; how many went, `ROWS_PER_STATEMENT` or more when there may be more."""
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection:
                 return await delete_oldest(connection, self._exchange, series)

@@ -49,7 +49,7 @@ class Layout(Struct, frozen=True):
     is_hypertable: bool
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """For the log."""
         if self.is_hypertable:
             return f"hypertable of TimescaleDB {self.version}, licence {self.license}"

@@ -8,7 +8,7 @@ from decimal import Decimal
 import asyncpg
 
 from data_collector.model.errors import Misconfigured
-from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.tls import tls_context
 
 CONNECT_TIMEOUT_S = 10.0
@@ -28,7 +28,7 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
     """
     context = tls_context(dsn)
     try:
-        with failures_told(place_of(dsn)):
+        with named_failures(place_of(dsn)):
             return await asyncpg.create_pool(
                 dsn,
                 min_size=0 if lazy else 1,

@@ -11,7 +11,7 @@ from data_collector.model.grid import IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import queries
-from data_collector.sinks.postgres.failures import failures_told
+from data_collector.sinks.postgres.failures import named_failures
 
 IDS_AT_ONCE = 2_000_000
 """How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
@@ -138,7 +138,7 @@ class PostgresReader:
         return None if row["first"] is None else (_number(row["first"]), _number(row["last"]))
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with failures_told(self._place):
+        with named_failures(self._place):
             return await self._pool.fetch(query, *arguments)
 
     def _kline(self, symbol: str, interval: str, row: asyncpg.Record) -> Kline:

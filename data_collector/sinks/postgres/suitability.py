@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
-from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.hypertables import Layout, layout_of
 from data_collector.sinks.postgres.migrate import migrate, tables_version
 from data_collector.sinks.postgres.pool import open_pool
@@ -41,7 +41,7 @@ async def facts_of(dsn: str, *rights: Rights) -> Facts:
     place = place_of(dsn)
     pool = await open_pool(dsn, size=1)
     try:
-        with failures_told(place):
+        with named_failures(place):
             async with pool.acquire() as connection:
                 version = str(await connection.fetchval("show server_version"))
                 facts = Facts(
@@ -53,7 +53,7 @@ async def facts_of(dsn: str, *rights: Rights) -> Facts:
                     await layout_of(connection),
                 )
                 try:
-                    with failures_told(place):
+                    with named_failures(place):
                         facts.tables_version = await tables_version(connection)
                         async with connection.transaction():
                             await migrate(connection)

@@ -28,7 +28,7 @@ def tls_context(dsn: str) -> ssl.SSLContext | None:
         if "sslcert" in asked:
             context.load_cert_chain(asked["sslcert"], asked.get("sslkey"))
     except OSError as error:
-        told = error.strerror or type(error).__name__
-        raise Misconfigured(f"a certificate or key that DATABASE_URL names cannot be read: {told}") from error
+        reason = error.strerror or type(error).__name__
+        raise Misconfigured(f"a certificate or key that DATABASE_URL names cannot be read: {reason}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -17,7 +17,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import statements
-from data_collector.sinks.postgres.failures import failures_told
+from data_collector.sinks.postgres.failures import named_failures
 from data_collector.sinks.postgres.rows import KLINE_COLUMNS, TRADE_COLUMNS, gap_row, kline_lines, trade_lines
 
 LONG = 500
@@ -85,12 +85,12 @@ class PostgresWriter:
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """Record ranges that do not exist or could not be had."""
         rows = [gap_row(self._exchange, key, gap) for gap in gaps]
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(statements.PUT_GAP, rows)
 
     async def _put(self, destination: Destination[Row], rows: Sequence[Row], source: str) -> Written:
-        with failures_told(self._place):
+        with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 return await put(connection, destination, rows, exchange=self._exchange, source=source)
 

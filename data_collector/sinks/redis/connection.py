@@ -145,8 +145,8 @@ class StoreConnection(asyncio.Protocol):
                 if reply.kind in {"LOADING", "MASTERDOWN", "BUSY"}:
                     raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
                 # A server may repeat the command in its error, and with AUTH the password.
-                told = reply.kind if command[0] == "AUTH" else str(reply)
-                raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {told}. Check REDIS_URL.")
+                reason = reply.kind if command[0] == "AUTH" else str(reply)
+                raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {reason}. Check REDIS_URL.")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio calls this."""

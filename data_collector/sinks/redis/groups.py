@@ -37,7 +37,7 @@ async def group_places(connection: StoreConnection, streams: Sequence[str]) -> l
     """All groups of some streams. What may not be asked, or is no stream, has none. Raises `SinkUnavailable`."""
     replies = await connection.execute([("XINFO", "GROUPS", stream) for stream in streams])
     groups = [
-        (stream, _told(group))
+        (stream, _as_mapping(group))
         for stream, reply in zip(streams, replies, strict=True)
         if isinstance(reply, list)
         for group in reply
@@ -60,13 +60,13 @@ def _place(stream: str, group: Mapping[str, object], facts: object, summary: obj
     if not isinstance(facts, list) or not isinstance(summary, list):
         # It has gone meanwhile, or we may not ask.
         return None
-    told = _told(facts)
-    first, last = told["first-entry"], _entry_id(told["last-generated-id"])
-    added, read = told.get("entries-added"), group.get("entries-read")
+    info = _as_mapping(facts)
+    first, last = info["first-entry"], _entry_id(info["last-generated-id"])
+    added, read = info.get("entries-added"), group.get("entries-read")
     return GroupPlace(
         stream=stream,
         group=str(group["name"]),
-        length=_number(told["length"]),
+        length=_number(info["length"]),
         first=_entry_id(first[0]) if isinstance(first, list) else last,
         last=last,
         delivered=_entry_id(group["last-delivered-id"]),
@@ -75,7 +75,7 @@ def _place(stream: str, group: Mapping[str, object], facts: object, summary: obj
     )
 
 
-def _told(reply: Iterable[object]) -> dict[str, object]:
+def _as_mapping(reply: Iterable[object]) -> dict[str, object]:
     """Names and values in turn."""
     words = list(reply)
     return dict(zip(map(str, words[::2]), words[1::2], strict=True))

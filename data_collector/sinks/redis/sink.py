@@ -253,7 +253,7 @@ class RedisSink:
                 if interval not in due:
                     due[interval] = int(outcome)
                     if not _explains(update, int(outcome)):
-                        self._behind.setdefault(key, Behind(key, _told(int(outcome))))
+                        self._behind.setdefault(key, Behind(key, _due_or_none(int(outcome))))
                 if key not in self._behind:
                     again.append(update)
                 continue
@@ -305,14 +305,14 @@ class RedisSink:
 
 def _trade_tail(reply: list[object]) -> TradeTail:
     """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`."""
-    told = dict(zip(reply[::2], reply[1::2], strict=True))
-    last_id = int(str(told["last-generated-id"]).partition("-")[2])
-    first = told["first-entry"]
+    info = dict(zip(reply[::2], reply[1::2], strict=True))
+    last_id = int(str(info["last-generated-id"]).partition("-")[2])
+    first = info["first-entry"]
     first_id = int(str(first[0]).partition("-")[2]) if isinstance(first, list) else last_id + 1
     return TradeTail(first_id, last_id)
 
 
-def _told(due_ms: int) -> int | None:
+def _due_or_none(due_ms: int) -> int | None:
     """append_klines says -1 when it has nothing of a series."""
     return due_ms if due_ms >= 0 else None
 

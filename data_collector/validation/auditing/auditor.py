@@ -208,13 +208,13 @@ class Auditor:
         self._skip(batch, f"the audit failed {tries + 1} times: {error}")
         return max(0, alone - 1), 0, []
 
-    async def drain(self, patience_s: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         """At a stop: what is left is delivered if that takes no longer than this."""
         if self._port is None or self.down_reason is not None:
             return
         self._seal()
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 while self._waiting:
                     batch = self._next_delivery()
                     self._settle(batch, await self._port.audit(batch))

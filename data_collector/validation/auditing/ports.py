@@ -61,7 +61,7 @@ class EmbeddedPort:
         except Transient as error:
             raise AuditBroken(f"The audit worker failed: {error}") from error
         if not isinstance(answer, AuditReport):
-            raise AuditBroken(f"The audit worker refused: {_told(answer)}")
+            raise AuditBroken(f"The audit worker refused: {_reason_of(answer)}")
         return answer
 
     async def check(self, kind: Kind, document: bytes) -> list[str]:
@@ -73,7 +73,7 @@ class EmbeddedPort:
             # It was up: what it could not survive must not become the suite in force.
             return [f"Great Expectations could not try it: {error}"]
         if not isinstance(answer, CheckReport):
-            return [f"Great Expectations could not try it: {_told(answer)}"]
+            return [f"Great Expectations could not try it: {_reason_of(answer)}"]
         return answer.faults
 
     async def close(self) -> None:
@@ -111,7 +111,7 @@ class ServicePort:
         except UNREADABLE as error:
             raise Transient(f"{self._url}/audit answered with something else ({error})") from error
         if not isinstance(report, AuditReport):
-            raise AuditBroken(f"{self._url}/audit answered: {_told(report)}")
+            raise AuditBroken(f"{self._url}/audit answered: {_reason_of(report)}")
         return report
 
     async def get(self, path: str) -> bytes:
@@ -159,7 +159,7 @@ def _seconds(text: str) -> float | None:
     return min(float(text), RETRY_AFTER_S_MAX)
 
 
-def _told(answer: object) -> str:
+def _reason_of(answer: object) -> str:
     return answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
 
 

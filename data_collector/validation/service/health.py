@@ -81,8 +81,8 @@ def _worker_reasons(context: ServiceContext) -> list[str]:
     line = context.line
     if line.state == "up" or (line.state == "starting" and context.running.in_grace):
         return []
-    told = f" ({line.last_error})" if line.last_error else ""
-    sentence = f"The Great Expectations worker is not up{told}: nothing is audited. It is started again;"
+    reason = f" ({line.last_error})" if line.last_error else ""
+    sentence = f"The Great Expectations worker is not up{reason}: nothing is audited. It is started again;"
     return [f"{sentence} judging by the compiled suites works."]
 
 

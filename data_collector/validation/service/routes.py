@@ -105,10 +105,10 @@ async def audit(context: Context, request: Request) -> Response:
         raise HTTPException(415, f"Send the header 'Content-Type: {MSGPACK}'.")
     context.line.refuse_when_busy()
     body = await context.bodies.read(request)
-    told = context.findings.answer_to(body)
-    if told is not None:
+    answer = context.findings.answer_to(body)
+    if answer is not None:
         # Its sender did not hear the answer; what it sends again must not be counted again.
-        return Response(told, media_type=MSGPACK)
+        return Response(answer, media_type=MSGPACK)
     upload = read_upload(body)
     suites = _suites_of(context.rulebook, upload.chunks)
     report = await context.line.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))

@@ -77,9 +77,9 @@ class BinanceRest:
         self._known_ms = 0
 
     @property
-    def patient_weight_per_minute(self) -> int:
+    def background_weight_per_minute(self) -> int:
         """Half of our share of what the exchange allows."""
-        return self._budget.patient_weight
+        return self._budget.background_weight
 
     @property
     def weight_used(self) -> int:
@@ -174,7 +174,7 @@ class BinanceRest:
         async with self._budget.passage(weight, urgent=urgent) as passage:
             answer = await self._ask(path, query)
             used = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
-            passage.told = int(used) if used.isascii() and used.isdigit() and len(used) < 10 else None
+            passage.used = int(used) if used.isascii() and used.isdigit() and len(used) < 10 else None
             if answer.status != 200:
                 # Told to the budget before this place is given to another request.
                 raise self._refusal(path, answer)
@@ -213,30 +213,30 @@ class BinanceRest:
 
     def _refusal(self, path: str, answer: _Answer) -> VenueRefused | VenueUnreachable:
         status, error = answer.status, _error_of(answer.body)
-        told = f"{path} was answered with HTTP {status}" + (f": {error.msg} (code {error.code})" if error.msg else "")
+        reason = f"{path} was answered with HTTP {status}" + (f": {error.msg} (code {error.code})" if error.msg else "")
         if status == 451:
-            told = f"{told}. {HINT_451}"
+            reason = f"{reason}. {HINT_451}"
         wait_s = _retry_after_s(answer.headers.get("Retry-After", ""))
         if status in {418, 429}:
             self._count("banned" if status == 418 else "limited")
-            return self._blocked(told, DEFAULT_WAIT_S if wait_s is None else max(wait_s, WAIT_S_MIN))
+            return self._blocked(reason, DEFAULT_WAIT_S if wait_s is None else max(wait_s, WAIT_S_MIN))
         if status == 451:
             # Waiting changes nothing about where we are; once an hour shows whether somebody has.
             self._count("unserved")
-            return self._blocked(told, UNSERVED_S)
+            return self._blocked(reason, UNSERVED_S)
         if status == 403:
             self._count("forbidden")
-            return self._blocked(told, self._budget.back_off(told) if wait_s is None else wait_s)
+            return self._blocked(reason, self._budget.back_off(reason) if wait_s is None else wait_s)
         if 400 <= status < 500 and error.code:
             self._count("refused")
-            return VenueRefused(told, code=error.code)
+            return VenueRefused(reason, code=error.code)
         self._count("failed")
-        return VenueUnreachable(told) if wait_s is None else self._blocked(told, wait_s)
+        return VenueUnreachable(reason) if wait_s is None else self._blocked(reason, wait_s)
 
-    def _blocked(self, told: str, wait_s: float) -> VenueUnreachable:
-        self._budget.block(wait_s, told)
+    def _blocked(self, reason: str, wait_s: float) -> VenueUnreachable:
+        self._budget.block(wait_s, reason)
         self._counters.set("data_collector_rest_banned_until_seconds", self._budget.blocked_until_s)
-        return VenueUnreachable(told, retry_after_s=wait_s)
+        return VenueUnreachable(reason, retry_after_s=wait_s)
 
 
 def _error_of(body: bytes) -> ErrorBody:

@@ -25,7 +25,7 @@ PATIENT_SHARE = 0.5
 """Of our share: what calls that are not urgent may take the address's weight to."""
 
 PLACES = 4
-PATIENT_PLACES = 2
+BACKGROUND_PLACES = 2
 """Requests under way at a time: two that hang and are not urgent leave two places to those that are."""
 
 MINUTE_S = 60
@@ -54,7 +54,7 @@ class Passage(Struct):
     number: int
     minute: int
     sent: bool = False
-    told: int | None = None
+    used: int | None = None
     """What the exchange counted with this request, when it answered."""
 
 
@@ -79,21 +79,21 @@ class RestBudget:
         self._sleep = sleep
         self._offset_s = 0.0
         self._minute = 0
-        self._told = 0
+        self._used = 0
         self._waiting = 0
         self._numbers = 0
         self._newest = 0
         self._places = asyncio.Semaphore(PLACES)
-        self._patient_places = asyncio.Semaphore(PATIENT_PLACES)
+        self._background_places = asyncio.Semaphore(BACKGROUND_PLACES)
 
     @property
     def used(self) -> int:
         """Weight of this minute: what the exchange told, and what is reserved and not answered yet."""
         self._turn()
-        return self._told + self._waiting
+        return self._used + self._waiting
 
     @property
-    def patient_weight(self) -> int:
+    def background_weight(self) -> int:
         """What calls that are not urgent may take the weight of a minute to."""
         return int(self._limit * SHARE * PATIENT_SHARE)
 
@@ -133,7 +133,7 @@ class RestBudget:
             self._refuse_while_blocked()
         passage = self._reserve(weight)
         try:
-            async with nullcontext() if urgent else self._patient_places, self._places:
+            async with nullcontext() if urgent else self._background_places, self._places:
                 # While it waited for a place another request may have been told to stop: going on brings a ban.
                 self._refuse_while_blocked()
                 passage.sent = True
@@ -168,19 +168,19 @@ class RestBudget:
         self._waiting -= passage.weight
         if not passage.sent:
             return
-        if passage.told is None or passage.minute != self._minute:
+        if passage.used is None or passage.minute != self._minute:
             # Unanswered, or counted in a minute that may be over there or not: taken as counted in this one.
-            self._told += passage.weight
+            self._used += passage.weight
         elif passage.number > self._newest:
-            self._told, self._newest = passage.told, passage.number
+            self._used, self._newest = passage.used, passage.number
         else:
             # Answers overtake each other.
-            self._told = max(self._told, passage.told)
+            self._used = max(self._used, passage.used)
 
     def _turn(self) -> None:
         minute = int(self._exchange_s() // MINUTE_S)
         if minute != self._minute:
-            self._minute, self._told = minute, 0
+            self._minute, self._used = minute, 0
 
     def _exchange_s(self) -> float:
         return self._clock() + self._offset_s

@@ -59,7 +59,7 @@ class Scene:
         self.intake.release_held()
 
     def read_back(self, first_id: int) -> None:
-        """As the repair does with what waits in the retention."""
+        """As the repair does with what waits in the spool."""
         self.outlet.end_runs()
         found = asyncio.run(self.kept.read(SYMBOL, first_id, trades_max=10**6))
         self.intake.trades.take_runs(self.sequence, found)

@@ -25,7 +25,7 @@ class ScriptedRest:
     """Answers one after the other; the last one again and again."""
 
     weight_used = 0
-    patient_weight_per_minute = 2700
+    background_weight_per_minute = 2700
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)

@@ -263,9 +263,9 @@ def fill(outlet: Outlet, record: Trade, count: int) -> None:
         outlet.put_trade(record)
 
 
-def test_symbol_that_is_removed_takes_along_what_waits_and_stays_in_the_retention() -> None:
-    retention = in_memory(SYMBOL, "ETHUSDT")
-    outlet = Outlet([SYMBOL, "ETHUSDT"], retention)
+def test_symbol_that_is_removed_takes_along_what_waits_and_stays_in_the_spool() -> None:
+    spool = in_memory(SYMBOL, "ETHUSDT")
+    outlet = Outlet([SYMBOL, "ETHUSDT"], spool)
     put(outlet, 10, 11, 12)
 
     assert outlet.remove(SYMBOL) == 3
@@ -273,7 +273,7 @@ def test_symbol_that_is_removed_takes_along_what_waits_and_stays_in_the_retentio
     assert outlet.records == 0
     assert SYMBOL not in outlet.queues
     assert not outlet.take().trades
-    assert retention.oldest_id(SYMBOL) == 10
+    assert spool.oldest_id(SYMBOL) == 10
 
 
 def test_removed_symbol_that_was_behind_leaves_nothing_to_bring(outlet: Outlet) -> None:

@@ -1,4 +1,4 @@
-"""The outlet and a store that is behind: everything is in the retention, and what waits follows what the store has."""
+"""The outlet and a store that is behind: everything is in the spool, and what waits follows what the store has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read(kept: Spool, first_id: int) -> list[int]:
     return [number for run in asyncio.run(kept.read(SYMBOL, first_id, trades_max=10**6)) for number in ids_of(run)]
 
 
-def test_every_run_goes_to_the_retention_too() -> None:
+def test_every_run_goes_to_the_spool_too() -> None:
     kept = in_memory(SYMBOL)
     outlet = Outlet([SYMBOL], kept)
     put(outlet, 10, 11)
@@ -73,7 +73,7 @@ def test_store_that_has_nothing_is_in_debt_without_a_beginning(outlet: Outlet) -
     assert not outlet.queues[SYMBOL].begins
 
 
-def test_while_in_debt_new_trades_go_to_the_retention_alone() -> None:
+def test_while_in_debt_new_trades_go_to_the_spool_alone() -> None:
     kept = in_memory(SYMBOL)
     outlet = Outlet([SYMBOL], kept)
     put(outlet, 10)
@@ -131,10 +131,10 @@ def test_kept_run_that_memory_has_no_room_for_makes_a_debt() -> None:
     debt = outlet.debts.get(SYMBOL)
     assert debt is not None
     assert debt.due_id == 11
-    assert outlet.retained_only == 1
+    assert outlet.spooled_only == 1
 
 
-def test_full_outlet_leaves_new_trades_to_the_retention_and_the_store_in_debt() -> None:
+def test_full_outlet_leaves_new_trades_to_the_spool_and_the_store_in_debt() -> None:
     kept = in_memory(SYMBOL)
     outlet = Outlet([SYMBOL], kept, records_max=3)
     put(outlet, 10, 11)
@@ -144,7 +144,7 @@ def test_full_outlet_leaves_new_trades_to_the_retention_and_the_store_in_debt() 
 
     debt = outlet.debts.get(SYMBOL)
     assert debt is not None
-    assert (debt.due_id, outlet.retained_only, outlet.records) == (12, 4, 2)
+    assert (debt.due_id, outlet.spooled_only, outlet.records) == (12, 4, 2)
     assert [ids_of(run) for run in outlet.take().trades] == [[10, 11]]
     outlet.end_runs()
     assert read(kept, 12) == [12, 13, 14, 15]

@@ -27,7 +27,7 @@ class Market:
     """The REST side of an exchange that has some klines; it is away as long as `away`."""
 
     weight_used = 0
-    patient_weight_per_minute = 2700
+    background_weight_per_minute = 2700
 
     def __init__(self) -> None:
         self.now_ms = NOON_MS

@@ -1,4 +1,4 @@
-"""A store that is behind: brought up from the retention, from the exchange, or told why not."""
+"""A store that is behind: brought up from the spool, from the exchange, or told why not."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def further(scene: RepairScene, last_id: int) -> None:
 
 
 def forgetful(*answers: Answer, until: int, reach: Reach = AN_HOUR) -> RepairScene:
-    """Up to `until` nothing is in the retention."""
+    """Up to `until` nothing is in the spool."""
     scene = RepairScene(*answers, reach=reach)
     scene.skip_to(until + 1)
     return scene
 
 
-def test_what_the_store_lost_is_brought_from_the_retention() -> None:
+def test_what_the_store_lost_is_brought_from_the_spool() -> None:
     scene = RepairScene([])
     further(scene, 14)
     behind(scene, 12)
@@ -67,7 +67,7 @@ def test_what_was_explained_is_explained_again() -> None:
     assert runs(batch) == [(13, 1)]
 
 
-def test_what_the_retention_lacks_is_asked_of_the_exchange() -> None:
+def test_what_the_spool_lacks_is_asked_of_the_exchange() -> None:
     scene = forgetful([9, 10, 11, 12, 13], until=12)
     scene.rest.first_id = 1
     scene.send(trade(13))
@@ -80,7 +80,7 @@ def test_what_the_retention_lacks_is_asked_of_the_exchange() -> None:
     assert scene.rest.asked == [10]
 
 
-def test_hole_of_the_retention_is_filled_and_what_was_brought_is_kept() -> None:
+def test_hole_of_the_spool_is_filled_and_what_was_brought_is_kept() -> None:
     scene = forgetful([10, 11, 12, 13, 14], until=13)
     scene.rest.first_id = 1
     behind(scene, 11)

@@ -25,7 +25,7 @@ class Resumed:
 
 
 def resumed(tails: dict[str, TradeTail | None], *held: tuple[int, int]) -> Resumed:
-    """After a start; `held` are runs in the retention: first id and count."""
+    """After a start; `held` are runs in the spool: first id and count."""
     kept = in_memory(SYMBOL)
     kept.append([TradeRun(SYMBOL, first_id, [1, "{}"] * count, "1", "", 1, 1) for first_id, count in held])
     outlet = Outlet([SYMBOL], kept)

@@ -1,4 +1,4 @@
-"""Gaps of the feed: filled from the retention or the exchange, explained, or lost after the deadline."""
+"""Gaps of the feed: filled from the spool or the exchange, explained, or lost after the deadline."""
 
 from __future__ import annotations
 

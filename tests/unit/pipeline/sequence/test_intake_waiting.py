@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.pipeline.sequence import holdback as holdback_module
-from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, STRANGE_BEHIND, STRANGERS_MAX
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, FAR_BEHIND_IDS, FAR_BEHIND_MAX
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, gaps, rules, runs
 
@@ -195,7 +195,7 @@ def test_gaps_of_one_reason_that_adjoin_are_one(scene: Scene) -> None:
     assert runs(batch) == [(10, 1), (15, 0)]
 
 
-def test_what_memory_has_no_room_for_waits_in_the_retention_and_is_read_back(
+def test_what_memory_has_no_room_for_waits_in_the_spool_and_is_read_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(holdback_module, "HELD_MAX", 3)
@@ -263,19 +263,19 @@ def test_trades_that_the_exchange_does_not_know_are_refused(scene: Scene) -> Non
 
 
 def test_strangers_are_counted_until_a_trade_of_ours_comes(scene: Scene) -> None:
-    scene.begin(STRANGE_BEHIND + 100)
+    scene.begin(FAR_BEHIND_IDS + 100)
     scene.send(trade(5), trade(6), trade(6))
-    assert scene.sequence.strangers == 3
+    assert scene.sequence.far_behind == 3
 
-    scene.send(trade(STRANGE_BEHIND + 100))
-    assert scene.sequence.strangers == 0
+    scene.send(trade(FAR_BEHIND_IDS + 100))
+    assert scene.sequence.far_behind == 0
 
 
 def test_old_trades_that_come_again_are_no_strangers(scene: Scene) -> None:
-    scene.begin(STRANGE_BEHIND + 100)
+    scene.begin(FAR_BEHIND_IDS + 100)
     scene.send(trade(5, event_ms=NOON_MS + 120_000))
 
-    assert scene.sequence.strangers == 0
+    assert scene.sequence.far_behind == 0
 
 
 def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scene: Scene) -> None:
@@ -287,24 +287,24 @@ def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scen
 
 
 def test_ids_that_begin_anew_are_collected_once_the_store_has_let_go_of_the_old_ones(scene: Scene) -> None:
-    scene.begin(STRANGE_BEHIND + 1_000)
+    scene.begin(FAR_BEHIND_IDS + 1_000)
     scene.outlet.end_runs()
-    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + STRANGERS_MAX)))
+    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + FAR_BEHIND_MAX)))
     assert scene.sequence.is_stranded
 
     scene.intake.trades.begin_anew(SYMBOL, None)
     scene.send(ticker(NOON_MS, first_id=1, last_id=300), trade(300), trade(301))
     scene.wait(ARBITRATION_S)
 
-    assert scene.sequence.strangers == 0
+    assert scene.sequence.far_behind == 0
     assert runs(scene.take()) == [(300, 2)]
     scene.outlet.end_runs()
     assert scene.kept.oldest_id(SYMBOL) == 300
 
 
 def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_stands(scene: Scene) -> None:
-    scene.begin(STRANGE_BEHIND + 1_000)
-    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + STRANGERS_MAX)))
+    scene.begin(FAR_BEHIND_IDS + 1_000)
+    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + FAR_BEHIND_MAX)))
 
     scene.intake.trades.begin_anew(SYMBOL, 103)
     scene.send(trade(105))
@@ -312,7 +312,7 @@ def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_sta
     assert gap_of(scene) == (103, 104)
 
 
-def test_spilled_trade_that_the_retention_lost_is_counted_once(scene: Scene) -> None:
+def test_spilled_trade_that_the_spool_lost_is_counted_once(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(12), trade(13))
     scene.intake.trades.spill(scene.sequence)

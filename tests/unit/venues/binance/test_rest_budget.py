@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from data_collector.model.errors import VenueUnreachable
-from data_collector.venues.binance.rest_budget import BACKOFF_S_MAX, BLOCK_S_MAX, PATIENT_PLACES, PLACES, RestBudget
+from data_collector.venues.binance.rest_budget import BACKGROUND_PLACES, BACKOFF_S_MAX, BLOCK_S_MAX, PLACES, RestBudget
 from tests.clock import Clock
 
 MINUTE_START_S = 1_700_000_040.0
@@ -26,7 +26,7 @@ def budget(clock: Clock) -> RestBudget:
 
 async def ask(budget: RestBudget, weight: int = PAGE, *, urgent: bool = False, told: int | None = None) -> None:
     async with budget.passage(weight, urgent=urgent) as passage:
-        passage.told = told
+        passage.used = told
 
 
 async def test_what_is_not_urgent_waits_for_the_minute_at_half_of_our_share(budget: RestBudget, clock: Clock) -> None:
@@ -67,7 +67,7 @@ async def test_the_minute_is_that_of_the_exchange(budget: RestBudget, clock: Clo
 async def test_weight_is_reserved_before_the_request_is_answered(budget: RestBudget) -> None:
     async with budget.passage(40, urgent=True):
         async with budget.passage(2, urgent=True) as quick:
-            quick.told = 3
+            quick.used = 3
             assert budget.used == 42
         assert budget.used == 43
 
@@ -75,7 +75,7 @@ async def test_weight_is_reserved_before_the_request_is_answered(budget: RestBud
 async def test_answer_that_was_overtaken_lowers_nothing(budget: RestBudget) -> None:
     async with budget.passage(25, urgent=True) as slow:
         await ask(budget, urgent=True, told=50)
-        slow.told = 25
+        slow.used = 25
 
     assert budget.used == 50
 
@@ -89,7 +89,7 @@ async def test_request_without_an_answer_counts_by_its_weight(budget: RestBudget
 async def test_answer_from_the_minute_before_does_not_spend_the_new_one(budget: RestBudget, clock: Clock) -> None:
     async with budget.passage(25, urgent=True) as passage:
         clock.now_s += 55.0
-        passage.told = 5_000
+        passage.used = 5_000
 
     assert budget.used == 25
 
@@ -184,7 +184,7 @@ async def test_requests_that_hang_and_are_not_urgent_leave_places_to_urgent_ones
         counts = (under_way.count(False), under_way.count(True))
         answered.set()
 
-    assert counts == (PATIENT_PLACES, PLACES - PATIENT_PLACES)
+    assert counts == (BACKGROUND_PLACES, PLACES - BACKGROUND_PLACES)
     assert len(under_way) == 12
 
 

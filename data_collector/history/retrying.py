@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 
 
 class Stopping:
-    """A wish to end, which a signal handler may express at any time."""
+    """A request to end, which a signal handler may express at any time."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -44,7 +44,7 @@ class Stopping:
             self._waiting.discard(task)
 
 
-class Patience:
+class Retrying:
     """Back-off with full jitter, until nothing has worked for `seconds`."""
 
     def __init__(self, seconds: float, stopping: Stopping, tell: Callable[[Waiting], None]) -> None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from data_collector.model.keys import Channel
 
 
-class Kept(Struct, frozen=True):
+class Retention(Struct, frozen=True):
     """The oldest times that are kept, in ms; None keeps all."""
 
     klines_ms: int | None = None
