@@ -1,4 +1,4 @@
-"""The line between the collector process and whoever started it (the HTTP process).
+"""The link between the collector process and whoever started it (the HTTP process).
 
 The starter asks, the collector answers in order (`data_collector.child` has the link itself). When either hangs up or
 dies, the collector stops in an orderly way. The two live in processes of their own so that no HTTP client can take the

@@ -9,9 +9,9 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from data_collector.history.comparison import (
-    CandleMaker,
     Check,
     FaultyRows,
+    KlineMaker,
     by_id,
     by_open,
     compare,
@@ -100,7 +100,7 @@ class DatabaseAudit:
         retrying: Retrying,
         tell: Callable[[str, int], None],
     ) -> None:
-        """`from_ms` None: from the first row stored. Candles that ended after `closed_ms` need not be there yet.
+        """`from_ms` None: from the first row stored. Klines that ended after `closed_ms` need not be there yet.
 
         Rows older than what is `kept` are passed over, there or not: they are being deleted.
 
@@ -213,7 +213,7 @@ class DatabaseAudit:
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval
         check = Check(found.series.label, "own trades")
-        maker = CandleMaker(symbol, interval, self._ends.calendar.next_open_ms(interval, 0))
+        maker = KlineMaker(symbol, interval, self._ends.calendar.next_open_ms(interval, 0))
         made: dict[int, Kline] = {}
         ids = await self._ends.held.trade_span(symbol)
         position = 0 if ids is None else ids[0]

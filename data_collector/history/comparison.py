@@ -1,4 +1,4 @@
-"""Two sides of one series, held against each other, one of which may be candles made of stored trades. Pure."""
+"""Two sides of one series, held against each other, one of which may be klines made of stored trades. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
 Against = Literal["calendar", "live store", "exchange", "own trades"]
-"""`calendar`: is there a candle for every open time, a trade for every id? The others have rows to compare with."""
+"""`calendar`: is there a kline for every open time, a trade for every id? The others have rows to compare with."""
 
 EXAMPLES_MAX = 5
 
 EARLY_MS = 1_000
-"""The exchange's times go back now and then by less: a candle is known to be over when a trade is that much later."""
+"""The exchange's times go back now and then by less: a kline is known to be over when a trade is that much later."""
 
 Row = TypeVar("Row", Kline, Trade)
 
@@ -91,7 +91,7 @@ def compare(
 
 
 def same_kline(mine: Kline, other: Kline) -> bool:
-    """All that a candle tells, as numbers: zeros at the end mean nothing."""
+    """All that a kline tells, as numbers: zeros at the end mean nothing."""
     return same_prices(mine, other) and all(
         a == b or Decimal(a) == Decimal(b)
         for a, b in (
@@ -144,7 +144,7 @@ def brief(row: Kline | Trade) -> str:
 
 
 class _Sums(Struct):
-    """The trades of one candle so far, in the order of ids."""
+    """The trades of one kline so far, in the order of ids."""
 
     open: str
     high: Decimal
@@ -154,10 +154,10 @@ class _Sums(Struct):
     count: int
 
 
-class CandleMaker:
-    """Takes trades in the order of ids and gives the candles that lie whole within a run of ids without holes.
+class KlineMaker:
+    """Takes trades in the order of ids and gives the klines that lie whole within a run of ids without holes.
 
-    A candle is whole when the run has a trade before it and a trade after it.
+    A kline is whole when the run has a trade before it and a trade after it.
     """
 
     def __init__(self, symbol: str, interval: str, step_ms: int) -> None:
@@ -167,18 +167,18 @@ class CandleMaker:
         self._sums: dict[int, _Sums] = {}
         self._last_id: int | None = None
         self._due: int | None = None
-        """The next candle to be given; None before the run's first candle is known."""
+        """The next kline to be given; None before the run's first kline is known."""
 
     def take(self, trade: Trade) -> Iterator[Kline]:
         """One trade; yields what is over then."""
         if self._last_id is None or trade.trade_id != self._last_id + 1:
             self._sums.clear()
-            # What happened before the run's first trade is not known, so its candle is not whole.
+            # What happened before the run's first trade is not known, so its kline is not whole.
             self._due = self._open_of(trade.time_ms + EARLY_MS) + self._step_ms
         self._last_id = trade.trade_id
         self._add(trade)
         while self._due is not None and (after := self._due + self._step_ms) + EARLY_MS <= trade.time_ms:
-            yield self._candle(self._due, after)
+            yield self._kline(self._due, after)
             self._due = after
 
     def _add(self, trade: Trade) -> None:
@@ -192,12 +192,12 @@ class CandleMaker:
         sums.volume += quantity
         sums.count += 1
 
-    def _candle(self, open_ms: int, after_ms: int) -> Kline:
+    def _kline(self, open_ms: int, after_ms: int) -> Kline:
         for early in [each for each in self._sums if each < open_ms]:
             del self._sums[early]
         sums = self._sums.pop(open_ms, None)
         if sums is None:
-            # Its prices are those of a candle before it, which need not be here.
+            # Its prices are those of a kline before it, which need not be here.
             sums = _Sums("0", Decimal(0), Decimal(0), "0", Decimal(0), 0)
         return Kline(
             self._symbol, self._interval, open_ms, after_ms - 1, open=sums.open, high=str(sums.high),

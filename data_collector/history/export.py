@@ -61,7 +61,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
 
 
 class ExportedHole(Struct, frozen=True):
-    """Missing candles by their open times, or missing trades by their ids."""
+    """Missing klines by their open times, or missing trades by their ids."""
 
     first: str | int
     last: str | int

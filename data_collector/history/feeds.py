@@ -1,4 +1,4 @@
-"""Candles and trades as a backfill sees them: numbered rows that the exchange gives and the database keeps.
+"""Klines and trades as a backfill sees them: numbered rows that the exchange gives and the database keeps.
 
 The live feed has its gate; a backfill and an audit believe those rows of REST that are read here as numbers.
 """
@@ -18,13 +18,13 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 
 SETTLED_MS = 600_000
-"""A candle that REST does not know ten minutes after its end will never be there; before that it may be late."""
+"""A kline that REST does not know ten minutes after its end will never be there; before that it may be late."""
 
 CLOSED_MARGIN_MS = 2_000
-"""Younger candles are left to the live feed: the exchange's parts do not share one clock."""
+"""Younger klines are left to the live feed: the exchange's parts do not share one clock."""
 
 STEPS_AT_ONCE = 500_000
-"""How many candles the database is asked about in one go: about a year of minutes."""
+"""How many klines the database is asked about in one go: about a year of minutes."""
 
 SOURCE = "rest"
 
@@ -35,7 +35,7 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 class KlineFeed:
-    """Candles of one interval."""
+    """Klines of one interval."""
 
     def __init__(self, series: Key, ends: Ends, bounds: Bounds, now_ms: int) -> None:
         self.series = series

@@ -47,7 +47,7 @@ class StoredRows(Protocol):
     """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first `limit` candles of the range, ascending."""
+        """The first `limit` klines of the range, ascending."""
 
     async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
         """The first `limit` trades of the range in the order of their ids."""
@@ -76,7 +76,7 @@ class RowStore(Protocol):
 
 
 class Ends(Struct, frozen=True):
-    """The two ends of a backfill, and how the exchange's candles lie in time."""
+    """The two ends of a backfill, and how the exchange's klines lie in time."""
 
     rest: ExchangeApi
     held: Holdings
@@ -91,7 +91,7 @@ class Bounds(Protocol):
     """Where stretches of series lie."""
 
     async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
-        """When some candle opens, from which the grid of weeks and `3d` counts; None when there is none."""
+        """When some kline opens, from which the grid of weeks and `3d` counts; None when there is none."""
 
     async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
         """First and last id between two times; None when there is none."""

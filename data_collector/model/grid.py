@@ -1,4 +1,4 @@
-"""The numbers that a series counts by: ids of trades, open times of candles. Pure."""
+"""The numbers that a series counts by: ids of trades, open times of klines. Pure."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class KlineGrid:
 
     @property
     def has_months(self) -> bool:
-        """Whether its candles differ in length."""
+        """Whether its klines differ in length."""
         return self._interval.endswith("M")
 
     @property
     def needs_anchor(self) -> bool:
-        """Weeks and `3d` open on a midnight of the exchange's choice: one of its candles has to tell which."""
+        """Weeks and `3d` open on a midnight of the exchange's choice: one of its klines has to tell which."""
         return not self.has_months and self.following(0) > DAY_MS
 
     def following(self, number: int) -> int:
@@ -75,7 +75,7 @@ class KlineGrid:
         return anchor_ms - (anchor_ms - from_ms) // step_ms * step_ms
 
     def end_of_closed(self, first_ms: int, to_ms: int, closed_ms: int) -> int:
-        """The open time after the last one that is before `to_ms` and whose candle has ended at `closed_ms`.
+        """The open time after the last one that is before `to_ms` and whose kline has ended at `closed_ms`.
 
         `first_ms`, an open time, when there is none from it on.
         """

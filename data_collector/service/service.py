@@ -1,7 +1,7 @@
 """The collector as a whole: its parts, run together and stopped in order.
 
     service = Service(load_settings())
-    await service.run()          # until `stop`, or the control line hangs up; raises what stopped it
+    await service.run()          # until `stop`, or the control link hangs up; raises what stopped it
 
 Phases of a stop: lines first (nothing comes any more), then the outlet is written out, then the store is closed.
 """
@@ -114,7 +114,7 @@ class Service:
         return begun if begun.refusal is not None else await self._subscribed.wait()
 
     async def answer(self, request: Request) -> Snapshot:
-        """Carry out a request from the control line and tell the state after it."""
+        """Carry out a request from the control link and tell the state after it."""
         subscriptions: ChangeStatus | None = None
         match request.action:
             case "start":

@@ -165,7 +165,7 @@ def leads_outside(address: str) -> bool:
 async def test_the_worker_ends_with_the_service(tmp_path: Path) -> None:
     async with serving(tmp_path, AuditWorker) as app:
         await until_up(app)
-        pid = app.around.line.pid
+        pid = app.around.worker.pid
 
     assert pid is not None
     assert not is_running(pid)

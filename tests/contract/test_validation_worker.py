@@ -114,7 +114,7 @@ async def test_four_requests_wait_and_a_further_one_comes_back_later(tmp_path: P
         await until_async(lambda: len(worker.asked) >= len(KINDS), "the checks of the suites")
         worker.free.clear()
         under_way = [asyncio.create_task(app.ask("POST", "/audit", MSGPACK, upload(digest))) for _ in range(5)]
-        await until_async(lambda: app.around.line.waiting == 4, "four that wait")
+        await until_async(lambda: app.around.worker.waiting == 4, "four that wait")
 
         refused = await app.ask("POST", "/audit", MSGPACK, upload(digest))
         worker.free.set()

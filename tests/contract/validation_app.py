@@ -17,7 +17,7 @@ from data_collector.validation.auditing.messages import Answer, CheckReport, Che
 from data_collector.validation.service import Options, create_app
 from data_collector.validation.service.app import context_of_app
 from data_collector.validation.service.context import ServiceContext
-from data_collector.validation.service.line import StartedWorker
+from data_collector.validation.service.supervised_worker import StartedWorker
 from tests.integration.waiting import until_async
 
 TOKEN = "a token of the tests"
@@ -160,7 +160,7 @@ async def serving(
 
 async def until_up(app: App) -> None:
     """Wait for the worker."""
-    await until_async(lambda: app.around.line.state == "up", "the worker", deadline_s=60)
+    await until_async(lambda: app.around.worker.state == "up", "the worker", deadline_s=60)
 
 
 def rule(rule_id: str = "price_cap", **changes: object) -> dict[str, object]:

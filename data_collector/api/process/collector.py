@@ -31,9 +31,9 @@ SUBSCRIBED_FRESH_S = 0.5
 """What is subscribed is a long list, and told to any number of clients twice a second at most."""
 
 UNANSWERED_S = 86_400.0
-"""How long a question may stay unanswered before the line is given up.
+"""How long a question may stay unanswered before the link is given up.
 
-Requests give up after `ANSWER_TIMEOUT_S` and are told so. The line outlasts them, because hanging up stops the
+Requests give up after `ANSWER_TIMEOUT_S` and are told so. The link outlasts them, because hanging up stops the
 collector, and a process that was held for some seconds (a debugger, a machine asleep) is no reason to stop.
 """
 
@@ -119,7 +119,7 @@ class Collector:
                 raise Transient(self.fault or SILENT)
             self._acting_since = time.monotonic()
             answer = self._tasks.create_task(self._ask(Request(action)))
-            # The answer is awaited elsewhere: a client that hangs up must not break the line in mid-answer.
+            # The answer is awaited elsewhere: a client that hangs up must not break the link in mid-answer.
             await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
             self._acting_since = None
         if not answer.done():
@@ -155,7 +155,7 @@ class Collector:
         if self._over.is_set() or self._tasks is None:
             raise Transient(self.fault or SILENT)
         answer = self._tasks.create_task(self._ask(request))
-        # As in `act`: a client that hangs up must not break the line in mid-answer.
+        # As in `act`: a client that hangs up must not break the link in mid-answer.
         await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
         if not answer.done() or self.fault is not None:
             raise Transient(self.fault or SILENT)

@@ -37,7 +37,7 @@ from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.venues.discovery import find_venue
 
 SETTLING_MS = 60_000
-"""A candle that ended less than this ago may still be on its way to the database."""
+"""A kline that ended less than this ago may still be on its way to the database."""
 
 
 class AuditResult(Struct, frozen=True):

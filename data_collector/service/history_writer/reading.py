@@ -65,7 +65,7 @@ class StreamReader:
         late = [pair for pair in answered if self._kind(pair[0]) == "late"]
         others = [pair for pair in answered if self._kind(pair[0]) != "late"]
         batch.is_full = any(len(entries) == count for _, entries in others)
-        # A revision must not be written before the candle that it revises, which may be further down its stream.
+        # A revision must not be written before the kline that it revises, which may be further down its stream.
         for name, entries in others if batch.is_full else [*others, *late]:
             for entry_id, fields in entries:
                 self._take(batch, name, fields)

@@ -1,1 +1,1 @@
-"""PostgreSQL: candles and trades for years, digits intact. The only package that sees the driver."""
+"""PostgreSQL: klines and trades for years, digits intact. The only package that sees the driver."""

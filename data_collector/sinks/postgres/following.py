@@ -98,7 +98,7 @@ class FollowedDatabase:
                 return await put_tickers(connection, tickers, exchange=self._exchange)
 
     async def layout(self) -> str:
-        """How candles lie, for the log."""
+        """How klines lie, for the log."""
         with named_failures(self._place):
             async with self._pool.acquire() as connection:
                 return (await layout_of(connection)).description

@@ -130,7 +130,7 @@ async def old_series(connection: asyncpg.Connection, exchange: str, table: OldTa
 async def delete_oldest(connection: asyncpg.Connection, exchange: str, series: OldSeries) -> int:
     """Delete up to `ROWS_PER_STATEMENT` old rows of a series in a transaction; how many went.
 
-    Of a candle that was revised more than once the revisions go together. Raises what the driver raises.
+    Of a kline that was revised more than once the revisions go together. Raises what the driver raises.
     """
     asked: tuple[str | int, ...] = (exchange, series.days, series.symbol, ROWS_PER_STATEMENT)
     if series.interval:

@@ -1,4 +1,4 @@
-"""TimescaleDB, where it is installed: candles and tickers lie in hypertables then, and old ones go by the chunk."""
+"""TimescaleDB, where it is installed: klines and tickers lie in hypertables then, and old ones go by the chunk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ order by range_start
 
 
 class Layout(Struct, frozen=True):
-    """How candles lie."""
+    """How klines lie."""
 
     version: str | None
     """Of TimescaleDB; None where it is not installed in this database."""

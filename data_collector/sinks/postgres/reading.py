@@ -38,7 +38,7 @@ class PostgresReader:
         self._calendar = UtcCalendar() if calendar is None else calendar
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first `limit` candles of the range, ascending."""
+        """The first `limit` klines of the range, ascending."""
         rows = await self._fetch(queries.KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
         return [self._kline(symbol, interval, row) for row in rows]
 
@@ -60,14 +60,14 @@ class PostgresReader:
         return [_trade(symbol, row) for row in rows]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
-        """Open times of all candles of the range, ascending."""
+        """Open times of all klines of the range, ascending."""
         rows = await self._fetch(queries.OPEN_TIMES, self._exchange, symbol, interval, from_ms, to_ms)
         return [_number(row["open_ms"]) for row in rows]
 
     async def kline_holes(
         self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
     ) -> list[tuple[int, int]]:
-        """First and last missing open time of each hole, without candles that the exchange itself lacks.
+        """First and last missing open time of each hole, without klines that the exchange itself lacks.
 
         `from_ms` must be an open time. Years of minutes are half a million numbers: ask for a year at a time.
         """
@@ -80,7 +80,7 @@ class PostgresReader:
             if expected < open_ms:
                 last, _ = grid.span(expected, open_ms)
                 if open_ms != to_ms and grid.following(last) != open_ms:
-                    # A row that a program of the user's put beside the grid is no candle and moves none.
+                    # A row that a program of the user's put beside the grid is no kline and moves none.
                     continue
                 holes += unexplained(grid, expected, open_ms, absent)
                 expected = open_ms
@@ -99,7 +99,7 @@ class PostgresReader:
         return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
     async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time stored; None when there is no candle."""
+        """First and last open time stored; None when there is no kline."""
         return await self._span(queries.SPAN, symbol, interval)
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:

@@ -51,14 +51,14 @@ _KLINE_LACKS = """stored.trades is null or stored.quote_volume is null or stored
   or stored.taker_buy_quote_volume is null"""
 
 _CHANGED_AT = "greatest(now(), stored.recorded_at)"
-"""A transaction that waited for another began before it: its time would go back, and two candles be known at once."""
+"""A transaction that waited for another began before it: its time would go back, and two klines be known at once."""
 
 FORGET_OLD_KLINES = f"""
 delete from staged_klines as staged using market_data_ohlcv_revisions as stored
 where {_SAME_KLINE} and stored.source = $4 and not ({_KLINE_DIFFERS})
 """  # noqa: S608
 """What was already replaced does not come back because somebody reads the stream again from its beginning. Only what
-came from the stream: a correction that REST told first and that the older candle replaced since is news there."""
+came from the stream: a correction that REST told first and that the older kline replaced since is news there."""
 
 KEEP_REVISIONS = f"""
 insert into market_data_ohlcv_revisions

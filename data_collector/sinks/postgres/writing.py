@@ -1,6 +1,6 @@
 """Putting records into PostgreSQL: in batches, each of them at once or not at all, and as often as one likes.
 
-A batch travels as COPY text into a temporary table and from there to the table it belongs to. A candle that differs
+A batch travels as COPY text into a temporary table and from there to the table it belongs to. A kline that differs
 from the stored one replaces it, and the stored one is kept as a revision.
 """
 
@@ -75,7 +75,7 @@ class PostgresWriter:
         self._place = place
 
     async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Written:
-        """Store closed klines; `source` is `ws`, `rest`, `built` or `file`. Of the same candle the later one wins."""
+        """Store closed klines; `source` is `ws`, `rest`, `built` or `file`. Of the same kline the later one wins."""
         return await self._put(KLINES, klines, source)
 
     async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Written:

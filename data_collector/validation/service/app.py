@@ -27,9 +27,9 @@ from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_B
 from data_collector.validation.service.context import Options, ServiceContext, ServiceState
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
-from data_collector.validation.service.line import StartedWorker, WorkerLine
 from data_collector.validation.service.past_suites import PastSuites
 from data_collector.validation.service.rulebook import Rulebook, Source
+from data_collector.validation.service.supervised_worker import StartedWorker, SupervisedWorker
 from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
@@ -63,7 +63,7 @@ def serve(listener: socket.socket, options: Options, make_worker: Callable[[], S
     """
     app = create_app(options, make_worker)
     context = context_of_app(app)
-    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=context.line.leave)
+    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=context.worker.leave)
     return CollectorError.exit_code if context.running.fault else 0
 
 
@@ -108,7 +108,7 @@ def context_of_app(app: FastAPI) -> ServiceContext:
 def _context(options: Options, make_worker: Callable[[], StartedWorker]) -> ServiceContext:
     counters = Counters()
     findings = Findings(counters)
-    line = WorkerLine(make_worker)
+    worker = SupervisedWorker(make_worker)
 
     def changed(kind: Kind, source: Source) -> None:
         findings.suite_changed(kind)
@@ -117,11 +117,11 @@ def _context(options: Options, make_worker: Callable[[], StartedWorker]) -> Serv
     return ServiceContext(
         options=options,
         running=ServiceState(time.monotonic()),
-        line=line,
+        worker=worker,
         rulebook=Rulebook(
             RulesFolder(options.suites_dir),
             PastSuites(options.folder / "suites"),
-            check=lambda suite: _faults_by_gx(line, suite),
+            check=lambda suite: _faults_by_gx(worker, suite),
             on_change=changed,
         ),
         findings=findings,
@@ -129,7 +129,7 @@ def _context(options: Options, make_worker: Callable[[], StartedWorker]) -> Serv
         rejections=Rejections("data_validation_rejected_total"),
         bodies=LargeBodies(),
         site=DocsSite(
-            options.folder / "docs", line, counters, every_s=options.docs_every_s, audits=lambda: findings.audits
+            options.folder / "docs", worker, counters, every_s=options.docs_every_s, audits=lambda: findings.audits
         ),
     )
 
@@ -139,7 +139,7 @@ async def _lifespan(context: ServiceContext) -> AsyncIterator[None]:
     await context.rulebook.load()
     # A TaskGroup around the yield would go on answering after a crash in it; tasks with a callback cannot.
     tasks = [
-        asyncio.create_task(context.line.run(), name="worker"),
+        asyncio.create_task(context.worker.run(), name="worker"),
         asyncio.create_task(context.rulebook.watch(), name="suites"),
         asyncio.create_task(context.site.run(), name="data docs"),
     ]
@@ -162,10 +162,10 @@ def _end_server(context: ServiceContext, task: asyncio.Task[None]) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
+async def _faults_by_gx(worker: SupervisedWorker, suite: Suite) -> list[str] | None:
     """What real Great Expectations has against a suite; None when it cannot be asked."""
     try:
-        report = await line.ask_for_us(CheckSuite(suite.kind, suite.encoded()))
+        report = await worker.ask_for_us(CheckSuite(suite.kind, suite.encoded()))
     except Transient:
         return None
     if isinstance(report, CheckReport):

@@ -14,8 +14,8 @@ from data_collector.observe.counters import Counters
 from data_collector.validation.service.bodies import LargeBodies
 from data_collector.validation.service.docs_site import DocsSite
 from data_collector.validation.service.findings import Findings
-from data_collector.validation.service.line import WorkerLine
 from data_collector.validation.service.rulebook import Rulebook
+from data_collector.validation.service.supervised_worker import SupervisedWorker
 from data_collector.web.rejections import Rejections
 
 WORKER_GRACE_S: Final = 60.0
@@ -60,7 +60,7 @@ class ServiceContext(Struct, frozen=True):
 
     options: Options
     running: ServiceState
-    line: WorkerLine
+    worker: SupervisedWorker
     rulebook: Rulebook
     findings: Findings
     counters: Counters

@@ -20,7 +20,7 @@ from data_collector.model.errors import Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
 from data_collector.validation.auditing.messages import BuildDocs, DocsReport, WorkerFault
-from data_collector.validation.service.line import WorkerLine
+from data_collector.validation.service.supervised_worker import SupervisedWorker
 
 RESULTS_SHOWN: Final = 50
 SITES_KEPT: Final = 2
@@ -50,10 +50,10 @@ class DocsSite:
     """Builds into fresh folders; the link `current` is moved when one is whole."""
 
     def __init__(
-        self, folder: Path, line: WorkerLine, counters: Counters, *, every_s: float, audits: Callable[[], int]
+        self, folder: Path, worker: SupervisedWorker, counters: Counters, *, every_s: float, audits: Callable[[], int]
     ) -> None:
         self._folder = folder
-        self._line = line
+        self._worker = worker
         self._counters = counters
         self._every_s = every_s
         self._audits = audits
@@ -95,7 +95,7 @@ class DocsSite:
 
     async def _results(self, site: Path) -> int:
         """How many results the worker has put into a new site. Raises `Transient`."""
-        report = await self._line.ask_for_us(BuildDocs(str(site), RESULTS_SHOWN))
+        report = await self._worker.ask_for_us(BuildDocs(str(site), RESULTS_SHOWN))
         if isinstance(report, DocsReport):
             return report.results
         raise Transient(report.message if isinstance(report, WorkerFault) else "The worker answered something else.")

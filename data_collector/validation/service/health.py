@@ -9,7 +9,7 @@ from data_collector.observe.exposition import render_table
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.service.context import ServiceContext
-from data_collector.validation.service.line import State
+from data_collector.validation.service.supervised_worker import State
 from data_collector.web.answers import Answer
 
 
@@ -47,7 +47,7 @@ class ServiceHealth(Answer, kw_only=True):
 
 def health_of(context: ServiceContext) -> ServiceHealth:
     """The answer of `/health`."""
-    line = context.line
+    worker = context.worker
     reasons = [*_worker_reasons(context), *context.findings.reasons(), *context.rulebook.faults.values()]
     status: Condition = "degraded" if reasons else "healthy"
     if context.running.fault:
@@ -58,7 +58,11 @@ def health_of(context: ServiceContext) -> ServiceHealth:
         environment=context.options.environment,
         version=context.options.version,
         worker=WorkerHealth(
-            state=line.state, pid=line.pid, restarts=line.restarts, waiting=line.waiting, last_error=line.last_error
+            state=worker.state,
+            pid=worker.pid,
+            restarts=worker.restarts,
+            waiting=worker.waiting,
+            last_error=worker.last_error,
         ),
         suites={kind: _suite_health(context, kind) for kind in KINDS},
         reasons=reasons,
@@ -67,21 +71,21 @@ def health_of(context: ServiceContext) -> ServiceHealth:
 
 def metrics_text(context: ServiceContext) -> bytes:
     """The answer of `/metrics`."""
-    line = context.line
+    worker = context.worker
     now = [
-        Sample("data_validation_worker_up", line.state == "up"),
-        Sample("data_validation_worker_restarts_total", line.restarts),
-        Sample("data_validation_waiting_requests", line.waiting),
+        Sample("data_validation_worker_up", worker.state == "up"),
+        Sample("data_validation_worker_restarts_total", worker.restarts),
+        Sample("data_validation_waiting_requests", worker.waiting),
         Sample("data_validation_suite_faults", len(context.rulebook.faults)),
     ]
     return render_table(VALIDATION_METRICS, [*context.counters.samples(), *context.rejections.samples(), *now])
 
 
 def _worker_reasons(context: ServiceContext) -> list[str]:
-    line = context.line
-    if line.state == "up" or (line.state == "starting" and context.running.in_grace):
+    worker = context.worker
+    if worker.state == "up" or (worker.state == "starting" and context.running.in_grace):
         return []
-    reason = f" ({line.last_error})" if line.last_error else ""
+    reason = f" ({worker.last_error})" if worker.last_error else ""
     sentence = f"The Great Expectations worker is not up{reason}: nothing is audited. It is started again;"
     return [f"{sentence} judging by the compiled suites works."]
 

@@ -17,7 +17,7 @@ from data_collector.validation.gate.rows import values_of_row
 from data_collector.validation.rules.columns import Value
 from data_collector.validation.rules.suite import Rule
 from data_collector.validation.service.bodies import Encoding, Failed, JudgedRecords, NotEvaluated, Result, encoded
-from data_collector.validation.service.line import WorkerLine
+from data_collector.validation.service.supervised_worker import SupervisedWorker
 
 SLICE_ROWS: Final = 200
 """Two milliseconds at most; then others have their turn on the loop."""
@@ -67,19 +67,21 @@ async def judge_compiled(suite: CompiledSuite, records: Sequence[Struct], encodi
     return Judged(JudgedRecords(suite.suite.kind, "compiled", results.raw), results.outcomes)
 
 
-async def judge_by_gx(line: WorkerLine, suite: CompiledSuite, records: Sequence[Struct], encoding: Encoding) -> Judged:
+async def judge_by_gx(
+    worker: SupervisedWorker, suite: CompiledSuite, records: Sequence[Struct], encoding: Encoding
+) -> Judged:
     """By real Great Expectations. Raises `Transient` when the worker cannot.
 
     A critical rule that it could not evaluate is 503: whoever reads `valid` alone would be misled. Others are named in
     `not_evaluated`.
     """
     kind = suite.suite.kind
-    line.refuse_when_busy()
+    worker.refuse_when_busy()
     rows: list[list[Value]] = []
     for start in range(0, len(records), SLICE_ROWS):
         rows += [values_of_row(kind, record) for record in records[start : start + SLICE_ROWS]]
         await asyncio.sleep(0)
-    report = await line.ask(Validate(kind, suite.suite.encoded(), rows))
+    report = await worker.ask(Validate(kind, suite.suite.encoded(), rows))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"Great Expectations could not check these records: {report.message}")
     assert isinstance(report, ValidateReport), "it is the answer to Validate"

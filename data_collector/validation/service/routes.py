@@ -92,7 +92,7 @@ async def validate(
     if engine == "compiled":
         judged = await judge_compiled(suite, records, encoding)
     else:
-        judged = await judge_by_gx(context.line, suite, records, encoding)
+        judged = await judge_by_gx(context.worker, suite, records, encoding)
     for outcome, count in judged.outcomes.items():
         context.counters.add("data_validation_records_total", count, kind=kind, engine=engine, outcome=outcome)
     return response_of(encoding, judged.answer)
@@ -103,7 +103,7 @@ async def audit(context: Context, request: Request) -> Response:
     """Check what a collector judged with real Great Expectations; its sender sends again what was not answered."""
     if encoding_of(request) != "msgpack":
         raise HTTPException(415, f"Send the header 'Content-Type: {MSGPACK}'.")
-    context.line.refuse_when_busy()
+    context.worker.refuse_when_busy()
     body = await context.bodies.read(request)
     answer = context.findings.answer_to(body)
     if answer is not None:
@@ -111,7 +111,7 @@ async def audit(context: Context, request: Request) -> Response:
         return Response(answer, media_type=MSGPACK)
     upload = read_upload(body)
     suites = _suites_of(context.rulebook, upload.chunks)
-    report = await context.line.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
+    report = await context.worker.ask(Audit(upload.source, suites, upload.chunks, for_docs=True))
     if isinstance(report, WorkerFault):
         raise HTTPException(500, f"The chunks could not be audited: {report.message}")
     assert isinstance(report, AuditReport), "it is the answer to Audit"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_collector.history.comparison import CandleMaker
+from data_collector.history.comparison import KlineMaker
 from data_collector.model.records import Kline, Trade
 
 MINUTE_MS = 60_000
@@ -17,7 +17,7 @@ def trade(trade_id: int, second: float, price: str = "10", quantity: str = "1") 
 
 
 def made(trades: Sequence[Trade]) -> list[Kline]:
-    maker = CandleMaker("BTCUSDT", "1m", MINUTE_MS)
+    maker = KlineMaker("BTCUSDT", "1m", MINUTE_MS)
     return [kline for each in trades for kline in maker.take(each)]
 
 

@@ -1,4 +1,4 @@
-"""The line to the worker process that runs Great Expectations: kept up, one request at a time, few waiting."""
+"""The worker process that runs Great Expectations: kept up, one request at a time, few waiting."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class StartedWorker(Protocol):
     async def close(self) -> None: ...
 
 
-class WorkerLine:
+class SupervisedWorker:
     """The worker that runs now. `run` starts it, and another one when it has died, with growing delays."""
 
     def __init__(self, make: Callable[[], StartedWorker]) -> None:
