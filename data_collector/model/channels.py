@@ -97,7 +97,7 @@ CHANNELS: Final[Mapping[Collected, CollectedChannel]] = {
 CHANNEL_OF: Final[Mapping[type[Record], Collected]] = {channel.record: name for name, channel in CHANNELS.items()}
 
 _DECODED_ONLY: Final[Mapping[type[Record], Channel]] = {
-    AggregateTrade: "aggTrade", MiniTicker: "miniTicker", Quote: "bookTicker",
+    AggregateTrade: "aggTrade", MiniTicker: "miniTicker", Quote: "quote",
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 Collected = Literal["kline", "trade", "ticker"]
 """What can be collected (`model.channels` says what each of them is)."""
 
-Channel = Literal[Collected, "aggTrade", "miniTicker", "bookTicker"]
+Channel = Literal[Collected, "aggTrade", "miniTicker", "quote"]
 """What may be subscribed to. What cannot be collected is decoded for subclasses only."""
 
 

@@ -30,8 +30,8 @@ def payload_of(record: Record, unit: int) -> dict[str, object]:
             }  # fmt: skip
         case Quote():
             return {
-                "u": record.update_id, "s": record.symbol, "b": record.bid_price, "B": record.bid_qty,
-                "a": record.ask_price, "A": record.ask_qty,
+                "u": record.update_id, "s": record.symbol, "b": record.bid, "B": record.bid_quantity,
+                "a": record.ask, "A": record.ask_quantity,
             }  # fmt: skip
         case _:
             assert_never(record)
