@@ -7,9 +7,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from data_collector.model.keys import Channel, Collected, Key
+from data_collector.model.keys import Channel, Collected, Key, KeyKind
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
-from data_collector.model.store_keys import KeyKind
 
 CollectedRecord = Kline | Trade | Ticker
 """What collected channels bring."""

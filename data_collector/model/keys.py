@@ -12,6 +12,9 @@ Collected = Literal["kline", "trade", "ticker"]
 Channel = Literal[Collected, "aggTrade", "miniTicker", "quote"]
 """What may be subscribed to. What cannot be collected is decoded for subclasses only."""
 
+KeyKind = Literal["trades", "stream", "kline", "latest", "gaps", "quarantine", "late"]
+"""What a key of the store holds of a symbol (docs/semantics.md)."""
+
 
 class Key(Struct, frozen=True, order=True):
     """One stream of one exchange: `Key("trade", "BTCUSDT")`, `Key("kline", "BTCUSDT", "1m")`."""

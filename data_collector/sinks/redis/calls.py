@@ -17,7 +17,7 @@ from data_collector.model.records import Kline
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import gap_json, json_text, kline_json, open_time_text, ticker_fields, trade_time_text
 from data_collector.sinks.redis.connection import Command
-from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
+from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_NEWEST
 
 KLINES_PER_CALL = 100
 """One call blocks the server; this many take below a millisecond."""
@@ -154,8 +154,8 @@ class CallBuilder:
         time_text = trade_time_text(ticker.event_ms)
         return Call(
             (
-                "FCALL", PUT_TICKER, 1, self.keys.key("latest", ticker.symbol), ticker.event_ms, ticker.last_id,
-                ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
+                "FCALL", PUT_NEWEST["ticker"], 1, self.keys.key("latest", ticker.symbol), ticker.event_ms,
+                ticker.last_id, ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
             ),
             update,
         )  # fmt: skip

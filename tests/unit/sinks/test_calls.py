@@ -13,7 +13,7 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import json_text, kline_json
 from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
-from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
+from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_NEWEST
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker
 
 LIMITS = StoreLimits(
@@ -198,7 +198,7 @@ def test_kline_of_before_the_beginning_spares_a_key_that_exists() -> None:
 def test_ticker_writes_statistics_and_price() -> None:
     call = CALLS.newest(NewestUpdate(ticker()))
 
-    assert call.command[:5] == ("FCALL", PUT_TICKER, 1, "latest:BTCUSDT", NOON_MS)
+    assert call.command[:5] == ("FCALL", PUT_NEWEST["ticker"], 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
     statistics = arguments_of(call)[4:]
     assert statistics[:2] == ["symbol", "BTCUSDT"]
@@ -252,7 +252,7 @@ def test_batch_becomes_calls_in_order() -> None:
 
     functions = [call.command[1] for call in CALLS.calls(batch)]
 
-    assert functions == [APPEND_TRADES, APPEND_TRADES, APPEND_KLINES, PUT_TICKER, APPEND_ONCE]
+    assert functions == [APPEND_TRADES, APPEND_TRADES, APPEND_KLINES, PUT_NEWEST["ticker"], APPEND_ONCE]
 
 
 def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:
