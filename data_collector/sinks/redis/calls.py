@@ -155,7 +155,8 @@ class CallBuilder:
         return Call(
             (
                 "FCALL", PUT_NEWEST["ticker"], 1, self.keys.key("latest", ticker.symbol), ticker.event_ms,
-                ticker.last_id, ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
+                ticker.last_id, ticker.last_price, time_text, *ticker_fields(ticker), "warnings",
+                ",".join(update.warnings),
             ),
             update,
         )  # fmt: skip
