@@ -41,7 +41,7 @@ const takers = {
   tape: (event) => tape.take(event),
 };
 
-const feed = new Feed((name, event) => takers[name](event), () => nextFrame(drawHeadline));
+const feed = new Feed(takers, () => nextFrame(drawHeadline));
 
 function takeHello(event) {
   if (hello !== null && hello.version !== event.version) {
