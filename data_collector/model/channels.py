@@ -7,16 +7,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from data_collector.model.keys import Channel, Collected, Key
+from data_collector.model.keys import Channel, Collected, Key, KeyKind
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
-from data_collector.model.store_keys import KeyKind
 
-CollectedRecord = Kline | Trade | Ticker
+CollectedRecord = Kline | Trade | Ticker | Quote
 """What collected channels bring."""
 
 MaxlenSetting = Literal["TRADES_MAXLEN", "STREAM_MAXLEN"]
 
-NewestRecord = Ticker
+NewestRecord = Ticker | Quote
 """What monotonic channels bring: the newest counts."""
 
 Continuity = Literal["contiguous", "periodic", "monotonic"]
@@ -92,12 +91,23 @@ CHANNELS: Final[Mapping[Collected, CollectedChannel]] = {
         grace_s=4.0,
         has_table=True,
     ),
+    "quote": CollectedChannel(
+        record=Quote,
+        continuity="monotonic",
+        number="update_id",
+        time="received_ms",
+        mark="update_id",
+        stream="quotes",
+        entry_bytes=220,
+        grace_s=4.0,
+        has_table=False,
+    ),
 }
 
 CHANNEL_OF: Final[Mapping[type[Record], Collected]] = {channel.record: name for name, channel in CHANNELS.items()}
 
 _DECODED_ONLY: Final[Mapping[type[Record], Channel]] = {
-    AggregateTrade: "aggTrade", MiniTicker: "miniTicker", Quote: "bookTicker",
+    AggregateTrade: "aggTrade", MiniTicker: "miniTicker",
 }  # fmt: skip
 
 

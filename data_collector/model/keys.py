@@ -6,11 +6,14 @@ from typing import Literal
 
 from msgspec import Struct
 
-Collected = Literal["kline", "trade", "ticker"]
+Collected = Literal["kline", "trade", "ticker", "quote"]
 """What can be collected (`model.channels` says what each of them is)."""
 
-Channel = Literal[Collected, "aggTrade", "miniTicker", "bookTicker"]
+Channel = Literal[Collected, "aggTrade", "miniTicker"]
 """What may be subscribed to. What cannot be collected is decoded for subclasses only."""
+
+KeyKind = Literal["trades", "stream", "kline", "latest", "quotes", "quote", "gaps", "quarantine", "late"]
+"""What a key of the store holds of a symbol (docs/semantics.md)."""
 
 
 class Key(Struct, frozen=True, order=True):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
-KeyKind = Literal["trades", "stream", "kline", "latest", "gaps", "quarantine", "late"]
-"""What a key of a symbol holds (docs/semantics.md)."""
+from data_collector.model.keys import KeyKind
 
 UNKNOWN = "unknown"
 """Stands for the symbol in `quarantine:unknown`: of frames whose symbol cannot be read or was not subscribed."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Quote, Ticker, Trade
 
 SECONDS_KEPT = 4096
 """A date text costs 3 µs, and neighbours share the second; enough for klines of many open times as well."""
@@ -141,6 +141,26 @@ TICKER_FIELDS = tuple(name for name in Ticker.__struct_fields__ if name not in {
 def ticker_fields(ticker: Ticker) -> list[str]:
     """Names and values in turn, as HSET takes them."""
     return [text for name in TICKER_FIELDS for text in (name, str(getattr(ticker, name)))]
+
+
+def quote_fields(quote: Quote) -> dict[str, str]:
+    """What a quote writes into `quote:{symbol}`. The exchange tells no time: it is when the quote reached us."""
+    return {
+        "update_id": str(quote.update_id),
+        "bid": quote.bid,
+        "bid_quantity": quote.bid_quantity,
+        "ask": quote.ask,
+        "ask_quantity": quote.ask_quantity,
+        "timestamp": trade_time_text(quote.received_ns // 1_000_000),
+    }
+
+
+def quote_json(quote: Quote) -> str:
+    """The `data` of a `quotes:` entry."""
+    fields = quote_fields(quote)
+    timestamp = fields.pop("timestamp")
+    numbers = ",".join(f'"{name}":{digits}' for name, digits in fields.items())
+    return f'{{"symbol":{json_text(quote.symbol)},"timestamp":"{timestamp}",{numbers}}}'
 
 
 def trade_object(trade: Trade) -> dict[str, object]:

@@ -142,6 +142,7 @@ class Service:
             collector_running=self._running,
             symbols=list(subscriptions.symbols),
             intervals=list(subscriptions.intervals),
+            channels=list(subscriptions.channels),
             key_prefix=self._venue.key_prefix,
         )
         told = [part.report(snapshot) for part in reversed([*self._parts, *self._collection.parts])]

@@ -381,6 +381,7 @@ OURS: dict[Kind, list[dict[str, object]]] = {
     "trade": ours("trade", ("price", "quantity", "buyer_order_id"), ("trade_id", "time_ms", "event_ms")),
     "kline": ours("kline", ("high", "low", "volume"), ("open_ms", "close_ms", "event_ms")),
     "ticker": ours("ticker", ("ask_price", "bid_price", "volume"), ("first_id", "last_id", "count")),
+    "quote": ours("quote", ("ask", "bid", "bid_quantity"), ("update_id", "received_ms", "ask_quantity")),
 }
 
 

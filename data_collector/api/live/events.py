@@ -97,6 +97,16 @@ class Tape(Struct, frozen=True):
     """Trades between the tape before and this one that it has no room for."""
 
 
+class BestQuote(Struct, frozen=True):
+    """Best bid and offer of the focus, where quotes are collected."""
+
+    symbol: str
+    bid: str
+    bid_quantity: str
+    ask: str
+    ask_quantity: str
+
+
 class CompletenessRow(Struct, frozen=True, array_like=True):
     """How complete a symbol's trades are in the store."""
 
@@ -172,10 +182,11 @@ class State(Struct, frozen=True):
     audit: AuditNow
 
 
-Event = Hello | Prices | Candle | Tape | CompletenessRows | State
+Event = Hello | Prices | Candle | Tape | BestQuote | CompletenessRows | State
 
 _NAMES: dict[type[Event], str] = {
-    Hello: "hello", Prices: "prices", Candle: "candle", Tape: "tape", CompletenessRows: "completeness", State: "state",
+    Hello: "hello", Prices: "prices", Candle: "candle", Tape: "tape", BestQuote: "quote",
+    CompletenessRows: "completeness", State: "state",
 }  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode

@@ -59,7 +59,8 @@ class BinanceCodec:
     def stream_name(self, key: Key) -> str:
         """Only the symbol is lower-cased: `1m` and `1M` differ by case alone."""
         symbol = key.symbol.lower()
-        return f"{symbol}@kline_{key.interval}" if key.channel == "kline" else f"{symbol}@{key.channel}"
+        name = _STREAMS.get(key.channel, key.channel)
+        return f"{symbol}@{name}" if key.interval is None else f"{symbol}@{name}_{key.interval}"
 
     def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
         """{"method":"SUBSCRIBE","params":[…],"id":1}"""
@@ -146,6 +147,9 @@ class BinanceCodec:
         streams = self._names(outline.result) if _present(outline.result) else None
         return Reply(outline.id, streams=streams if isinstance(streams, tuple) else None)
 
+
+_STREAMS: dict[str, str] = {"quote": "bookTicker"}
+"""Those that Binance calls otherwise than we do."""
 
 _KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade", "serverShutdown"})
 

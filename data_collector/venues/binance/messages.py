@@ -83,10 +83,10 @@ class TickerMessage(Struct, frozen=True, gc=False, tag_field="e", tag="24hrTicke
     prev_close_price: str = field(name="x")
     last_price: str = field(name="c")
     last_qty: str = field(name="Q")
-    bid_price: str = field(name="b")
-    bid_qty: str = field(name="B")
-    ask_price: str = field(name="a")
-    ask_qty: str = field(name="A")
+    bid: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask: str = field(name="a")
+    ask_quantity: str = field(name="A")
     open_price: str = field(name="o")
     high_price: str = field(name="h")
     low_price: str = field(name="l")
@@ -151,10 +151,10 @@ class BookTickerMessage(Struct, frozen=True, gc=False):
 
     update_id: int = field(name="u")
     symbol: str = field(name="s")
-    bid_price: str = field(name="b")
-    bid_qty: str = field(name="B")
-    ask_price: str = field(name="a")
-    ask_qty: str = field(name="A")
+    bid: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask: str = field(name="a")
+    ask_quantity: str = field(name="A")
 
 
 Message = (

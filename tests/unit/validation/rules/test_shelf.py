@@ -55,7 +55,7 @@ def test_wrong_file_is_told_and_the_other_kinds_load(tmp_path: Path) -> None:
 
     shelved = Shelf(tmp_path).load()
 
-    assert set(shelved.suites) == {"kline", "ticker"}
+    assert set(shelved.suites) == {"kline", "ticker", "quote"}
     assert "did you mean critical?" in shelved.faults["trade.json"]
     assert "rename it" in shelved.faults["trades.json"]
 
