@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from data_collector.__main__ import main
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.gathering import Gathering
+from data_collector.pipeline.outlet.runs import Gathering
 
 
 def _keep_nothing(_gathering: Gathering, _run: TradeRun) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_collector.model.batch import TradeRun
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 
 TRADES_PER_S = 5_000
 SECONDS = 4.0

@@ -13,11 +13,11 @@ import msgspec
 from benchmarks.feeder import Plan, kline_at, ticker_at, trade_at
 from benchmarks.latency import quantiles
 from benchmarks.rig import collecting, feeding
-from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.columns import KINDS, Checked, Kind
-from data_collector.validation.gate import gate_of
-from data_collector.validation.messages import Audit, AuditReport, Chunk, encode
-from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.messages import Audit, AuditReport, Chunk, encode
+from data_collector.validation.gate.gate import gate_of
+from data_collector.validation.rules.columns import KINDS, Checked, Kind
+from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]

@@ -6,17 +6,19 @@ import os
 import sys
 
 try:
-    # It takes a second or more, in which Ctrl-C must not end in a traceback either.
-    from data_collector.cli.app import app
+    # It takes up to a second, in which Ctrl-C must not end in a traceback either.
+    from data_collector.cli.app import command_line
     from data_collector.model.errors import CollectorError
-    from data_collector.observe.logs import escaped
+    from data_collector.observe.escaping import escaped
+
+    app = command_line(sys.argv[1:])
 except KeyboardInterrupt:
     sys.exit(130)
 
 
 def main() -> None:
     """Run the command line. What we raise on purpose ends as its sentence and exit code, without a traceback."""
-    # Everything that we write is for this user alone: stores, spools and rules may tell what somebody trades.
+    # All that any command writes is for this user alone: stores, spools and rules may tell what somebody trades.
     os.umask(0o077)
     try:
         app()

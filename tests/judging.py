@@ -8,10 +8,10 @@ from functools import cache
 
 from data_collector.model.records import Record, Trade
 from data_collector.model.verdict import Verdict
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.gate import Gate, gate_of
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import merged, read_suite
+from data_collector.validation.gate.gate import Gate, gate_of
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import merged, read_suite
 
 
 @cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from data_collector.model.records import Kline, Quote, Ticker, Trade
-from data_collector.validation.columns import Kind
+from data_collector.validation.rules.columns import Kind
 from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 
 TIME_MAX = 4_102_444_800_000

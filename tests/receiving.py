@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.websocket import Unreadable
+from data_collector.pipeline.connections.websocket import Unreadable
+from data_collector.pipeline.sequence.intake import Intake
 from data_collector.venues.binance.codec import BinanceCodec
 
 CODEC = BinanceCodec()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.spool import Spool
+from data_collector.pipeline.spool.spool import Spool
 
 
 def in_memory(*symbols: str) -> Spool:

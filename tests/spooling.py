@@ -9,8 +9,8 @@ from pathlib import Path
 from data_collector.model.batch import Refusal, TradeRun
 from data_collector.model.gaps import Gap
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.segment_writer import FileCalls
-from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.spool.segment_writer import DiskCalls
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from tests.market import NOON_MS, SYMBOL
 
 REFUSAL = Refusal("{}", "[]", "2024-01-01T12:00:00.000Z", "{}", ("rule",))
@@ -56,7 +56,7 @@ async def open_spool(
     *,
     symbols: Collection[str] = (SYMBOL,),
     limits: SpoolLimits | None = None,
-    calls: FileCalls | None = None,
+    calls: DiskCalls | None = None,
     counters: Counters | None = None,
 ) -> AsyncIterator[Spool]:
     """A spool without upkeep, which writes what it was given at the end at the latest."""

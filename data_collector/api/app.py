@@ -12,14 +12,19 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from data_collector import __version__
-from data_collector.api import gap_routes, pages, routes, series_routes, subscription_routes
-from data_collector.api.collector import Collector
-from data_collector.api.live import routes as live_routes
+from data_collector.api import pages
+from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
+from data_collector.api.process.collector import Collector
+from data_collector.api.process.workers import refuse_workers
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.api.series import SeriesReading
+from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import live as live_routes
+from data_collector.api.routes import series as series_routes
+from data_collector.api.routes import state as routes
+from data_collector.api.routes import subscriptions as subscription_routes
+from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
-from data_collector.api.workers import refuse_workers
 from data_collector.model.errors import Misconfigured
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
@@ -60,13 +65,13 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=lambda app: _lifespan(surroundings_of_app(app), on_ready),
+        lifespan=lambda app: _lifespan(context_of_app(app), on_ready),
         exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
     )
     store = StoreReading()
     policy = _policy(settings)
-    app.state.surroundings = routes.Surroundings(
+    app.state.context = ApiContext(
         settings, collector, store, QuarantineReader(store), SeriesReading(settings, store), rejections, policy,
         LiveFeed(collector, settings.environment),
     )  # fmt: skip
@@ -84,28 +89,28 @@ def create_app(
     return app
 
 
-def surroundings_of_app(app: FastAPI) -> routes.Surroundings:
+def context_of_app(app: FastAPI) -> ApiContext:
     """What an application's routes work with, its collector process among them."""
-    surroundings: routes.Surroundings = app.state.surroundings
-    return surroundings
+    context: ApiContext = app.state.context
+    return context
 
 
 @asynccontextmanager
-async def _lifespan(around: routes.Surroundings, on_ready: Callable[[Snapshot], None] | None) -> AsyncIterator[None]:
-    collector = around.collector
+async def _lifespan(context: ApiContext, on_ready: Callable[[Snapshot], None] | None) -> AsyncIterator[None]:
+    collector = context.collector
     await collector.start()
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
     watch = asyncio.create_task(collector.run(on_ready), name="collector")
     watch.add_done_callback(lambda _: _end_server(collector))
-    feed = asyncio.create_task(around.live.run(), name="live feed")
+    feed = asyncio.create_task(context.live.run(), name="live feed")
     try:
-        with at_signal(around.live.end):
+        with at_signal(context.live.end):
             yield
     finally:
         feed.cancel()
-        around.live.close()
-        around.store.close()
-        around.series.close()
+        context.live.close()
+        context.store.close()
+        context.series.close()
         await collector.stop()
         await watch
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fastapi import FastAPI
 
-from data_collector.api.app import create_app, surroundings_of_app
+from data_collector.api.app import context_of_app, create_app
 from data_collector.model.errors import CollectorError
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
@@ -48,12 +48,12 @@ def serve(
 def serve_on(listener: socket.socket, app: FastAPI) -> int:
     """Run an application on a listening socket; as `serve`."""
     serve_until_signal(listener, app, farewell=FAREWELL)
-    return surroundings_of_app(app).collector.exit_code or 0
+    return context_of_app(app).collector.exit_code or 0
 
 
 def main(app: FastAPI) -> int:
     """What `python api.py` does: serve `app` where its settings say; a fault is one sentence on standard error."""
-    settings = surroundings_of_app(app).settings
+    settings = context_of_app(app).settings
     try:
         with listen(settings.host, settings.port) as listener:
             return serve_on(listener, app)

@@ -1,53 +1,80 @@
-"""The command line: which commands there are. Each lives in a module of its own."""
+"""The command line: which commands there are. Each lives in a module of its own, imported only to run it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
+
 import typer
 
-from data_collector.cli.audit import audit
-from data_collector.cli.backfill import backfill
-from data_collector.cli.certify import certify_day
-from data_collector.cli.collect import collect
-from data_collector.cli.demo import demo
-from data_collector.cli.doctor import doctor
-from data_collector.cli.export import export_history
-from data_collector.cli.history_writer import history_writer
-from data_collector.cli.plan import plan
-from data_collector.cli.quarantine import quarantine
-from data_collector.cli.redis_command import redis
-from data_collector.cli.run import run
-from data_collector.cli.simulate import simulate
-from data_collector.cli.suites import suites
-from data_collector.cli.tail import tail
-from data_collector.cli.validation_service import validation_service
-from data_collector.cli.version import version
+COMMANDS: Mapping[str, str] = {
+    "run": "Collect from the exchange and serve the API, until Ctrl-C. Settings: environment and .env (.env.example).",
+    "demo": (
+        "Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation"
+        " service and API."
+    ),
+    "simulate": "Run a simulated exchange that speaks Binance's protocol, streams and REST, from one seeded market.",
+    "validation-service": (
+        "Serve the Data Validation Service, until Ctrl-C: it judges records, audits collectors, keeps the suites."
+    ),
+    "tail": "Show live prices and candles of SYMBOL: a screen on a terminal, plain lines in a pipe. Ctrl-C ends it.",
+    "redis": "Run one Redis command against the store: `data-collector redis XLEN trades:BTCUSDT`.",
+    "plan": (
+        "Show what a change of subscriptions would do: streams, connections, messages, store, REST weight. Do nothing."
+    ),
+    "backfill": "Bring what the database lacks of the past, and nothing else, from the exchange.",
+    "audit": "Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.",
+    "certify": "Compare a day's trades in the store with the exchange's own and write a certificate.",
+    "export": "Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.",
+    "doctor": "Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.",
+    "version": "Show the versions of the collector, Python and the embedded store.",
+    "suites": "The validation rules: read them, check your own, try them on recorded messages (docs/validation.md).",
+    "quarantine": "What validation refused: show it, and replay it when its rule was corrected.",
+    "collect": "",
+    "history-writer": "",
+}
+"""By name: the first paragraph of its help; none where it is not for people.
 
-app = typer.Typer(
-    name="data-collector",
-    help="Market data from an exchange into Redis: every trade and kline once, in order, digits intact.",
-    epilog="Settings come from environment variables and a .env file; .env.example shows them all.",
-    no_args_is_help=True,
-    add_completion=False,
-    # The pretty tracebacks print local variables, and those may hold a password.
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+What a command is, a function or commands of its own, has its name and lies in the module of its name.
+"""
 
-app.command()(run)
-app.command()(demo)
-app.command()(simulate)
-app.command()(validation_service)
-app.command()(tail)
+_ROOMS = {
+    "doctor": "doctor.", "suites": "suites.", "audit": "history.", "backfill": "history.", "certify": "history.",
+    "export": "history.",
+}  # fmt: skip
+"""Folders of commands that consist of several modules."""
+
 # Everything after the first word of a Redis command belongs to that command, also what begins with a dash.
-app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(redis)
-app.add_typer(suites)
-app.add_typer(quarantine, name="quarantine")
-app.command()(plan)
-app.command()(backfill)
-app.command()(audit)
-app.command("certify")(certify_day)
-app.command("export")(export_history)
-app.command()(doctor)
-app.command()(version)
-app.command(hidden=True)(collect)
-app.command(hidden=True)(history_writer)
+_SETTINGS = {"redis": {"allow_interspersed_args": False, "ignore_unknown_options": True}}
+
+
+def command_line(words: Sequence[str]) -> typer.Typer:
+    """The program for these arguments: of commands that are not among them it knows what the list of commands says."""
+    app = typer.Typer(
+        name="data-collector",
+        help="Market data from an exchange into Redis: every trade and kline once, in order, digits intact.",
+        epilog="Settings come from environment variables and a .env file; .env.example shows them all.",
+        no_args_is_help=True,
+        add_completion=False,
+        # The pretty tracebacks print local variables, and those may hold a password.
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, summary in COMMANDS.items():
+        found = resolve_name(place_of(name)) if name in words else _never_run
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            help_text = summary if found is _never_run else None
+            app.command(name, help=help_text, hidden=not summary, context_settings=_SETTINGS.get(name))(found)
+    return app
+
+
+def place_of(name: str) -> str:
+    """Where a command is found: module and name, as `pkgutil.resolve_name` reads them."""
+    word = name.replace("-", "_")
+    return f"data_collector.cli.{_ROOMS.get(name, '')}{word}:{word}"
+
+
+def _never_run() -> None:
+    """In place of a command that was not asked for."""

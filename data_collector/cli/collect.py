@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from typing import Annotated
@@ -25,8 +24,6 @@ def collect(
     empty: Annotated[bool, typer.Option(help="Start with an empty embedded store.")] = False,
 ) -> None:
     """Collect until the control line hangs up or SIGTERM comes."""
-    # Files and sockets of ours are for this user alone.
-    os.umask(0o077)
     configure_logs()
     service = Service(load_settings(), folder=folder, empty=empty, source=source or None)
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)

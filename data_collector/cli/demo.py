@@ -17,8 +17,8 @@ import typer
 from msgspec import Struct
 
 from data_collector.api import serve
-from data_collector.cli.beside import beside
-from data_collector.cli.welcome import welcome
+from data_collector.cli.run import welcome
+from data_collector.cli.surroundings.beside import beside
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import configure_logs

@@ -18,7 +18,7 @@ from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreac
 from data_collector.model.keys import Key
 from data_collector.model.protocols import Venue
 from data_collector.model.subscriptions import Change, Present, Subscriptions, Wish
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.service.subscription_plan import (
     change_of,
     groups_of,

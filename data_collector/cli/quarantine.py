@@ -16,16 +16,16 @@ from rich.text import Text
 
 from data_collector.api.answers import Refused
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.cli.found_store import find_store, opened
 from data_collector.cli.replay import Replay, SymbolReport, Tally
+from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.store_keys import UNKNOWN
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
-from data_collector.validation.columns import Kind
-from data_collector.validation.compiler import CompiledSuite, compile_suite
-from data_collector.validation.shelf import Shelf
+from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
+from data_collector.validation.rules.columns import Kind
+from data_collector.validation.rules.shelf import Shelf
 from data_collector.venues.discovery import find_venue
 
 NEVER_REPLAYED = (

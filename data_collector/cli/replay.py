@@ -11,9 +11,9 @@ from data_collector.model.store_keys import UNKNOWN
 from data_collector.settings import Settings
 from data_collector.sinks.redis.entries import StreamEntry
 from data_collector.sinks.redis.quarantine import KlineKey, Outcome, QuarantineStreams, Release
-from data_collector.validation.columns import Kind
-from data_collector.validation.compiler import CompiledSuite
-from data_collector.validation.retrial import Passing, StillRefused, Unfit, Unfitness, judge_anew, refused_for
+from data_collector.validation.gate.compiler import CompiledSuite
+from data_collector.validation.gate.retrial import Passing, StillRefused, Unfit, Unfitness, judge_anew, refused_for
+from data_collector.validation.rules.columns import Kind
 
 
 class Tally(Struct):

@@ -1,13 +1,44 @@
-"""`data-collector run`: API and collector against the live exchange."""
+"""`data-collector run`: API and collector against the live exchange, and the screen that says where all is."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import typer
 
 from data_collector.api import serve
-from data_collector.cli.welcome import welcome
+from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
-from data_collector.settings import load_settings
+from data_collector.settings import Settings, load_settings
+
+_SCREEN = """
+Data Collector is running.
+
+  Page and API   {url}/   (documentation: {url}/docs)
+  Store          {store}
+  PostgreSQL     {database}
+  Exchange       {exchange}
+  Validation     {validation}
+  Collecting     {symbols}  ({channels}; klines of {intervals})
+
+Try, in another terminal:
+
+  curl {url}/health
+  export REDIS_URL={store}
+  redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {stream} '$'
+  redis-cli -u "$REDIS_URL" XREVRANGE {trades} + - COUNT 1
+  {python} -m data_collector redis HGETALL {latest}      (the same where no redis-cli is installed)
+  {python} -m data_collector tail {first}
+{history}
+  import json, redis
+  r = redis.from_url("{store}", decode_responses=True, socket_timeout=None)
+  print(r.hgetall("{latest}")["price"])
+
+{ending}
+"""
+
+_SYMBOLS_SHOWN = 6
 
 
 def run() -> None:
@@ -15,3 +46,57 @@ def run() -> None:
     configure_logs()
     settings = load_settings()
     raise typer.Exit(serve(settings, announce=lambda url, snapshot: print(welcome(url, snapshot, settings))))
+
+
+def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "Ctrl-C ends it.") -> str:
+    """The text. `url` is the API's base URL."""
+    shown = ", ".join(settings.symbols[:_SYMBOLS_SHOWN])
+    more = len(settings.symbols) - _SYMBOLS_SHOWN
+    first, keys = settings.symbols[0], snapshot.store_keys
+    return _SCREEN.format(
+        url=url,
+        store=snapshot.redis_url,
+        database=_database(snapshot),
+        history=_history(snapshot),
+        exchange=f"{settings.binance_ws_url}, {settings.binance_rest_url}",
+        validation=_validation(settings),
+        symbols=f"{shown} and {more} more" if more > 0 else shown,
+        channels=", ".join(settings.channels),
+        intervals=", ".join(settings.intervals),
+        first=first,
+        stream=keys.key("stream", first),
+        trades=keys.key("trades", first),
+        latest=keys.key("latest", first),
+        python=_python(),
+        ending=ending,
+    )
+
+
+def _database(snapshot: Snapshot) -> str:
+    history = snapshot.history
+    if history.state == "off":
+        return "none (DATABASE_URL=embedded starts one)"
+    return f"{history.database}" + (f" ({history.reason})" if history.state == "down" else "")
+
+
+def _history(snapshot: Snapshot) -> str:
+    if snapshot.database_url is None:
+        return ""
+    query = "SELECT * FROM market_data_ohlcv ORDER BY timestamp DESC LIMIT 5"
+    return (
+        f"  psql {snapshot.database_url} -c '{query}'\n"
+        f"  {_python()} -m data_collector backfill --from -1d      (finds this collector's database and exchange)\n"
+    )
+
+
+def _validation(settings: Settings) -> str:
+    url = settings.validation_service_url
+    if url is not None:
+        return f"{url}/suites   (Data Docs: {url}/docs-site/)"
+    return f"embedded; your own rules go into {settings.suites_dir}"
+
+
+def _python() -> str:
+    """This interpreter, as short as it can be typed here."""
+    executable = Path(sys.executable)
+    return str(executable.relative_to(Path.cwd())) if executable.is_relative_to(Path.cwd()) else str(executable)

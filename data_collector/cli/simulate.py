@@ -11,7 +11,13 @@ from typing import Annotated
 import typer
 import uvloop
 
-from data_collector.cli.started import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
+from data_collector.cli.surroundings.beside import (
+    ParentOption,
+    ParentPidOption,
+    PortFileOption,
+    end_with_parent,
+    write_ports,
+)
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.simulator import Simulator, SimulatorSettings

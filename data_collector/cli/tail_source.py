@@ -12,7 +12,7 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavaila
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
-from data_collector.observe.logs import escaped
+from data_collector.observe.escaping import escaped
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
 from data_collector.sinks.redis.stored_records import NO_RECORD, stored_kline, stored_trade

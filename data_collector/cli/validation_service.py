@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from data_collector.cli.started import ParentOption, ParentPidOption, PortFileOption, end_with_parent, write_ports
+from data_collector.cli.surroundings.beside import (
+    ParentOption,
+    ParentPidOption,
+    PortFileOption,
+    end_with_parent,
+    write_ports,
+)
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, is_loopback, load_settings
-from data_collector.validation.audit_worker import AuditWorker
+from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.service import Options, serve
-from data_collector.validation.service.options import DOCS_EVERY_S
+from data_collector.validation.service.context import DOCS_EVERY_S
 from data_collector.web.listening import Spelling, base_url, listen
 
 _SPELLING: Final = Spelling(host="--host ", port="--port ", port_proposed=8000)
@@ -41,8 +46,6 @@ def validation_service(
 
     Settings: CONTROL_TOKEN, SUITES_DIR, ENVIRONMENT, ALLOWED_HOSTS and VAR_DIR.
     """
-    # Files of ours are for this user alone.
-    os.umask(0o077)
     configure_logs()
     settings = load_settings()
     _refuse_open_door(host, settings)

@@ -15,6 +15,10 @@ ANSWER_TIMEOUT_S = 2.0
 """Even a server that loads its data answers INFO in milliseconds."""
 
 ANSWER_BYTES_MAX = 64 * 1024
+
+PORTS_TRIED = 100
+PORT_MAX = 65_535
+
 _QUESTION = b"INFO server\r\nINFO persistence\r\nCONFIG GET dir\r\nQUIT\r\n"
 
 
@@ -105,6 +109,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def ports_to_try(last: Path, first: int) -> list[int]:
+    """The port in the file `last`, then `PORTS_TRIED` from `first` on, any free ones where that is 0. Blocks."""
+    try:
+        # A server that comes back belongs where its users look for it.
+        known = int(last.read_text())
+    except (OSError, ValueError):
+        known = 0
+    others = [first + offset if first else free_port() for offset in range(PORTS_TRIED)]
+    return [known, *others] if 0 < known <= PORT_MAX else others
 
 
 def is_alive(pid: int) -> bool:

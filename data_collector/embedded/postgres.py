@@ -18,7 +18,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_collector.embedded.peer import command_of, free_port, is_alive, is_port_free
+from data_collector.embedded.peer import command_of, is_alive, is_port_free, ports_to_try
 from data_collector.embedded.postgres_programs import (
     embedded_programs,
     initdb_words,
@@ -32,7 +32,6 @@ from data_collector.observe.logs import Log
 FIRST_PORT = 5433
 """Not 5432: people who have a PostgreSQL of their own have it there."""
 
-PORTS_TRIED = 100
 START_TIMEOUT_S = 60.0
 """Of a server that says nothing of itself. Usually it takes 0.1 s; after a crash, minutes where the disk is slow."""
 
@@ -82,7 +81,7 @@ class EmbeddedPostgres:
             self._log.info("embedded_postgres_adopted", pid=self._pid, port=self._port)
             return
         await asyncio.to_thread(self._check_version, programs)
-        for port in self._ports():
+        for port in await asyncio.to_thread(ports_to_try, self.folder / "port", self._first_port):
             if await asyncio.to_thread(is_port_free, port) and await self._launch(programs, port):
                 self._log.info("embedded_postgres_started", pid=self._pid, port=port)
                 return
@@ -203,15 +202,6 @@ class EmbeddedPostgres:
                 f"The files in {self._rows} are PostgreSQL {have}'s, and this version brings {ours}: dump them with "
                 "the old one, or move the folder away to begin anew."
             )
-
-    def _ports(self) -> list[int]:
-        try:
-            # A server that comes back belongs where its users look for it.
-            last = [int((self.folder / "port").read_text())]
-        except (OSError, ValueError):
-            last = []
-        tried = range(self._first_port, self._first_port + PORTS_TRIED) if self._first_port else [free_port()]
-        return [*last, *tried]
 
     async def _launch(self, programs: Path, port: int) -> bool:
         """Start at `port`; False when the server ended, as when somebody was quicker to take that port."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from data_collector.embedded.orphan import (
     stop_orphan,
     until_orphan_gone,
 )
-from data_collector.embedded.peer import Identity, free_port, identify, is_port_free
+from data_collector.embedded.peer import PORTS_TRIED, Identity, identify, is_port_free, ports_to_try
 from data_collector.embedded.record import ServerRecord, read_record, remove_record, write_record
 from data_collector.embedded.server_log import ServerLog
 from data_collector.model.errors import Misconfigured, Unavailable
@@ -37,8 +36,6 @@ START_TIMEOUT_S = 20.0
 LOAD_TIMEOUT_S = 900.0
 """Reading the append-only file back: about 200,000 entries a second, so this is far above any store of ours."""
 
-PORTS_TRIED = 100
-PORT_MAX = 65_535
 UNIX_PATH_BYTES_MAX = 103
 """The limit of macOS; Linux allows four more."""
 
@@ -90,10 +87,10 @@ class EmbeddedValkey:
         if not await asyncio.to_thread(self._lock.take) and await self._go_on_with_orphan():
             return
         binary = await asyncio.to_thread(server_binary)
-        last_port = await asyncio.to_thread(self._last_port)
-        for port in self._ports(last_port):
+        port_file = self._directory / "valkey.port"
+        for port in await asyncio.to_thread(ports_to_try, port_file, self._first_port):
             if await asyncio.to_thread(is_port_free, port) and await self._launch(binary, port):
-                await asyncio.to_thread(self._port_file.write_text, str(port))
+                await asyncio.to_thread(port_file.write_text, str(port))
                 self._log.info("embedded_store_started", pid=self.pid, url=self.address.masked)
                 return
         raise Misconfigured(
@@ -122,24 +119,6 @@ class EmbeddedValkey:
     def _started(self) -> ServerRecord:
         assert self._record is not None, "the embedded store is not started"
         return self._record
-
-    @property
-    def _port_file(self) -> Path:
-        return self._directory / "valkey.port"
-
-    def _last_port(self) -> int | None:
-        try:
-            port = int(self._port_file.read_text())
-        except (OSError, ValueError):
-            return None
-        return port if 0 < port <= PORT_MAX else None
-
-    def _ports(self, last_port: int | None) -> Iterator[int]:
-        if last_port is not None:
-            # A server that comes back belongs where its users look for it.
-            yield last_port
-        for offset in range(PORTS_TRIED):
-            yield self._first_port + offset if self._first_port else free_port()
 
     def _arguments(self, binary: Path, port: int) -> list[str]:
         flags = {

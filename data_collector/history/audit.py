@@ -8,8 +8,8 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.comparison import (
+    CandleMaker,
     Check,
     Faults,
     by_id,
@@ -19,12 +19,11 @@ from data_collector.history.comparison import (
     same_prices,
     same_trade,
 )
-from data_collector.history.derived import CandleMaker
-from data_collector.history.feeds import STEPS_AT_ONCE
+from data_collector.history.feeds import STEPS_AT_ONCE, believed_klines, believed_trades
 from data_collector.history.kept import Kept
 from data_collector.history.patience import Patience
 from data_collector.history.plan import ROWS_PER_CALL
-from data_collector.history.ports import Holdings
+from data_collector.history.ports import Holdings, StoredRows
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
@@ -34,30 +33,18 @@ from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
 
+Reach = tuple[int, int]
+"""First open time and the one after the last; first and last id of trades."""
+
 NOTHING_STORED = "nothing is stored"
 """The note of a check that had nothing to look at: it says ok of nothing."""
 
 
-class Rows(Holdings, Protocol):
-    """What an audit reads of the database. Ranges exclude their end. Raises `SinkUnavailable`, `Misconfigured`."""
-
-    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first ones of a range, ascending."""
+class Rows(Holdings, StoredRows, Protocol):
+    """What an audit reads of the database."""
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """All of a range, ascending."""
-
-    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time."""
-
-    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
-        """First and last trade id."""
-
-    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
-        """The first ones of a range."""
-
-    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
-        """The first ones of a closed range of ids."""
 
 
 class LiveRows(Struct):
@@ -131,34 +118,32 @@ class Audit:
         """All checks of one series."""
         found = SeriesAudit(series, [], Faults())
         if series.channel == "trade":
-            await self._trades(series, found)
+            await self._trades(found)
         else:
-            await self._klines(series, series.kline_interval, found)
+            await self._klines(found)
         return found
 
-    async def _klines(self, series: Key, interval: str, found: SeriesAudit) -> None:
-        span = await self._kline_span(series.symbol, interval)
+    async def _klines(self, found: SeriesAudit) -> None:
+        key, grid = found.series, KlineGrid(self._ends.calendar, found.series.kline_interval)
+        span = await self._kline_span(key, grid)
         if span is None:
-            found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
+            found.checks.append(Check(key.label, "calendar", note=NOTHING_STORED))
             return
-        calendar = await self._against_calendar(series, interval, span, found.faults)
+        calendar = await self._against_calendar(found, grid, span)
         found.checks.append(calendar)
         if self._ends.live is not None:
-            found.checks.append(await self._klines_against_live(series, interval, span, self._ends.live, found.faults))
+            found.checks.append(await self._klines_against_live(found, grid, span, self._ends.live))
         if self._ends.history is not None:
             _leave_to_exchange(calendar, found.faults)
-            check = await self._klines_against_exchange(series, interval, span, self._ends.history, found.faults)
-            found.checks.append(check)
-        grid = KlineGrid(self._ends.calendar, interval)
+            found.checks.append(await self._klines_against_exchange(found, grid, span, self._ends.history))
         if not grid.has_months and not grid.needs_anchor:
-            derived = await self._klines_against_trades(series, interval, span, found.faults)
+            derived = await self._klines_against_trades(found, span)
             if derived.compared:
                 found.checks.append(derived)
 
-    async def _kline_span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+    async def _kline_span(self, key: Key, grid: KlineGrid) -> Reach | None:
         """First open time, and the one after the last that is to be there."""
-        stored = await self._ends.held.span(symbol, interval)
-        grid = KlineGrid(self._ends.calendar, interval)
+        stored = await self._ends.held.span(key.symbol, key.kline_interval)
         if stored is None and (self._from_ms is None or grid.needs_anchor):
             return None
         # Of a series without a row all that was asked for is missing.
@@ -167,78 +152,68 @@ class Audit:
         first_ms = grid.first_open(begin_ms, anchor_ms)
         return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
 
-    async def _against_calendar(
-        self, series: Key, interval: str, span: tuple[int, int], faults: Faults
-    ) -> Check:  # fmt: skip
-        check = Check(series.label, "calendar")
-        held, grid = self._ends.held, KlineGrid(self._ends.calendar, interval)
+    async def _against_calendar(self, found: SeriesAudit, grid: KlineGrid, span: Reach) -> Check:
+        symbol, interval, held = found.series.symbol, found.series.kline_interval, self._ends.held
+        check = Check(found.series.label, "calendar")
         for first_ms, until_ms in grid.parts(*span, STEPS_AT_ONCE):
-            stored = await held.open_times(series.symbol, interval, first_ms, until_ms)
+            stored = await held.open_times(symbol, interval, first_ms, until_ms)
             check.doubled += len(stored) - len(set(stored))
             check.compared += len(set(stored))
-            for first, last in await held.kline_holes(series.symbol, interval, first_ms, until_ms, self._ends.calendar):
+            for first, last in await held.kline_holes(symbol, interval, first_ms, until_ms, self._ends.calendar):
                 check.missing += grid.span(first, grid.following(last))[1]
                 check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
-                faults.ranges.append((first, last))
-            self._tell(series.label, check.compared)
+                found.faults.ranges.append((first, last))
+            self._tell(found.series.label, check.compared)
         return check
 
-    async def _klines_against_live(
-        self, series: Key, interval: str, span: tuple[int, int], live: LiveStore, faults: Faults
-    ) -> Check:
-        check = Check(series.label, "live store")
-        kept = await live.closed_klines(series.symbol, interval)
+    async def _klines_against_live(self, found: SeriesAudit, grid: KlineGrid, span: Reach, live: LiveStore) -> Check:
+        key = found.series
+        check = Check(key.label, "live store")
+        kept = await live.closed_klines(key.symbol, key.kline_interval)
         theirs = {number: row for number, row in kept.klines.items() if span[0] <= number < span[1]}
         check.doubled = kept.doubled
         if not theirs:
             check.note = "it keeps none of this time"
             return check
-        ours = await self._ours(series.symbol, interval, min(theirs), max(theirs) + 1)
+        ours = await self._ours(key, min(theirs), max(theirs) + 1)
         # The live store declares what it could not have; the database may have got it from REST.
-        compare(check, faults, ours, theirs, same=same_kline, passed_over=ours.keys())
-        check.note = await self._seam(series.symbol, interval, min(theirs), span)
+        compare(check, found.faults, ours, theirs, same=same_kline, passed_over=ours.keys())
+        check.note = await self._seam(key, grid, min(theirs), span)
         return check
 
-    async def _seam(self, symbol: str, interval: str, first_live_ms: int, span: tuple[int, int]) -> str:
+    async def _seam(self, key: Key, grid: KlineGrid, first_live_ms: int, span: Reach) -> str:
         """How history and live feed meet; a hole there is told by the calendar too."""
-        grid = KlineGrid(self._ends.calendar, interval)
         before_ms = grid.back(first_live_ms)
         if before_ms < span[0]:
             return "no history before it"
+        first_ms, until_ms = grid.first_open(before_ms, first_live_ms), grid.following(first_live_ms)
         holes = await self._ends.held.kline_holes(
-            symbol, interval, grid.first_open(before_ms, first_live_ms), grid.following(first_live_ms),
-            self._ends.calendar,
-        )  # fmt: skip
+            key.symbol, key.kline_interval, first_ms, until_ms, self._ends.calendar
+        )
         meets = "without a seam" if not holes else "with a hole"
         return f"history and live meet {meets} at {open_time_text(first_live_ms)}"
 
     async def _klines_against_exchange(
-        self, series: Key, interval: str, span: tuple[int, int], history: History, faults: Faults
+        self, found: SeriesAudit, grid: KlineGrid, span: Reach, history: History
     ) -> Check:
-        check = Check(series.label, "exchange")
-        grid = KlineGrid(self._ends.calendar, interval)
+        key = found.series
+        check = Check(key.label, "exchange")
         position, end_ms = span
         while position < end_ms:
-            rows = await self._patience.ask(
-                series.label, partial(_exchanges_klines, history, series.symbol, interval, position, end_ms - 1)
-            )
+            call = partial(_exchanges_klines, history, key, position, end_ms - 1)
+            rows = await self._patience.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
-            ours = await self._ours(series.symbol, interval, position, until_ms)
-            compare(check, faults, ours, by_open(rows), same=same_kline)
-            self._tell(series.label, check.compared)
+            ours = await self._ours(key, position, until_ms)
+            compare(check, found.faults, ours, by_open(rows), same=same_kline)
+            self._tell(key.label, check.compared)
             position = until_ms
         return check
 
-    async def _klines_against_trades(
-        self, series: Key, interval: str, span: tuple[int, int], faults: Faults
-    ) -> Check:  # fmt: skip
-        check = Check(series.label, "own trades")
-        calendar, symbol = self._ends.calendar, series.symbol
-        step_ms = calendar.next_open_ms(interval, 0)
-        maker = CandleMaker(
-            symbol, interval, open_of=lambda ms: ms // step_ms * step_ms, next_open=lambda ms: ms + step_ms
-        )
+    async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
+        symbol, interval = found.series.symbol, found.series.kline_interval
+        check = Check(found.series.label, "own trades")
+        maker = CandleMaker(symbol, interval, self._ends.calendar.next_open_ms(interval, 0))
         made: dict[int, Kline] = {}
         ids = await self._ends.held.trade_span(symbol)
         position = 0 if ids is None else ids[0]
@@ -246,35 +221,35 @@ class Audit:
             trades = await self._ends.held.trades_by_id(symbol, position, ids[1], ROWS_PER_READ)
             for trade in trades:
                 made.update((kline.open_ms, kline) for kline in maker.take(trade) if _within(kline, span))
-            await self._compare_made(check, faults, made)
+            await self._compare_made(check, found, made)
             made.clear()
             position = trades[-1].trade_id + 1 if trades else ids[1] + 1
         return check
 
-    async def _compare_made(self, check: Check, faults: Faults, made: dict[int, Kline]) -> None:
+    async def _compare_made(self, check: Check, found: SeriesAudit, made: dict[int, Kline]) -> None:
         if not made:
             return
-        some = next(iter(made.values()))
-        ours = await self._ours(some.symbol, some.interval, min(made), max(made) + 1)
+        ours = await self._ours(found.series, min(made), max(made) + 1)
         # What is missing is told by the calendar.
         stored = {number: row for number, row in made.items() if number in ours}
         quiet = [number for number, row in stored.items() if not row.trades]
         for number in quiet:
             mine = ours[number]
             stored[number] = mine if not mine.trades and float(mine.volume) == 0 else stored[number]
-        compare(check, faults, ours, stored, same=same_prices, passed_over=ours.keys())
+        compare(check, found.faults, ours, stored, same=same_prices, passed_over=ours.keys())
 
-    async def _ours(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> dict[int, Kline]:
+    async def _ours(self, key: Key, from_ms: int, to_ms: int) -> dict[int, Kline]:
         rows: dict[int, Kline] = {}
         while from_ms < to_ms:
-            page = await self._ends.held.klines(symbol, interval, from_ms, to_ms, ROWS_PER_READ)
+            page = await self._ends.held.klines(key.symbol, key.kline_interval, from_ms, to_ms, ROWS_PER_READ)
             rows.update(by_open(page))
             if len(page) < ROWS_PER_READ:
                 break
             from_ms = page[-1].open_ms + 1
         return rows
 
-    async def _trades(self, series: Key, found: SeriesAudit) -> None:
+    async def _trades(self, found: SeriesAudit) -> None:
+        series = found.series
         ids = await self._trade_ids(series.symbol)
         if ids is None:
             found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
@@ -287,12 +262,12 @@ class Audit:
         calendar.compared = ids[1] - ids[0] + 1 - calendar.missing
         found.checks.append(calendar)
         if self._ends.live is not None:
-            found.checks.append(await self._trades_against_live(series, ids, self._ends.live, found.faults))
+            found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
         if self._ends.history is not None:
             _leave_to_exchange(calendar, found.faults)
-            found.checks.append(await self._trades_against_exchange(series, ids, self._ends.history, found.faults))
+            found.checks.append(await self._trades_against_exchange(found, ids, self._ends.history))
 
-    async def _trade_ids(self, symbol: str) -> tuple[int, int] | None:
+    async def _trade_ids(self, symbol: str) -> Reach | None:
         """First and last id of the stored trades that are to be looked at."""
         stored = await self._ends.held.trade_span(symbol)
         begin_ms = self._kept.begin_ms("trade", self._from_ms or 0)
@@ -304,9 +279,8 @@ class Audit:
             return None
         return first[0].trade_id, after[0].trade_id - 1 if after else stored[1]
 
-    async def _trades_against_live(
-        self, series: Key, ids: tuple[int, int], live: LiveStore, faults: Faults
-    ) -> Check:  # fmt: skip
+    async def _trades_against_live(self, found: SeriesAudit, ids: Reach, live: LiveStore) -> Check:
+        series = found.series
         check = Check(series.label, "live store")
         kept = await live.kept_trades(series.symbol)
         check.doubled = kept.doubled
@@ -315,12 +289,11 @@ class Audit:
             last = first + ROWS_PER_READ - 1
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, first, last, ROWS_PER_READ))
             part = {number: row for number, row in theirs.items() if first <= number <= last}
-            compare(check, faults, ours, part, same=same_trade, passed_over=ours.keys())
+            compare(check, found.faults, ours, part, same=same_trade, passed_over=ours.keys())
         return check
 
-    async def _trades_against_exchange(
-        self, series: Key, ids: tuple[int, int], history: History, faults: Faults
-    ) -> Check:  # fmt: skip
+    async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, history: History) -> Check:
+        series = found.series
         check = Check(series.label, "exchange")
         position = ids[0]
         while position <= ids[1]:
@@ -329,16 +302,14 @@ class Audit:
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
-            compare(check, faults, ours, by_id(rows), same=same_trade)
+            compare(check, found.faults, ours, by_id(rows), same=same_trade)
             self._tell(series.label, check.compared)
             position = last + 1
         return check
 
 
-async def _exchanges_klines(
-    history: History, symbol: str, interval: str, first_ms: int, last_ms: int
-) -> Sequence[Kline]:
-    return believed_klines(await history.klines(symbol, interval, first_ms, last_ms))
+async def _exchanges_klines(history: History, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
+    return believed_klines(await history.klines(key.symbol, key.kline_interval, first_ms, last_ms))
 
 
 async def _exchanges_trades(history: History, symbol: str, from_id: int) -> Sequence[Trade]:
@@ -354,5 +325,5 @@ def _leave_to_exchange(calendar: Check, faults: Faults) -> None:
     faults.ranges.clear()
 
 
-def _within(kline: Kline, span: tuple[int, int]) -> bool:
+def _within(kline: Kline, span: Reach) -> bool:
     return span[0] <= kline.open_ms < span[1]

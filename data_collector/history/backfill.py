@@ -8,16 +8,17 @@ the larger half (`venues.binance.rest_budget`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from data_collector.history.events import Event, Progressed, SeriesEnded
-from data_collector.history.pages import Page, Range, read_page
-from data_collector.history.patience import Patience, waiting_told
+from msgspec import Struct
+
+from data_collector.history.events import Event, SeriesEnded
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import Answer, Feed
-from data_collector.history.stopping import Stopping
 from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 
 SERIES_AT_ONCE = 4
@@ -28,23 +29,20 @@ LOOK_BACK = 900
 
 Found = TypeVar("Found")
 
+Range = tuple[int, int]
+"""Closed."""
+
 
 class Backfill:
     """Runs a plan once."""
 
     def __init__(
-        self,
-        feeds: Mapping[Key, Feed],
-        *,
-        tell: Callable[[Event], None],
-        stopping: Stopping,
-        patience_s: float,
+        self, feeds: Mapping[Key, Feed], patience: Patience, stopping: Stopping, tell: Callable[[Event], None]
     ) -> None:
-        """`patience_s`: a series for which nothing has worked for so long has failed."""
         self._feeds = feeds
-        self._tell = tell
+        self._patience = patience
         self._stopping = stopping
-        self._patience = Patience(patience_s, stopping, waiting_told(tell))
+        self._tell = tell
 
     async def run(self, plan: Plan, reports: Mapping[Key, SeriesEnded]) -> None:
         """Fill series after series; what becomes of each is added to its report. Raises `Misconfigured` alone."""
@@ -113,7 +111,7 @@ class _SeriesFill:
             else:
                 # The answer ended early. Whatever comes next, however late, shows what is missing before it.
                 position, beyond = page.tail[0], True
-            self._tell_progress()
+            self._tell(self._report.progress())
 
     async def _store(self, answer: Answer, stretch: Stretch, position: int) -> None:
         # What lies before the position was stored with the answer before.
@@ -162,15 +160,41 @@ class _SeriesFill:
     async def _write(self, call: Callable[[], Awaitable[Found]]) -> Found:
         return await self._patience.write(self._report.series, call)
 
-    def _tell_progress(self) -> None:
-        report = self._report
-        self._tell(Progressed(report.series, report.done, report.rows, report.added, report.absent))
-
-
-def report_of(plan: SeriesPlan) -> SeriesEnded:
-    """Before anything was done."""
-    return SeriesEnded(plan.series.label, plan.rows)
-
 
 def _holds_both_sides(page: Page, missing: Range) -> bool:
     return page.lead is None and page.tail is None and missing in page.absent
+
+
+class Page(Struct, frozen=True):
+    """An answer, held against the numbers that were to be told about."""
+
+    absent: tuple[Range, ...] = ()
+    """It holds both sides and nothing between."""
+    lead: Range | None = None
+    """Missing before its first row, and the row before that is not in it: unproven."""
+    tail: Range | None = None
+    """Missing after its last row, and nothing that follows is in it: unproven."""
+    next_number: int | None = None
+    """Where to ask on; None when it told about all."""
+
+
+def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool) -> Page:
+    """What `numbers` (rising, an answer's own) tell about `position` to `last`; `full`: more may follow."""
+    until = grid.following(last)
+    absent: list[Range] = []
+    lead: Range | None = None
+    expected = position
+    for index, number in enumerate(numbers):
+        if number > expected and expected < until:
+            missing = (expected, grid.span(expected, min(number, until))[0])
+            if index == 0:
+                lead = missing
+            else:
+                absent.append(missing)
+        if number >= expected:
+            expected = grid.following(number)
+    if expected >= until:
+        return Page(tuple(absent), lead)
+    if full:
+        return Page(tuple(absent), lead, next_number=expected)
+    return Page(tuple(absent), lead, tail=(expected, last))

@@ -1,8 +1,8 @@
-"""Two sides of one series, held against each other. Pure."""
+"""Two sides of one series, held against each other, one of which may be candles made of stored trades. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Literal, TypeVar
 
@@ -16,6 +16,9 @@ Against = Literal["calendar", "live store", "exchange", "own trades"]
 """`calendar`: is there a candle for every open time, a trade for every id? The others have rows to compare with."""
 
 EXAMPLES_MAX = 5
+
+EARLY_MS = 1_000
+"""The exchange's times go back now and then by less: a candle is known to be over when a trade is that much later."""
 
 Row = TypeVar("Row", Kline, Trade)
 
@@ -89,15 +92,14 @@ def compare(
 
 def same_kline(mine: Kline, other: Kline) -> bool:
     """All that a candle tells, as numbers: zeros at the end mean nothing."""
-    return mine.trades == other.trades and all(
+    return same_prices(mine, other) and all(
         a == b or Decimal(a) == Decimal(b)
         for a, b in (
-            (mine.open, other.open), (mine.high, other.high), (mine.low, other.low), (mine.close, other.close),
-            (mine.volume, other.volume), (mine.quote_volume, other.quote_volume),
+            (mine.quote_volume, other.quote_volume),
             (mine.taker_buy_base_volume, other.taker_buy_base_volume),
             (mine.taker_buy_quote_volume, other.taker_buy_quote_volume),
         )
-    )  # fmt: skip
+    )
 
 
 def same_prices(mine: Kline, other: Kline) -> bool:
@@ -139,3 +141,70 @@ def brief(row: Kline | Trade) -> str:
     if isinstance(row, Kline):
         return f"{row.open}/{row.high}/{row.low}/{row.close} volume {row.volume} in {row.trades} trades"
     return f"{row.quantity} at {row.price}"
+
+
+class _Sums(Struct):
+    """The trades of one candle so far, in the order of ids."""
+
+    open: str
+    high: Decimal
+    low: Decimal
+    close: str
+    volume: Decimal
+    count: int
+
+
+class CandleMaker:
+    """Takes trades in the order of ids and gives the candles that lie whole within a run of ids without holes.
+
+    A candle is whole when the run has a trade before it and a trade after it.
+    """
+
+    def __init__(self, symbol: str, interval: str, step_ms: int) -> None:
+        self._symbol = symbol
+        self._interval = interval
+        self._step_ms = step_ms
+        self._sums: dict[int, _Sums] = {}
+        self._last_id: int | None = None
+        self._due: int | None = None
+        """The next candle to be given; None before the run's first candle is known."""
+
+    def take(self, trade: Trade) -> Iterator[Kline]:
+        """One trade; yields what is over then."""
+        if self._last_id is None or trade.trade_id != self._last_id + 1:
+            self._sums.clear()
+            # What happened before the run's first trade is not known, so its candle is not whole.
+            self._due = self._open_of(trade.time_ms + EARLY_MS) + self._step_ms
+        self._last_id = trade.trade_id
+        self._add(trade)
+        while self._due is not None and (after := self._due + self._step_ms) + EARLY_MS <= trade.time_ms:
+            yield self._candle(self._due, after)
+            self._due = after
+
+    def _add(self, trade: Trade) -> None:
+        open_ms = self._open_of(trade.time_ms)
+        price, quantity = Decimal(trade.price), Decimal(trade.quantity)
+        sums = self._sums.get(open_ms)
+        if sums is None:
+            self._sums[open_ms] = _Sums(trade.price, price, price, trade.price, quantity, 1)
+            return
+        sums.high, sums.low, sums.close = max(sums.high, price), min(sums.low, price), trade.price
+        sums.volume += quantity
+        sums.count += 1
+
+    def _candle(self, open_ms: int, after_ms: int) -> Kline:
+        for early in [each for each in self._sums if each < open_ms]:
+            del self._sums[early]
+        sums = self._sums.pop(open_ms, None)
+        if sums is None:
+            # Its prices are those of a candle before it, which need not be here.
+            sums = _Sums("0", Decimal(0), Decimal(0), "0", Decimal(0), 0)
+        return Kline(
+            self._symbol, self._interval, open_ms, after_ms - 1, open=sums.open, high=str(sums.high),
+            low=str(sums.low), close=sums.close, volume=str(sums.volume), quote_volume="0",
+            taker_buy_base_volume="0", taker_buy_quote_volume="0", trades=sums.count, is_closed=True,
+            event_ms=after_ms,
+        )  # fmt: skip
+
+    def _open_of(self, time_ms: int) -> int:
+        return time_ms // self._step_ms * self._step_ms

@@ -83,6 +83,10 @@ class SeriesEnded(Struct, tag="series", tag_field="event"):
     def done(self) -> int:
         return self.added + self.changed + self.known + self.absent + self.unproven
 
+    def progress(self) -> Progressed:
+        """How far it is now."""
+        return Progressed(self.series, self.done, self.rows, self.added, self.absent)
+
 
 class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
     """The last thing told."""

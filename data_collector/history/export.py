@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -19,11 +19,12 @@ from msgspec import Struct
 
 from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
 from data_collector.history.kept import Kept
+from data_collector.history.ports import StoredRows
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid
-from data_collector.model.holes import Hole, Holes
+from data_collector.model.holes import Holes
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Trade
 
@@ -33,26 +34,8 @@ PAGE_ROWS = 50_000
 MANIFEST = "manifest.json"
 
 
-Row = TypeVar("Row", Kline, Trade)
-
-
-class StoredHistory(Protocol):
-    """What an export reads. Ranges include their begin and exclude their end. Raises `SinkUnavailable`."""
-
-    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
-        """The first `limit` candles of the range, ascending."""
-
-    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of the range in the order of their ids."""
-
-    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of a closed range of ids."""
-
-    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
-        """First and last open time stored."""
-
-    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
-        """First and last trade id stored."""
+class StoredHistory(StoredRows, Protocol):
+    """What an export reads."""
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing."""
@@ -128,16 +111,14 @@ class _Planned(Struct, frozen=True):
     series: Key
     first: int
     until: int
-    """Asked for; the first row may come later, and the last one earlier."""
+    """Due; the first row may come later, and the last one earlier."""
 
 
 Tell = Callable[[Key, float, int], None]
 """Gets the share of a series that is done (0 to 1), and the number of its rows so far."""
 
 
-async def export(
-    reader: StoredHistory, calendar: Calendar, order: Order, tell: Tell, *, place: str
-) -> Manifest:  # fmt: skip
+async def export(reader: StoredHistory, calendar: Calendar, order: Order, tell: Tell, *, place: str) -> Manifest:
     """Write all files and the manifest; `place` is the database as people may see it.
 
     Raises `Misconfigured`, for what is not stored before anything is written, and `SinkUnavailable`.
@@ -201,7 +182,8 @@ async def _plan_of(reader: StoredHistory, calendar: Calendar, order: Order, seri
         asked_until = until if order.to_ms is None else order.to_ms
         there = await reader.klines(symbol, interval, asked_first, asked_until, 1)
         if there:
-            return _Planned(series, asked_first, asked_until)
+            due_ms = KlineGrid(calendar, interval).first_open(asked_first, there[0].open_ms)
+            return _Planned(series, due_ms, asked_until)
         return _nothing(series, f"candles open from {_text(first)} to {_text(span[1])}")
     # A range of time becomes a range of ids, so that neighbouring exports share no trade and lack none.
     begin_ms = order.kept.begin_ms("trade", order.from_ms or 0)
@@ -239,14 +221,11 @@ async def _exported(
         path, of_trades=series.channel == "trade", form=order.form, decimals=order.decimals, stated=stated
     )
     try:
-        if series.channel == "trade":
-            written = await _write_trades(reader, planned, table, tell)
-        else:
-            written = await _write_klines(reader, calendar, order.now_ms, planned, table, tell)
+        written = await _write(reader, calendar, order.now_ms, planned, table, tell)
     finally:
         table.close()
     shown: Callable[[int], str | int] = int if series.channel == "trade" else _text
-    oldest_ms = order.kept.oldest_ms(series.channel)
+    oldest_ms, holes = order.kept.oldest_ms(series.channel), written.holes
     return ExportedFile(
         file=path.name,
         symbol=series.symbol,
@@ -258,8 +237,10 @@ async def _exported(
         kept_from=None if oldest_ms is None else _text(oldest_ms),
         bytes=path.stat().st_size,
         sha256=await asyncio.to_thread(_sha256, path),
-        gaps=[_exported_hole(hole, shown) for hole in written.holes.found],
-        gaps_left_out=written.holes.left_out,
+        gaps=[
+            ExportedHole(shown(each.first), shown(each.last), each.count, each.reason) for each in written.holes.found
+        ],
+        gaps_left_out=holes.left_out,
     )
 
 
@@ -278,62 +259,39 @@ class _Written(Struct):
     last: int
 
 
-async def _write_klines(
+async def _write(
     reader: StoredHistory, calendar: Calendar, now_ms: int, planned: _Planned, table: Table, tell: Tell
 ) -> _Written:
-    symbol, interval = planned.series.symbol, planned.series.kline_interval
-    grid, written = KlineGrid(calendar, interval), None
-    async for page in _kline_pages(reader, symbol, interval, planned):
-        if written is None:
-            due_ms = grid.first_open(planned.first, page[0].open_ms)
-            recorded = await reader.gaps(planned.series)
-            written = _Written(Holes(grid, recorded, due_ms), 0, page[0].open_ms, 0)
-        for kline in page:
-            written.holes.take(kline.open_ms)
-        await asyncio.to_thread(table.add_klines, page)
-        written.rows, written.last = written.rows + len(page), page[-1].open_ms
+    key = planned.series
+    grid = IdGrid() if key.channel == "trade" else KlineGrid(calendar, key.kline_interval)
+    written = _Written(Holes(grid, await reader.gaps(key), planned.first), 0, -1, planned.first - 1)
+    while page := await _page(reader, planned, written.last + 1):
+        numbers = [row.open_ms if isinstance(row, Kline) else row.trade_id for row in page]
+        for number in numbers:
+            written.holes.take(number)
+        await asyncio.to_thread(table.add, page)
+        written.first = written.first if written.rows else numbers[0]
+        written.rows, written.last = written.rows + len(page), numbers[-1]
         if len(page) == PAGE_ROWS:
-            tell(planned.series, _share(planned, written.last), written.rows)
-    assert written is not None, "the plan has seen a candle"
-    holes = written.holes
-    holes.end(grid.end_of_closed(holes.due, planned.until, now_ms))
-    tell(planned.series, 1.0, written.rows)
+            tell(key, _share(planned, written.last), written.rows)
+    until = planned.until
+    if isinstance(grid, KlineGrid):
+        assert written.rows, "the plan has seen a candle"
+        until = grid.end_of_closed(written.holes.due, until, now_ms)
+    written.holes.end(until)
+    tell(key, 1.0, written.rows)
     return written
 
 
-async def _write_trades(reader: StoredHistory, planned: _Planned, table: Table, tell: Tell) -> _Written:
-    symbol, due = planned.series.symbol, planned.first
-    holes = Holes(IdGrid(), await reader.gaps(planned.series), due)
-    written = _Written(holes, 0, -1, 0)
-    while page := await reader.trades_by_id(symbol, due, planned.until - 1, PAGE_ROWS):
-        for trade in page:
-            holes.take(trade.trade_id)
-        await asyncio.to_thread(table.add_trades, page)
-        written.first = page[0].trade_id if written.rows == 0 else written.first
-        written.rows, written.last = written.rows + len(page), page[-1].trade_id
-        due = written.last + 1
-        if len(page) == PAGE_ROWS:
-            tell(planned.series, _share(planned, written.last), written.rows)
-    holes.end(planned.until)
-    tell(planned.series, 1.0, written.rows)
-    return written
-
-
-async def _kline_pages(
-    reader: StoredHistory, symbol: str, interval: str, planned: _Planned
-) -> AsyncIterator[list[Kline]]:
-    from_ms = planned.first
-    while page := await reader.klines(symbol, interval, from_ms, planned.until, PAGE_ROWS):
-        yield page
-        from_ms = page[-1].open_ms + 1
+async def _page(reader: StoredHistory, planned: _Planned, first: int) -> list[Kline] | list[Trade]:
+    key = planned.series
+    if key.channel == "trade":
+        return await reader.trades_by_id(key.symbol, first, planned.until - 1, PAGE_ROWS)
+    return await reader.klines(key.symbol, key.kline_interval, first, planned.until, PAGE_ROWS)
 
 
 def _share(planned: _Planned, reached: int) -> float:
     return (reached - planned.first) / (planned.until - planned.first)
-
-
-def _exported_hole(hole: Hole, shown: Callable[[int], str | int]) -> ExportedHole:
-    return ExportedHole(shown(hole.first), shown(hole.last), hole.count, hole.reason)
 
 
 def _check_folder(order: Order) -> None:

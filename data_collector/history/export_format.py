@@ -32,11 +32,8 @@ Column = Sequence[object]
 class Table(Protocol):
     """A file that is being written."""
 
-    def add_klines(self, klines: Sequence[Kline]) -> None:
-        """A page of candles."""
-
-    def add_trades(self, trades: Sequence[Trade]) -> None:
-        """A page of trades."""
+    def add(self, records: Sequence[Kline] | Sequence[Trade]) -> None:
+        """A page of rows."""
 
     def close(self) -> None:
         """Finish the file."""

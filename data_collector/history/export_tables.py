@@ -21,7 +21,6 @@ from data_collector.history.export_format import (
     SCALE,
     STATED_DECIMALS,
     TEXTS,
-    Column,
     Decimals,
     Form,
     Table,
@@ -36,9 +35,7 @@ EXPORTED_KLINE_NAMES = tuple(name for name in KLINE_NAMES if name != "is_closed"
 """All of them are closed."""
 
 
-def open_table(
-    path: Path, *, of_trades: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]
-) -> Table:  # fmt: skip
+def open_table(path: Path, *, of_trades: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]) -> Table:
     """A new file; `stated` goes into its metadata, where it has any."""
     names = TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES
     if form == "csv":
@@ -56,18 +53,9 @@ class _ParquetTable:
         self._path = path
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
-    def add_klines(self, klines: Sequence[Kline]) -> None:
-        self._add(klines, [kline.open_ms for kline in klines])
-
-    def add_trades(self, trades: Sequence[Trade]) -> None:
-        self._add(trades, [trade.time_ms * 1000 + (trade.sub_ms_us or 0) for trade in trades])
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def _add(self, records: Sequence[Kline] | Sequence[Trade], times: Column) -> None:
+    def add(self, records: Sequence[Kline] | Sequence[Trade]) -> None:
         arrays = []
-        columns = columns_of(records, list(self._types), times, self._number)
+        columns = columns_of(records, list(self._types), list(map(_stamp, records)), self._number)
         for (name, type_), column in zip(self._types.items(), columns, strict=True):
             try:
                 arrays.append(pa.array(column, type_))
@@ -78,6 +66,9 @@ class _ParquetTable:
                 ) from error
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
 
+    def close(self) -> None:
+        self._writer.close()
+
 
 class _CsvTable:
     def __init__(self, path: Path, names: Sequence[str]) -> None:
@@ -86,17 +77,20 @@ class _CsvTable:
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(names)
 
-    def add_klines(self, klines: Sequence[Kline]) -> None:
-        self._add(klines, [open_time_text(kline.open_ms) for kline in klines])
-
-    def add_trades(self, trades: Sequence[Trade]) -> None:
-        self._add(trades, [trade_time_text(trade.time_ms, trade.sub_ms_us) for trade in trades])
-
-    def _add(self, records: Sequence[Kline] | Sequence[Trade], times: Column) -> None:
+    def add(self, records: Sequence[Kline] | Sequence[Trade]) -> None:
+        times = list(map(_time_text, records))
         self._rows.writerows(zip(*text_columns(records, self._names, times), strict=True))
 
     def close(self) -> None:
         self._file.close()
+
+
+def _stamp(row: Kline | Trade) -> int:
+    return row.open_ms if isinstance(row, Kline) else row.time_ms * 1000 + (row.sub_ms_us or 0)
+
+
+def _time_text(row: Kline | Trade) -> str:
+    return open_time_text(row.open_ms) if isinstance(row, Kline) else trade_time_text(row.time_ms, row.sub_ms_us)
 
 
 def arrow_types(names: Sequence[str], decimals: Decimals, time_unit: Literal["ms", "us"]) -> dict[str, pa.DataType]:

@@ -1,17 +1,21 @@
-"""Candles and trades as a backfill sees them: numbered rows that the exchange gives and the database keeps."""
+"""Candles and trades as a backfill sees them: numbered rows that the exchange gives and the database keeps.
+
+The live feed has its gate; a backfill and an audit believe those rows of REST that are read here as numbers.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
-from data_collector.history.belief import believed_klines, believed_trades
 from data_collector.history.plan import ROWS_PER_CALL
-from data_collector.history.ports import Answer, Bounds, Holdings, Shelf, Stored
-from data_collector.model.calendar import Calendar
+from data_collector.history.ports import Answer, Bounds, Ends, Stored
+from data_collector.model.calendar import LATEST_MS
+from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
-from data_collector.model.protocols import History
+from data_collector.model.records import Kline, Trade
 
 SETTLED_MS = 600_000
 """A candle that REST does not know ten minutes after its end will never be there; before that it may be late."""
@@ -24,22 +28,21 @@ STEPS_AT_ONCE = 500_000
 
 SOURCE = "rest"
 
+_NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
+
+LARGEST_INTEGER = 2**63 - 1
+"""That PostgreSQL holds."""
+
 
 class KlineFeed:
     """Candles of one interval."""
 
-    def __init__(
-        self, series: Key, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf, calendar: Calendar,
-        now_ms: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, series: Key, ends: Ends, bounds: Bounds, now_ms: int) -> None:
         self.series = series
-        self.grid = KlineGrid(calendar, series.kline_interval)
+        self.grid = KlineGrid(ends.calendar, series.kline_interval)
         self._interval = series.kline_interval
+        self._ends = ends
         self._bounds = bounds
-        self._history = history
-        self._held = held
-        self._shelf = shelf
-        self._calendar = calendar
         self._now_ms = now_ms
         self._first_ever: int | None = None
 
@@ -54,20 +57,20 @@ class KlineFeed:
         end_ms = self.grid.end_of_closed(first_ms, to_ms, now_ms - CLOSED_MARGIN_MS)
         holes: list[tuple[int, int]] = []
         for part in self.grid.parts(first_ms, end_ms, STEPS_AT_ONCE):
-            holes += await self._held.kline_holes(self.series.symbol, self._interval, *part, self._calendar)
+            holes += await self._ends.held.kline_holes(self.series.symbol, self._interval, *part, self._ends.calendar)
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = believed_klines(await self._history.klines(self.series.symbol, self._interval, first, last))
+        rows = believed_klines(await self._ends.history.klines(self.series.symbol, self._interval, first, last))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
-            return await self._shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
+            return await self._ends.shelf.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
 
         return Answer([row.open_ms for row in rows], store)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
-            rows = await self._history.klines(self.series.symbol, self._interval, 0, self._now_ms)
+            rows = await self._ends.history.klines(self.series.symbol, self._interval, 0, self._now_ms)
             self._first_ever = rows[0].open_ms if rows else None
         return self._first_ever
 
@@ -79,19 +82,17 @@ class KlineFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, self.grid.span(first, last + 1)[1], "absent") for first, last in ranges]
-        await self._shelf.put_gaps(self.series, gaps)
+        await self._ends.shelf.put_gaps(self.series, gaps)
 
 
 class TradeFeed:
     """Trades, by id."""
 
-    def __init__(self, series: Key, *, bounds: Bounds, history: History, held: Holdings, shelf: Shelf) -> None:
+    def __init__(self, series: Key, ends: Ends, bounds: Bounds) -> None:
         self.series = series
         self.grid: Grid = IdGrid()
+        self._ends = ends
         self._bounds = bounds
-        self._history = history
-        self._held = held
-        self._shelf = shelf
         self._newest_id = 0
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
@@ -100,13 +101,13 @@ class TradeFeed:
         if found is None:
             return []
         self._newest_id = max(self._newest_id, found[1])
-        return await self._held.trade_holes(symbol, *found)
+        return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> Answer:
-        rows = believed_trades(await self._history.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
+        rows = believed_trades(await self._ends.history.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
-            return await self._shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
+            return await self._ends.shelf.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
 
         return Answer([row.trade_id for row in rows], store)
 
@@ -123,4 +124,32 @@ class TradeFeed:
 
     async def put_absent(self, ranges: Sequence[tuple[int, int]]) -> None:
         gaps = [Gap(first, last, last - first + 1, "absent") for first, last in ranges]
-        await self._shelf.put_gaps(self.series, gaps)
+        await self._ends.shelf.put_gaps(self.series, gaps)
+
+
+def believed_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
+    """The klines themselves. Raises `VenueUnreachable` for a text that is no number: the next answer may be better."""
+    for k in klines:
+        texts = (
+            k.open, k.high, k.low, k.close, k.volume, k.quote_volume, k.taker_buy_base_volume,
+            k.taker_buy_quote_volume,
+        )  # fmt: skip
+        _check(f"the candle of {k.symbol} {k.interval} that opens at {k.open_ms}", texts)
+        if not 0 <= k.trades <= LARGEST_INTEGER:
+            raise VenueUnreachable(f"the candle of {k.symbol} {k.interval} at {k.open_ms} came with {k.trades} trades")
+    return klines
+
+
+def believed_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
+    """The trades themselves. Raises `VenueUnreachable` for a text that is no number, or a time that is none."""
+    for trade in trades:
+        _check(f"trade {trade.trade_id} of {trade.symbol}", (trade.price, trade.quantity))
+        if not 0 <= trade.time_ms <= LATEST_MS:
+            raise VenueUnreachable(f"trade {trade.trade_id} of {trade.symbol} came with the time {trade.time_ms}")
+    return trades
+
+
+def _check(name: str, texts: Sequence[str]) -> None:
+    for text in texts:
+        if _NUMBER.fullmatch(text) is None:
+            raise VenueUnreachable(f"{name} came with {text[:40]!r}, which is no number")

@@ -11,14 +11,13 @@ from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
-from data_collector.history.events import Event, FileRefused, Progressed, SeriesEnded
-from data_collector.history.patience import Patience
+from data_collector.history.events import Event, FileRefused, SeriesEnded
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
-from data_collector.history.ports import Shelf, Stored
-from data_collector.history.stopping import Stopping
+from data_collector.history.ports import Ends, Stored
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
-from data_collector.model.protocols import BulkFile, BulkFiles, History
+from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Kline, Trade
 
 SOURCE = "file"
@@ -33,20 +32,13 @@ class FileFill:
     """One series, from files."""
 
     def __init__(
-        self,
-        files: BulkFiles,
-        shelf: Shelf,
-        history: History | None,
-        *,
-        patience: Patience,
-        stopping: Stopping,
-        tell: Callable[[Event], None],
-        all_holes: bool,
+        self, ends: Ends, patience: Patience, stopping: Stopping, tell: Callable[[Event], None], *, all_holes: bool
     ) -> None:
-        """`all_holes`: also those that REST would give in a few calls. No `history`: it cannot be asked."""
-        self._files = files
-        self._shelf = shelf
-        self._history = history
+        """`all_holes`: also those that REST would give in a few calls."""
+        assert ends.files is not None, "checked by whoever offers the choice"
+        self._files = ends.files
+        self._shelf = ends.shelf
+        self._history = ends.history if ends.is_reachable else None
         self._patience = patience
         self._stopping = stopping
         self._tell = tell
@@ -96,13 +88,11 @@ class FileFill:
 
     async def _read(self, plan: SeriesPlan, file: BulkFile, report: SeriesEnded) -> None:
         if file.key.channel == "trade":
-            await self._store_all(
-                self._files.trades(file), lambda row: plan.wants(row.trade_id), self._put_trades, report
-            )
+            put_trades = partial(self._shelf.put_trades, source=SOURCE)
+            await self._store_all(self._files.trades(file), lambda row: plan.wants(row.trade_id), put_trades, report)
         else:
-            await self._store_all(
-                self._files.klines(file), lambda row: plan.wants(row.open_ms), self._put_klines, report
-            )
+            put_klines = partial(self._shelf.put_klines, source=SOURCE)
+            await self._store_all(self._files.klines(file), lambda row: plan.wants(row.open_ms), put_klines, report)
 
     async def _store_all(
         self,
@@ -122,10 +112,4 @@ class FileFill:
                     stored = await self._patience.write(report.series, partial(put, wanted))
                     report.added += stored.added
                     report.changed += stored.changed
-                    self._tell(Progressed(report.series, report.done, report.rows, report.added, report.absent))
-
-    async def _put_klines(self, rows: list[Kline]) -> Stored:
-        return await self._shelf.put_klines(rows, source=SOURCE)
-
-    async def _put_trades(self, rows: list[Trade]) -> Stored:
-        return await self._shelf.put_trades(rows, source=SOURCE)
+                    self._tell(report.progress())

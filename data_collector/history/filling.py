@@ -8,20 +8,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-from data_collector.history.backfill import Backfill, report_of
+from data_collector.history.backfill import Backfill
 from data_collector.history.bounds import FileBounds, RestBounds
 from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
-from data_collector.history.patience import Patience, waiting_told
+from data_collector.history.patience import Patience, Stopping
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
-from data_collector.history.ports import Bounds, Feed, Holdings, Shelf
-from data_collector.history.stopping import Stopping
-from data_collector.model.calendar import Calendar
+from data_collector.history.ports import Bounds, Ends, Feed
 from data_collector.model.errors import Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
-from data_collector.model.protocols import BulkFiles, History
 
 Source = Literal["rest", "dumps", "auto"]
 
@@ -36,18 +33,6 @@ class Span(Struct, frozen=True):
     to_ms: int
     now_ms: int
     """The exchange's clock."""
-
-
-class Ends(Struct, frozen=True):
-    """The two ends of a backfill, and how the exchange's candles lie in time."""
-
-    history: History
-    held: Holdings
-    shelf: Shelf
-    calendar: Calendar
-    files: BulkFiles | None = None
-    is_reachable: bool = True
-    """Whether the exchange's REST side can be asked; if not, files alone are."""
 
 
 class Filling:
@@ -71,8 +56,7 @@ class Filling:
         self._source: Source = source
         self._tell = tell
         self._stopping = stopping
-        self._patience_s = patience_s
-        self._patience = Patience(patience_s, stopping, waiting_told(tell))
+        self._patience = Patience(patience_s, stopping, tell)
         self._bounds: Bounds = RestBounds(ends.history)
         if ends.files is not None and not ends.is_reachable:
             self._bounds = FileBounds(ends.files)
@@ -93,20 +77,18 @@ class Filling:
     def told(self, plan: Plan) -> Planned:
         """The plan for people and programs."""
         history = self._ends.history
-        rows = tuple(
-            SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series
-        )  # fmt: skip
+        rows = tuple(SeriesPlanned(each.series.label, each.rows, each.requests, each.weight) for each in plan.series)
         seconds = plan.seconds(history.patient_weight_per_minute, history.weight_used)
         return Planned(rows, plan.rows, plan.requests, plan.weight, seconds, self._source)
 
     async def run(self, plan: Plan) -> Ended:
         """Fill the holes. Every series is told when it ends; returns the sum of all."""
         began = time.monotonic()
-        reports = {each.series: report_of(each) for each in plan.series}
+        reports = {each.series: SeriesEnded(each.series.label, each.rows) for each in plan.series}
         if self._source != "rest":
             plan = await self._from_files(plan, reports)
         if self._source != "dumps":
-            backfill = Backfill(self._feeds, tell=self._tell, stopping=self._stopping, patience_s=self._patience_s)
+            backfill = Backfill(self._feeds, self._patience, self._stopping, self._tell)
             await backfill.run(plan, reports)
         return summary_of(list(reports.values()), time.monotonic() - began)
 
@@ -128,15 +110,9 @@ class Filling:
         return Plan(tuple(left))
 
     async def _series_from_files(self, plan: SeriesPlan, report: SeriesEnded) -> SeriesPlan:
-        files = self._ends.files
-        assert files is not None, "asked for in __init__"
         if not plan.stretches:
             return plan
-        history = self._ends.history if self._ends.is_reachable else None
-        fill = FileFill(
-            files, self._ends.shelf, history, patience=self._patience, stopping=self._stopping,
-            tell=self._tell, all_holes=self._source == "dumps",
-        )  # fmt: skip
+        fill = FileFill(self._ends, self._patience, self._stopping, self._tell, all_holes=self._source == "dumps")
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
         remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
         report.known = max(0, report.rows - remaining.rows - report.added - report.changed)
@@ -153,19 +129,13 @@ class Filling:
 
     async def _plan_of(self, series: Key) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
-        missing = await self._patience.ask(
-            series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms)
-        )  # fmt: skip
+        missing = await self._patience.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> Feed:
-        ends = self._ends
         if series.channel == "trade":
-            return TradeFeed(series, bounds=self._bounds, history=ends.history, held=ends.held, shelf=ends.shelf)
-        return KlineFeed(
-            series, bounds=self._bounds, history=ends.history, held=ends.held, shelf=ends.shelf, calendar=ends.calendar,
-            now_ms=self._span.now_ms,
-        )  # fmt: skip
+            return TradeFeed(series, self._ends, self._bounds)
+        return KlineFeed(series, self._ends, self._bounds, self._span.now_ms)
 
 
 def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:

@@ -1,14 +1,14 @@
-"""Trying again what did not work, for a bounded time."""
+"""Trying again what did not work, for a bounded time; ending early, when what is being written has been written."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from data_collector.history.events import Event, Waiting
-from data_collector.history.stopping import Stopping
+from data_collector.history.events import Waiting
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient, Unavailable
 
@@ -17,16 +17,37 @@ WAIT_S_MIN = 0.2
 Found = TypeVar("Found")
 
 
-def waiting_told(tell: Callable[[Event], None]) -> Callable[[str, str, float], None]:
-    """Tell each wait as an event."""
-    return lambda name, reason, wait_s: tell(Waiting(name, reason, round(wait_s, 3)))
+class Stopping:
+    """A wish to end, which a signal handler may express at any time."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._waiting: set[asyncio.Task[object]] = set()
+
+    def request(self) -> None:
+        """Cancel every task that only waits; the others look at `requested` when they have written their chunk."""
+        self.requested = True
+        for task in self._waiting:
+            task.cancel()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Nothing is lost when the block is left half way."""
+        task = asyncio.current_task()
+        assert task is not None, "called from a coroutine"
+        if self.requested:
+            raise asyncio.CancelledError
+        self._waiting.add(task)
+        try:
+            yield
+        finally:
+            self._waiting.discard(task)
 
 
 class Patience:
     """Back-off with full jitter, until nothing has worked for `seconds`."""
 
-    def __init__(self, seconds: float, stopping: Stopping, tell: Callable[[str, str, float], None]) -> None:
-        """`tell` gets the name of what waits, the reason and how long it waits."""
+    def __init__(self, seconds: float, stopping: Stopping, tell: Callable[[Waiting], None]) -> None:
         self._seconds = seconds
         self._stopping = stopping
         self._tell = tell
@@ -39,9 +60,7 @@ class Patience:
         """For what is to be done whole."""
         return await self._until_it_works(name, call, interruptible=False)
 
-    async def _until_it_works(
-        self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool
-    ) -> Found:  # fmt: skip
+    async def _until_it_works(self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool) -> Found:
         end = time.monotonic() + self._seconds
         backoff = Backoff()
         while True:
@@ -54,6 +73,6 @@ class Patience:
                 wait_s = max(WAIT_S_MIN, backoff.next_delay_s(retry_after_s=error.retry_after_s))
                 if time.monotonic() + wait_s > end:
                     raise Unavailable(f"{error}; given up after {self._seconds:g} s") from error
-                self._tell(name, str(error), wait_s)
+                self._tell(Waiting(name, str(error), round(wait_s, 3)))
             with self._stopping.interruptible():
                 await asyncio.sleep(wait_s)

@@ -11,6 +11,7 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
+from data_collector.model.protocols import BulkFiles, History
 from data_collector.model.records import Kline, Trade
 
 
@@ -42,6 +43,25 @@ class Holdings(Protocol):
         """First and last missing id of each hole of a closed range, without what is recorded as absent."""
 
 
+class StoredRows(Protocol):
+    """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
+
+    async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
+        """The first `limit` candles of the range, ascending."""
+
+    async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of the range in the order of their ids."""
+
+    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of a closed range of ids."""
+
+    async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last open time."""
+
+    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
+        """First and last trade id."""
+
+
 class Shelf(Protocol):
     """The writing side. Idempotent; a call is stored whole or not at all. Raises the same."""
 
@@ -53,6 +73,18 @@ class Shelf(Protocol):
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """What does not exist."""
+
+
+class Ends(Struct, frozen=True):
+    """The two ends of a backfill, and how the exchange's candles lie in time."""
+
+    history: History
+    held: Holdings
+    shelf: Shelf
+    calendar: Calendar
+    files: BulkFiles | None = None
+    is_reachable: bool = True
+    """Whether the exchange's REST side can be asked; if not, files alone are."""
 
 
 class Bounds(Protocol):

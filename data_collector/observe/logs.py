@@ -10,6 +10,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from data_collector.observe.escaping import escaped
+
 Log = FilteringBoundLogger
 """What takes events: `log.info("line_connected", venue="binance", line="A")`."""
 
@@ -20,9 +22,6 @@ TRACEBACK_CHARACTERS_MAX = 16 * 1024
 FIELDS_MAX = 64
 
 _FIRST = ("timestamp", "level", "event")
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What could start a new line, steer a terminal or turn the direction of writing."""
 
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^\s]*@")
 """Greedy: a password may hold an @ or a slash, and losing a host name from a log is the smaller harm."""
@@ -75,11 +74,6 @@ def _clean_field(name: str, value: object) -> object:
         # A traceback is many lines by nature: they are kept, everything else is escaped.
         return "\n".join(escaped(line) for line in text[-TRACEBACK_CHARACTERS_MAX:].splitlines())
     return escaped(text if len(text) <= FIELD_CHARACTERS_MAX else text[:FIELD_CHARACTERS_MAX] + "…")
-
-
-def escaped(text: str) -> str:
-    """The text with every control character made visible, so that nobody can steer a terminal or fake a line."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _configure_libraries(output: TextIO, level: int, shared: list[Processor], renderer: Processor) -> None:

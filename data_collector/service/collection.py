@@ -20,20 +20,20 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import Channel
 from data_collector.model.protocols import History, Venue
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.tally import Tap
-from data_collector.service.consumer_groups import ConsumerGroups, Limits
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
 from data_collector.service.repairs import Repairs, SpoolHome
 from data_collector.service.resubscription import Resubscription, Running
-from data_collector.service.silence import SilenceWatch
-from data_collector.service.statistics import Statistics
 from data_collector.service.storing import Storing
 from data_collector.service.validation import Validation
+from data_collector.service.watches.consumer_groups import ConsumerGroups, Limits
+from data_collector.service.watches.silence import SilenceWatch
+from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 
@@ -58,7 +58,7 @@ class Collection:
             validation.keeper.gate, self.outlet, _wanted_klines(settings, venue), counters, validation.auditor,
             ledger=ledger,
         )  # fmt: skip
-        self.intake.tap = tap
+        self.intake.tally.tap = tap
         self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, counters)
         if "trade" not in settings.channels:
             self.intake.trades.collected.clear()

@@ -9,8 +9,8 @@ import structlog
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.protocols import History, Venue
 from data_collector.service.part import Part
-from data_collector.service.statistics import Statistics
 from data_collector.service.symbols import unknown_sentence, unknown_symbols
+from data_collector.service.watches.statistics import Statistics
 
 
 class Exchange(Part):

@@ -13,13 +13,11 @@ from data_collector.model.protocols import Venue
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.governor import Governor
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.lateness import Lateness
-from data_collector.pipeline.line import Line, LineContext
-from data_collector.pipeline.resolver import Resolver
-from data_collector.pipeline.transport import Address
-from data_collector.pipeline.twins import Twins
+from data_collector.pipeline.connections.governor import Governor
+from data_collector.pipeline.connections.lateness import Lateness, Twins
+from data_collector.pipeline.connections.line import Line, LineContext
+from data_collector.pipeline.connections.transport import Address, Resolver
+from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
@@ -83,9 +81,9 @@ class Lines(Part):
     def _count_messages(self, snapshot: Snapshot) -> None:
         intake = self._intake
         held, newest = intake.trades.holdback.count, intake.tally.newest_trade
-        snapshot.messages_received = intake.received + held
-        snapshot.messages_validated = intake.validated
-        snapshot.validation_errors = intake.errors
+        snapshot.messages_received = intake.tally.received + held
+        snapshot.messages_validated = intake.tally.validated
+        snapshot.validation_errors = intake.tally.errors
         snapshot.messages_in_flight = held
         if intake.tally.last_received_ns:
             snapshot.last_message_seconds_ago = round((time.time_ns() - intake.tally.last_received_ns) / 1e9, 3)

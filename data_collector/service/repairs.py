@@ -15,15 +15,14 @@ from data_collector.model.protocols import History, TradeTail
 from data_collector.model.status import GapsStatus, Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_repair import KlineRepair
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refill import Reach, Refill
-from data_collector.pipeline.repair import TradeRepair
-from data_collector.pipeline.resume import resume
-from data_collector.pipeline.spool import Spool, SpoolLimits
-from data_collector.pipeline.trade_sequence import TradeSequence
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.repair.kline_repair import KlineRepair
+from data_collector.pipeline.repair.refill import Reach, Refill, resume
+from data_collector.pipeline.repair.trade_repair import TradeRepair
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from data_collector.service.part import NAMES_SHOWN, Health, Part, Spawn, names
 from data_collector.settings import Settings
 

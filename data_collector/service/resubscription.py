@@ -26,17 +26,17 @@ from data_collector.model.subscriptions import (
     Subscriptions,
     Wish,
 )
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.line import Line
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.trade_sequence import TradeSequence
+from data_collector.pipeline.connections.line import Line
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.pump import Pump
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.service.lines import Group, Lines, Wiring
 from data_collector.service.repairs import Repairs
-from data_collector.service.silence import SilenceWatch
-from data_collector.service.statistics import Statistics
 from data_collector.service.storing import Storing
 from data_collector.service.subscription_plan import GroupPlan, change_of, listing_faults, resting_notes, wanted_of
+from data_collector.service.watches.silence import SilenceWatch
+from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 

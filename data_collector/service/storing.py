@@ -9,11 +9,11 @@ import structlog
 
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.standby import Standby
-from data_collector.pipeline.trade_intake import TradeIntake
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.pump import Pump
+from data_collector.pipeline.repair.standby import Standby
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.repairs import oldest_debt_s
 from data_collector.settings import Settings

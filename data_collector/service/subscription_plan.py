@@ -13,7 +13,7 @@ from data_collector.model.protocols import SymbolRules, Venue
 from data_collector.model.subscriptions import Change, ConnectionChange, Present, Subscriptions, Wish
 from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
 from data_collector.settings import Settings, expected_store_bytes, texts
-from data_collector.venues.binance.fill_weight import first_fill_weight
+from data_collector.venues.binance.rest_budget import first_fill_weight
 
 MISSED_NOTE = "Trades that were missed since the store's newest one of a new symbol come on top: weight 25 per 1,000."
 

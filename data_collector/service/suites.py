@@ -17,13 +17,13 @@ import structlog
 from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused, Transient
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.compiler import CompiledSuite, compile_suite
-from data_collector.validation.gate import Gate, gate_of
-from data_collector.validation.ports import UNREADABLE, EmbeddedPort, ServicePort
-from data_collector.validation.shelf import Shelf
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import Suite, check_guards, read_suite
+from data_collector.validation.auditing.ports import UNREADABLE, EmbeddedPort, ServicePort
+from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
+from data_collector.validation.gate.gate import Gate, gate_of
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import Suite, check_guards, read_suite
 
 FOLDER_POLL_S: Final = 1.0
 SERVICE_POLL_S: Final = 5.0

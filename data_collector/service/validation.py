@@ -13,12 +13,12 @@ from data_collector.observe.metrics import CounterName
 from data_collector.service.part import Health, Part, Spawn
 from data_collector.service.suites import FolderSource, ServiceSource, SuiteKeeper
 from data_collector.settings import Settings
-from data_collector.validation.audit_worker import gx_is_installed
-from data_collector.validation.auditor import Auditor
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.gate import Gate
-from data_collector.validation.ports import EmbeddedPort, ServicePort
-from data_collector.validation.suite import Rule
+from data_collector.validation.auditing.audit_worker import gx_is_installed
+from data_collector.validation.auditing.auditor import Auditor
+from data_collector.validation.auditing.ports import EmbeddedPort, ServicePort
+from data_collector.validation.gate.gate import Gate
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.suite import Rule
 
 KEPT_FOLDER: Final = "suites-of-the-service"
 NOT_INSTALLED: Final = (

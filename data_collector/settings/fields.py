@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from data_collector.model.channels import MaxlenSetting
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS
+from data_collector.model.channels import CHANNELS, MaxlenSetting
 from data_collector.model.keys import Channel
 from data_collector.model.store_url import StoreAddress, parse_store_url
 from data_collector.settings import texts
@@ -16,13 +17,19 @@ from data_collector.settings import texts
 SECRETS = ("redis_url", "binance_api_key", "binance_api_secret", "database_url", "control_token")
 """Fields that may also come from a file named by `NAME_FILE`, and whose value is never shown."""
 
-_DAY_S = 86_400
+_DAY_S = DAY_MS // 1000
+
+KLINE_KEY_BYTES = 430
+"""Measured with `python -m benchmarks.store_memory`, rounded up."""
+
+SYMBOL_BYTES = 4096
+"""`latest:`, state and the first nodes of each stream."""
 
 
 class Settings(BaseModel):
     """What the operator decides. Immutable; made by `load_settings`, which names every fault at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     symbols: Annotated[tuple[str, ...], texts.parsed(texts.symbols)] = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     """What to collect: the exchange's own names, separated by commas; spaces and case do not matter; at most 5,000."""
@@ -162,3 +169,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def expected_store_bytes(settings: Settings) -> int:
+    """Memory of the store once every stream is full; quarantine, gaps and late records come on top, if any."""
+    per_symbol = SYMBOL_BYTES
+    for name, channel in CHANNELS.items():
+        if name in settings.channels and channel.stream is not None:
+            per_symbol += settings.maxlen(channel.maxlen) * channel.entry_bytes
+    if "kline" in settings.channels:
+        per_symbol += _kline_keys(settings) * KLINE_KEY_BYTES
+    return per_symbol * len(settings.symbols)
+
+
+def _kline_keys(settings: Settings) -> int:
+    """How many `kline:` keys of a symbol have not expired yet; at least the current one per interval."""
+    return sum(
+        settings.kline_ttl_s(interval) * 1000 // LENGTHS_MS.get(interval, 30 * DAY_MS) + 1
+        for interval in settings.intervals
+    )

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 from aiohttp import web
 
 from data_collector.model.protocols import Codec
-from data_collector.model.records import Kline, Record, Trade
-from data_collector.simulator import actions
-from data_collector.simulator.clock import MarketClock
-from data_collector.simulator.connection import StreamConnection
-from data_collector.simulator.faults import Faults
-from data_collector.simulator.feed import Feed, Prepared
-from data_collector.simulator.frames import PING, frame, text_frame, wrapped
-from data_collector.simulator.market import Market, SymbolMarket
-from data_collector.simulator.operation import Operation
-from data_collector.simulator.rest import RestSide
+from data_collector.model.records import Kline, Trade
+from data_collector.simulator.control import actions
+from data_collector.simulator.control.faults import Faults
+from data_collector.simulator.control.operation import Operation
+from data_collector.simulator.market.market import Market
+from data_collector.simulator.rest.rest import RestSide
 from data_collector.simulator.settings import SimulatorSettings
-from data_collector.simulator.streams import StreamSide
+from data_collector.simulator.streams.connection import StreamConnection
+from data_collector.simulator.streams.delivery import PING, frame, text_frame, wrapped
+from data_collector.simulator.streams.feed import Feed, Prepared
+from data_collector.simulator.streams.streams import StreamSide
 
 TICK_S = 0.01
 """How often the market is moved on: the longest that a trade waits before it is sent."""
@@ -143,8 +142,7 @@ class Simulator:
         """Counters, for GET /simulator/state."""
         symbols = {}
         for name in self.market.touched:
-            market = self.market.symbol(name)
-            assert market is not None, "it was touched before"
+            market = self.market.listed(name)
             tape = market.tape
             symbols[name] = {
                 "status": market.status,
@@ -186,12 +184,6 @@ class Simulator:
             if close_after_s is not None:
                 connection.close_later(close_after_s, GOING_AWAY)
 
-    def prepare(
-        self, stream: str, records: Sequence[Record], *, combined: bool = True, microseconds: bool = False
-    ) -> Prepared:
-        """Encode frames of a stream ahead of time, for measurements at full speed."""
-        return self._feed.prepare(stream, records, combined=combined, microseconds=microseconds)
-
     def prepare_burst(self, symbol: str, trades: int) -> Prepared:
         """Make trades now and encode them for combined connections, to be sent later and not before."""
         return self._feed.prepare_burst(symbol, trades)
@@ -212,12 +204,12 @@ class Simulator:
             case actions.Resume():
                 self.clock.resume()
             case actions.SkipIds(symbol, count):
-                self._listed(symbol).skip_ids(count)
+                self.market.listed(symbol).skip_ids(count)
             case actions.RestartIds(symbol, first_id):
-                self._listed(symbol).restart_ids(first_id)
+                self.market.listed(symbol).restart_ids(first_id)
                 self._feed.restart_ids(symbol, first_id)
             case actions.SetStatus(symbol, status):
-                self._listed(symbol).set_status(status)
+                self.market.listed(symbol).set_status(status)
             case actions.Shutdown(unwrapped, close_after_s):
                 self.announce_shutdown(unwrapped=unwrapped, close_after_s=close_after_s)
             case _:
@@ -244,11 +236,41 @@ class Simulator:
                 case actions.Send(text, raw):
                     connection.write((raw or b"") if text is None else text_frame(text.encode()))
 
-    def _listed(self, symbol: str) -> SymbolMarket:
-        market = self.market.symbol(symbol)
-        if market is None:
-            raise KeyError(symbol)
-        return market
+
+class MarketClock:
+    """Milliseconds UTC, running at `speed` times the real pace, or standing still."""
+
+    def __init__(self, start_ms: int, *, speed: float, running: bool) -> None:
+        self.speed = speed
+        self._base_ms = start_ms
+        self._running = running
+        self._base_s = time.monotonic()
+
+    @property
+    def running(self) -> bool:
+        """Whether time passes by itself."""
+        return self._running
+
+    def now_ms(self) -> int:
+        """The market's time."""
+        if not self._running:
+            return self._base_ms
+        return self._base_ms + int((time.monotonic() - self._base_s) * 1000 * self.speed)
+
+    def advance(self, milliseconds: int) -> None:
+        """Jump forward."""
+        self._base_ms += milliseconds
+
+    def pause(self) -> None:
+        """Stand still."""
+        self._base_ms = self.now_ms()
+        self._running = False
+
+    def resume(self) -> None:
+        """Run on from where it stands."""
+        self._base_ms = self.now_ms()
+        self._base_s = time.monotonic()
+        self._running = True
 
 
 def _port_of(addresses: Iterable[object]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -79,8 +78,3 @@ def listing_of(symbol: str, seed: int) -> Listing:
 def synthetic_symbols(count: int) -> tuple[str, ...]:
     """`count` made-up names: SIM0001USDT, SIM0002USDT, …"""
     return tuple(f"SIM{number:04d}USDT" for number in range(1, count + 1))
-
-
-def listings_of(symbols: Sequence[str], seed: int) -> dict[str, Listing]:
-    """The listings of several symbols by name; a name given twice counts once."""
-    return {symbol: listing_of(symbol, seed) for symbol in symbols}

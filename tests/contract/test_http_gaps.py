@@ -13,7 +13,7 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import gap_json, kline_json, open_time_text, trade_json
-from data_collector.pipeline.ledger import Ledger
+from data_collector.pipeline.gaps.ledger import Ledger
 from tests.contract.http_service import HttpService, running, write_snapshot
 from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade

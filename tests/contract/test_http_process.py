@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from data_collector.api import child
+from data_collector.api.process import child
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
 from data_collector.web.listening import listen

@@ -19,14 +19,14 @@ from data_collector.model.records import Record
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.sinks.redis.sink import RedisSink
-from data_collector.validation.auditor import Auditor
-from data_collector.validation.columns import KINDS, Checked, Kind
-from data_collector.validation.ports import EmbeddedPort
-from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.auditing.auditor import Auditor
+from data_collector.validation.auditing.ports import EmbeddedPort
+from data_collector.validation.rules.columns import KINDS, Checked, Kind
+from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import Reader
@@ -119,7 +119,7 @@ async def test_great_expectations_finds_each_of_them_and_agrees_with_the_gate(
     judged = set(SEVERE) - unread(way)
     assert judged - found == set()
     assert auditor.coverage == 1.0
-    assert auditor.checked.total() == way.intake.received == way.intake.validated + way.intake.errors
+    assert auditor.checked.total() == way.intake.tally.received == way.intake.tally.validated + way.intake.tally.errors
 
 
 def unread(way: Way) -> set[tuple[Kind, str]]:

@@ -18,12 +18,12 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, Quote, Ticker, Trade
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.outlet import Outlet
-from data_collector.validation.auditor import Auditor
-from data_collector.validation.columns import Checked
-from data_collector.validation.ports import EmbeddedPort
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.validation.auditing.auditor import Auditor
+from data_collector.validation.auditing.ports import EmbeddedPort
+from data_collector.validation.rules.columns import Checked
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.rest_pages import (
     ExchangeInfo,
@@ -91,7 +91,7 @@ def test_recorded_trades_pass_the_intake_whole(recordings: Path) -> None:
     while outlet.waiting.is_set():
         batch.trades += outlet.take().trades
 
-    assert intake.errors == 0
+    assert intake.tally.errors == 0
     assert sum(run.count for run in batch.trades) == 15_863
     for symbol, _, trades, *_ in HFTBACKTEST.values():
         runs = [run for run in batch.trades if run.symbol == symbol]

@@ -13,9 +13,9 @@ from data_collector.model.batch import Batch, NewestUpdate
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.contract.stores import WEEK_S, Reader, klines, minutes, opened, redis_sink, run_of, trades

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.columns import Kind
-from data_collector.validation.messages import AuditReport, AuditUpload, Chunk, answer_decoder, encode
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.messages import AuditReport, AuditUpload, Chunk, answer_decoder, encode
+from data_collector.validation.rules.columns import Kind
 from tests.contract.validation_app import BAD, GOOD, MSGPACK, App, rule, serving, suite, until_up
 from tests.integration.processes import is_running
 from tests.integration.waiting import until_async

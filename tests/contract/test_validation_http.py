@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from data_collector.validation.columns import KINDS
-from data_collector.validation.messages import (
+from data_collector.validation.auditing.messages import (
     encode,
 )
+from data_collector.validation.rules.columns import KINDS
+from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, RECORDS_MAX, VALIDATE_BYTES_MAX
 from data_collector.validation.service.history import SUITES_KEPT, SuiteHistory
-from data_collector.validation.shipped import shipped_suite
 from tests.contract.validation_app import (
     BAD,
     GOOD,

@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from data_collector.validation.columns import KINDS
-from data_collector.validation.messages import (
+from data_collector.validation.auditing.messages import (
     Answer,
     Audit,
     AuditReport,
@@ -27,7 +26,8 @@ from data_collector.validation.messages import (
     answer_decoder,
     encode,
 )
-from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.rules.columns import KINDS
+from data_collector.validation.rules.shipped import shipped_suite
 from tests.contract.validation_app import (
     GOOD,
     MSGPACK,

@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from starlette.types import Message, Scope
 
 from data_collector.model.errors import Transient
-from data_collector.validation.messages import Answer, CheckReport, CheckSuite, Request
+from data_collector.validation.auditing.messages import Answer, CheckReport, CheckSuite, Request
 from data_collector.validation.service import Options, create_app
-from data_collector.validation.service.app import surroundings_of_app
+from data_collector.validation.service.app import context_of_app
+from data_collector.validation.service.context import ServiceContext
 from data_collector.validation.service.line import Worker
-from data_collector.validation.service.surroundings import Surroundings
 from tests.integration.waiting import until_async
 
 TOKEN = "a token of the tests"
@@ -103,8 +103,8 @@ class App:
     folder: Path
 
     @property
-    def around(self) -> Surroundings:
-        return surroundings_of_app(self.app)
+    def around(self) -> ServiceContext:
+        return context_of_app(self.app)
 
     async def get(self, path: str, **headers: str) -> Reply:
         """Names of headers are written with underscores."""

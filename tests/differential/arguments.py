@@ -8,8 +8,8 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from data_collector.validation.arguments import NUMBER
-from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, ColumnType, Kind, Value
+from data_collector.validation.rules.arguments import NUMBER
+from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, ColumnType, Kind, Value
 from tests.differential.values import REGEXES, Pool
 
 Document = dict[str, object]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from data_collector.validation.columns import Checked, Value
-from data_collector.validation.compiler import CompiledSuite
+from data_collector.validation.gate.compiler import CompiledSuite
+from data_collector.validation.rules.columns import Checked, Value
 
 
 class Tally(Struct):

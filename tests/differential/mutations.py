@@ -8,8 +8,8 @@ from typing import Final
 from hypothesis import strategies as st
 from msgspec import structs
 
-from data_collector.validation.columns import COLUMNS, Checked, ColumnType, Kind
-from data_collector.validation.messages import Chunk
+from data_collector.validation.auditing.messages import Chunk
+from data_collector.validation.rules.columns import COLUMNS, Checked, ColumnType, Kind
 from tests.differential.values import INTEGERS, TEXTS
 from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 

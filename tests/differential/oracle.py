@@ -13,9 +13,9 @@ from pandas import DataFrame, Series
 from data_collector.validation.audit.engine import Engine, LoadedSuite, load
 from data_collector.validation.audit.frames import batches_of, frame_of_batch, frame_of_rows
 from data_collector.validation.audit.history import History
-from data_collector.validation.columns import Value
-from data_collector.validation.messages import Chunk
-from data_collector.validation.suite import Suite
+from data_collector.validation.auditing.messages import Chunk
+from data_collector.validation.rules.columns import Value
+from data_collector.validation.rules.suite import Suite
 from tests.differential.comparison import Tally
 
 

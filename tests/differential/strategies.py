@@ -8,9 +8,9 @@ from typing import Final
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
-from data_collector.validation.compiler import whole
-from data_collector.validation.suite import Suite, parse_suite
+from data_collector.validation.gate.compiler import whole
+from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
+from data_collector.validation.rules.suite import Suite, parse_suite
 from tests.differential.arguments import ARGUMENTS, Document, row_conditions
 from tests.differential.values import Pool, pools
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.compiler import compile_suite
-from data_collector.validation.conditions import GATED
-from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.gate.compiler import compile_suite
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.conditions import GATED
+from data_collector.validation.rules.shipped import shipped_suite
 from tests.differential.arguments import ARGUMENTS
 from tests.differential.comparison import broken_by_check, broken_by_gate
 from tests.differential.mutations import chunks, records_of

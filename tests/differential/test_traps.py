@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from data_collector.model.errors import SuiteRefused
-from data_collector.validation.columns import INTEGER_MAX, Kind, Value
-from data_collector.validation.compiler import compile_suite, whole
+from data_collector.validation.gate.compiler import compile_suite, whole
+from data_collector.validation.rules.columns import INTEGER_MAX, Kind, Value
 from tests.differential.comparison import broken_by_gate
 from tests.unit.validation.suites import Document, expectation, suite_of, values
 

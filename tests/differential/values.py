@@ -9,7 +9,7 @@ from typing import Final
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from data_collector.validation.columns import INTEGER_MAX, ColumnType, Value
+from data_collector.validation.rules.columns import INTEGER_MAX, ColumnType, Value
 from tests.market import NOON_MS
 
 DECIMALS: Final = (

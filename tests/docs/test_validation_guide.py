@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from data_collector.validation.columns import COLUMNS, KINDS, Kind
-from data_collector.validation.compiler import READING_RULES
-from data_collector.validation.conditions import GATED
-from data_collector.validation.gate import ORDER_RULES
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.vocabulary import VOCABULARY
+from data_collector.validation.gate.compiler import READING_RULES
+from data_collector.validation.gate.gate import ORDER_RULES
+from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
+from data_collector.validation.rules.conditions import GATED
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.vocabulary import VOCABULARY
 from tests.docs.tree import ROOT, read
 
 GUIDE = "docs/validation.md"

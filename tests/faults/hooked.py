@@ -35,7 +35,7 @@ def hook() -> None:
     if "BLOCK_S" in os.environ:
         signal.signal(signal.SIGUSR1, lambda *_: time.sleep(float(os.environ["BLOCK_S"])))
     if "STUCK_BEATS" in os.environ:
-        mock.patch("data_collector.service.heartbeat.STUCK_BEATS", int(os.environ["STUCK_BEATS"])).start()
+        mock.patch("data_collector.service.watches.heartbeat.STUCK_BEATS", int(os.environ["STUCK_BEATS"])).start()
     if "SYNC_S" in os.environ:
         _replace_sync(_slow(float(os.environ["SYNC_S"])))
     if "SYNC_FAILURES" in os.environ:

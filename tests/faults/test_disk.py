@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.model.status import Histogram
-from data_collector.pipeline.segment_writer import segment_path
-from data_collector.pipeline.segments import FORMAT_VERSION, encode_header, scan
+from data_collector.pipeline.spool.segments import FORMAT_VERSION, encode_header, scan, segment_path
 from tests.faults.servers import StoreServer
 from tests.faults.test_host import HOOKED, sample
 from tests.faults.test_processes import BURST, assert_alive_and_exact, progress, subscribed

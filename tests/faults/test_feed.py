@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.simulator import FrameFault, Refuse, RestFault
-from data_collector.simulator.actions import Reset, SkipIds
+from data_collector.simulator.control.actions import Reset, SkipIds
 from tests.faults.exact import assert_alive_and_exact, troubles
 from tests.faults.service import api_over
 from tests.faults.test_processes import progress
@@ -141,7 +141,7 @@ async def test_row_17_poisoned_id_is_quarantined_and_its_place_filled(scene: Sce
 async def test_row_17_poisoned_id_within_the_plausible_is_disproved_by_rest(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.repair.DISPROVED_S", 0.5)
+    monkeypatch.setattr("data_collector.pipeline.repair.trade_repair.DISPROVED_S", 0.5)
     due = scene.store.tail_id("BTCUSDT") + 1
     scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"t": due + 100_000}))
     scene.simulator.advance(2_000)
@@ -186,9 +186,9 @@ async def test_row_19_time_that_is_years_off_is_refused_and_wedges_nothing(scene
 async def test_row_27_line_that_comes_ever_later_is_replaced_without_a_twin(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.lateness.LOOK_S", 0.05)
-    monkeypatch.setattr("data_collector.pipeline.lateness.LATE_MS", 400.0)
-    monkeypatch.setattr("data_collector.pipeline.lateness.LATE_S", 0.5)
+    monkeypatch.setattr("data_collector.pipeline.connections.lateness.LOOK_S", 0.05)
+    monkeypatch.setattr("data_collector.pipeline.connections.lateness.LATE_MS", 400.0)
+    monkeypatch.setattr("data_collector.pipeline.connections.lateness.LATE_S", 0.5)
     live = structs.replace(DRIVEN, driven=False, trades_per_s=50.0)
     async with playing(store, folder, live) as scene:
         await scene.subscribed()

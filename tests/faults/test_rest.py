@@ -26,7 +26,7 @@ REFUSALS = {
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the exchange tells no time, tens of seconds are waited."""
     monkeypatch.setattr("data_collector.venues.binance.history.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.2)
     monkeypatch.setattr("data_collector.venues.binance.rest_budget.BACKOFF_FIRST_S", 0.5)
     monkeypatch.setattr("data_collector.venues.binance.history.UNSERVED_S", 0.5)
 

@@ -56,7 +56,7 @@ async def test_row_56_what_was_deleted_is_filled_from_where_it_began(scene: Scen
 async def test_row_56_store_that_is_wiped_while_nothing_is_traded_is_filled(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.pump.VERIFY_S", 0.2)
+    monkeypatch.setattr("data_collector.pipeline.outlet.pump.VERIFY_S", 0.2)
     before, first = tails(scene), first_ids(scene)
     await asyncio.sleep(0)
     scene.store.ask("FLUSHALL")
@@ -299,7 +299,7 @@ async def test_row_61_stream_that_somebody_trims_goes_on_without_a_second_copy(s
 async def test_row_61_reader_is_warned_before_its_entries_are_trimmed_and_told_after(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.service.consumer_groups.LOOK_S", 0.05)
+    monkeypatch.setattr("data_collector.service.watches.consumer_groups.LOOK_S", 0.05)
     async with playing(store, folder, trades_maxlen="1000") as scene:
         await scene.subscribed()
         await scene.trade()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.control.actions import SetStatus
 from tests.faults.exact import assert_alive_and_exact
 from tests.integration.scene import Scene
 from tests.integration.waiting import until_async
@@ -13,8 +13,8 @@ from tests.integration.waiting import until_async
 @pytest.fixture(autouse=True)
 def curious(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange's list of symbols is asked for every ten minutes."""
-    monkeypatch.setattr("data_collector.service.statistics.LIST_S", 0.2)
-    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.1)
+    monkeypatch.setattr("data_collector.service.watches.statistics.LIST_S", 0.2)
+    monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.1)
 
 
 async def test_row_35_symbol_that_stops_trading_stops_alone_and_goes_on_when_it_trades_again(scene: Scene) -> None:

@@ -23,10 +23,10 @@ with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.calendar import UtcCalendar
     from data_collector.model.errors import BadFrame
     from data_collector.observe.counters import Counters
-    from data_collector.pipeline.intake import Intake
-    from data_collector.pipeline.kline_intake import WantedKlines
-    from data_collector.pipeline.outlet import Outlet
-    from data_collector.pipeline.refusals import RAW_BYTES_MAX
+    from data_collector.pipeline.outlet.outlet import Outlet
+    from data_collector.pipeline.sequence.intake import Intake
+    from data_collector.pipeline.sequence.kline_intake import WantedKlines
+    from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
     from data_collector.sinks.redis.calls import CallBuilder, StoreLimits
     from data_collector.venues.binance.codec import BinanceCodec
     from data_collector.venues.binance.venue import VENUE
@@ -63,7 +63,7 @@ class Target:
             self._codec.decode(frame, 1)
         intake = self._intake
         receive(intake, frame)
-        assert intake.received == intake.validated + intake.errors, "the counts do not agree"
+        assert intake.tally.received == intake.tally.validated + intake.tally.errors, "the counts do not agree"
         intake.release_held(everything=True)
         self._check(self._outlet.take())
         self._frames += 1

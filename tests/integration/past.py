@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct, field, structs
 
-from data_collector.cli.backfill import Wish, filled
-from data_collector.cli.backfill_screen import Screen
+from data_collector.cli.history.backfill import Wish, filled
 from data_collector.history.events import Ended, Event
-from data_collector.history.stopping import Stopping
+from data_collector.history.patience import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.settings import load_settings
 from data_collector.simulator import Simulator, SimulatorSettings
@@ -48,13 +47,18 @@ class Past(Struct):
         return await finished(self.folder, *words, **self.variables)
 
     async def told(
-        self, begin: str = "2025-12-30", end: str = "now", *, shown_on: Screen | None = None, **wish: object
+        self,
+        begin: str = "2025-12-30",
+        end: str = "now",
+        *,
+        shown_on: Callable[[Event], None] | None = None,
+        **wish: object,
     ) -> Ended:
         """The summary of a run inside this event loop."""
         self.events.clear()
         wanted = Wish("BTCUSDT", "1m", begin, end)
         settings = load_settings(self.variables, None)
-        tell = self.events.append if shown_on is None else shown_on.tell
+        tell = self.events.append if shown_on is None else shown_on
         ended = await filled(settings, structs.replace(wanted, **wish), tell, Stopping())
         assert ended is not None, "nobody disagreed"
         return ended

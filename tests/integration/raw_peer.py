@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager, suppress
 
 from data_collector.model.protocols import UnknownEvent
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.resolver import Resolver
-from data_collector.pipeline.transport import Address, open_websocket
-from data_collector.pipeline.websocket import WebSocket
+from data_collector.pipeline.connections.transport import Address, Resolver, open_websocket
+from data_collector.pipeline.connections.websocket import WebSocket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

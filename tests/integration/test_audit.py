@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.cli.audit import Asked, Verdict, audited
-from data_collector.cli.backfill import Wish
+from data_collector.cli.history.audit import Verdict, audited
+from data_collector.cli.history.backfill import Wish
 from data_collector.history.comparison import Check
 from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.settings import load_settings
-from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.control.actions import SetStatus
 from tests.integration.past import START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
 from tests.integration.store_reader import Store
@@ -38,7 +38,7 @@ async def verdict_of(
     variables = world.variables | ({} if store is None else {"REDIS_URL": store.url})
     variables |= {"RETENTION_DAYS_KLINES": days, "RETENTION_DAYS_TRADES": days} if days else {}
     wish = Wish("BTCUSDT", "1m", begin, end, with_trades=True)
-    return await audited(load_settings(variables, None), Asked(wish, exchange, repair), lambda series, rows: None)
+    return await audited(load_settings(variables, None), wish, against_exchange=exchange, repair=repair)
 
 
 def check_of(verdict: Verdict, against: str, series: str = "BTCUSDT 1m") -> Check:

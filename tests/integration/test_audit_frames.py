@@ -14,9 +14,9 @@ from pandas import DataFrame
 from data_collector.validation.audit.frames import Batch, batches_of, decimals, frame_of_batch, frame_of_rows
 from data_collector.validation.audit.history import TYPICAL_OF, TYPICAL_OF_MIN, History
 from data_collector.validation.audit.specimens import specimen_frame
-from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, Checked, Kind, Value, kind_of
-from data_collector.validation.compiler import NUMBER_CHARACTERS_MAX, values_of
-from data_collector.validation.messages import Chunk
+from data_collector.validation.auditing.messages import Chunk
+from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, values_of
+from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, Checked, Kind, Value, kind_of
 from tests.market import NOON_MS, kline, quote, ticker, trade
 
 TEXTS = (

@@ -14,9 +14,9 @@ import pytest
 import data_collector.validation
 from data_collector.child import FRAME_BYTES_MAX
 from data_collector.model.errors import Transient
-from data_collector.validation import audit_worker
-from data_collector.validation.audit_worker import AuditWorker, gx_is_installed
-from data_collector.validation.messages import Audit, CheckReport, CheckSuite, WorkerFault
+from data_collector.validation.auditing import audit_worker
+from data_collector.validation.auditing.audit_worker import AuditWorker, gx_is_installed
+from data_collector.validation.auditing.messages import Audit, CheckReport, CheckSuite, WorkerFault
 
 QUESTION = CheckSuite("trade", b"{}")
 PATIENCE_S = 20.0
@@ -156,7 +156,7 @@ async def test_terminated_worker_is_not_alive() -> None:
 
 def test_asking_process_does_not_import_great_expectations() -> None:
     program = (
-        "import sys, data_collector.validation.audit_worker, data_collector.validation.gate as gate\n"
+        "import sys, data_collector.validation.auditing.audit_worker, data_collector.validation.gate.gate as gate\n"
         "print([name for name in ('great_expectations', 'pandas', 'numpy') if name in sys.modules])"
     )
 

@@ -13,11 +13,9 @@ import pytest_asyncio
 
 from data_collector.child import FRAME_BYTES_MAX
 from data_collector.model.errors import Transient
-from data_collector.validation import audit_worker
-from data_collector.validation.audit_worker import AuditWorker
-from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
-from data_collector.validation.compiler import compile_suite
-from data_collector.validation.messages import (
+from data_collector.validation.auditing import audit_worker
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.messages import (
     Answer,
     Audit,
     AuditReport,
@@ -27,7 +25,9 @@ from data_collector.validation.messages import (
     ValidateReport,
     WorkerFault,
 )
-from data_collector.validation.shipped import shipped_suite
+from data_collector.validation.gate.compiler import compile_suite
+from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
+from data_collector.validation.rules.shipped import shipped_suite
 from tests.integration.audit_requests import (
     audit_of,
     chunk_of,

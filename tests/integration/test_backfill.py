@@ -14,17 +14,17 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from data_collector.cli.backfill import Wish, filled
-from data_collector.cli.backfill_screen import Bars, JsonLines, PlainLines
+from data_collector.cli.history.backfill import Wish, filled
+from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
-from data_collector.history.stopping import Stopping
+from data_collector.history.patience import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
-from data_collector.simulator.actions import SetStatus
-from data_collector.simulator.faults import RestFault
+from data_collector.simulator.control.actions import SetStatus
+from data_collector.simulator.control.faults import RestFault
 from tests.integration.command import running
 from tests.integration.past import PAST, START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
@@ -253,7 +253,7 @@ async def test_embedded_database_is_filled_while_it_runs(world: Past, tmp_path: 
 
 
 async def test_plain_output_is_one_sentence_a_line(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    ended = await world.told(intervals="1m,1h", shown_on=PlainLines())
+    ended = await world.told(intervals="1m,1h", shown_on=PlainLines().tell)
 
     lines = capsys.readouterr().out.splitlines()
     assert ended.outcome == "complete"
@@ -263,7 +263,7 @@ async def test_plain_output_is_one_sentence_a_line(world: Past, capsys: pytest.C
 
 
 async def test_json_is_one_object_per_event_and_a_summary(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    await world.told(shown_on=JsonLines())
+    await world.told(shown_on=print_json)
 
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["event"] for each in events] == ["plan", *["progress"] * 3, "series", "summary"]
@@ -276,7 +276,7 @@ async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=110, legacy_windows=False)
 
-    await world.told(intervals="1m,1h", shown_on=Bars(console))
+    await world.told(intervals="1m,1h", shown_on=Bars(console).tell)
 
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
     assert "BTCUSDT 1m         2,879         3       6" in text

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from data_collector.model.backoff import Backoff
 from data_collector.simulator import FrameFault, Refuse, Simulator, SimulatorSettings
-from data_collector.simulator.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
+from data_collector.simulator.control.actions import Action, Close, PingFlood, Reset, Send, Shutdown, Stall
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import DRIVEN, NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
@@ -28,7 +28,7 @@ NOTICES = ['{"e":"serverShutdown","E":1}', '{"stream":"","data":{"e":"serverShut
 @pytest.fixture(autouse=True)
 def _even_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the dice, so that nobody is back before a test has looked; the back-off's own tests are elsewhere."""
-    monkeypatch.setattr("data_collector.pipeline.line.Backoff", lambda: Backoff(BACK_OFF_S, jitter=False))
+    monkeypatch.setattr("data_collector.pipeline.connections.line.Backoff", lambda: Backoff(BACK_OFF_S, jitter=False))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ async def test_broken_websocket_frame_costs_the_connection_and_nothing_more(scen
 async def test_connection_that_has_fallen_silent_is_replaced(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.line.SILENCE_MARGIN_S", 0.5)
+    monkeypatch.setattr("data_collector.pipeline.connections.line.SILENCE_MARGIN_S", 0.5)
     async with playing(store, folder, FAST, exchange=venue(ping_interval_s=0.2)) as scene:
         await scene.subscribed()
         await scene.trade()
@@ -274,7 +274,7 @@ async def test_refused_successor_leaves_the_old_connection_in_service(scene: Sce
 async def test_lines_together_never_dial_more_often_than_the_exchange_allows(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.line.Backoff", lambda: Backoff(cap_s=0.001))
+    monkeypatch.setattr("data_collector.pipeline.connections.line.Backoff", lambda: Backoff(cap_s=0.001))
     limits = structs.replace(venue().limits, connection_attempts=10, connection_attempts_window_s=1.0)
     simulator = Simulator(DRIVEN, BinanceCodec())
     simulator.faults.add(Refuse(status=503))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import FrameFault
-from data_collector.simulator.actions import Send, SkipIds
-from data_collector.simulator.faults import CorruptShape
+from data_collector.simulator.control.actions import Send, SkipIds
+from data_collector.simulator.control.faults import CorruptShape
 from tests.integration.scene import NO_HOLES, START_MS, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.pipeline import kline_repair
+from data_collector.pipeline.repair import kline_repair
 from data_collector.simulator import FrameFault
-from data_collector.simulator.faults import RestFault
+from data_collector.simulator.control.faults import RestFault
 from tests.integration.exactness import expected_kline, iso
 from tests.integration.scene import DRIVEN, Scene, playing
 from tests.integration.store_reader import Store, parsed

@@ -13,13 +13,13 @@ import pytest
 from aiohappyeyeballs import AddrInfoType
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.resolver import Resolver, look_up
-from data_collector.simulator.actions import Reset
+from data_collector.pipeline.connections.transport import Resolver, look_up
+from data_collector.simulator.control.actions import Reset
 from tests.integration.scene import playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
-LOOK_UP = "data_collector.pipeline.resolver.look_up"
+LOOK_UP = "data_collector.pipeline.connections.transport.look_up"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_known_address_is_used_when_the_lookup_hangs(port: int, monkeypatc
         return look_up(host, port)
 
     monkeypatch.setattr(LOOK_UP, hang)
-    monkeypatch.setattr("data_collector.pipeline.resolver.LOOKUP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("data_collector.pipeline.connections.transport.LOOKUP_TIMEOUT_S", 0.05)
     for _ in range(3):
         (await resolver.connect("localhost", port)).close()
 
@@ -107,7 +107,7 @@ async def test_next_address_is_tried_when_the_first_refuses(port: int, monkeypat
 
 
 async def test_next_address_is_tried_when_the_first_keeps_silent(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_collector.pipeline.resolver.TCP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("data_collector.pipeline.connections.transport.TCP_TIMEOUT_S", 0.2)
     with deaf() as silent:
         addresses = [at(silent), at(port)]
         monkeypatch.setattr(LOOK_UP, lambda _host, _port: addresses)
@@ -119,7 +119,7 @@ async def test_next_address_is_tried_when_the_first_keeps_silent(port: int, monk
 
 
 async def test_host_that_keeps_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_collector.pipeline.resolver.TCP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("data_collector.pipeline.connections.transport.TCP_TIMEOUT_S", 0.2)
     with deaf() as silent:
         monkeypatch.setattr(LOOK_UP, lambda _host, _port: [at(silent)])
 

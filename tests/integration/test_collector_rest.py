@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import RestFault, Simulator
-from data_collector.simulator.actions import SetStatus
+from data_collector.simulator.control.actions import SetStatus
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.scene import DRIVEN, NO_HOLES, playing
 from tests.integration.store_reader import Store
@@ -53,14 +53,14 @@ async def test_rest_that_never_answers_delays_the_start_by_its_timeout_only(
 
 
 async def test_health_recovers_with_the_rest_side(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.2)
     async with playing(store, folder) as scene:
         await scene.subscribed()
         await scene.trade(120_000)
         await until_async(lambda: scene.status.condition == "healthy", "health")
         scene.simulator.faults.add(RestFault(status=500))
-        monkeypatch.setattr("data_collector.service.statistics.CLOCK_S", 0.0)
-        monkeypatch.setattr("data_collector.service.statistics.LIST_S", 0.0)
+        monkeypatch.setattr("data_collector.service.watches.statistics.CLOCK_S", 0.0)
+        monkeypatch.setattr("data_collector.service.watches.statistics.LIST_S", 0.0)
 
         # What is due is asked for at the next poll.
         scene.collector._service._collection.statistics._due_s.clear()
@@ -72,7 +72,7 @@ async def test_health_recovers_with_the_rest_side(store: Store, folder: Path, mo
 
 
 async def test_rest_that_stays_down_stays_told(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.2)
     async with playing(store, folder) as scene:
         await scene.subscribed()
         await scene.trade(120_000)
@@ -93,7 +93,7 @@ async def test_rest_that_stays_down_stays_told(store: Store, folder: Path, monke
 async def test_symbol_list_that_comes_late_stops_only_the_symbol_that_it_lacks(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.service.statistics.POLL_S", 0.2)
+    monkeypatch.setattr("data_collector.service.watches.statistics.POLL_S", 0.2)
     simulator = Simulator(DRIVEN, BinanceCodec())
     simulator.faults.add(RestFault(path="/api/v3/exchangeInfo", status=500, count=1))
     async with playing(store, folder, simulator=simulator, symbols=("BTCUSDT", "NOPEUSDT")) as scene:

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.simulator import SimulatorSettings
-from data_collector.simulator.actions import Shutdown
+from data_collector.simulator.control.actions import Shutdown
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.scene import START_MS, Scene, playing
 from tests.integration.store_reader import Store

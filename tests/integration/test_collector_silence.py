@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import FrameFault, SimulatorSettings
-from data_collector.simulator.actions import DropStream
+from data_collector.simulator.control.actions import DropStream
 from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
@@ -84,7 +84,7 @@ async def test_connection_whose_stream_stays_mute_is_replaced_before_it_is_close
 async def test_stream_that_the_exchange_dropped_without_a_word_is_subscribed_to_again(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.connection.SUBSCRIPTIONS_S", (0.5, 0.6))
+    monkeypatch.setattr("data_collector.pipeline.connections.connection.SUBSCRIPTIONS_S", (0.5, 0.6))
     async with playing(store, folder) as scene:
         await scene.subscribed()
         await scene.trade()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.simulator import FrameFault
-from data_collector.simulator.actions import SkipIds
+from data_collector.simulator.control.actions import SkipIds
 from tests.integration.exactness import assert_closed_klines_exact
 from tests.integration.scene import NO_HOLES, Scene, playing
 from tests.integration.store_reader import Store

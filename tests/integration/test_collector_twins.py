@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.simulator import FrameFault, SimulatorSettings
-from data_collector.simulator.actions import Reset, Shutdown, Stall
+from data_collector.simulator.control.actions import Reset, Shutdown, Stall
 from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing, venue
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_collector.api.completeness import Tally, kline_tallies, trade_tallies
+from data_collector.api.completeness.completeness import Tally, kline_tallies, trade_tallies
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
-from data_collector.simulator.actions import Reset
+from data_collector.simulator.control.actions import Reset
 from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.scene import Scene, playing
 from tests.integration.store_reader import Store

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.cli.check_exchange import check_exchange
-from data_collector.cli.check_store import check_store
-from data_collector.cli.check_surroundings import check_folder, check_port
-from data_collector.cli.check_validation import check_validation
-from data_collector.cli.finding import Finding
+from data_collector.cli.doctor.check_exchange import check_exchange
+from data_collector.cli.doctor.check_store import check_store
+from data_collector.cli.doctor.check_surroundings import check_folder, check_port
+from data_collector.cli.doctor.doctor import check_validation
+from data_collector.cli.doctor.finding import Finding
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import Settings, load_settings
 from data_collector.simulator import Simulator, SimulatorSettings

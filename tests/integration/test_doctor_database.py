@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.cli.check_database import check_database
-from data_collector.cli.finding import Finding
-from data_collector.cli.found_database import opened_database
+from data_collector.cli.doctor.check_database import check_database
+from data_collector.cli.doctor.finding import Finding
+from data_collector.cli.surroundings.found_database import opened_database
 from data_collector.embedded.peer import free_port
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import load_settings

@@ -19,8 +19,7 @@ import pytest
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.lock import FileLock, lock_directory
 from data_collector.embedded.peer import command_of, identify, is_alive
-from data_collector.embedded.record import read_record, write_record
-from data_collector.embedded.running import running_servers
+from data_collector.embedded.record import read_record, running_servers, write_record
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.store_url import StoreAddress

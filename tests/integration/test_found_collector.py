@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.cli.audit import Asked, audited
-from data_collector.cli.backfill import Wish
-from data_collector.cli.found_collector import found_surroundings
+from data_collector.cli.history.audit import audited
+from data_collector.cli.history.backfill import Wish
+from data_collector.cli.surroundings.found_database import found_surroundings
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
@@ -59,7 +59,7 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
         command = ("backfill", "--symbols", "BTCUSDT", "--intervals", "1m", "--from", "-2h", "--json")
         filled = await finished(tmp_path, *command)
         wish = Wish("BTCUSDT", "1m", "-2h")
-        verdict = await audited(settings_of(folder), Asked(wish, against_exchange=True, repair=False), say_nothing)
+        verdict = await audited(settings_of(folder), wish, against_exchange=True, repair=False)
         audit_told = capsys.readouterr().err
         found_surroundings(settings_of(folder), with_exchange=False)
         export_told = capsys.readouterr().err
@@ -77,10 +77,6 @@ async def test_commands_need_nothing_told_beside_a_running_collector(
     assert (summary["outcome"], summary["added"] >= 100, verdict.equal) == ("complete", True, True), verdict
     assert {check.against for check in verdict.checks} >= {"exchange", "live store"}
     assert not (folder / "live" / RECORD_NAME).exists()
-
-
-def say_nothing(series: str, rows: int) -> None:
-    """Nobody looks on."""
 
 
 def test_killed_collector_is_not_taken_for_a_running_one(tmp_path: Path) -> None:

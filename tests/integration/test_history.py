@@ -13,7 +13,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.observe.counters import Counters
 from data_collector.observe.metrics import METRICS
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
-from data_collector.simulator.actions import SetStatus, SkipIds
+from data_collector.simulator.control.actions import SetStatus, SkipIds
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.history import BinanceHistory
 from data_collector.venues.binance.rest_budget import RestBudget

@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from data_collector.cli.kept import check_kept
+from data_collector.cli.history.options import check_kept
 from data_collector.facade import DataCollector
 from data_collector.history.filling import Span
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Key
 from data_collector.model.wire import trade_json
-from data_collector.service import history_forgetting, history_writer
-from data_collector.service.history_forgetting import PERIOD_S, RETRY_S, Forgetting
-from data_collector.service.history_messages import Orders
-from data_collector.service.history_reading import Batch, StreamReader
-from data_collector.service.history_writer import HistoryWriter
+from data_collector.service.history_writer import forgetting as history_forgetting
+from data_collector.service.history_writer import writer as history_writer
+from data_collector.service.history_writer.forgetting import PERIOD_S, RETRY_S, Forgetting
+from data_collector.service.history_writer.messages import Orders
+from data_collector.service.history_writer.reading import Batch, StreamReader
+from data_collector.service.history_writer.writer import HistoryWriter
 from data_collector.settings import load_settings
 from data_collector.sinks.postgres import forgetting
 from data_collector.sinks.postgres.following import FollowedDatabase

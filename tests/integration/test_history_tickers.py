@@ -12,9 +12,9 @@ from msgspec import structs
 
 from data_collector.model.store_url import parse_store_url
 from data_collector.model.wire import TICKER_FIELDS, ticker_fields, trade_time_text
-from data_collector.service import history_tickers
-from data_collector.service.history_messages import Orders
-from data_collector.service.history_tickers import TickerSampler
+from data_collector.service.history_writer import tickers as history_tickers
+from data_collector.service.history_writer.messages import Orders
+from data_collector.service.history_writer.tickers import TickerSampler
 from data_collector.sinks.postgres import forgetting
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.redis.connection import StoreConnection

@@ -16,10 +16,11 @@ from data_collector.facade import DataCollector
 from data_collector.model.status import HistoryStatus
 from data_collector.model.store_url import parse_store_url
 from data_collector.model.wire import kline_json, trade_json
-from data_collector.service import history_reading, history_writer
-from data_collector.service.history_messages import Orders
-from data_collector.service.history_reading import StreamReader
-from data_collector.service.history_writer import HistoryWriter
+from data_collector.service.history_writer import reading as history_reading
+from data_collector.service.history_writer import writer as history_writer
+from data_collector.service.history_writer.messages import Orders
+from data_collector.service.history_writer.reading import StreamReader
+from data_collector.service.history_writer.writer import HistoryWriter
 from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing

@@ -11,8 +11,8 @@ from data_collector.model.records import Record
 from data_collector.model.store_url import parse_store_url
 from data_collector.model.verdict import Verdict
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refusals import Refusals
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.refusals import Refusals
 from tests.contract.stores import redis_sink
 from tests.integration.command import Finished, finished, put, running
 from tests.integration.store_reader import Store

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from data_collector.api.quarantine import QuarantineReader
-from data_collector.cli.check_store import check_store
+from data_collector.cli.doctor.check_store import check_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import parse_store_url

@@ -13,9 +13,9 @@ from msgspec import structs
 
 from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.protocols import Venue
-from data_collector.pipeline.repair import HEAD_LOOK_S
-from data_collector.pipeline.trade_sequence import HEAD_S
-from data_collector.simulator.actions import Burst, Reset
+from data_collector.pipeline.repair.trade_repair import HEAD_LOOK_S
+from data_collector.pipeline.sequence.trade_sequence import HEAD_S
+from data_collector.simulator.control.actions import Burst, Reset
 from data_collector.venues.binance.venue import VENUE
 from tests.integration.scene import CLOSING_MS, DRIVEN, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store

@@ -15,8 +15,8 @@ import pytest
 from msgspec import Struct
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline import segment_writer
-from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.spool import segment_writer
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from tests.docs.tree import ROOT
 from tests.integration.waiting import until_async
 from tests.market import SYMBOL
@@ -29,8 +29,8 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from data_collector.observe.counters import Counters
-from data_collector.pipeline import segment_writer
-from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.spool import segment_writer
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from tests.spooling import run_of
 
 async def main() -> None:

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from msgspec import structs
 
-from data_collector.cli.check_database import check_database
+from data_collector.cli.doctor.check_database import check_database
 from data_collector.model.calendar import DAY_MS
 from data_collector.settings import load_settings
 from data_collector.sinks.postgres.following import FollowedDatabase

@@ -13,8 +13,8 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.memory import resident_bytes
-from data_collector.pipeline.transport import failure_label
-from data_collector.pipeline.websocket import MESSAGE_BYTES_MAX
+from data_collector.pipeline.connections.transport import failure_label
+from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX
 from tests.integration.raw_peer import Greet, Talk, accepted, listen, opened, peer, saying, upgraded
 
 GOOD = b"\x81\x02{}"
@@ -254,7 +254,7 @@ async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def test_handshake_that_does_not_end_is_given_up(
     talk: Talk, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("data_collector.pipeline.transport.HANDSHAKE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("data_collector.pipeline.connections.transport.HANDSHAKE_TIMEOUT_S", 0.3)
     async with peer(talk, greet=lambda _: b"HTTP/1.1 101 Switching Protocols\r\nX-Slow: ") as url:
         with pytest.raises(VenueUnreachable, match=words):
             await opened(url)

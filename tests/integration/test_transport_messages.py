@@ -6,9 +6,8 @@ import asyncio
 
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.resolver import Resolver
-from data_collector.pipeline.transport import Address, open_websocket
-from data_collector.pipeline.websocket import Control, Received, Unreadable, WebSocket
+from data_collector.pipeline.connections.transport import Address, Resolver, open_websocket
+from data_collector.pipeline.connections.websocket import Control, Received, Unreadable, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.raw_peer import peer, saying
 from tests.integration.waiting import until_async

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.model.errors import VenueUnreachable
-from data_collector.pipeline.transport import failure_label
+from data_collector.pipeline.connections.transport import failure_label
 from tests.integration.raw_peer import opened, peer, saying
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

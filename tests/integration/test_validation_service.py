@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from data_collector.validation.messages import AuditUpload, Chunk, encode
+from data_collector.validation.auditing.messages import AuditUpload, Chunk, encode
 from tests.contract.validation_app import GOOD, MSGPACK, rule, suite
 from tests.integration.processes import ROOT, is_running
 from tests.integration.waiting import DEADLINE_S, until

@@ -18,15 +18,14 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import SymbolRules, TradeTail
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import RECORDS_MAX, Outlet
-from data_collector.pipeline.pump import Pump
-from data_collector.pipeline.refill import Reach, Refill
-from data_collector.pipeline.repair import TradeRepair
-from data_collector.pipeline.resume import resume
-from data_collector.pipeline.spool import Spool
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
+from data_collector.pipeline.outlet.pump import Pump
+from data_collector.pipeline.repair.refill import Reach, Refill, resume
+from data_collector.pipeline.repair.trade_repair import TradeRepair
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
@@ -225,7 +224,7 @@ class Chain:
         if not good:
             self.refused.add(trade_id)
         receive(self.intake, CODEC.encode(self.exchange.made(trade_id, good=good)))
-        assert self.intake.received == self.intake.validated + self.intake.errors
+        assert self.intake.tally.received == self.intake.tally.validated + self.intake.tally.errors
 
     def name_head(self, trade_id: int) -> None:
         """A ticker tells the newest id."""

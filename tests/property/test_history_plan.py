@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_collector.history.pages import read_page
+from data_collector.history.backfill import read_page
 from data_collector.history.plan import NEW_ROWS_PER_CALL, Plan, plan_series
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.refusals import RAW_BYTES_MAX
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.venue import VENUE
 from tests.judging import Notebook, shipped_gate
@@ -46,7 +46,7 @@ def receive_all(frames: list[bytes]) -> None:
     outlet = made._outlet
     for frame in frames:
         receive(made, frame)
-        assert made.received == made.validated + made.errors
+        assert made.tally.received == made.tally.validated + made.tally.errors
     batch = outlet.take()
     assert all(len(text) <= RAW_BYTES_MAX for entry in batch.side for text in entry.fields)
     for run in batch.trades:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from data_collector.api.series_merge import Part, cut, united_page
+from data_collector.api.series.merge import Part, cut, united_page
 
 PLACES = st.lists(st.integers(0, 200), unique=True, max_size=60).map(sorted)
 

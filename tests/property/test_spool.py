@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.spool import Spool, SpoolLimits
+from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from tests.integration.waiting import until_async
 from tests.spooling import ids_of, open_spool, run_of
 

@@ -6,9 +6,15 @@ import random
 from pathlib import Path
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.segment_writer import segment_path
-from data_collector.pipeline.segments import HEADER_BYTES, encode_frame, encode_header, scan
-from data_collector.pipeline.spool_files import SegmentReader, recover
+from data_collector.pipeline.spool.segments import (
+    HEADER_BYTES,
+    SegmentReader,
+    encode_frame,
+    encode_header,
+    recover,
+    scan,
+    segment_path,
+)
 from tests.market import SYMBOL
 from tests.spooling import ids_of, run_of
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.pipeline.trade_sequence import ARBITRATION_S, Outcome, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, Outcome, TradeSequence
 from tests.market import trade
 
 FIRST = 100

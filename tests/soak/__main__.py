@@ -7,10 +7,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.integration.redis_server import install_redis
+from tests.soak.findings import Findings
 from tests.soak.judge import Judge
 from tests.soak.plan import Plan, plan_of
 from tests.soak.recoveries import passed
@@ -26,8 +27,13 @@ class NoTrades(Exception):
     """The collectors store nothing at all, before any fault has struck."""
 
 
-async def soak(plan: Plan, folder: Path) -> Result:
-    """Carry out a plan. Raises `NoTrades`, in a group."""
+def is_hopeless(found: Findings) -> bool:
+    """Whether there is nothing left to be learned from going on."""
+    return found.is_hopeless
+
+
+async def soak(plan: Plan, folder: Path, *, enough: Callable[[Findings], object] = is_hopeless) -> Result:
+    """Carry out a plan, or the part of it after which `enough` has been found. Raises `NoTrades`, in a group."""
     async with staged(plan, folder) as scene:
         storm, judge = Storm(plan, scene), Judge(scene)
         start = time.monotonic()
@@ -36,9 +42,10 @@ async def soak(plan: Plan, folder: Path) -> Result:
             watching = tasks.create_task(judge.watch())
             while (left := plan.minutes * 60 - (time.monotonic() - start)) > 0:
                 await storm.blow(min(left, plan.round_s))
-                await judge.settle()
+                if not enough(scene.findings):
+                    await judge.settle()
                 _tell(scene, storm, time.monotonic() - start)
-                if scene.findings.is_hopeless:
+                if enough(scene.findings):
                     break
             watching.cancel()
         seconds = time.monotonic() - start

@@ -33,23 +33,24 @@ SEEDS = tuple(range(7, 13))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def short(folder: Path, seed: int, kinds: tuple[str, ...], plant: str | None = None) -> Findings:
-    """What a short run finds."""
+def short(folder: Path, seed: int, bug: str) -> Findings:
+    """What a short run finds. It ends when a reader has seen the bug: some have the store grow without end."""
+    kinds, shows = REVEALED[bug]
     plan = Plan(
-        seed=seed, minutes=0.2, round_s=12, settle_s=25, rate=1_000, symbols=2, kinds=kinds, plant=plant, speed=20
+        seed=seed, minutes=0.2, round_s=12, settle_s=25, rate=1_000, symbols=2, kinds=kinds, plant=bug, speed=20
     )
-    return asyncio.run(soak(plan, folder)).scene.findings
+    return asyncio.run(soak(plan, folder, enough=shows)).scene.findings
 
 
 @pytest.mark.parametrize("bug", PLANTS)
 def test_planted_bug_turns_the_soak_red(bug: str, tmp_path: Path) -> None:
-    kinds, shows = REVEALED[bug]
+    _, shows = REVEALED[bug]
 
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()
         try:
-            found = short(folder, seed, kinds, plant=bug)
+            found = short(folder, seed, bug)
         except ExceptionGroup as failure:
             if bug == WEDGING and failure.subgroup(NoTrades) is not None:
                 return

@@ -73,13 +73,13 @@ class TradeOracle:
         """Hold the whole stream against the truth. The truth must be as new as the stream."""
         before, before_ms, count = -1, -1, 0
         async for page in pages(server, self._key, ""):
+            trade_id = int(page[0][0].partition("-")[2])
+            if before < 0:
+                self._check_beginning(trade_id, await self._length(server), maxlen)
+            elif trade_id > before + 1:
+                # What is older than the beginning of now was trimmed since the page before was read.
+                before = max(before, min(await self._first_id(server), trade_id) - 1)
             for entry_id, fields in page:
-                trade_id = int(entry_id.partition("-")[2])
-                if before < 0:
-                    self._check_beginning(trade_id, await self._length(server), maxlen)
-                elif trade_id > before + 1:
-                    # What is older than the beginning of now was trimmed since the page before was read.
-                    before = max(before, min(await self._first_id(server), trade_id) - 1)
                 before, before_ms = self._check(entry_id, fields["data"], before, before_ms)
                 count += 1
         self.verified = count

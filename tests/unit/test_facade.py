@@ -117,7 +117,7 @@ async def test_only_closed_klines_go_to_postgres() -> None:
 
 
 def test_hooks_that_are_not_overridden_cost_nothing() -> None:
-    assert BinanceDataCollector()._service._collection.intake.tap is None
+    assert BinanceDataCollector()._service._collection.intake.tally.tap is None
 
 
 def test_records_that_no_hook_wants_do_not_wait() -> None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.api.answers import Health, Metrics
-from data_collector.api.gap_answers import GapAnswer
+from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.model.status import ConnectionStatus, Snapshot
 
 Access = Literal["open", "token", "closed"]

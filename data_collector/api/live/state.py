@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from data_collector.api.answers import health_of, status_of
-from data_collector.api.gap_answers import GapAnswer
+from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.live.events import AuditNow, Buffer, GapsNow, Latency, State, StoreState
 from data_collector.model.status import Histogram, Snapshot
 from data_collector.observe.quantiles import quantiles_between

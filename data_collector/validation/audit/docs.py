@@ -26,8 +26,8 @@ from msgspec import Struct
 
 from data_collector.observe.logs import get_log
 from data_collector.validation.audit.pages import make_offline
-from data_collector.validation.columns import Kind
-from data_collector.validation.suite import Suite
+from data_collector.validation.rules.columns import Kind
+from data_collector.validation.rules.suite import Suite
 
 RESULTS_MAX: Final = 50
 """Of up to 100 KiB each; building takes 25 ms each."""

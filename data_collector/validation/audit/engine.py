@@ -22,8 +22,8 @@ from msgspec import Struct
 from pandas import DataFrame
 
 from data_collector.validation.audit import expectations
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.suite import Rule, Suite, read_suite
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.suite import Rule, Suite, read_suite
 
 SUITES_KEPT: Final = 8
 """A kind has one suite in force; another while a change of it is under way."""

@@ -1,7 +1,8 @@
 """Expectations of our own, for what market data needs and Great Expectations lacks. Importing them registers them.
 
-Each can judge a single record, so each is in `validation.conditions` too, where the gate gets it from. All of them take
-`mostly`, `row_condition` and `ignore_row_if`; unless told otherwise a row in which a column is null is ignored.
+Each can judge a single record, so each is in `validation.rules.conditions` too, where the gate gets it from. All of
+them take `mostly`, `row_condition` and `ignore_row_if`; unless told otherwise a row in which a column is null is
+ignored.
 """
 
 from __future__ import annotations

@@ -16,17 +16,14 @@ import numpy.typing as npt
 from msgspec import Struct, field
 from pandas import DataFrame, Series, set_option
 
-from data_collector.validation.audit.history import History
-from data_collector.validation.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
-from data_collector.validation.compiler import NUMBER_CHARACTERS_MAX, whole
-from data_collector.validation.messages import Chunk
+from data_collector.validation.audit.history import Column, History, Mask
+from data_collector.validation.auditing.messages import Chunk
+from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, whole
+from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
 
 # Where pyarrow is installed, pandas would keep texts in its form and hand regular expressions to RE2; the compiled
 # rules are Python's.
 set_option("mode.string_storage", "python")
-
-Column = npt.NDArray[np.generic]
-Mask = npt.NDArray[np.bool_]
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError)
 _number = msgspec.json.Decoder(float).decode

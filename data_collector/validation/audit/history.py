@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from data_collector.validation.columns import COLUMNS, KINDS, Kind
+from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
 
 Column = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The arithmetic of our own expectations on columns: the operations of `validation.conditions`, in the same order.
+"""The arithmetic of our own expectations on columns: the operations of `rules.conditions`, in the same order.
 
 Same operations on the same 64-bit floats give the same verdicts to the last bit, which is what the audit compares.
 Great Expectations hands over rows that the row condition selects and whose nulls `ignore_row_if` lets through; a null
@@ -23,7 +23,7 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 from pandas import DataFrame, Series
 
 from data_collector.model.calendar import LENGTHS_MS
-from data_collector.validation.intervals import GRID_MS, is_close_time, is_on_grid
+from data_collector.validation.rules.intervals import GRID_MS, is_close_time, is_on_grid
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -67,12 +67,7 @@ class ColumnPairRatioBetween(ColumnPairMapMetricProvider):
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
     def _pandas(
-        cls,
-        first: Series,
-        second: Series,
-        min_value: float | None = None,
-        max_value: float | None = None,
-        **_: object,
+        cls, first: Series, second: Series, min_value: float | None = None, max_value: float | None = None, **_: object
     ) -> Series:
         one, other = _floats(first), _floats(second)
         keeps = np.ones(len(one), dtype=np.bool_)

@@ -63,7 +63,7 @@ def offline(page: str, up: str) -> str:
 
 
 class _Rewriter(HTMLParser):
-    """Copies a page without what it drops."""
+    """Copies a page without what it drops. The parser calls the methods `handle_*`."""
 
     def __init__(self, up: str) -> None:
         super().__init__(convert_charrefs=False)
@@ -73,7 +73,6 @@ class _Rewriter(HTMLParser):
         self._in_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """The parser calls this."""
         if tag in _DROPPED:
             self._dropping.append(tag)
         if self._dropping or tag in _DROPPED_ALONE or (tag == "img" and _is_elsewhere(dict(attrs).get("src"))):
@@ -89,7 +88,6 @@ class _Rewriter(HTMLParser):
             self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
-        """The parser calls this."""
         self._in_style = False
         if self._dropping:
             if tag == self._dropping[-1]:
@@ -100,19 +98,15 @@ class _Rewriter(HTMLParser):
         self.written.append(f"</{tag}>")
 
     def handle_data(self, data: str) -> None:
-        """The parser calls this."""
         self._write(_STYLE_ADDRESS.sub("none", data) if self._in_style else data.replace("<", "&lt;"))
 
     def handle_entityref(self, name: str) -> None:
-        """The parser calls this."""
         self._write(f"&{name};")
 
     def handle_charref(self, name: str) -> None:
-        """The parser calls this."""
         self._write(f"&#{name};")
 
     def handle_decl(self, decl: str) -> None:
-        """The parser calls this."""
         self._write(f"<!{decl}>")
 
     def _write(self, text: str) -> None:

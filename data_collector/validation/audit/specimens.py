@@ -9,7 +9,7 @@ from pandas import DataFrame
 from data_collector.model.records import Kline, Quote, Ticker, Trade
 from data_collector.validation.audit.frames import Batch, frame_of_batch
 from data_collector.validation.audit.history import History
-from data_collector.validation.columns import COLUMNS, Checked, Kind
+from data_collector.validation.rules.columns import COLUMNS, Checked, Kind
 
 ROWS = 5
 

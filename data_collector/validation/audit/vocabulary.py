@@ -7,10 +7,7 @@ from typing import Final
 
 import great_expectations
 import msgspec
-from great_expectations.expectations.registry import (
-    get_expectation_impl,
-    list_registered_expectation_implementations,
-)
+from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
 
 from data_collector.validation.audit import expectations
 

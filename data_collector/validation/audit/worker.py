@@ -20,7 +20,7 @@ from data_collector.validation.audit.engine import Engine, Outcome
 from data_collector.validation.audit.frames import Batch, batches_of, frame_of_batch, frame_of_rows
 from data_collector.validation.audit.history import History
 from data_collector.validation.audit.specimens import specimen_frame
-from data_collector.validation.messages import (
+from data_collector.validation.auditing.messages import (
     READY,
     Answer,
     Audit,
@@ -38,8 +38,8 @@ from data_collector.validation.messages import (
     chunk_decoder,
     request_decoder,
 )
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import read_suite
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import read_suite
 
 _log = get_log()
 

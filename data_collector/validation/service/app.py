@@ -1,39 +1,41 @@
-"""The application: its doors, its routes, and the tasks behind them."""
+"""The application: its doors, its routes, the tasks behind them, and serving it until a signal."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data_collector.model.errors import Transient
+from data_collector.model.errors import CollectorError, Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.messages import CheckReport, CheckSuite, WorkerFault
-from data_collector.validation.service import routes, suite_routes
+from data_collector.validation.auditing.messages import CheckReport, CheckSuite, WorkerFault
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.suite import DOCUMENT_BYTES_MAX, Suite
+from data_collector.validation.service import routes
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_BYTES_MAX, LargeBodies
-from data_collector.validation.service.counting import CountRequests
+from data_collector.validation.service.context import Options, Running, ServiceContext
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
 from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import Worker, WorkerLine
-from data_collector.validation.service.options import Options
 from data_collector.validation.service.rulebook import Rulebook, Source
-from data_collector.validation.service.surroundings import Running, Surroundings
-from data_collector.validation.shelf import Shelf
-from data_collector.validation.suite import DOCUMENT_BYTES_MAX, Suite
 from data_collector.web.answers import ERROR_ANSWERS
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.headers import AnswerHeaders
 from data_collector.web.rejections import Rejections
+from data_collector.web.serving import serve_until_signal
 
 OPEN_PATHS = ("/validate", "/audit")
 """A POST there computes an answer and changes nothing."""
@@ -46,25 +48,40 @@ LARGE_BODIES = {
 
 CLOSED = "Suites can be PUT only where CONTROL_TOKEN is set; without one, edit the files in SUITES_DIR."
 
+COUNTED: Final = frozenset({"validate", "audit", "suites", "health", "metrics", "docs-site"})
+"""First parts of the paths that requests are counted by."""
+
+FAREWELL = "Leaving at once; the worker process ends by itself."
+
 _log = get_log()
+
+
+def serve(listener: socket.socket, options: Options, make_worker: Callable[[], Worker]) -> int:
+    """Run the service on a listening socket until SIGTERM or Ctrl-C; return the exit code.
+
+    0 when it was asked to end, 70 when one of its tasks died. A second Ctrl-C leaves at once.
+    """
+    app = create_app(options, make_worker)
+    context = context_of_app(app)
+    serve_until_signal(listener, app, farewell=FAREWELL, on_exit=context.line.leave)
+    return CollectorError.exit_code if context.running.fault else 0
 
 
 def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
     """The application, which starts a worker process when it is served."""
-    around = _surroundings(options, make_worker)
+    context = _context(options, make_worker)
     app = FastAPI(
         title="Data Validation Service",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=lambda _: _lifespan(around),
+        lifespan=lambda _: _lifespan(context),
         exception_handlers=ERROR_ANSWERS,
-        routes=[Mount("/docs-site", SiteFiles(around.site), name="docs-site")],
+        routes=[Mount("/docs-site", SiteFiles(context.site), name="docs-site")],
     )
-    app.state.surroundings = around
+    app.state.context = context
     app.include_router(routes.router)
-    app.include_router(suite_routes.router)
     policy = WritePolicy(
         environment=options.environment,
         token=options.token,
@@ -72,23 +89,23 @@ def create_app(options: Options, make_worker: Callable[[], Worker]) -> FastAPI:
         always_token=True,
         closed=CLOSED,
     )
-    rejections = around.rejections
+    rejections = context.rejections
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections, open_paths=OPEN_PATHS)
     app.add_middleware(RateLimit, rejections=rejections, work_paths=OPEN_PATHS)
     app.add_middleware(RequestBounds, rejections=rejections, large_bodies=LARGE_BODIES)
     app.add_middleware(AnswerHeaders)
-    app.add_middleware(CountRequests, counters=around.counters)
+    app.add_middleware(CountRequests, counters=context.counters)
     return app
 
 
-def surroundings_of_app(app: FastAPI) -> Surroundings:
+def context_of_app(app: FastAPI) -> ServiceContext:
     """What an application's routes work with."""
-    surroundings: Surroundings = app.state.surroundings
-    return surroundings
+    context: ServiceContext = app.state.context
+    return context
 
 
-def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surroundings:
+def _context(options: Options, make_worker: Callable[[], Worker]) -> ServiceContext:
     counters = Counters()
     findings = Findings(counters)
     line = WorkerLine(make_worker)
@@ -97,7 +114,7 @@ def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surrou
         findings.suite_changed(kind)
         counters.add("data_validation_suite_changes_total", kind=kind, source=source)
 
-    return Surroundings(
+    return ServiceContext(
         options=options,
         running=Running(time.monotonic()),
         line=line,
@@ -118,16 +135,16 @@ def _surroundings(options: Options, make_worker: Callable[[], Worker]) -> Surrou
 
 
 @asynccontextmanager
-async def _lifespan(around: Surroundings) -> AsyncIterator[None]:
-    await around.rulebook.load()
+async def _lifespan(context: ServiceContext) -> AsyncIterator[None]:
+    await context.rulebook.load()
     # A TaskGroup around the yield would go on answering after a crash in it; tasks with a callback cannot.
     tasks = [
-        asyncio.create_task(around.line.run(), name="worker"),
-        asyncio.create_task(around.rulebook.watch(), name="suites"),
-        asyncio.create_task(around.site.run(), name="data docs"),
+        asyncio.create_task(context.line.run(), name="worker"),
+        asyncio.create_task(context.rulebook.watch(), name="suites"),
+        asyncio.create_task(context.site.run(), name="data docs"),
     ]
     for task in tasks:
-        task.add_done_callback(lambda task: _end_server(around, task))
+        task.add_done_callback(lambda task: _end_server(context, task))
     try:
         yield
     finally:
@@ -136,12 +153,12 @@ async def _lifespan(around: Surroundings) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _end_server(around: Surroundings, task: asyncio.Task[None]) -> None:
+def _end_server(context: ServiceContext, task: asyncio.Task[None]) -> None:
     """A service of which a part has died must not go on as if nothing were."""
     if task.cancelled():
         return
     _log.error("task_failed", task=task.get_name(), exc_info=task.exception())
-    around.running.fault = f"The service's task for {task.get_name()} has ended; this is a bug, its log tells more."
+    context.running.fault = f"The service's task for {task.get_name()} has ended; this is a bug, its log tells more."
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -154,3 +171,25 @@ async def _faults_by_gx(line: WorkerLine, suite: Suite) -> list[str] | None:
     if isinstance(report, CheckReport):
         return report.faults
     return [report.message if isinstance(report, WorkerFault) else "it answered something else"]
+
+
+class CountRequests:
+    """ASGI: the first thing that a request meets, so that what others refuse is counted too."""
+
+    def __init__(self, app: ASGIApp, counters: Counters) -> None:
+        self._app = app
+        self._counters = counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        first = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
+        route = first if first in COUNTED else "other"
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._counters.add("data_validation_requests_total", route=route, status=str(message["status"]))
+            await send(message)
+
+        await self._app(scope, receive, counted)

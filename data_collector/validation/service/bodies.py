@@ -11,9 +11,9 @@ import msgspec
 from fastapi import HTTPException, Request, Response
 from msgspec import Struct
 
-from data_collector.validation.columns import Kind
-from data_collector.validation.messages import AuditUpload
-from data_collector.validation.rows import ROW_TYPES
+from data_collector.validation.auditing.messages import AuditUpload
+from data_collector.validation.gate.rows import ROW_TYPES
+from data_collector.validation.rules.columns import Kind
 
 RECORDS_MAX: Final = 10_000
 VALIDATE_BYTES_MAX: Final = 8 * 1024 * 1024

@@ -19,7 +19,7 @@ from starlette.types import Scope
 from data_collector.model.errors import Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.validation.messages import BuildDocs, DocsReport, WorkerFault
+from data_collector.validation.auditing.messages import BuildDocs, DocsReport, WorkerFault
 from data_collector.validation.service.line import WorkerLine
 
 RESULTS_SHOWN: Final = 50

@@ -6,11 +6,10 @@ from collections import OrderedDict
 from hashlib import blake2b
 from typing import Final
 
-from data_collector.model.status import Sample
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
-from data_collector.validation.columns import Kind
-from data_collector.validation.messages import AuditReport, Disagreement, Failure
+from data_collector.validation.auditing.messages import AuditReport, Disagreement, Failure
+from data_collector.validation.rules.columns import Kind
 
 ANSWERS_KEPT: Final = 32
 """A collector has one request under way."""
@@ -70,10 +69,6 @@ class Findings:
             f"The gate and Great Expectations disagree on the rule {rule} of {kind}: this is a bug, please report it."
             for kind, rule in sorted(self._disagreements)
         ]
-
-    def samples(self) -> list[Sample]:
-        """For the metrics page."""
-        return self._counters.samples()
 
     def _add_disagreement(self, found: Disagreement) -> None:
         rows = found.gate_only + found.gx_only

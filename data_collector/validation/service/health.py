@@ -7,9 +7,9 @@ from typing import Literal
 from data_collector.model.status import Condition, Sample
 from data_collector.observe.exposition import render_table
 from data_collector.observe.validation_metrics import VALIDATION_METRICS
-from data_collector.validation.columns import KINDS, Kind
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.service.context import ServiceContext
 from data_collector.validation.service.line import State
-from data_collector.validation.service.surroundings import Surroundings
 from data_collector.web.answers import Answer
 
 
@@ -45,47 +45,47 @@ class ServiceHealth(Answer, kw_only=True):
     """Sentences for the operator, worst first; empty when healthy."""
 
 
-def health_of(around: Surroundings) -> ServiceHealth:
+def health_of(context: ServiceContext) -> ServiceHealth:
     """The answer of `/health`."""
-    line = around.line
-    reasons = [*_worker_reasons(around), *around.findings.reasons(), *around.rulebook.faults.values()]
+    line = context.line
+    reasons = [*_worker_reasons(context), *context.findings.reasons(), *context.rulebook.faults.values()]
     status: Condition = "degraded" if reasons else "healthy"
-    if around.running.fault:
+    if context.running.fault:
         status = "unhealthy"
-        reasons.insert(0, around.running.fault)
+        reasons.insert(0, context.running.fault)
     return ServiceHealth(
         status=status,
-        environment=around.options.environment,
-        version=around.options.version,
+        environment=context.options.environment,
+        version=context.options.version,
         worker=WorkerHealth(
             state=line.state, pid=line.pid, restarts=line.restarts, waiting=line.waiting, last_error=line.last_error
         ),
-        suites={kind: _suite_health(around, kind) for kind in KINDS},
+        suites={kind: _suite_health(context, kind) for kind in KINDS},
         reasons=reasons,
     )
 
 
-def metrics_text(around: Surroundings) -> bytes:
+def metrics_text(context: ServiceContext) -> bytes:
     """The answer of `/metrics`."""
-    line = around.line
+    line = context.line
     now = [
         Sample("data_validation_worker_up", line.state == "up"),
         Sample("data_validation_worker_restarts_total", line.restarts),
         Sample("data_validation_waiting_requests", line.waiting),
-        Sample("data_validation_suite_faults", len(around.rulebook.faults)),
+        Sample("data_validation_suite_faults", len(context.rulebook.faults)),
     ]
-    return render_table(VALIDATION_METRICS, [*around.counters.samples(), *around.rejections.samples(), *now])
+    return render_table(VALIDATION_METRICS, [*context.counters.samples(), *context.rejections.samples(), *now])
 
 
-def _worker_reasons(around: Surroundings) -> list[str]:
-    line = around.line
-    if line.state == "up" or (line.state == "starting" and around.running.in_grace):
+def _worker_reasons(context: ServiceContext) -> list[str]:
+    line = context.line
+    if line.state == "up" or (line.state == "starting" and context.running.in_grace):
         return []
     told = f" ({line.last_error})" if line.last_error else ""
     sentence = f"The Great Expectations worker is not up{told}: nothing is audited. It is started again;"
     return [f"{sentence} judging by the compiled suites works."]
 
 
-def _suite_health(around: Surroundings, kind: Kind) -> SuiteHealth:
-    compiled = around.rulebook.in_force(kind)
+def _suite_health(context: ServiceContext, kind: Kind) -> SuiteHealth:
+    compiled = context.rulebook.in_force(kind)
     return SuiteHealth(digest=compiled.digest, rules=sum(not rule.disabled for rule in compiled.suite.rules))

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import Suite
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import Suite
 
 SUITES_KEPT: Final = 50
 FILE_BYTES_MAX: Final = 1024 * 1024

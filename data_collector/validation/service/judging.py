@@ -11,13 +11,13 @@ import msgspec
 from fastapi import HTTPException
 from msgspec import Struct
 
-from data_collector.validation.columns import Value
-from data_collector.validation.compiler import CompiledSuite
-from data_collector.validation.messages import Failure, Validate, ValidateReport, WorkerFault
-from data_collector.validation.rows import values_of_row
+from data_collector.validation.auditing.messages import Failure, Validate, ValidateReport, WorkerFault
+from data_collector.validation.gate.compiler import CompiledSuite
+from data_collector.validation.gate.rows import values_of_row
+from data_collector.validation.rules.columns import Value
+from data_collector.validation.rules.suite import Rule
 from data_collector.validation.service.bodies import Encoding, Failed, NotEvaluated, Result, Validation, encoded
 from data_collector.validation.service.line import WorkerLine
-from data_collector.validation.suite import Rule
 
 SLICE_ROWS: Final = 200
 """Two milliseconds at most; then others have their turn on the loop."""

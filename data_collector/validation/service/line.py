@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
 from data_collector.observe.logs import get_log
-from data_collector.validation.messages import Answer, Request
+from data_collector.validation.auditing.messages import Answer, Request
 
 WAITING_MAX: Final = 4
 """Requests of clients that wait for the worker; a further one is refused, which its sender understands."""

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.logs import get_log
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.compiler import CompiledSuite, compile_suite
+from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shelf import Shelf, Shelved, Stamp
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import Suite, difference, merged, read_suite
 from data_collector.validation.service.history import SuiteHistory
-from data_collector.validation.shelf import Shelf, Shelved, Stamp
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import Suite, difference, merged, read_suite
 
 LOOK_S: Final = 1.0
 """An edit by hand comes into force within two of these."""

@@ -66,9 +66,7 @@ def days_of(month: BulkFile) -> list[BulkFile]:
     return [day_file(month.key, first + timedelta(days=number)) for number in range(days)]
 
 
-def _file(
-    key: Key, pace: str, first: datetime, until: datetime, period: str
-) -> BulkFile:  # fmt: skip
+def _file(key: Key, pace: str, first: datetime, until: datetime, period: str) -> BulkFile:
     series = name_of_series(key)
     folder = f"{key.channel}s/{key.symbol}" if key.channel == "trade" else f"{key.channel}s/{key.symbol}/{series}"
     path = f"data/spot/{pace}/{folder}/{key.symbol}-{series}-{period}.zip"

@@ -103,10 +103,8 @@ def trade_rows(archive: BinaryIO, file: BulkFile, *, repeats: bool = False) -> I
                 raise _outside(file, number, time_ms)
             least_id = trade_id + surplus
             found.append(
-                Trade(
-                    symbol, trade_id, price, quantity, time_ms, time_ms, maker[0] in "Tt", sub_ms_us=sub_ms_us
-                )
-            )  # fmt: skip
+                Trade(symbol, trade_id, price, quantity, time_ms, time_ms, maker[0] in "Tt", sub_ms_us=sub_ms_us)
+            )
         if found:
             is_empty = False
             yield found

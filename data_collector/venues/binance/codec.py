@@ -7,6 +7,7 @@ header or on the date of a file, and 10^15 milliseconds lie in the year 33658.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar, assert_never
 
 import msgspec
 
@@ -16,6 +17,7 @@ from data_collector.model.keys import Key
 from data_collector.model.protocols import Decoded, Reply, ShutdownNotice, UnknownEvent
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
 from data_collector.venues.binance.messages import (
+    TIMES,
     AggregateTradeMessage,
     BookTickerMessage,
     Combined,
@@ -34,6 +36,8 @@ MICROSECONDS_FROM = 10**15
 
 KIND_CHARACTERS_MAX = 64
 """An event kind is repeated in logs; the longest documented one has 14 characters."""
+
+Rare = TypeVar("Rare", Ticker, MiniTicker, AggregateTrade, Quote)
 
 
 def milliseconds(time: int) -> int:
@@ -114,7 +118,7 @@ class BinanceCodec:
         outline = self._outline(payload)
         if outline.e is None:
             if _present(outline.u) and outline.s is not None:
-                return _quote(self._book_ticker(payload), received_ns)
+                return _made(Quote, self._book_ticker(payload), received_ns)
             return UnknownEvent("no event kind")
         if outline.e not in _KINDS:
             return UnknownEvent(outline.e[:KIND_CHARACTERS_MAX])
@@ -152,44 +156,35 @@ _KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade"
 
 def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     # Trades first: they are nine of ten frames.
-    if type(message) is TradeMessage:
-        time = message.T
-        if time < MICROSECONDS_FROM:
-            return Trade(
-                message.s,
-                message.t,
-                message.p,
-                message.q,
-                time,
-                message.E,
-                message.m,
-                received_ns,
-                message.b,
-                message.a,
-            )
-        time_ms, sub_ms_us = divmod(time, 1000)
-        event_ms = milliseconds(message.E)
+    if type(message) is TradeMessage and message.T < MICROSECONDS_FROM:
         return Trade(
-            message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b, message.a,
-            sub_ms_us,
+            message.s, message.t, message.p, message.q, message.T, message.E, message.m, received_ns, message.b,
+            message.a,
         )  # fmt: skip
-    if type(message) is KlineMessage:
-        return _kline(message, received_ns)
-    return _rare_record(message, received_ns)
+    return _less_usual_record(message, received_ns)
 
 
-def _rare_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
+def _less_usual_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     match message:
+        case TradeMessage():
+            time_ms, sub_ms_us = divmod(message.T, 1000)
+            event_ms = milliseconds(message.E)
+            return Trade(
+                message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b,
+                message.a, sub_ms_us,
+            )  # fmt: skip
+        case KlineMessage():
+            return _kline(message, received_ns)
         case TickerMessage():
-            return _ticker(message, received_ns)
+            return _made(Ticker, message, received_ns)
         case MiniTickerMessage():
-            return _mini_ticker(message, received_ns)
+            return _made(MiniTicker, message, received_ns)
         case AggregateTradeMessage():
-            return _aggregate_trade(message, received_ns)
+            return _made(AggregateTrade, message, received_ns)
         case ServerShutdownMessage():
             return ShutdownNotice(milliseconds(message.E))
         case _:
-            raise AssertionError("trades and klines are made by the caller")
+            assert_never(message)
 
 
 def _present(raw: msgspec.Raw) -> bool:
@@ -220,70 +215,8 @@ def _kline(message: KlineMessage, received_ns: int) -> Kline:
     )
 
 
-def _ticker(message: TickerMessage, received_ns: int) -> Ticker:
-    return Ticker(
-        symbol=message.s,
-        price_change=message.p,
-        price_change_percent=message.P,
-        weighted_avg_price=message.w,
-        prev_close_price=message.x,
-        last_price=message.c,
-        last_qty=message.Q,
-        bid_price=message.b,
-        bid_qty=message.B,
-        ask_price=message.a,
-        ask_qty=message.A,
-        open_price=message.o,
-        high_price=message.h,
-        low_price=message.l,
-        volume=message.v,
-        quote_volume=message.q,
-        open_time=milliseconds(message.O),
-        close_time=milliseconds(message.C),
-        first_id=message.F,
-        last_id=message.L,
-        count=message.n,
-        event_ms=milliseconds(message.E),
-        received_ns=received_ns,
-    )
-
-
-def _mini_ticker(message: MiniTickerMessage, received_ns: int) -> MiniTicker:
-    return MiniTicker(
-        symbol=message.s,
-        last_price=message.c,
-        open_price=message.o,
-        high_price=message.h,
-        low_price=message.l,
-        volume=message.v,
-        quote_volume=message.q,
-        event_ms=milliseconds(message.E),
-        received_ns=received_ns,
-    )
-
-
-def _aggregate_trade(message: AggregateTradeMessage, received_ns: int) -> AggregateTrade:
-    return AggregateTrade(
-        symbol=message.s,
-        aggregate_id=message.a,
-        price=message.p,
-        quantity=message.q,
-        first_trade_id=message.f,
-        last_trade_id=message.l,
-        time_ms=milliseconds(message.T),
-        event_ms=milliseconds(message.E),
-        is_buyer_maker=message.m,
-        received_ns=received_ns,
-    )
-
-
-def _quote(message: BookTickerMessage, received_ns: int) -> Quote:
-    return Quote(
-        symbol=message.s,
-        update_id=message.u,
-        bid=message.b,
-        bid_quantity=message.B,
-        ask=message.a,
-        ask_quantity=message.A,
-        received_ns=received_ns,
-    )
+def _made(record: type[Rare], message: msgspec.Struct, received_ns: int) -> Rare:
+    fields = msgspec.structs.asdict(message)
+    for name in TIMES & fields.keys():
+        fields[name] = milliseconds(fields[name])
+    return record(**fields, received_ns=received_ns)

@@ -20,16 +20,13 @@ from data_collector.model.protocols import SymbolRules, Tally
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.venues.binance import rest_pages as pages
-from data_collector.venues.binance.rest_budget import RestBudget
+from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight
 
 TIMEOUT_S = 10.0
 """The exchange's own limit for an answer."""
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """exchangeInfo of every symbol is the largest answer, some 10 MiB."""
-
-SYMBOLS_PER_CALL = 100
-"""Weight 40 for 100 symbols; above that a call costs 80, as much as for all of them."""
 
 DEFAULT_WAIT_S = 60.0
 """After 429 and 418 without Retry-After: the rest of a minute at most."""
@@ -93,15 +90,16 @@ class BinanceHistory:
         return pages.symbols_of(listed)
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        """Weight 2 for up to 20 symbols, 40 for up to 100, 80 for all that are listed, whichever is least."""
-        wanted = set(symbols)
+        """See `tickers_weight`."""
+        wanted, path = set(symbols), "/api/v3/ticker/24hr"
         if len(symbols) > 2 * SYMBOLS_PER_CALL:
-            return pages.tickers_of(wanted, await self._get("/api/v3/ticker/24hr", {}, 80, list[pages.TickerRow]))
+            rows = await self._get(path, {}, tickers_weight(len(symbols)), list[pages.TickerRow])
+            return pages.tickers_of(wanted, rows)
         tickers: list[Ticker] = []
         for start in range(0, len(symbols), SYMBOLS_PER_CALL):
             part = symbols[start : start + SYMBOLS_PER_CALL]
             query = {"symbols": msgspec.json.encode(list(part)).decode()}
-            rows = await self._get("/api/v3/ticker/24hr", query, 2 if len(part) <= 20 else 40, list[pages.TickerRow])
+            rows = await self._get(path, query, tickers_weight(len(part)), list[pages.TickerRow])
             tickers += pages.tickers_of(wanted, rows)
         return tickers
 

@@ -3,12 +3,16 @@
 https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md
 
 Unknown fields are ignored (the exchange adds some at any time). Number texts stay texts. Times are in the unit
-of the connection, milliseconds or microseconds.
+of the connection, milliseconds or microseconds. Fields of messages that are rare have the names that they have in the
+record; those of trades and klines keep the exchange's letters, and their records are made field by field.
 """
 
 from __future__ import annotations
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
+
+TIMES = frozenset({"event_ms", "time_ms", "open_time", "close_time"})
+"""Fields that are in the unit of the connection."""
 
 
 class TradeMessage(Struct, frozen=True, gc=False, tag_field="e", tag="trade"):
@@ -71,28 +75,28 @@ class TickerMessage(Struct, frozen=True, gc=False, tag_field="e", tag="24hrTicke
      "v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}
     """
 
-    E: int
-    s: str
-    p: str
-    P: str
-    w: str
-    x: str
-    c: str
-    Q: str
-    b: str
-    B: str
-    a: str
-    A: str
-    o: str
-    h: str
-    l: str  # noqa: E741 - the exchange's letter
-    v: str
-    q: str
-    O: int  # noqa: E741 - the exchange's letter
-    C: int
-    F: int
-    L: int
-    n: int
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    price_change: str = field(name="p")
+    price_change_percent: str = field(name="P")
+    weighted_avg_price: str = field(name="w")
+    prev_close_price: str = field(name="x")
+    last_price: str = field(name="c")
+    last_qty: str = field(name="Q")
+    bid: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask: str = field(name="a")
+    ask_quantity: str = field(name="A")
+    open_price: str = field(name="o")
+    high_price: str = field(name="h")
+    low_price: str = field(name="l")
+    volume: str = field(name="v")
+    quote_volume: str = field(name="q")
+    open_time: int = field(name="O")
+    close_time: int = field(name="C")
+    first_id: int = field(name="F")
+    last_id: int = field(name="L")
+    count: int = field(name="n")
 
 
 class MiniTickerMessage(Struct, frozen=True, gc=False, tag_field="e", tag="24hrMiniTicker"):
@@ -102,14 +106,14 @@ class MiniTickerMessage(Struct, frozen=True, gc=False, tag_field="e", tag="24hrM
      "v":"10000","q":"18"}
     """
 
-    E: int
-    s: str
-    c: str
-    o: str
-    h: str
-    l: str  # noqa: E741 - the exchange's letter
-    v: str
-    q: str
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    last_price: str = field(name="c")
+    open_price: str = field(name="o")
+    high_price: str = field(name="h")
+    low_price: str = field(name="l")
+    volume: str = field(name="v")
+    quote_volume: str = field(name="q")
 
 
 class AggregateTradeMessage(Struct, frozen=True, gc=False, tag_field="e", tag="aggTrade"):
@@ -119,15 +123,15 @@ class AggregateTradeMessage(Struct, frozen=True, gc=False, tag_field="e", tag="a
      "T":1672515782136,"m":true,"M":true}
     """
 
-    E: int
-    s: str
-    a: int
-    p: str
-    q: str
-    f: int
-    l: int  # noqa: E741 - the exchange's letter
-    T: int
-    m: bool
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    aggregate_id: int = field(name="a")
+    price: str = field(name="p")
+    quantity: str = field(name="q")
+    first_trade_id: int = field(name="f")
+    last_trade_id: int = field(name="l")
+    time_ms: int = field(name="T")
+    is_buyer_maker: bool = field(name="m")
 
 
 class ServerShutdownMessage(Struct, frozen=True, gc=False, tag_field="e", tag="serverShutdown"):
@@ -145,12 +149,12 @@ class BookTickerMessage(Struct, frozen=True, gc=False):
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
     """
 
-    u: int
-    s: str
-    b: str
-    B: str
-    a: str
-    A: str
+    update_id: int = field(name="u")
+    symbol: str = field(name="s")
+    bid: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask: str = field(name="a")
+    ask_quantity: str = field(name="A")
 
 
 Message = (

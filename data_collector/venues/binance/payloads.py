@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import assert_never
 
+import msgspec
+from msgspec import Struct
+
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
+from data_collector.venues.binance.messages import (
+    TIMES,
+    AggregateTradeMessage,
+    BookTickerMessage,
+    MiniTickerMessage,
+    TickerMessage,
+)
 
 
 def payload_of(record: Record, unit: int) -> dict[str, object]:
@@ -15,24 +25,13 @@ def payload_of(record: Record, unit: int) -> dict[str, object]:
         case Kline():
             return _kline_payload(record, unit)
         case Ticker():
-            return _ticker_payload(record, unit)
+            return _renamed(TickerMessage, record, unit)
         case AggregateTrade():
-            return {
-                "e": "aggTrade", "E": record.event_ms * unit, "s": record.symbol, "a": record.aggregate_id,
-                "p": record.price, "q": record.quantity, "f": record.first_trade_id, "l": record.last_trade_id,
-                "T": record.time_ms * unit, "m": record.is_buyer_maker, "M": True,
-            }  # fmt: skip
+            return _renamed(AggregateTradeMessage, record, unit) | {"M": True}
         case MiniTicker():
-            return {
-                "e": "24hrMiniTicker", "E": record.event_ms * unit, "s": record.symbol, "c": record.last_price,
-                "o": record.open_price, "h": record.high_price, "l": record.low_price, "v": record.volume,
-                "q": record.quote_volume,
-            }  # fmt: skip
+            return _renamed(MiniTickerMessage, record, unit)
         case Quote():
-            return {
-                "u": record.update_id, "s": record.symbol, "b": record.bid, "B": record.bid_quantity,
-                "a": record.ask, "A": record.ask_quantity,
-            }  # fmt: skip
+            return _renamed(BookTickerMessage, record, unit)
         case _:
             assert_never(record)
 
@@ -64,12 +63,8 @@ def _kline_payload(kline: Kline, unit: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _ticker_payload(ticker: Ticker, unit: int) -> dict[str, object]:
-    return {
-        "e": "24hrTicker", "E": ticker.event_ms * unit, "s": ticker.symbol, "p": ticker.price_change,
-        "P": ticker.price_change_percent, "w": ticker.weighted_avg_price, "x": ticker.prev_close_price,
-        "c": ticker.last_price, "Q": ticker.last_qty, "b": ticker.bid_price, "B": ticker.bid_qty,
-        "a": ticker.ask_price, "A": ticker.ask_qty, "o": ticker.open_price, "h": ticker.high_price,
-        "l": ticker.low_price, "v": ticker.volume, "q": ticker.quote_volume, "O": ticker.open_time * unit,
-        "C": ticker.close_time * unit, "F": ticker.first_id, "L": ticker.last_id, "n": ticker.count,
-    }  # fmt: skip
+def _renamed(message: type[Struct], record: Record, unit: int) -> dict[str, object]:
+    fields = {name: getattr(record, name) for name in message.__struct_fields__}
+    fields |= {name: fields[name] * unit for name in TIMES & fields.keys()}
+    payload: dict[str, object] = msgspec.to_builtins(message(**fields))
+    return payload

@@ -39,6 +39,14 @@ BACKOFF_FIRST_S, BACKOFF_S_MAX = 10.0, 300.0
 """After 403, which tells no time: doubled each time until an answer is in order."""
 
 
+LIST_WEIGHT = 20
+KLINES_WEIGHT = 3
+"""The rows, and the exchange's clock."""
+
+SYMBOLS_PER_CALL = 100
+"""Of statistics: weight 40 for 100 symbols; above that a call costs 80, as much as for all of them."""
+
+
 class Passage(Struct):
     """The right to send one request."""
 
@@ -176,3 +184,21 @@ class RestBudget:
 
     def _exchange_s(self) -> float:
         return self._clock() + self._offset_s
+
+
+def first_fill_weight(*, symbols: int, new_symbols: int, new_series: int) -> int:
+    """What follows a change of subscriptions: the symbol list and the statistics of all `symbols` if some are new, and
+    the past of each new kline series.
+
+    Trades that were missed of a symbol which the store knows come on top: 25 per 1,000.
+    """
+    listed = LIST_WEIGHT + tickers_weight(symbols) if new_symbols else 0
+    return listed + new_series * KLINES_WEIGHT
+
+
+def tickers_weight(symbols: int) -> int:
+    """Of the statistics of so many symbols: 2 for up to 20, 40 for up to 100, 80 for all, whichever is least."""
+    if symbols > 2 * SYMBOLS_PER_CALL:
+        return 80
+    whole, rest = divmod(symbols, SYMBOLS_PER_CALL)
+    return whole * 40 + (0 if not rest else 2 if rest <= 20 else 40)

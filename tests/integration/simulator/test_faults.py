@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from data_collector.model.protocols import ShutdownNotice
-from data_collector.simulator import FrameFault, Refuse, actions
-from data_collector.simulator.frames import text_frame
+from data_collector.simulator import FrameFault, Refuse
+from data_collector.simulator.control import actions
+from data_collector.simulator.streams.delivery import text_frame
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.simulator.client import DEADLINE_S, START_MS, Start, connect, get
 from tests.integration.waiting import until_async

@@ -11,11 +11,11 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.intake import Intake
-from data_collector.pipeline.kline_intake import WantedKlines
-from data_collector.pipeline.ledger import Ledger
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.trade_sequence import ARBITRATION_S
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.kline_intake import WantedKlines
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
@@ -67,12 +67,12 @@ class Scene:
     def frame(self, frame: bytes) -> Reply | ShutdownNotice | BadFrame | None:
         answer = receive(self.intake, frame, 5)
         intake = self.intake
-        assert intake.received == intake.validated + intake.errors
+        assert intake.tally.received == intake.tally.validated + intake.tally.errors
         return answer
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        return self.intake.received, self.intake.validated, self.intake.errors
+        return self.intake.tally.received, self.intake.tally.validated, self.intake.tally.errors
 
     def take_side(self) -> list[SideEntry]:
         return self.outlet.take().side

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from data_collector.model.batch import TradeRun
-from data_collector.pipeline.outlet import Outlet
-from data_collector.pipeline.symbol_queue import SymbolQueue
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
 from tests.market import SYMBOL, trade
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.pipeline.refill import Reach, Refill
-from data_collector.pipeline.repair import TradeRepair
+from data_collector.pipeline.repair.refill import Reach, Refill
+from data_collector.pipeline.repair.trade_repair import TradeRepair
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import Scene
 

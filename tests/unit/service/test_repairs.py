@@ -6,7 +6,7 @@ import pytest
 
 from data_collector.model.keys import Key
 from data_collector.model.status import GapsStatus
-from data_collector.pipeline.ledger import Ledger
+from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.service.part import NAMES_SHOWN
 from data_collector.service.repairs import GAP_TOLERATED_S, gap_reasons, is_repaired
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.pipeline.outlet import Outlet
+from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.service.storing import kept_where
 from tests.market import SYMBOL
 from tests.retaining import in_memory

@@ -16,7 +16,7 @@ from data_collector.service.subscription_plan import (
     wanted_of,
 )
 from data_collector.settings import load_settings
-from data_collector.venues.binance.fill_weight import first_fill_weight
+from data_collector.venues.binance.rest_budget import first_fill_weight
 from data_collector.venues.binance.venue import VENUE
 
 NARROW = structs.replace(VENUE, limits=structs.replace(VENUE.limits, streams_per_connection=3))

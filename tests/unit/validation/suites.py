@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from data_collector.validation.columns import GATE_COLUMNS, Kind, Value
-from data_collector.validation.compiler import compile_suite
-from data_collector.validation.suite import Suite, parse_suite
+from data_collector.validation.gate.compiler import compile_suite
+from data_collector.validation.rules.columns import GATE_COLUMNS, Kind, Value
+from data_collector.validation.rules.suite import Suite, parse_suite
 
 Document = dict[str, object]
 

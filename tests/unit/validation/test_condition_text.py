@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.validation.columns import KINDS, Kind
-from data_collector.validation.compiler import condition_text
-from data_collector.validation.shipped import shipped_suite
-from data_collector.validation.suite import Rule, parse_suite
+from data_collector.validation.gate.compiler import condition_text
+from data_collector.validation.rules.columns import KINDS, Kind
+from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import Rule, parse_suite
 
 
 def rule_of(kwargs: dict[str, object], expectation: str) -> Rule:

@@ -1,0 +1,59 @@
+"""What every route is given: the parts of the HTTP process, and the collector's state now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from msgspec import Struct
+
+from data_collector.api.live.feed import LiveFeed
+from data_collector.api.process.collector import Collector
+from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.series.reading import SeriesReading
+from data_collector.api.store_reading import StoreReading
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.status import Snapshot
+from data_collector.settings import Settings
+from data_collector.web.guard import WritePolicy
+from data_collector.web.rejections import Rejections
+
+
+class ApiContext(Struct, frozen=True):
+    """What the routes work with; `create_app` puts it into the application's state."""
+
+    settings: Settings
+    collector: Collector
+    store: StoreReading
+    quarantine: QuarantineReader
+    """Reads over `store`."""
+    series: SeriesReading
+    """Reads over `store`, and PostgreSQL."""
+    rejections: Rejections
+    policy: WritePolicy
+    live: LiveFeed
+    """Runs while the application does."""
+
+
+def context_of(request: Request) -> ApiContext:
+    """For `Depends`."""
+    context: ApiContext = request.app.state.context
+    return context
+
+
+async def snapshot_of(request: Request) -> Snapshot:
+    """For `Depends`: the collector's state now."""
+    return await context_of(request).collector.status()
+
+
+def store_url_of(snapshot: Snapshot) -> str:
+    """Where the store is. Raises `SinkUnavailable` until it is known."""
+    if snapshot.store_url is None:
+        raise SinkUnavailable("The store is not known yet; /health says what it waits for.")
+    return snapshot.store_url
+
+
+SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
+
+Context = Annotated[ApiContext, Depends(context_of)]
+Now = Annotated[Snapshot, Depends(snapshot_of)]

@@ -1,0 +1,1 @@
+"""The HTTP process's side of the collector process: starting it, asking it, ending with it."""

@@ -1,0 +1,196 @@
+"""The collector as the HTTP side sees it: a process that is asked, whose answers are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import structs
+
+from data_collector.api.process.child import COLLECTOR_COMMAND, end_collector, shell_code, start_collector
+from data_collector.child import Child
+from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
+from data_collector.model.errors import Transient
+from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import ChangeStatus, Wish
+from data_collector.observe.logs import get_log
+
+FRESH_S = 0.1
+"""An answer this young is given again, so any number of requests costs the collector at most 10 answers a second."""
+
+ACTION_TIMEOUT_S = 30.0
+"""A stop writes out what is buffered; a start connects and subscribes."""
+
+CHANGE_TIMEOUT_S = 120.0
+"""5,000 symbols of six streams are 150 control messages, at 4 a second on each of 30 connections."""
+
+ASK_AGAIN_S = 0.1
+
+TOLD_FRESH_S = 0.5
+"""What is subscribed is a long list, and told to any number of clients twice a second at most."""
+
+PATIENCE_S = 86_400.0
+"""How long a question may stay unanswered before the line is given up.
+
+Requests give up after `ANSWER_TIMEOUT_S` and are told so. The line outlasts them, because hanging up stops the
+collector, and a process that was held for some seconds (a debugger, a machine asleep) is no reason to stop.
+"""
+
+ANNOUNCE_EVERY_S = 0.2
+
+SILENT = f"The collector process has not answered for {ANSWER_TIMEOUT_S:g} s."
+
+_log = get_log()
+
+
+class Collector:
+    """One collector process, from `start` to `stop`. `run` is the one task that watches it and holds all others."""
+
+    def __init__(self, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+        self._command = COLLECTOR_COMMAND if command is None else tuple(command)
+        self._environment = environment
+        self._child: Child[Snapshot] | None = None
+        self._client: ControlClient | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._over = asyncio.Event()
+        self._last = Snapshot(reasons=["The collector process is starting."])
+        self._asked_at = self._answered_at = float("-inf")
+        self._acting_since: float | None = None
+        self._action_turn = asyncio.Lock()
+        self._question: asyncio.Task[Snapshot] | None = None
+        self._told: ChangeStatus | None = None
+        self._told_at = float("-inf")
+        self._telling = asyncio.Lock()
+        self.fault: str | None = None
+        """Why there is no answer now; None while the collector answers."""
+        self.exit_code: int | None = None
+        """Of a collector that ended by itself, as a shell tells it."""
+        self.stopping = False
+
+    async def start(self) -> None:
+        """Start the process. Raises `OSError` when that cannot be done."""
+        self._child = await start_collector(self._command, self._environment)
+        self._client = ControlClient(self._child.link)
+
+    async def run(self, on_ready: Callable[[Snapshot], None] | None = None) -> None:
+        """Stay until the process has ended. `on_ready` gets the first snapshot that knows the store."""
+        assert self._child is not None, "start() comes first"
+        assert self._client is not None, "start() comes first"
+        async with asyncio.TaskGroup() as self._tasks:
+            announcing = self._tasks.create_task(self._announce(on_ready)) if on_ready else None
+            code = await self._child.wait()
+            self._note_end(code)
+            # Questions under way would wait for good if something the collector started held its end of the line.
+            self._client.close()
+            if announcing is not None:
+                announcing.cancel()
+
+    async def stop(self) -> None:
+        """Hang up and wait for the process to end, by force if need be."""
+        assert self._child is not None, "start() comes first"
+        assert self._client is not None, "start() comes first"
+        self.stopping = True
+        self._client.close()
+        await end_collector(self._child)
+
+    async def status(self) -> Snapshot:
+        """The state now, at most `FRESH_S` old; an unhealthy one with the last known numbers when nothing answers."""
+        if self.fault is None and time.monotonic() - self._answered_at < FRESH_S:
+            return self._last
+        if self._over.is_set() or self._tasks is None:
+            return self._without_answer()
+        if self._acting_since is not None and time.monotonic() - self._acting_since < ACTION_TIMEOUT_S:
+            # Questions take turns, and this one would wait for the end of the start or stop.
+            return self._last
+        if self._question is None or self._question.done():
+            self._question = self._tasks.create_task(self._ask(Request("status")))
+            self._asked_at = time.monotonic()
+        patience_s = self._asked_at + ANSWER_TIMEOUT_S - time.monotonic()
+        await asyncio.wait({self._question}, timeout=max(0.0, patience_s))
+        if not self._question.done():
+            self.fault = SILENT
+        return self._last if self.fault is None else self._without_answer()
+
+    async def act(self, action: Action) -> Snapshot:
+        """Carry out a start or stop and return the state after it. Raises `Transient` when nothing answers."""
+        async with self._action_turn:
+            if self._over.is_set() or self._tasks is None:
+                raise Transient(self.fault or SILENT)
+            self._acting_since = time.monotonic()
+            answer = self._tasks.create_task(self._ask(Request(action)))
+            # The answer is awaited elsewhere: a client that hangs up must not break the line in mid-answer.
+            await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
+            self._acting_since = None
+        if not answer.done():
+            raise Transient(f"The collector process has not carried out {action} within {ACTION_TIMEOUT_S:g} s.")
+        if self.fault is not None:
+            raise Transient(self.fault)
+        return answer.result()
+
+    async def subscriptions(self) -> ChangeStatus:
+        """What is subscribed, and how far a change is. Raises `Transient` when nothing answers."""
+        async with self._telling:
+            if self._told is None or time.monotonic() - self._told_at >= TOLD_FRESH_S:
+                self._told_at = time.monotonic()
+                self._told = await self._subscriptions(Request("subscriptions"))
+            return self._told
+
+    async def resubscribe(self, wish: Wish) -> ChangeStatus:
+        """Change it; returned when that is done or refused. Raises `Transient`; the change may still go on then."""
+        status = await self._subscriptions(Request("resubscribe", wish))
+        number, deadline = status.number, time.monotonic() + CHANGE_TIMEOUT_S
+        if status.refusal is not None:
+            return status
+        while status.busy and status.number == number:
+            if time.monotonic() > deadline:
+                raise Transient(f"The change goes on after {CHANGE_TIMEOUT_S:g} s; GET /subscriptions tells the rest.")
+            # Another process's state has no event that we could wait for.
+            await asyncio.sleep(ASK_AGAIN_S)
+            status = await self._subscriptions(Request("subscriptions"))
+        self._told = None
+        return status
+
+    async def _subscriptions(self, request: Request) -> ChangeStatus:
+        if self._over.is_set() or self._tasks is None:
+            raise Transient(self.fault or SILENT)
+        answer = self._tasks.create_task(self._ask(request))
+        # As in `act`: a client that hangs up must not break the line in mid-answer.
+        await asyncio.wait({answer}, timeout=ACTION_TIMEOUT_S)
+        if not answer.done() or self.fault is not None:
+            raise Transient(self.fault or SILENT)
+        told = answer.result().subscriptions
+        if told is None:
+            raise Transient("The collector process does not tell its subscriptions.")
+        return told
+
+    async def _ask(self, request: Request) -> Snapshot:
+        assert self._client is not None, "start() comes first"
+        try:
+            self._last = await self._client.ask(request, timeout_s=PATIENCE_S)
+        except Transient as error:
+            self.fault = self.fault or str(error)
+        else:
+            self.fault, self._answered_at = None, time.monotonic()
+        return self._last
+
+    async def _announce(self, on_ready: Callable[[Snapshot], None]) -> None:
+        while True:
+            snapshot = await self.status()
+            if snapshot.collector_running and snapshot.redis_url is not None and not snapshot.history.is_beginning:
+                on_ready(snapshot)
+                return
+            # Another process's state has no event that we could wait for.
+            await asyncio.sleep(ANNOUNCE_EVERY_S)
+
+    def _note_end(self, returncode: int) -> None:
+        code = shell_code(returncode)
+        self.fault = f"The collector process has ended with exit code {code}."
+        if not self.stopping:
+            self.exit_code = code
+            _log.error("collector_ended", exit_code=code)
+        self._over.set()
+
+    def _without_answer(self) -> Snapshot:
+        reasons = self._last.reasons if self.fault is None else [self.fault]
+        return structs.replace(self._last, condition="unhealthy", ready=False, collector_running=False, reasons=reasons)

@@ -1,0 +1,150 @@
+"""The endpoints. Each asks the collector or the store and shapes the answer; there is no logic here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
+
+from data_collector.api.answers import (
+    ControlAnswer,
+    ControlRequest,
+    Health,
+    Live,
+    Metrics,
+    Ready,
+    RefusedPage,
+    Status,
+    ValidationAnswer,
+    health_of,
+    metrics_of,
+    status_of,
+    validation_of,
+)
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, store_url_of
+from data_collector.model.status import Snapshot
+from data_collector.model.store_keys import UNKNOWN
+from data_collector.observe.exposition import CONTENT_TYPE, render
+from data_collector.observe.logs import get_log
+from data_collector.web.answers import Problem, answered, masked
+from data_collector.web.negotiation import wants_prometheus
+from data_collector.web.openapi import INVALID, TOO_MANY, described
+
+_log = get_log()
+
+
+router = APIRouter(responses={429: TOO_MANY})
+
+
+@router.get("/health", tags=["health"], responses={200: described(Health), 503: described(Health, "Unhealthy")})
+async def health(snapshot: Now, context: Context) -> Response:
+    """How the service is: 200 for `healthy` and `degraded`, 503 for `unhealthy`; `reasons` says why."""
+    status = 503 if snapshot.condition == "unhealthy" else 200
+    return answered(health_of(snapshot, context.settings.environment), status)
+
+
+@router.get("/health/live", tags=["health"], responses={200: described(Live), 503: described(Live, "Silent")})
+async def live(snapshot: Now, context: Context) -> Response:
+    """200 while the collector process answers, whatever the exchange and the store do. A restart mends a 503."""
+    fault = context.collector.fault
+    if fault is None:
+        return answered(Live("alive", []))
+    return answered(Live("silent", [masked(reason) for reason in snapshot.reasons]), 503)
+
+
+@router.get("/health/ready", tags=["health"], responses={200: described(Ready), 503: described(Ready, "Not ready")})
+async def ready(snapshot: Now) -> Response:
+    """200 when every stream has spoken or is proven quiet, and nothing waits for repair."""
+    if snapshot.ready:
+        return answered(Ready("ready", []))
+    reasons = [masked(reason) for reason in snapshot.reasons]
+    return answered(Ready("not ready", reasons or ["Not every stream has spoken yet."]), 503)
+
+
+@router.get(
+    "/metrics",
+    tags=["metrics"],
+    responses={200: described(Metrics, "JSON, or text", "text/plain")},
+)
+async def metrics(snapshot: Now, context: Context, request: Request) -> Response:
+    """The counters as JSON; as Prometheus text for a client that asks as Prometheus does (see docs/api.md)."""
+    vary = {"Vary": "Accept"}
+    if wants_prometheus(",".join(request.headers.getlist("accept"))):
+        return _prometheus_text(snapshot, context, vary)
+    return answered(metrics_of(snapshot), headers=vary)
+
+
+@router.get("/metrics/prometheus", tags=["metrics"], response_class=PlainTextResponse)
+async def prometheus(snapshot: Now, context: Context) -> Response:
+    """All metrics as Prometheus text, whatever the client accepts (docs/metrics.md)."""
+    return _prometheus_text(snapshot, context, {})
+
+
+@router.get("/status", tags=["status"], responses={200: described(Status)})
+async def status(snapshot: Now) -> Response:
+    """What is collected, where to, and through which connections. Passwords and keys are shown as `***`."""
+    return answered(status_of(snapshot))
+
+
+@router.get("/validation", tags=["status"], responses={200: described(ValidationAnswer)})
+async def validation(snapshot: Now) -> Response:
+    """The rules in force, how often each was broken, and how far real Great Expectations has checked."""
+    return answered(validation_of(snapshot))
+
+
+@router.get(
+    "/validation/errors",
+    tags=["status"],
+    responses={200: described(RefusedPage), 422: INVALID, 503: described(Problem, "The store cannot be read")},
+)
+async def validation_errors(
+    snapshot: Now,
+    context: Context,
+    symbol: Annotated[
+        str | None, Query(max_length=64, pattern=SYMBOL_PATTERN, description="All, and `unknown`, when left out.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 50,
+) -> Response:
+    """The newest refused records with their reasons, newest first."""
+    store_url = store_url_of(snapshot)
+    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
+    page = await context.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
+    return answered(page)
+
+
+@router.post(
+    "/control",
+    tags=["control"],
+    # For the OpenAPI page only: the guard has checked the token before any route is looked for.
+    dependencies=[Depends(HTTPBearer(auto_error=False, description="CONTROL_TOKEN"))],
+    responses={
+        200: described(ControlAnswer),
+        403: described(Problem, "Not allowed from here, or not without the token"),
+        422: described(Problem, "Not JSON, or not this shape"),
+        503: described(Problem, "The collector could not do it"),
+    },
+)
+async def control(order: ControlRequest, context: Context, request: Request) -> Response:
+    """Stop or start collecting; answered when it is done. The HTTP side stays up.
+
+    Open in development from this machine while no CONTROL_TOKEN is set; elsewhere the token is needed.
+    """
+    client = request.client.host if request.client else "local"
+    _log.info("control_action", action=order.action, client=client)
+    snapshot = await context.collector.act(order.action)
+    if snapshot.collector_running != (order.action == "start"):
+        reasons = " ".join(snapshot.reasons) or "It does not say why."
+        raise HTTPException(503, masked(f"The collector could not {order.action}. {reasons}"))
+    return answered(ControlAnswer("started" if order.action == "start" else "stopped"))
+
+
+def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
+    text = render(snapshot, [*context.rejections.samples(), *context.live.samples()])
+    return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
+
+
+def _spelled(symbol: str) -> str:
+    """The symbol as the exchange spells it; case does not matter in SYMBOLS either."""
+    return symbol if symbol == UNKNOWN else symbol.upper()

@@ -1,0 +1,143 @@
+"""The HTTP process reading PostgreSQL: two connections, opened when first asked, and bounded waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from data_collector.api.series.merge import Part, cut
+from data_collector.api.series.window import Window
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.records import Kline, Trade
+from data_collector.sinks.postgres.failures import place_of
+from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.reading import PostgresReader
+
+CONNECTIONS = 2
+"""The writer and the backfill need the others; two long answers at a time are enough."""
+
+READ_TIMEOUT_S = 5.0
+"""For a page, and for the server to go on with a statement whose reader has gone."""
+
+LATEST_ID = 2**63 - 1
+"""The largest number that PostgreSQL holds."""
+
+PAUSE_S = 5.0
+"""After a failure it counts as away for so long, so that not every answer waits for it."""
+
+
+class PostgresReading:
+    """One pool, for as long as the process runs."""
+
+    def __init__(self, dsn: str, exchange: str) -> None:
+        self.dsn = dsn
+        self._exchange = exchange
+        self._reader: PostgresReader | None = None
+        self._terminate: Callable[[], None] | None = None
+        self._opening = asyncio.Lock()
+        self._away: tuple[float, str] | None = None
+        """Until when (by the monotonic clock) it counts as away, and why."""
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[PostgresReader]:
+        """A reader, for one page. Raises `SinkUnavailable`, also when the block takes too long."""
+        if self._away is not None and time.monotonic() < self._away[0]:
+            raise SinkUnavailable(self._away[1])
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                yield await self._opened()
+        except TimeoutError:
+            raise self._gone(f"PostgreSQL has not answered within {READ_TIMEOUT_S:g} s.") from None
+        except (Misconfigured, SinkUnavailable) as error:
+            raise self._gone(str(error)) from error
+        self._away = None
+
+    def close(self) -> None:
+        """Drop the connections."""
+        if self._terminate is not None:
+            self._terminate()
+
+    async def _opened(self) -> PostgresReader:
+        async with self._opening:
+            if self._reader is None:
+                pool = await open_pool(_bounded(self.dsn), size=CONNECTIONS)
+                self._terminate = pool.terminate
+                self._reader = PostgresReader(pool, self._exchange, place=place_of(self.dsn))
+            return self._reader
+
+    def _gone(self, sentence: str) -> SinkUnavailable:
+        self._away = (time.monotonic() + PAUSE_S, sentence)
+        return SinkUnavailable(sentence)
+
+
+class PostgresKlines:
+    """The `SeriesStore` of one symbol's klines of one interval in PostgreSQL."""
+
+    def __init__(self, reading: PostgresReading, window: Window) -> None:
+        self._reading = reading
+        self._window = window
+
+    async def first_place(self) -> int | None:
+        """The oldest open time."""
+        async with self._reading.turn() as reader:
+            span = await reader.span(self._window.symbol, self._window.interval)
+        return None if span is None else span[0]
+
+    async def oldest_ms(self) -> int | None:
+        """The oldest open time: of klines it is the place too."""
+        return await self.first_place()
+
+    async def page(self, first: int, limit: int) -> Part[Kline]:
+        """Klines of the window that open at `first` or later."""
+        window = self._window
+        first = max(first, window.from_ms)
+        if first >= window.to_ms:
+            return Part([])
+        async with self._reading.turn() as reader:
+            klines = await reader.klines(window.symbol, window.interval, first, window.to_ms, limit + 1)
+        return cut([(kline.open_ms, kline) for kline in klines], limit)
+
+
+class PostgresTrades:
+    """The `SeriesStore` of one symbol's trades in PostgreSQL."""
+
+    def __init__(self, reading: PostgresReading, window: Window) -> None:
+        self._reading = reading
+        self._window = window
+
+    async def first_place(self) -> int | None:
+        """Id of the oldest trade."""
+        async with self._reading.turn() as reader:
+            span = await reader.trade_span(self._window.symbol)
+        return None if span is None else span[0]
+
+    async def oldest_ms(self) -> int | None:
+        """Time of the oldest trade."""
+        symbol = self._window.symbol
+        async with self._reading.turn() as reader:
+            span = await reader.trade_span(symbol)
+            found = [] if span is None else await reader.trades_by_id(symbol, span[0], span[0], 1)
+        return found[0].time_ms if found else None
+
+    async def page(self, first: int, limit: int) -> Part[Trade]:
+        """Trades of the window with ids from `first` on."""
+        async with self._reading.turn() as reader:
+            trades = await self._trades(reader, first, limit + 1)
+        return cut([(trade.trade_id, trade) for trade in trades], limit)
+
+    async def _trades(self, reader: PostgresReader, first: int, limit: int) -> list[Trade]:
+        """A page that goes on behind another is found by its id, which is much quicker than by time."""
+        window = self._window
+        if first > 0 or window.from_ms == 0:
+            found = await reader.trades_by_id(window.symbol, first, LATEST_ID, limit)
+            if all(window.holds(trade.time_ms) for trade in found):
+                return found
+        after_id = first - 1 if first > 0 else None
+        return await reader.trades(window.symbol, window.from_ms, window.to_ms, limit, after_id=after_id)
+
+
+def _bounded(dsn: str) -> str:
+    """The server itself ends what takes too long: the driver hands unknown words of the URL to it as settings."""
+    return f"{dsn}{'&' if '?' in dsn else '?'}statement_timeout={round(READ_TIMEOUT_S * 1000)}"

@@ -1,0 +1,215 @@
+"""One series out of PostgreSQL and Redis, also while one of them is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Generic
+
+from msgspec import Struct, field
+
+from data_collector.api.series.merge import Part, Row, SeriesStore, united_page
+from data_collector.api.series.postgres import PostgresKlines, PostgresReading, PostgresTrades
+from data_collector.api.series.redis_klines import Keeping, RedisKlines
+from data_collector.api.series.redis_trades import RedisTrades
+from data_collector.api.series.window import Window
+from data_collector.api.store_reading import StoreReading
+from data_collector.model.calendar import LATEST_MS
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
+from data_collector.settings import Settings
+
+PAGES_AT_ONCE = 4
+"""Each holds a few MB, and the stores take two at a time anyway."""
+
+TURN_TIMEOUT_S = 5.0
+
+EXCHANGE = "binance"
+"""What rows in PostgreSQL are marked with."""
+
+NOT_KNOWN = "The store is not known yet; /health says what it waits for."
+
+
+class Place(Struct, frozen=True):
+    """Where the stores are."""
+
+    store_url: str | None
+    """None while it is not known."""
+    keys: StoreKeys
+    """What every key in Redis begins with."""
+    database_url: str | None
+    """None without PostgreSQL, or while the embedded one is not up."""
+    database_awaited: str | None = None
+    """Why there is no address of a database that there is to be."""
+
+    def faults(self) -> list[str]:
+        """Sentences."""
+        return [] if self.database_awaited is None else [self.database_awaited]
+
+
+class Page(Struct, Generic[Row]):
+    """What both stores hold of a stretch of a series."""
+
+    rows: list[Row]
+    end: int | None
+    """Place (trade id, or open time in ms) at which the next page begins; None when nothing follows now."""
+    oldest_ms: int | None
+    """Nothing before this time is held; None when nothing of the symbol is held at all."""
+    stores: list[str]
+    """Which were read."""
+    warnings: list[str]
+    """What it may lack, because a store is away."""
+
+
+class _Stores(Struct, Generic[Row]):
+    """Those that can be read, and why others cannot."""
+
+    redis: SeriesStore[Row] | None
+    postgres: SeriesStore[Row] | None
+    faults: list[str] = field(default_factory=list)
+    """Sentences."""
+
+    def names(self) -> list[str]:
+        found = {"postgresql": self.postgres, "redis": self.redis}
+        return [name for name, store in found.items() if store is not None]
+
+
+class SeriesReading:
+    """Reads pages; a few at a time, others wait."""
+
+    def __init__(self, settings: Settings, store: StoreReading) -> None:
+        self._settings = settings
+        self._store = store
+        self._postgres: PostgresReading | None = None
+        self._turns = asyncio.Semaphore(PAGES_AT_ONCE)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """For one answer, from reading to writing it. Raises `SinkUnavailable` when too many wait."""
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise SinkUnavailable("Too many pages of records are being read; come back in a moment.") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def trades(self, place: Place, window: Window, first: int, limit: int) -> Page[Trade]:
+        """Trades with ids from `first` on. Raises `SinkUnavailable` when no store can be read."""
+        redis, postgres = None, self._database(place)
+        if place.store_url is not None:
+            redis = RedisTrades(self._store, place.store_url, place.keys, window)
+        stores = _Stores[Trade](redis, None if postgres is None else PostgresTrades(postgres, window), place.faults())
+        return await _page(stores, first, limit)
+
+    async def klines(self, place: Place, window: Window, limit: int, *, with_open: bool) -> Page[Kline]:
+        """Klines of the window, at its end the one that is not closed if wanted. Raises as `trades`."""
+        redis, postgres = None, self._database(place)
+        if place.store_url is not None:
+            keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
+            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping)
+        stores = _Stores[Kline](redis, None if postgres is None else PostgresKlines(postgres, window), place.faults())
+        page = await _page(stores, window.from_ms, limit)
+        if with_open and page.end is None and redis is not None:
+            _add_open(page, redis.open, window, limit)
+        if page.oldest_ms is not None and window.from_ms <= page.oldest_ms:
+            # Not what the expiry can have left, but what it has.
+            if page.rows:
+                page.oldest_ms = page.rows[0].open_ms
+            elif page.end is None and window.to_ms == LATEST_MS:
+                page.oldest_ms = None
+        return page
+
+    def close(self) -> None:
+        """Drop the connections to PostgreSQL; those to Redis are others' too."""
+        if self._postgres is not None:
+            self._postgres.close()
+
+    def _database(self, place: Place) -> PostgresReading | None:
+        """Opened anew when the address changes; None where there is none, or none yet."""
+        if self._postgres is not None and self._postgres.dsn != place.database_url:
+            self._postgres.close()
+            self._postgres = None
+        if self._postgres is None and place.database_url is not None:
+            self._postgres = PostgresReading(place.database_url, EXCHANGE)
+        return self._postgres
+
+
+async def _page(stores: _Stores[Row], first: int, limit: int) -> Page[Row]:
+    if stores.redis is None:
+        stores.faults.append(NOT_KNOWN)
+    part: Part[Row] | None = None
+    oldest: list[int] = []
+    while part is None:
+        redis, postgres = _watched(stores.redis), _watched(stores.postgres)
+        if redis is None and postgres is None:
+            raise SinkUnavailable(" ".join(stores.faults))
+        try:
+            part = await united_page(redis, postgres, first, limit)
+            oldest = [found for each in (redis, postgres) if each and (found := await each.oldest_ms()) is not None]
+        except _Away as away:
+            part = None
+            stores.faults.append(str(away.__cause__))
+            if away.store is redis:
+                stores.redis = None
+            else:
+                stores.postgres = None
+    warnings = []
+    if stores.redis is None:
+        warnings.append(f"The newest records may be missing, Redis is away: {' '.join(stores.faults)}")
+    elif stores.faults:
+        warnings.append(f"Older records may be missing, PostgreSQL is away: {' '.join(stores.faults)}")
+    rows = [row for _, row in part.rows]
+    return Page(rows, part.end, min(oldest, default=None), stores.names(), warnings)
+
+
+def _add_open(page: Page[Kline], kline: Kline | None, window: Window, limit: int) -> None:
+    """Behind the closed ones; one that lies before the newest of them was never closed in Redis."""
+    newest_ms = page.rows[-1].open_ms if page.rows else window.from_ms - 1
+    if kline is None or kline.open_ms <= newest_ms or not window.holds(kline.open_ms):
+        return
+    if len(page.rows) < limit:
+        page.rows.append(kline)
+    else:
+        page.end = kline.open_ms
+
+
+class _Away(Exception):
+    """Its cause is what the store raised."""
+
+    def __init__(self, store: object) -> None:
+        super().__init__()
+        self.store = store
+
+
+class _Watched(Generic[Row]):
+    """A store whose failure says which one it was."""
+
+    def __init__(self, store: SeriesStore[Row]) -> None:
+        self._store = store
+
+    async def first_place(self) -> int | None:
+        try:
+            return await self._store.first_place()
+        except SinkUnavailable as error:
+            raise _Away(self) from error
+
+    async def oldest_ms(self) -> int | None:
+        try:
+            return await self._store.oldest_ms()
+        except SinkUnavailable as error:
+            raise _Away(self) from error
+
+    async def page(self, first: int, limit: int) -> Part[Row]:
+        try:
+            return await self._store.page(first, limit)
+        except SinkUnavailable as error:
+            raise _Away(self) from error
+
+
+def _watched(store: SeriesStore[Row] | None) -> _Watched[Row] | None:
+    return None if store is None else _Watched(store)

@@ -1,0 +1,197 @@
+"""Klines of the store: the `kline:` keys of the open times at which one can stand, and what outlived them in `stream:`.
+
+Keys are asked for by name, because `stream:` holds the klines of all intervals and cannot be searched by open time.
+Where keys expire sooner than the stream is trimmed, the stream's beginning is read too, and `late:`.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.api.series.grid import after, before, open_times
+from data_collector.api.series.merge import Part, cut, united
+from data_collector.api.series.window import Window
+from data_collector.api.store_reading import StoreReading
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.records import Kline
+from data_collector.model.store_keys import StoreKeys
+from data_collector.model.wire import open_time_text
+from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.entries import entries_of, pages_of
+from data_collector.sinks.redis.stored_records import kline_or_none
+
+KEYS_PER_COMMAND = 250
+"""The server answers nobody else meanwhile: some 50 µs."""
+
+KEYS_PER_BATCH = 1000
+"""Decoded between two looks at other requests."""
+
+KEYS_PER_PAGE = 20_000
+"""Asked for on one page: where most klines are missing, a page ends early and tells where to go on."""
+
+FILLED_AT_START = 501
+"""A start fetches the newest 500 closed klines into the keys, however long their interval is."""
+
+AHEAD = 64
+"""Intervals after the newest closed kline in which an open one can stand while those between are repaired."""
+
+STREAM_PAGE_ENTRIES = 1000
+
+
+_CALENDAR = UtcCalendar()
+
+
+class Keeping(Struct, frozen=True):
+    """How long the collector keeps klines in Redis, by its settings."""
+
+    key_life_s: int
+    catch_up_s: int
+    """A restart fills in closed klines that are so old."""
+
+
+class _State(Struct, frozen=True):
+    """What the store tells of a series before any of its klines is read."""
+
+    due_ms: int | None
+    """Open time of the closed kline that comes next; None before the first."""
+    now_ms: int
+    """By the store's clock, which its expiry goes by."""
+    stream_first_ms: int | None
+    """When the oldest entry of `stream:` was written; None without one."""
+
+
+class RedisKlines:
+    """The `SeriesStore` of one symbol's closed klines of one interval in Redis."""
+
+    def __init__(self, store: StoreReading, store_url: str, keys: StoreKeys, window: Window, keeping: Keeping) -> None:
+        self._store = store
+        self._store_url = store_url
+        self._keys = keys
+        self._window = window
+        self._keeping = keeping
+        self.open: Kline | None = None
+        """The newest kline that is not closed, of those that the pages so far came across."""
+
+    async def first_place(self) -> int | None:
+        """The oldest open time that a key or an entry can have, by the expiry."""
+        async with self._store.turn(self._store_url) as connection:
+            state = await self._state(connection)
+        if state.due_ms is None and state.stream_first_ms is None:
+            return None
+        oldest_ms = self._oldest_key_ms(state)
+        if state.stream_first_ms is None or not self._outlived(state):
+            return oldest_ms
+        written_ms = before(self._window.interval, state.stream_first_ms, 1)
+        return max(0, min(oldest_ms, written_ms - 1000 * self._keeping.catch_up_s))
+
+    async def oldest_ms(self) -> int | None:
+        """The oldest open time that the expiry can have left: what it has left is not searched for."""
+        return await self.first_place()
+
+    async def page(self, first: int, limit: int) -> Part[Kline]:
+        """Closed klines of the window that open at `first` or later."""
+        first = max(first, self._window.from_ms)
+        async with self._store.turn(self._store_url) as connection:
+            state = await self._state(connection)
+            keys = await self._of_keys(connection, state, max(first, self._oldest_key_ms(state)), limit)
+            if not self._outlived(state):
+                return keys
+            outlived = await self._of_stream(connection, state, first, limit)
+            corrected = await self._of_late(connection, first, limit)
+            return united(keys, united(corrected, outlived, limit), limit)
+
+    async def _state(self, connection: StoreConnection) -> _State:
+        window, stream = self._window, self._keys.key("stream", self._window.symbol)
+        cursor, time, oldest = await connection.execute([
+            ("HGET", self._keys.cursors(window.symbol), window.interval),
+            ("TIME",),
+            ("XRANGE", stream, "-", "+", "COUNT", 1),
+        ])  # fmt: skip
+        due_ms = int(str(cursor).partition(" ")[0]) if isinstance(cursor, str) else -1
+        assert isinstance(time, list), "TIME is answered with seconds and microseconds"
+        entries = entries_of(oldest, window.symbol, stream)
+        return _State(
+            None if due_ms < 0 else due_ms,
+            int(time[0]) * 1000 + int(time[1]) // 1000,
+            int(entries[0].id.partition("-")[0]) if entries else None,
+        )
+
+    def _oldest_key_ms(self, state: _State) -> int:
+        """Keys live from their last write on; what a start fills in is older than that by so many klines."""
+        newest_ms = state.now_ms if state.due_ms is None else min(state.now_ms, state.due_ms)
+        filled_ms = before(self._window.interval, newest_ms, FILLED_AT_START)
+        filled_ms = min(filled_ms, newest_ms - 1000 * self._keeping.catch_up_s)
+        return max(0, filled_ms - 1000 * self._keeping.key_life_s)
+
+    def _outlived(self, state: _State) -> bool:
+        """Whether `stream:` can hold klines whose keys have expired."""
+        return state.stream_first_ms is not None and state.stream_first_ms <= self._expired_ms(state)
+
+    def _expired_ms(self, state: _State) -> int:
+        return state.now_ms - 1000 * self._keeping.key_life_s
+
+    async def _of_keys(self, connection: StoreConnection, state: _State, first: int, limit: int) -> Part[Kline]:
+        interval = self._window.interval
+        newest_ms = state.now_ms if state.due_ms is None else state.due_ms
+        end = min(self._window.to_ms, after(interval, newest_ms, AHEAD))
+        places = open_times(interval, first, end, state.due_ms)
+        rows: list[tuple[int, Kline]] = []
+        asked, size = 0, limit + 1
+        while asked < KEYS_PER_PAGE and len(rows) <= limit:
+            wanted = list(islice(places, min(size, KEYS_PER_BATCH)))
+            if not wanted:
+                return cut(rows, limit)
+            for place, text in zip(wanted, await self._texts(connection, wanted), strict=True):
+                kline = None if text is None else kline_or_none(text, _CALENDAR)
+                if kline is not None and kline.is_closed:
+                    rows.append((place, kline))
+                elif kline is not None:
+                    self.open = kline
+            asked, size = asked + len(wanted), 2 * size
+        return cut(rows, limit) if len(rows) > limit else Part(rows, next(places, None))
+
+    async def _texts(self, connection: StoreConnection, places: list[int]) -> list[str | None]:
+        key = self._keys.kline(self._window.symbol, self._window.interval, "")
+        commands: list[Command] = [
+            ("MGET", *(key + open_time_text(place) for place in places[start : start + KEYS_PER_COMMAND]))
+            for start in range(0, len(places), KEYS_PER_COMMAND)
+        ]
+        texts: list[str | None] = []
+        for reply in await connection.execute(commands):
+            if isinstance(reply, ReplyError):
+                raise SinkUnavailable(f"The store refused to read {key}… ({reply.kind}).")
+            texts += msgspec.convert(reply, list[str | None])
+        return texts
+
+    async def _of_stream(self, connection: StoreConnection, state: _State, first: int, limit: int) -> Part[Kline]:
+        """Those whose keys have expired. Within an interval they stand in the order of their open times."""
+        window, key = self._window, self._keys.key("stream", self._window.symbol)
+        rows: list[tuple[int, Kline]] = []
+        until = str(self._expired_ms(state))
+        async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES, end=until):
+            for entry in entries:
+                kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
+                if kline is None or not kline.is_closed or kline.interval != window.interval:
+                    continue
+                # A record that a fail-over brought back stands there twice.
+                is_new = not rows or kline.open_ms > rows[-1][0]
+                if kline.open_ms >= first and window.holds(kline.open_ms) and is_new:
+                    rows.append((kline.open_ms, kline))
+            if len(rows) > limit:
+                break
+        return cut(rows, limit)
+
+    async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> Part[Kline]:
+        """Those that came, or were corrected, when their place in `stream:` was past: `late:` outlives their keys."""
+        window, key = self._window, self._keys.key("late", self._window.symbol)
+        found: dict[int, Kline] = {}
+        async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES):
+            for entry in entries:
+                kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
+                if kline is not None and kline.is_closed and kline.interval == window.interval:
+                    found[kline.open_ms] = kline
+        return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)

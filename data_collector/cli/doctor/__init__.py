@@ -1,0 +1,1 @@
+"""`data-collector doctor`: each thing that a start needs, looked at."""

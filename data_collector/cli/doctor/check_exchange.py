@@ -1,0 +1,105 @@
+"""What `doctor` asks the exchange: is it there, what time has it, does it know the symbols, do streams open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+
+from data_collector.cli.doctor.finding import Finding
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.protocols import History, Venue
+from data_collector.observe.escaping import escaped
+from data_collector.settings import Settings
+
+OFFSET_WARN_MS = 1000.0
+OFFSET_FAIL_MS = 60_000.0
+"""A record that is more than this ahead of our clock is taken for a fault."""
+
+STREAM_TIMEOUT_S = 10.0
+NAMES_SHOWN = 10
+
+NETWORK_CURE = "Check the network, BINANCE_REST_URL and BINANCE_WS_URL. `make demo` needs no network."
+
+
+async def check_exchange(settings: Settings, venue: Venue) -> list[Finding]:
+    """All findings about the exchange; REST and streams are asked side by side."""
+    history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    try:
+        rest, streams = await asyncio.gather(_check_rest(settings, venue, history), _check_streams(settings, venue))
+    finally:
+        await history.close()
+    return [*rest, streams]
+
+
+async def _check_rest(settings: Settings, venue: Venue, history: History) -> list[Finding]:
+    try:
+        asked_ms = time.time() * 1000
+        theirs_ms = await history.server_time_ms()
+        answered_ms = time.time() * 1000
+    except (VenueUnreachable, VenueRefused) as error:
+        return [Finding("exchange", "fail", escaped(str(error)), NETWORK_CURE)]
+    round_trip_ms = answered_ms - asked_ms
+    reached = Finding("exchange", "ok", f"{settings.binance_rest_url} answers in {round_trip_ms:.0f} ms")
+    clock = _judge_clock(theirs_ms - (asked_ms + answered_ms) / 2, round_trip_ms)
+    return [reached, clock, *await _check_symbols(settings, venue, history)]
+
+
+def _judge_clock(offset_ms: float, round_trip_ms: float) -> Finding:
+    seen = (
+        f"this clock is {abs(offset_ms):.0f} ms {'behind' if offset_ms > 0 else 'ahead'}, ±{round_trip_ms / 2:.0f} ms"
+    )
+    if abs(offset_ms) - round_trip_ms / 2 > OFFSET_FAIL_MS:
+        return Finding("clock", "fail", seen, "Set the clock; timedatectl set-ntp true keeps it right.")
+    if abs(offset_ms) - round_trip_ms / 2 > OFFSET_WARN_MS:
+        return Finding("clock", "warn", seen, "Latencies will be wrong: timedatectl set-ntp true keeps a clock right.")
+    return Finding("clock", "ok", seen)
+
+
+async def _check_symbols(settings: Settings, venue: Venue, history: History) -> list[Finding]:
+    findings = []
+    unknown_intervals = [interval for interval in settings.intervals if interval not in venue.intervals]
+    if unknown_intervals:
+        seen = f"{venue.name} has no interval {_listed(unknown_intervals)}"
+        findings.append(Finding("intervals", "fail", seen, f"Choose INTERVALS from {', '.join(venue.intervals)}."))
+    try:
+        listed = await history.symbols()
+    except (VenueUnreachable, VenueRefused) as error:
+        return [*findings, Finding("symbols", "fail", escaped(str(error)), NETWORK_CURE)]
+    unknown = [symbol for symbol in settings.symbols if symbol not in listed]
+    resting = [symbol for symbol in settings.symbols if symbol in listed and listed[symbol].status != "TRADING"]
+    if unknown:
+        seen = f"the exchange does not have {_listed(unknown)}"
+        findings.append(Finding("symbols", "fail", seen, "Correct SYMBOLS."))
+    if resting:
+        seen = f"not trading now: {_listed(resting)}"
+        findings.append(Finding("symbols", "warn", seen, "They are waited for; nothing to do."))
+    if not unknown and not resting:
+        findings.append(Finding("symbols", "ok", f"all {len(settings.symbols)} are known and trade"))
+    return findings
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+async def _check_streams(settings: Settings, venue: Venue) -> Finding:
+    url = settings.binance_ws_url + venue.stream_path
+    try:
+        async with (
+            asyncio.timeout(STREAM_TIMEOUT_S),
+            aiohttp.ClientSession(trust_env=settings.use_proxy) as session,
+            session.ws_connect(url, max_msg_size=1024 * 1024, autoping=True),
+        ):
+            return Finding("streams", "ok", f"{settings.binance_ws_url} opens a WebSocket")
+    except aiohttp.WSServerHandshakeError as error:
+        cure = venue.hint_451 if error.status == 451 else NETWORK_CURE
+        return Finding("streams", "fail", f"{settings.binance_ws_url} answers HTTP {error.status}", cure)
+    except TimeoutError:
+        seen = f"{settings.binance_ws_url} does not answer in {STREAM_TIMEOUT_S:g} s"
+        return Finding("streams", "fail", seen, NETWORK_CURE)
+    except (aiohttp.ClientError, OSError) as error:
+        seen = f"{settings.binance_ws_url} cannot be reached ({escaped(str(error))})"
+        return Finding("streams", "fail", seen, NETWORK_CURE)

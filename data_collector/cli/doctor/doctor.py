@@ -1,0 +1,118 @@
+"""`data-collector doctor`: checks everything that a start needs, and says how to mend what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import aiohttp
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_collector.cli.doctor.check_database import check_database
+from data_collector.cli.doctor.check_exchange import check_exchange
+from data_collector.cli.doctor.check_store import check_store
+from data_collector.cli.doctor.check_surroundings import check_folder, check_platform, check_port
+from data_collector.cli.doctor.finding import Finding
+from data_collector.model.errors import Misconfigured
+from data_collector.observe.escaping import escaped
+from data_collector.settings import Settings, load_settings
+from data_collector.validation.rules.shelf import Shelf
+from data_collector.venues.discovery import find_venue
+
+ANSWER_TIMEOUT_S = 5.0
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
+) -> None:
+    """Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.
+
+    Exit code 0 when a start would work (warnings included), 1 when something fails.
+    """
+    findings = asyncio.run(examine())
+    if json:
+        typer.echo(msgspec.json.encode(findings).decode())
+    else:
+        _print(findings)
+    if any(finding.state == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+async def examine() -> list[Finding]:
+    """All findings, in the order in which they are best mended."""
+    findings = [check_platform()]
+    try:
+        settings = load_settings()
+    except Misconfigured as error:
+        return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
+    findings.extend(_settings_findings(settings))
+    venue = find_venue("binance")
+    exchange, store, database, validation, folder, port = await asyncio.gather(
+        check_exchange(settings, venue),
+        check_store(settings, venue),
+        check_database(settings),
+        check_validation(settings),
+        asyncio.to_thread(check_folder, settings),
+        asyncio.to_thread(check_port, settings),
+    )
+    return [*findings, *exchange, *store, *database, *validation, *folder, port]
+
+
+def _settings_findings(settings: Settings) -> list[Finding]:
+    if settings.notices:
+        return [Finding("settings", "warn", notice, "See .env.example.") for notice in settings.notices]
+    wanted = f"{len(settings.symbols)} symbols, {', '.join(settings.intervals)}, {', '.join(settings.channels)}"
+    return [Finding("settings", "ok", wanted)]
+
+
+async def check_validation(settings: Settings) -> list[Finding]:
+    """A service that does not answer is no failure: the last known rules gate every record then."""
+    shelved = await asyncio.to_thread(Shelf(settings.suites_dir).load)
+    count = sum(len(suite.rules) for suite in shelved.suites.values())
+    if shelved.faults:
+        cure = "Until then the shipped rules of that kind gate every record. `data-collector suites check` tells more."
+        rules = Finding("validation", "warn", " ".join(shelved.faults.values()), cure)
+    else:
+        rules = Finding("validation", "ok", f"{count} rules load")
+    url = settings.validation_service_url
+    if url is None:
+        return [rules]
+    seen = await _health_of(url, use_proxy=settings.use_proxy)
+    if seen is None:
+        return [rules, Finding("validation service", "ok", f"{url} answers")]
+    cure = "Records are gated by the last known rules until it answers. Start it, or correct VALIDATION_SERVICE_URL."
+    return [rules, Finding("validation service", "warn", f"{url} {seen}", cure)]
+
+
+async def _health_of(url: str, *, use_proxy: bool) -> str | None:
+    """What is wrong with the service; None when it is well."""
+    try:
+        async with (
+            asyncio.timeout(ANSWER_TIMEOUT_S),
+            aiohttp.ClientSession(trust_env=use_proxy) as session,
+            session.get(f"{url}/health", allow_redirects=False) as response,
+        ):
+            return None if response.status == 200 else f"answers HTTP {response.status}"
+    except TimeoutError:
+        return f"does not answer in {ANSWER_TIMEOUT_S:g} s"
+    except (aiohttp.ClientError, OSError) as error:
+        return f"cannot be reached ({escaped(str(error))})"
+
+
+def _print(findings: list[Finding]) -> None:
+    if not sys.stdout.isatty():
+        for finding in findings:
+            print(f"{finding.state:4}  {finding.check}: {finding.seen}" + (f" -> {finding.cure}" * bool(finding.cure)))
+        return
+    table = Table("", "check", "seen", "how to mend", box=None, pad_edge=False)
+    for finding in findings:
+        state = Text(finding.state, style=_STYLES[finding.state])
+        table.add_row(state, finding.check, Text(finding.seen), Text(finding.cure))
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Commands for the past: backfill, audit, export, certify."""

@@ -1,0 +1,207 @@
+"""`data-collector audit`: whether the database holds what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import msgspec
+import typer
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_collector.cli.history.backfill import GIVE_UP_S, Wish, opened_history
+from data_collector.cli.history.backfill_screen import waiting_sentence
+from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.surroundings.found_database import Database, Surroundings, found_surroundings, opened_database
+from data_collector.cli.surroundings.found_store import find_store, opened
+from data_collector.history.audit import NOTHING_STORED, Audit, AuditEnds, LiveStore, SeriesAudit
+from data_collector.history.comparison import Check
+from data_collector.history.events import Ended, Event, Waiting
+from data_collector.history.filling import Filling, Span
+from data_collector.history.patience import Patience, Stopping
+from data_collector.history.plan import Plan
+from data_collector.history.ports import Ends
+from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.keys import Key
+from data_collector.model.protocols import History, Venue
+from data_collector.observe.escaping import escaped
+from data_collector.service.live_rows import RedisRows
+from data_collector.settings import Settings, load_settings
+from data_collector.sinks.postgres.rights import rights_to_write
+from data_collector.venues.discovery import find_venue
+
+SETTLING_MS = 60_000
+"""A candle that ended less than this ago may still be on its way to the database."""
+
+
+class Verdict(Struct, frozen=True):
+    """What `--json` prints."""
+
+    equal: bool
+    checks: list[Check]
+    notes: list[str]
+    repair: Ended | None = None
+    """What was done about the differences; `checks` are those of after it."""
+
+
+def audit(
+    *,
+    symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
+    intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS.")] = None,
+    begin: Annotated[
+        str, typer.Option("--from", help="2024-01-31, 2024-01-31T12:00, or -30d; default: the first row.")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="Not included; the same, or now.")] = "now",
+    trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
+    against_exchange: Annotated[
+        bool, typer.Option("--against-exchange", help="Compare every row with the exchange's REST side.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Ask the exchange again for what is missing or differs.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the verdict as one JSON object.")] = False,
+) -> None:
+    """Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.
+
+    Exit code 0 when nothing is missing, doubled or different, 1 when something is, 69 when somebody cannot be asked.
+    """
+    wish = Wish(symbols, intervals, begin, end, with_trades=trades)
+    try:
+        verdict = asyncio.run(audited(load_settings(), wish, against_exchange=against_exchange, repair=repair))
+    except SinkUnavailable as error:
+        raise Unavailable(str(error)) from error
+    if json:
+        typer.echo(msgspec.json.encode(verdict).decode())
+    else:
+        _print(verdict)
+    if not verdict.equal:
+        raise typer.Exit(1)
+
+
+async def audited(settings: Settings, wish: Wish, *, against_exchange: bool, repair: bool) -> Verdict:
+    """Audit, heal if asked to, and audit again."""
+    venue = find_venue("binance")
+    series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
+    notes: list[str] = []
+    surroundings = found_surroundings(settings)
+    settings = surroundings.settings
+    async with AsyncExitStack() as stack:
+        rights = rights_to_write(trades=wish.with_trades) if repair else None
+        database = await stack.enter_async_context(opened_database(settings, rights))
+        history = await stack.enter_async_context(opened_history(venue, settings))
+        live = await _live_store(stack, surroundings, venue, notes)
+        patience = Patience(wish.give_up_s, Stopping(), _tell_waits)
+        now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+        from_ms = moment_ms(wish.begin, now_ms, option="--from") if wish.begin else None
+        to_ms = min(moment_ms(wish.end, now_ms, option="--to"), now_ms)
+        if from_ms is not None and from_ms >= to_ms:
+            raise Misconfigured(f"--from {wish.begin!r} must be before --to {wish.end!r}.")
+        notes += cuts_told(settings, series, from_ms, now_ms)
+        ends = AuditEnds(database.reader, venue.calendar, live, history if against_exchange else None)
+        at_work = Audit(
+            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS, kept=kept_by(settings, now_ms),
+            patience=patience, tell=_tell_progress,
+        )  # fmt: skip
+        found = [await at_work.series(each) for each in series]
+        ended = None
+        if repair and not all(each.is_clean for each in found):
+            span = Span(0 if from_ms is None else from_ms, to_ms, now_ms)
+            ended = await _repaired(venue, history, database, found, span)
+            found = [await at_work.series(each) for each in series]
+    return Verdict(
+        all(each.is_clean for each in found), [check for each in found for check in each.checks], notes, ended
+    )
+
+
+async def _live_store(
+    stack: AsyncExitStack, surroundings: Surroundings, venue: Venue, notes: list[str]
+) -> LiveStore | None:  # fmt: skip
+    try:
+        address = await find_store(settings=surroundings.settings, folder=surroundings.folder)
+        connection = await stack.enter_async_context(opened(address))
+    except Unavailable as error:
+        notes.append(f"Not compared with the live store: {error}")
+        return None
+    return RedisRows(connection, venue.store_keys, venue.calendar)
+
+
+async def _repaired(
+    venue: Venue, history: History, database: Database, found: Sequence[SeriesAudit], span: Span
+) -> Ended:
+    """What is missing or differs is asked for again; the exchange's answer is what counts."""
+    ends = Ends(history, database.reader, database.writer, venue.calendar)
+    wanted: list[Key] = [each.series for each in found]
+    filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), patience_s=GIVE_UP_S)
+    plan = Plan(
+        tuple(filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found)
+    )
+    return await filling.run(plan)
+
+
+def _tell_progress(series: str, rows: int) -> None:
+    """Where the audit is; for people who wait."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{series}: {rows:,} rows compared")
+        sys.stderr.flush()
+
+
+def _tell_waits(event: Event) -> None:
+    if isinstance(event, Waiting):
+        typer.echo(escaped(waiting_sentence(event)), err=True)
+
+
+def _print(verdict: Verdict) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    for note in verdict.notes:
+        typer.echo(escaped(note), err=True)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(_table(verdict.checks))
+    else:
+        for check in verdict.checks:
+            typer.echo(_line(check))
+    for check in verdict.checks:
+        for example in check.examples:
+            typer.echo(escaped(f"  {check.series}, {check.against}: {example}"))
+    if verdict.repair is not None:
+        ended = verdict.repair
+        typer.echo(f"Repaired: {ended.added:,} added, {ended.changed:,} changed, {ended.absent:,} recorded as absent.")
+    typer.echo(escaped(_ending(verdict)))
+
+
+def _ending(verdict: Verdict) -> str:
+    if not verdict.equal:
+        return "Different."
+    unstored = [each.series for each in verdict.checks if each.note == NOTHING_STORED]
+    # A symbol that was written wrongly must not look like one that is complete.
+    return f"Equal, but nothing is stored of {', '.join(unstored)}: see `backfill`." if unstored else "Equal."
+
+
+def _table(checks: Sequence[Check]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("series", no_wrap=True)
+    table.add_column("against", no_wrap=True)
+    for name in ("compared", "missing", "doubled", "differing", "unknown"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in checks:
+        numbers = (each.compared, each.missing, each.doubled, each.differing, each.unknown)
+        mark = Text("ok", style="green") if each.is_clean else Text("differs", style="bold red")
+        row = (each.series, each.against, *(f"{number:,}" for number in numbers))
+        table.add_row(*row, Text.assemble(mark, f" {each.note}"))
+    return table
+
+
+def _line(each: Check) -> str:
+    mark = "ok" if each.is_clean else "differs"
+    counts = (
+        f"{each.compared:,} compared, {each.missing:,} missing, {each.doubled:,} doubled, "
+        f"{each.differing:,} differing, {each.unknown:,} unknown"
+    )
+    return f"{each.series} against {each.against}: {mark}, {counts}" + (f" ({each.note})" if each.note else "")

@@ -1,0 +1,236 @@
+"""`data-collector backfill`: brings what the database lacks of the past."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Container, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from msgspec import Struct
+
+from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
+from data_collector.cli.history.options import check_kept, moment_ms, series_of
+from data_collector.cli.surroundings.found_database import Database, found_surroundings, opened_database
+from data_collector.history.events import Ended, Event
+from data_collector.history.filling import Filling, Source, Span
+from data_collector.history.patience import Patience, Stopping
+from data_collector.history.plan import Plan
+from data_collector.history.ports import Ends
+from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
+from data_collector.model.keys import Key
+from data_collector.model.protocols import BulkFiles, History, Venue
+from data_collector.observe.escaping import escaped
+from data_collector.settings import Settings, load_settings
+from data_collector.sinks.postgres.rights import rights_to_write
+from data_collector.venues.discovery import find_venue
+
+INTERRUPTED = 130
+EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTED}
+
+GIVE_UP_S = 600.0
+
+OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
+
+
+class Wish(Struct, frozen=True):
+    """What the command was asked for, as text."""
+
+    symbols: str | None
+    intervals: str | None
+    begin: str
+    end: str = "now"
+    with_trades: bool = False
+    source: Source = "rest"
+    files: str | None = None
+    give_up_s: float = GIVE_UP_S
+
+
+def backfill(
+    *,
+    begin: Annotated[str, typer.Option("--from", help="Where to begin: 2024-01-31, 2024-01-31T12:00, or -30d.")],
+    end: Annotated[str, typer.Option("--to", help="Where to end, not included: the same, or now.")] = "now",
+    symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
+    intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
+    trades: Annotated[bool, typer.Option("--trades", help="Trades too. They cost 25 of weight per 1,000.")] = False,
+    source: Annotated[
+        Source, typer.Option(help="rest, dumps (published files alone), or auto: files where they save many requests.")
+    ] = "rest",
+    files: Annotated[
+        str | None, typer.Option(help="Base URL or folder of the files; default: where the exchange publishes.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to begin.")] = False,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show the plan and end.")] = False,
+    give_up_after: Annotated[
+        float, typer.Option(min=0, help="Seconds without any success after which a series has failed.")
+    ] = GIVE_UP_S,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+) -> None:
+    """Bring what the database lacks of the past, and nothing else, from the exchange.
+
+    Ctrl-C, a crash or kill -9 lose nothing: the same command goes on where it was. Exit code 0 when nothing is missing
+    any more, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
+    """
+    settings = load_settings()
+    wish = Wish(symbols, intervals, begin, end, trades, source, files, give_up_after)
+    bars = Bars() if sys.stdout.isatty() and not json else None
+    tell = print_json if json else PlainLines().tell if bars is None else bars.tell
+    asks = not yes and not json and sys.stdin.isatty() and sys.stdout.isatty()
+    stopping = Stopping()
+    agreed = (lambda plan: False) if plan_only else (lambda plan: not asks or not plan.rows or _agreed(stopping))
+
+    async def run() -> Ended | None:
+        _stop_at_signals(stopping)
+        return await filled(settings, wish, tell, stopping, agreed=agreed)
+
+    try:
+        ended = asyncio.run(run())
+    except asyncio.CancelledError:
+        if not stopping.requested:
+            raise
+        typer.echo("Stopped before anything was fetched.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if bars is not None:
+            bars.close()
+    if ended is not None and EXIT_CODES[ended.outcome]:
+        raise typer.Exit(EXIT_CODES[ended.outcome])
+
+
+async def filled(
+    settings: Settings,
+    wish: Wish,
+    tell: Callable[[Event], None],
+    stopping: Stopping,
+    *,
+    agreed: Callable[[Plan], bool] = lambda plan: True,
+) -> Ended | None:
+    """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
+    venue = find_venue("binance")
+    settings = found_surroundings(settings).settings
+    rights = rights_to_write(trades=wish.with_trades)
+    async with opened_database(settings, rights) as database, opened_history(venue, settings) as history:
+        filling = await _filling(settings, wish, venue, history, database, tell, stopping)
+        plan = await filling.plan()
+        tell(filling.told(plan))
+        if not agreed(plan):
+            return None
+        ended = await filling.run(plan)
+        tell(ended)
+        return ended
+
+
+async def _filling(
+    settings: Settings, wish: Wish, venue: Venue, history: History, database: Database,
+    tell: Callable[[Event], None], stopping: Stopping,
+) -> Filling:  # fmt: skip
+    patience = Patience(wish.give_up_s, stopping, tell)
+    series = series_of(settings, venue, wish.symbols, wish.intervals, with_trades=wish.with_trades)
+    bulk_files = bulk_files_of(settings, venue, wish.source, wish.files)
+    # Faults of the command line are told even where the exchange is out of reach.
+    moment_ms(wish.begin, 0, option="--from")
+    moment_ms(wish.end, 0, option="--to")
+    now_ms, listed = await _clock_and_symbols(patience, history, wish.source)
+    span = span_of(wish.begin, wish.end, now_ms)
+    check_kept(settings, series, span)
+    if listed is not None:
+        check_symbols(series, listed)
+    ends = Ends(
+        history, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
+    )  # fmt: skip
+    return Filling(ends, series, span, source=wish.source, tell=tell, stopping=stopping, patience_s=wish.give_up_s)
+
+
+async def _clock_and_symbols(
+    patience: Patience, history: History, source: Source
+) -> tuple[int, Container[str] | None]:  # fmt: skip
+    """What the exchange says; where files alone are wanted and it does not answer, this machine's clock and no list."""
+    if source == "dumps":
+        try:
+            return await history.server_time_ms(), await history.symbols()
+        except (VenueUnreachable, VenueRefused) as error:
+            typer.echo(escaped(OFFLINE.format(reason=error)), err=True)
+            return round(time.time() * 1000), None
+    now_ms = await patience.ask("clock of the exchange", history.server_time_ms)
+    return now_ms, await patience.ask("symbol list of the exchange", history.symbols)
+
+
+def span_of(begin: str, end: str, now_ms: int) -> Span:
+    """From text to times; the future is cut off."""
+    from_ms, to_ms = moment_ms(begin, now_ms, option="--from"), moment_ms(end, now_ms, option="--to")
+    if from_ms >= to_ms:
+        raise Misconfigured(f"--from {begin!r} must be before --to {end!r}.")
+    if from_ms >= now_ms:
+        raise Misconfigured(f"--from {begin!r} lies in the future.")
+    return Span(from_ms, min(to_ms, now_ms), now_ms)
+
+
+def check_symbols(series: Sequence[Key], listed: Container[str]) -> None:
+    """Every symbol is on the exchange's list."""
+    unknown = sorted({each.symbol for each in series if each.symbol not in listed})
+    if unknown:
+        raise Misconfigured(f"--symbols: the exchange does not list {', '.join(unknown)}.")
+
+
+def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str | None) -> BulkFiles | None:
+    """The published files that are to be used."""
+    if source == "rest":
+        return None
+    if venue.open_bulk_files is None:
+        raise Misconfigured(f"{venue.name} publishes no files of its past; use --source rest.")
+    if place is not None:
+        if "://" not in place and not Path(place).is_dir():
+            raise Misconfigured(f"--files: {place} is no folder; give a base URL or a folder.")
+        return venue.open_bulk_files(place, use_proxy=settings.use_proxy)
+    host = rest_host(settings)
+    if not publishes_files(host):
+        raise Misconfigured(
+            f"BINANCE_REST_URL is {host}, and the published files are of Binance itself: name other ones with --files, "
+            "or use --source rest."
+        )
+    return venue.open_bulk_files(use_proxy=settings.use_proxy)
+
+
+def rest_host(settings: Settings) -> str:
+    """Of BINANCE_REST_URL."""
+    return urlsplit(settings.binance_rest_url).hostname or ""
+
+
+def publishes_files(host: str) -> bool:
+    """Whether the published files are of this exchange; those of Binance are of no simulator, testnet or Binance.US."""
+    return f".{host}".endswith((".binance.com", ".binance.vision"))
+
+
+@asynccontextmanager
+async def opened_history(venue: Venue, settings: Settings) -> AsyncIterator[History]:
+    """The exchange's REST side, for the length of the block."""
+    history = venue.open_history(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    try:
+        yield history
+    finally:
+        await history.close()
+
+
+def _stop_at_signals(stopping: Stopping) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.request)
+
+
+def _agreed(stopping: Stopping) -> bool:
+    """Ask. The loop stands still meanwhile, so Ctrl-C is to end the question."""
+    loop = asyncio.get_running_loop()
+    loop.remove_signal_handler(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return typer.confirm("Begin?", default=True)
+    except (KeyboardInterrupt, typer.Abort):
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        loop.add_signal_handler(signal.SIGINT, stopping.request)

@@ -1,0 +1,129 @@
+"""`data-collector export`: candles and trades of the database as Parquet or CSV, with a manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
+from data_collector import __version__
+from data_collector.cli.history.fitting_bars import FittingBars
+from data_collector.cli.history.options import cuts_told, kept_by, moment_ms, series_of
+from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
+from data_collector.history.export import MANIFEST, ExportedFile, Manifest, Order, Tell
+from data_collector.history.export import export as exported
+from data_collector.history.export_format import Decimals, Form
+from data_collector.model.errors import SinkUnavailable, Unavailable
+from data_collector.model.keys import Key
+from data_collector.settings import Settings, load_settings
+from data_collector.venues.discovery import find_venue
+
+PLAIN_STEP = 0.1
+"""How much of a series lies between two lines of a progress that no terminal shows."""
+
+
+def export(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    begin: Annotated[
+        str | None, typer.Option("--from", help="Where to begin: 2024-01-31, 2024-01-31T12:00, -30d; default: all.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Where to end, not included: the same, or now; default: all.")
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
+    intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
+    trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
+    form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
+    decimals: Annotated[
+        Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as the stored text.")
+    ] = "decimal",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
+) -> None:
+    """Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.
+
+    The folder appears when all of it is written. Exit code 0, also where a series has gaps; 78 for symbols, intervals
+    or times of which nothing is stored, 69 when PostgreSQL does not answer.
+    """
+    settings = load_settings()
+    now_ms = time.time_ns() // 1_000_000
+    order = Order(
+        series=series_of(settings, find_venue("binance"), symbols, intervals, with_trades=trades),
+        from_ms=None if begin is None else moment_ms(begin, now_ms, option="--from"),
+        to_ms=None if end is None else moment_ms(end, now_ms, option="--to"),
+        folder=out.absolute(),
+        kept=kept_by(settings, now_ms),
+        replace=overwrite,
+        form=form,
+        decimals=decimals,
+        made_by=f"data-collector {__version__}",
+        now_ms=now_ms,
+    )
+    for line in cuts_told(settings, order.series, order.from_ms, now_ms):
+        typer.echo(line, err=True)
+    with _progress(order, quiet=json) as tell:
+        manifest = asyncio.run(_exported(settings, order, tell))
+    if json:
+        print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
+        return
+    for file in manifest.files:
+        typer.echo(_sentence(file))
+    typer.echo(f"Manifest: {out / MANIFEST}")
+
+
+async def _exported(settings: Settings, order: Order, tell: Tell) -> Manifest:
+    venue = find_venue("binance")
+    settings = found_surroundings(settings, with_exchange=False).settings
+    async with opened_database(settings) as database:
+        try:
+            return await exported(database.reader, venue.calendar, order, tell, place=database.place)
+        except SinkUnavailable as error:
+            raise Unavailable(f"{error}. Nothing was exported.") from error
+
+
+@contextmanager
+def _progress(order: Order, *, quiet: bool) -> Iterator[Tell]:
+    """Bars on a terminal; lines elsewhere, on the side of errors, so that what was asked for stands alone."""
+    console = Console(stderr=True)
+    if quiet and not console.is_terminal:
+        yield lambda series, share, rows: None
+    elif not console.is_terminal:
+        yield _plain_lines()
+    else:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]:>12,} rows"))
+        with FittingBars(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+            tasks = {series: bars.add_task(series.label, total=1.0, rows=0, start=False) for series in order.series}
+
+            def tell(series: Key, share: float, rows: int) -> None:
+                bars.start_task(tasks[series])
+                bars.update(tasks[series], completed=share, rows=rows)
+
+            yield tell
+
+
+def _plain_lines() -> Tell:
+    told: dict[Key, float] = {}
+
+    def tell(series: Key, share: float, rows: int) -> None:
+        if share >= 1.0 or share - told.get(series, 0.0) >= PLAIN_STEP:
+            told[series] = share
+            print(f"{series.label}: {rows:,} rows, {int(share * 100)}%", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _sentence(file: ExportedFile) -> str:
+    missing = sum(hole.count for hole in file.gaps)
+    gaps = "no gap" if not file.gaps else f"{missing:,} missing in {len(file.gaps) + file.gaps_left_out:,} gaps"
+    what = "trades" if file.interval is None else f"{file.interval} candles"
+    return f"{file.file}: {file.rows:,} {what} of {file.symbol} from {file.first} to {file.last}, {gaps}"

@@ -1,0 +1,1 @@
+"""`data-collector suites`: rules checked, listed, explained and tried on recorded messages."""

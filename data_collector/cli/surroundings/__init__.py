@@ -1,0 +1,1 @@
+"""What runs beside a command already, or is started for it."""

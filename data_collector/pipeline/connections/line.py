@@ -1,0 +1,344 @@
+"""One connection to the exchange, kept up for ever.
+
+Life cycle: the service makes lines with the streams that each carries and runs each in a task; cancelling the task
+closes the connection. A line dials (through the shared governor), subscribes in paced messages, checks what the
+exchange says is subscribed, now and every few minutes, and then only watches: for silence, and for the announced or
+regular end of the connection, which it forestalls by opening the next one first (`pipeline.connections.overlap`). It
+owns the back-off. What a socket has decoded goes straight into `Intake.receive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+from msgspec import Struct
+
+from data_collector.model.backoff import Backoff
+from data_collector.model.errors import VenueUnreachable
+from data_collector.model.keys import Key
+from data_collector.model.protocols import Codec, ShutdownNotice, StreamLimits
+from data_collector.model.status import ConnectionStatus
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.connections.connection import Connection, Conversation
+from data_collector.pipeline.connections.governor import Governor
+from data_collector.pipeline.connections.overlap import Overlap, Result
+from data_collector.pipeline.connections.transport import Address, Connect, failure_label, open_websocket
+from data_collector.pipeline.connections.websocket import Control, Receive, WebSocket
+
+SILENCE_MARGIN_S = 5.0
+"""On top of the ping interval: without any frame for that long the connection is dead."""
+
+POLICY_FACTOR = 4.0
+"""After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
+
+
+class LineContext(Struct, frozen=True):
+    """What all lines share."""
+
+    address: Address
+    codec: Codec
+    limits: StreamLimits
+    receive: Receive
+    due: Callable[[str], int]
+    """The trade id that is due of a symbol, -1 before the first."""
+    dials: Governor
+    connect: Connect
+    counters: Counters
+
+
+class Line:
+    """Carries a set of streams, which may change while it does."""
+
+    def __init__(
+        self, name: str, keys: Sequence[Key], context: LineContext, *, rollover_lock: asyncio.Lock | None = None,
+        first_dial_in_s: float = 0.0,
+    ) -> None:  # fmt: skip
+        """`rollover_lock` is shared with the twin, so that the two are never rolled over at once."""
+        self.name = name
+        self.streams = tuple(context.codec.stream_name(key) for key in keys)
+        self._symbols = _traded(keys)
+        self._context = context
+        self._counters = context.counters
+        self._rollover_lock = rollover_lock or asyncio.Lock()
+        self._first_dial_in_s = first_dial_in_s
+        self._conversation = Conversation(context.codec, context.limits.streams_per_control_message, context.counters)
+        self._backoff = Backoff()
+        self._retry_s = 0.0
+        self._log = structlog.get_logger().bind(line=name)
+        self._live: Connection | None = None
+        self._following: Connection | None = None
+        self.complete = asyncio.Event()
+        """Set while there is a connection that has all streams."""
+        self.lag_s = 0.0
+        """By how much its messages come later than they did, when that is too much."""
+        self._down_logged = False
+        self._down_since_s = time.monotonic()
+        self._state = ConnectionStatus(line=name, state="connecting", streams=len(self.streams))
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """For `/status`."""
+        state, live = self._state, self._live
+        state.connected_since = live.began_at.isoformat() if live is not None else None
+        if live is not None and live.socket.last_message_ns:
+            state.last_message_seconds_ago = round((time.time_ns() - live.socket.last_message_ns) / 1e9, 3)
+        return state
+
+    @property
+    def down_s(self) -> float:
+        """How long there has been no connection; 0 while there is one."""
+        return 0.0 if self._live is not None else time.monotonic() - self._down_since_s
+
+    @property
+    def connected_since(self) -> datetime | None:
+        """When the connection began; None while there is none."""
+        return None if self._live is None else self._live.began_at
+
+    @property
+    def last_message_ns(self) -> int:
+        """Wall clock of the connection's newest message; 0 before the first."""
+        return 0 if self._live is None else self._live.socket.last_message_ns
+
+    def sample(self, take: Receive) -> None:
+        """Show the next message to `take` too."""
+        if self._live is not None:
+            self._live.socket.sample(take)
+
+    def replace(self, reason: str) -> None:
+        """Give the connection up; another is made. `reason` is the label that it is counted with."""
+        if self._live is not None:
+            self._live.socket.close(reason)
+
+    def renew(self) -> None:
+        """Roll over to another connection as soon as possible."""
+        if self._live is not None:
+            self._live.ends_soon = True
+
+    async def carry(self, keys: Sequence[Key]) -> None:
+        """Carry these streams from now on, also after a reconnect: the others stay untouched.
+
+        Returns when the exchange has said so. A connection that cannot be changed is replaced (make before break),
+        and one that is being made is made with the new streams.
+        """
+        self.streams = tuple(self._context.codec.stream_name(key) for key in keys)
+        self._symbols = _traded(keys)
+        self._state.streams = len(self.streams)
+        self._note_complete()
+        for connection in (self._live, self._following):
+            if connection is not None:
+                await self._change(connection)
+
+    async def resubscribe(self, streams: Sequence[str]) -> None:
+        """Give streams of this line up and ask for them again."""
+        if self._live is None:
+            return
+        socket = self._live.socket
+        try:
+            await self._conversation.unsubscribe(socket, streams)
+            # Some may have been given up for good meanwhile.
+            await self._conversation.subscribe(socket, [stream for stream in streams if stream in self.streams])
+        except VenueUnreachable as error:
+            self._log.warning("resubscription_failed", streams=len(streams), reason=str(error))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        # Not before the twin: both dialling at once could both meet the same bad moment.
+        await asyncio.sleep(self._first_dial_in_s)
+        try:
+            while True:
+                live = await self._connect_at_last()
+                while await self._watch(live):
+                    live = await self._roll_over(live)
+                await self._pause(live)
+        finally:
+            live_now, self._live = self._live, None
+            self._state.state = "stopped"
+            if live_now is not None:
+                live_now.socket.close("stop")
+
+    async def _connect_at_last(self) -> Connection:
+        """Try until it works, ever more slowly."""
+        while True:
+            self._state.state = "connecting"
+            try:
+                live = await self._connect(self._context.receive)
+            except VenueUnreachable as error:
+                delay_s = self._note_failure(error)
+                self._state.state = "waiting"
+                await asyncio.sleep(delay_s)
+                continue
+            self._take_over(live)
+            return live
+
+    def _take_over(self, live: Connection) -> None:
+        self._live, self._following = live, None
+        self._state.state = "connected"
+        self._note_complete()
+        self._down_logged = False
+        ends_s = live.socket.certificate_ends_s
+        if ends_s is not None:
+            self._counters.set("data_collector_certificate_expires_seconds", ends_s)
+        self._log.info("line_connected", url=self._context.address.url, streams=len(self.streams))
+
+    async def _connect(self, receive: Receive) -> Connection:
+        """One try to connect and subscribe. Raises `VenueUnreachable`."""
+        context = self._context
+        await context.dials.turn()
+        socket = await open_websocket(
+            context.address,
+            context.codec.decode,
+            receive,
+            self._on_control,
+            messages_per_s=context.limits.control_messages_per_s,
+            connect=context.connect,
+        )
+        connection = Connection(socket, context.limits.max_age_s, self.streams)
+        try:
+            await self._conversation.subscribe_surely(socket, connection.streams)
+            while connection.streams != self.streams:
+                # They were changed meanwhile.
+                old, connection.streams = connection.streams, self.streams
+                await self._conversation.change(socket, old, connection.streams)
+        except BaseException:
+            socket.close("not subscribed")
+            raise
+        return connection
+
+    async def _change(self, connection: Connection) -> None:
+        """Bring a connection up to what is wanted now."""
+        async with connection.changing:
+            while connection.streams != self.streams and not connection.socket.ended.done():
+                wanted = self.streams
+                try:
+                    await self._conversation.change(connection.socket, connection.streams, wanted)
+                except VenueUnreachable as error:
+                    self._log.warning("subscriptions_unchanged", reason=str(error))
+                    connection.ends_soon = True
+                    return
+                connection.streams = wanted
+        self._note_complete()
+
+    def _note_failure(self, error: VenueUnreachable) -> float:
+        """How long to wait before the next try."""
+        self._counters.add("data_collector_connect_failures_total", reason=failure_label(error))
+        self._state.last_error = str(error)
+        if not self._down_logged:
+            self._down_logged = True
+            self._log.warning("line_down", url=self._context.address.url, reason=str(error))
+        return self._backoff.next_delay_s(retry_after_s=error.retry_after_s)
+
+    async def _pause(self, lost: Connection) -> None:
+        self._state.state = "waiting"
+        refused = lost.socket.end_reason() == "close 1008"
+        if refused:
+            self._log.error("line_cut_by_policy", advice="a limit of the exchange was broken; it bans who goes on")
+        factor = POLICY_FACTOR if refused else 1.0
+        await asyncio.sleep(self._backoff.next_delay_s(served_s=lost.served_s, factor=factor))
+
+    async def _roll_over(self, old: Connection) -> Connection:
+        """Make before break: the connection that goes on, which is the old one when there is no other yet."""
+        async with self._rollover_lock:
+            context = self._context
+            overlap = Overlap(self._symbols, context.receive, context.due)
+            try:
+                self._following = following = await self._connect(overlap.receive)
+            except VenueUnreachable as error:
+                self._retry_s = time.monotonic() + self._note_failure(error)
+                self._count_rollover("failed")
+                if time.monotonic() > old.overdue_s:
+                    self._log.error("rollover_overdue", reason=str(error))
+                return old
+            try:
+                result = await overlap.finish(old, following, context.limits.max_age_s)
+            except BaseException:
+                following.socket.close("stop")
+                raise
+            finally:
+                self._following = None
+            self._count_rollover(result)
+            if result == "failed":
+                self._retry_s = time.monotonic() + self._backoff.next_delay_s()
+                return old
+            following.socket.hand_to(context.receive)
+            self._take_over(following)
+            old.socket.close("rollover")
+            return following
+
+    def _count_rollover(self, result: Result) -> None:
+        self._counters.add("data_collector_rollovers_total", result=result)
+        self._log.info("line_rolled_over", result=result)
+
+    async def _watch(self, live: Connection) -> bool:
+        """Until the connection has ended (False) or the next one is due beside it (True)."""
+        heard_s = time.monotonic()
+        silence_max_s = self._context.limits.ping_interval_s + SILENCE_MARGIN_S
+        socket = live.socket
+        while True:
+            now = time.monotonic()
+            due_s = max(0.0 if live.ends_soon else live.roll_over_s, self._retry_s)
+            if now >= due_s and not self._rollover_lock.locked() and not socket.ended.done():
+                return True
+            if socket.heard:
+                socket.heard = False
+                heard_s = now
+            elif now - heard_s >= silence_max_s:
+                self._counters.add("data_collector_watchdogs_total", kind="connection")
+                socket.close("silent")
+            if now >= live.check_s:
+                live.put_check_off()
+                await self._mend_subscriptions(socket)
+            # Half a second, so that an announced shutdown is acted on at once.
+            reason = await socket.wait_ended(min(0.5, silence_max_s, max(0.05, due_s - now)))
+            if reason is not None:
+                self._lost(live, reason)
+                return False
+
+    async def _mend_subscriptions(self, socket: WebSocket) -> None:
+        """Ask again for streams that the exchange has dropped without a word."""
+        try:
+            missing = await self._conversation.missing(socket, self.streams)
+            if missing:
+                self._counters.add("data_collector_subscription_drift_total", len(missing))
+                self._log.warning("streams_dropped_by_exchange", streams=len(missing), example=min(missing))
+                await self._conversation.subscribe(socket, missing)
+        except VenueUnreachable as error:
+            self._log.warning("subscriptions_unchecked", reason=str(error))
+
+    def _note_complete(self) -> None:
+        if self._live is not None and self._live.streams == self.streams:
+            self.complete.set()
+        else:
+            self.complete.clear()
+
+    def _lost(self, live: Connection, reason: str) -> None:
+        self._live = None
+        self._note_complete()
+        self._down_since_s = time.monotonic()
+        self._retry_s = 0.0
+        self._state.reconnects += 1
+        self._state.last_error = reason
+        self._counters.add("data_collector_disconnects_total", reason=_label(reason))
+        self._log.warning("line_lost", reason=reason, served_s=round(live.served_s, 1))
+
+    def _on_control(self, control: Control) -> None:
+        if isinstance(control, ShutdownNotice):
+            self._counters.add("data_collector_server_shutdowns_total")
+            self._log.info("exchange_shutdown_announced")
+            if self._live is not None:
+                self._live.ends_soon = True
+        elif not self._conversation.take_reply(control) and control.error is not None:
+            self._log.warning("exchange_error", message=control.error, code=control.code)
+
+
+def _traded(keys: Sequence[Key]) -> tuple[str, ...]:
+    return tuple(key.symbol for key in keys if key.channel == "trade")
+
+
+def _label(reason: str) -> str:
+    """Codes of the exchange's own making are one label: the set must stay closed."""
+    kind, _, code = reason.partition(" ")
+    return reason if kind != "close" or code.startswith("10") else "close other"

@@ -1,0 +1,1 @@
+"""What became of each gap, and for how long one is tried to be filled."""

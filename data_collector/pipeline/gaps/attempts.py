@@ -1,0 +1,45 @@
+"""When to try again to bring what is missing, and when to give it up."""
+
+from __future__ import annotations
+
+from data_collector.model.backoff import Backoff
+
+GAP_DEADLINE_S = 600.0
+"""So long without progress, or without an answer, and what is missing is declared lost: the stream must go on."""
+
+RETRY_FIRST_S = 0.25
+RETRY_CAP_S = 30.0
+
+
+class Attempts:
+    """Those to fill one gap, or to bring the store what it lacks."""
+
+    __slots__ = ("_backoff", "failed", "progress_s", "retry_s")
+
+    def __init__(self, now_s: float, *, first_s: float = RETRY_FIRST_S, cap_s: float = RETRY_CAP_S) -> None:
+        """The pause after a failure begins with `first_s` and doubles up to `cap_s`."""
+        self._backoff = Backoff(first_s, cap_s, jitter=False)
+        self.failed = 0
+        """Since the last progress."""
+        self.progress_s = now_s
+        self.retry_s = 0.0
+        """Try no sooner."""
+
+    def succeed(self, now_s: float) -> None:
+        """Something was brought."""
+        self.failed = 0
+        self._backoff.reset()
+        self.progress_s = now_s
+
+    def fail(self, now_s: float, retry_after_s: float | None = None) -> None:
+        """Nothing was; `retry_after_s` is what the exchange asks for."""
+        self.failed += 1
+        self.put_off(now_s + self._backoff.next_delay_s(retry_after_s=retry_after_s))
+
+    def put_off(self, until_s: float) -> None:
+        """Not before then."""
+        self.retry_s = max(self.retry_s, until_s)
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether it is time to give up."""
+        return now_s - self.progress_s >= GAP_DEADLINE_S

@@ -1,0 +1,1 @@
+"""What waits for the store, and the pump that writes it."""

@@ -1,0 +1,267 @@
+"""Fetches closed klines that no frame brought from the exchange's REST side, and gives up what it does not have.
+
+Life cycle: the service makes one and runs it beside the lines. It looks at every series some times a second; one whose
+due kline should have closed `GRACE_S` ago is asked for with one call for all that it lacks, the oldest first. What the
+exchange does not tell is asked for again, less and less often. It raises nothing for an exchange that is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from data_collector.model.backoff import Backoff
+from data_collector.model.calendar import missing_range
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.gaps import GapReason
+from data_collector.model.keys import Key
+from data_collector.model.protocols import History
+from data_collector.model.records import Kline
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.pipeline.sequence.series import Series
+
+GRACE_S = 5.0
+"""A closing frame comes up to two seconds after the end, on a slow line later."""
+
+LOOK_S = 0.5
+"""How often series are looked at."""
+
+CLOCK_STEP_MS = 60_000
+"""Event times that step further than our own clock by more than this are compared with REST's clock."""
+
+ABSENT_TRIES = 3
+ABSENT_S = 10.0
+"""So often, and over so long, answers must leave out a kline that later ones follow: then there is none."""
+
+ASK_AGAIN_S = 5.0
+ASK_AGAIN_MAX_S = 60.0
+"""The pauses between calls that tell nothing of what is due: they double."""
+
+PAST_KLINES = 500
+"""Fetched before the first closed kline of a series, so that charts are not empty."""
+
+
+class Hole:
+    """What is known of a series' due kline."""
+
+    __slots__ = ("answered_s", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
+
+    def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
+        self.due_ms = due_ms
+        self.overdue_s = overdue_s
+        """When it was seen to be over and not closed."""
+        self.next_s = overdue_s + grace_s
+        """When REST may be asked."""
+        self.answered_s = overdue_s
+        """When REST answered last."""
+        self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
+        self.left_out = 0
+        """How many answers left it out and told later ones, and since when."""
+        self.left_out_s = 0.0
+
+
+class KlineRepair:
+    """The task that asks."""
+
+    def __init__(self, intake: Intake, history: History, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._intake = intake
+        self._klines = intake.klines
+        self._history = history
+        self._calendar = intake.klines.calendar
+        self._clock = clock
+        self._backoff = Backoff()
+        self._holes: dict[Key, Hole] = {}
+        self._blocked_until_s = 0.0
+        self._failed_s: float | None = None
+        """Since when REST has not answered."""
+        self._event_ms = 0
+        self._event_seen_s = 0.0
+        self._doubted_ms = -1
+        """An event time that REST's clock contradicts."""
+
+    @property
+    def missing(self) -> dict[Key, int]:
+        """Series that lack a kline whose grace is over, with its open time."""
+        now = self._clock()
+        return {key: hole.due_ms for key, hole in self._holes.items() if now >= hole.overdue_s + GRACE_S}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Ask for what is due, once."""
+        now = self._clock()
+        if not self._event_ms and now < self._blocked_until_s:
+            return
+        try:
+            now_ms = await self._exchange_ms(now)
+            self._skip_old(now_ms)
+            self._note_holes(now, now_ms)
+            self._give_up(now, now_ms)
+            if now < self._blocked_until_s:
+                return
+            asked = [key for key, hole in self._holes.items() if now >= hole.next_s]
+            for key in sorted(asked, key=lambda key: self._holes[key].due_ms):
+                series, hole = self._klines.series.get(key), self._holes.get(key)
+                if series is not None and hole is not None:
+                    await self._ask(series, hole, now_ms)
+            if not asked:
+                await self._ask_less_urgent()
+        except (VenueUnreachable, VenueRefused) as error:
+            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
+            self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
+            if self._failed_s is None:
+                self._failed_s = now
+                structlog.get_logger().warning("klines_unanswered", reason=str(error))
+
+    async def _exchange_ms(self, now: float) -> int:
+        """The exchange's clock: its newest event time, and what has passed here since.
+
+        A step is believed when REST agrees: one poisoned event time must not make every kline overdue.
+        """
+        event_ms, now_ms = self._intake.tally.exchange_ms(), self._event_ms + int((now - self._event_seen_s) * 1000)
+        if self._event_ms and event_ms <= now_ms + CLOCK_STEP_MS:
+            if event_ms > self._event_ms:
+                self._event_ms, self._event_seen_s = event_ms, now
+        elif event_ms != self._doubted_ms or not self._event_ms:
+            told_ms = await self._history.server_time_ms()
+            is_believed = event_ms and event_ms <= told_ms + CLOCK_STEP_MS
+            self._doubted_ms = -1 if is_believed else event_ms
+            self._event_ms, self._event_seen_s = event_ms if is_believed else told_ms, self._clock()
+        return self._event_ms + int((now - self._event_seen_s) * 1000)
+
+    def _skip_old(self, now_ms: int) -> None:
+        """Of what the store told us to lack, only the younger part is fetched, and that at once."""
+        now = self._clock()
+        for key in self._holes.keys() - self._klines.series.keys():
+            # Collected no longer.
+            del self._holes[key]
+        for key in self._klines.resumed:
+            series = self._klines.series[key]
+            self._pass_over(series, self._open_at(series, now_ms - self._klines.catch_up_ms), "skipped")
+            self._holes[key] = Hole(series.due_ms, now, 0.0)
+        self._klines.resumed.clear()
+
+    def _note_holes(self, now: float, now_ms: int) -> None:
+        for key, series in self._klines.series.items():
+            hole = self._holes.get(key)
+            if series.due_ms < 0 or self._after(series, series.due_ms) > now_ms:
+                if hole is not None:
+                    del self._holes[key]
+            elif hole is None or hole.due_ms != series.due_ms:
+                self._holes[key] = Hole(series.due_ms, now, GRACE_S)
+
+    def _give_up(self, now: float, now_ms: int) -> None:
+        for key, hole in list(self._holes.items()):
+            series = self._klines.series[key]
+            if now >= hole.next_s and series.pass_refused() is not None:
+                # No good copy of what was refused has come.
+                self._klines.release(series)
+            elif now - max(hole.overdue_s, hole.answered_s) >= GAP_DEADLINE_S:
+                old_ms = self._open_at(series, now_ms - int(GAP_DEADLINE_S * 1000))
+                self._pass_over(series, max(old_ms, self._after(series, series.due_ms)), "lost")
+            if series.due_ms != hole.due_ms:
+                del self._holes[key]
+
+    async def _ask(self, series: Series, hole: Hole, now_ms: int) -> None:
+        """One call for all that a series lacks; what it tells is passed on in order."""
+        due_ms, ledger = series.due_ms, self._klines.ledger
+        if hole.due_ms != due_ms:
+            # Its closing frame came while others were asked for.
+            return
+        # Younger ones may still come by themselves.
+        until_ms = max(self._open_at(series, now_ms - int(GRACE_S * 1000)), self._after(series, due_ms))
+        last_ms, _ = missing_range(self._calendar, series.key.kline_interval, due_ms, until_ms)
+        ledger.opened(series.key, due_ms, last_ms)
+        ledger.noted(series.key, "rest_asked")
+        try:
+            rows = await self._told(series.key, due_ms, last_ms)
+        except VenueUnreachable:
+            ledger.noted(series.key, "rest_failed")
+            raise
+        except VenueRefused:
+            # It concerns this series alone; the deadline goes on.
+            ledger.noted(series.key, "rest_refused")
+            self._ask_later(hole)
+            return
+        hole.answered_s = self._clock()
+        for row in rows:
+            if due_ms <= row.open_ms <= last_ms:
+                self._klines.take_told(series, row)
+        if series.due_ms != due_ms:
+            more = series.due_ms < until_ms
+            self._holes[series.key] = Hole(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
+        else:
+            self._ask_again(series, hole, until_ms)
+
+    def _ask_again(self, series: Series, hole: Hole, until_ms: int) -> None:
+        """The answer did not tell the due kline."""
+        now, held_ms = self._clock(), series.first_held_ms
+        if held_ms is None:
+            # The exchange itself has none yet, or none any more: a market that rests has no klines.
+            self._ask_later(hole)
+            return
+        hole.left_out_s = hole.left_out_s if hole.left_out else now
+        hole.left_out += 1
+        if hole.left_out >= ABSENT_TRIES and now - hole.left_out_s >= ABSENT_S:
+            self._pass_over(series, min(until_ms, held_ms), "absent")
+        hole.next_s = now + ASK_AGAIN_S
+
+    def _ask_later(self, hole: Hole) -> None:
+        hole.next_s = self._clock() + hole.pauses.next_delay_s()
+
+    async def _told(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
+        rows = await self._history.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        if self._failed_s is not None:
+            self._backoff.reset()
+            structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
+            self._failed_s = None
+        return rows
+
+    def _pass_over(self, series: Series, until_ms: int, reason: GapReason) -> None:
+        """As far as what waits."""
+        held_ms = series.first_held_ms
+        gap = series.pass_over(until_ms if held_ms is None else min(until_ms, held_ms), reason)
+        if gap is not None:
+            self._klines.ledger.given_up(series.key, gap.first, gap.last, reason)
+        self._klines.release(series)
+
+    async def _ask_less_urgent(self) -> None:
+        """One call for what nobody waits for."""
+        klines = self._klines
+        if klines.doubtful:
+            kline = klines.doubtful[0]
+            rows = await self._told_if_any(kline, kline.open_ms, kline.open_ms)
+            del klines.doubtful[0]
+            for row in rows:
+                klines.reconcile(kline, row)
+        elif klines.begun:
+            kline = klines.begun[0]
+            first_ms = max(kline.open_ms - PAST_KLINES * (kline.close_ms + 1 - kline.open_ms), 0)
+            rows = await self._told_if_any(kline, first_ms, kline.open_ms - 1)
+            del klines.begun[0]
+            klines.put_past(rows[-PAST_KLINES:])
+
+    async def _told_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
+        try:
+            return await self._told(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
+        except VenueRefused:
+            return []
+
+    def _open_at(self, series: Series, time_ms: int) -> int:
+        """The open time, from the due one on, of the first kline that ends after `time_ms`."""
+        if self._after(series, series.due_ms) > time_ms:
+            return series.due_ms
+        last_ms, _ = missing_range(self._calendar, series.key.kline_interval, series.due_ms, time_ms)
+        after_ms = self._after(series, last_ms)
+        return after_ms if after_ms <= time_ms else last_ms
+
+    def _after(self, series: Series, open_ms: int) -> int:
+        return self._calendar.next_open_ms(series.key.kline_interval, open_ms)

@@ -1,0 +1,269 @@
+"""Brings a store up again that lost what it had acknowledged, was away for long, or is behind after a restart.
+
+Life cycle: the repair asks it for one step of one symbol at a time. Everything that was let through is in the retention
+(`pipeline.spool.spool`), or was dropped from it and is asked of the exchange by id. Nothing here is counted as a
+message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import dropwhile
+
+import structlog
+from msgspec import Struct, structs
+
+from data_collector.model.batch import Refusal, TradeRun
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import Key
+from data_collector.model.protocols import History, TradeTail
+from data_collector.model.records import Trade
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.debts import Debt
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.runs import absent_ranges, runs_of
+from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
+from data_collector.pipeline.sequence.refusals import Refusals
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+from data_collector.pipeline.spool.spool import Spool
+
+QUEUED_MAX = 100
+"""Runs of a symbol that wait for the pump before more are brought."""
+
+READ_TRADES = 10_000
+"""What is read from the retention at a time."""
+
+AHEAD_MS = 86_400_000
+"""The exchange's time is known by what was let through, which may be so old after an outage."""
+
+
+class Reach(Struct, frozen=True):
+    """How far back a hole is filled after a start or a wipe; what is older is declared `skipped`."""
+
+    seconds: int
+    trades: int
+    """What the store's streams keep: filling more would only be trimmed."""
+
+
+class Refill:
+    """The store side of the repair."""
+
+    def __init__(
+        self, outlet: Outlet, refusals: Refusals, retention: Spool, history: History, ledger: Ledger, reach: Reach,
+        now_ms: Callable[[], int], clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        """`now_ms` is the exchange's time."""
+        self._outlet = outlet
+        self._refusals = refusals
+        self._retention = retention
+        self._history = history
+        self._ledger = ledger
+        self._reach = reach
+        self._now_ms = now_ms
+        self._clock = clock
+
+    async def step(self, debt: Debt) -> None:
+        """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
+        queue = self._outlet.queues[debt.symbol]
+        if debt.wiped:
+            await self._find_beginning(queue, debt)
+            if debt.wiped:
+                return
+        while self._stands(debt) and len(queue.runs) < QUEUED_MAX and not self._outlet.is_full:
+            self._outlet.end_run(debt.symbol)
+            if debt.due_id >= queue.next_id:
+                self._finish(queue, debt)
+                return
+            runs = await self._retention.read(debt.symbol, debt.due_id, trades_max=READ_TRADES)
+            if not self._stands(debt):
+                return
+            if runs:
+                self._bring(debt, runs)
+            elif not await self._ask(queue, debt):
+                return
+
+    async def oldest_wanted(self, symbol: str, until_id: int) -> int:
+        """From which id on a hole that ends before `until_id` is filled. Raises `VenueUnreachable`, `VenueRefused`."""
+        oldest = until_id - self._reach.trades
+        if not self._reach.seconds:
+            return until_id
+        since_ms = self._now_ms() - self._reach.seconds * 1000
+        first_id = await self._history.first_trade_id(symbol, since_ms)
+        return max(oldest, until_id if first_id is None else min(first_id, until_id))
+
+    def believes(self, trades: Sequence[Trade]) -> bool:
+        """Whether nothing of an answer lies in the future: such a time would move the ids of all later entries."""
+        latest_ms = self._now_ms() + AHEAD_MS
+        return all(trade.time_ms <= latest_ms for trade in trades)
+
+    def _stands(self, debt: Debt) -> bool:
+        """Else the store was found to want something else while the exchange, or the disk, was asked."""
+        return self._outlet.debts.get(debt.symbol) is debt
+
+    async def _find_beginning(self, queue: SymbolQueue, debt: Debt) -> None:
+        """Where a stream begins that the store has lost altogether."""
+        self._outlet.end_run(debt.symbol)
+        kept_id = self._retention.oldest_id(queue.symbol)
+        first_id = queue.next_id if kept_id is None else max(kept_id, queue.next_id - self._reach.trades)
+        try:
+            wanted_id = await self.oldest_wanted(queue.symbol, queue.next_id)
+            if wanted_id < queue.next_id or not self._reach.seconds:
+                first_id = wanted_id
+            # Else the exchange knows of no trade since: our clock, which counts before its first message, is ahead.
+        except (VenueUnreachable, VenueRefused) as error:
+            holds_nothing = kept_id is None or kept_id >= debt.due_id
+            if holds_nothing and isinstance(error, VenueUnreachable) and not debt.attempts.is_over(self._clock()):
+                # Only the exchange knows what came before the wipe: what came since would begin too late.
+                debt.attempts.fail(self._clock(), error.retry_after_s)
+                return
+            structlog.get_logger().warning("refill_from_memory_only", symbol=queue.symbol, reason=str(error))
+        debt.wiped = False
+        debt.begins = True
+        debt.skips = False
+        debt.due_id = min(max(first_id, queue.origin_id), queue.next_id)
+
+    def _bring(self, debt: Debt, runs: list[TradeRun]) -> None:
+        debt.attempts.succeed(self._clock())
+        debt.due_id = runs[-1].first_id + runs[-1].count
+        # Only the first may begin a stream, also where a later one did once.
+        runs = [structs.replace(run, begins=False) if run.begins else run for run in runs]
+        if debt.begins:
+            # What a stream passed over before its first record is not told, and without one there is no stream.
+            runs = list(dropwhile(lambda run: not run.count, runs))
+            if not runs:
+                return
+            runs[0] = structs.replace(runs[0], begins=True, gaps=[])
+        elif debt.gaps:
+            runs[0] = structs.replace(runs[0], gaps=debt.gaps + runs[0].gaps)
+        debt.begins = False
+        debt.gaps = []
+        self._outlet.bring(debt.symbol, runs)
+
+    def _finish(self, queue: SymbolQueue, debt: Debt) -> None:
+        if debt.gaps and not debt.begins:
+            self._bring(debt, [TradeRun(debt.symbol, queue.next_id, [], "", "", 0, 0)])
+        self._outlet.catch_up(debt.symbol, begins=debt.begins)
+
+    async def _ask(self, queue: SymbolQueue, debt: Debt) -> bool:
+        """Ask the exchange for what the retention lacks; whether that brought anything."""
+        due_id = debt.due_id
+        trades: list[Trade] = []
+        retry_after_s: float | None = None
+        try:
+            if debt.skips:
+                first_id = await self.oldest_wanted(queue.symbol, queue.next_id)
+                debt.skips = False
+                if first_id > due_id:
+                    self._explain(queue, debt, first_id - 1, "skipped")
+                    return True
+            trades = await self._history.trades(queue.symbol, max(due_id - 1, 0))
+            if not self.believes(trades):
+                trades = []
+        except (VenueUnreachable, VenueRefused) as error:
+            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
+        runs = self._runs(queue, trades, due_id)
+        if runs and self._stands(debt):
+            self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
+            for gap in (gap for run in runs for gap in run.gaps):
+                self._ledger.given_up(Key("trade", queue.symbol), gap.first, gap.last, gap.reason)
+            self._outlet.keep_only(runs)
+            self._bring(debt, runs)
+            return True
+        debt.attempts.fail(self._clock(), retry_after_s)
+        return self._stands(debt) and self._give_up(queue, debt, trades)
+
+    def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
+        """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""
+        absent = {gap.first: gap for gap in absent_ranges(trades, due_id)}
+        good: list[Trade] = []
+        gaps: list[Gap] = []
+        refused: dict[int, Refusal] = {}
+        before: dict[int, tuple[list[Gap], dict[int, Refusal]]] = {}
+        position = due_id
+        for trade in trades:
+            if trade.trade_id < position:
+                continue
+            if trade.trade_id >= queue.next_id or (trade.trade_id > position and position not in absent):
+                break
+            if trade.trade_id > position:
+                gaps.append(absent[position])
+            verdict = self._refusals.gate.check_trade(trade)
+            if verdict is not None and verdict.critical:
+                gaps.append(Gap(trade.trade_id, trade.trade_id, 1, "refused", verdict.critical))
+                refused[trade.trade_id] = self._refusals.refusal(trade, verdict)
+            else:
+                good.append(trade)
+                before[trade.trade_id] = gaps, refused
+                gaps, refused = [], {}
+            position = trade.trade_id + 1
+        runs = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
+        for run in runs:
+            run.gaps, run.refused = before[run.first_id]
+        if gaps:
+            runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps))
+        return runs
+
+    def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> bool:
+        """Declare lost what nobody has given for the deadline; whether that moved anything."""
+        if not debt.attempts.is_over(self._clock()):
+            return False
+        kept_id = self._retention.oldest_id(queue.symbol)
+        last_id = queue.next_id - 1
+        if kept_id is not None and kept_id > debt.due_id:
+            last_id = min(last_id, kept_id - 1)
+        elif trades and trades[0].trade_id > debt.due_id:
+            last_id = min(last_id, trades[0].trade_id - 1)
+        self._explain(queue, debt, last_id, "lost")
+        return True
+
+    def _explain(self, queue: SymbolQueue, debt: Debt, last_id: int, reason: GapReason) -> None:
+        first_id, last_id = debt.due_id, min(last_id, queue.next_id - 1)
+        self._ledger.given_up(Key("trade", queue.symbol), first_id, last_id, reason)
+        debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
+        debt.due_id = last_id + 1
+        debt.attempts.succeed(self._clock())
+
+
+def resume(
+    sequences: Iterable[TradeSequence], outlet: Outlet, retention: Spool, tails: Mapping[str, TradeTail | None],
+    *, was_filled: bool = False,
+) -> None:  # fmt: skip
+    """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
+
+    `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
+    nothing of was lost.
+    """
+    for sequence in sequences:
+        symbol, next_id = sequence.symbol, sequence.next_id
+        # Where collection was only stopped for a while, what waits here follows what the store has.
+        if next_id < 0:
+            if symbol not in tails:
+                next_id = _begin_anew(symbol, outlet, retention, was_filled=was_filled)
+            elif (tail := tails[symbol]) is not None:
+                next_id = _go_on(symbol, outlet, retention, tail)
+        sequence.resume(next_id)
+
+
+def _begin_anew(symbol: str, outlet: Outlet, retention: Spool, *, was_filled: bool) -> int:
+    """The store has nothing of it. If we hold something, then it was lost."""
+    oldest_id = retention.oldest_id(symbol)
+    if oldest_id is None:
+        outlet.resume(symbol, -1, lost=was_filled)
+        return -1
+    next_id = retention.end_id(symbol, oldest_id)
+    structlog.get_logger().warning("store_wiped", symbol=symbol, next_id=next_id)
+    outlet.resume(symbol, next_id)
+    outlet.fall_behind(symbol, None)
+    return next_id
+
+
+def _go_on(symbol: str, outlet: Outlet, retention: Spool, tail: TradeTail) -> int:
+    """What we hold beyond a hole was never let through: it is read when its turn comes."""
+    due_id = tail.last_id + 1
+    retention.confirm(symbol, tail.last_id)
+    next_id = retention.end_id(symbol, due_id)
+    outlet.resume(symbol, next_id, origin_id=tail.first_id)
+    if next_id > due_id:
+        outlet.fall_behind(symbol, due_id)
+    return next_id

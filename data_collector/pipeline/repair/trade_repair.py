@@ -1,0 +1,298 @@
+"""Fills what is missing of trades: in the feed, and in the store.
+
+Life cycle: the service makes one and runs it in a task. Every few milliseconds it looks at the sequences that wait.
+What a twin line has not brought within the arbitration time is read from the retention (trades that were spilled), else
+asked of the exchange by id, else explained: `absent` when one answer holds both sides of it and nothing inside, `lost`
+when nobody could give it for the gap deadline. A store that fell behind (`pipeline.outlet.debts`) is brought up from
+the retention and, where that has a hole, from the exchange in the same way. A few symbols are worked on at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
+from data_collector.model.protocols import History
+from data_collector.model.records import Trade
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.gaps.ledger import HealSource, Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.runs import absent_ranges
+from data_collector.pipeline.repair.refill import READ_TRADES, Refill
+from data_collector.pipeline.sequence.trade_intake import TradeIntake
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, OpenGap, TradeSequence
+from data_collector.pipeline.spool.spool import Spool
+
+LOOK_S = 0.02
+"""How often what waits is looked at."""
+
+HEAD_LOOK_S = 1.0
+
+WORKERS = 4
+"""Symbols worked on at a time."""
+
+PAGE_TRADES = 1000
+"""What the exchange gives in one answer."""
+
+URGENT_TRADES = 10_000
+"""A larger gap is catching up with the past, for which half of the budget must do."""
+
+DISPROVED_MIN = 3
+DISPROVED_S = 10.0
+"""What the exchange's REST side does not know after so many answers and so long does not exist."""
+
+DISPROVED_PAUSE_S = 1.0
+"""Between such answers, also where a stream that goes on looks like progress."""
+
+
+class TradeRepair:
+    """Heals the gaps of all symbols."""
+
+    def __init__(
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, retention: Spool, history: History,
+        ledger: Ledger, counters: Counters, clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._outlet = outlet
+        self._intake = intake
+        self._refill = refill
+        self._retention = retention
+        self._history = history
+        self._ledger = ledger
+        self._counters = counters
+        self._clock = clock
+        self._busy: set[str] = set()
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._busy.clear()
+        self._queue = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+            group.create_task(self._watch_heads())
+            group.create_task(self._settle_conflicts())
+            while True:
+                await self._until_something_waits()
+                self.look()
+                await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Let go what has waited long enough, and put to work what stays missing."""
+        now_s = self._clock()
+        for sequence in self._intake.holdback.sequences:
+            self._intake.release(sequence)
+            gap = sequence.gap
+            if gap is not None and now_s - gap.opened_s >= ARBITRATION_S and now_s >= gap.attempts.retry_s:
+                self._put_to_work(sequence.symbol)
+            self._tell_what_came(sequence)
+        for debt in self._outlet.debts.payable():
+            if now_s >= debt.attempts.retry_s:
+                self._put_to_work(debt.symbol)
+
+    async def _until_something_waits(self) -> None:
+        events = (self._intake.holdback.waiting, self._outlet.debts.due)
+        if any(event.is_set() for event in events):
+            return
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _watch_heads(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_LOOK_S)
+            self._intake.look_at_heads()
+
+    async def _settle_conflicts(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_LOOK_S)
+            while self._intake.conflicts:
+                await self._arbitrate(self._intake.conflicts.popleft())
+
+    async def _arbitrate(self, first: Trade) -> None:
+        """Which of two contents of one id the exchange's REST side has."""
+        try:
+            trades = await self._history.trades(first.symbol, first.trade_id, limit=1)
+        except (VenueUnreachable, VenueRefused):
+            trades = []
+        outcome = "unknown"
+        if trades and trades[0].trade_id == first.trade_id:
+            outcome = self._intake.settle_conflict(first, trades[0])
+        self._counters.add("data_collector_trade_conflicts_settled_total", outcome=outcome)
+        structlog.get_logger().error(
+            "trade_conflict", symbol=first.symbol, trade_id=first.trade_id, stored_is=outcome,
+        )  # fmt: skip
+
+    def _put_to_work(self, symbol: str) -> None:
+        if symbol not in self._busy:
+            self._busy.add(symbol)
+            self._queue.put_nowait(symbol)
+
+    async def _work(self) -> None:
+        while True:
+            await self._step(await self._queue.get())
+
+    async def work_off(self) -> None:
+        """One step of each symbol that was put to work; for tests, which have no tasks."""
+        while not self._queue.empty():
+            await self._step(self._queue.get_nowait())
+
+    async def _step(self, symbol: str) -> None:
+        try:
+            debt = self._outlet.debts.get(symbol)
+            if debt is not None and not debt.stands_by:
+                await self._refill.step(debt)
+            sequence = self._intake.collected.get(symbol)
+            if sequence is not None and sequence.gap is not None:
+                await self._fill(sequence, sequence.gap)
+        finally:
+            self._busy.discard(symbol)
+
+    async def _fill(self, sequence: TradeSequence, gap: OpenGap) -> None:
+        """One step: read or ask once, and let through what came."""
+        if sequence.next_id in sequence.refused_s:
+            # A refused id waits for its own time, and is not asked for.
+            return
+        # What the twin line heals at once is no story, and comes here never.
+        unreported = sequence.report()
+        if unreported is not None:
+            self._ledger.opened(Key("trade", sequence.symbol), *unreported)
+        if await self._skip_what_is_old(sequence, gap):
+            return
+        due_id = sequence.next_id
+        source: HealSource = "spool"
+        runs = await self._retention.read(sequence.symbol, due_id, trades_max=READ_TRADES)
+        if runs:
+            self._intake.take_runs(sequence, runs)
+        if sequence.next_id == due_id and sequence.gap is gap:
+            source = "rest"
+            await self._ask(sequence, gap)
+        self._note_progress(sequence, gap, due_id, source)
+        self._intake.release(sequence)
+
+    def _tell_what_came(self, sequence: TradeSequence) -> None:
+        """What was missing and is passed without another word was brought by a stream after all."""
+        if sequence.reported is None:
+            return
+        first_id, last_id = sequence.reported
+        self._ledger.healed(Key("trade", sequence.symbol), first_id, sequence.next_id - 1, "ws")
+        if sequence.next_id > last_id:
+            self._end_report(sequence)
+
+    def _end_report(self, sequence: TradeSequence) -> None:
+        sequence.reported = None
+        self._intake.holdback.note(sequence)
+
+    def _note_progress(self, sequence: TradeSequence, gap: OpenGap, due_id: int, source: HealSource) -> None:
+        last_id = min(sequence.next_id - 1, gap.last_id)
+        if sequence.next_id > due_id:
+            gap.attempts.succeed(self._clock())
+            if last_id >= gap.first_id:
+                self._ledger.healed(Key("trade", sequence.symbol), gap.first_id, last_id, source)
+                gap.first_id = last_id + 1
+        elif gap.attempts.is_over(self._clock()):
+            self._intake.pass_over(sequence, gap.last_id, "lost")
+
+    async def _skip_what_is_old(self, sequence: TradeSequence, gap: OpenGap) -> bool:
+        """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""
+        if sequence.next_id != sequence.resumed_id:
+            return False
+        try:
+            first_id = await self._refill.oldest_wanted(sequence.symbol, gap.last_id + 1)
+        except (VenueUnreachable, VenueRefused) as error:
+            self._put_off(sequence, gap, error)
+            return True
+        sequence.settle_start()
+        if first_id > sequence.next_id:
+            last_id = min(first_id - 1, gap.last_id)
+            self._intake.pass_over(sequence, last_id, "skipped")
+            gap.first_id = sequence.next_id
+            self._intake.release(sequence)
+        return sequence.gap is not gap
+
+    async def _ask(self, sequence: TradeSequence, gap: OpenGap) -> None:
+        """Ask the exchange for the ids from the due one on, and some before: they show what is absent."""
+        symbol, due_id = sequence.symbol, sequence.next_id
+        # The id right before may be absent itself: every other try reaches further back.
+        before = 1 if gap.attempts.failed % 2 == 0 else PAGE_TRADES - 1
+        self._ledger.noted(Key("trade", symbol), "rest_asked")
+        urgent = gap.last_id - due_id < URGENT_TRADES
+        try:
+            trades = await self._history.trades(
+                sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent
+            )
+        except (VenueUnreachable, VenueRefused) as error:
+            self._put_off(sequence, gap, error)
+            return
+        if not self._refill.believes(trades):
+            self._counters.add("data_collector_rest_bad_pages_total")
+            gap.attempts.fail(self._clock())
+            return
+        absent = absent_ranges(trades, due_id)
+        for trade in trades:
+            if trade.trade_id > gap.last_id:
+                break
+            self._pass_over_absent(sequence, absent, trade.trade_id)
+            self._intake.take_repaired(sequence, trade)
+        self._pass_over_absent(sequence, absent, gap.last_id + 1)
+        if sequence.gap is not gap or sequence.next_id > gap.last_id:
+            return
+        if len(trades) < PAGE_TRADES and not (trades and trades[-1].trade_id >= gap.last_id):
+            self._ended_before(sequence, gap)
+            return
+        gap.disproved = 0
+        if sequence.next_id == due_id:
+            gap.attempts.fail(self._clock())
+
+    def _pass_over_absent(self, sequence: TradeSequence, absent: list[Gap], before_id: int) -> None:
+        for each in absent:
+            if each.first == sequence.next_id and each.first < before_id:
+                last_id = min(each.last, before_id - 1)
+                self._intake.pass_over(sequence, last_id, "absent")
+
+    def _ended_before(self, sequence: TradeSequence, gap: OpenGap) -> None:
+        """An answer that ends before the gap does proves nothing; but many of them are against a lonely trade.
+
+        Also where the stream goes on: it moves the beginning of such a gap for ever, and never reaches its end.
+        """
+        gap.attempts.fail(self._clock())
+        now_s = self._clock()
+        if not gap.disproved:
+            gap.disproved_s = now_s
+        gap.disproved += 1
+        if gap.disproved < DISPROVED_MIN:
+            return
+        gap.attempts.put_off(now_s + DISPROVED_PAUSE_S)
+        if now_s - gap.disproved_s < DISPROVED_S:
+            return
+        if not sequence.held:
+            sequence.disbelieve_head()
+            self._intake.release(sequence)
+        elif sequence.holds_strays:
+            self._counters.add("data_collector_implausible_total", rule="trade_id_jump")
+            self._intake.refuse_held(sequence)
+        else:
+            return
+        self._withdraw(sequence)
+
+    def _withdraw(self, sequence: TradeSequence) -> None:
+        """Nothing is missing from the due id on, although the ledger was told so."""
+        if sequence.reported is not None:
+            first_id, last_id = sequence.reported
+            self._ledger.healed(Key("trade", sequence.symbol), first_id, sequence.next_id - 1, "ws")
+            self._ledger.withdrawn(Key("trade", sequence.symbol), sequence.next_id, last_id)
+            self._end_report(sequence)
+
+    def _put_off(self, sequence: TradeSequence, gap: OpenGap, error: VenueUnreachable | VenueRefused) -> None:
+        gap.attempts.fail(self._clock(), error.retry_after_s if isinstance(error, VenueUnreachable) else None)
+        self._ledger.noted(Key("trade", sequence.symbol), "rest_failed")
+        if gap.attempts.failed == 1:
+            structlog.get_logger().warning("repair_put_off", symbol=sequence.symbol, reason=str(error))

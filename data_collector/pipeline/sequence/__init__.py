@@ -1,0 +1,1 @@
+"""Each record once and in order: from what a message holds to what waits for the store."""

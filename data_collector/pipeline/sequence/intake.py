@@ -1,0 +1,156 @@
+"""From a message to the outlet in plain function calls: order, check, put. No task, queue or await.
+
+Life cycle: the service makes one intake; every socket calls `receive` with what it has decoded. It runs on the event
+loop and raises nothing for what an exchange sends: a bad frame is counted and kept in quarantine, and the next one is
+read. Trades have a sequencer of their own (`pipeline.sequence.trade_intake`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from data_collector.model.channels import NewestRecord, collected, key_of, number_of
+from data_collector.model.keys import Key
+from data_collector.model.protocols import AuditNotes, Gate, UnknownEvent
+from data_collector.model.records import Kline, Record, Ticker, Trade
+from data_collector.model.verdict import Verdict
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.connections.websocket import Received, Unreadable
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.kline_intake import KlineIntake, WantedKlines
+from data_collector.pipeline.sequence.refusals import Refusals
+from data_collector.pipeline.sequence.tally import Tally, also_refused
+from data_collector.pipeline.sequence.trade_intake import TradeIntake
+from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX
+
+
+class Intake:
+    """Where all lines meet."""
+
+    def __init__(
+        self, gate: Gate, outlet: Outlet, klines: WantedKlines, counters: Counters, audit: AuditNotes,
+        clock: Callable[[], float] = time.monotonic, *, ledger: Ledger | None = None,
+    ) -> None:  # fmt: skip
+        self._outlet = outlet
+        self._counters = counters
+        self.refusals = Refusals(outlet, gate, counters)
+        self.tally = Tally(self.refusals, counters, audit)
+        ledger = ledger or Ledger(time.time)
+        self.trades = TradeIntake(outlet, gate, self.tally, self.refusals, ledger, counters, audit, clock)
+        self._take_trade = self.trades.take
+        self.use(gate)
+        self._sequences = self.trades.sequences
+        self.klines = KlineIntake(outlet, klines, self.tally, self.refusals, ledger, counters, self._sequences)
+        self._newest = dict.fromkeys((Key("ticker", symbol) for symbol in outlet.queues), -1)
+        """The number of the newest record of streams of which the newest counts; tickers come from REST too."""
+        self.spoken: dict[Key, int] = {}
+        """The number of the newest record that a stream brought."""
+
+    def use(self, gate: Gate) -> None:
+        """Judge by this gate from now on."""
+        self._check = gate.check
+        self.trades.use(gate)
+        self.refusals.gate = gate
+
+    def add(self, key: Key) -> None:
+        """It is collected from now on; its symbol has a queue in the outlet."""
+        self.trades.add(key.symbol)
+        self._newest.setdefault(Key("ticker", key.symbol), -1)
+        channel = collected(key)
+        if channel is not None and not channel.has_gaps:
+            self._newest.setdefault(key, -1)
+
+    def forget(self, symbol: str) -> None:
+        """Nothing comes of the symbol any more."""
+        self.trades.forget(symbol)
+        for key in [key for key in self._newest if key.symbol == symbol]:
+            del self._newest[key]
+            self.spoken.pop(key, None)
+
+    def release_held(self, *, everything: bool = False) -> None:
+        """Let go trades that were held back, as far as their time is over; `everything`: nothing comes any more."""
+        for sequence in self.trades.holdback.sequences:
+            self.trades.release(sequence, at_once=everything)
+            if everything and sequence.next_id >= 0:
+                self.trades.spill(sequence)
+
+    def receive(self, received: Received) -> None:
+        """What one message of any line holds."""
+        if type(received) is Trade:
+            self._take_trade(received)
+        elif type(received) is Kline:
+            self.klines.take(received)
+        elif isinstance(received, UnknownEvent):
+            self._counters.add("data_collector_events_unknown_total")
+        elif isinstance(received, Unreadable):
+            self._refuse_frame(received)
+        elif isinstance(received, list):
+            for record in received:
+                self._take_other(record)
+        else:
+            self._take_other(received)
+
+    def take_statistics(self, ticker: Ticker) -> None:
+        """A ticker that we asked REST for: it keeps `latest:` current, and is no message of the feed."""
+        key = key_of(ticker)
+        if ticker.event_ms <= self._newest.get(key, ticker.event_ms):
+            return
+        verdict = self._check_newest(ticker)
+        if verdict is not None and verdict.critical:
+            self._counters.add("data_collector_statistics_refused_total")
+            return
+        self._put_newest(key, ticker, verdict)
+
+    def _take_newest(self, key: Key, record: NewestRecord) -> None:
+        """A record of a stream of which the newest counts."""
+        number = number_of(record)
+        if number <= self._newest[key]:
+            self.tally.copy(key.channel)
+            return
+        verdict = self._check_newest(record)
+        if self.tally.passes(record, key.channel, verdict):
+            self.spoken[key] = number
+            self._put_newest(key, record, verdict)
+
+    def _put_newest(self, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
+        self._newest[key] = number_of(record)
+        self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
+        self._learn(record)
+
+    def _learn(self, record: Record) -> None:
+        if isinstance(record, Ticker):
+            self.tally.newest_event_ms = max(self.tally.newest_event_ms, record.event_ms)
+            self.trades.learn_reference(record.symbol, record.last_id)
+
+    def _take_other(self, record: Record) -> None:
+        match record:
+            case Trade():
+                self._take_trade(record)
+            case Kline():
+                self.klines.take(record)
+            case _:
+                key = key_of(record)
+                if record.symbol not in self._sequences:
+                    self.tally.refuse_unknown(record)
+                elif isinstance(record, NewestRecord) and key in self._newest:
+                    self._take_newest(key, record)
+                else:
+                    # For a subclass alone.
+                    self.tally.passes(record, "other", None)
+
+    def _check_newest(self, record: Record) -> Verdict | None:
+        if not isinstance(record, Ticker):
+            return self._check(record)
+        verdict = self.tally.judged_in_time(record.event_ms, self._check(record))
+        sequence = self._sequences[record.symbol]
+        known_id = max(sequence.next_id, sequence.reference_id)
+        if 0 <= known_id < record.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
+            return also_refused("trade_id_jump", verdict)
+        return verdict
+
+    def _refuse_frame(self, unreadable: Unreadable) -> None:
+        self.tally.received += 1
+        self.tally.errors += 1
+        self.refusals.quarantine_frame(unreadable.frame, unreadable.error, self._sequences)

@@ -1,0 +1,269 @@
+"""Klines from a frame, or from REST, to the outlet: judge, order, put. No task, queue or await.
+
+Life cycle: the intake makes one and gives it every kline that a frame holds; `pipeline.repair.kline_repair` gives it
+what the exchange's REST side told. It runs on the event loop and raises nothing for what an exchange sends.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import structlog
+
+from data_collector.model.batch import Behind, KlineCheck, KlineUpdate
+from data_collector.model.calendar import Calendar
+from data_collector.model.keys import Key
+from data_collector.model.records import Kline
+from data_collector.model.verdict import Verdict
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.gaps.ledger import Ledger
+from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.sequence.refusals import Refusals
+from data_collector.pipeline.sequence.series import Order, Series, content
+from data_collector.pipeline.sequence.tally import Tally
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+
+TIME_MS_MIN = 10**12
+TIME_MS_MAX = 4_102_444_800_000
+"""What calendars can place."""
+
+CHECKED_INTERVAL = "1m"
+"""Its klines are compared with our own trades: the others are made of the same ones."""
+
+DOUBTFUL_MAX = 100
+"""Klines that wait to be compared with REST; further ones are counted alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKlines:
+    """Which klines are collected of every symbol, and how far back."""
+
+    calendar: Calendar
+    intervals: Sequence[str]
+    catch_up_s: float = 0.0
+    """What is missing at the start, or lost by the store, and older is not fetched."""
+
+
+class KlineIntake:
+    """The series of all symbols and intervals."""
+
+    def __init__(
+        self, outlet: Outlet, wanted: WantedKlines, tally: Tally, refusals: Refusals, ledger: Ledger,
+        counters: Counters, trades: Mapping[str, TradeSequence],
+    ) -> None:  # fmt: skip
+        """`trades` of the same symbols: closed klines of a minute are compared with them."""
+        self._outlet = outlet
+        self.calendar = wanted.calendar
+        self.catch_up_ms = int(wanted.catch_up_s * 1000)
+        self._counters = counters
+        self.ledger = ledger
+        self._tally = tally
+        self._refusals = refusals
+        self._trades = trades
+        self.series: dict[Key, Series] = {}
+        self._counted_ms: dict[Key, int] = {}
+        self._lost: set[Key] = set()
+        self.begun: list[Kline] = []
+        """First closed kline of each series that began: what lies before it may be fetched for charts."""
+        self.resumed: set[Key] = set()
+        """Series whose due time the store told: what it lacks is missing, and not only late."""
+        self.doubtful: list[Kline] = []
+        """Closed klines that contradict our own trades: REST decides."""
+        for symbol in outlet.queues:
+            for interval in wanted.intervals:
+                self.add(Key("kline", symbol, interval))
+
+    def add(self, key: Key) -> None:
+        """A series is collected from now on; its symbol has a queue in the outlet."""
+        self.series[key] = Series(key, self.calendar, self._check)
+        self._counted_ms[key] = -1
+
+    def remove(self, key: Key) -> None:
+        """A series is collected no longer; what was released waits in the outlet."""
+        self.series.pop(key, None)
+        self._counted_ms.pop(key, None)
+        self.resumed.discard(key)
+        self._lost.discard(key)
+
+    def take(self, kline: Kline) -> None:
+        """A kline of the stream."""
+        series = self.series.get(Key("kline", kline.symbol, kline.interval))
+        if series is None:
+            self._tally.refuse_unknown(kline)
+            return
+        verdict = self._tally.judged_in_time(kline.event_ms, self._judge(kline))
+        if verdict is not None and verdict.critical:
+            if kline.is_closed and self._can_be_placed(kline):
+                series.refuse(kline.open_ms, verdict.critical)
+            self._refuse(kline, verdict)
+        elif kline.is_closed:
+            self._take_closed(series, kline, verdict)
+        else:
+            self._take_open(series, kline, verdict)
+
+    def take_told(self, series: Series, kline: Kline) -> None:
+        """A closed kline that REST told; its place is due, or behind others that are."""
+        verdict = self._judge(kline)
+        if verdict is not None and verdict.critical:
+            self._refusals.quarantine(kline, verdict)
+            series.refuse(kline.open_ms, verdict.critical)
+            # No other copy will come.
+            series.pass_refused()
+            self.release(series)
+            return
+        starts = series.due_ms < 0
+        order = series.take_closed(kline, () if verdict is None else verdict.warnings, "rest")
+        self._place(series, kline, order, starts=starts)
+
+    def reconcile(self, kline: Kline, told: Kline) -> None:
+        """A closed kline that contradicts our trades, and what REST told of it."""
+        agrees = content(kline) == content(told)
+        structlog.get_logger().warning(
+            "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
+        )
+        if not agrees:
+            self._put_revision(told, "revision")
+
+    def put_past(self, klines: Iterable[Kline]) -> None:
+        """Closed klines from before the beginning of their series, for `kline:` alone."""
+        for kline in klines:
+            verdict = self._judge(kline)
+            if verdict is None or not verdict.critical:
+                self._outlet.put_past(kline)
+
+    def begin(self, cursors: Mapping[Key, int], *, was_filled: bool = False) -> None:
+        """Collection starts: the open time that the store must get next, of each series that it has.
+
+        Where the store `was_filled` before, the other series were lost: they are filled again from before their first
+        closing frame, as far back as a start fills.
+        """
+        self._lost = {key for key, series in self.series.items() if was_filled and series.due_ms < 0} - set(cursors)
+        self.resume(cursors)
+
+    def resume(self, cursors: Mapping[Key, int]) -> None:
+        """The open time that the store must get next, of series that are added while others go on."""
+        for key, due_ms in cursors.items():
+            series = self.series.get(key)
+            if series is not None:
+                self._rewind(series, due_ms)
+
+    def go_back(self, behind: Behind) -> None:
+        """The store lacks klines that it was given."""
+        series = self.series.get(behind.key)
+        if series is not None:
+            self._rewind(series, behind.due)
+
+    def release(self, series: Series) -> None:
+        """Put what can follow now."""
+        if self.series.get(series.key) is not series:
+            # It was removed while the exchange was asked.
+            return
+        for update in series.release():
+            self._note_closed(series, update)
+            self._outlet.put_closed_kline(update)
+
+    def _rewind(self, series: Series, due_ms: int | None) -> None:
+        if due_ms is None:
+            series.begin_anew(self._oldest_wanted_ms())
+        else:
+            series.rewind(due_ms)
+        if series.due_ms >= 0:
+            self.resumed.add(series.key)
+        self.release(series)
+
+    def _oldest_wanted_ms(self) -> int:
+        """For a store that has lost everything; before the exchange's time is known, nothing is older than now."""
+        now_ms = self._tally.exchange_ms()
+        return now_ms - self.catch_up_ms if now_ms else sys.maxsize
+
+    def _take_open(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
+        if series.judge_open(kline) is Order.KNOWN:
+            self._tally.copy("kline")
+            return
+        self._accept(kline, verdict)
+        if kline.open_ms > series.due_ms:
+            # Its trade ids may prove that what has not closed had no trade.
+            self.release(series)
+        next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
+        warnings = () if verdict is None else verdict.warnings
+        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, warnings))
+
+    def _take_closed(self, series: Series, kline: Kline, verdict: Verdict | None) -> None:
+        starts = series.due_ms < 0
+        order = series.take_closed(kline, () if verdict is None else verdict.warnings)
+        if order is Order.KNOWN:
+            self._tally.copy("kline")
+        elif order is Order.IMPLAUSIBLE:
+            self._refuse(kline, Verdict(("open_time_off_grid",)))
+        else:
+            self._accept(kline, verdict, late=order in (Order.LATE, Order.REVISED))
+            self._place(series, kline, order, starts=starts)
+
+    def _place(self, series: Series, kline: Kline, order: Order, *, starts: bool) -> None:
+        match order:
+            case Order.NEXT | Order.AHEAD:
+                if starts and series.key in self._lost:
+                    self._lost.discard(series.key)
+                    self._rewind(series, None)
+                    return
+                if starts:
+                    self.begun.append(kline)
+                self.release(series)
+            case Order.REVISED:
+                self._put_revision(kline, "revision")
+            case Order.LATE:
+                self._put_revision(kline, "recovered")
+            case Order.KNOWN | Order.IMPLAUSIBLE:
+                pass
+            case _:
+                assert_never(order)
+
+    def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"]) -> None:
+        if why == "revision":
+            self._counters.add("data_collector_kline_revisions_total")
+        if kline.symbol in self._outlet.queues:
+            self._outlet.put_revision(kline, why)
+
+    def _judge(self, kline: Kline) -> Verdict | None:
+        """By the rules alone: what REST told has no event time."""
+        return self._refusals.gate.check(kline)
+
+    def _accept(self, kline: Kline, verdict: Verdict | None, *, late: bool = False) -> None:
+        self._tally.accept(kline, "kline", verdict, late=late)
+        self._tally.newest_event_ms = max(self._tally.newest_event_ms, kline.event_ms)
+
+    def _refuse(self, kline: Kline, verdict: Verdict) -> None:
+        self._tally.refuse(kline, "kline", verdict)
+        self._refusals.quarantine(kline, verdict)
+
+    def _can_be_placed(self, kline: Kline) -> bool:
+        """Whether a kline of its interval can open then."""
+        in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
+        return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
+
+    def _note_closed(self, series: Series, update: KlineUpdate) -> None:
+        key, kline = series.key, update.kline
+        self.ledger.healed(key, kline.open_ms, kline.open_ms, update.source)
+        if kline.open_ms <= self._counted_ms[key]:
+            # The store lost it, and gets it again.
+            return
+        self._counted_ms[key] = kline.open_ms
+        self._counters.add("data_collector_klines_closed_total", source=update.source)
+        for gap in update.gaps:
+            if gap.reason == "refused":
+                self.ledger.given_up(key, gap.first, gap.last, gap.reason)
+        if update.source != "ws":
+            if self._tally.tap is not None:
+                self._tally.tap(kline)
+        elif key.interval == CHECKED_INTERVAL:
+            self._counters.add("data_collector_candle_checks_total", result=update.check)
+            if update.check == "mismatch" and len(self.doubtful) < DOUBTFUL_MAX:
+                self.doubtful.append(kline)
+
+    def _check(self, kline: Kline, id_before: int) -> KlineCheck:
+        if kline.interval != CHECKED_INTERVAL:
+            return "unchecked"
+        return self._trades[kline.symbol].check_minute(kline, id_before)

@@ -1,0 +1,300 @@
+"""The closed klines of one symbol and interval: each open time once and in order, or explained. Pure.
+
+Life cycle: the kline intake makes one for each symbol and interval. `due_ms` is the open time that must close next. A
+closed kline that is ahead of it waits while what lies between is found: ids prove that there was no trade, the
+exchange's REST side has it (`pipeline.repair.kline_repair`), or it is passed over and the gap goes with the next closed
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from msgspec import structs
+
+from data_collector.model.batch import KlineCheck, KlineUpdate, RecordSource
+from data_collector.model.calendar import Calendar, explained_from, missing_range
+from data_collector.model.gaps import Gap, GapReason, add_gap
+from data_collector.model.keys import Key
+from data_collector.model.records import Kline
+
+HELD_MAX = 1_000
+"""Closed klines that wait behind a missing one; those beyond are fetched when it is their turn."""
+
+REFUSED_MAX = 1_000
+"""Refused closed klines remembered until a good one follows; those beyond are asked of REST."""
+
+RECENT_KEPT = 64
+"""Closed klines remembered: what comes again is compared with them, and a store that lost them gets them again."""
+
+Check = Callable[[Kline, int], KlineCheck]
+"""How a closed kline compares with our own trades; the second is the last trade id before it, -1 when unknown."""
+
+
+class Order(Enum):
+    """Where a kline stands."""
+
+    NEXT = "follows what is there"
+    AHEAD = "something is missing before it"
+    LATE = "fills a hole that was passed over"
+    KNOWN = "was let through before"
+    REVISED = "changes a closed kline that was let through"
+    IMPLAUSIBLE = "does not open where klines of its interval do"
+
+
+class Series:
+    """The state of one symbol and interval."""
+
+    __slots__ = (
+        "_calendar", "_chain_id", "_check", "_gaps", "_held", "_interval", "_later_gaps", "_newest", "_recent",
+        "_refused", "_starts", "due_ms", "event_ms", "key", "open_ms",
+    )  # fmt: skip
+
+    def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
+        self.key = key
+        self.due_ms = -1
+        """The open time that must close next; -1 before the first closed kline."""
+        self.open_ms = -1
+        """Open time and event time of the newest update."""
+        self.event_ms = -1
+        self._interval = key.kline_interval
+        self._calendar = calendar
+        self._check = check
+        self._chain_id = -1
+        """The last trade id up to the end of the newest closed kline; -1 when unknown."""
+        self._starts = True
+        """Whether the next closed kline may begin the series in the store."""
+        self._newest: Kline | None = None
+        """The newest open update, whose first trade id is evidence for what lies before."""
+        self._held: dict[int, KlineUpdate] = {}
+        self._refused: dict[int, tuple[str, ...]] = {}
+        self._recent: dict[int, KlineUpdate] = {}
+        self._gaps: list[Gap] = []
+        """What was passed over since the newest closed kline."""
+        self._later_gaps: list[Gap] = []
+        """What had been passed over when the store turned out to be behind."""
+
+    @property
+    def held(self) -> int:
+        """How many closed klines wait behind a missing one."""
+        return len(self._held)
+
+    @property
+    def first_held_ms(self) -> int | None:
+        """What waits first."""
+        return min(self._held, default=None)
+
+    def judge_open(self, kline: Kline) -> Order:
+        """An update of a kline that is still open: the newest is `NEXT`."""
+        is_past = kline.open_ms < self.due_ms or kline.open_ms in self._held
+        if is_past or (kline.open_ms, kline.event_ms) <= (self.open_ms, self.event_ms):
+            return Order.KNOWN
+        self._newest = kline
+        self.open_ms, self.event_ms = kline.open_ms, kline.event_ms
+        return Order.NEXT
+
+    def take_closed(self, kline: Kline, warnings: tuple[str, ...] = (), source: RecordSource = "ws") -> Order:
+        """A closed kline. `NEXT` and `AHEAD`: it is kept, and `release` gives it when it is its turn."""
+        open_ms = kline.open_ms
+        if 0 <= open_ms < self.due_ms:
+            return self._judge_past(kline)
+        known = self._held.get(open_ms)
+        if known is not None and not _is_revision(kline, known.kline):
+            return Order.KNOWN
+        if self.due_ms < 0:
+            self.due_ms = open_ms
+        elif not self._has_place(open_ms):
+            return Order.IMPLAUSIBLE
+        if open_ms == self.due_ms or known is not None or len(self._held) < HELD_MAX:
+            next_open_ms = self._calendar.next_open_ms(self._interval, open_ms)
+            gaps = known.gaps if known is not None else []
+            self._held[open_ms] = KlineUpdate(kline, next_open_ms, warnings, source=source, gaps=gaps)
+        return Order.NEXT if open_ms == self.due_ms else Order.AHEAD
+
+    def refuse(self, open_ms: int, rules: tuple[str, ...]) -> None:
+        """A closed kline may not pass. A good copy takes its place until a later one has closed."""
+        if 0 <= self.due_ms <= open_ms and len(self._refused) < REFUSED_MAX and open_ms not in self._held:
+            self._refused[open_ms] = rules
+
+    def release(self) -> list[KlineUpdate]:
+        """Closed klines whose turn it is, in order; what is proven to be without trades is made here."""
+        released: list[KlineUpdate] = []
+        while (update := self._next()) is not None:
+            released.append(self._pass(update))
+        return released
+
+    def pass_over(self, until_ms: int, reason: GapReason, rules: tuple[str, ...] = ()) -> Gap | None:
+        """Go on at `until_ms`, an open time after the due one; the gap goes with the next closed kline."""
+        if until_ms <= self.due_ms:
+            return None
+        last_ms, count = missing_range(self._calendar, self._interval, self.due_ms, until_ms)
+        gap = Gap(self.due_ms, last_ms, count, reason, rules)
+        add_gap(self._gaps, gap)
+        self.due_ms = until_ms
+        return gap
+
+    def pass_refused(self) -> Gap | None:
+        """The due kline was refused, and no good copy came in time."""
+        rules = self._refused.pop(self.due_ms, None)
+        if rules is None:
+            return None
+        return self.pass_over(self._calendar.next_open_ms(self._interval, self.due_ms), "refused", rules)
+
+    def begin_anew(self, since_ms: int) -> None:
+        """The store has nothing any more: it gets what is remembered, and what is missing before, from `since_ms` on.
+
+        Calendar months are given as far as they are remembered.
+        """
+        first_ms = min(self._recent, default=self.due_ms)
+        if first_ms < 0:
+            return
+        step_ms = self._after(first_ms) - first_ms
+        if not self._interval.endswith("M") and since_ms < first_ms:
+            first_ms -= (first_ms - since_ms) // step_ms * step_ms
+        self.rewind(first_ms)
+        self._starts = True
+
+    def rewind(self, due_ms: int) -> None:
+        """The store has what closed before `due_ms`, at our start or after it lost the rest.
+
+        What is remembered is given again by `release`; what is not is missing.
+        """
+        self._starts = False
+        again = {open_ms: update for open_ms, update in self._recent.items() if open_ms >= due_ms}
+        for open_ms in again:
+            del self._recent[open_ms]
+        self._held = {open_ms: each for open_ms, each in (self._held | again).items() if open_ms >= due_ms}
+        if due_ms < self.due_ms:
+            self._later_gaps = self._gaps
+        self._gaps = []
+        self._chain_id = self._chain_before(due_ms)
+        self.due_ms = due_ms
+
+    def _chain_before(self, due_ms: int) -> int:
+        before = self._recent.get(max(self._recent, default=-1))
+        return before.kline.last_trade_id if before is not None and before.next_open_ms == due_ms else -1
+
+    def _next(self) -> KlineUpdate | None:
+        while self.due_ms >= 0:
+            update = self._held.pop(self.due_ms, None)
+            if update is not None:
+                return update
+            if not self._passes_explained():
+                return self._built()
+        return None
+
+    def _passes_explained(self) -> bool:
+        """Whether the due kline is known to be missing, and for what reason."""
+        due_ms = self.due_ms
+        while self._later_gaps and self._later_gaps[0].last < due_ms:
+            del self._later_gaps[0]
+        if self._later_gaps and self._later_gaps[0].first == due_ms:
+            gap = self._later_gaps.pop(0)
+            return self.pass_over(self._after(gap.last), gap.reason, gap.rules) is not None
+        first_ms = min(self._held, default=None)
+        if first_ms is None:
+            return False
+        if first_ms < due_ms:
+            # It does not lie on the grid that the klines before it span.
+            del self._held[first_ms]
+            return True
+        gaps = self._held[first_ms].gaps
+        if gaps and gaps[0].first <= due_ms:
+            for gap in explained_from(self._calendar, self._interval, gaps, due_ms):
+                add_gap(self._gaps, gap)
+            self.due_ms = first_ms
+            return True
+        return self.pass_refused() is not None
+
+    def _built(self) -> KlineUpdate | None:
+        """The due kline, when the trade ids around it prove that it had no trade."""
+        evidence = self._first_with_trades() if self._chain_id >= 0 else None
+        before = self._recent.get(max(self._recent, default=-1))
+        if evidence is None or evidence.first_trade_id != self._chain_id + 1 or before is None:
+            return None
+        next_open_ms = self._calendar.next_open_ms(self._interval, self.due_ms)
+        kline = _without_trades(before.kline, self.due_ms, next_open_ms, evidence.event_ms)
+        return KlineUpdate(kline, next_open_ms, source="built")
+
+    def _first_with_trades(self) -> Kline | None:
+        """Of what came for later open times, the first that names its trade ids."""
+        later = [update.kline for update in self._held.values()]
+        if self._newest is not None:
+            later.append(self._newest)
+        ahead = (kline for kline in later if kline.open_ms > self.due_ms and kline.first_trade_id >= 0)
+        return min(ahead, key=lambda kline: kline.open_ms, default=None)
+
+    def _pass(self, update: KlineUpdate) -> KlineUpdate:
+        kline = update.kline
+        passed = structs.replace(update, gaps=self._gaps, begins=self._starts)
+        if update.source == "ws" and update.check == "unchecked":
+            passed.check = self._check(kline, -1 if self._gaps else self._chain_id)
+        self._gaps, self._starts = [], False
+        if kline.last_trade_id >= 0:
+            self._chain_id = kline.last_trade_id
+        elif kline.trades:
+            # REST names no ids.
+            self._chain_id = -1
+        self.due_ms = update.next_open_ms
+        self.open_ms, self.event_ms = max((self.open_ms, self.event_ms), (kline.open_ms, kline.event_ms))
+        self._remember(passed)
+        for open_ms in [open_ms for open_ms in self._refused if open_ms < self.due_ms]:
+            del self._refused[open_ms]
+        return passed
+
+    def _judge_past(self, kline: Kline) -> Order:
+        before = self._recent.get(kline.open_ms)
+        if before is not None:
+            if not _is_revision(kline, before.kline):
+                return Order.KNOWN
+            # What was released stays as it is: it may still wait in the outlet.
+            self._recent[kline.open_ms] = structs.replace(before, kline=kline)
+            return Order.REVISED
+        if not self._recent or kline.open_ms < min(self._recent):
+            return Order.KNOWN
+        # Its place was passed over; from now on it is known.
+        self._remember(KlineUpdate(kline, self._after(kline.open_ms)))
+        return Order.LATE
+
+    def _remember(self, update: KlineUpdate) -> None:
+        self._recent[update.kline.open_ms] = update
+        if len(self._recent) > RECENT_KEPT:
+            del self._recent[min(self._recent)]
+
+    def _has_place(self, open_ms: int) -> bool:
+        if open_ms == self.due_ms:
+            return True
+        last_ms, _ = missing_range(self._calendar, self._interval, self.due_ms, open_ms)
+        return self._after(last_ms) == open_ms
+
+    def _after(self, open_ms: int) -> int:
+        return self._calendar.next_open_ms(self._interval, open_ms)
+
+
+def _is_revision(kline: Kline, before: Kline) -> bool:
+    return kline.event_ms > before.event_ms and content(kline) != content(before)
+
+
+def content(kline: Kline) -> tuple[str | int, ...]:
+    """What a revision changes."""
+    return (
+        kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
+        kline.taker_buy_quote_volume, kline.trades,
+    )  # fmt: skip
+
+
+def _without_trades(before: Kline, open_ms: int, next_open_ms: int, event_ms: int) -> Kline:
+    """As the exchange's REST side tells it: the close before as all four prices, and zeros with the usual digits."""
+    price = before.close
+    return Kline(
+        before.symbol, before.interval, open_ms, next_open_ms - 1, open=price, high=price, low=price, close=price,
+        volume=_zero_like(before.volume), quote_volume=_zero_like(before.quote_volume),
+        taker_buy_base_volume=_zero_like(before.taker_buy_base_volume),
+        taker_buy_quote_volume=_zero_like(before.taker_buy_quote_volume), trades=0, is_closed=True, event_ms=event_ms,
+    )  # fmt: skip
+
+
+def _zero_like(text: str) -> str:
+    decimals = len(text.partition(".")[2])
+    return f"0.{'0' * decimals}" if decimals else "0"

@@ -1,0 +1,371 @@
+"""The trades of one symbol in order: what is due, what waits, what is missing, what was let through. Pure.
+
+Life cycle: the trade intake makes one per symbol, offers it every trade that is not simply the next one, and lets go
+what it gives back; `pipeline.repair.trade_repair` asks it what is missing. No clock, no I/O, no counters: times are
+arguments, and everything that happens is a returned value. The sister of klines is `pipeline.sequence.series`.
+
+Ids rise by one. What comes again is a copy; what comes ahead is held until the hole before it is filled or passed over;
+what comes late but fills a hole that was passed over goes to `late:`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from data_collector.model.batch import KlineCheck
+from data_collector.model.gaps import Gap, GapReason, explain_ids
+from data_collector.model.records import Kline, Trade
+from data_collector.pipeline.gaps.attempts import Attempts
+from data_collector.pipeline.gaps.ranges import Spilled, common
+from data_collector.pipeline.sequence.minutes import MinuteVolumes
+
+ARBITRATION_S = 0.15
+"""How long a missing or refused id waits for another line to bring a good copy."""
+
+HELD_MAX = 20_000
+"""Trades of a symbol that wait in memory, some 10 MB."""
+
+JUMP_MAX = 2_000_000
+"""A larger step is believed only when a second trade follows it: one poisoned id must not move a symbol for ever."""
+
+HOLES_MAX = 256
+"""Holes remembered per symbol, so that late trades are told from copies; the oldest are forgotten."""
+
+REFUSED_AHEAD_MAX = 10_000
+"""A refused id further ahead gets no place in the sequence."""
+
+STRANGE_BEHIND = 100_000
+"""A copy or a late trade is behind by less."""
+
+STRANGERS_MAX = 100
+"""So many trades in a row from far behind the due id, and the ids are taken to have begun anew."""
+
+MARKET_FRESH_MS = 60_000
+"""Such trades have happened a moment ago, by their own send time."""
+
+HEAD_S = 2.0
+"""A ticker that names a later trade for so long: the trade stream has lost the newest ones."""
+
+RECENT_MAX = 1024
+RECENT_MIN = 16
+RECENT_TOTAL_MAX = 65_536
+"""Some 30 MB for all symbols together."""
+
+
+def recent_of(symbols: int) -> int:
+    """How many trades each sequence remembers, when there are so many symbols."""
+    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
+    return 1 << (share.bit_length() - 1)
+
+
+class Outcome(Enum):
+    """What became of a trade that was not the next one."""
+
+    HELD = "waits for what is before it"
+    COPY = "was there before"
+    CONFLICT = "was there before, with other contents"
+    LATE = "fills a hole that was passed over"
+    IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
+
+
+class OpenGap:
+    """Trade ids that are missing before what is held back."""
+
+    __slots__ = ("attempts", "disproved", "disproved_s", "first_id", "last_id", "opened_s")
+
+    def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
+        self.first_id = first_id
+        """The first that the ledger has not been told of as healed."""
+        self.last_id = last_id
+        """The last that is missing before the first one held."""
+        self.opened_s = now_s
+        self.attempts = Attempts(now_s)
+        """To fill it."""
+        self.disproved = 0
+        """How often, without another answer between, the exchange's REST side ended before what is held back."""
+        self.disproved_s = 0.0
+        """Since when."""
+
+
+class TradeSequence:
+    """One symbol. The trade intake alone lets trades through; the repair marks what it has told of the gap."""
+
+    __slots__ = (
+        "_first_s", "_head_id", "_head_s", "_holes", "_unconfirmed_id", "gap", "held", "minutes", "next_id", "recent",
+        "recent_mask", "reference_id", "refused_s", "repaired", "reported", "resumed_id", "spilled", "strangers",
+        "symbol",
+    )  # fmt: skip
+
+    def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
+        """`recent`, a power of two: so many of the newest trades are remembered, to compare copies with them."""
+        self.symbol = symbol
+        self.next_id = -1
+        """The id that is due: it follows what has been let through; -1 before the first."""
+        self.recent: list[Trade | None] = [None] * recent
+        """What was let through, at the lowest bits of its id."""
+        self.recent_mask = recent - 1
+        self.minutes = MinuteVolumes()
+        """What was let through says of each minute's kline."""
+        self.held: dict[int, Trade] = {}
+        """Trades that wait for those before them, by id."""
+        self.spilled = Spilled()
+        """What waits in the retention, because memory had no room for more."""
+        self.refused_s: dict[int, float] = {}
+        """When each refused id that is still due was refused first: for a while a good copy may take its place."""
+        self.gap: OpenGap | None = None
+        """What is missing before what waits; None while nothing is."""
+        self.reported: tuple[int, int] | None = None
+        """First and last missing id that the ledger was told of, until the feed has passed them."""
+        self.repaired = 0
+        """Ids before the due one that no stream brought."""
+        self.resumed_id = -1
+        """The id that was due when collection began: of a hole from there on only the newer part is filled."""
+        self.reference_id = -1
+        """Last trade id that a ticker named: what the first trade's id is held against."""
+        self._holes: list[tuple[int, int]] = []
+        self._unconfirmed_id = -1
+        self.strangers = 0
+        """Trades far behind the due id, one after the other: of another market, or after a reset of ids."""
+        self._first_s = 0.0
+        """When the first trade came, while none is due."""
+        self._head_s = 0.0
+        """Since when a ticker has been naming a later trade than the stream brought; 0.0 while none does."""
+        self._head_id = -1
+        """The id that was due then."""
+
+    @property
+    def spoken(self) -> int:
+        """Grows with every trade that the stream brings, and with nothing else; -1 before the first."""
+        return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether all that comes is from far behind the due id: the exchange's ids have begun anew."""
+        return self.strangers >= STRANGERS_MAX
+
+    @property
+    def waits(self) -> bool:
+        """Whether something waits for time to pass, for a trade, or for the ledger to be told."""
+        return bool(self.held or self.refused_s) or self.gap is not None or self.reported is not None
+
+    @property
+    def holds_strays(self) -> bool:
+        """Whether no two trades that are held follow each other: none vouches for another."""
+        return all(trade_id + 1 not in self.held for trade_id in self.held)
+
+    def known(self, trade_id: int) -> Trade | None:
+        """The trade that was let through under this id, while it is remembered."""
+        trade = self.recent[trade_id & self.recent_mask]
+        return None if trade is None or trade.trade_id != trade_id else trade
+
+    def check_minute(self, kline: Kline, id_before: int) -> KlineCheck:
+        """A closed kline of a minute against what was let through: see `MinuteVolumes.check`."""
+        return self.minutes.check(kline, id_before, self.next_id)
+
+    def resume(self, next_id: int) -> None:
+        """Collection begins, and this id is due; -1 when the feed is to tell."""
+        self.next_id = self.resumed_id = next_id
+
+    def begin_anew(self, next_id: int) -> None:
+        """The exchange's ids have: nothing that is known of the old ones counts."""
+        self.resume(next_id)
+        self.recent = [None] * len(self.recent)
+        self.minutes = MinuteVolumes()
+        self.held.clear()
+        self.spilled = Spilled()
+        self.refused_s.clear()
+        self.gap = None
+        self._holes = []
+        self._unconfirmed_id = -1
+        self.strangers = 0
+
+    def settle_start(self) -> None:
+        """It is decided how much is filled of the hole at the start."""
+        self.resumed_id = -1
+
+    def leave(self) -> None:
+        """Its trades are collected no longer: nothing is waited for."""
+        self.gap = self.reported = None
+        self.refused_s.clear()
+
+    def offer(self, trade: Trade, now_s: float) -> Outcome:
+        """A trade that is not simply the due one. What it makes due is let go by `begin` and `take_due`."""
+        trade_id = trade.trade_id
+        if self.next_id < 0:
+            return self._offer_first(trade, now_s)
+        if trade_id < self.next_id:
+            return Outcome.LATE if self._fill_hole(trade_id) else self._compare(trade)
+        if trade_id - self.next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
+            self._unconfirmed_id = trade_id
+            return Outcome.IMPLAUSIBLE
+        self.strangers = 0
+        if trade_id in self.held:
+            return Outcome.COPY
+        self.held[trade_id] = trade
+        if self.gap is not None:
+            self.gap.last_id = min(self.gap.last_id, trade_id - 1)
+        return Outcome.HELD
+
+    def advance(self, trade: Trade) -> None:
+        """The due trade was let through. The intake has this written out for the common case."""
+        trade_id = trade.trade_id
+        self.next_id = trade_id + 1
+        self.recent[trade_id & self.recent_mask] = trade
+        self.minutes.add(trade)
+        self.refused_s.pop(trade_id, None)
+
+    def begin(self, now_s: float, *, at_once: bool = False) -> list[Trade] | None:
+        """Where nothing was due: with the smallest id that came within the arbitration time.
+
+        Ids are believed when a ticker names one near them, or when two of them vouch for each other. Returns the trades
+        that are not believed, or None while there is no beginning yet.
+        """
+        if not self.held or not (at_once or now_s - self._first_s >= ARBITRATION_S):
+            return None
+        ids = sorted(self.held)
+        if self.reference_id >= 0:
+            good = [each for each in ids if abs(each - self.reference_id) <= JUMP_MAX]
+        else:
+            neighbours = zip([-JUMP_MAX * 2, *ids], ids, [*ids[1:], ids[-1] + JUMP_MAX * 2], strict=False)
+            good = [each for before, each, after in neighbours if min(each - before, after - each) <= JUMP_MAX]
+        if not good:
+            return None
+        self.next_id = good[0]
+        believed = set(good)
+        return [self.held.pop(each) for each in ids if each not in believed]
+
+    def take_due(self) -> Trade | None:
+        """The trade that was held and is due now; it is held no longer."""
+        # A good copy may have taken the place of a refused one.
+        self.refused_s.pop(self.next_id - 1, None)
+        trade = self.held.pop(self.next_id, None)
+        if trade is not None:
+            self.refused_s.pop(self.next_id, None)
+        return trade
+
+    def refuse(self, trade_id: int, now_s: float) -> bool:
+        """A trade was refused; whether its id has a place in the sequence, which waits for a good copy for a while.
+
+        Before the first good trade there is none, nor far ahead, nor behind.
+        """
+        if self.next_id < 0 or not 0 <= trade_id - self.next_id <= REFUSED_AHEAD_MAX:
+            return False
+        if len(self.refused_s) < HELD_MAX:
+            self.refused_s.setdefault(trade_id, now_s)
+        return True
+
+    def lacks_refused(self, now_s: float, *, at_once: bool = False) -> bool:
+        """Whether the due id was refused, and has waited long enough for a good copy."""
+        refused_s = self.refused_s.get(self.next_id)
+        return refused_s is not None and (at_once or now_s - refused_s >= ARBITRATION_S)
+
+    def pass_over(self, last_id: int, reason: GapReason, rules: Mapping[int, tuple[str, ...]]) -> list[Gap]:
+        """Nothing more is waited for up to `last_id`, which is due or later: the gaps that explain it, in order.
+
+        `rules` are those that refused some of the ids.
+        """
+        first_id = self.next_id
+        self._holes.append((first_id, last_id))
+        del self._holes[:-HOLES_MAX]
+        self.repaired += last_id + 1 - first_id
+        self._move_to(last_id + 1)
+        return explain_ids(first_id, last_id, rules, reason)
+
+    def skip_to(self, next_id: int) -> int:
+        """What is before `next_id` was let through without being seen; how many copies of it were held."""
+        self._move_to(next_id)
+        # The volumes of their minutes are not known here.
+        self.minutes = MinuteVolumes()
+        copies = [trade_id for trade_id in self.held if trade_id < next_id]
+        for trade_id in copies:
+            del self.held[trade_id]
+        return len(copies)
+
+    def take_held(self, above_id: int = -1) -> list[Trade]:
+        """What is held beyond an id, in order; it is held no longer."""
+        return [self.held.pop(trade_id) for trade_id in sorted(self.held) if trade_id > above_id]
+
+    def settle(self, now_s: float) -> None:
+        """After something was let go: what is missing now, if anything is."""
+        opened_s = now_s
+        if self.gap is not None and self.next_id > self.gap.last_id:
+            self.gap = None
+            # What is missing before the next one held came later than this gap, and has waited as long already.
+            opened_s -= ARBITRATION_S
+        if self.gap is None and self.next_id >= 0:
+            last_id = min(self.held) - 1 if self.held else self.spilled.last_id
+            if last_id >= self.next_id:
+                self.gap = OpenGap(self.next_id, last_id, opened_s)
+
+    def look_at_head(self, now_s: float) -> bool:
+        """Whether a ticker has long been naming a later trade than the stream brought: then they are missing."""
+        if self.gap is not None or not 0 <= self.next_id <= self.reference_id:
+            self._head_s = 0.0
+        elif not self._head_s or self.next_id != self._head_id:
+            self._head_s = now_s
+            self._head_id = self.next_id
+        elif now_s - self._head_s >= HEAD_S:
+            self.gap = OpenGap(self.next_id, self.reference_id, now_s)
+            return True
+        return False
+
+    def disbelieve_head(self) -> None:
+        """What a ticker named, or was spilled, does not exist. If it does, then what follows it opens a gap again."""
+        self.gap = None
+        self.reference_id = self.next_id - 1
+        self.spilled = Spilled()
+        self._head_s = 0.0
+
+    def report(self) -> tuple[int, int] | None:
+        """First and last missing id, unless the ledger was told of them."""
+        gap, reported = self.gap, self.reported
+        if gap is None or (reported is not None and reported[1] >= gap.last_id):
+            return None
+        self.reported = (self.next_id if reported is None else reported[0], gap.last_id)
+        return self.next_id, gap.last_id
+
+    def _move_to(self, next_id: int) -> None:
+        for trade_id in common(range(self.next_id, next_id), self.refused_s):
+            del self.refused_s[trade_id]
+        self.next_id = next_id
+        self.spilled.pass_to(next_id)
+
+    def _offer_first(self, trade: Trade, now_s: float) -> Outcome:
+        if len(self.held) >= HELD_MAX:
+            return Outcome.IMPLAUSIBLE
+        if trade.trade_id in self.held:
+            return Outcome.COPY
+        if not self.held:
+            self._first_s = now_s
+        self.held[trade.trade_id] = trade
+        return Outcome.HELD
+
+    def _fill_hole(self, trade_id: int) -> bool:
+        for index, (first, last) in enumerate(self._holes):
+            if first <= trade_id <= last:
+                rest = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]
+                self._holes[index : index + 1] = rest
+                return True
+        return False
+
+    def _compare(self, trade: Trade) -> Outcome:
+        """A trade whose id was let through, with what was."""
+        first = self.known(trade.trade_id)
+        if first is not None:
+            self.strangers = 0
+            return Outcome.CONFLICT if contradicts(first, trade) else Outcome.COPY
+        # Ids that began anew (a testnet's reset, a new listing), or a store that was filled from another market.
+        is_strange = trade.trade_id < self.next_id - STRANGE_BEHIND
+        self.strangers = self.strangers + 1 if is_strange and trade.event_ms - trade.time_ms < MARKET_FRESH_MS else 0
+        return Outcome.COPY
+
+
+def contradicts(first: Trade, second: Trade) -> bool:
+    """Whether two copies of a trade have different contents."""
+    return (
+        first.price != second.price
+        or first.quantity != second.quantity
+        or first.time_ms != second.time_ms
+        or first.is_buyer_maker != second.is_buyer_maker
+    )

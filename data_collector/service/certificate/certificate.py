@@ -1,0 +1,156 @@
+"""Makes the certificate of a day: who was asked, what each side has, and whether the two are equal."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, date, datetime
+from typing import BinaryIO, Literal
+
+from msgspec import Struct
+
+from data_collector.model.errors import (
+    BadFile,
+    Misconfigured,
+    NotPublished,
+    Unavailable,
+    VenueRefused,
+    VenueUnreachable,
+)
+from data_collector.model.protocols import History
+from data_collector.model.store_keys import StoreKeys
+from data_collector.service.certificate.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
+from data_collector.service.certificate.day_trades import (
+    Progress,
+    declared_trades,
+    file_of,
+    span_of,
+    trades_of_file,
+    trades_of_rest,
+    trades_of_store,
+)
+from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.venues.binance.bulk_files import BinanceBulkFiles, FetchedFile
+
+
+class Held(Struct, frozen=True):
+    """Where the store's side lies."""
+
+    connection: StoreConnection
+    place: str
+    """For people: no password in it."""
+    keys: StoreKeys
+
+
+class Exchange(Struct, frozen=True):
+    """Where the exchange's side comes from."""
+
+    history: History
+    rest_url: str
+    files: BinanceBulkFiles | None
+    """None when REST is to be asked at once."""
+
+
+class Certificate(Struct, kw_only=True):
+    """What is written down."""
+
+    symbol: str
+    day: str
+    """UTC."""
+    verdict: Literal["equal", "different"]
+    equal_within_held: bool
+    """Whether the two agree from the store's first trade of the day to its last: a day of which less was collected."""
+    made_at: str
+    made_by: str
+    source: Literal["file", "rest"]
+    source_url: str
+    archive_sha256: str | None
+    store: str
+    key: str
+    canonical: str = CANONICAL
+    exchange_side: Side
+    store_side: Side
+    missing: int
+    missing_before_first: int
+    missing_after_last: int
+    unknown_to_exchange: int
+    differing: int
+    differences: list[Difference]
+    differences_left_out: int
+
+
+async def certify(
+    held: Held, exchange: Exchange, symbol: str, day: date, *, made_by: str, differences_max: int, progress: Progress,
+) -> Certificate:  # fmt: skip
+    """Compare a day that is over.
+
+    Raises `Unavailable` when exchange or store cannot be asked, `Misconfigured` for a day or symbol that cannot be.
+    """
+    try:
+        await _check_is_over(exchange.history, day)
+        with tempfile.TemporaryFile() as archive:
+            file = await _fetched(exchange, symbol, day, archive)
+            found = await _compare(held, exchange, archive if file else None, symbol, day, differences_max, progress)
+    except (VenueUnreachable, BadFile) as error:
+        raise Unavailable(f"The exchange's side cannot be read: {error}.") from error
+    except VenueRefused as error:
+        raise Misconfigured(f"The exchange refuses {symbol}: {error}.") from error
+    return _certificate(held, exchange, file, symbol, day, found, made_by)
+
+
+async def _fetched(exchange: Exchange, symbol: str, day: date, archive: BinaryIO) -> FetchedFile | None:
+    """None while no file is published, and where REST is to be asked."""
+    if exchange.files is None:
+        return None
+    try:
+        return await exchange.files.fetch(file_of(symbol, day), archive)
+    except NotPublished:
+        return None
+
+
+async def _compare(
+    held: Held, exchange: Exchange, archive: BinaryIO | None, symbol: str, day: date, differences_max: int,
+    progress: Progress,
+) -> Comparison:  # fmt: skip
+    span = span_of(day)
+    if archive is None:
+        theirs = trades_of_rest(exchange.history, symbol, span, progress)
+    else:
+        theirs = trades_of_file(archive, symbol, day, progress)
+    ours = trades_of_store(held.connection, held.keys.key("trades", symbol), symbol, span)
+    found = await compare(theirs, ours, differences_max=differences_max)
+    if found.missing:
+        declare(found, await declared_trades(held.connection, held.keys.key("gaps", symbol), symbol))
+    return found
+
+
+async def _check_is_over(history: History, day: date) -> None:
+    now_ms = await history.server_time_ms()
+    if now_ms < span_of(day).end_ms:
+        raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
+
+
+def _certificate(
+    held: Held, exchange: Exchange, file: FetchedFile | None, symbol: str, day: date, found: Comparison, made_by: str
+) -> Certificate:
+    return Certificate(
+        symbol=symbol,
+        day=day.isoformat(),
+        verdict="equal" if found.is_equal else "different",
+        equal_within_held=found.is_equal_within_held,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_by=made_by,
+        source="rest" if file is None else "file",
+        source_url=exchange.rest_url if file is None else file.place,
+        archive_sha256=None if file is None else file.sha256,
+        store=held.place,
+        key=held.keys.key("trades", symbol),
+        exchange_side=found.exchange,
+        store_side=found.store,
+        missing=found.missing,
+        missing_before_first=found.missing_before_first,
+        missing_after_last=found.missing_after_last,
+        unknown_to_exchange=found.unknown_to_exchange,
+        differing=found.differing,
+        differences=found.differences,
+        differences_left_out=found.differences_left_out,
+    )

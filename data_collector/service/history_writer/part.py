@@ -1,0 +1,263 @@
+"""PostgreSQL as one part of the collector: the writer process is started, told what to write, and brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from data_collector.child import Link, LinkLost, start_child
+from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.model.backoff import Backoff
+from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.status import HistoryStatus, Snapshot
+from data_collector.observe.counters import Counters
+from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
+from data_collector.service.part import Health, Part, Spawn
+from data_collector.service.resubscription import Resubscription
+from data_collector.service.store import StoreHome
+from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.failures import failures_told, place_of
+from data_collector.sinks.postgres.forgetting import tables_to_forget
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+
+COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
+"""`--fd N` is appended: the end of the socket pair on which it hears from us."""
+
+SILENT_S: Final = 90.0
+"""It speaks once a second, and the longest it waits for PostgreSQL is a minute: past this it is stuck."""
+
+ORDERS_CHECK_S: Final = 1.0
+RESTART_FIRST_S: Final = 0.5
+RESTART_LONGEST_S: Final = 30.0
+STOP_S: Final = 1.0
+"""It ends when it sees that we hung up; one that is killed loses nothing, and a reload has 5 s for everything."""
+
+BRING_BACK_S: Final = 5.0
+STARTING: Final = "starting"
+
+
+class Scope(Struct, frozen=True):
+    """What of the venue's records is written."""
+
+    exchange: str
+    prefix: str
+    klines: bool
+    """False when a subclass stores klines itself."""
+
+
+class History(Part):
+    """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, scope: Scope, counters: Counters, store: StoreHome,
+        subscribed: Resubscription, *, empty: bool,
+    ) -> None:  # fmt: skip
+        """Written is what is `subscribed` and in the `store`; `empty` throws away what the embedded server held."""
+        url = None if settings.database_url is None else settings.database_url.get_secret_value()
+        self._scope = scope
+        self._trades, self._tickers = settings.postgres_trades, settings.postgres_tickers
+        self._keep_days = (
+            settings.retention_days_klines, settings.retention_days_trades, settings.retention_days_tickers,
+        )  # fmt: skip
+        self._counters = counters
+        self._log = structlog.get_logger()
+        self._embedded = EmbeddedPostgres(folder / "postgres", log=self._log) if url == EMBEDDED else None
+        self._url = url if self._embedded is None else None
+        self._url_known = asyncio.Event()
+        if self._url is not None:
+            self._url_known.set()
+        self._is_on = url is not None
+        self._empty = empty
+        self._progress = Progress(down_reason=STARTING)
+        self._restarts = -1
+        self._counted = stored_rows()
+        """Of writers that have ended, as the next two."""
+        self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
+        self._deletion_failures = 0
+        self._store = store
+        self._subscribed = subscribed
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        if self._embedded is not None:
+            spawn("embedded postgres", self._keep_embedded)
+        if self._is_on and (self._scope.klines or self._trades or self._tickers or self._deleted):
+            spawn("history", self._keep_writing)
+
+    async def open_pool(self) -> PostgresPool | None:
+        """For a subclass, with our tables made; None without PostgreSQL. Waits for the embedded one to come up.
+
+        Neither a server that is away nor foreign tables are a reason to stop: the pool connects when it is asked to,
+        and `/health` tells. Raises `Misconfigured` for a URL that cannot be read.
+        """
+        if not self._is_on:
+            return None
+        url = await self._until_url()
+        pool = await open_pool(url, lazy=True)
+        try:
+            with failures_told(place_of(url)):
+                async with pool.acquire() as connection:
+                    await migrate(connection)
+        except (SinkUnavailable, Misconfigured) as error:
+            self._log.warning("history_awaited", reason=str(error))
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+    async def close(self) -> None:
+        """Stop the embedded server. The writer ends with its task."""
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """How far the writer is, and where to read."""
+        snapshot.history = status = self._status()
+        if self._is_on:
+            self._set_gauges(status)
+        if self._embedded is not None:
+            snapshot.database_url = self._url
+        return Health(self._reasons())
+
+    def _reasons(self) -> list[str]:
+        progress = self._progress
+        if not self._is_on or (progress.down_reason == STARTING and self._restarts < 0):
+            return []
+        if progress.down_reason is not None:
+            waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
+            return [f"history: {progress.down_reason}; {waits}"]
+        if progress.deletion_reason is not None:
+            return [f"history: rows older than their retention stay, new ones are written: {progress.deletion_reason}"]
+        return []
+
+    def _status(self) -> HistoryStatus:
+        if not self._is_on:
+            return HistoryStatus()
+        progress = self._progress
+        return HistoryStatus(
+            state="running" if progress.down_reason is None else "down",
+            reason=progress.down_reason,
+            database="embedded" if self._url is None else place_of(self._url),
+            rows={channel: self._counted[channel] + progress.rows.get(channel, 0) for channel in self._counted},
+            replaced=progress.changed,
+            lag_seconds=progress.lag_seconds,
+            lag_entries=progress.lag_entries,
+            restarts=max(0, self._restarts),
+            is_beginning=not self._url_known.is_set() and progress.down_reason == STARTING,
+            deleted={table: rows + progress.deleted.get(table, 0) for table, rows in self._deleted.items()},
+            deletion_reason=progress.deletion_reason,
+        )
+
+    def _set_gauges(self, status: HistoryStatus) -> None:
+        counters = self._counters
+        counters.set("data_collector_history_up", 1 if status.state == "running" else 0)
+        counters.set("data_collector_history_lag_seconds", status.lag_seconds)
+        if status.lag_entries is not None:
+            counters.set("data_collector_history_lag_entries", status.lag_entries)
+        counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
+        for channel, rows in status.rows.items():
+            counters.set("data_collector_history_rows_total", rows, channel=channel)
+        for table, rows in status.deleted.items():
+            counters.set("data_collector_history_rows_deleted_total", rows, table=table)
+        failures = self._deletion_failures + self._progress.deletion_failures
+        counters.set("data_collector_history_deletion_failures_total", failures)
+        if self._progress.deletion_completed_s is not None:
+            completed_s = self._progress.deletion_completed_s
+            counters.set("data_collector_history_deletion_completed_timestamp_seconds", completed_s)
+
+    async def _keep_embedded(self) -> None:
+        assert self._embedded is not None, "the task is made only then"
+        while True:
+            try:
+                if self._empty:
+                    self._empty = False
+                    await self._embedded.empty()
+                await self._embedded.start()
+                self._url = self._embedded.dsn
+                self._url_known.set()
+                await self._embedded.wait()
+                self._log.error("embedded_postgres_ended")
+            except (Misconfigured, Unavailable) as error:
+                self._progress = Progress(down_reason=str(error))
+                self._log.error("embedded_postgres_not_started", reason=str(error), retry_s=BRING_BACK_S)
+                await asyncio.sleep(BRING_BACK_S)
+
+    async def _keep_writing(self) -> None:
+        """Bring the writer back whenever it ends; what it had not written is still in the store."""
+        backoff = Backoff(RESTART_FIRST_S, RESTART_LONGEST_S, jitter=False)
+        while True:
+            await self._until_url()
+            started_s = time.monotonic()
+            self._restarts += 1
+            try:
+                reason = await self._write_once()
+            except OSError as error:
+                reason = f"the history writer cannot be started ({error.strerror})"
+            self._count_ended(self._progress)
+            self._progress = Progress(down_reason=reason)
+            wait_s = backoff.next_delay_s(served_s=time.monotonic() - started_s)
+            self._log.error("history_writer_ended", reason=reason, restart_s=wait_s)
+            await asyncio.sleep(wait_s)
+
+    def _count_ended(self, last: Progress) -> None:
+        for channel in self._counted:
+            self._counted[channel] += last.rows.get(channel, 0)
+        for table in self._deleted:
+            self._deleted[table] += last.deleted.get(table, 0)
+        self._deletion_failures += last.deletion_failures
+
+    async def _until_url(self) -> str:
+        await self._url_known.wait()
+        assert self._url is not None, "that is when the event is set"
+        return self._url
+
+    async def _orders(self) -> Orders:
+        url, address = await self._until_url(), self._store.address
+        assert address is not None, "the task begins when the store is open"
+        scope, symbols = self._scope, self._subscribed.current.symbols
+        return Orders(
+            url, address.whole, scope.prefix, scope.exchange, symbols, scope.klines, self._trades, self._tickers,
+            *self._keep_days,
+        )  # fmt: skip
+
+    async def _write_once(self) -> str:
+        """Start the writer and hear from it until it ends; returns why that was."""
+        child = await start_child(COMMAND, PROGRESS)
+        self._log.info("history_writer_started", pid=child.pid)
+        ordering = asyncio.create_task(self._order(child.link))
+        try:
+            return await self._listen(child.link)
+        finally:
+            ordering.cancel()
+            # What is under way is rolled back when it is killed.
+            await child.end(STOP_S)
+
+    async def _listen(self, link: Link[Progress]) -> str:
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_S):
+                    self._progress = await link.receive()
+            except LinkLost:
+                return "the history writer has died and is started again"
+            except TimeoutError:
+                return f"the history writer was silent for {SILENT_S:.0f} s and was killed"
+
+    async def _order(self, link: Link[Progress]) -> None:
+        """Tell it what to write, now and whenever that changes."""
+        told: Orders | None = None
+        with contextlib.suppress(LinkLost):
+            while True:
+                newest = await self._orders()
+                if newest != told:
+                    await link.send(newest)
+                    told = newest
+                await asyncio.sleep(ORDERS_CHECK_S)

@@ -1,0 +1,189 @@
+"""What the history writer reads of the store: closed klines, trades and gaps behind a cursor per stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import structlog
+from msgspec import Struct, field
+
+from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import KeyKind
+from data_collector.model.records import Kline, Trade
+from data_collector.model.store_keys import StoreKeys
+from data_collector.service.history_writer.messages import Orders
+from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.stored_records import NO_RECORD, DeclaredGap, stored_gap, stored_kline, stored_trade
+
+ENTRIES_PER_READ = 10_000
+"""Of all streams together: a few MB, and a transaction of a fraction of a second."""
+
+BEGINNING = "0-0"
+
+_CLOSED = '"is_closed":true'
+
+
+class Batch(Struct):
+    """What one read brought."""
+
+    klines: list[Kline] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
+    gaps: list[DeclaredGap] = field(default_factory=list)
+    cursors: dict[str, str] = field(default_factory=dict)
+    """Stream to the last entry read of it."""
+    unreadable: int = 0
+    is_full: bool = False
+    """Whether there is more to read at once."""
+
+    @property
+    def rows(self) -> int:
+        """What is to be written."""
+        return len(self.klines) + len(self.trades) + len(self.gaps)
+
+
+class StreamReader:
+    """Reads on from where `cursors` say. The owner puts them back when it could not write what was read."""
+
+    def __init__(self, connection: StoreConnection, orders: Orders, cursors: dict[str, str]) -> None:
+        self._connection = connection
+        self._orders = orders
+        self._calendar = UtcCalendar()
+        self.streams = list(_streams(orders))
+        self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
+
+    async def read(self) -> Batch:
+        """The next entries of every stream; moves the cursors. Raises `SinkUnavailable`."""
+        batch = Batch()
+        if not self.streams:
+            return batch
+        count = max(1, ENTRIES_PER_READ // len(self.streams))
+        positions = [self.cursors[name] for name in self.streams]
+        # Not blocking: the writer would be woken for each update of an open kline.
+        reply = (await self._ask([("XREAD", "COUNT", count, "STREAMS", *self.streams, *positions)]))[0]
+        answered = list(_answered(reply))
+        late = [pair for pair in answered if self._kind(pair[0]) == "late"]
+        others = [pair for pair in answered if self._kind(pair[0]) != "late"]
+        batch.is_full = any(len(entries) == count for _, entries in others)
+        # A revision must not be written before the candle that it revises, which may be further down its stream.
+        for name, entries in others if batch.is_full else [*others, *late]:
+            for entry_id, fields in entries:
+                self._take(batch, name, fields)
+                batch.cursors[name] = entry_id
+        batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
+        self.cursors |= batch.cursors
+        return batch
+
+    async def go_back_where_the_store_lost(self) -> list[str]:
+        """Streams that end before their cursor are read from the beginning: another store, or one that was emptied."""
+        commands: list[Command] = [("XREVRANGE", name, "+", "-", "COUNT", 1) for name in self.streams]
+        lost: list[str] = []
+        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
+            newest = next((entry_id for entry_id, _ in _entries(reply)), BEGINNING)
+            if _order(newest) < _order(self.cursors[name]):
+                self.cursors[name] = BEGINNING
+                lost.append(name)
+        return lost
+
+    async def trimmed(self) -> list[tuple[str, str, str]]:
+        """Streams whose oldest entry is behind the cursor's: name, cursor and oldest entry."""
+        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
+        found: list[tuple[str, str, str]] = []
+        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
+            oldest = next((entry_id for entry_id, _ in _entries(reply)), BEGINNING)
+            if self.cursors[name] != BEGINNING and _order(oldest) > _order(self.cursors[name]):
+                found.append((name, self.cursors[name], oldest))
+        return found
+
+    async def lag_s(self) -> float:
+        """Age of the oldest entry behind a cursor; 0 without one."""
+        commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self.streams]
+        waiting = [entry_id for reply in await self._ask(commands) for entry_id, _ in _entries(reply)]
+        oldest_ms = min((_order(entry_id)[0] for entry_id in waiting), default=None)
+        return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
+
+    async def waiting(self) -> int:
+        """About how many entries lie behind the cursors (`entries_behind`), those that are no rows for us too."""
+        commands: list[Command] = []
+        for name in self.streams:
+            commands += [
+                ("XLEN", name),
+                ("XRANGE", name, "-", "+", "COUNT", 1),
+                ("XREVRANGE", name, "+", "-", "COUNT", 1),
+            ]
+        replies = iter(await self._ask(commands))
+        count = 0
+        for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
+            oldest = next((entry_id for entry_id, _ in _entries(first)), BEGINNING)
+            newest = next((entry_id for entry_id, _ in _entries(last)), BEGINNING)
+            numbered = self._kind(name) == "trades"
+            count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
+        return count
+
+    def _take(self, batch: Batch, name: str, fields: dict[str, str]) -> None:
+        text = fields.get("data", "")
+        try:
+            if self._kind(name) == "gaps":
+                batch.gaps.append(stored_gap(text))
+            elif '"trade_id":' in text:
+                if self._orders.trades:
+                    batch.trades.append(stored_trade(text))
+            elif self._orders.klines and _CLOSED in text:
+                batch.klines.append(stored_kline(text, self._calendar))
+        except NO_RECORD as error:
+            batch.unreadable += 1
+            structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
+
+    def _kind(self, name: str) -> str:
+        return StoreKeys(self._orders.prefix).kind_of(name)
+
+    async def _ask(self, commands: Sequence[Command]) -> list[object]:
+        replies = await self._connection.execute(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise SinkUnavailable(f"The store refuses to be read: {reply}")
+        return replies
+
+
+def _streams(orders: Orders) -> Iterator[str]:
+    keys = StoreKeys(orders.prefix)
+    kinds: dict[KeyKind, bool] = {"stream": orders.klines, "trades": orders.trades, "late": True, "gaps": True}
+    for symbol in orders.symbols:
+        yield from (keys.key(kind, symbol) for kind, wanted in kinds.items() if wanted)
+
+
+def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, numbered: bool) -> int:
+    """How many of a stream's entries come after `cursor`, without reading them.
+
+    Exact where it is none or all of them, and where entries are `numbered` one by one (trade ids: a gap counts as
+    entries). Else an estimate: the share of the stream's time that lies after the cursor, as if they came evenly.
+    """
+    (at_ms, at_number), (first_ms, first_number), (last_ms, last_number) = map(_order, (cursor, oldest, newest))
+    if length == 0 or (at_ms, at_number) >= (last_ms, last_number):
+        return 0
+    if (at_ms, at_number) < (first_ms, first_number):
+        return length
+    if numbered:
+        return min(length, last_number - at_number)
+    share = (last_ms - at_ms) / max(1, last_ms - first_ms)
+    return min(length, max(1, round(length * share)))
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def _answered(reply: object) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    """Of XREAD: nil, or pairs of a stream's name and its entries."""
+    for pair in reply if isinstance(reply, list) else []:
+        if isinstance(pair, list) and len(pair) == 2:
+            yield str(pair[0]), list(_entries(pair[1]))
+
+
+def _entries(reply: object) -> Iterator[tuple[str, dict[str, str]]]:
+    for entry in reply if isinstance(reply, list) else []:
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], list):
+            words = [str(word) for word in entry[1]]
+            yield str(entry[0]), dict(zip(words[::2], words[1::2], strict=False))

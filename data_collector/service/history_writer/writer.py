@@ -1,0 +1,217 @@
+"""The history writer: a process of its own that follows the store and writes what it reads to PostgreSQL.
+
+The buffer is the store's own streams: while PostgreSQL is away nothing is read, and afterwards reading goes on behind
+the cursor, which is written in the same transaction as the rows. So nothing is written twice and nothing is left out,
+whichever of the three processes dies; what the store had trimmed meanwhile is told, and the backfill finds it.
+Tickers are no stream: of them there is a sample (`service.history_writer.tickers`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+
+import structlog
+
+from data_collector.child import Link, LinkLost, open_link
+from data_collector.model.backoff import Backoff
+from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
+from data_collector.model.store_url import parse_store_url
+from data_collector.service.history_writer.forgetting import Forgetting
+from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
+from data_collector.service.history_writer.reading import Batch, StreamReader
+from data_collector.service.history_writer.tickers import TickerSampler
+from data_collector.sinks.postgres.following import FollowedDatabase
+from data_collector.sinks.postgres.rights import rights_to_write
+from data_collector.sinks.redis.connection import StoreConnection
+
+POLL_S = 1.0
+"""How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
+
+PROGRESS_S = 1.0
+LOOK_BACK_S = 10.0
+"""How often it is asked whether the store has lost what was read already."""
+
+HELD_UP_S = 5.0
+"""Between two reads; past this the store may have trimmed what was not read."""
+COUNT_S = 3.0
+"""How often entries that wait are counted while there are some."""
+
+RETRY_FIRST_S = 0.5
+RETRY_LONGEST_S = 10.0
+
+
+class HistoryWriter:
+    """Runs until cancelled. All it knows is in the store and in PostgreSQL."""
+
+    def __init__(self, orders: Orders, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` tells when old rows are looked for."""
+        self._orders = orders
+        self._changed = asyncio.Event()
+        self._down_reason: str | None = "connecting"
+        self._rows = stored_rows()
+        self._replaced = 0
+        self._unreadable = 0
+        self._lag_s = 0.0
+        self._lag_entries: int | None = None
+        self._counted_s = 0.0
+        """When entries that wait were counted last."""
+        self._cursors: dict[str, str] | None = None
+        """How far rows are in PostgreSQL; None before it told."""
+        self._caught_up_s = time.monotonic()
+        self._forgetting = Forgetting(clock)
+        self._log = structlog.get_logger()
+
+    @property
+    def progress(self) -> Progress:
+        """For the starter."""
+        lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
+        forgetting = self._forgetting
+        return Progress(
+            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, self._lag_entries,
+            dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
+        )  # fmt: skip
+
+    def use(self, orders: Orders) -> None:
+        """Follow these from the next read on."""
+        self._orders = orders
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow, and try again for as long as either side is away or refuses: somebody may mend it."""
+        backoff = Backoff(RETRY_FIRST_S, RETRY_LONGEST_S, jitter=False)
+        while True:
+            try:
+                await self._follow()
+            except (SinkUnavailable, Misconfigured) as error:
+                if self._down_reason is None:
+                    backoff.reset()
+                self._tell_down(str(error))
+                await asyncio.sleep(backoff.next_delay_s())
+
+    async def _follow(self) -> None:
+        orders = self._orders
+        self._changed.clear()
+        address = parse_store_url(orders.store_url)
+        connection = await StoreConnection.connect(address)
+        database: FollowedDatabase | None = None
+        try:
+            if self._cursors is not None:
+                # PostgreSQL may be away for long: how much waits is told meanwhile.
+                await self._count_waiting(StreamReader(connection, orders, self._cursors))
+            rights = rights_to_write(klines=orders.klines, trades=orders.trades, tickers=orders.tickers)
+            store = f"{address.place}/{address.database}"
+            database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
+            self._cursors = await database.cursors()
+            reader = StreamReader(connection, orders, self._cursors)
+            await self._tell_trimmed(reader, database)
+            self._tell_up(await database.layout())
+            await self._read_on(reader, TickerSampler(connection, orders), database)
+        finally:
+            connection.close()
+            if database is not None:
+                database.close()
+
+    async def _read_on(self, reader: StreamReader, sampler: TickerSampler, database: FollowedDatabase) -> None:
+        """Until orders change."""
+        looked_back_s, read_s = 0.0, time.monotonic()
+        while not self._changed.is_set():
+            if time.monotonic() - read_s > HELD_UP_S:
+                # A PostgreSQL that is slow and one that is away come to the same.
+                await self._tell_trimmed(reader, database)
+            read_s = time.monotonic()
+            if time.monotonic() - looked_back_s > LOOK_BACK_S:
+                looked_back_s = time.monotonic()
+                for name in await reader.go_back_where_the_store_lost():
+                    self._log.warning("history_stream_begins_anew", stream=name)
+            batch = await reader.read()
+            self._unreadable += batch.unreadable
+            if batch.rows or batch.is_full:
+                await self._write(batch, database)
+                self._cursors = dict(reader.cursors)
+            await self._sample(sampler, database)
+            await self._forgetting.step(database, self._orders)
+            self._lag_s = await reader.lag_s() if batch.is_full else 0.0
+            if batch.is_full:
+                # Behind: trimming may overtake the cursor meanwhile.
+                await self._tell_trimmed(reader, database)
+                await self._count_waiting(reader)
+            else:
+                self._lag_entries = 0
+                self._caught_up_s = time.monotonic()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._changed.wait()
+
+    async def _count_waiting(self, reader: StreamReader) -> None:
+        """Not at every read: it is three questions for each stream."""
+        if time.monotonic() - self._counted_s > COUNT_S:
+            self._lag_entries = await reader.waiting()
+            self._counted_s = time.monotonic()
+
+    async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
+        gaps: list[tuple[Key, Gap]] = []
+        for name, cursor, oldest in await reader.trimmed():
+            self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
+            kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
+            first, last = number_of(cursor) + 1, number_of(oldest) - 1
+            if kind == "trades" and first <= last:
+                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
+        if gaps:
+            await database.put([], [], gaps, {})
+
+    async def _write(self, batch: Batch, database: FollowedDatabase) -> None:
+        gaps = [(declared.key, declared.gap) for declared in batch.gaps]
+        of_klines, of_trades = await database.put(batch.klines, batch.trades, gaps, batch.cursors)
+        self._rows["kline"] += of_klines.added
+        self._rows["trade"] += of_trades.added
+        self._replaced += of_klines.changed + of_trades.changed
+
+    async def _sample(self, sampler: TickerSampler, database: FollowedDatabase) -> None:
+        tickers = await sampler.read()
+        if tickers:
+            self._rows["ticker"] += await database.put_tickers(tickers)
+            sampler.take(tickers)
+
+    def _tell_down(self, reason: str) -> None:
+        if self._down_reason != reason:
+            self._log.warning("history_down", reason=reason)
+        self._down_reason = reason
+
+    def _tell_up(self, candles_in: str) -> None:
+        self._log.info("history_up", candles_in=candles_in)
+        self._down_reason = None
+
+
+def number_of(entry_id: str) -> int:
+    """Of an entry of `trades:` that is the trade's id."""
+    return int(entry_id.partition("-")[2])
+
+
+async def serve_history(end: socket.socket) -> None:
+    """Write what the starter orders, until it hangs up."""
+    link = await open_link(end, ORDERS)
+    try:
+        history = HistoryWriter(await link.receive())
+    except LinkLost:
+        return
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(history.run()), group.create_task(_tell(link, history))]
+        with contextlib.suppress(LinkLost):
+            while True:
+                history.use(await link.receive())
+        for task in tasks:
+            task.cancel()
+
+
+async def _tell(link: Link[Orders], history: HistoryWriter) -> None:
+    with contextlib.suppress(LinkLost):
+        while True:
+            await link.send(history.progress)
+            await asyncio.sleep(PROGRESS_S)

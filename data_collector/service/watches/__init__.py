@@ -1,0 +1,1 @@
+"""Parts that look at the feed and its surroundings, and tell what is wrong."""

@@ -1,0 +1,254 @@
+"""Whether a stream that keeps silent is quiet or mute, and what is done about a mute one.
+
+Every stream's cursor is sampled once a second. One that is silent for longer than its own rhythm allows, or has not
+spoken since the start, is asked about on the REST side, many symbols in one call: when the exchange's last trade id
+does not move the stream is quiet, and nothing is done. When it moves and the stream does not speak, the stream is
+mute: it is subscribed to anew, and if that does not help, its connection is replaced (make before break).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+
+import structlog
+
+from data_collector.model.channels import collected
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.keys import Key
+from data_collector.model.protocols import Codec, History
+from data_collector.model.status import Snapshot
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.connections.rhythm import Rhythm
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.service.lines import Group
+from data_collector.service.part import Health, Part, Spawn, names
+from data_collector.service.watches.statistics import Statistics
+
+SAMPLE_S = 1.0
+STREAMS_PER_SLICE = 500
+"""Between slices others run: 500 streams take about half a millisecond."""
+
+PROBE_S = 2.0
+"""Between two questions; beyond `MANY_SYMBOLS` symbols a question costs weight that matters."""
+
+PROBE_MANY_S = 15.0
+MANY_SYMBOLS = 100
+
+QUIET_AGAIN_S = 10.0
+"""When a stream that has not spoken is asked about again; a quiet one is each time after twice as long."""
+
+QUIET_AGAIN_MAX_S = 60.0
+
+FIRST_WORD_S = 10.0
+"""A stream of a trading symbol speaks within this time after the subscription."""
+
+RENEWAL_S = 60.0
+"""A connection is replaced because of the same stream after so long again, then after twice as long, and so on."""
+
+RENEWALS_MAX = 6
+"""An hour."""
+
+
+class Stream:
+    """What is known of one stream."""
+
+    __slots__ = (
+        "again_s", "ask_s", "begun_s", "grace_s", "group", "is_over", "key", "last_id", "moved_s", "name", "quiet",
+        "renewals", "rhythm", "strikes",
+    )  # fmt: skip
+
+    def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm, grace_s: float) -> None:
+        self.key = key
+        self.name = name
+        self.group = group
+        self.rhythm = rhythm
+        self.grace_s = grace_s
+        self.renewals = 0
+        self.begun_s = time.monotonic()
+        self.is_over = False
+        """It is subscribed to no longer."""
+        self.speak()
+
+    def speak(self) -> None:
+        """It has spoken: nothing is held against it."""
+        self.quiet = False
+        self.strikes = 0
+        self.again_s = QUIET_AGAIN_S
+        self.doubt()
+
+    def doubt(self, ask_s: float = 0.0) -> None:
+        """Ask anew, not before `ask_s`."""
+        self.ask_s = ask_s
+        self.last_id = -1
+        """What the exchange said first."""
+        self.moved_s = 0.0
+        """When it said something newer; 0 before."""
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it was found to be a fault that it does not speak."""
+        return self.strikes > 0 and not self.quiet
+
+
+class SilenceWatch(Part):
+    """One eternal task per collection; what it found is read by the report."""
+
+    def __init__(
+        self, keys: Sequence[tuple[Key, Group]], codec: Codec, history: History, intake: Intake,
+        statistics: Statistics, counters: Counters,
+    ) -> None:  # fmt: skip
+        self._history = history
+        self._intake = intake
+        self._statistics = statistics
+        self._counters = counters
+        self._ask_s = 0.0
+        self._codec = codec
+        self._streams: list[Stream] = []
+        for key, group in keys:
+            self.add(key, group)
+
+    def add(self, key: Key, group: Group) -> None:
+        """A stream is subscribed to from now on."""
+        channel = collected(key)
+        if channel is not None:
+            rhythm = Rhythm(self._cursor(key), time.monotonic())
+            self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm, channel.grace_s))
+
+    def remove(self, keys: Collection[Key]) -> None:
+        """Streams that are subscribed to no longer."""
+        over = {self._codec.stream_name(key) for key in keys}
+        for stream in self._streams:
+            stream.is_over = stream.name in over
+        self._streams = [stream for stream in self._streams if not stream.is_over]
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("silence", self.run)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            suspects = [stream async for stream in self._sampled()]
+            if suspects:
+                await self._judge(suspects)
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """Streams that have not spoken since the start and are not proven quiet, and those that ought to speak."""
+        watched = list(self._watched())
+        unspoken = [each for each in watched if not each.rhythm.has_spoken and not each.quiet]
+        mute = [each.name for each in watched if each.is_mute]
+        self._counters.set("data_collector_streams_silent", len(unspoken))
+        self._counters.set("data_collector_streams_mute", len(mute))
+        self._counters.set("data_collector_streams_quiet", sum(each.quiet for each in watched))
+        reasons: list[str] = []
+        late = {stream.key.symbol for stream in unspoken if time.monotonic() - stream.begun_s > FIRST_WORD_S}
+        if late:
+            reasons.append(f"not all streams have spoken of {names(sorted(late))}")
+        if mute:
+            reasons.append(f"the exchange trades, and these streams are mute: {names(mute)}")
+        return Health(reasons, ready=not unspoken and not mute)
+
+    def _watched(self) -> Iterator[Stream]:
+        statistics = self._statistics
+        for stream in self._streams:
+            if stream.key.symbol not in statistics.resting and stream.key.symbol not in statistics.unlisted:
+                yield stream
+
+    def _cursor(self, key: Key) -> int:
+        intake = self._intake
+        if key.channel == "trade":
+            return intake.trades.sequences[key.symbol].spoken
+        if key.channel != "kline":
+            return intake.spoken.get(key, -1)
+        series = intake.klines.series.get(key)
+        return -1 if series is None else series.event_ms
+
+    async def _sampled(self) -> AsyncIterator[Stream]:
+        """Samples every stream within `SAMPLE_S`, and gives those that keep silent."""
+        streams = list(self._watched())
+        slices = max(1, -(-len(streams) // STREAMS_PER_SLICE))
+        for number in range(slices):
+            await asyncio.sleep(SAMPLE_S / slices)
+            now = time.monotonic()
+            for stream in streams[number * STREAMS_PER_SLICE : (number + 1) * STREAMS_PER_SLICE]:
+                if stream.is_over:
+                    continue
+                cursor = self._cursor(stream.key)
+                if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
+                    stream.speak()
+                    stream.renewals = 0
+                elif not stream.group.is_connected:
+                    # Not the stream's fault: its time begins with the next connection.
+                    stream.rhythm.heard_s = now
+                elif not stream.rhythm.has_spoken or now - stream.rhythm.heard_s > stream.rhythm.silence_max_s:
+                    yield stream
+
+    async def _judge(self, suspects: Sequence[Stream]) -> None:
+        now = time.monotonic()
+        asked = [stream for stream in suspects if now >= stream.ask_s]
+        if asked and now >= self._ask_s:
+            symbols = sorted({stream.key.symbol for stream in suspects})
+            self._ask_s = now + (PROBE_S if len(symbols) <= MANY_SYMBOLS else PROBE_MANY_S)
+            try:
+                tickers = await self._history.tickers(symbols)
+            except (VenueUnreachable, VenueRefused):
+                # Told by the statistics, which ask the same side.
+                return
+            last_ids = {ticker.symbol: ticker.last_id for ticker in tickers}
+            for ticker in tickers:
+                self._intake.take_statistics(ticker)
+            for stream in suspects:
+                if not stream.is_over:
+                    self._compare(stream, last_ids.get(stream.key.symbol, -1))
+        await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
+
+    def _compare(self, stream: Stream, last_id: int) -> None:
+        now = time.monotonic()
+        known_id = stream.last_id
+        if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
+            known_id = self._intake.trades.due_id(stream.key.symbol) - 1
+        elif known_id < 0:
+            # What was traded before must not count against the stream: only what comes from now on.
+            stream.last_id = last_id
+            stream.ask_s = now + (PROBE_S if stream.strikes else QUIET_AGAIN_S)
+            return
+        if last_id > known_id:
+            stream.moved_s = stream.moved_s or now
+            stream.quiet = False
+            stream.ask_s = now
+        elif now >= stream.ask_s:
+            stream.quiet = True
+            stream.again_s = min(2 * stream.again_s, QUIET_AGAIN_MAX_S)
+            stream.ask_s = now + stream.again_s
+
+    def _is_overdue(self, stream: Stream) -> bool:
+        now = time.monotonic()
+        cursor = self._cursor(stream.key)
+        if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
+            stream.speak()
+            return False
+        return stream.moved_s > 0.0 and now - stream.moved_s >= stream.grace_s
+
+    async def _act(self, mute: Sequence[Stream]) -> None:
+        """First the streams alone are subscribed to anew, then their connection is replaced."""
+        now = time.monotonic()
+        anew: dict[Group, list[str]] = {}
+        for stream in mute:
+            stream.strikes += 1
+            if stream.strikes == 1:
+                self._counters.add("data_collector_watchdogs_total", kind="stream")
+                anew.setdefault(stream.group, []).append(stream.name)
+                stream.doubt(now + PROBE_S)
+            else:
+                stream.doubt(now + RENEWAL_S * 2**stream.renewals)
+                stream.renewals = min(stream.renewals + 1, RENEWALS_MAX)
+        for group, streams in anew.items():
+            structlog.get_logger().warning("streams_mute", streams=len(streams), example=streams[0])
+            for line in group.lines:
+                await line.resubscribe(streams)
+        for group in {stream.group for stream in mute if stream.strikes > 1}:
+            structlog.get_logger().warning("streams_stay_mute", lines=[line.name for line in group.lines])
+            for line in group.lines:
+                line.renew()

@@ -1,0 +1,136 @@
+"""Asks the exchange's REST side now and then: statistics, the clock and the symbol list.
+
+Whether a silent stream is quiet or mute is asked by `service.watches.silence`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.keys import Channel
+from data_collector.model.protocols import History, SymbolRules
+from data_collector.model.status import Snapshot
+from data_collector.model.subscriptions import Subscriptions
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.sequence.intake import Intake
+from data_collector.service.part import Health, Part, Spawn, names
+from data_collector.service.symbols import resting_symbols, unknown_symbols
+
+POLL_S = 10.0
+STATISTICS_S = 30.0
+"""How old the 24-hour volume may get where tickers are not collected."""
+
+CLOCK_S = 60.0
+LIST_S = 600.0
+
+
+class Statistics(Part):
+    """One eternal task; what it learned is read by the report."""
+
+    def __init__(
+        self, history: History, intake: Intake, symbols: Sequence[str], channels: Sequence[Channel], counters: Counters,
+        on_listed: Callable[[Mapping[str, SymbolRules]], None],
+    ) -> None:  # fmt: skip
+        """`on_listed` gets the exchange's symbol list whenever it was asked for."""
+        self._history = history
+        self._intake = intake
+        self._symbols = symbols
+        self._channels = channels
+        self._counters = counters
+        self._due_s: dict[str, float] = {}
+        self._known: dict[str, SymbolRules] = {}
+        self.unlisted: list[str] = []
+        self.resting: dict[str, str] = {}
+        self.listed = False
+        """Whether the exchange's symbol list has been read."""
+        self._on_listed = on_listed
+        self.down_reason: str | None = None
+
+    def start(self, spawn: Spawn) -> None:
+        """See `Part`."""
+        spawn("statistics", self.run)
+
+    def report(self, snapshot: Snapshot) -> Health:
+        """Symbols that nothing comes of, and whether REST answers."""
+        reasons: list[str] = []
+        if self.unlisted:
+            reasons.append(f"the exchange does not list {names(self.unlisted)}")
+        if self.resting:
+            states = [f"{symbol} ({status})" for symbol, status in sorted(self.resting.items())]
+            reasons.append(f"waiting for symbols that do not trade now: {names(states)}")
+        if self.down_reason is not None:
+            reasons.append(f"the exchange's REST side: {self.down_reason}")
+        return Health(reasons)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                if await self._poll():
+                    self._told_up()
+            except (VenueUnreachable, VenueRefused) as error:
+                if self.down_reason is None:
+                    structlog.get_logger().warning("exchange_rest_down", reason=str(error))
+                self.down_reason = str(error)
+            self._counters.set("data_collector_rest_weight_used", self._history.weight_used)
+            await asyncio.sleep(POLL_S)
+
+    def use(self, subscriptions: Subscriptions) -> None:
+        """Ask for these from now on, the statistics at once."""
+        self._symbols, self._channels = subscriptions.symbols, subscriptions.channels
+        self._due_s.pop("statistics", None)
+        if self.listed:
+            self._judge(self._known)
+
+    def learn(self, listed: dict[str, SymbolRules]) -> None:
+        """Take the exchange's symbol list; one that came late stops only the symbols that it does not hold."""
+        self.listed = True
+        self._on_listed(listed)
+        self._next("list", LIST_S)
+        self._known = listed
+        self._judge(listed)
+
+    def _judge(self, listed: Mapping[str, SymbolRules]) -> None:
+        unlisted, resting = unknown_symbols(self._symbols, listed), resting_symbols(self._symbols, listed)
+        if unlisted != self.unlisted:
+            structlog.get_logger().error("symbols_unlisted", symbols=unlisted)
+        if resting != self.resting:
+            structlog.get_logger().warning("symbols_resting", symbols=resting)
+        self.unlisted, self.resting = unlisted, resting
+
+    def _told_up(self) -> None:
+        if self.down_reason is not None:
+            structlog.get_logger().info("exchange_rest_up")
+        self.down_reason = None
+
+    async def _poll(self) -> bool:
+        """Ask what is due; whether anything was. What fails stays due."""
+        asked = False
+        if self._is_due("list"):
+            self.learn(await self._history.symbols())
+            asked = True
+        if self._is_due("clock"):
+            started = time.time()
+            server_s = await self._history.server_time_ms() / 1000
+            self._counters.set("data_collector_clock_offset_seconds", server_s - (started + time.time()) / 2)
+            self._next("clock", CLOCK_S)
+            asked = True
+        wanted = set(self._symbols) - set(self.unlisted)
+        # Tickers of the stream are newer, once they come.
+        if wanted and self._is_due("statistics"):
+            for ticker in await self._history.tickers(sorted(wanted)):
+                self._intake.take_statistics(ticker)
+            self._next("statistics", float("inf") if "ticker" in self._channels else STATISTICS_S)
+            asked = True
+        return asked
+
+    def _is_due(self, what: str) -> bool:
+        return time.monotonic() >= self._due_s.get(what, 0.0)
+
+    def _next(self, what: str, in_s: float) -> None:
+        self._due_s[what] = time.monotonic() + in_s

@@ -1,0 +1,1 @@
+"""What operators and tests ask of the simulator: faults, actions, and the truth."""

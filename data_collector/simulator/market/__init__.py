@@ -1,0 +1,1 @@
+"""The market that is simulated: its trades, candles, book and statistics."""

@@ -1,0 +1,1 @@
+"""The exchange's REST side, and the files that it publishes."""

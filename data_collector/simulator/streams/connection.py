@@ -1,0 +1,315 @@
+"""The clients on the stream side: what each is subscribed to, its limits, its pings, and what faults do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Collection, Sequence
+
+from msgspec import Struct
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from data_collector.simulator.control.control import Refusal, Request, answer, error, parse
+from data_collector.simulator.control.faults import Faults
+from data_collector.simulator.limits import SlidingWindow
+from data_collector.simulator.settings import SimulatorSettings
+from data_collector.simulator.streams.delivery import PING, PONG, Delivery, close_frame, frame, text_frame
+
+POLICY_VIOLATION = 1008
+
+CLOSE_GRACE_S = 1.0
+"""How long a client has to answer a close frame before its connection is cut."""
+
+READER_TIMEOUT_S = 10.0
+"""How long a burst waits for a client that does not read."""
+
+STALLED_BYTES_MAX = 16 * 1024 * 1024
+"""What is kept for a stalled connection; when there is more it is cut."""
+
+
+class Target(Struct, frozen=True):
+    """What the URL of a connection asked for."""
+
+    combined: bool = False
+    microseconds: bool = False
+    streams: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+    """Set when a stream name in the URL is malformed: told, then closed."""
+
+
+class StreamConnection(WSListener):
+    """Made at the handshake; known to the hub from its end until the socket is gone."""
+
+    def __init__(self, number: int, target: Target, settings: SimulatorSettings, faults: Faults, hub: Hub) -> None:
+        super().__init__()
+        self.number = number
+        self.combined = target.combined
+        self.microseconds = target.microseconds
+        self.streams: dict[str, None] = {}
+        """In the order in which they were subscribed to."""
+        self.frames_sent = 0
+        self.writable = asyncio.Event()
+        """Cleared while the client reads too slowly."""
+        self.writable.set()
+        self._target = target
+        self._settings = settings
+        self._delivery = Delivery(number, faults, self.write)
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._messages = SlidingWindow(settings.messages_per_s, 1.0)
+        self._text = b""
+        self._pings: list[bytes] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._pong_timer: asyncio.TimerHandle | None = None
+        self._stalled: bytearray | None = None
+        self._closing = False
+
+    # What the client does.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is done."""
+        self._transport = transport.underlying_transport
+        self._hub.add(self)
+        self._timers.append(self._loop.call_later(self._settings.max_age_s, self.close, 1000, ""))
+        self._ping_timer = self._loop.call_later(self._settings.ping_interval_s, self._ping)
+        if self._target.refusal is not None:
+            self._refuse(self._target.refusal)
+            return
+        self._subscribe(self._target.streams, None)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The socket is gone."""
+        self._transport = None
+        for timer in (*self._timers, self._ping_timer, self._pong_timer):
+            if timer is not None:
+                timer.cancel()
+        self.writable.set()
+        self._hub.forget(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame from the client."""
+        if frame.msg_type == WSMsgType.CLOSE:
+            self.close(1000, "")
+            transport.disconnect()
+            return
+        if self._closing:
+            return
+        if not self._messages.allows(self._loop.time()) and self._settings.enforce_limits:
+            self.close(POLICY_VIOLATION, "Too many requests")
+            return
+        match frame.msg_type:
+            case WSMsgType.PING:
+                self._send_control(PONG, frame.get_payload_as_bytes())
+            case WSMsgType.PONG:
+                self._on_pong(frame.get_payload_as_bytes())
+            case _:
+                self._text += frame.get_payload_as_bytes()
+                if frame.fin:
+                    text, self._text = self._text, b""
+                    self._on_request(parse(text))
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write."""
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self.writable.set()
+
+    def _on_pong(self, payload: bytes) -> None:
+        # Unsolicited pongs are allowed and do not keep a connection alive.
+        if payload in self._pings and self._pong_timer is not None:
+            self._pings.clear()
+            self._pong_timer.cancel()
+            self._pong_timer = None
+
+    def _on_request(self, request: Request | Refusal) -> None:
+        if isinstance(request, Refusal):
+            self._refuse(request)
+            return
+        match request.method:
+            case "SUBSCRIBE":
+                if not self._subscribe(request.streams, request):
+                    return
+                self.send_text(answer(None, request.request_id))
+            case "UNSUBSCRIBE":
+                for stream in request.streams:
+                    self.drop_stream(stream)
+                self.send_text(answer(None, request.request_id))
+            case "LIST_SUBSCRIPTIONS":
+                self.send_text(answer(list(self.streams), request.request_id))
+            case "SET_PROPERTY":
+                self.combined = bool(request.combined)
+                self.send_text(answer(None, request.request_id))
+            case "GET_PROPERTY":
+                self.send_text(answer(self.combined, request.request_id))
+
+    def _subscribe(self, streams: Sequence[str], request: Request | None) -> bool:
+        wanted = dict.fromkeys((*self.streams, *streams))
+        if len(wanted) > self._settings.streams_per_connection and self._settings.enforce_limits:
+            request_id = None if request is None else request.request_id
+            self._refuse(Refusal(4, "Too many subscriptions", request_id))
+            self.close(POLICY_VIOLATION, "Invalid request")
+            return False
+        self.streams = wanted
+        for stream in streams:
+            self._hub.subscribe(stream, self)
+        return True
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.send_text(error(refusal, self._settings.error_shape))
+        if refusal.closes:
+            self.close(POLICY_VIOLATION, "Invalid request")
+
+    def _ping(self) -> None:
+        payload = str(int(self._loop.time() * 1000)).encode()
+        self._pings.append(payload)
+        self._send_control(PING, payload)
+        self._ping_timer = self._loop.call_later(self._settings.ping_interval_s, self._ping)
+        if self._pong_timer is None:
+            timeout_s = self._settings.pong_timeout_s
+            self._pong_timer = self._loop.call_later(timeout_s, self.close, POLICY_VIOLATION, "Pong timeout")
+
+    # What the exchange does.
+
+    def deliver(self, stream: str, payloads: Sequence[bytes], framed: bytes) -> None:
+        """Send the payloads of a stream; `framed` is all of them as this kind of connection gets them."""
+        self.frames_sent += len(payloads)
+        if self._delivery.is_plain:
+            self.write(framed)
+            return
+        for payload in payloads:
+            self._delivery.deliver(stream, payload, combined=self.combined, later=self._write_later)
+
+    def _write_later(self, seconds: float, raw: bytes) -> None:
+        self._loop.call_later(seconds, self.write, raw)
+
+    def send_text(self, payload: bytes) -> None:
+        """A text message that is never wrapped: replies."""
+        self.write(text_frame(payload))
+
+    def _send_control(self, opcode: int, payload: bytes) -> None:
+        self.write(frame(opcode, payload))
+
+    def write(self, raw: bytes) -> None:
+        """Bytes as they are, valid frames or not. A client that leaves too much unread is cut off."""
+        if self._transport is None or self._closing:
+            return
+        if self._stalled is not None:
+            self._stalled += raw
+            if len(self._stalled) > STALLED_BYTES_MAX:
+                self.cut_off()
+            return
+        self._transport.write(raw)
+        if self._transport.get_write_buffer_size() > self._settings.write_buffer_bytes_max:
+            self.cut_off()
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame and cut the connection soon after."""
+        if self._closing or self._transport is None:
+            return
+        self.write(close_frame(code, reason))
+        self._closing = True
+        self._hub.silence(self)
+        self._timers.append(self._loop.call_later(CLOSE_GRACE_S, self._transport.close))
+
+    def close_later(self, seconds: float, code: int) -> None:
+        """Close after some time, unless the client has gone by then."""
+        self._timers.append(self._loop.call_later(seconds, self.close, code, ""))
+
+    def drop_stream(self, stream: str) -> None:
+        """End a subscription."""
+        self.streams.pop(stream, None)
+        self._hub.unsubscribe(stream, self)
+
+    async def until_writable(self) -> None:
+        """Wait for a client that reads slowly, but not for ever: one that does not read at all is cut off."""
+        try:
+            async with asyncio.timeout(READER_TIMEOUT_S):
+                await self.writable.wait()
+        except TimeoutError:
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """End the connection at once, with whatever was not sent yet."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def hang_up(self) -> None:
+        """Cut the connection once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def reset(self) -> None:
+        """Cut the connection with a TCP reset in the middle of a frame."""
+        if self._transport is None:
+            return
+        half = text_frame(b'{"e":"trade","E":1' + b" " * 200)[:40]
+        self.write(half)
+        connected = self._transport.get_extra_info("socket")
+        # Lingering for no time makes the kernel send RST in place of FIN.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    def stall(self, seconds: float | None) -> None:
+        """Send no byte more: for some seconds, after which all of it comes at once, or until the end."""
+        if self._stalled is None:
+            self._stalled = bytearray()
+        if seconds is not None:
+            self._timers.append(self._loop.call_later(seconds, self._resume))
+
+    def _resume(self) -> None:
+        held, self._stalled = self._stalled, None
+        if held:
+            self.write(bytes(held))
+
+
+class Hub:
+    """Every connection, and every stream with the connections that want it."""
+
+    def __init__(self, on_first_listener: Callable[[str], None]) -> None:
+        self.connections: dict[int, StreamConnection] = {}
+        self.deserted = asyncio.Event()
+        """Set while there is no connection."""
+        self.deserted.set()
+        self._listeners: dict[str, dict[int, StreamConnection]] = {}
+        self._on_first_listener = on_first_listener
+
+    def listeners(self, stream: str) -> Collection[StreamConnection]:
+        """The connections that are subscribed to a stream."""
+        found = self._listeners.get(stream)
+        return () if found is None else found.values()
+
+    def subscribe(self, stream: str, connection: StreamConnection) -> None:
+        """Add a listener; again is the same as once."""
+        if stream not in self._listeners:
+            self._listeners[stream] = {}
+            self._on_first_listener(stream)
+        self._listeners[stream][connection.number] = connection
+
+    def unsubscribe(self, stream: str, connection: StreamConnection) -> None:
+        """Take a listener away; one that is not there is no error."""
+        listeners = self._listeners.get(stream, {})
+        listeners.pop(connection.number, None)
+        if not listeners:
+            self._listeners.pop(stream, None)
+
+    def silence(self, connection: StreamConnection) -> None:
+        """End every subscription of a connection."""
+        for stream in connection.streams:
+            self.unsubscribe(stream, connection)
+
+    def add(self, connection: StreamConnection) -> None:
+        """Take a new connection in."""
+        self.connections[connection.number] = connection
+        self.deserted.clear()
+
+    def forget(self, connection: StreamConnection) -> None:
+        """Take a connection whose socket is gone out of everything."""
+        self.silence(connection)
+        self.connections.pop(connection.number, None)
+        if not self.connections:
+            self.deserted.set()

@@ -1,0 +1,148 @@
+"""WebSocket frames, and what faults do to them on their way to one connection.
+
+They are as a server sends them (RFC 6455, section 5.2): unmasked, so one can go to many clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from data_collector.simulator.control.faults import CorruptShape, Faults, FrameFault
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+_FIN = 0x80
+
+DEPTH = 100_000
+"""Nesting that exhausts the stack of a parser that recurses."""
+
+DIGITS = 5_000
+"""More digits than Python turns into an integer without being asked."""
+
+
+class Delivery:
+    """Stands between the feed and the socket of a connection while there are faults in force."""
+
+    def __init__(self, number: int, faults: Faults, write: Callable[[bytes], None]) -> None:
+        self._number = number
+        self._faults = faults
+        self._write = write
+        self._held_back: list[tuple[int, bytes]] = []
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether frames may go to the socket as they are."""
+        return not self._faults.frame_faults and not self._held_back
+
+    def deliver(self, stream: str, payload: bytes, *, combined: bool, later: Callable[[float, bytes], None]) -> None:
+        """Send a payload as the fault that fits it says; `later` sends something after some seconds."""
+        fault = self._faults.frame_fault(self._number, stream, payload)
+        framed = text_payload(stream, payload, combined=combined)
+        if fault is not None and fault.kind == "reorder":
+            self._held_back.append((fault.span, framed))
+            return
+        if fault is not None and fault.kind == "delay":
+            later(fault.delay_s, framed)
+        for each in [framed] if fault is None else _frames_with(fault, stream, payload, combined=combined):
+            self._write(each)
+        self._release()
+
+    def _release(self) -> None:
+        waiting = [(span - 1, held) for span, held in self._held_back]
+        self._held_back = [(span, held) for span, held in waiting if span > 0]
+        for span, held in waiting:
+            if span <= 0:
+                self._write(held)
+
+
+def _frames_with(fault: FrameFault, stream: str, payload: bytes, *, combined: bool) -> list[bytes]:
+    framed = text_payload(stream, payload, combined=combined)
+    match fault.kind:
+        case "drop" | "reorder" | "delay":
+            return []
+        case "duplicate":
+            return [framed, framed]
+        case "change":
+            return [text_payload(stream, changed(payload, fault), combined=combined)]
+        case "conflict":
+            return [framed, text_payload(stream, changed(payload, fault), combined=combined)]
+        case "corrupt":
+            return [text_payload(stream, corrupted(payload, fault.shape), combined=combined)]
+
+
+def changed(payload: bytes, fault: FrameFault) -> bytes:
+    """The payload with the fault's `set`, `add` and `remove`; one that is no JSON object stays as it is."""
+    body = msgspec.json.decode(payload, type=object)
+    if not isinstance(body, dict):
+        return payload
+    for path, value in fault.set.items():
+        holder, key = _place(body, path)
+        holder[key] = value
+    for path, amount in fault.add.items():
+        holder, key = _place(body, path)
+        before = holder.get(key)
+        holder[key] = before + amount if isinstance(before, int) else amount
+    for path in fault.remove:
+        holder, key = _place(body, path)
+        holder.pop(key, None)
+    return msgspec.json.encode(body)
+
+
+def _place(body: dict[str, object], path: str) -> tuple[dict[str, object], str]:
+    *parents, key = path.split(".")
+    for parent in parents:
+        inner = body.get(parent)
+        if not isinstance(inner, dict):
+            inner = {}
+            body[parent] = inner
+        body = inner
+    return body, key
+
+
+def corrupted(payload: bytes, shape: CorruptShape) -> bytes:
+    """Something broken in place of the payload; the length may be anything."""
+    return _SHAPES[shape](payload)
+
+
+_SHAPES: dict[CorruptShape, Callable[[bytes], bytes]] = {
+    "truncated": lambda payload: payload[: len(payload) // 2],
+    "bad_utf8": lambda payload: payload[:-2] + b'\xff\xfe"}',
+    "deep": lambda _: b'{"e":' + b"[" * DEPTH + b"]" * DEPTH + b"}",
+    "nan": lambda payload: payload[:-1] + b',"x0":NaN}',
+    "huge_number": lambda payload: payload[:-1] + b',"x0":' + b"9" * DIGITS + b"}",
+    "duplicate_keys": lambda payload: payload[:-1] + b',"s":"OTHER","e":"other"}',
+    "empty": lambda _: b"",
+    "binary": lambda _: bytes(range(256)),
+}
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """A whole message in one frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes((_FIN | opcode, size)) + payload
+    if size < 65536:
+        return bytes((_FIN | opcode, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big") + payload
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A text message."""
+    return frame(TEXT, payload)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A close message; any code that fits 16 bits, also those that no library would send."""
+    return frame(CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+
+def wrapped(stream: str, payload: bytes) -> bytes:
+    """The payload as a combined connection gets it."""
+    return b'{"stream":"' + stream.encode() + b'","data":' + payload + b"}"
+
+
+def text_payload(stream: str, payload: bytes, *, combined: bool) -> bytes:
+    """The text frame of a stream's payload in one of the two forms."""
+    return frame(TEXT, wrapped(stream, payload) if combined else payload)

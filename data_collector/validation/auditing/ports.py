@@ -1,0 +1,171 @@
+"""Where chunks are audited: a worker process of our own, or a validation service."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from data_collector.model.errors import Transient
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.auditor import AuditBroken, Sealed
+from data_collector.validation.auditing.messages import (
+    Audit,
+    AuditReport,
+    AuditUpload,
+    CheckReport,
+    CheckSuite,
+    WorkerFault,
+    answer_decoder,
+    encode,
+)
+from data_collector.validation.rules.columns import Kind
+
+AUDIT_TIMEOUT_S: Final = 60.0
+"""40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""
+
+CHECK_TIMEOUT_S: Final = 20.0
+"""Loading a suite and running it over a few records takes less than a second."""
+
+SERVICE_TIMEOUT_S: Final = 10.0
+SERVICE_AUDIT_TIMEOUT_S: Final = 90.0
+"""Longer than the service itself waits for its worker."""
+
+RETRY_AFTER_S_MAX: Final = 60.0
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What decoding a body may raise that somebody else wrote."""
+
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class EmbeddedPort:
+    """A worker process, started when it is needed, and started again when it died or had grown too large."""
+
+    def __init__(self) -> None:
+        self._worker = AuditWorker()
+        self._source = uuid.uuid4().hex
+        self._starting = asyncio.Lock()
+        self.starts = 0
+
+    async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
+        """See `AuditPort`. Raises `AuditBroken`."""
+        await self._ready()
+        suites = {chunk.digest: chunk.document for chunk in chunks}
+        request = Audit(self._source, suites, [msgspec.Raw(chunk.body) for chunk in chunks])
+        try:
+            answer = await self._worker.ask(request, timeout_s=AUDIT_TIMEOUT_S)
+        except Transient as error:
+            raise AuditBroken(f"The audit worker failed: {error}") from error
+        if not isinstance(answer, AuditReport):
+            raise AuditBroken(f"The audit worker refused: {_told(answer)}")
+        return answer
+
+    async def check(self, kind: Kind, document: bytes) -> list[str]:
+        """What Great Expectations has against a suite. Raises `Transient` when it cannot be asked."""
+        await self._ready()
+        try:
+            answer = await self._worker.ask(CheckSuite(kind, document), timeout_s=CHECK_TIMEOUT_S)
+        except Transient as error:
+            # It was up: what it could not survive must not become the suite in force.
+            return [f"Great Expectations could not try it: {error}"]
+        if not isinstance(answer, CheckReport):
+            return [f"Great Expectations could not try it: {_told(answer)}"]
+        return answer.faults
+
+    async def close(self) -> None:
+        """End the worker."""
+        await self._worker.close()
+
+    async def _ready(self) -> None:
+        async with self._starting:
+            if not self._worker.alive:
+                self.starts += 1
+                await self._worker.start()
+
+
+class ServicePort:
+    """A validation service over HTTP."""
+
+    def __init__(self, url: str, *, use_proxy: bool) -> None:
+        self._url = url
+        self._use_proxy = use_proxy
+        self._source = uuid.uuid4().hex
+        self._session: aiohttp.ClientSession | None = None
+
+    async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
+        """See `AuditPort`. Raises `AuditBroken` when the service refuses these chunks, `Transient` when it is away."""
+        body = encode(AuditUpload(self._source, [msgspec.Raw(chunk.body) for chunk in chunks]))
+        status, answer, retry_after_s = await self._request("POST", "/audit", body, SERVICE_AUDIT_TIMEOUT_S)
+        if status in {409, 413, 422, 500}:
+            raise AuditBroken(f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}")
+        if status != 200:
+            raise Transient(
+                f"{self._url}/audit answered HTTP {status}: {_sentence(answer)}", retry_after_s=retry_after_s
+            )
+        try:
+            report = answer_decoder.decode(answer)
+        except UNREADABLE as error:
+            raise Transient(f"{self._url}/audit answered with something else ({error})") from error
+        if not isinstance(report, AuditReport):
+            raise AuditBroken(f"{self._url}/audit answered: {_told(report)}")
+        return report
+
+    async def get(self, path: str) -> bytes:
+        """The body of a GET. Raises `Transient` with what the service answered instead of 200."""
+        status, answer, retry_after_s = await self._request("GET", path, None, SERVICE_TIMEOUT_S)
+        if status != 200:
+            message = f"{self._url}{path} answered HTTP {status}: {_sentence(answer)}"
+            raise Transient(message, retry_after_s=retry_after_s)
+        return answer
+
+    async def close(self) -> None:
+        """Release the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _request(
+        self, method: str, path: str, body: bytes | None, timeout_s: float
+    ) -> tuple[int, bytes, float | None]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(trust_env=self._use_proxy)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=2.0)
+        headers = {"Content-Type": "application/msgpack"} if body is not None else {}
+        try:
+            request = self._session.request(
+                method, self._url + path, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            )
+            async with request as response:
+                answer = bytearray()
+                async for part in response.content.iter_any():
+                    answer += part
+                    if len(answer) > ANSWER_BYTES_MAX:
+                        raise Transient(f"{self._url}{path} answered with more than {ANSWER_BYTES_MAX} bytes")
+                return response.status, bytes(answer), _seconds(response.headers.get("Retry-After", ""))
+        except TimeoutError as error:
+            raise Transient(f"{self._url} did not answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            raise Transient(f"{self._url} cannot be reached ({error})") from error
+
+
+def _seconds(text: str) -> float | None:
+    """Of a Retry-After header; a date, or what is no number, is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        return None
+    return min(float(text), RETRY_AFTER_S_MAX)
+
+
+def _told(answer: object) -> str:
+    return answer.message if isinstance(answer, WorkerFault) else type(answer).__name__
+
+
+def _sentence(answer: bytes) -> str:
+    """The `detail` of our own errors; of anything else what fits in a line."""
+    try:
+        return msgspec.json.decode(answer, type=dict[str, str]).get("detail", "")[:500]
+    except UNREADABLE:
+        return answer[:200].decode(errors="replace")

@@ -1,0 +1,1 @@
+"""The rules in force, compiled into one function a kind of record."""

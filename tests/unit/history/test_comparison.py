@@ -1,0 +1,66 @@
+"""Candles of trades: only those that are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_collector.history.comparison import CandleMaker
+from data_collector.model.records import Kline, Trade
+
+MINUTE_MS = 60_000
+NOON_MS = 1_704_110_400_000
+
+
+def trade(trade_id: int, second: float, price: str = "10", quantity: str = "1") -> Trade:
+    time_ms = NOON_MS + int(second * 1000)
+    return Trade("BTCUSDT", trade_id, price, quantity, time_ms, time_ms, is_buyer_maker=False)
+
+
+def made(trades: Sequence[Trade]) -> list[Kline]:
+    maker = CandleMaker("BTCUSDT", "1m", MINUTE_MS)
+    return [kline for each in trades for kline in maker.take(each)]
+
+
+def minutes(klines: Sequence[Kline]) -> list[float]:
+    return [(kline.open_ms - NOON_MS) / MINUTE_MS for kline in klines]
+
+
+def test_candle_has_the_prices_and_sums_of_its_trades() -> None:
+    (candle,) = made(
+        [
+            trade(1, 30),
+            trade(2, 61, "10.5", "0.1"),
+            trade(3, 80, "12", "0.2"),
+            trade(4, 90, "9", "0.3"),
+            trade(5, 119.999, "11", "0.4"),
+            trade(6, 130),
+        ]
+    )
+
+    assert (candle.open_ms, candle.close_ms) == (NOON_MS + MINUTE_MS, NOON_MS + 2 * MINUTE_MS - 1)
+    assert (candle.open, candle.high, candle.low, candle.close) == ("10.5", "12", "9", "11")
+    assert (candle.volume, candle.trades) == ("1.0", 4)
+
+
+def test_first_and_last_candle_of_a_run_are_not_whole() -> None:
+    assert minutes(made([trade(1, 0), trade(2, 61), trade(3, 125), trade(4, 170)])) == [1]
+
+
+def test_minute_without_trades_is_a_candle_without_volume() -> None:
+    klines = made([trade(1, 10), trade(2, 200)])
+
+    assert minutes(klines) == [1, 2]
+    assert [(kline.trades, kline.volume) for kline in klines] == [(0, "0"), (0, "0")]
+
+
+def test_hole_in_the_ids_begins_anew() -> None:
+    klines = made([trade(1, 10), trade(2, 70), trade(4, 100), trade(5, 130), trade(6, 190)])
+
+    assert minutes(klines) == [2]
+
+
+def test_trade_that_is_told_with_an_earlier_time_belongs_to_its_own_candle() -> None:
+    klines = made([trade(1, 10), trade(2, 61), trade(3, 120.2), trade(4, 119.8), trade(5, 190)])
+
+    assert minutes(klines) == [1, 2]
+    assert [kline.trades for kline in klines] == [2, 1]

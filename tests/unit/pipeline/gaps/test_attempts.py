@@ -1,0 +1,44 @@
+"""When what is missing is asked for again, and when it is given up."""
+
+from __future__ import annotations
+
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, RETRY_CAP_S, Attempts
+
+
+def test_pauses_double_up_to_a_cap_and_begin_anew_with_progress() -> None:
+    attempts = Attempts(0.0)
+    pauses = []
+    for _ in range(12):
+        attempts.fail(attempts.retry_s)
+        pauses.append(attempts.retry_s)
+
+    assert pauses[:3] == [0.25, 0.75, 1.75]
+    assert pauses[-1] - pauses[-2] == RETRY_CAP_S
+    attempts.succeed(pauses[-1])
+    attempts.fail(pauses[-1])
+    assert (attempts.failed, attempts.retry_s) == (1, pauses[-1] + 0.25)
+
+
+def test_exchange_that_asks_for_more_time_gets_it() -> None:
+    attempts = Attempts(0.0)
+    attempts.fail(10.0, 7.0)
+
+    assert attempts.retry_s == 17.0
+
+
+def test_what_was_put_off_for_longer_stays_so() -> None:
+    attempts = Attempts(0.0)
+    attempts.put_off(50.0)
+    attempts.fail(10.0)
+
+    assert attempts.retry_s == 50.0
+
+
+def test_it_is_over_after_so_long_without_progress() -> None:
+    attempts = Attempts(0.0)
+    assert not attempts.is_over(GAP_DEADLINE_S - 1)
+    assert attempts.is_over(GAP_DEADLINE_S)
+
+    attempts.succeed(GAP_DEADLINE_S)
+
+    assert not attempts.is_over(GAP_DEADLINE_S + 1)

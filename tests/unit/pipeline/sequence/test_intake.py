@@ -1,0 +1,213 @@
+"""From frames to the outlet: counts, copies, quarantine; what goes back to the line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from data_collector.model.channels import number_of
+from data_collector.model.errors import BadFrame
+from data_collector.model.keys import Key
+from data_collector.model.protocols import Reply, ShutdownNotice
+from data_collector.model.records import Record, Ticker
+from data_collector.model.store_keys import UNKNOWN
+from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
+from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
+from tests.unit.pipeline.intake_scene import CODEC, COPIES, Scene, fields, rules, runs
+
+
+def test_trade_ticker_and_kline_each_count_once(scene: Scene) -> None:
+    scene.begin()
+    scene.send(trade(11), kline(closed=False), kline())
+
+    batch = scene.take()
+    assert scene.counts == (5, 5, 0)
+    assert runs(batch) == [(10, 2)]
+    assert len(batch.newest) == 1
+    assert [update.kline.is_closed for update in batch.klines[0]] == [True]
+    assert scene.intake.tally.last_received_ns == 5
+
+
+def test_copies_are_counted_apart(scene: Scene) -> None:
+    scene.begin()
+    records: list[Record] = [trade(11), kline(closed=False), kline(), ticker()]
+    scene.send(*records, *records)
+
+    assert scene.counts == (6, 6, 0)
+    assert [scene.counters.value(COPIES, channel=name) for name in ("trade", "kline", "ticker")] == [1, 2, 1]
+
+
+def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(scene: Scene) -> None:
+    scene.send(ticker(volume="-1"), ticker())
+
+    batch = scene.take()
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
+    (passed,) = batch.newest
+    assert isinstance(passed.record, Ticker)
+    assert passed.record.volume == "8913.30000000"
+    assert scene.counts == (2, 1, 1)
+
+
+def test_older_ticker_is_a_copy(scene: Scene) -> None:
+    scene.send(ticker(NOON_MS + 2_000), ticker(NOON_MS + 1_000))
+
+    assert [number_of(one.record) for one in scene.take().newest] == [NOON_MS + 2_000]
+    assert scene.counters.value(COPIES, channel="ticker") == 1
+
+
+def test_older_quote_is_a_copy_and_a_bad_one_is_quarantined(scene: Scene) -> None:
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(quote(update_id=7), quote(update_id=6), quote(update_id=7), quote(update_id=8, bid="0"))
+
+    batch = scene.take()
+    assert [number_of(one.record) for one in batch.newest] == [7]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", SYMBOL)]
+    assert scene.counters.value(COPIES, channel="quote") == 2
+    assert scene.counts == (2, 1, 1)
+    assert scene.intake.spoken == {Key("quote", SYMBOL): 7}
+
+
+def test_quote_has_no_time_of_the_exchange_and_moves_no_clock(scene: Scene) -> None:
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(quote())
+
+    assert scene.intake.tally.exchange_ms() == 0
+
+
+def test_quotes_are_conflated_to_the_newest_beside_the_ticker(scene: Scene) -> None:
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(quote(update_id=1), ticker(), quote(update_id=2))
+
+    assert [number_of(one.record) for one in scene.take().newest] == [2, NOON_MS]
+    assert scene.outlet.conflated == {"kline": 0, "ticker": 0, "quote": 1}
+
+
+def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
+    scene.intake.take_statistics(ticker(received_ns=0))
+    assert scene.intake.spoken == {}
+    assert scene.counts == (0, 0, 0)
+    assert scene.intake.tally.last_received_ns == 0
+    assert [taken.record.symbol for taken in scene.outlet.take().newest] == [SYMBOL]
+
+    scene.send(ticker(NOON_MS + 1_000))
+    assert scene.intake.spoken.keys() == {Key("ticker", SYMBOL)}
+
+
+@pytest.mark.parametrize(
+    "record", [trade(symbol="XRPUSDT"), kline(symbol="XRPUSDT"), kline(interval="5m"), ticker(symbol="XRPUSDT"),
+               quote(symbol="XRPUSDT"), trade(symbol="btcusdt")],
+)  # fmt: skip
+def test_what_was_not_subscribed_goes_to_the_unknown(scene: Scene, record: Record) -> None:
+    scene.send(record)
+
+    (entry,) = scene.take_side()
+    assert (entry.kind, entry.symbol) == ("quarantine", "unknown")
+    assert rules(entry) == ["not_subscribed"]
+    assert scene.counts == (1, 0, 1)
+
+
+def test_bad_frame_of_a_known_symbol_goes_to_its_quarantine(scene: Scene) -> None:
+    frame = CODEC.encode(trade()).replace(b"123456789", b'"x"')
+    scene.frame(frame)
+
+    (entry,) = scene.take_side()
+    assert (entry.kind, entry.symbol) == ("quarantine", "BTCUSDT")
+    assert fields(entry)["data"] == frame.decode()
+    assert rules(entry) == ["wrong_shape"]
+    assert scene.counters.value("data_collector_frames_bad_total", reason="wrong_shape") == 1
+
+
+def test_frame_whose_symbol_cannot_be_read_goes_to_the_unknown(scene: Scene) -> None:
+    scene.frame(b"\xff\xfe not JSON")
+
+    (entry,) = scene.take_side()
+    assert (entry.kind, entry.symbol) == ("quarantine", UNKNOWN)
+    assert rules(entry) == ["not_json"]
+    assert "not JSON" in fields(entry)["data"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"x" * 1_000_000,
+        CODEC.encode(trade(symbol="X" * 1_000_000)),
+        CODEC.encode(trade(price="1" * 1_000_000)),
+        CODEC.encode(kline(interval="m" * 1_000_000)),
+        CODEC.encode(kline(low="9" * 1_000_000)),
+        CODEC.encode(ticker(volume="9" * 1_000_000)),
+        CODEC.encode(trade()).replace(b"123456789", b'"' + b"x" * 1_000_000 + b'"'),
+    ],
+    ids=["garbage", "symbol", "price", "interval", "kline", "ticker", "type"],
+)
+def test_quarantine_keeps_a_bounded_part_of_anything(scene: Scene, frame: bytes) -> None:
+    scene.begin()
+    scene.frame(frame)
+    scene.send(trade(123_456_790))
+
+    batch = scene.take()
+    kept = [text for entry in batch.side for text in entry.fields]
+    kept += [
+        text for run in batch.trades for refusal in run.refused.values() for text in (refusal.content, refusal.why)
+    ]
+    assert kept
+    assert max(map(len, kept)) <= RAW_BYTES_MAX
+
+
+def test_unknown_kinds_are_counted_apart_and_are_no_messages(scene: Scene) -> None:
+    scene.frame(b'{"stream":"btcusdt@avgPrice","data":{"e":"avgPrice","E":1,"s":"BTCUSDT"}}')
+
+    assert scene.counts == (0, 0, 0)
+    assert scene.counters.value("data_collector_events_unknown_total") == 1
+
+
+def test_control_replies_and_notices_go_back_to_the_line_uncounted(scene: Scene) -> None:
+    assert scene.frame(b'{"result":null,"id":3}') == Reply(3)
+    assert scene.frame(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":7}}') == ShutdownNotice(7)
+    assert scene.counts == (0, 0, 0)
+
+
+def test_data_gives_the_line_nothing(scene: Scene) -> None:
+    assert scene.frame(CODEC.encode(trade())) is None
+
+
+def test_bad_frame_is_told_to_the_line_that_counts_them(scene: Scene) -> None:
+    assert isinstance(scene.frame(b"garbage"), BadFrame)
+
+
+def test_array_is_taken_record_by_record(scene: Scene) -> None:
+    payloads = [json.loads(CODEC.encode(record, combined=False)) for record in (ticker(), trade(10), trade(11))]
+    scene.frame(json.dumps(payloads).encode())
+    scene.wait(ARBITRATION_S)
+
+    assert scene.counts == (3, 3, 0)
+    assert runs(scene.take()) == [(10, 2)]
+
+
+def test_tap_sees_each_record_that_passed_and_only_those(scene: Scene) -> None:
+    seen: list[Record] = []
+    scene.intake.tally.tap = seen.append
+    scene.begin()
+    scene.send(trade(10), trade(11, price="0"), trade(12), trade(symbol="XRPUSDT"), aggregate_trade(), mini_ticker())
+    scene.wait(ARBITRATION_S)
+
+    assert [type(record).__name__ for record in seen] == ["Ticker", "Trade", "AggregateTrade", "MiniTicker", "Trade"]
+    assert scene.counts == (7, 5, 2)
+
+
+def test_channels_for_subclasses_are_not_stored(scene: Scene) -> None:
+    scene.send(aggregate_trade(), mini_ticker(), quote(symbol=SYMBOL))
+
+    assert scene.counts == (3, 3, 0)
+    assert not scene.take()
+
+
+def test_ticker_with_a_poisoned_last_id_is_refused(scene: Scene) -> None:
+    scene.begin()
+    scene.send(ticker(first_id=1, last_id=2**52, count=2**52))
+
+    assert scene.counts == (3, 2, 1)
