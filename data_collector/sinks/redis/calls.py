@@ -159,30 +159,24 @@ class CallBuilder:
 
     def newest(self, update: NewestUpdate) -> Call:
         """The newest record of a channel into its hash, and into its stream if it has one."""
-        record, marks = update.record, ",".join(update.warnings)
+        record, marks, key = update.record, ",".join(update.warnings), self.keys.key
+        words: Command
         match record:
             case Ticker():
-                return Call(
-                    (
-                        "FCALL", PUT_NEWEST["ticker"], 1, self.keys.key("latest", record.symbol), record.event_ms,
-                        record.last_id, record.last_price, trade_time_text(record.event_ms), *ticker_fields(record),
-                        "warnings", marks,
-                    ),
-                    update,
+                words = (
+                    PUT_NEWEST["ticker"], 1, key("latest", record.symbol), record.event_ms, record.last_id,
+                    record.last_price, trade_time_text(record.event_ms), *ticker_fields(record), "warnings", marks,
                 )  # fmt: skip
             case Quote():
-                words = ("warnings", marks) if marks else ()
-                fields = [text for field in quote_fields(record).items() for text in field]
-                return Call(
-                    (
-                        "FCALL", PUT_NEWEST["quote"], 2, self.keys.key("quote", record.symbol),
-                        self.keys.key("quotes", record.symbol), record.update_id, self._limits.stream_maxlen,
-                        len(words), quote_json(record), *words, *fields,
-                    ),
-                    update,
+                more = ("warnings", marks) if marks else ()
+                words = (
+                    PUT_NEWEST["quote"], 2, key("quote", record.symbol), key("quotes", record.symbol),
+                    record.update_id, self._limits.stream_maxlen, len(more), quote_json(record), *more,
+                    *(text for field in quote_fields(record).items() for text in field),
                 )  # fmt: skip
             case _:
                 assert_never(record)
+        return Call(("FCALL", *words), update)
 
     def side(self, entries: list[SideEntry], *, go_on: bool = False) -> Call:
         """Entries of `quarantine:` and `late:`, numbers rising by one; `go_on` passes over numbers that are missing."""
