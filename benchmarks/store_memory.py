@@ -18,8 +18,8 @@ import msgspec
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, TradeRun
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Quote, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import configure_logs, get_log

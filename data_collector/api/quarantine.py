@@ -9,7 +9,7 @@ import msgspec
 from data_collector.api.answers import Reason, Refused, RefusedPage
 from data_collector.api.newest import newest_entries
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.entries import StreamEntry
 
 

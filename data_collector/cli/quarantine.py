@@ -19,7 +19,7 @@ from data_collector.api.quarantine import QuarantineReader
 from data_collector.cli.replay import Replay, SymbolReport, Tally
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
-from data_collector.model.store_keys import UNKNOWN
+from data_collector.model.keys import UNKNOWN
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams

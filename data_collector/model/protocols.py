@@ -9,9 +9,8 @@ from msgspec import Struct
 
 from data_collector.model.batch import Batch, Behind
 from data_collector.model.calendar import Calendar
-from data_collector.model.keys import Channel, Key
+from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.verdict import Verdict
 
 

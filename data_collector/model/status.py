@@ -10,8 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from data_collector.model.keys import Channel, Key
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.subscriptions import ChangeStatus
 
 Condition = Literal["healthy", "degraded", "unhealthy"]

@@ -13,10 +13,9 @@ from msgspec import structs
 
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.keys import Key
+from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.protocols import SymbolRules
 from data_collector.model.records import Record
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_collector.api.completeness.completeness import Tally, kline_tallies, trade_tallies
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.simulator.control.actions import Reset
 from data_collector.sinks.redis.connection import StoreConnection

@@ -14,7 +14,7 @@ import pytest
 from data_collector.api.quarantine import QuarantineReader
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import load_settings
 from data_collector.simulator import FrameFault

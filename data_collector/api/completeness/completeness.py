@@ -17,7 +17,7 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.declared import declared_pages
 from data_collector.sinks.redis.entries import StreamEntry, pages_of

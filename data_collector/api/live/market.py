@@ -9,8 +9,8 @@ from datetime import datetime
 from data_collector.api.live.events import BestQuote, Candle, Focus, Price, TapeTrade, event_bytes
 from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
 from data_collector.model.calendar import Calendar
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
 from data_collector.sinks.redis.stored_records import kline_or_none, trade_or_none

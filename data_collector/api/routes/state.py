@@ -24,8 +24,8 @@ from data_collector.api.answers import (
     validation_of,
 )
 from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, store_url_of
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Snapshot
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Problem, answered, masked

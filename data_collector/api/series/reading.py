@@ -17,8 +17,8 @@ from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.settings import Settings
 
 PAGES_AT_ONCE = 4

@@ -17,8 +17,8 @@ from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entries_of, pages_of

@@ -11,8 +11,8 @@ from msgspec import Struct
 from data_collector.api.series.merge import Part, cut
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of, pages_of
 from data_collector.sinks.redis.stored_records import trade_or_none

@@ -10,9 +10,9 @@ import msgspec
 
 from data_collector.model.batch import Refusal
 from data_collector.model.errors import BadFrame
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.protocols import Gate
 from data_collector.model.records import Kline, Record, Trade
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.model.verdict import Verdict
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.observe.counters import Counters

@@ -16,8 +16,8 @@ from data_collector.model.errors import (
     VenueRefused,
     VenueUnreachable,
 )
+from data_collector.model.keys import StoreKeys
 from data_collector.model.protocols import History
-from data_collector.model.store_keys import StoreKeys
 from data_collector.service.certificate.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
 from data_collector.service.certificate.day_trades import (
     Progress,

@@ -10,9 +10,8 @@ from msgspec import Struct, field
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.keys import KeyKind
+from data_collector.model.keys import KeyKind, StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import NO_RECORD, DeclaredGap, stored_gap, stored_kline, stored_trade

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import structlog
 
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Ticker
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import TICKER_FIELDS
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection

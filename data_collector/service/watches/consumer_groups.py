@@ -13,9 +13,8 @@ from typing import Literal
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.keys import KeyKind
+from data_collector.model.keys import KeyKind, StoreKeys
 from data_collector.model.status import Snapshot
-from data_collector.model.store_keys import StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.pump import Question
 from data_collector.service.part import Health, Part, Spawn

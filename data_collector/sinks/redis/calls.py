@@ -12,9 +12,8 @@ from msgspec import Struct, field
 from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.calendar import Calendar, explained_from
 from data_collector.model.gaps import Gap, gaps_after
-from data_collector.model.keys import Key
+from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.records import Kline, Quote, Ticker
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import (
     gap_json,
     json_text,

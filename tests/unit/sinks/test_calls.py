@@ -10,7 +10,7 @@ from msgspec import structs
 from data_collector.model.batch import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, TradeRun
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.wire import json_text, kline_json, quote_json
 from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
 from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_NEWEST

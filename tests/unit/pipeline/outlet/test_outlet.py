@@ -7,8 +7,8 @@ import pytest
 from data_collector.model.batch import KlineUpdate, Refusal
 from data_collector.model.channels import number_of
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.pipeline.outlet.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, Outlet
 from data_collector.pipeline.outlet.runs import RUN_ENTRIES_MAX
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade

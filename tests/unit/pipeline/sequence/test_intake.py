@@ -8,10 +8,9 @@ import pytest
 
 from data_collector.model.channels import number_of
 from data_collector.model.errors import BadFrame
-from data_collector.model.keys import Key
+from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.protocols import Reply, ShutdownNotice
 from data_collector.model.records import Record, Ticker
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
