@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Final, Literal
 
 import msgspec
@@ -23,7 +24,6 @@ from data_collector.model.errors import SuiteRefused
 from data_collector.validation.rules.arguments import columns_named, shown
 from data_collector.validation.rules.columns import COLUMNS, Kind
 from data_collector.validation.rules.conditions import GATED, Condition, check_row_condition, condition_of
-from data_collector.validation.rules.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
@@ -36,6 +36,29 @@ _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _META = {"rule_id", "audit_only", "disabled", "locked", "source"}
 _KEYS = {"type", "kwargs", "severity", "description", "meta", "id", "notes", "rendered_content"}
 SENTENCE_CHARACTERS_MAX: Final = 500
+_SUITE_KEYS = {"name", "expectations", "meta", "id", "notes", "suite_parameters"}
+
+
+class _Vocabulary(Struct):
+    """The installed Great Expectations, which takes 2 s and 230 MB to import; a test compares them.
+
+    `python -m tests.integration.gx_vocabulary` makes the file.
+    """
+
+    version: str
+    sql_only: list[str]
+    expectations: dict[str, dict[str, bool]]
+
+
+_KNOWN = msgspec.json.decode(
+    files("data_collector.validation").joinpath("vocabulary.json").read_bytes(), type=_Vocabulary
+)
+
+VOCABULARY: Final[Mapping[str, Mapping[str, bool]]] = _KNOWN.expectations
+"""Expectation to its arguments, and whether each must be given."""
+
+SQL_ONLY: Final[frozenset[str]] = frozenset(_KNOWN.sql_only)
+"""Expectations that do not work on frames."""
 
 
 class Rule(Struct, frozen=True):
@@ -132,9 +155,6 @@ def parse_suite(
     if faults:
         raise SuiteRefused(origin, faults)
     return Suite(kind, tuple(rules.values()))
-
-
-_SUITE_KEYS = {"name", "expectations", "meta", "id", "notes", "suite_parameters"}
 
 
 def merged(shipped: Suite, user: Suite, *, origin: str = "") -> Suite:
