@@ -10,8 +10,7 @@ import msgspec
 
 from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import IdGrid, KlineGrid, joined
-from data_collector.model.holes import unexplained
+from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres.failures import failures_told
