@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Final, Literal
 
@@ -127,6 +128,13 @@ def read_suite(
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SuiteRefused(origin, [f"it is not a JSON object ({error})"]) from error
     return parse_suite(kind, document, source=source, origin=origin)
+
+
+@cache
+def shipped_suite(kind: Kind) -> Suite:
+    """The rules that come with the package, in `suites/{kind}.json`."""
+    path = files("data_collector.validation").joinpath("suites", f"{kind}.json")
+    return read_suite(kind, path.read_bytes(), source="shipped", origin=f"the shipped {kind} suite")
 
 
 def parse_suite(
