@@ -25,7 +25,7 @@ from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.auditing.auditor import Auditor
 from data_collector.validation.auditing.ports import EmbeddedPort
 from data_collector.validation.rules.columns import KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import Reader

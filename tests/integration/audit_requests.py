@@ -9,8 +9,7 @@ import msgspec
 from data_collector.validation.auditing.messages import Audit, Chunk, encode
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import Checked, Kind, kind_of
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Suite, read_suite
+from data_collector.validation.rules.suite import Suite, read_suite, shipped_suite
 from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 
 MS = 1_000_000

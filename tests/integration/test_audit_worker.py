@@ -27,7 +27,7 @@ from data_collector.validation.auditing.messages import (
 )
 from data_collector.validation.gate.compiler import compile_suite
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.integration.audit_requests import (
     audit_of,
     chunk_of,

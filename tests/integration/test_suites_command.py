@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.validation.rules.columns import COLUMNS, KINDS
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.integration.command import ROOT, finished
 
 CAP = {

@@ -19,8 +19,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.declared import declared_pages
-from data_collector.sinks.redis.entries import StreamEntry, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, declared_pages, pages_of
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""

@@ -17,7 +17,7 @@ from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
 from data_collector.model.wire import number_told
 from data_collector.pipeline.gaps.ledger import gap_id
-from data_collector.sinks.redis.declared import declared_of, declared_pages
+from data_collector.sinks.redis.entries import declared_of, declared_pages
 from data_collector.sinks.redis.stored_records import DeclaredGap
 
 _ID = re.compile(r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))")

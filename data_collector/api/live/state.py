@@ -12,7 +12,7 @@ from data_collector.api.answers import health_of, status_of
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.live.events import AuditNow, Buffer, GapsNow, Latency, State, StoreState
 from data_collector.model.status import Histogram, Snapshot
-from data_collector.observe.quantiles import quantiles_between
+from data_collector.observe.counters import quantiles_between
 
 WINDOW_S = 10.0
 """Rates and latency are those of so many seconds."""

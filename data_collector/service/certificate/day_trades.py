@@ -19,8 +19,7 @@ from data_collector.model.protocols import BulkFile, History
 from data_collector.model.records import Trade
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.declared import declared_pages
-from data_collector.sinks.redis.entries import pages_of
+from data_collector.sinks.redis.entries import declared_pages, pages_of
 from data_collector.venues.binance.bulk_names import day_file
 from data_collector.venues.binance.bulk_rows import trade_rows
 

@@ -20,6 +20,7 @@ from data_collector.model.protocols import SymbolRules, Tally
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.observe.counters import Counters
 from data_collector.venues.binance import rest_pages as pages
+from data_collector.venues.binance.messages import ErrorBody
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight
 
 TIMEOUT_S = 10.0
@@ -233,11 +234,11 @@ class BinanceHistory:
         return VenueUnreachable(told, retry_after_s=wait_s)
 
 
-def _error_of(body: bytes) -> pages.ErrorBody:
+def _error_of(body: bytes) -> ErrorBody:
     try:
-        return msgspec.json.decode(body, type=pages.ErrorBody)
+        return msgspec.json.decode(body, type=ErrorBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return pages.ErrorBody()
+        return ErrorBody()
 
 
 def _retry_after_s(text: str) -> float | None:

@@ -169,7 +169,10 @@ class Combined(Struct, frozen=True, gc=False):
 
 
 class ErrorBody(Struct, frozen=True):
-    """The nested error, as seen on the wire; the documents show its two fields flat in the reply."""
+    """{"code":-1121,"msg":"Invalid symbol."}: what REST answers, and what lies in replies on the wire.
+
+    The documents show its two fields flat in the reply.
+    """
 
     code: int = 0
     msg: str = ""

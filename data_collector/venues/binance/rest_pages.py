@@ -33,13 +33,6 @@ class BadPage(VenueUnreachable):
     """An answer that contradicts the question or itself; asking again may bring a better one."""
 
 
-class ErrorBody(Struct):
-    """{"code":-1121,"msg":"Invalid symbol."}"""
-
-    code: int = 0
-    msg: str = ""
-
-
 class _Filter(Struct, rename="camel"):
     """One rule for orders of a symbol; only the two about steps concern trades."""
 

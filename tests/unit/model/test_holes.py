@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import IdGrid, KlineGrid
-from data_collector.model.holes import Hole, Holes
+from data_collector.model.grid import Hole, Holes, IdGrid, KlineGrid
 
 CALENDAR = UtcCalendar()
 MINUTE_MS = 60_000

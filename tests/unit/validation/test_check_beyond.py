@@ -9,7 +9,7 @@ from msgspec import structs
 
 from data_collector.validation.gate.compiler import compile_suite, values_of
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.market import kline, quote, ticker, trade
 
 

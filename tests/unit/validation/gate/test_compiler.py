@@ -19,8 +19,7 @@ from data_collector.validation.gate.compiler import (
 )
 from data_collector.validation.rules.arguments import SET_VALUES_MAX
 from data_collector.validation.rules.columns import COLUMNS, INTEGER_MAX, KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import read_suite
+from data_collector.validation.rules.suite import read_suite, shipped_suite
 from tests.market import kline, quote, ticker, trade
 from tests.unit.validation.suites import expectation, present, suite_of, values
 

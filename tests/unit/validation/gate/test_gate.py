@@ -7,7 +7,7 @@ from msgspec import structs
 
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.judging import refusing, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.planted import PLANTED, TIME_MAX

@@ -10,8 +10,7 @@ import pytest
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.rules.shelf import Shelf
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import read_suite
+from data_collector.validation.rules.suite import read_suite, shipped_suite
 
 
 def write(folder: Path, name: str, *rules: dict[str, object]) -> None:
