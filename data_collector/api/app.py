@@ -29,13 +29,11 @@ from data_collector.model.errors import Misconfigured
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-from data_collector.web.answers import ERROR_ANSWERS
+from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
-from data_collector.web.headers import AnswerHeaders
-from data_collector.web.leaving import at_signal
 from data_collector.web.openapi import DescribedApp
-from data_collector.web.rejections import Rejections
+from data_collector.web.serving import at_signal
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
 

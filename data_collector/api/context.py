@@ -15,8 +15,8 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
+from data_collector.web.answers import Rejections
 from data_collector.web.guard import WritePolicy
-from data_collector.web.rejections import Rejections
 
 
 class ApiContext(Struct, frozen=True):

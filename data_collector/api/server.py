@@ -12,8 +12,7 @@ from data_collector.api.app import context_of_app, create_app
 from data_collector.model.errors import CollectorError
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
-from data_collector.web.listening import base_url, listen
-from data_collector.web.serving import serve_until_signal
+from data_collector.web.serving import base_url, listen, serve_until_signal
 
 FAREWELL = "Leaving at once; the collector process ends by itself when it has written what it holds."
 

@@ -16,7 +16,7 @@ import pytest
 from data_collector.api.process import child
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
-from data_collector.web.listening import listen
+from data_collector.web.serving import listen
 from tests.contract.event_stream import looking_on
 from tests.contract.http_service import (
     DEADLINE_S,

@@ -29,7 +29,6 @@ from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Problem, answered, masked
-from data_collector.web.negotiation import wants_prometheus
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 _log = get_log()
@@ -140,6 +139,17 @@ async def control(order: ControlRequest, context: Context, request: Request) -> 
     return answered(ControlAnswer("started" if order.action == "start" else "stopped"))
 
 
+def wants_prometheus(accept: str) -> bool:
+    """Whether a scraper asks: true for `application/openmetrics-text`, `text/plain` with a `version`, and it alone.
+
+    curl, browsers and HTTP libraries get JSON, also the ones that list `text/plain` among other things.
+    """
+    wanted = accept.lower()
+    if wanted.strip() == "text/plain":
+        return True
+    return any(_is_scrape(media_range) for media_range in wanted.split(","))
+
+
 def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
     text = render(snapshot, [*context.rejections.samples(), *context.live.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
@@ -148,3 +158,10 @@ def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str,
 def _spelled(symbol: str) -> str:
     """The symbol as the exchange spells it; case does not matter in SYMBOLS either."""
     return symbol if symbol == UNKNOWN else symbol.upper()
+
+
+def _is_scrape(media_range: str) -> bool:
+    media_type, *parameters = (part.strip() for part in media_range.split(";"))
+    if media_type == "text/plain":
+        return any(parameter.partition("=")[0].strip() == "version" for parameter in parameters)
+    return media_type == "application/openmetrics-text"
