@@ -10,7 +10,7 @@ from typing import Generic
 from msgspec import Struct, field
 
 from data_collector.api.series.merge import Part, Row, SeriesStore, united_page
-from data_collector.api.series.postgres import PostgresKlines, PostgresReading, PostgresTrades
+from data_collector.api.series.postgres import PostgresAway, PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
 from data_collector.api.series.redis_trades import RedisTrades
 from data_collector.api.series.window import Window
@@ -145,19 +145,19 @@ async def _page(stores: _Stores[Row], first: int, limit: int) -> Page[Row]:
     part: Part[Row] | None = None
     oldest: list[int] = []
     while part is None:
-        redis, postgres = _watched(stores.redis), _watched(stores.postgres)
-        if redis is None and postgres is None:
+        if stores.redis is None and stores.postgres is None:
             raise SinkUnavailable(" ".join(stores.faults))
         try:
-            part = await united_page(redis, postgres, first, limit)
-            oldest = [found for each in (redis, postgres) if each and (found := await each.oldest_ms()) is not None]
-        except _Away as away:
+            part = await united_page(stores.redis, stores.postgres, first, limit)
+            readable = [each for each in (stores.redis, stores.postgres) if each is not None]
+            oldest = [found for each in readable if (found := await each.oldest_ms()) is not None]
+        except SinkUnavailable as error:
             part = None
-            stores.faults.append(str(away.__cause__))
-            if away.store is redis:
-                stores.redis = None
-            else:
+            stores.faults.append(str(error))
+            if isinstance(error, PostgresAway):
                 stores.postgres = None
+            else:
+                stores.redis = None
     warnings = []
     if stores.redis is None:
         warnings.append(f"The newest records may be missing, Redis is away: {' '.join(stores.faults)}")
@@ -176,40 +176,3 @@ def _add_open(page: Page[Kline], kline: Kline | None, window: Window, limit: int
         page.rows.append(kline)
     else:
         page.end = kline.open_ms
-
-
-class _Away(Exception):
-    """Its cause is what the store raised."""
-
-    def __init__(self, store: object) -> None:
-        super().__init__()
-        self.store = store
-
-
-class _Watched(Generic[Row]):
-    """A store whose failure says which one it was."""
-
-    def __init__(self, store: SeriesStore[Row]) -> None:
-        self._store = store
-
-    async def first_place(self) -> int | None:
-        try:
-            return await self._store.first_place()
-        except SinkUnavailable as error:
-            raise _Away(self) from error
-
-    async def oldest_ms(self) -> int | None:
-        try:
-            return await self._store.oldest_ms()
-        except SinkUnavailable as error:
-            raise _Away(self) from error
-
-    async def page(self, first: int, limit: int) -> Part[Row]:
-        try:
-            return await self._store.page(first, limit)
-        except SinkUnavailable as error:
-            raise _Away(self) from error
-
-
-def _watched(store: SeriesStore[Row] | None) -> _Watched[Row] | None:
-    return None if store is None else _Watched(store)
