@@ -17,7 +17,6 @@ from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.process.collector import Collector
 from data_collector.api.process.workers import refuse_workers
-from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
@@ -70,9 +69,14 @@ def create_app(
     store = StoreReading()
     policy = _policy(settings)
     app.state.context = ApiContext(
-        settings, collector, store, QuarantineReader(store), SeriesReading(settings, store), rejections, policy,
+        settings,
+        collector,
+        store,
+        SeriesReading(settings, store),
+        rejections,
+        policy,
         LiveFeed(collector, settings.environment),
-    )  # fmt: skip
+    )
     app.include_router(routes.router)
     app.include_router(gap_routes.router)
     app.include_router(series_routes.router)

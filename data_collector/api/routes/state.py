@@ -24,6 +24,7 @@ from data_collector.api.answers import (
     validation_of,
 )
 from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, store_url_of
+from data_collector.api.quarantine import newest_refusals
 from data_collector.model.status import Snapshot
 from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
@@ -109,8 +110,7 @@ async def validation_errors(
     """The newest refused records with their reasons, newest first."""
     store_url = store_url_of(snapshot)
     symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
-    page = await context.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
-    return answered(page)
+    return answered(await newest_refusals(context.store, store_url, snapshot.store_keys, symbols, limit))
 
 
 @router.post(
