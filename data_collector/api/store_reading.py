@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import parse_store_url
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of
+from data_collector.sinks.redis.entries import StreamEntry, entries_of, entry_id
 
 READ_TIMEOUT_S = 5.0
 """For the whole answer, however many streams it is gathered from."""
@@ -111,13 +111,7 @@ async def _refill(connection: StoreConnection, streams: list[_Stream], page_size
 def _until_one_is_empty(streams: list[_Stream]) -> Iterator[StreamEntry]:
     """The newest of all, again and again, until a stream must be asked for what it has next."""
     while True:
-        newest = max(streams, key=lambda stream: _order(stream.waiting[-1].id))
+        newest = max(streams, key=lambda stream: entry_id(stream.waiting[-1].id))
         yield newest.waiting.pop()
         if not newest.waiting:
             return
-
-
-def _order(number: str) -> tuple[int, int]:
-    """Entry ids are `<ms>-<sequence>`, both made by the server."""
-    ms, _, sequence = number.partition("-")
-    return int(ms), int(sequence)

@@ -21,7 +21,7 @@ from data_collector.model.records import Kline
 from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of, pages_of
+from data_collector.sinks.redis.entries import entries_of, entry_id, pages_of
 from data_collector.sinks.redis.stored_records import kline_or_none
 
 KEYS_PER_COMMAND = 250
@@ -117,7 +117,7 @@ class RedisKlines:
         return _State(
             None if due_ms < 0 else due_ms,
             int(time[0]) * 1000 + int(time[1]) // 1000,
-            int(entries[0].id.partition("-")[0]) if entries else None,
+            entry_id(entries[0].id).ms if entries else None,
         )
 
     def _oldest_key_ms(self, state: _State) -> int:

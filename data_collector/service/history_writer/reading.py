@@ -14,6 +14,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.entries import entry_id
 from data_collector.sinks.redis.stored_records import NO_RECORD, DeclaredGap, stored_gap, stored_kline, stored_trade
 
 ENTRIES_PER_READ = 10_000
@@ -67,9 +68,9 @@ class StreamReader:
         batch.is_full = any(len(entries) == count for _, entries in others)
         # A revision must not be written before the candle that it revises, which may be further down its stream.
         for name, entries in others if batch.is_full else [*others, *late]:
-            for entry_id, fields in entries:
+            for number, fields in entries:
                 self._take(batch, name, fields)
-                batch.cursors[name] = entry_id
+                batch.cursors[name] = number
         batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
         self.cursors |= batch.cursors
         return batch
@@ -79,8 +80,8 @@ class StreamReader:
         commands: list[Command] = [("XREVRANGE", name, "+", "-", "COUNT", 1) for name in self.streams]
         lost: list[str] = []
         for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            newest = next((entry_id for entry_id, _ in _entries(reply)), BEGINNING)
-            if _order(newest) < _order(self.cursors[name]):
+            newest = _first_id(reply)
+            if entry_id(newest) < entry_id(self.cursors[name]):
                 self.cursors[name] = BEGINNING
                 lost.append(name)
         return lost
@@ -90,16 +91,16 @@ class StreamReader:
         commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
         found: list[tuple[str, str, str]] = []
         for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            oldest = next((entry_id for entry_id, _ in _entries(reply)), BEGINNING)
-            if self.cursors[name] != BEGINNING and _order(oldest) > _order(self.cursors[name]):
+            oldest = _first_id(reply)
+            if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
                 found.append((name, self.cursors[name], oldest))
         return found
 
     async def lag_s(self) -> float:
         """Age of the oldest entry behind a cursor; 0 without one."""
         commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self.streams]
-        waiting = [entry_id for reply in await self._ask(commands) for entry_id, _ in _entries(reply)]
-        oldest_ms = min((_order(entry_id)[0] for entry_id in waiting), default=None)
+        waiting = [each for reply in await self._ask(commands) for each, _ in _entries(reply)]
+        oldest_ms = min((entry_id(each).ms for each in waiting), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 
     async def waiting(self) -> int:
@@ -114,8 +115,8 @@ class StreamReader:
         replies = iter(await self._ask(commands))
         count = 0
         for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
-            oldest = next((entry_id for entry_id, _ in _entries(first)), BEGINNING)
-            newest = next((entry_id for entry_id, _ in _entries(last)), BEGINNING)
+            oldest = _first_id(first)
+            newest = _first_id(last)
             numbered = self._kind(name) == "trades"
             count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
         return count
@@ -158,7 +159,7 @@ def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, number
     Exact where it is none or all of them, and where entries are `numbered` one by one (trade ids: a gap counts as
     entries). Else an estimate: the share of the stream's time that lies after the cursor, as if they came evenly.
     """
-    (at_ms, at_number), (first_ms, first_number), (last_ms, last_number) = map(_order, (cursor, oldest, newest))
+    (at_ms, at_number), (first_ms, first_number), (last_ms, last_number) = map(entry_id, (cursor, oldest, newest))
     if length == 0 or (at_ms, at_number) >= (last_ms, last_number):
         return 0
     if (at_ms, at_number) < (first_ms, first_number):
@@ -169,9 +170,8 @@ def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, number
     return min(length, max(1, round(length * share)))
 
 
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number or 0)
+def _first_id(reply: object) -> str:
+    return next((each for each, _ in _entries(reply)), BEGINNING)
 
 
 def _answered(reply: object) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:

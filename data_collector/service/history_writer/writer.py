@@ -29,6 +29,7 @@ from data_collector.service.history_writer.tickers import TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.entries import entry_id
 
 POLL_S = 1.0
 """How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
@@ -160,7 +161,7 @@ class HistoryWriter:
         for name, cursor, oldest in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
-            first, last = number_of(cursor) + 1, number_of(oldest) - 1
+            first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
             if kind == "trades" and first <= last:
                 gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
         if gaps:
@@ -187,11 +188,6 @@ class HistoryWriter:
     def _tell_up(self, candles_in: str) -> None:
         self._log.info("history_up", candles_in=candles_in)
         self._down_reason = None
-
-
-def number_of(entry_id: str) -> int:
-    """Of an entry of `trades:` that is the trade's id."""
-    return int(entry_id.partition("-")[2])
 
 
 async def serve_history(end: socket.socket) -> None:

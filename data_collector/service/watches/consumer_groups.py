@@ -18,7 +18,8 @@ from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.pump import Question
 from data_collector.service.part import Health, Part, Spawn
-from data_collector.sinks.redis.groups import NOTHING_YET, EntryId, GroupPlace
+from data_collector.sinks.redis.entries import EntryId
+from data_collector.sinks.redis.groups import NOTHING_YET, GroupPlace
 from data_collector.sinks.redis.sink import RedisSink
 
 LOOK_S = 5.0
