@@ -3,7 +3,7 @@
 The buffer is the store's own streams: while PostgreSQL is away nothing is read, and afterwards reading goes on behind
 the cursor, which is written in the same transaction as the rows. So nothing is written twice and nothing is left out,
 whichever of the three processes dies; what the store had trimmed meanwhile is told, and the backfill finds it.
-Tickers are no stream: of them there is a sample (`service.history_writer.tickers`).
+Tickers are no stream: of them there is a sample.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from data_collector.model.keys import Key
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import Batch, StreamReader
-from data_collector.service.history_writer.tickers import TickerSampler
+from data_collector.service.history_writer.reading import Batch, StreamReader, TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
