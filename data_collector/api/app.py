@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
+import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
 from data_collector.api import pages
+from data_collector.api.collector import Collector
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
-from data_collector.api.process.collector import Collector
-from data_collector.api.process.workers import refuse_workers
 from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
@@ -36,6 +40,11 @@ from data_collector.web.serving import at_signal
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
 
+_ONE_PROCESS = (
+    "The service runs in one process: start uvicorn without --workers (and without WEB_CONCURRENCY). More HTTP"
+    " processes would each start a collector; for more symbols the one collector opens more connections by itself.\n"
+)
+
 
 def create_app(
     settings: Settings | None = None,
@@ -51,7 +60,7 @@ def create_app(
     `collector_environment` (ours when None). `on_ready` gets the first snapshot that knows the store.
     """
     if settings is None:
-        refuse_workers()
+        _refuse_workers()
         configure_logs()
         settings = _settings_or_exit()
     collector = Collector(collector_command, collector_environment)
@@ -130,6 +139,29 @@ def _policy(settings: Settings) -> WritePolicy:
         token=None if token is None else token.get_secret_value(),
         allowed_hosts=settings.allowed_hosts,
     )
+
+
+def _refuse_workers() -> None:
+    """End a worker of `uvicorn --workers N`, which would start a collector of its own; uvicorn's parent then stops too.
+
+    uvicorn tells an application nothing about its workers, but it imports the application from a method of its
+    configuration, and that one knows: whether they were asked for by flag, by variable or by `uvicorn.run`.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        # --reload runs one process, whatever number of workers was asked for.
+        if isinstance(caller, uvicorn.Config) and caller.workers > 1 and not caller.should_reload:
+            _end_worker()
+        frame = frame.f_back
+
+
+def _end_worker() -> NoReturn:
+    # All workers end, one of them says why.
+    if multiprocessing.current_process().name.endswith("-1"):
+        sys.stderr.write(_ONE_PROCESS)
+    # This very code tells the parent that restarting the worker is of no use.
+    raise SystemExit(STARTUP_FAILURE)
 
 
 def _settings_or_exit() -> Settings:

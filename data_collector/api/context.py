@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from msgspec import Struct
 
+from data_collector.api.collector import Collector
 from data_collector.api.live.feed import LiveFeed
-from data_collector.api.process.collector import Collector
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable

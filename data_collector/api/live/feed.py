@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data_collector import __version__
+from data_collector.api.collector import Collector
 from data_collector.api.completeness.completeness import trade_tallies
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.completeness.gap_lives import newest_gaps
@@ -23,7 +24,6 @@ from data_collector.api.live.events import (
 from data_collector.api.live.market import FocusReader, PriceBoard
 from data_collector.api.live.state import RecentState
 from data_collector.api.live.viewer import Viewer
-from data_collector.api.process.collector import Collector
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
