@@ -25,7 +25,6 @@ from data_collector.model.subscriptions import ChangeStatus, Wish
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
-from data_collector.service.exchange import Exchange
 from data_collector.service.history_writer.process import History, Scope
 from data_collector.service.part import Health, Part, spawner
 from data_collector.service.repairs import SpoolHome
@@ -33,6 +32,7 @@ from data_collector.service.store import StoreHome
 from data_collector.service.symbols import check_venue
 from data_collector.service.validation import Validation
 from data_collector.service.watches.heartbeat import Heartbeat
+from data_collector.service.watches.statistics import Exchange
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.gate.gate import Gate

@@ -43,7 +43,6 @@ class Validation(Part):
         self._use = use
         self._counters = counters
         self._url = settings.validation_service_url
-        self._started_s = time.monotonic()
         self._off = _why_off(settings)
         worker = EmbeddedPort() if self._url is None and self._off is None else None
         service = None if self._url is None else ServicePort(self._url, use_proxy=settings.use_proxy)
