@@ -79,7 +79,7 @@ class Repairs(Part):
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
-        )  # fmt: skip
+        )
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest)
 

@@ -124,9 +124,7 @@ class StoreHome(Part):
         limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
         calls = CallBuilder(venue.store_keys, limits, venue.calendar, writer=uuid.uuid4().hex)
         expected = expected_store_bytes(settings)
-        structlog.get_logger().info(
-            "store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols)
-        )  # fmt: skip
+        structlog.get_logger().info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
         return RedisSink(address, calls, self._counters, source=self._source, expected_bytes=expected)
 
     def start(self, spawn: Spawn) -> None:

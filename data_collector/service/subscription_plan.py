@@ -139,9 +139,7 @@ def subscriptions_of(present: Present) -> Subscriptions:
 Parsed = TypeVar("Parsed")
 
 
-def _parsed(
-    name: str, words: Sequence[str] | None, parse: Callable[[str], Parsed], faults: list[str]
-) -> Parsed | None:  # fmt: skip
+def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parsed], faults: list[str]) -> Parsed | None:
     if words is None:
         return None
     try:
@@ -165,4 +163,4 @@ def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]
             line, plan.is_new, len(plan.added), len(plan.removed), plan.kept + len(plan.added), messages, seconds
         )
         for line in plan.lines
-    ]  # fmt: skip
+    ]

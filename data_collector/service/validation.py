@@ -36,9 +36,7 @@ DRAIN_S: Final = 0.5
 class Validation(Part):
     """What the service holds of validation."""
 
-    def __init__(
-        self, settings: Settings, folder: Path, counters: Counters, use: Callable[[Gate], None]
-    ) -> None:  # fmt: skip
+    def __init__(self, settings: Settings, folder: Path, counters: Counters, use: Callable[[Gate], None]) -> None:
         """`use` puts another gate than the first into the pipeline; it is called when tasks run, not before."""
         self._use = use
         self._counters = counters

@@ -47,11 +47,9 @@ class RecentState:
             latency=_latency(before.latency, now.latency),
             stores=[_redis(snapshot, status.redis_url), _postgres(snapshot)],
             buffers=_buffers(snapshot),
-            gaps=GapsNow(
-                snapshot.gaps.open_count, snapshot.gaps.missing, snapshot.gaps.oldest_open_s, newest_gaps
-            ),
+            gaps=GapsNow(snapshot.gaps.open_count, snapshot.gaps.missing, snapshot.gaps.oldest_open_s, newest_gaps),
             audit=AuditNow(snapshot.validation.audit.state, status.metrics.gx_audit_coverage),
-        )  # fmt: skip
+        )
 
     def _window(self, snapshot: Snapshot, now_s: float) -> tuple[_Reading, _Reading]:
         latency = next((each for each in snapshot.histograms if each.name == _LATENCY), None)
