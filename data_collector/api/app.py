@@ -1,4 +1,7 @@
-"""The HTTP application: it starts the collector process, asks it, and ends with it."""
+"""The HTTP application: it starts the collector process, asks it, and ends with it.
+
+Serving it takes the port first, then starts the collector, and answers requests until a signal or the collector's end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import inspect
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,11 +28,11 @@ from data_collector.api.live.feed import LiveFeed
 from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
-from data_collector.api.routes import state as routes
+from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import CollectorError, Misconfigured
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
@@ -36,7 +40,12 @@ from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.openapi import DescribedApp
-from data_collector.web.serving import at_signal
+from data_collector.web.serving import at_signal, base_url, listen, serve_until_signal
+
+FAREWELL = "Leaving at once; the collector process ends by itself when it has written what it holds."
+
+Announce = Callable[[str, Snapshot], None]
+"""Gets our base URL and the first snapshot that knows the store, once."""
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
 
@@ -77,21 +86,10 @@ def create_app(
     )
     store = StoreReading()
     policy = _policy(settings)
-    app.state.context = ApiContext(
-        settings,
-        collector,
-        store,
-        SeriesReading(settings, store),
-        rejections,
-        policy,
-        LiveFeed(collector, settings.environment),
-    )
-    app.include_router(routes.router)
-    app.include_router(gap_routes.router)
-    app.include_router(series_routes.router)
-    app.include_router(subscription_routes.router)
-    app.include_router(live_routes.router)
-    app.include_router(pages.router)
+    series, feed = SeriesReading(settings, store), LiveFeed(collector, settings.environment)
+    app.state.context = ApiContext(settings, collector, store, series, rejections, policy, feed)
+    for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
+        app.include_router(routes.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)
@@ -104,6 +102,47 @@ def context_of_app(app: FastAPI) -> ApiContext:
     """What an application's routes work with, its collector process among them."""
     context: ApiContext = app.state.context
     return context
+
+
+def serve(
+    settings: Settings,
+    *,
+    announce: Announce | None = None,
+    collector_command: Sequence[str] | None = None,
+    collector_environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run API and collector until a signal, or until the collector ends; return the exit code.
+
+    0 after SIGTERM or Ctrl-C, the collector's own code when it ended by itself. A second Ctrl-C leaves at once.
+    Raises `Unavailable` when the port is taken and `Misconfigured` when it cannot be had at all, before anything
+    is started.
+    """
+    with listen(settings.host, settings.port) as listener:
+        url = base_url(listener)
+        app = create_app(
+            settings,
+            collector_command=collector_command,
+            collector_environment=collector_environment,
+            on_ready=None if announce is None else lambda snapshot: announce(url, snapshot),
+        )
+        return serve_on(listener, app)
+
+
+def serve_on(listener: socket.socket, app: FastAPI) -> int:
+    """Run an application on a listening socket; as `serve`."""
+    serve_until_signal(listener, app, farewell=FAREWELL)
+    return context_of_app(app).collector.exit_code or 0
+
+
+def main(app: FastAPI) -> int:
+    """What `python api.py` does: serve `app` where its settings say; a fault is one sentence on standard error."""
+    settings = context_of_app(app).settings
+    try:
+        with listen(settings.host, settings.port) as listener:
+            return serve_on(listener, app)
+    except CollectorError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
 
 
 @asynccontextmanager
