@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from data_collector.api.live.events import Candle, Focus, Price, TapeTrade
-from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
+from data_collector.api.live.events import CANDLES_MAX, TAPE_TRADES_MAX, Candle, Focus, Price, TapeTrade, Viewer
 from data_collector.model.calendar import Calendar
 from data_collector.model.records import Kline, Trade
 from data_collector.model.store_keys import StoreKeys
