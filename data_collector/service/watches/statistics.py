@@ -19,7 +19,7 @@ from data_collector.model.subscriptions import Subscriptions
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Health, Part, Spawn, names
-from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
+from data_collector.service.subscription_plan import resting_symbols, unknown_sentence, unknown_symbols
 
 POLL_S = 10.0
 STATISTICS_S = 30.0
