@@ -125,7 +125,7 @@ async def _compare(
 
 async def _check_is_over(history: History, day: date) -> None:
     now_ms = await history.server_time_ms()
-    if now_ms < span_of(day).end_ms:
+    if now_ms < span_of(day).stop:
         raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
 
 
