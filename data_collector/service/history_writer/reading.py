@@ -93,10 +93,8 @@ class StreamReader:
 
     async def go_back_where_the_store_lost(self) -> list[str]:
         """Streams that end before their cursor are read from the beginning: another store, or one that was emptied."""
-        commands: list[Command] = [("XREVRANGE", name, "+", "-", "COUNT", 1) for name in self.streams]
         lost: list[str] = []
-        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            newest = _first_id(reply)
+        for name, newest in zip(self.streams, await self._ends("XREVRANGE", "+", "-"), strict=True):
             if entry_id(newest) < entry_id(self.cursors[name]):
                 self.cursors[name] = BEGINNING
                 lost.append(name)
@@ -104,10 +102,8 @@ class StreamReader:
 
     async def trimmed(self) -> list[tuple[str, str, str]]:
         """Streams whose oldest entry is behind the cursor's: name, cursor and oldest entry."""
-        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
         found: list[tuple[str, str, str]] = []
-        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            oldest = _first_id(reply)
+        for name, oldest in zip(self.streams, await self._ends("XRANGE", "-", "+"), strict=True):
             if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
                 found.append((name, self.cursors[name], oldest))
         return found
@@ -131,11 +127,16 @@ class StreamReader:
         replies = iter(await self._ask(commands))
         count = 0
         for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
-            oldest = _first_id(first)
-            newest = _first_id(last)
-            numbered = self._kind(name) == "trades"
+            oldest, newest, numbered = _first_id(first), _first_id(last), self._kind(name) == "trades"
             count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
         return count
+
+    async def _ends(self, command: str, start: str, end: str) -> list[str]:
+        """The oldest or newest entry of each stream."""
+        return [
+            _first_id(reply)
+            for reply in await self._ask([(command, name, start, end, "COUNT", 1) for name in self.streams])
+        ]
 
     def _take(self, batch: Batch, name: str, fields: dict[str, str]) -> None:
         text = fields.get("data", "")
