@@ -85,7 +85,12 @@ def create_app(
         routes=list(pages.ASSETS),
     )
     store = StoreReading()
-    policy = _policy(settings)
+    token = settings.control_token
+    policy = WritePolicy(
+        environment=settings.environment,
+        token=None if token is None else token.get_secret_value(),
+        allowed_hosts=settings.allowed_hosts,
+    )
     series, feed = SeriesReading(settings, store), LiveFeed(collector, settings.environment)
     app.state.context = ApiContext(settings, collector, store, series, rejections, policy, feed)
     for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
@@ -169,15 +174,6 @@ def _end_server(collector: Collector) -> None:
     """A server without its collector must not go on: health is unhealthy from here on, and the process ends."""
     if not collector.stopping:
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _policy(settings: Settings) -> WritePolicy:
-    token = settings.control_token
-    return WritePolicy(
-        environment=settings.environment,
-        token=None if token is None else token.get_secret_value(),
-        allowed_hosts=settings.allowed_hosts,
-    )
 
 
 def _refuse_workers() -> None:

@@ -83,7 +83,8 @@ class Collection:
         """
         while True:
             try:
-                self._repairs.begin(await sink.tails(list(self.intake.trades.collected)), was_filled=was_filled)
+                collected = self.intake.trades.collected
+                self._repairs.resume(collected.values(), await sink.tails(list(collected)), was_filled=was_filled)
                 wanted = self.subscribed.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self.intake.klines.begin(cursors, was_filled=was_filled)

@@ -107,14 +107,14 @@ class StoreHome(Part):
                 if self.waiting_for is None:
                     structlog.get_logger().warning("store_awaited", reason=str(error))
                 self.waiting_for = str(error)
-                if time.monotonic() > deadline and not self._was_filled():
+                if time.monotonic() > deadline and not self._marker.exists():
                     raise Unavailable(
                         f"{error} Waited {WAIT_S:.0f} s. Start that store, correct REDIS_URL, or unset REDIS_URL for "
                         "the embedded server."
                     ) from error
             await asyncio.sleep(RETRY_S)
         self.waiting_for = None
-        self.was_filled = self.was_filled or (not self._empty and self._was_filled())
+        self.was_filled = self.was_filled or (not self._empty and self._marker.exists())
         await asyncio.to_thread(self._marker.touch, 0o600)
         return sink
 
@@ -166,6 +166,3 @@ class StoreHome(Part):
         # The password may change; the place is what counts.
         place = "embedded" if self._given is None else f"{self._given.place}/{self._given.database}"
         return self._folder / f"filled-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
-
-    def _was_filled(self) -> bool:
-        return self._marker.exists()

@@ -109,7 +109,8 @@ async def validation_errors(
 ) -> Response:
     """The newest refused records with their reasons, newest first."""
     store_url = store_url_of(snapshot)
-    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
+    # As the exchange spells it; case does not matter in SYMBOLS either.
+    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [symbol if symbol == UNKNOWN else symbol.upper()]
     return answered(await newest_refusals(context.store, store_url, snapshot.store_keys, symbols, limit))
 
 
@@ -153,11 +154,6 @@ def wants_prometheus(accept: str) -> bool:
 def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
     text = render(snapshot, [*context.rejections.samples(), *context.live.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
-
-
-def _spelled(symbol: str) -> str:
-    """The symbol as the exchange spells it; case does not matter in SYMBOLS either."""
-    return symbol if symbol == UNKNOWN else symbol.upper()
 
 
 def _is_scrape(media_range: str) -> bool:

@@ -110,7 +110,8 @@ class HistoryWriter:
             self._cursors = await database.cursors()
             reader = StreamReader(connection, orders, self._cursors)
             await self._tell_trimmed(reader, database)
-            self._tell_up(await database.layout())
+            self._log.info("history_up", candles_in=await database.layout())
+            self._down_reason = None
             await self._read_on(reader, TickerSampler(connection, orders), database)
         finally:
             connection.close()
@@ -183,10 +184,6 @@ class HistoryWriter:
         if self._down_reason != reason:
             self._log.warning("history_down", reason=reason)
         self._down_reason = reason
-
-    def _tell_up(self, candles_in: str) -> None:
-        self._log.info("history_up", candles_in=candles_in)
-        self._down_reason = None
 
 
 async def serve_history(end: socket.socket) -> None:

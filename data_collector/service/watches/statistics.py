@@ -71,8 +71,9 @@ class Statistics(Part):
         """Until cancelled."""
         while True:
             try:
-                if await self._poll():
-                    self._told_up()
+                if await self._poll() and self.down_reason is not None:
+                    structlog.get_logger().info("exchange_rest_up")
+                    self.down_reason = None
             except (VenueUnreachable, VenueRefused) as error:
                 if self.down_reason is None:
                     structlog.get_logger().warning("exchange_rest_down", reason=str(error))
@@ -102,11 +103,6 @@ class Statistics(Part):
         if resting != self.resting:
             structlog.get_logger().warning("symbols_resting", symbols=resting)
         self.unlisted, self.resting = unlisted, resting
-
-    def _told_up(self) -> None:
-        if self.down_reason is not None:
-            structlog.get_logger().info("exchange_rest_up")
-        self.down_reason = None
 
     async def _poll(self) -> bool:
         """Ask what is due; whether anything was. What fails stays due."""
