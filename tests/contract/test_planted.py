@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from msgspec import structs
 
-from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.quarantine import newest_refusals
+from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.protocols import SymbolRules
@@ -86,9 +87,9 @@ async def test_bad_record_is_kept_apart_or_marked(
     await way.send(PLANTED[kind][rule_id])
 
     if rule.severity == "critical":
-        quarantine = QuarantineReader()
-        page = await quarantine.newest(f"unix://{store_address.unix_path}", StoreKeys(), [SYMBOL], 10)
-        quarantine.close()
+        store = StoreReading()
+        page = await newest_refusals(store, f"unix://{store_address.unix_path}", StoreKeys(), [SYMBOL], 10)
+        store.close()
         (entry,) = page.errors
         assert (rule_id, rule.sentence) in [(why.rule, why.message) for why in entry.reasons]
         assert good_keys(reader) == before

@@ -19,7 +19,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, declared_pages, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, pages_of
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
@@ -122,13 +122,8 @@ def _tally_of(key: str, reply: object) -> Tally:
     told = dict(zip(reply[::2], reply[1::2], strict=True))
     if not told["first-entry"]:
         return Tally()
-    first, last = _sequence(str(told["first-entry"][0])), _sequence(str(told["last-generated-id"]))
+    first, last = entry_id(told["first-entry"][0]).number, entry_id(told["last-generated-id"]).number
     return Tally(first, last, last - first + 1, int(told["length"]))
-
-
-def _sequence(entry_id: str) -> int:
-    """Entry ids of `trades:` are `<ms>-<trade id>`."""
-    return int(entry_id.partition("-")[2])
 
 
 async def _declared_trades(connection: StoreConnection, key: str, symbol: str, tally: Tally) -> dict[str, int]:

@@ -11,8 +11,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from data_collector.api.completeness.gap_answers import GapAnswer, GapEventAnswer, GapStory
-from data_collector.api.newest import newest_entries
-from data_collector.api.store_reading import StoreReading
+from data_collector.api.store_reading import StoreReading, newest_entries
 from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
 from data_collector.model.wire import number_told

@@ -6,8 +6,17 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from data_collector.api.live.events import BestQuote, Candle, Focus, Price, TapeTrade, event_bytes
-from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
+from data_collector.api.live.events import (
+    CANDLES_MAX,
+    TAPE_TRADES_MAX,
+    BestQuote,
+    Candle,
+    Focus,
+    Price,
+    TapeTrade,
+    Viewer,
+    event_bytes,
+)
 from data_collector.model.calendar import Calendar
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade

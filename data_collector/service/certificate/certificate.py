@@ -86,7 +86,8 @@ async def certify(
     Raises `Unavailable` when exchange or store cannot be asked, `Misconfigured` for a day or symbol that cannot be.
     """
     try:
-        await _check_is_over(exchange.history, day)
+        if await exchange.history.server_time_ms() < span_of(day).stop:
+            raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
         with tempfile.TemporaryFile() as archive:
             file = await _fetched(exchange, symbol, day, archive)
             found = await _compare(held, exchange, archive if file else None, symbol, day, differences_max, progress)
@@ -121,12 +122,6 @@ async def _compare(
     if found.missing:
         declare(found, await declared_trades(held.connection, held.keys.key("gaps", symbol), symbol))
     return found
-
-
-async def _check_is_over(history: History, day: date) -> None:
-    now_ms = await history.server_time_ms()
-    if now_ms < span_of(day).end_ms:
-        raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
 
 
 def _certificate(

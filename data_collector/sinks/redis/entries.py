@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -17,12 +18,25 @@ GAP_PAGES_MAX = 30
 """`gaps:` keeps 10,000 entries and somewhat more; a stream that is longer is not ours alone."""
 
 
+class EntryId(NamedTuple):
+    """`<ms>-<number>`. In `trades:` the number is the trade's id."""
+
+    ms: int
+    number: int
+
+
 class StreamEntry(Struct):
     """One entry of one symbol's stream."""
 
     symbol: str
     id: str
     fields: dict[str, str]
+
+
+def entry_id(text: object) -> EntryId:
+    """An id as the server writes it."""
+    ms, _, number = str(text).partition("-")
+    return EntryId(int(ms), int(number or 0))
 
 
 def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:

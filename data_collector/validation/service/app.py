@@ -31,11 +31,9 @@ from data_collector.validation.service.findings import Findings
 from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import WorkerLine
 from data_collector.validation.service.rulebook import Rulebook, Source
-from data_collector.web.answers import ERROR_ANSWERS
+from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
-from data_collector.web.headers import AnswerHeaders
-from data_collector.web.rejections import Rejections
 from data_collector.web.serving import serve_until_signal
 
 OPEN_PATHS = ("/validate", "/audit")
