@@ -317,6 +317,9 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
     with opened(browser, service.url, size=PHONE) as page:
         page.expect_text("#symbols", "BTCUSDT")
         page.expect_text("#chart-text", A_PAGE)
+        best = {"bid": "123456.12345678", "bid_quantity": "1.1", "ask": "123456.12345679", "ask_quantity": "2.2"}
+        service.say("quote", {"symbol": "BTCUSDT", **best})
+        page.expect_text("#chart-quote", "Ask 123,456.12345679")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
         boxes = "[...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)"
