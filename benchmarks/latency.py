@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from benchmarks.rig import Reading
-from data_collector.observe.quantiles import quantiles_between
+from data_collector.observe.counters import quantiles_between
 
 
 def quantiles(before: Reading, after: Reading, parts: Sequence[float]) -> list[float]:

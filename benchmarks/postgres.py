@@ -19,8 +19,7 @@ from data_collector.model.records import Kline
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
-from data_collector.sinks.postgres.rows import KLINE_COLUMNS, kline_lines
-from data_collector.sinks.postgres.writing import PostgresWriter
+from data_collector.sinks.postgres.writing import KLINE_COLUMNS, PostgresWriter, kline_lines
 
 BATCH = 10_000
 ROUNDS = 5

@@ -20,7 +20,7 @@ from pathlib import Path
 from data_collector.child import open_link
 from data_collector.control import SNAPSHOTS, ControlClient, Request
 from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Snapshot
-from data_collector.observe.quantiles import quantiles_between
+from data_collector.observe.counters import quantiles_between
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 PER_S = 1_000

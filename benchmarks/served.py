@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.rig import READY_TIMEOUT_S
 from data_collector.embedded.peer import free_port
 from data_collector.model.status import Histogram
-from data_collector.observe.quantiles import quantiles_between
+from data_collector.observe.counters import quantiles_between
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 LATENCY = "data_collector_received_to_stored_seconds"

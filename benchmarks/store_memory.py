@@ -1,6 +1,6 @@
 """What a stored record costs the store in memory: `python -m benchmarks.store_memory`.
 
-The collector's own writer fills an embedded store with trades and klines of one symbol, exactly as it would in
+The collector's own writer fills an embedded store with trades, klines and quotes of one symbol, exactly as it would in
 service, and the store is asked for its memory before and after. The table in docs/settings.md comes from here.
 """
 
@@ -13,11 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+
 from data_collector.embedded.valkey import EmbeddedValkey
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.records import Kline, Trade
-from data_collector.model.sink import Batch, KlineUpdate, TradeRun
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
+from data_collector.model.records import Kline, Quote, Trade
+from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, TradeRun
 from data_collector.model.wire import trade_json, trade_time_text
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import configure_logs, get_log
@@ -46,7 +48,7 @@ def trades(count: int, first_ms: int) -> list[TradeRun]:
             entries += (time_ms, trade_json(trade, f'"{SYMBOL}"'))
         text = trade_time_text(time_ms)
         now_ns = time.time_ns()
-        runs.append(TradeRun(SYMBOL, 4_000_000_000 + start, entries, price, text, now_ns, now_ns))
+        runs.append(TradeRun(SYMBOL, 4_000_000_000 + start, entries, price, text, now_ns, now_ns, begins=start == 0))
     return runs
 
 
@@ -61,12 +63,22 @@ def klines(count: int, first_ms: int) -> list[KlineUpdate]:
             f"{number % 100_000}123.45678900", f"{number % 500}.12345000", f"{number % 50_000}123.45678900", 1234,
             True, open_ms + MINUTE_MS,
         )  # fmt: skip
-        updates.append(KlineUpdate(kline, _calendar.next_open_ms("1m", open_ms)))
+        updates.append(KlineUpdate(kline, _calendar.next_open_ms("1m", open_ms), begins=number == 0))
+    return updates
+
+
+def quotes(count: int, first_ms: int) -> list[NewestUpdate]:
+    """As Binance's numbers look: update ids of eleven digits."""
+    updates = []
+    for number in range(count):
+        bid, ask = (f"{60_000 + number % 7919}.{number % 50 + more:02}000000" for more in (0, 1))
+        quantity, now_ns = f"{number % 10}.{number % 99_991:05}000", (first_ms + number * TRADE_STEP_MS) * 1_000_000
+        updates.append(NewestUpdate(Quote(SYMBOL, 70_000_000_000 + number, bid, quantity, ask, quantity, now_ns)))
     return updates
 
 
 async def measure(trade_count: int, kline_count: int) -> dict[str, float]:
-    """Bytes per trade entry, per kline entry and per kline key."""
+    """Bytes per trade entry, per kline entry, per kline key and per quote entry."""
     now_ms = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
     limits = StoreLimits(trade_count, kline_count, Settings().kline_ttl_s)
     with tempfile.TemporaryDirectory(prefix="dc-") as folder:
@@ -85,10 +97,14 @@ async def measure(trade_count: int, kline_count: int) -> dict[str, float]:
             for start in range(0, kline_count, RUN):
                 await sink.write(Batch(klines=[updates[start : start + RUN]]))
             with_klines = await used_memory(connection)
-            counted = await connection.execute([("XLEN", f"trades:{SYMBOL}"), ("XLEN", f"stream:{SYMBOL}")])
-            assert counted == [trade_count, kline_count], counted
-            (entries,) = await connection.execute([("MEMORY", "USAGE", f"stream:{SYMBOL}", "SAMPLES", "0")])
-            assert isinstance(entries, int)
+            best = quotes(kline_count, now_ms)
+            for start in range(0, kline_count, RUN):
+                await sink.write(Batch(newest=best[start : start + RUN]))
+            streams = [f"{name}:{SYMBOL}" for name in ("trades", "stream", "quotes")]
+            counted = await connection.execute([("XLEN", stream) for stream in streams])
+            assert counted == [trade_count, kline_count, kline_count], counted
+            used = await connection.execute([("MEMORY", "USAGE", stream, "SAMPLES", "0") for stream in streams[1:]])
+            entries, of_quotes = msgspec.convert(used, list[int])
             connection.close()
             await sink.close()
         finally:
@@ -97,6 +113,7 @@ async def measure(trade_count: int, kline_count: int) -> dict[str, float]:
         "trade_entry_bytes": (with_trades - empty) / trade_count,
         "kline_entry_bytes": entries / kline_count,
         "kline_key_bytes": (with_klines - with_trades - entries) / kline_count,
+        "quote_entry_bytes": of_quotes / kline_count,
     }
 
 

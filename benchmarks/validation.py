@@ -17,7 +17,7 @@ from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import Audit, AuditReport, Chunk, encode
 from data_collector.validation.gate.gate import gate_of
 from data_collector.validation.rules.columns import KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]

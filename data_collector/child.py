@@ -13,12 +13,13 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from data_collector.observe.environment import with_package
+import data_collector
 
 LENGTH_BYTES: Final = 4
 
@@ -153,12 +154,19 @@ async def start_child(
                 stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                 # Ctrl-C in a terminal goes to the whole foreground group. The child must not hear it, not even before
                 # it can ignore it: it stops when we hang up.
-                start_new_session=True, env=with_package(os.environ if environment is None else environment),
+                start_new_session=True, env=_with_package(os.environ if environment is None else environment),
             )  # fmt: skip
         except BaseException:
             link.close()
             raise
     return Child(process, link)
+
+
+def _with_package(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which this very package is found, also when we were started from another folder."""
+    root = str(Path(data_collector.__file__).parent.parent)
+    others = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": os.pathsep.join([root, others] if others else [root])}
 
 
 def _lost(error: Exception) -> LinkLost:

@@ -51,7 +51,7 @@ class DataCollector:
     """Name of a shipped exchange, or a `Venue` of your own (docs/adding-a-venue.md)."""
 
     extra_channels: ClassVar[tuple[Channel, ...]] = ()
-    """Channels to decode for `on_record` alone: any of `aggTrade`, `miniTicker`, `bookTicker`."""
+    """Channels to decode for `on_record` alone: any of `aggTrade`, `miniTicker`, `quote`."""
 
     def __init__(self, **settings: object) -> None:
         """`BinanceDataCollector(symbols=["BTCUSDT"], redis_url="redis://…")`: names of the settings in lower case.
@@ -157,7 +157,7 @@ class DataCollector:
         """Override: each closed kline; `self.pg_pool` is there for it, and nobody else stores klines there then."""
 
     async def on_record(self, record: Record) -> None:
-        """Override: each record of `extra_channels`, as it is."""
+        """Override: each record that no other hook is about, as it is: those of `extra_channels`."""
 
     def _hooks(self) -> dict[str, bool]:
         names = ("on_kline", "on_trade", "on_ticker", "store_in_postgres", "on_record")

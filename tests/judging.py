@@ -10,8 +10,7 @@ from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
 from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import merged, read_suite
+from data_collector.validation.rules.suite import merged, read_suite, shipped_suite
 
 
 @cache

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Quote, Ticker, Trade
 from data_collector.validation.rules.columns import Kind
-from tests.market import MINUTE_MS, NOON_MS, kline, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 
 TIME_MAX = 4_102_444_800_000
 
@@ -90,10 +90,19 @@ TICKERS: dict[str, dict[str, object]] = {
     "change_percent_range": {"price_change_percent": "-100.1"},
 }  # fmt: skip
 
+QUOTES: dict[str, dict[str, object]] = {
+    "update_id_range": {"update_id": 2**53},
+    "bid_positive": {"bid": "0.00000000"},
+    "bid_quantity_not_negative": {"bid_quantity": "-0.1"},
+    "ask_quantity_not_negative": {"ask_quantity": "-0.1"},
+    "ask_not_below_bid": {"ask": "25.35180000"},
+}
 
-PLANTED: dict[Kind, dict[str, Trade | Kline | Ticker]] = {
+
+PLANTED: dict[Kind, dict[str, Trade | Kline | Ticker | Quote]] = {
     "trade": {rule: structs.replace(trade(), **changes) for rule, changes in TRADES.items()},
     "kline": {rule: structs.replace(kline(), **changes) for rule, changes in KLINES.items()},
     "ticker": {rule: structs.replace(ticker(), **changes) for rule, changes in TICKERS.items()},
+    "quote": {rule: structs.replace(quote(), **changes) for rule, changes in QUOTES.items()},
 }
 """Kind and rule of the gate to a record that breaks it."""

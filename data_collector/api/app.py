@@ -1,43 +1,58 @@
-"""The HTTP application: it starts the collector process, asks it, and ends with it."""
+"""The HTTP application: it starts the collector process, asks it, and ends with it.
+
+Serving it takes the port first, then starts the collector, and answers requests until a signal or the collector's end.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
+import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
 from data_collector.api import pages
+from data_collector.api.collector import Collector
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
-from data_collector.api.process.collector import Collector
-from data_collector.api.process.workers import refuse_workers
-from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
-from data_collector.api.routes import state as routes
+from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import CollectorError, Misconfigured
 from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
-from data_collector.web.answers import ERROR_ANSWERS
+from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
-from data_collector.web.headers import AnswerHeaders
-from data_collector.web.leaving import at_signal
 from data_collector.web.openapi import DescribedApp
-from data_collector.web.rejections import Rejections
+from data_collector.web.serving import at_signal, base_url, listen, serve_until_signal
+
+FAREWELL = "Leaving at once; the collector process ends by itself when it has written what it holds."
+
+Announce = Callable[[str, Snapshot], None]
+"""Gets our base URL and the first snapshot that knows the store, once."""
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
+
+_ONE_PROCESS = (
+    "The service runs in one process: start uvicorn without --workers (and without WEB_CONCURRENCY). More HTTP"
+    " processes would each start a collector; for more symbols the one collector opens more connections by itself.\n"
+)
 
 
 def create_app(
@@ -54,7 +69,7 @@ def create_app(
     `collector_environment` (ours when None). `on_ready` gets the first snapshot that knows the store.
     """
     if settings is None:
-        refuse_workers()
+        _refuse_workers()
         configure_logs()
         settings = _settings_or_exit()
     collector = Collector(collector_command, collector_environment)
@@ -70,17 +85,16 @@ def create_app(
         routes=list(pages.ASSETS),
     )
     store = StoreReading()
-    policy = _policy(settings)
-    app.state.context = ApiContext(
-        settings, collector, store, QuarantineReader(store), SeriesReading(settings, store), rejections, policy,
-        LiveFeed(collector, settings.environment),
-    )  # fmt: skip
-    app.include_router(routes.router)
-    app.include_router(gap_routes.router)
-    app.include_router(series_routes.router)
-    app.include_router(subscription_routes.router)
-    app.include_router(live_routes.router)
-    app.include_router(pages.router)
+    token = settings.control_token
+    policy = WritePolicy(
+        environment=settings.environment,
+        token=None if token is None else token.get_secret_value(),
+        allowed_hosts=settings.allowed_hosts,
+    )
+    series, feed = SeriesReading(settings, store), LiveFeed(collector, settings.environment)
+    app.state.context = ApiContext(settings, collector, store, series, rejections, policy, feed)
+    for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
+        app.include_router(routes.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)
@@ -93,6 +107,47 @@ def context_of_app(app: FastAPI) -> ApiContext:
     """What an application's routes work with, its collector process among them."""
     context: ApiContext = app.state.context
     return context
+
+
+def serve(
+    settings: Settings,
+    *,
+    announce: Announce | None = None,
+    collector_command: Sequence[str] | None = None,
+    collector_environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run API and collector until a signal, or until the collector ends; return the exit code.
+
+    0 after SIGTERM or Ctrl-C, the collector's own code when it ended by itself. A second Ctrl-C leaves at once.
+    Raises `Unavailable` when the port is taken and `Misconfigured` when it cannot be had at all, before anything
+    is started.
+    """
+    with listen(settings.host, settings.port) as listener:
+        url = base_url(listener)
+        app = create_app(
+            settings,
+            collector_command=collector_command,
+            collector_environment=collector_environment,
+            on_ready=None if announce is None else lambda snapshot: announce(url, snapshot),
+        )
+        return serve_on(listener, app)
+
+
+def serve_on(listener: socket.socket, app: FastAPI) -> int:
+    """Run an application on a listening socket; as `serve`."""
+    serve_until_signal(listener, app, farewell=FAREWELL)
+    return context_of_app(app).collector.exit_code or 0
+
+
+def main(app: FastAPI) -> int:
+    """What `python api.py` does: serve `app` where its settings say; a fault is one sentence on standard error."""
+    settings = context_of_app(app).settings
+    try:
+        with listen(settings.host, settings.port) as listener:
+            return serve_on(listener, app)
+    except CollectorError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
 
 
 @asynccontextmanager
@@ -121,13 +176,27 @@ def _end_server(collector: Collector) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _policy(settings: Settings) -> WritePolicy:
-    token = settings.control_token
-    return WritePolicy(
-        environment=settings.environment,
-        token=None if token is None else token.get_secret_value(),
-        allowed_hosts=settings.allowed_hosts,
-    )
+def _refuse_workers() -> None:
+    """End a worker of `uvicorn --workers N`, which would start a collector of its own; uvicorn's parent then stops too.
+
+    uvicorn tells an application nothing about its workers, but it imports the application from a method of its
+    configuration, and that one knows: whether they were asked for by flag, by variable or by `uvicorn.run`.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        # --reload runs one process, whatever number of workers was asked for.
+        if isinstance(caller, uvicorn.Config) and caller.workers > 1 and not caller.should_reload:
+            _end_worker()
+        frame = frame.f_back
+
+
+def _end_worker() -> NoReturn:
+    # All workers end, one of them says why.
+    if multiprocessing.current_process().name.endswith("-1"):
+        sys.stderr.write(_ONE_PROCESS)
+    # This very code tells the parent that restarting the worker is of no use.
+    raise SystemExit(STARTUP_FAILURE)
 
 
 def _settings_or_exit() -> Settings:

@@ -7,16 +7,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 from msgspec import Struct
 
+from data_collector.api.collector import Collector
 from data_collector.api.live.feed import LiveFeed
-from data_collector.api.process.collector import Collector
-from data_collector.api.quarantine import QuarantineReader
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
+from data_collector.web.answers import Rejections
 from data_collector.web.guard import WritePolicy
-from data_collector.web.rejections import Rejections
 
 
 class ApiContext(Struct, frozen=True):
@@ -25,8 +24,6 @@ class ApiContext(Struct, frozen=True):
     settings: Settings
     collector: Collector
     store: StoreReading
-    quarantine: QuarantineReader
-    """Reads over `store`."""
     series: SeriesReading
     """Reads over `store`, and PostgreSQL."""
     rejections: Rejections

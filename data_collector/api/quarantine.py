@@ -7,28 +7,19 @@ from collections.abc import Sequence
 import msgspec
 
 from data_collector.api.answers import Reason, Refused, RefusedPage
-from data_collector.api.newest import newest_entries
-from data_collector.api.store_reading import StoreReading
-from data_collector.model.store_keys import StoreKeys
+from data_collector.api.store_reading import StoreReading, newest_entries
+from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.entries import StreamEntry
 
 
-class QuarantineReader:
-    """Reads in turn with whoever else reads over the same connection."""
-
-    def __init__(self, store: StoreReading | None = None) -> None:
-        self._store = store or StoreReading()
-
-    async def newest(self, store_url: str, keys: StoreKeys, symbols: Sequence[str], limit: int) -> RefusedPage:
-        """The newest `limit` refusals of all `symbols` together. Raises `SinkUnavailable`."""
-        async with self._store.turn(store_url) as connection:
-            streams = {symbol: keys.key("quarantine", symbol) for symbol in symbols}
-            found = [_entry(entry) for entry in await newest_entries(connection, streams, limit)]
-        return RefusedPage(len(found), found)
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self._store.close()
+async def newest_refusals(
+    store: StoreReading, store_url: str, keys: StoreKeys, symbols: Sequence[str], limit: int
+) -> RefusedPage:
+    """The newest `limit` refusals of all `symbols` together. Raises `SinkUnavailable`."""
+    streams = {symbol: keys.key("quarantine", symbol) for symbol in symbols}
+    async with store.turn(store_url) as connection:
+        found = [_entry(entry) for entry in await newest_entries(connection, streams, limit)]
+    return RefusedPage(len(found), found)
 
 
 def _entry(entry: StreamEntry) -> Refused:

@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.api.answers import Refused
-from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.quarantine import newest_refusals
+from data_collector.api.store_reading import StoreReading
 from data_collector.cli.replay import Replay, SortedCount, SymbolReport
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
-from data_collector.model.store_keys import UNKNOWN
+from data_collector.model.keys import UNKNOWN
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
@@ -107,13 +108,13 @@ def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
 
 async def _newest(settings: Settings, symbols: Sequence[str], limit: int) -> list[Refused]:
     address = await find_store(settings=settings)
-    reader = QuarantineReader()
+    store = StoreReading()
     try:
-        page = await reader.newest(address.whole, find_venue("binance").store_keys, symbols, limit)
+        page = await newest_refusals(store, address.whole, find_venue("binance").store_keys, symbols, limit)
     except SinkUnavailable as error:
         raise Unavailable(str(error)) from error
     finally:
-        reader.close()
+        store.close()
     return page.errors
 
 

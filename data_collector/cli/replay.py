@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from data_collector.model.store_keys import UNKNOWN
+from data_collector.model.keys import UNKNOWN
 from data_collector.settings import Settings
 from data_collector.sinks.redis.entries import StreamEntry
 from data_collector.sinks.redis.quarantine import KlineKey, Outcome, QuarantineStreams, Release

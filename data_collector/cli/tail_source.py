@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.escaping import escaped
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection

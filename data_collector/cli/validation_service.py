@@ -20,7 +20,7 @@ from data_collector.settings import Settings, is_loopback, load_settings
 from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.service import Options, serve
 from data_collector.validation.service.context import DOCS_EVERY_S
-from data_collector.web.listening import Spelling, base_url, listen
+from data_collector.web.serving import Spelling, base_url, listen
 
 _SPELLING: Final = Spelling(host="--host ", port="--port ", port_proposed=8000)
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from data_collector.history.events import Event, SeriesEnded
+from data_collector.history.events import SeriesEnded, Tell
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
@@ -36,9 +36,7 @@ Range = tuple[int, int]
 class Backfill:
     """Runs a plan once."""
 
-    def __init__(
-        self, feeds: Mapping[Key, SeriesFeed], retrying: Retrying, stopping: Stopping, tell: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, feeds: Mapping[Key, SeriesFeed], retrying: Retrying, stopping: Stopping, tell: Tell) -> None:
         self._feeds = feeds
         self._retrying = retrying
         self._stopping = stopping
@@ -82,12 +80,7 @@ class _SeriesFill:
     """One series at work."""
 
     def __init__(
-        self,
-        feed: SeriesFeed,
-        report: SeriesEnded,
-        retrying: Retrying,
-        tell: Callable[[Event], None],
-        stopping: Stopping,
+        self, feed: SeriesFeed, report: SeriesEnded, retrying: Retrying, tell: Tell, stopping: Stopping
     ) -> None:
         self._feed = feed
         self._report = report

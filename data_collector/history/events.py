@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -106,3 +107,5 @@ class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
 
 
 Event = Planned | Progressed | Waiting | FileRefused | SeriesEnded | Ended
+
+Tell = Callable[[Event], None]

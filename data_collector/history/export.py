@@ -22,8 +22,8 @@ from data_collector.history.ports import StoredRows
 from data_collector.history.retention import Retention
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
-from data_collector.model.gaps import Gap, Holes
-from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import Holes, IdGrid, KlineGrid
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Trade
 

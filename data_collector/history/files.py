@@ -11,7 +11,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
-from data_collector.history.events import Event, FileRefused, SeriesEnded
+from data_collector.history.events import FileRefused, SeriesEnded, Tell
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
@@ -31,9 +31,7 @@ Row = TypeVar("Row", Kline, Trade)
 class FileFill:
     """One series, from files."""
 
-    def __init__(
-        self, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Callable[[Event], None], *, all_holes: bool
-    ) -> None:
+    def __init__(self, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool) -> None:
         """`all_holes`: also those that REST would give in a few calls."""
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files

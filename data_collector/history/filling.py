@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from data_collector.history.backfill import Backfill
 from data_collector.history.bounds import FileBounds, RestBounds
-from data_collector.history.events import Ended, Event, Outcome, Planned, SeriesEnded, SeriesPlanned
+from data_collector.history.events import Ended, Outcome, Planned, SeriesEnded, SeriesPlanned, Tell
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
@@ -45,7 +45,7 @@ class Filling:
         span: TimeSpan,
         *,
         source: Source = "rest",
-        tell: Callable[[Event], None],
+        tell: Tell,
         stopping: Stopping,
         give_up_s: float,
     ) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from data_collector.model.gaps import Hole
-from data_collector.model.grid import Grid
+from data_collector.model.grid import Grid, Hole
 from data_collector.model.keys import Key
 
 ROWS_PER_CALL = 1000

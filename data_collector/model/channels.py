@@ -7,16 +7,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from data_collector.model.keys import Channel, Collected, Key
+from data_collector.model.keys import Channel, Collected, Key, KeyKind
 from data_collector.model.records import AggregateTrade, Kline, MiniTicker, Quote, Record, Ticker, Trade
-from data_collector.model.store_keys import KeyKind
 
-CollectedRecord = Kline | Trade | Ticker
+CollectedRecord = Kline | Trade | Ticker | Quote
 """What collected channels bring."""
 
 MaxlenSetting = Literal["TRADES_MAXLEN", "STREAM_MAXLEN"]
 
-NewestRecord = Ticker
+NewestRecord = Ticker | Quote
 """What monotonic channels bring: the newest counts."""
 
 Continuity = Literal["contiguous", "periodic", "monotonic"]
@@ -35,7 +34,7 @@ class CollectedChannel(Struct, frozen=True, kw_only=True):
     """The column that the record's `timestamp` stands for."""
     mark: str
     """A key by which its records are told from those of other channels, where only their JSON is known."""
-    stream: KeyKind | None
+    stream: KeyKind | None = None
     """Where its records follow each other in the store, if they do."""
     entry_bytes: int = 0
     """What an entry of that stream takes (measured with `python -m benchmarks.store_memory`, rounded up)."""
@@ -43,7 +42,7 @@ class CollectedChannel(Struct, frozen=True, kw_only=True):
     """The setting that trims it."""
     grace_s: float
     """How much later than REST its stream may tell of a trade before it counts as mute."""
-    has_table: bool
+    has_table: bool = False
     """Whether its records go into PostgreSQL."""
 
     @property
@@ -60,44 +59,27 @@ class CollectedChannel(Struct, frozen=True, kw_only=True):
 CHANNELS: Final[Mapping[Collected, CollectedChannel]] = {
     # Klines come every two seconds, tickers every second.
     "kline": CollectedChannel(
-        record=Kline,
-        continuity="periodic",
-        number="open_ms",
-        time="open_ms",
-        mark="interval",
-        stream="stream",
-        entry_bytes=380,
-        grace_s=4.0,
-        has_table=True,
+        record=Kline, continuity="periodic", number="open_ms", time="open_ms", mark="interval", stream="stream",
+        entry_bytes=380, grace_s=4.0, has_table=True,
     ),
     "trade": CollectedChannel(
-        record=Trade,
-        continuity="contiguous",
-        number="trade_id",
-        time="time_ms",
-        mark="trade_id",
-        stream="trades",
-        entry_bytes=240,
-        maxlen="TRADES_MAXLEN",
-        grace_s=1.0,
-        has_table=True,
+        record=Trade, continuity="contiguous", number="trade_id", time="time_ms", mark="trade_id", stream="trades",
+        entry_bytes=240, maxlen="TRADES_MAXLEN", grace_s=1.0, has_table=True,
     ),
     "ticker": CollectedChannel(
-        record=Ticker,
-        continuity="monotonic",
-        number="event_ms",
-        time="event_ms",
-        mark="last_price",
-        stream=None,
-        grace_s=4.0,
+        record=Ticker, continuity="monotonic", number="event_ms", time="event_ms", mark="last_price", grace_s=4.0,
         has_table=True,
     ),
-}
+    "quote": CollectedChannel(
+        record=Quote, continuity="monotonic", number="update_id", time="received_ms", mark="update_id",
+        stream="quotes", entry_bytes=220, grace_s=4.0,
+    ),
+}  # fmt: skip
 
 CHANNEL_OF: Final[Mapping[type[Record], Collected]] = {channel.record: name for name, channel in CHANNELS.items()}
 
 _DECODED_ONLY: Final[Mapping[type[Record], Channel]] = {
-    AggregateTrade: "aggTrade", MiniTicker: "miniTicker", Quote: "bookTicker",
+    AggregateTrade: "aggTrade", MiniTicker: "miniTicker",
 }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""The unit of ordering, storage and gaps, and the words it is made of."""
+"""The unit of ordering, storage and gaps, the words it is made of, and the names of the store's keys.
+
+These names are made here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-Collected = Literal["kline", "trade", "ticker"]
+Collected = Literal["kline", "trade", "ticker", "quote"]
 """What can be collected (`model.channels` says what each of them is)."""
 
-Channel = Literal[Collected, "aggTrade", "miniTicker", "bookTicker"]
+Channel = Literal[Collected, "aggTrade", "miniTicker"]
 """What may be subscribed to. What cannot be collected is decoded for subclasses only."""
+
+KeyKind = Literal["trades", "stream", "kline", "latest", "quotes", "quote", "gaps", "quarantine", "late"]
+"""What a key of the store holds of a symbol (docs/semantics.md)."""
+
+UNKNOWN = "unknown"
+"""Stands for the symbol in `quarantine:unknown`: of frames whose symbol cannot be read or was not subscribed."""
 
 
 class Key(Struct, frozen=True, order=True):
@@ -36,3 +45,30 @@ class Key(Struct, frozen=True, order=True):
     def unit(self) -> str:
         """What one record of it is called: `1m kline`, `trade`."""
         return self.channel if self.interval is None else f"{self.interval} {self.channel}"
+
+
+class StoreKeys(Struct, frozen=True):
+    """The names of one exchange's keys."""
+
+    prefix: str = ""
+    """What all of them begin with: empty for Binance, `kraken:` for Kraken."""
+
+    def key(self, kind: KeyKind, symbol: str) -> str:
+        """What is kept of a symbol."""
+        return f"{self.prefix}{kind}:{symbol}"
+
+    def kline(self, symbol: str, interval: str, timestamp: str) -> str:
+        """The newest state of one kline; `timestamp` is the record's own text."""
+        return f"{self.key('kline', symbol)}:{interval}:{timestamp}"
+
+    def own(self, name: str) -> str:
+        """Of the service's own state."""
+        return f"{self.prefix}collector:{name}"
+
+    def cursors(self, symbol: str) -> str:
+        """What each interval of a symbol's klines must get next."""
+        return self.own(f"klines:{symbol}")
+
+    def kind_of(self, key: str) -> str:
+        """`key` undone: a `KeyKind`, for a key of ours."""
+        return key.removeprefix(self.prefix).partition(":")[0]

@@ -125,15 +125,15 @@ class MiniTicker(Struct, frozen=True, gc=False):
 
 
 class Quote(Struct, frozen=True, gc=False):
-    """Best bid and offer. The exchange sends no time with it. Decoded for subclasses, not collected."""
+    """Best bid and offer. The exchange sends no time with it."""
 
     symbol: str
     update_id: int
     """Grows strictly per symbol."""
-    bid_price: str
-    bid_qty: str
-    ask_price: str
-    ask_qty: str
+    bid: str
+    bid_quantity: str
+    ask: str
+    ask_quantity: str
     received_ns: int = 0
 
 

@@ -10,8 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from data_collector.model.keys import Key
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.subscriptions import ChangeStatus
 
 Condition = Literal["healthy", "degraded", "unhealthy"]
@@ -217,6 +216,7 @@ class Snapshot(Struct, kw_only=True):
     collector_running: bool = False
     symbols: list[str] = field(default_factory=list)
     intervals: list[str] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
     messages_received: int = 0
     messages_validated: int = 0
     validation_errors: int = 0

@@ -23,7 +23,7 @@ class Subscriptions(Struct, frozen=True):
     def every_key(self, extra: Sequence[Channel] = ()) -> Iterator[Key]:
         """The streams, symbol by symbol; `extra` channels are subscribed to besides."""
         for symbol in self.symbols:
-            for channel in (*self.channels, *extra):
+            for channel in dict.fromkeys((*self.channels, *extra)):
                 if channel == "kline":
                     yield from (Key(channel, symbol, interval) for interval in self.intervals)
                 else:

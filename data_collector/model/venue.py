@@ -8,9 +8,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from data_collector.model.calendar import Calendar
-from data_collector.model.keys import Channel, Key
+from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.records import Kline, Record, Ticker, Trade
-from data_collector.model.store_keys import StoreKeys
 
 
 class Reply(Struct, frozen=True):
@@ -150,8 +149,8 @@ class Counts(Protocol):
 class OpenRest(Protocol):
     """Makes a client of the REST side; the caller closes it."""
 
-    def __call__(self, base_url: str, *, use_proxy: bool = False, counters: Counts | None = None) -> ExchangeApi:
-        """`base_url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`."""
+    def __call__(self, url: str, *, use_proxy: bool = False, counters: Counts | None = None) -> ExchangeApi:
+        """`url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`."""
 
 
 class BulkFile(Struct, frozen=True):

@@ -7,12 +7,13 @@ put in as they are. Text that comes from outside (symbols, intervals) is escaped
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Quote, Ticker, Trade
 
 SECONDS_KEPT = 4096
 """A date text costs 3 µs, and neighbours share the second; enough for klines of many open times as well."""
@@ -143,50 +144,49 @@ def ticker_fields(ticker: Ticker) -> list[str]:
     return [text for name in TICKER_FIELDS for text in (name, str(getattr(ticker, name)))]
 
 
+def quote_fields(quote: Quote) -> dict[str, str]:
+    """What a quote writes into `quote:{symbol}`. The exchange tells no time: it is when the quote reached us."""
+    return {
+        "update_id": str(quote.update_id),
+        "bid": quote.bid,
+        "bid_quantity": quote.bid_quantity,
+        "ask": quote.ask,
+        "ask_quantity": quote.ask_quantity,
+        "timestamp": trade_time_text(quote.received_ns // 1_000_000),
+    }
+
+
+def quote_json(quote: Quote) -> str:
+    """The `data` of a `quotes:` entry."""
+    fields = quote_fields(quote)
+    timestamp = fields.pop("timestamp")
+    numbers = ",".join(f'"{name}":{digits}' for name, digits in fields.items())
+    return f'{{"symbol":{json_text(quote.symbol)},"timestamp":"{timestamp}",{numbers}}}'
+
+
 def trade_object(trade: Trade) -> dict[str, object]:
     """The trade record's keys with numbers as `Decimal`, for subclasses."""
-    return {
-        "symbol": trade.symbol,
-        "timestamp": trade_time_text(trade.time_ms, trade.sub_ms_us),
-        "trade_id": trade.trade_id,
-        "price": Decimal(trade.price),
-        "quantity": Decimal(trade.quantity),
-        "buyer_order_id": trade.buyer_order_id,
-        "seller_order_id": trade.seller_order_id,
-        "is_buyer_maker": trade.is_buyer_maker,
-    }
+    return _object(trade, TRADE_NAMES, trade_time_text(trade.time_ms, trade.sub_ms_us))
 
 
 def kline_object(kline: Kline) -> dict[str, object]:
     """The kline record's keys with numbers as `Decimal`, for subclasses."""
-    return {
-        "symbol": kline.symbol,
-        "timestamp": open_time_text(kline.open_ms),
-        "interval": kline.interval,
-        "open": Decimal(kline.open),
-        "high": Decimal(kline.high),
-        "low": Decimal(kline.low),
-        "close": Decimal(kline.close),
-        "volume": Decimal(kline.volume),
-        "trades": kline.trades,
-        "is_closed": kline.is_closed,
-        "quote_volume": Decimal(kline.quote_volume),
-        "taker_buy_base_volume": Decimal(kline.taker_buy_base_volume),
-        "taker_buy_quote_volume": Decimal(kline.taker_buy_quote_volume),
-    }
-
-
-_TICKER_INTEGERS = frozenset({"open_time", "close_time", "first_id", "last_id", "count"})
+    return _object(kline, KLINE_NAMES, open_time_text(kline.open_ms))
 
 
 def ticker_object(ticker: Ticker) -> dict[str, object]:
     """What `latest:{symbol}` shows of a ticker, numbers as `Decimal`, for subclasses."""
-    statistics: dict[str, object] = {}
-    for name in TICKER_FIELDS[1:]:
-        value = getattr(ticker, name)
-        statistics[name] = value if name in _TICKER_INTEGERS else Decimal(value)
-    return {
-        "symbol": ticker.symbol,
-        "price": Decimal(ticker.last_price),
-        "timestamp": trade_time_text(ticker.event_ms),
-    } | statistics
+    head: dict[str, object] = {"symbol": ticker.symbol, "price": Decimal(ticker.last_price)}
+    return head | _object(ticker, ("timestamp", *TICKER_FIELDS[1:]), trade_time_text(ticker.event_ms))
+
+
+def _object(record: Kline | Trade | Ticker, names: Iterable[str], time_text: str) -> dict[str, object]:
+    """Fields by name; all texts but the symbol and the interval are numbers."""
+    found: dict[str, object] = {}
+    for name in names:
+        value = time_text if name == "timestamp" else getattr(record, name)
+        found[name] = Decimal(value) if isinstance(value, str) and name not in _TEXTS else value
+    return found
+
+
+_TEXTS = frozenset({"symbol", "timestamp", "interval"})

@@ -6,6 +6,7 @@ Names and labels are declared in `observe.metrics` and `observe.validation_metri
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from data_collector.model.status import HEAL_BOUNDS_S, Histogram, Sample
 from data_collector.observe.metrics import CounterName, GaugeName, HistogramName
@@ -79,3 +80,19 @@ class Counters:
     def histograms(self) -> list[Histogram]:
         """All histograms."""
         return list(self._histograms.values())
+
+
+def quantiles_between(before: Histogram, after: Histogram, parts: Sequence[float]) -> list[float]:
+    """Of what a histogram observed in between: in its unit, interpolated within buckets; infinite beyond the last."""
+    counts = [now - then for now, then in zip(after.counts, before.counts, strict=True)]
+    return [_quantile(after, counts, part) for part in parts]
+
+
+def _quantile(histogram: Histogram, counts: Sequence[int], part: float) -> float:
+    """What a batch brings lies evenly between its first and its last."""
+    wanted, seen, lower = sum(counts) * part, 0, 0.0
+    for bound, count in zip([*histogram.bounds, float("inf")], counts, strict=True):
+        if seen + count >= wanted:
+            return bound if count == 0 or bound == float("inf") else lower + (bound - lower) * (wanted - seen) / count
+        seen, lower = seen + count, bound
+    return lower

@@ -29,7 +29,11 @@ def render(snapshot: Snapshot, more: Iterable[Sample] = ()) -> bytes:
 
 def render_table(metrics: Iterable[Metric], samples: Iterable[Sample], histograms: Iterable[Histogram] = ()) -> bytes:
     """The Prometheus text (0.0.4) of samples of these metrics; raises `KeyError` as `render` does."""
-    return generate_latest(_Families(_families({each.name: each for each in metrics}, samples, histograms)))
+    by_name = {each.name: each for each in metrics}
+    # By key, because two lines of the same name and labels make a scraper refuse the whole page.
+    values = {_key(by_name, sample): sample.value for sample in samples}
+    distributions = {_key(by_name, histogram): histogram for histogram in histograms}
+    return generate_latest(_Families([_family(metric, values, distributions) for metric in by_name.values()]))
 
 
 class _Families(Collector):
@@ -59,15 +63,6 @@ def _totals(snapshot: Snapshot) -> list[Sample]:
     if snapshot.last_message_seconds_ago is not None:
         totals.append(Sample("data_collector_last_message_seconds_ago", snapshot.last_message_seconds_ago))
     return totals
-
-
-def _families(
-    by_name: Mapping[str, Metric], samples: Iterable[Sample], histograms: Iterable[Histogram]
-) -> list[Family]:
-    # By key, because two lines of the same name and labels make a scraper refuse the whole page.
-    values = {_key(by_name, sample): sample.value for sample in samples}
-    distributions = {_key(by_name, histogram): histogram for histogram in histograms}
-    return [_family(metric, values, distributions) for metric in by_name.values()]
 
 
 def _key(by_name: Mapping[str, Metric], member: Sample | Histogram) -> _Key:

@@ -29,7 +29,7 @@ _LOGIN_IN_URL = re.compile(r"(?<=://)[^\s]*@")
 _SECRET_NAME = re.compile("password|secret|token|api_?key|authorization|credential", re.IGNORECASE)
 
 
-def configure_logs(*, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+def configure_logs(*, stream: TextIO | None = None) -> None:
     """Set up our own logs and those of the libraries, once, before the first event."""
     output = sys.stderr if stream is None else stream
     shared: list[Processor] = [
@@ -44,10 +44,10 @@ def configure_logs(*, stream: TextIO | None = None, level: int = logging.INFO) -
     renderer: Processor = console if output.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=output),
     )
-    _configure_libraries(output, level, shared, renderer)
+    _configure_libraries(output, shared, renderer)
 
 
 def get_log() -> Log:
@@ -76,7 +76,7 @@ def _clean_field(name: str, value: object) -> object:
     return escaped(text if len(text) <= FIELD_CHARACTERS_MAX else text[:FIELD_CHARACTERS_MAX] + "…")
 
 
-def _configure_libraries(output: TextIO, level: int, shared: list[Processor], renderer: Processor) -> None:
+def _configure_libraries(output: TextIO, shared: list[Processor], renderer: Processor) -> None:
     """The standard library's logging, which the libraries use, in the same form and to the same place."""
     writer = logging.StreamHandler(output)
     writer.setFormatter(
@@ -87,5 +87,5 @@ def _configure_libraries(output: TextIO, level: int, shared: list[Processor], re
     )
     root = logging.getLogger()
     root.handlers[:] = [writer]
-    root.setLevel(max(level, logging.WARNING))
+    root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)

@@ -1,4 +1,4 @@
-"""How much memory this process holds."""
+"""How much memory this process holds, and how many files it may still open."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class Shortage:
             os._exit(CollectorError.exit_code)
 
 
+_OPEN = next((path for path in (Path("/proc/self/fd"), Path("/dev/fd")) if path.is_dir()), None)
+"""One entry for each open file."""
+
 SHORTAGE = Shortage()
 """Of this process."""
 
@@ -49,3 +52,12 @@ def resident_bytes() -> int:
         return int(statm.read_text().split()[1]) * resource.getpagesize()
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else highest * 1024
+
+
+def free_descriptors() -> int | None:
+    """How many files and sockets may still be opened; None without a limit, or where the system does not tell."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _OPEN is None or limit == resource.RLIM_INFINITY:
+        return None
+    # The listing needs one itself, which is closed again.
+    return max(0, limit - sum(1 for _ in _OPEN.iterdir()) + 1)

@@ -136,7 +136,7 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_events_unknown_total"], "Well-formed events of a type that is not known"],
     Annotated[
         Literal["data_collector_updates_conflated_total"],
-        "Open klines and tickers replaced by newer ones before they were stored",
+        "Open klines, and records of which the newest counts, replaced by newer ones before they were stored",
         CHANNEL,
     ],
     Annotated[Literal["data_collector_gaps_total"], "Ranges declared in gaps:", CHANNEL, GAP_REASON],

@@ -17,7 +17,7 @@ import structlog
 
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.keys import Channel
+from data_collector.model.keys import Channel, KeyKind
 from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
@@ -31,7 +31,7 @@ from data_collector.service.repairs import Repairs, SpoolHome
 from data_collector.service.resubscription import Resubscription, RunningParts
 from data_collector.service.storing import Storing
 from data_collector.service.validation import Validation
-from data_collector.service.watches.consumer_groups import ConsumerGroups, Limits
+from data_collector.service.watches.consumer_groups import ConsumerGroups
 from data_collector.service.watches.silence import SilenceWatch
 from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
@@ -82,7 +82,8 @@ class Collection:
         """
         while True:
             try:
-                self._repairs.begin(await sink.tails(list(self.intake.trades.collected)), was_filled=was_filled)
+                collected = self.intake.trades.collected
+                self._repairs.resume(collected.values(), await sink.tails(list(collected)), was_filled=was_filled)
                 wanted = self.subscribed.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self.intake.klines.begin(cursors, was_filled=was_filled)
@@ -95,7 +96,10 @@ class Collection:
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys]
         self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
-        groups = ConsumerGroups(sink, storing.pump.ask, lambda: tuple(self.outlet.queues), self._limits(), counters)
+        groups = ConsumerGroups(
+            sink, storing.pump.ask, lambda: tuple(self.outlet.queues), self._venue.store_keys, _limits(self._settings),
+            counters,
+        )  # fmt: skip
         self.parts = (self.statistics, self._watch, self._lines, self._repairs, groups, storing)
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -112,13 +116,11 @@ class Collection:
         self.intake.release_held(everything=True)
         await self._storing.drain()
 
-    def _limits(self) -> Limits:
-        settings = self._settings
-        written = [channel for name, channel in CHANNELS.items() if name in settings.channels]
-        return Limits(
-            self._venue.store_keys,
-            {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in written if each.stream is not None},
-        )
+
+def _limits(settings: Settings) -> dict[KeyKind, tuple[str, int]]:
+    """Of the streams that are written, the setting and its value that trims each."""
+    written = [channel for name, channel in CHANNELS.items() if name in settings.channels]
+    return {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in written if each.stream is not None}
 
 
 def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:

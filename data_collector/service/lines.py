@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -140,18 +140,18 @@ class Wiring:
 
     def group(self, plan: GroupPlan) -> Group:
         """New lines for the streams of a new group."""
-        return Group(plan.added, list(self._lines(plan.lines, plan.added)))
+        rollover_lock = asyncio.Lock()
+        lines = [
+            Line(name, plan.added, self._context, rollover_lock=rollover_lock, first_dial_in_s=position * TWIN_LATER_S)
+            for position, name in enumerate(plan.lines)
+        ]
+        return Group(plan.added, lines)
 
     def watch(self, group: Group) -> Twins | Lateness:
         """What notices a line of the group that lags."""
         if len(group.lines) < 2:
             return Lateness(group.lines[0], self._context.counters)
         return Twins(group.lines[0], group.lines[1])
-
-    def _lines(self, names: Sequence[str], keys: Sequence[Key]) -> Iterator[Line]:
-        rollover_lock = asyncio.Lock()
-        for position, name in enumerate(names):
-            yield Line(name, keys, self._context, rollover_lock=rollover_lock, first_dial_in_s=position * TWIN_LATER_S)
 
 
 def _proxy(settings: Settings) -> str | None:

@@ -9,8 +9,8 @@ import msgspec
 from data_collector.history.audit import LiveRows
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Unavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, pages_of

@@ -73,27 +73,24 @@ class Repairs(Part):
         counters: Counters,
     ) -> None:  # fmt: skip
         self._outlet = outlet
-        self._trades = intake.trades
         self._symbols = home.symbols
         self._spool = spool = home.spool
         self._ledger = ledger
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
-        )  # fmt: skip
+        )
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest)
 
-    def begin(self, tails: Mapping[str, TradeTail | None], *, was_filled: bool) -> None:
+    def resume(
+        self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None], *, was_filled: bool = False
+    ) -> None:
         """Each symbol goes on where the store, or what we hold for it, ends.
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        resume(self._trades.collected.values(), self._outlet, self._spool, tails, was_filled=was_filled)
-
-    def resume(self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None]) -> None:
-        """Some symbols, of which the store is known to have this, go on while others are collected."""
-        resume(sequences, self._outlet, self._spool, tails)
+        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled)
 
     def use(self, subscriptions: Subscriptions) -> None:
         """These are collected from now on."""

@@ -111,19 +111,16 @@ class Resubscription:
     def present(self) -> Present:
         """What is subscribed now."""
         if self._present is None:
-            self._present = self._made_present()
+            name, current = self._venue.codec.stream_name, self.current
+            groups = self._running.lines.groups if self._running is not None else []
+            self._present = Present(
+                list(current.symbols),
+                list(current.intervals),
+                list(current.channels),
+                [GroupStreams([line.name for line in each.lines], [name(key) for key in each.keys]) for each in groups],
+                changed=current != self._first,
+            )
         return self._present
-
-    def _made_present(self) -> Present:
-        name, current = self._venue.codec.stream_name, self.current
-        groups = self._running.lines.groups if self._running is not None else []
-        return Present(
-            list(current.symbols),
-            list(current.intervals),
-            list(current.channels),
-            [GroupStreams([line.name for line in each.lines], [name(key) for key in each.keys]) for each in groups],
-            changed=current != self._first,
-        )
 
     def status(self) -> ChangeStatus:
         """How far the newest change is."""

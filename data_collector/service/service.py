@@ -25,14 +25,14 @@ from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
-from data_collector.service.exchange import Exchange
-from data_collector.service.history_writer.part import History, Scope
+from data_collector.service.history_writer.part import History
 from data_collector.service.part import Part, PartHealth, spawner
 from data_collector.service.repairs import SpoolHome
 from data_collector.service.store import StoreHome
-from data_collector.service.symbols import check_venue
+from data_collector.service.subscription_plan import check_venue
 from data_collector.service.validation import Validation
 from data_collector.service.watches.heartbeat import Heartbeat
+from data_collector.service.watches.statistics import Exchange
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.gate.gate import CompiledGate
@@ -69,9 +69,10 @@ class Service:
         self._collection = Collection(
             settings, venue, rest, spool, validation, counters, tap=tap, extra_channels=extra_channels
         )
-        scope = Scope(venue.name, venue.key_prefix, klines=not klines_elsewhere)
         self._subscribed = self._collection.subscribed
-        self.history = History(settings, home, scope, counters, self._store, self._subscribed, empty=empty)
+        self.history = History(
+            settings, home, venue, counters, self._store, self._subscribed, klines=not klines_elsewhere, empty=empty
+        )
         exchange = Exchange(venue, rest, settings.symbols, self._collection.statistics)
         self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, self.history, validation)
         """Those that live as long as we, from the ground up."""
@@ -142,6 +143,7 @@ class Service:
             collector_running=self._running,
             symbols=list(subscriptions.symbols),
             intervals=list(subscriptions.intervals),
+            channels=list(subscriptions.channels),
             key_prefix=self._venue.key_prefix,
         )
         healths = [part.report(snapshot) for part in reversed([*self._parts, *self._collection.parts])]

@@ -107,14 +107,14 @@ class StoreHome(Part):
                 if self.waiting_for is None:
                     structlog.get_logger().warning("store_awaited", reason=str(error))
                 self.waiting_for = str(error)
-                if time.monotonic() > deadline and not self._was_filled():
+                if time.monotonic() > deadline and not self._marker.exists():
                     raise Unavailable(
                         f"{error} Waited {WAIT_S:.0f} s. Start that store, correct REDIS_URL, or unset REDIS_URL for "
                         "the embedded server."
                     ) from error
             await asyncio.sleep(RETRY_S)
         self.waiting_for = None
-        self.was_filled = self.was_filled or (not self._empty and self._was_filled())
+        self.was_filled = self.was_filled or (not self._empty and self._marker.exists())
         await asyncio.to_thread(self._marker.touch, 0o600)
         return sink
 
@@ -124,9 +124,7 @@ class StoreHome(Part):
         limits = StoreLimits(settings.trades_maxlen, settings.stream_maxlen, settings.kline_ttl_s)
         calls = CallBuilder(venue.store_keys, limits, venue.calendar, writer=uuid.uuid4().hex)
         expected = expected_store_bytes(settings)
-        structlog.get_logger().info(
-            "store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols)
-        )  # fmt: skip
+        structlog.get_logger().info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
         return RedisSink(address, calls, self._counters, source=self._source, expected_bytes=expected)
 
     def start(self, spawn: Spawn) -> None:
@@ -168,6 +166,3 @@ class StoreHome(Part):
         # The password may change; the place is what counts.
         place = "embedded" if self._given is None else f"{self._given.place}/{self._given.database}"
         return self._folder / f"filled-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
-
-    def _was_filled(self) -> bool:
-        return self._marker.exists()

@@ -26,9 +26,7 @@ DRAIN_S = 3.0
 class Storing(Part):
     """One for all starts of the collection: the pump may hold a batch that the store has not taken yet."""
 
-    def __init__(
-        self, settings: Settings, outlet: Outlet, sink: RedisSink, intake: Intake, counters: Counters
-    ) -> None:  # fmt: skip
+    def __init__(self, settings: Settings, outlet: Outlet, sink: RedisSink, intake: Intake, counters: Counters) -> None:
         self._outlet = outlet
         self.sink = sink
         self._counters = counters
@@ -37,14 +35,12 @@ class Storing(Part):
         self._stands_by = settings.standby
         self.pump = Pump(
             outlet, sink, intake.trades, counters, flush_s=settings.flush_ms / 1000, go_back=intake.klines.go_back
-        )  # fmt: skip
+        )
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
         if self._stands_by:
-            standby = Standby(
-                self._outlet, self.sink, self._trades, self.pump.ask, self._counters, time.monotonic
-            )  # fmt: skip
+            standby = Standby(self._outlet, self.sink, self._trades, self.pump.ask, self._counters, time.monotonic)
             standby.begin()
             spawn("standby", standby.run)
         spawn("pump", self.pump.run)

@@ -1,19 +1,22 @@
-"""What a change of subscriptions would do, worked out without doing it. Pure."""
+"""What can be subscribed to, and what a change of it would do, worked out without doing it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TypeVar
 
 from msgspec import Struct
 
 from data_collector.model.channels import CHANNELS
+from data_collector.model.errors import Misconfigured
 from data_collector.model.keys import Channel, Key
 from data_collector.model.subscriptions import Change, ConnectionChange, DesiredSubscriptions, Present, Subscriptions
 from data_collector.model.venue import SymbolRules, Venue
-from data_collector.service.symbols import resting_symbols, unknown_sentence, unknown_symbols
 from data_collector.settings import Settings, expected_store_bytes, texts
 from data_collector.venues.binance.rest_budget import first_fill_weight
+
+TRADING = "TRADING"
 
 MISSED_NOTE = "Trades that were missed since the store's newest one of a new symbol come on top: weight 25 per 1,000."
 
@@ -28,15 +31,42 @@ class GroupPlan(Struct):
     is_new: bool = False
 
 
+def check_venue(settings: Settings, venue: Venue) -> None:
+    """Intervals and channels that the exchange does not have. Raises `Misconfigured` with all of them."""
+    faults: list[str] = []
+    _check_intervals("INTERVALS", settings.intervals, venue, faults)
+    channels = [channel for channel in settings.channels if channel not in venue.channels]
+    if channels:
+        faults.append(f"CHANNELS: {venue.name} has no {', '.join(channels)}; it has {', '.join(venue.channels)}.")
+    if faults:
+        raise Misconfigured("\n".join(faults))
+
+
+def unknown_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> list[str]:
+    """Those that the exchange does not list."""
+    return [symbol for symbol in wanted if symbol not in listed]
+
+
+def unknown_sentence(unknown: Sequence[str], listed: Mapping[str, SymbolRules], venue: str) -> str:
+    """All of them at once, each with what may have been meant."""
+    suggestions = []
+    for symbol in unknown:
+        close = get_close_matches(symbol, listed, n=1, cutoff=0.6)
+        suggestions.append(f"{symbol} (did you mean {close[0]}?)" if close else symbol)
+    return f"SYMBOLS: {venue} does not list {', '.join(suggestions)}. Names are the exchange's own, such as BTCUSDT."
+
+
+def resting_symbols(wanted: Sequence[str], listed: Mapping[str, SymbolRules]) -> dict[str, str]:
+    """Those that are listed and do not trade now, with their state."""
+    return {symbol: listed[symbol].status for symbol in wanted if symbol in listed and listed[symbol].status != TRADING}
+
+
 def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venue, faults: list[str]) -> Subscriptions:
     """What would be subscribed; everything that cannot be goes into `faults`."""
     symbols = _parsed("symbols", desired.symbols, texts.symbols, faults)
     intervals = _parsed("intervals", desired.intervals, texts.intervals, faults)
     words = _parsed("channels", desired.channels, texts.channels, faults)
-    strange = [interval for interval in intervals or () if interval not in venue.intervals]
-    if strange:
-        have = ", ".join(venue.intervals)
-        faults.append(f"intervals: {venue.name} has no {', '.join(strange)}; it has {have} (case matters).")
+    _check_intervals("intervals", intervals or (), venue, faults)
     channels: list[Channel] = [channel for channel in CHANNELS if channel in (words or ())]
     return Subscriptions(
         present.symbols if symbols is None else symbols,
@@ -136,12 +166,17 @@ def subscriptions_of(present: Present) -> Subscriptions:
     return Subscriptions(tuple(present.symbols), tuple(present.intervals), tuple(channels))
 
 
+def _check_intervals(name: str, intervals: Sequence[str], venue: Venue, faults: list[str]) -> None:
+    strange = [interval for interval in intervals if interval not in venue.intervals]
+    if strange:
+        have = ", ".join(venue.intervals)
+        faults.append(f"{name}: {venue.name} has no {', '.join(strange)}; it has {have} (case matters).")
+
+
 Parsed = TypeVar("Parsed")
 
 
-def _parsed(
-    name: str, words: Sequence[str] | None, parse: Callable[[str], Parsed], faults: list[str]
-) -> Parsed | None:  # fmt: skip
+def _parsed(name: str, words: Sequence[str] | None, parse: Callable[[str], Parsed], faults: list[str]) -> Parsed | None:
     if words is None:
         return None
     try:
@@ -165,4 +200,4 @@ def _connection_changes(plan: GroupPlan, venue: Venue) -> list[ConnectionChange]
             line, plan.is_new, len(plan.added), len(plan.removed), plan.kept + len(plan.added), messages, seconds
         )
         for line in plan.lines
-    ]  # fmt: skip
+    ]

@@ -22,8 +22,7 @@ from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.folder import RulesFolder
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Suite, check_guards, read_suite
+from data_collector.validation.rules.suite import Suite, check_guards, read_suite, shipped_suite
 
 FOLDER_POLL_S: Final = 1.0
 SERVICE_POLL_S: Final = 5.0

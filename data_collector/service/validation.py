@@ -38,12 +38,11 @@ class Validation(Part):
 
     def __init__(
         self, settings: Settings, folder: Path, counters: Counters, use: Callable[[CompiledGate], None]
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`use` puts another gate than the first into the pipeline; it is called when tasks run, not before."""
         self._use = use
         self._counters = counters
         self._url = settings.validation_service_url
-        self._started_s = time.monotonic()
         self._off = _why_off(settings)
         worker = EmbeddedPort() if self._url is None and self._off is None else None
         service = None if self._url is None else ServicePort(self._url, use_proxy=settings.use_proxy)

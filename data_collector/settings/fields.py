@@ -38,7 +38,7 @@ class Settings(BaseModel):
     """Kline intervals, separated by commas. Case matters: `1m` is a minute, `1M` a month."""
 
     channels: Annotated[tuple[Channel, ...], texts.parsed(texts.channels)] = ("kline", "trade", "ticker")
-    """What to collect of each symbol: any of `kline`, `trade`, `ticker`, separated by commas."""
+    """What to collect of each symbol, separated by commas; docs/settings.md says what there is."""
 
     lines_per_stream: Annotated[int, texts.whole_number(1, 2)] = 1
     """2: every stream comes twice, over two connections. The first copy wins, and a lagging or dead line is replaced

@@ -1,23 +1,42 @@
-"""What every answer shares: how it is written, the one shape of errors, and no secret in either."""
+"""What every answer shares: how it is written, its headers, the one shape of errors, and no secret in either."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from msgspec import Struct
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data_collector.model.errors import Transient
+from data_collector.model.status import Sample
 from data_collector.observe.logs import get_log
-from data_collector.web.headers import SECURITY_HEADERS
 
 FAULTS_TOLD_MAX = 10
 """A sentence about a body lists at most so many things that are wrong with it."""
+
+_POLICY = "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+
+SECURITY_HEADERS = {
+    # Swagger UI has its icons as data: URLs in its style sheet; an image cannot run anything.
+    "Content-Security-Policy": f"{_POLICY}; form-action 'self'; img-src 'self' data:",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Put on an answer that does not say otherwise itself. Only the pages' own files may be kept by a browser."""
+
+Reason = Literal["body", "url", "headers", "timeout", "rate", "host", "origin", "token", "content_type", "viewers"]
+"""What a request was refused for; the label of `data_collector_api_rejected_total`."""
 
 _LOGIN = re.compile(r"(://[^\s/:@]*):\S*@")
 _SECRET_PARAMETER = re.compile(r"(?i)((?:key|token|secret|signature|password)=)[^&\s]+")
@@ -73,6 +92,54 @@ ERROR_ANSWERS: dict[int | type[Exception], Callable[[Request, Exception], Corout
     Transient: answer_unavailable,
     Exception: answer_bug,
 }
+
+
+class Rejection(Struct, frozen=True):
+    """The answer to a request that gets no further."""
+
+    status: int
+    reason: Reason
+    detail: str
+
+
+class Rejections:
+    """Counts refusals since the HTTP process started; `metric` is the name that the program gives the count."""
+
+    def __init__(self, metric: str = "data_collector_api_rejected_total") -> None:
+        self._metric = metric
+        self._counts: Counter[Reason] = Counter()
+
+    def answer(self, rejection: Rejection, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        """Count it and make its response."""
+        self._counts[rejection.reason] += 1
+        return JSONResponse({"detail": rejection.detail}, rejection.status, headers)
+
+    def samples(self) -> list[Sample]:
+        """For the metrics page."""
+        return [Sample(self._metric, count, {"reason": reason}) for reason, count in self._counts.items()]
+
+
+class AnswerHeaders:
+    """ASGI: adds the security headers, and answers HEAD as GET (the server leaves the body out)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        # A copy, because the server decides by its own scope whether a body is sent.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await self._app(inner, receive, send_with_headers)
 
 
 def masked(text: str) -> str:

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from data_collector.web.answers import Rejection, Rejections
 from data_collector.web.guard import SAFE_METHODS
-from data_collector.web.rejections import Rejection, Rejections
 
 BODY_BYTES_MAX = 64 * 1024
 URL_BYTES_MAX = 4 * 1024

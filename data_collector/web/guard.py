@@ -14,7 +14,7 @@ from typing import Literal
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from data_collector.web.rejections import Rejection, Rejections
+from data_collector.web.answers import Rejection, Rejections
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """Names that only this machine has. A page of a rebound domain sends its own name instead."""

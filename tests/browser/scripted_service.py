@@ -18,7 +18,7 @@ from fastapi.responses import StreamingResponse
 
 from data_collector.api import pages
 from data_collector.embedded.peer import free_port
-from data_collector.web.headers import AnswerHeaders
+from data_collector.web.answers import AnswerHeaders
 from tests.integration.waiting import DEADLINE_S, until
 
 MINUTE_MS = 60_000

@@ -108,6 +108,21 @@ def test_chart_draws_history_and_follows_the_live_candle(page: Watched, service:
     page.expect_text("#chart-price", "140.125")
 
 
+def test_best_bid_and_offer_of_the_chart_stand_beside_its_price(page: Watched, service: ScriptedService) -> None:
+    page.expect_text("#chart-text", A_PAGE)
+    best = {"bid": "45180.49000000", "bid_quantity": "1.1", "ask": "45180.50000000", "ask_quantity": "2.2"}
+    service.say("quote", {"symbol": "ETHUSDT", **best})
+    assert page.text("#chart-quote") == ""
+
+    service.say("quote", {"symbol": "BTCUSDT", **best})
+
+    page.expect_text("#chart-quote", "Bid 45,180.49")
+    page.expect_text("#chart-quote", "Ask 45,180.50")
+    page.page.get_by_role("button", name="1h", exact=True).click()
+    page.expect_text("#chart-text", "BTCUSDT, interval 1h")
+    assert page.text("#chart-quote") == ""
+
+
 def test_interval_switch_shows_other_candles_and_is_kept_in_the_address(
     page: Watched, service: ScriptedService
 ) -> None:
@@ -302,6 +317,9 @@ def test_phone_has_one_column_and_nothing_beside_it(browser: Browser, service: S
     with opened(browser, service.url, size=PHONE) as page:
         page.expect_text("#symbols", "BTCUSDT")
         page.expect_text("#chart-text", A_PAGE)
+        best = {"bid": "123456.12345678", "bid_quantity": "1.1", "ask": "123456.12345679", "ask_quantity": "2.2"}
+        service.say("quote", {"symbol": "BTCUSDT", **best})
+        page.expect_text("#chart-quote", "Ask 123,456.12345679")
 
         assert page.number("document.documentElement.scrollWidth - innerWidth") <= 0
         boxes = "[...document.querySelectorAll('.panel, .verdict')].map((e) => e.getBoundingClientRect().left)"

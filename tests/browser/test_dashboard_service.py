@@ -22,19 +22,21 @@ PRICE = "#symbols tr[data-symbol=BTCUSDT] .price"
 def test_page_shows_what_is_collected_and_finds_the_service_again(browser: Browser, tmp_path: Path) -> None:
     port, folder = free_port(), tmp_path / "service"
     with exchange(tmp_path, "--trades-per-s", "20") as market, ExitStack() as running:
-        url = running.enter_context(serving(folder, market, port))
+        channels = "kline,trade,ticker,quote"
+        url = running.enter_context(serving(folder, market, port, channels=channels))
         with opened(browser, url) as page:
             expect_all_well(page)
             page.expect_text("#chart-text", "BTCUSDT, interval 1m, the last of")
             page.expect_text("#completeness tr[data-symbol=ETHUSDT]", "proven")
             page.expect_text("#tape", "Buy")
+            page.expect_text("#chart-quote", "Bid ")
             page.expect_text("#stores", "redis://")
             page.expect_text("#connections", "connected")
             expect_another_price(page)
 
             running.close()
             page.expect_text("#live .answer", "No")
-            with serving(folder, market, port):
+            with serving(folder, market, port, channels=channels):
                 expect_all_well(page)
                 expect_another_price(page)
 

@@ -16,7 +16,7 @@ import pytest
 
 from data_collector.embedded.peer import free_port
 from data_collector.validation.auditing.messages import AuditUpload, Chunk, encode
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.docs.tree import ROOT
 from tests.integration.processes import end
 from tests.integration.waiting import until

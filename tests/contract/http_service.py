@@ -30,10 +30,10 @@ DEADLINE_S = 20.0
 SERVE = """
 import sys
 from data_collector.api import create_app
-from data_collector.api.server import serve_on
+from data_collector.api.app import serve_on
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import load_settings
-from data_collector.web.listening import base_url, listen
+from data_collector.web.serving import base_url, listen
 configure_logs()
 settings = load_settings(env_file=None)
 app = create_app(settings, collector_command=sys.argv[1:])

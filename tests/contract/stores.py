@@ -12,9 +12,9 @@ import redis
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason, explain_ids
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import Batch, KlineUpdate, Refusal, TradeRun
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, trade_json, trade_time_text
 from data_collector.observe.counters import Counters

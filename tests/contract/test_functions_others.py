@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from data_collector.model.keys import Key
 from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
+from data_collector.model.store_url import StoreAddress
+from data_collector.model.wire import quote_fields
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import Reader, klines, minutes, run_of, trades
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.contract.stores import Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade
 
 TRADES = f"trades:{SYMBOL}"
 STREAM = f"stream:{SYMBOL}"
+QUOTES = f"quotes:{SYMBOL}"
 
 
 async def test_closed_klines_are_appended_once_and_in_order(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
@@ -196,6 +201,37 @@ async def test_trades_alone_make_no_half_filled_latest(sink: RedisSink, reader: 
     await sink.write(trades(15, 18))
 
     assert reader.latest() == {}
+
+
+async def test_older_quote_never_replaces_a_newer_one(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(quote(update_id=7, bid="25.10"))]))
+    await other.write(Batch(newest=[NewestUpdate(quote(update_id=6, bid="25.00"))]))
+    await sink.write(Batch(newest=[NewestUpdate(quote(update_id=7, bid="25.10"))]))
+    await other.write(Batch(newest=[NewestUpdate(quote(update_id=10, bid="25.20"), ("bid_tick_size",))]))
+
+    assert [record["update_id"] for record in reader.records(QUOTES)] == [7, 10]
+    assert [fields.get("warnings") for _, fields in reader.entries(QUOTES)] == [None, "bid_tick_size"]
+    assert reader.client.hgetall(f"quote:{SYMBOL}") == quote_fields(quote(update_id=10, bid="25.20"))
+
+
+async def test_quotes_are_trimmed_as_streams_are(store_address: StoreAddress, reader: Reader) -> None:
+    async with opened(redis_sink(store_address, store_limits=limits(stream_maxlen=100))) as sink:
+        for number in range(300):
+            await sink.write(Batch(newest=[NewestUpdate(quote(update_id=number))]))
+
+    assert 100 <= len(reader.entries(QUOTES)) <= 200
+
+
+@pytest.mark.parametrize("key", [f"quote:{SYMBOL}", f"quotes:{SYMBOL}"])
+async def test_quote_of_a_key_that_somebody_else_uses_is_dropped_and_told(
+    sink: RedisSink, reader: Reader, key: str
+) -> None:
+    reader.client.set(key, "mine")
+    await sink.write(Batch(newest=[NewestUpdate(quote()), NewestUpdate(ticker())]))
+
+    assert list(sink.broken_keys) == [key]
+    assert sorted(map(str, reader.client.keys("*quote*"))) == [key]
+    assert reader.latest()["volume"] == "8913.30000000"
 
 
 async def test_side_entry_that_is_sent_again_is_known(sink: RedisSink, reader: Reader) -> None:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.sinks.redis.connection import StoreConnection

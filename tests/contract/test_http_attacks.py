@@ -15,8 +15,8 @@ import redis
 from data_collector.api.live.feed import VIEWERS_MAX
 from data_collector.model.status import Snapshot
 from data_collector.model.store_url import StoreAddress
+from data_collector.web.answers import SECURITY_HEADERS
 from data_collector.web.bounds import BODY_BYTES_MAX, WRITES
-from data_collector.web.headers import SECURITY_HEADERS
 from tests.contract.event_stream import looking_on
 from tests.contract.http_service import SERVE_BUSY_WRITERS, Answer, HttpService, running
 from tests.contract.raw_http import connected, raw, received

@@ -37,7 +37,10 @@ def service(one_service: HttpService, store: redis.Redis, address: str) -> HttpS
 
 
 def snapshot_of(address: str) -> Snapshot:
-    return Snapshot(condition="healthy", collector_running=True, symbols=SYMBOLS, store_url=address, redis_url=address)
+    return Snapshot(
+        condition="healthy", collector_running=True, symbols=SYMBOLS, channels=["trade", "ticker"], store_url=address,
+        redis_url=address,
+    )  # fmt: skip
 
 
 def remember(service: HttpService, address: str, tell: Callable[[Ledger], None], *, seconds: float = 1.0) -> None:
@@ -72,6 +75,12 @@ def series(service: HttpService, path: str = f"/completeness?symbol={SYMBOL}") -
     trades = symbol["trades"]
     assert isinstance(trades, dict)
     return trades
+
+
+def test_channels_whose_numbers_jump_are_named_as_not_provable(service: HttpService, store: redis.Redis) -> None:
+    put_trades(store, 100)
+
+    assert json.loads(service.get("/completeness").body)["not_provable"] == ["ticker"]
 
 
 def test_stream_without_a_hole_is_proven_complete(service: HttpService, store: redis.Redis) -> None:

@@ -163,6 +163,21 @@ def test_second_viewer_of_a_focus_gets_what_the_first_has_seen(service: HttpServ
             assert [row[0] for row in rows(second.first("tape"))] == [1, 2]
 
 
+def test_focus_brings_the_best_bid_and_offer_where_there_are_quotes(service: HttpService, store: redis.Redis) -> None:
+    best = {"bid": "25.35190000", "bid_quantity": "31.2", "ask": "25.36520000", "ask_quantity": "40.66"}
+    for name, text in (best | {"update_id": "7", "timestamp": AT}).items():
+        store.hset(f"quote:{SYMBOL}", name, text)
+    with looking_on(service, f"symbol={SYMBOL}") as viewer:
+        first = viewer.first("quote")
+        with looking_on(service, f"symbol={SYMBOL}") as second:
+            assert second.first("quote") == first
+        store.hset(f"quote:{SYMBOL}", "bid", "25.36000000")
+        newer = viewer.first("quote")
+
+    assert first == {"symbol": SYMBOL, **best}
+    assert newer == {"symbol": SYMBOL, **best, "bid": "25.36000000"}
+
+
 def test_store_that_cannot_be_read_leaves_the_state(service: HttpService, tmp_path: object) -> None:
     write_snapshot(service.folder, snapshot_of("unix:///nowhere/s"))
     with looking_on(service) as viewer:

@@ -13,7 +13,7 @@ import pytest
 from data_collector.api import create_app
 from data_collector.api.answers import ControlRequest, Health, Metrics, RefusedPage, Status
 from data_collector.api.completeness.gap_answers import CompletenessPage
-from data_collector.api.series.series_answers import KlinePage
+from data_collector.api.series.formats import KlinePage
 from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
 from data_collector.web.answers import Answer

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from data_collector.api.process import child
+from data_collector.api import collector as collector_process
+from data_collector.child import start_child
+from data_collector.control import SNAPSHOTS
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.status import Snapshot
-from data_collector.web.listening import listen
+from data_collector.web.serving import listen
 from tests.contract.event_stream import looking_on
 from tests.contract.http_service import (
     DEADLINE_S,
@@ -183,16 +185,16 @@ def test_a_collector_does_not_hold_the_port(service: HttpService) -> None:
 async def test_a_collector_that_does_not_stop_is_made_to(
     monkeypatch: pytest.MonkeyPatch, deaf_to: list[signal.Signals]
 ) -> None:
-    monkeypatch.setattr(child, "ORDERLY_STOP_S", 0.1)
-    monkeypatch.setattr(child, "TERMINATED_STOP_S", 0.1)
+    monkeypatch.setattr(collector_process, "ORDERLY_STOP_S", 0.1)
+    monkeypatch.setattr(collector_process, "TERMINATED_STOP_S", 0.1)
     ignoring = "".join(f"signal.signal({int(number)}, signal.SIG_IGN);" for number in deaf_to)
     program = (
         f"import signal, sys, socket;{ignoring}socket.socket(fileno=int(sys.argv[-1])).send(bytes(4));signal.pause()"
     )
-    process = await child.start_collector([sys.executable, "-c", program], None)
+    process = await start_child([sys.executable, "-c", program], SNAPSHOTS)
     await process.link.receive_frame()
 
-    await child.end_collector(process)
+    await collector_process.end_collector(process)
 
     process.link.close()
     assert await process.wait() == -(signal.SIGKILL if deaf_to else signal.SIGTERM)

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from msgspec import structs
 
-from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.quarantine import newest_refusals
+from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.records import Record
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.venue import SymbolRules
 from data_collector.observe.counters import Counters
@@ -25,12 +26,12 @@ from data_collector.sinks.redis.sink import RedisSink
 from data_collector.validation.auditing.auditor import Auditor
 from data_collector.validation.auditing.ports import EmbeddedPort
 from data_collector.validation.rules.columns import KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from data_collector.venues.binance.codec import BinanceCodec
 from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import Reader
 from tests.judging import Notebook, shipped_gate
-from tests.market import NOON_MS, SYMBOL, kline, ticker, trade
+from tests.market import NOON_MS, SYMBOL, kline, quote, ticker, trade
 from tests.planted import PLANTED
 from tests.receiving import receive
 from tests.retaining import in_memory
@@ -51,6 +52,7 @@ class Way:
         # Interval `7m` is subscribed to, so that only the rules stand in its way.
         wanted = WantedKlines(UtcCalendar(), [*VENUE.intervals, "7m"])
         self.intake = Intake(shipped_gate(), self.outlet, wanted, self.counters, notebook)
+        self.intake.add(Key("quote", SYMBOL))
 
     async def send(self, *records: Record) -> None:
         """Receive them as frames; then time passes, and everything is written."""
@@ -85,9 +87,9 @@ async def test_bad_record_is_kept_apart_or_marked(
     await way.send(PLANTED[kind][rule_id])
 
     if rule.severity == "critical":
-        quarantine = QuarantineReader()
-        page = await quarantine.newest(f"unix://{store_address.unix_path}", StoreKeys(), [SYMBOL], 10)
-        quarantine.close()
+        store = StoreReading()
+        page = await newest_refusals(store, f"unix://{store_address.unix_path}", StoreKeys(), [SYMBOL], 10)
+        store.close()
         (entry,) = page.errors
         assert (rule_id, rule.sentence) in [(why.rule, why.message) for why in entry.reasons]
         assert good_keys(reader) == before
@@ -133,6 +135,7 @@ def planted_for_the_audit() -> dict[tuple[Kind, str], list[Checked]]:
     """What only the audit can find: messages after twenty-five ordinary ones of each kind."""
     after = structs.replace(trade(200), received_ns=(NOON_MS + 200) * 1_000_000)
     candle, statistics = kline(100), ticker(NOON_MS + 100_000)
+    best = quote(update_id=200, bid="45180.49", bid_quantity="1.1", ask="45180.51", ask_quantity="2.2")
     clock = {"received_ns": (NOON_MS - 60_000) * 1_000_000}
     slow = {"received_ns": (NOON_MS + 86_400_000) * 1_000_000}
     long_name, odd_name = {"symbol": "B" * 65}, {"symbol": "BTC USDT"}
@@ -159,14 +162,23 @@ def planted_for_the_audit() -> dict[tuple[Kind, str], list[Checked]]:
         ("ticker", "ticker_unique"): [statistics, statistics],
         ("ticker", "ticker_order"): [statistics, ticker(NOON_MS + 99_999)],
         ("ticker", "last_id_order"): [statistics, ticker(NOON_MS + 100_001, last_id=499)],
+        ("quote", "bid_tick_size"): [structs.replace(best, bid="45180.485")],
+        ("quote", "ask_tick_size"): [structs.replace(best, ask="45180.515")],
+        ("quote", "bid_lot_size"): [structs.replace(best, bid_quantity="0.1234567")],
+        ("quote", "ask_lot_size"): [structs.replace(best, ask_quantity="0.1234567")],
+        ("quote", "quote_unique"): [best, best],
+        ("quote", "quote_order"): [best, structs.replace(best, update_id=199)],
     }
-    kinds: tuple[tuple[Kind, Checked], ...] = (("trade", after), ("kline", candle), ("ticker", statistics))
-    for kind, good in kinds:
+    sent: tuple[tuple[Kind, Checked], ...] = (("trade", after), ("kline", candle), ("ticker", statistics))
+    for kind, good in sent:
+        plant |= {
+            (kind, "clock_skew"): [structs.replace(good, **clock)],
+            (kind, "delivery_delay"): [structs.replace(good, **slow)],
+        }
+    for kind, good in (*sent, ("quote", best)):
         plant |= {
             (kind, "symbol_length"): [structs.replace(good, **long_name)],
             (kind, "symbol_form"): [structs.replace(good, **odd_name)],
-            (kind, "clock_skew"): [structs.replace(good, **clock)],
-            (kind, "delivery_delay"): [structs.replace(good, **slow)],
         }
     return plant
 
@@ -180,6 +192,9 @@ def ordinary(kind: Kind) -> list[Checked]:
             return [kline(minute) for minute in range(25)]
         case "ticker":
             return [ticker(NOON_MS + 1_000 * number) for number in range(25)]
+        case "quote":
+            prices = {"bid": "45180.49", "bid_quantity": "1.1", "ask": "45180.51", "ask_quantity": "2.2"}
+            return [quote(update_id=number, **prices) for number in range(25)]
 
 
 PLANTED_FOR_THE_AUDIT = planted_for_the_audit()
@@ -226,6 +241,8 @@ def good_keys(reader: Reader) -> dict[str, object]:
             found[key] = reader.client.get(key)
         elif key.startswith("latest:"):
             found[key] = reader.latest()
+        elif key.startswith(("quotes:", "quote:")):
+            found[key] = reader.client.dump(key)
     return found
 
 

@@ -27,7 +27,7 @@ from data_collector.validation.auditing.messages import (
     encode,
 )
 from data_collector.validation.rules.columns import KINDS
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.contract.validation_app import (
     GOOD,
     MSGPACK,

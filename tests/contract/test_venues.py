@@ -137,7 +137,7 @@ def test_sample_cut_anywhere_is_a_bad_frame_and_nothing_worse(venue: Venue, samp
 @pytest.mark.parametrize("name", NAMES)
 def test_stream_names_differ_for_every_key(name: str) -> None:
     venue = find_venue(name)
-    keys = [Key(channel, symbol) for channel in ("trade", "ticker", "bookTicker") for symbol in ("BTCUSDT", "ETHUSDT")]
+    keys = [Key(channel, symbol) for channel in ("trade", "ticker", "quote") for symbol in ("BTCUSDT", "ETHUSDT")]
     keys += [Key("kline", "BTCUSDT", interval) for interval in venue.intervals]
 
     assert len({venue.codec.stream_name(key) for key in keys}) == len(keys)

@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from starlette.types import Message, Scope
 
 from data_collector.model.errors import Transient
+from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import Answer, CheckReport, CheckSuite, Request
 from data_collector.validation.service import Options, create_app
 from data_collector.validation.service.app import context_of_app
 from data_collector.validation.service.context import ServiceContext
-from data_collector.validation.service.supervised_worker import StartedWorker
 from tests.integration.waiting import until_async
 
 TOKEN = "a token of the tests"
@@ -53,10 +53,11 @@ class Reply:
         return str(self.json["detail"])
 
 
-class ScriptedWorker:
+class ScriptedWorker(AuditWorker):
     """A worker of the tests: answers with what `answer` says."""
 
     def __init__(self, answer: Callable[[Request], Answer] | None = None) -> None:
+        super().__init__()
         self._answer = answer
         self.asked: list[Request] = []
         self.free = asyncio.Event()
@@ -149,7 +150,7 @@ class App:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, make_worker: Callable[[], StartedWorker], *, token: str | None = TOKEN, docs_every_s: float = 300.0
+    folder: Path, make_worker: Callable[[], AuditWorker], *, token: str | None = TOKEN, docs_every_s: float = 300.0
 ) -> AsyncIterator[App]:
     """The application for the length of the block."""
     options = Options(folder=folder / "state", suites_dir=folder / "suites", token=token, docs_every_s=docs_every_s)

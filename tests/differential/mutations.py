@@ -1,4 +1,4 @@
-"""Good trades, klines and tickers in which something is wrong."""
+"""Good trades, klines, tickers and quotes in which something is wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import structs
 from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.rules.columns import COLUMNS, Checked, ColumnType, Kind
 from tests.differential.values import INTEGERS, TEXTS
-from tests.market import MINUTE_MS, NOON_MS, kline, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 
 RECORDS_MAX: Final = 12
 MUTATIONS_MAX: Final = 3
@@ -58,6 +58,8 @@ def _mutated(draw: st.DrawFn, kind: Kind) -> Checked:
 def _good(kind: Kind, number: int, *, closed: bool) -> Checked:
     if kind == "trade":
         return trade(123_456_789 + number)
+    if kind == "quote":
+        return quote(update_id=400_900_217 + number)
     return kline(number, closed=closed) if kind == "kline" else ticker(NOON_MS + number)
 
 

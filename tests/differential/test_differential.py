@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data_collector.validation.gate.compiler import compile_suite
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.conditions import GATED
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.differential.arguments import ARGUMENTS
 from tests.differential.comparison import broken_by_check, broken_by_gate
 from tests.differential.mutations import chunks, records_of

@@ -12,6 +12,10 @@ MENTION = re.compile(r"\b(?:docs|tests|benchmarks)/[\w./-]+\.(?:md|py)\b")
 URL = re.compile(r"\w+://\S+")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+PLACE = re.compile(r"`([\w/-]+/(?:[\w-]+\.(?:py|lua|json))?)`")
+"""A path in code type: a folder, or a file of ours."""
+PACKAGE = ROOT / "data_collector"
+GUIDES = [ROOT / "docs" / f"adding-a-{what}.md" for what in ("channel", "route")]
 DOCUMENTS = sorted(path for path in project_files(".md") if "vendored" not in path.parts)
 
 
@@ -35,6 +39,13 @@ def test_files_that_code_and_documents_mention_exist() -> None:
     ]
 
     assert broken == []
+
+
+def test_files_that_a_guide_names_without_a_link_exist() -> None:
+    named = {place for guide in GUIDES for place in PLACE.findall(without_code(guide)) if not place.startswith("/")}
+
+    assert len(named) > 5
+    assert [place for place in sorted(named) if not ((ROOT / place).exists() or (PACKAGE / place).exists())] == []
 
 
 def test_every_document_is_reached_from_the_readme() -> None:

@@ -20,8 +20,7 @@ from data_collector.validation.gate.compiler import READING_RULES
 from data_collector.validation.gate.gate import ORDER_RULES
 from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
 from data_collector.validation.rules.conditions import GATED
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.vocabulary import VOCABULARY
+from data_collector.validation.rules.suite import VOCABULARY, shipped_suite
 from tests.docs.tree import ROOT, read
 
 GUIDE = "docs/validation.md"

@@ -16,7 +16,7 @@ from pathlib import Path
 import atheris
 import msgspec
 
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 
 with atheris.instrument_imports(include=["data_collector"]):
     from data_collector.model.calendar import UtcCalendar

@@ -9,9 +9,8 @@ import msgspec
 from data_collector.validation.auditing.messages import Audit, Chunk, encode
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import Checked, Kind, kind_of
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Suite, read_suite
-from tests.market import MINUTE_MS, NOON_MS, kline, ticker, trade
+from data_collector.validation.rules.suite import Suite, read_suite, shipped_suite
+from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 
 MS = 1_000_000
 SIZES = {"BTCUSDT": (0.01, 0.001)}
@@ -29,6 +28,9 @@ def _good(kind: Kind, number: int) -> Checked:
     sent_ms = NOON_MS + number
     if kind == "trade":
         return trade(number + 1, time_ms=sent_ms, event_ms=sent_ms, received_ns=(sent_ms + 1) * MS)
+    if kind == "quote":
+        prices = {"bid": "45180.49", "bid_quantity": "1.1", "ask": "45180.51", "ask_quantity": "2.2"}
+        return quote(update_id=number + 1, received_ns=sent_ms * MS, **prices)
     return ticker(sent_ms, received_ns=(sent_ms + 1) * MS)
 
 

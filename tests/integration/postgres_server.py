@@ -19,13 +19,7 @@ import asyncpg
 import pytest
 
 from data_collector.embedded.peer import free_port
-from data_collector.embedded.postgres_programs import (
-    embedded_programs,
-    initdb_words,
-    language,
-    server_user,
-    server_words,
-)
+from data_collector.embedded.postgres import embedded_programs, initdb_words, language, server_user, server_words
 from tests.integration.waiting import DEADLINE_S, Found, until
 
 

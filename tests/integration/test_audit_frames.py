@@ -17,7 +17,7 @@ from data_collector.validation.audit.specimens import specimen_frame
 from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, values_of
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, Checked, Kind, Value, kind_of
-from tests.market import NOON_MS, kline, ticker, trade
+from tests.market import NOON_MS, kline, quote, ticker, trade
 
 TEXTS = (
     "1",
@@ -59,6 +59,7 @@ def test_columns_are_those_of_the_kind_in_plain_types(kind: Kind) -> None:
         trade(), trade(2**60, buyer_order_id=-(2**60), received_ns=0), trade(2**63 + 5),
         trade(price="1e400", quantity="x"),
         kline(), kline(open="1" * 65, trades=-3, is_closed=False), ticker(), ticker(count=2**53, price_change=""),
+        quote(), quote(update_id=2**60, ask="x"),
     ],
 )  # fmt: skip
 def test_frame_has_the_values_of_the_gate(record: Checked) -> None:

@@ -27,7 +27,7 @@ from data_collector.validation.auditing.messages import (
 )
 from data_collector.validation.gate.compiler import compile_suite
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.integration.audit_requests import (
     audit_of,
     chunk_of,
@@ -381,6 +381,7 @@ OURS: dict[Kind, list[dict[str, object]]] = {
     "trade": ours("trade", ("price", "quantity", "buyer_order_id"), ("trade_id", "time_ms", "event_ms")),
     "kline": ours("kline", ("high", "low", "volume"), ("open_ms", "close_ms", "event_ms")),
     "ticker": ours("ticker", ("ask_price", "bid_price", "volume"), ("first_id", "last_id", "count")),
+    "quote": ours("quote", ("ask", "bid", "bid_quantity"), ("update_id", "received_ms", "ask_quantity")),
 }
 
 

@@ -41,7 +41,7 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
         assert_commands_work(running)
         suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
-        assert set(msgspec.convert(suites["suites"], dict[str, object])) == {"kline", "trade", "ticker"}
+        assert set(msgspec.convert(suites["suites"], dict[str, object])) == {"kline", "trade", "ticker", "quote"}
         started = family(running.process.pid)
         assert len(started) >= 4, "collector, store, exchange and validation service"
         password = urlsplit(first(r"psql (postgresql://\S+)", running.screen())).password

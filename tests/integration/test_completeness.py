@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_collector.api.completeness.completeness import SeriesCount, kline_counts, trade_counts
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.simulator.control.actions import Reset
 from data_collector.sinks.redis.connection import StoreConnection

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.embedded import postgres
-from data_collector.embedded.postgres import EmbeddedPostgres
-from data_collector.embedded.postgres_programs import embedded_programs
+from data_collector.embedded.postgres import EmbeddedPostgres, embedded_programs
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.pool import open_pool

@@ -15,7 +15,7 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.sinks.postgres import queries, reading
+from data_collector.sinks.postgres import reading
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -47,11 +47,11 @@ VALUES = """"timestamp", open, high, low, close, volume, trades, quote_volume, t
   taker_buy_quote_volume"""
 
 KNOWN_AT = f"""
-select {queries._KLINE} from (
-  select {VALUES} from market_data_ohlcv where {queries._KLINE_RANGE} and recorded_at <= {queries._AT.format("$6")}
+select {reading._KLINE} from (
+  select {VALUES} from market_data_ohlcv where {reading._KLINE_RANGE} and recorded_at <= {reading._AT.format("$6")}
   union all
-  select {VALUES} from market_data_ohlcv_revisions where {queries._KLINE_RANGE}
-    and known_from <= {queries._AT.format("$6")} and known_until > {queries._AT.format("$6")}
+  select {VALUES} from market_data_ohlcv_revisions where {reading._KLINE_RANGE}
+    and known_from <= {reading._AT.format("$6")} and known_until > {reading._AT.format("$6")}
 ) as known order by "timestamp"
 """
 """What the database knew at a time: revisions in place of what replaced them later, later candles left out."""

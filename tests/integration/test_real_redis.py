@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
-from data_collector.api.quarantine import QuarantineReader
+from data_collector.api.quarantine import newest_refusals
+from data_collector.api.store_reading import StoreReading
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import load_settings
 from data_collector.simulator import FrameFault
@@ -351,11 +352,11 @@ async def play_everything(scene: Scene) -> None:
 
 async def read_refusals(url: str) -> int:
     """What `/validation/errors` shows."""
-    reader = QuarantineReader()
+    store = StoreReading()
     try:
-        page = await reader.newest(url, StoreKeys(), ["BTCUSDT", "ETHUSDT", "unknown"], 50)
+        page = await newest_refusals(store, url, StoreKeys(), ["BTCUSDT", "ETHUSDT", "unknown"], 50)
     finally:
-        reader.close()
+        store.close()
     return page.count
 
 

@@ -207,7 +207,7 @@ def test_users_own_venue_is_given_the_same_way() -> None:
 
 def test_extra_channels_are_subscribed_to_beside_the_collected_ones() -> None:
     class WithQuotes(BinanceDataCollector):
-        extra_channels: ClassVar[tuple[Channel, ...]] = ("bookTicker",)
+        extra_channels: ClassVar[tuple[Channel, ...]] = ("quote",)
 
         async def on_record(self, record: Record) -> None:
             """Takes quotes."""

@@ -17,10 +17,9 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.declared import declared_pages
-from data_collector.sinks.redis.entries import StreamEntry, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, pages_of
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
@@ -123,13 +122,8 @@ def _count_of(key: str, reply: object) -> SeriesCount:
     facts = dict(zip(reply[::2], reply[1::2], strict=True))
     if not facts["first-entry"]:
         return SeriesCount()
-    first, last = _sequence(str(facts["first-entry"][0])), _sequence(str(facts["last-generated-id"]))
+    first, last = entry_id(facts["first-entry"][0]).number, entry_id(facts["last-generated-id"]).number
     return SeriesCount(first, last, last - first + 1, int(facts["length"]))
-
-
-def _sequence(entry_id: str) -> int:
-    """Entry ids of `trades:` are `<ms>-<trade id>`."""
-    return int(entry_id.partition("-")[2])
 
 
 async def _declared_trades(connection: StoreConnection, key: str, symbol: str, count: SeriesCount) -> dict[str, int]:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import ClassVar, Literal
 
 from data_collector.api.completeness.completeness import SeriesCount
-from data_collector.model.keys import Key
+from data_collector.model.keys import Collected, Key
 from data_collector.model.status import HEAL_BOUNDS_S, GapsStatus, GapTotals
 from data_collector.model.wire import number_told
 from data_collector.web.answers import Answer
@@ -99,10 +99,13 @@ class CompletenessPage(Answer):
                 "klines": None,
             }
         ],
+        "not_provable": ["ticker"],
         "next_cursor": None,
     }
 
     symbols: list[SymbolCompleteness]
+    not_provable: list[Collected]
+    """Channels that are collected and of which nothing tells what is missing: their numbers jump, the newest counts."""
     next_cursor: str | None
     """For the next page; null on the last one."""
 

@@ -11,14 +11,12 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from data_collector.api.completeness.gap_answers import GapAnswer, GapEventAnswer, GapStory
-from data_collector.api.newest import newest_entries
-from data_collector.api.store_reading import StoreReading
-from data_collector.model.keys import Key
+from data_collector.api.store_reading import StoreReading, newest_entries
+from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import number_told
 from data_collector.pipeline.gaps.ledger import gap_id
-from data_collector.sinks.redis.declared import declared_of, declared_pages
+from data_collector.sinks.redis.entries import declared_of, declared_pages
 from data_collector.sinks.redis.stored_records import DeclaredGap
 
 _ID = re.compile(r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))")

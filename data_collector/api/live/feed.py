@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data_collector import __version__
+from data_collector.api.collector import Collector
 from data_collector.api.completeness.completeness import trade_counts
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.completeness.gap_lives import newest_gaps
@@ -17,13 +18,11 @@ from data_collector.api.live.events import (
     CompletenessRows,
     Focus,
     Hello,
+    Viewer,
     event_bytes,
-    hello_of,
 )
 from data_collector.api.live.market import FocusReader, PriceBoard
 from data_collector.api.live.state import RecentState
-from data_collector.api.live.viewer import Viewer
-from data_collector.api.process.collector import Collector
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
@@ -193,7 +192,8 @@ class LiveFeed:
         self._board = PriceBoard()
 
     def _hello(self, snapshot: Snapshot, access: Access) -> Hello:
-        return hello_of(snapshot, version=__version__, environment=self._environment, access=access)
+        symbols, intervals = snapshot.symbols, snapshot.intervals
+        return Hello(__version__, self._environment, "data-collector", symbols, intervals, access)
 
     def _readers(self, snapshot: Snapshot) -> dict[Focus, FocusReader]:
         wanted = {viewer.focus for viewer in self._viewers if viewer.focus is not None}

@@ -6,11 +6,20 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from data_collector.api.live.events import CandleState, Focus, Price, TapeTrade
-from data_collector.api.live.viewer import CANDLES_MAX, TAPE_TRADES_MAX, Viewer
+from data_collector.api.live.events import (
+    CANDLES_MAX,
+    TAPE_TRADES_MAX,
+    BestQuote,
+    CandleState,
+    Focus,
+    Price,
+    TapeTrade,
+    Viewer,
+    event_bytes,
+)
 from data_collector.model.calendar import Calendar
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of
 from data_collector.sinks.redis.stored_records import kline_or_none, trade_or_none
@@ -61,6 +70,9 @@ class FocusReader:
         self._calendar = calendar
         self._stream_key = keys.key("stream", focus.symbol)
         self._trades_key = keys.key("trades", focus.symbol)
+        self._quote_key = keys.key("quote", focus.symbol)
+        self._quote: bytes | None = None
+        self._quote_is_new = False
         self._stream_id: str | None = None
         self._trades_id: str | None = None
         self._candles: list[CandleState] = []
@@ -72,16 +84,19 @@ class FocusReader:
     async def read(self, connection: StoreConnection) -> None:
         """What is new since the last reading. Raises `SinkUnavailable`."""
         entries_max = FIRST_ENTRIES if self._stream_id is None else NEXT_ENTRIES
-        of_stream, of_trades = await connection.execute(
+        of_stream, of_trades, of_quote = await connection.execute(
             [
                 _newest(self._stream_key, self._stream_id, entries_max),
                 _newest(self._trades_key, self._trades_id, TAPE_TRADES_MAX),
+                ("HMGET", self._quote_key, *BestQuote.__struct_fields__[1:]),
             ]
         )
         stream = entries_of(of_stream, self._focus.symbol, self._stream_key)[::-1]
         trades = entries_of(of_trades, self._focus.symbol, self._trades_key)[::-1]
         self._stream_id = stream[-1].id if stream else self._stream_id
         self._trades_id = trades[-1].id if trades else self._trades_id
+        quote = _quote(self._focus.symbol, of_quote)
+        self._quote, self._quote_is_new = quote, quote != self._quote
         self._candles = self._candles_of(stream)
         self._trades = [_tape_trade(trade) for entry in trades if (trade := trade_or_none(_data(entry))) is not None]
         self._left_out = self._between(len(trades) == TAPE_TRADES_MAX)
@@ -95,11 +110,18 @@ class FocusReader:
         for viewer in viewers:
             viewer.offer_candles(self._candles)
             viewer.offer_trades(self._trades, self._left_out)
+            if self._quote_is_new:
+                self._offer_quote(viewer)
 
     def catch_up(self, viewer: Viewer) -> None:
         """For one who comes when others look already."""
         viewer.offer_candles(self._recent_candles.values())
         viewer.offer_trades(self._recent_trades, 0)
+        self._offer_quote(viewer)
+
+    def _offer_quote(self, viewer: Viewer) -> None:
+        if self._quote is not None:
+            viewer.offer_encoded("quote", self._quote)
 
     def _candles_of(self, entries: Sequence[StreamEntry]) -> list[CandleState]:
         """The newest state of each candle; only those of the focus's own interval, oldest first."""
@@ -132,6 +154,13 @@ def _price(symbol: str, reply: object) -> Price | None:
         return None
     price, change_percent, volume, timestamp = reply
     return Price(symbol, price, change_percent, volume, _ms(timestamp))
+
+
+def _quote(symbol: str, reply: object) -> bytes | None:
+    """None while there is none, and for a key of another type."""
+    if not isinstance(reply, list) or not all(isinstance(text, str) for text in reply):
+        return None
+    return event_bytes(BestQuote(symbol, *reply))
 
 
 def _ms(timestamp: object) -> int | None:

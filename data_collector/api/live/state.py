@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -12,7 +11,7 @@ from data_collector.api.answers import health_of, status_of
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.live.events import AuditNow, Buffer, GapsNow, Latency, State, StoreState
 from data_collector.model.status import Histogram, Snapshot
-from data_collector.observe.quantiles import quantiles_between
+from data_collector.observe.counters import quantiles_between
 
 WINDOW_S = 10.0
 """Rates and latency are those of so many seconds."""
@@ -47,11 +46,9 @@ class RecentState:
             latency=_latency(before.latency, now.latency),
             stores=[_redis(snapshot, status.redis_url), _postgres(snapshot)],
             buffers=_buffers(snapshot),
-            gaps=GapsNow(
-                snapshot.gaps.open_count, snapshot.gaps.missing, snapshot.gaps.oldest_open_s, newest_gaps
-            ),
+            gaps=GapsNow(snapshot.gaps.open_count, snapshot.gaps.missing, snapshot.gaps.oldest_open_s, newest_gaps),
             audit=AuditNow(snapshot.validation.audit.state, status.metrics.gx_audit_coverage),
-        )  # fmt: skip
+        )
 
     def _window(self, snapshot: Snapshot, now_s: float) -> tuple[_Reading, _Reading]:
         latency = next((each for each in snapshot.histograms if each.name == _LATENCY), None)
@@ -73,11 +70,8 @@ def _rate(before: _Reading, now: _Reading, count: float) -> float | None:
 def _latency(before: Histogram | None, after: Histogram | None) -> Latency:
     if before is None or after is None or sum(after.counts) <= sum(before.counts):
         return Latency(None, None)
-    return Latency(*_milliseconds(quantiles_between(before, after, (0.50, 0.99))))
-
-
-def _milliseconds(seconds: Sequence[float]) -> list[float | None]:
-    return [round(each * 1e3, 2) if math.isfinite(each) else None for each in seconds]
+    seconds = quantiles_between(before, after, (0.50, 0.99))
+    return Latency(*(round(each * 1e3, 2) if math.isfinite(each) else None for each in seconds))
 
 
 def _redis(snapshot: Snapshot, url: str | None) -> StoreState:

@@ -16,6 +16,7 @@ from data_collector.api.completeness.gap_answers import (
 from data_collector.api.completeness.gap_lives import named_by, newest_gaps, story_of
 from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.channels import CHANNELS
 from data_collector.web.answers import Problem, answered
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
@@ -52,7 +53,8 @@ async def completeness(
     if unknown:
         raise HTTPException(404, f"{unknown[0]} is not collected, and the store holds no trades of it.")
     found = [completeness_of(name, trades[name], by_interval, snapshot.gaps) for name in page]
-    return answered(CompletenessPage(found, following))
+    not_provable = [name for name, channel in CHANNELS.items() if name in snapshot.channels and not channel.has_gaps]
+    return answered(CompletenessPage(found, not_provable, following))
 
 
 @router.get("/gaps", responses={200: described(GapPage)})

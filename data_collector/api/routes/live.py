@@ -13,9 +13,8 @@ from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
 from data_collector.api.live.events import KEEP_ALIVE, PRELUDE, Access, Focus
 from data_collector.api.live.feed import VIEWERS_MAX, TooManyViewers
 from data_collector.model.status import Snapshot
-from data_collector.web.answers import Problem
+from data_collector.web.answers import Problem, Rejection
 from data_collector.web.openapi import INVALID, TOO_MANY, described
-from data_collector.web.rejections import Rejection
 
 KEEP_ALIVE_S = 10.0
 

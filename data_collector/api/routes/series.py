@@ -11,25 +11,25 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
-from data_collector.api.series.arrow import NoDecimal, kline_page_arrow, trade_page_arrow
 from data_collector.api.series.formats import (
-    About,
-    kline_page_csv,
-    kline_page_json,
-    trade_page_csv,
-    trade_page_json,
-)
-from data_collector.api.series.parameters import (
     ARROW_STREAM,
     CSV,
     MEDIA_TYPES,
+    About,
     Format,
-    WrongParameter,
+    KlinePage,
+    NoDecimal,
+    TradePage,
     format_of,
-    window_of,
+    kline_page_arrow,
+    kline_page_csv,
+    kline_page_json,
+    trade_page_arrow,
+    trade_page_csv,
+    trade_page_json,
 )
 from data_collector.api.series.reading import Page, Place
-from data_collector.api.series.series_answers import KlinePage, TradePage
+from data_collector.api.series.window import WrongParameter, window_of
 from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text

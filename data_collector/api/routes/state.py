@@ -24,12 +24,12 @@ from data_collector.api.answers import (
     validation_of,
 )
 from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, store_url_of
+from data_collector.api.quarantine import newest_refusals
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.status import Snapshot
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.observe.exposition import CONTENT_TYPE, render
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Problem, answered, masked
-from data_collector.web.negotiation import wants_prometheus
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 _log = get_log()
@@ -109,9 +109,9 @@ async def validation_errors(
 ) -> Response:
     """The newest refused records with their reasons, newest first."""
     store_url = store_url_of(snapshot)
-    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [_spelled(symbol)]
-    page = await context.quarantine.newest(store_url, snapshot.store_keys, symbols, limit)
-    return answered(page)
+    # As the exchange spells it; case does not matter in SYMBOLS either.
+    symbols = [*snapshot.symbols, UNKNOWN] if symbol is None else [symbol if symbol == UNKNOWN else symbol.upper()]
+    return answered(await newest_refusals(context.store, store_url, snapshot.store_keys, symbols, limit))
 
 
 @router.post(
@@ -140,11 +140,24 @@ async def control(order: ControlRequest, context: Context, request: Request) -> 
     return answered(ControlAnswer("started" if order.action == "start" else "stopped"))
 
 
+def wants_prometheus(accept: str) -> bool:
+    """Whether a scraper asks: true for `application/openmetrics-text`, `text/plain` with a `version`, and it alone.
+
+    curl, browsers and HTTP libraries get JSON, also the ones that list `text/plain` among other things.
+    """
+    wanted = accept.lower()
+    if wanted.strip() == "text/plain":
+        return True
+    return any(_is_scrape(media_range) for media_range in wanted.split(","))
+
+
 def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
     text = render(snapshot, [*context.rejections.samples(), *context.live.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
 
 
-def _spelled(symbol: str) -> str:
-    """The symbol as the exchange spells it; case does not matter in SYMBOLS either."""
-    return symbol if symbol == UNKNOWN else symbol.upper()
+def _is_scrape(media_range: str) -> bool:
+    media_type, *parameters = (part.strip() for part in media_range.split(";"))
+    if media_type == "text/plain":
+        return any(parameter.partition("=")[0].strip() == "version" for parameter in parameters)
+    return media_type == "application/openmetrics-text"

@@ -28,6 +28,10 @@ PAUSE_S = 5.0
 """After a failure it counts as away for so long, so that not every answer waits for it."""
 
 
+class PostgresAway(SinkUnavailable):
+    """PostgreSQL cannot be read now."""
+
+
 class PostgresReading:
     """One pool, for as long as the process runs."""
 
@@ -42,9 +46,9 @@ class PostgresReading:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[PostgresReader]:
-        """A reader, for one page. Raises `SinkUnavailable`, also when the block takes too long."""
+        """A reader, for one page. Raises `PostgresAway`, also when the block takes too long."""
         if self._away is not None and time.monotonic() < self._away[0]:
-            raise SinkUnavailable(self._away[1])
+            raise PostgresAway(self._away[1])
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 yield await self._opened()
@@ -67,9 +71,9 @@ class PostgresReading:
                 self._reader = PostgresReader(pool, self._exchange, place=place_of(self.dsn))
             return self._reader
 
-    def _gone(self, sentence: str) -> SinkUnavailable:
+    def _gone(self, sentence: str) -> PostgresAway:
         self._away = (time.monotonic() + PAUSE_S, sentence)
-        return SinkUnavailable(sentence)
+        return PostgresAway(sentence)
 
 
 class PostgresKlines:

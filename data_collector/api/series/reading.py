@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Generic
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from data_collector.api.series.merge import Row, SeriesPart, SeriesStore, united_page
-from data_collector.api.series.postgres import PostgresKlines, PostgresReading, PostgresTrades
+from data_collector.api.series.postgres import PostgresAway, PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
 from data_collector.api.series.redis_trades import RedisTrades
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.settings import Settings
 
 PAGES_AT_ONCE = 4
@@ -44,10 +44,6 @@ class Place(Struct, frozen=True):
     database_awaited: str | None = None
     """Why there is no address of a database that there is to be."""
 
-    def faults(self) -> list[str]:
-        """Sentences."""
-        return [] if self.database_awaited is None else [self.database_awaited]
-
 
 class Page(Struct, Generic[Row]):
     """What both stores hold of a stretch of a series."""
@@ -61,19 +57,6 @@ class Page(Struct, Generic[Row]):
     """Which were read."""
     warnings: list[str]
     """What it may lack, because a store is away."""
-
-
-class _Stores(Struct, Generic[Row]):
-    """Those that can be read, and why others cannot."""
-
-    redis: SeriesStore[Row] | None
-    postgres: SeriesStore[Row] | None
-    faults: list[str] = field(default_factory=list)
-    """Sentences."""
-
-    def names(self) -> list[str]:
-        found = {"postgresql": self.postgres, "redis": self.redis}
-        return [name for name, store in found.items() if store is not None]
 
 
 class SeriesReading:
@@ -103,8 +86,7 @@ class SeriesReading:
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             redis = RedisTrades(self._store, place.store_url, place.keys, window)
-        stores = _Stores[Trade](redis, None if postgres is None else PostgresTrades(postgres, window), place.faults())
-        return await _page(stores, first, limit)
+        return await _page(redis, None if postgres is None else PostgresTrades(postgres, window), place, first, limit)
 
     async def klines(self, place: Place, window: Window, limit: int, *, with_open: bool) -> Page[Kline]:
         """Klines of the window, at its end the one that is not closed if wanted. Raises as `trades`."""
@@ -112,8 +94,8 @@ class SeriesReading:
         if place.store_url is not None:
             keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
             redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping)
-        stores = _Stores[Kline](redis, None if postgres is None else PostgresKlines(postgres, window), place.faults())
-        page = await _page(stores, window.from_ms, limit)
+        klines = None if postgres is None else PostgresKlines(postgres, window)
+        page = await _page(redis, klines, place, window.from_ms, limit)
         if with_open and page.end is None and redis is not None:
             _add_open(page, redis.open, window, limit)
         if page.oldest_ms is not None and window.from_ms <= page.oldest_ms:
@@ -139,32 +121,35 @@ class SeriesReading:
         return self._postgres
 
 
-async def _page(stores: _Stores[Row], first: int, limit: int) -> Page[Row]:
-    if stores.redis is None:
-        stores.faults.append(NOT_KNOWN)
+async def _page(
+    redis: SeriesStore[Row] | None, postgres: SeriesStore[Row] | None, place: Place, first: int, limit: int
+) -> Page[Row]:
+    faults = [] if place.database_awaited is None else [place.database_awaited]
+    if redis is None:
+        faults.append(NOT_KNOWN)
     part: SeriesPart[Row] | None = None
     oldest: list[int] = []
     while part is None:
-        redis, postgres = _watched(stores.redis), _watched(stores.postgres)
         if redis is None and postgres is None:
-            raise SinkUnavailable(" ".join(stores.faults))
+            raise SinkUnavailable(" ".join(faults))
         try:
             part = await united_page(redis, postgres, first, limit)
             oldest = [found for each in (redis, postgres) if each and (found := await each.oldest_ms()) is not None]
-        except _Away as away:
+        except SinkUnavailable as error:
             part = None
-            stores.faults.append(str(away.__cause__))
-            if away.store is redis:
-                stores.redis = None
+            faults.append(str(error))
+            if isinstance(error, PostgresAway):
+                postgres = None
             else:
-                stores.postgres = None
+                redis = None
     warnings = []
-    if stores.redis is None:
-        warnings.append(f"The newest records may be missing, Redis is away: {' '.join(stores.faults)}")
-    elif stores.faults:
-        warnings.append(f"Older records may be missing, PostgreSQL is away: {' '.join(stores.faults)}")
+    if redis is None:
+        warnings.append(f"The newest records may be missing, Redis is away: {' '.join(faults)}")
+    elif faults:
+        warnings.append(f"Older records may be missing, PostgreSQL is away: {' '.join(faults)}")
     rows = [row for _, row in part.rows]
-    return Page(rows, part.end, min(oldest, default=None), stores.names(), warnings)
+    stores = [name for name, store in (("postgresql", postgres), ("redis", redis)) if store is not None]
+    return Page(rows, part.end, min(oldest, default=None), stores, warnings)
 
 
 def _add_open(page: Page[Kline], kline: Kline | None, window: Window, limit: int) -> None:
@@ -176,40 +161,3 @@ def _add_open(page: Page[Kline], kline: Kline | None, window: Window, limit: int
         page.rows.append(kline)
     else:
         page.end = kline.open_ms
-
-
-class _Away(Exception):
-    """Its cause is what the store raised."""
-
-    def __init__(self, store: object) -> None:
-        super().__init__()
-        self.store = store
-
-
-class _Watched(Generic[Row]):
-    """A store whose failure says which one it was."""
-
-    def __init__(self, store: SeriesStore[Row]) -> None:
-        self._store = store
-
-    async def first_place(self) -> int | None:
-        try:
-            return await self._store.first_place()
-        except SinkUnavailable as error:
-            raise _Away(self) from error
-
-    async def oldest_ms(self) -> int | None:
-        try:
-            return await self._store.oldest_ms()
-        except SinkUnavailable as error:
-            raise _Away(self) from error
-
-    async def page(self, first: int, limit: int) -> SeriesPart[Row]:
-        try:
-            return await self._store.page(first, limit)
-        except SinkUnavailable as error:
-            raise _Away(self) from error
-
-
-def _watched(store: SeriesStore[Row] | None) -> _Watched[Row] | None:
-    return None if store is None else _Watched(store)

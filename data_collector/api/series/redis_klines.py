@@ -6,22 +6,22 @@ Where keys expire sooner than the stream is trimmed, the stream's beginning is r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
 from msgspec import Struct
 
-from data_collector.api.series.grid import after, before, open_times
 from data_collector.api.series.merge import SeriesPart, cut, united
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
-from data_collector.model.calendar import UtcCalendar
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline
-from data_collector.model.store_keys import StoreKeys
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of, pages_of
+from data_collector.sinks.redis.entries import entries_of, entry_id, pages_of
 from data_collector.sinks.redis.stored_records import kline_or_none
 
 KEYS_PER_COMMAND = 250
@@ -41,8 +41,8 @@ AHEAD = 64
 
 STREAM_PAGE_ENTRIES = 1000
 
-
 _CALENDAR = UtcCalendar()
+_MONTH_AT_MOST_MS = 31 * DAY_MS
 
 
 class Keeping(Struct, frozen=True):
@@ -85,7 +85,7 @@ class RedisKlines:
         oldest_ms = self._oldest_key_ms(state)
         if state.stream_first_ms is None or not self._outlived(state):
             return oldest_ms
-        written_ms = before(self._window.interval, state.stream_first_ms, 1)
+        written_ms = _before(self._window.interval, state.stream_first_ms, 1)
         return max(0, min(oldest_ms, written_ms - 1000 * self._keeping.catch_up_s))
 
     async def oldest_ms(self) -> int | None:
@@ -117,13 +117,13 @@ class RedisKlines:
         return _State(
             None if due_ms < 0 else due_ms,
             int(time[0]) * 1000 + int(time[1]) // 1000,
-            int(entries[0].id.partition("-")[0]) if entries else None,
+            entry_id(entries[0].id).ms if entries else None,
         )
 
     def _oldest_key_ms(self, state: _State) -> int:
         """Keys live from their last write on; what a start fills in is older than that by so many klines."""
         newest_ms = state.now_ms if state.due_ms is None else min(state.now_ms, state.due_ms)
-        filled_ms = before(self._window.interval, newest_ms, FILLED_AT_START)
+        filled_ms = _before(self._window.interval, newest_ms, FILLED_AT_START)
         filled_ms = min(filled_ms, newest_ms - 1000 * self._keeping.catch_up_s)
         return max(0, filled_ms - 1000 * self._keeping.key_life_s)
 
@@ -137,8 +137,8 @@ class RedisKlines:
     async def _of_keys(self, connection: StoreConnection, state: _State, first: int, limit: int) -> SeriesPart[Kline]:
         interval = self._window.interval
         newest_ms = state.now_ms if state.due_ms is None else state.due_ms
-        end = min(self._window.to_ms, after(interval, newest_ms, AHEAD))
-        places = open_times(interval, first, end, state.due_ms)
+        end = min(self._window.to_ms, _after(interval, newest_ms, AHEAD))
+        places = _open_times(interval, first, end, state.due_ms)
         rows: list[tuple[int, Kline]] = []
         asked, size = 0, limit + 1
         while asked < KEYS_PER_PAGE and len(rows) <= limit:
@@ -195,3 +195,37 @@ class RedisKlines:
                 if kline is not None and kline.is_closed and kline.interval == window.interval:
                     found[kline.open_ms] = kline
         return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)
+
+
+def _open_times(interval: str, first_ms: int, end_ms: int, anchor_ms: int | None) -> Iterator[int]:
+    """At which a kline can stand: rising, from `first_ms` up to `end_ms` (not included).
+
+    `anchor_ms` is an open time that the exchange sent. Without it, weeks and `3d` can open on any midnight.
+    """
+    if interval == "1M":
+        yield from _months(first_ms, end_ms)
+        return
+    length_ms = LENGTHS_MS[interval]
+    step_ms = min(length_ms, DAY_MS) if anchor_ms is None else length_ms
+    phase_ms = (anchor_ms or 0) % step_ms
+    start_ms = first_ms + (phase_ms - first_ms) % step_ms
+    yield from range(start_ms, end_ms, step_ms)
+
+
+def _before(interval: str, open_ms: int, count: int) -> int:
+    """A time that lies `count` intervals before `open_ms`, or somewhat more."""
+    return open_ms - count * LENGTHS_MS.get(interval, _MONTH_AT_MOST_MS)
+
+
+def _after(interval: str, open_ms: int, count: int) -> int:
+    """A time that lies `count` intervals after `open_ms`, or somewhat more."""
+    return open_ms + count * LENGTHS_MS.get(interval, _MONTH_AT_MOST_MS)
+
+
+def _months(first_ms: int, end_ms: int) -> Iterator[int]:
+    day_ms = first_ms + (-first_ms) % DAY_MS
+    while not _CALENDAR.is_open_time("1M", day_ms):
+        day_ms += DAY_MS
+    while day_ms < end_ms:
+        yield day_ms
+        day_ms = _CALENDAR.next_open_ms("1M", day_ms)

@@ -6,15 +6,13 @@ stream, and what lies before a time is passed over by the server.
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Trade
-from data_collector.model.store_keys import StoreKeys
 from data_collector.sinks.redis.connection import Command, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of, pages_of
+from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, pages_of
 from data_collector.sinks.redis.stored_records import trade_or_none
 
 PAGE_ENTRIES = 1000
@@ -25,13 +23,6 @@ PROBES = 16
 
 LATE_MS = 60_000
 """An entry may stand behind its own time, because entry ids never go back; so much is read beyond the end."""
-
-
-class _Place(Struct, frozen=True):
-    """Of an entry."""
-
-    ms: int
-    trade_id: int
 
 
 class RedisTrades:
@@ -45,15 +36,13 @@ class RedisTrades:
 
     async def first_place(self) -> int | None:
         """Id of the oldest trade."""
-        async with self._store.turn(self._store_url) as connection:
-            oldest = await self._entry(connection, "XRANGE", "-", "+")
-        return None if oldest is None else _place_of(oldest).trade_id
+        oldest = await self._oldest()
+        return None if oldest is None else oldest.number
 
     async def oldest_ms(self) -> int | None:
         """Time of the oldest trade; None when there is none."""
-        async with self._store.turn(self._store_url) as connection:
-            oldest = await self._entry(connection, "XRANGE", "-", "+")
-        return None if oldest is None else _place_of(oldest).ms
+        oldest = await self._oldest()
+        return None if oldest is None else oldest.ms
 
     async def page(self, first: int, limit: int) -> SeriesPart[Trade]:
         """Trades of the window with ids from `first` on."""
@@ -78,34 +67,34 @@ class RedisTrades:
                 found.append((trade.trade_id, trade))
         return found
 
+    async def _oldest(self) -> EntryId | None:
+        async with self._store.turn(self._store_url) as connection:
+            return await self._entry(connection, "XRANGE", "-", "+")
+
     async def _start(self, connection: StoreConnection, first: int) -> str | None:
         """Entry id from which trades with ids from `first` on stand; None when there is none."""
         oldest = await self._entry(connection, "XRANGE", "-", "+")
         newest = await self._entry(connection, "XREVRANGE", "+", "-")
-        if oldest is None or newest is None or _place_of(newest).trade_id < first:
+        if oldest is None or newest is None or newest.number < first:
             return None
-        low_ms, high_ms = _place_of(oldest).ms, _place_of(newest).ms
-        if _place_of(oldest).trade_id < first:
+        low_ms, high_ms = oldest.ms, newest.ms
+        if oldest.number < first:
             # The first entry at or after `low_ms` lies before `first`; that at or after `high_ms` does not.
             while high_ms - low_ms > 1:
                 times = range(low_ms + 1, high_ms, max(1, (high_ms - low_ms) // PROBES))
                 commands: list[Command] = [("XRANGE", self._key, f"{ms}-0", "+", "COUNT", 1) for ms in times]
                 for ms, reply in zip(times, await connection.execute(commands), strict=True):
                     entries = entries_of(reply, self._window.symbol, self._key)
-                    if entries and _place_of(entries[0]).trade_id < first:
-                        low_ms = max(low_ms, _place_of(entries[0]).ms)
+                    found = entry_id(entries[0].id) if entries else None
+                    if found is not None and found.number < first:
+                        low_ms = max(low_ms, found.ms)
                     else:
                         high_ms = min(high_ms, ms)
         if low_ms < self._window.from_ms:
             return f"{self._window.from_ms}-0"
         return f"{low_ms}-{first}"
 
-    async def _entry(self, connection: StoreConnection, command: str, start: str, end: str) -> StreamEntry | None:
+    async def _entry(self, connection: StoreConnection, command: str, start: str, end: str) -> EntryId | None:
         (reply,) = await connection.execute([(command, self._key, start, end, "COUNT", 1)])
         entries = entries_of(reply, self._window.symbol, self._key)
-        return entries[0] if entries else None
-
-
-def _place_of(entry: StreamEntry) -> _Place:
-    ms, _, number = entry.id.partition("-")
-    return _Place(int(ms), int(number))
+        return entry_id(entries[0].id) if entries else None

@@ -18,7 +18,7 @@ from msgspec import Struct
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import Database, found_surroundings, opened_database
-from data_collector.history.events import Ended, Event
+from data_collector.history.events import Ended, Tell
 from data_collector.history.filling import Filling, Source, TimeSpan
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
@@ -106,7 +106,7 @@ def backfill(
 async def filled(
     settings: Settings,
     options: BackfillOptions,
-    tell: Callable[[Event], None],
+    tell: Tell,
     stopping: Stopping,
     *,
     agreed: Callable[[Plan], bool] = lambda plan: True,
@@ -128,7 +128,7 @@ async def filled(
 
 async def _filling(
     settings: Settings, options: BackfillOptions, venue: Venue, rest: ExchangeApi, database: Database,
-    tell: Callable[[Event], None], stopping: Stopping,
+    tell: Tell, stopping: Stopping,
 ) -> Filling:  # fmt: skip
     retrying = Retrying(options.give_up_s, stopping, tell)
     series = series_of(settings, venue, options.symbols, options.intervals, with_trades=options.with_trades)

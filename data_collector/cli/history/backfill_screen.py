@@ -175,18 +175,16 @@ def series_sentence(report: SeriesEnded) -> str:
 
 def end_sentence(event: Ended) -> str:
     """The last line."""
-    summary = f"{event.added:,} rows added in {_duration(event.seconds)}"
+    done = f"{event.added:,} rows added in {_duration(event.seconds)}"
     match event.outcome:
         case "complete":
-            return f"Complete: {summary}; {event.absent:,} do not exist at the exchange."
+            return f"Complete: {done}; {event.absent:,} do not exist at the exchange."
         case "stopped":
-            return f"Stopped: {summary}. Run the same command again: it goes on from here."
+            return f"Stopped: {done}. Run the same command again: it goes on from here."
         case "incomplete":
-            return f"Incomplete: {summary}; {event.unproven:,} were not given. Run the same command again later."
+            return f"Incomplete: {done}; {event.unproven:,} were not given. Run the same command again later."
         case "failed":
-            return (
-                f"Failed: {event.failed} of {event.series} series; {summary}. Run the same command again: it goes on."
-            )
+            return f"Failed: {event.failed} of {event.series} series; {done}. Run the same command again: it goes on."
         case _:
             assert_never(event.outcome)
 

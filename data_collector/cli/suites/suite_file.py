@@ -12,8 +12,7 @@ from msgspec import Struct
 from data_collector.model.errors import SuiteRefused
 from data_collector.observe.escaping import escaped
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import DOCUMENT_BYTES_MAX, Suite, merged, read_suite
+from data_collector.validation.rules.suite import DOCUMENT_BYTES_MAX, Suite, merged, read_suite, shipped_suite
 
 KindOption = Annotated[Kind | None, typer.Option("--kind", "-k", help="What the rules are about.")]
 

@@ -28,8 +28,7 @@ from data_collector.validation.gate.gate import ORDER_RULES
 from data_collector.validation.rules.arguments import columns_named
 from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
 from data_collector.validation.rules.folder import RulesFolder
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Rule, Suite, same_rule, why_not_gated
+from data_collector.validation.rules.suite import Rule, Suite, same_rule, shipped_suite, why_not_gated
 
 suites = typer.Typer(
     name="suites",

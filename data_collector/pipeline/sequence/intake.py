@@ -97,7 +97,7 @@ class Intake:
         key = key_of(ticker)
         if ticker.event_ms <= self._newest.get(key, ticker.event_ms):
             return
-        verdict = self._check_ticker(ticker)
+        verdict = self._check_newest(ticker)
         if verdict is not None and verdict.critical:
             self._counters.add("data_collector_statistics_refused_total")
             return
@@ -109,7 +109,7 @@ class Intake:
         if number <= self._newest[key]:
             self.tally.copy(key.channel)
             return
-        verdict = self._check_ticker(record)
+        verdict = self._check_newest(record)
         if self.tally.passes(record, key.channel, verdict):
             self.spoken[key] = number
             self._put_newest(key, record, verdict)
@@ -117,8 +117,12 @@ class Intake:
     def _put_newest(self, key: Key, record: NewestRecord, verdict: Verdict | None) -> None:
         self._newest[key] = number_of(record)
         self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
-        self.tally.other_event_ms = max(self.tally.other_event_ms, record.event_ms)
-        self.trades.learn_reference(record.symbol, record.last_id)
+        self._learn(record)
+
+    def _learn(self, record: Record) -> None:
+        if isinstance(record, Ticker):
+            self.tally.other_event_ms = max(self.tally.other_event_ms, record.event_ms)
+            self.trades.learn_reference(record.symbol, record.last_id)
 
     def _take_other(self, record: Record) -> None:
         match record:
@@ -136,11 +140,13 @@ class Intake:
                     # For a subclass alone.
                     self.tally.passes(record, "other", None)
 
-    def _check_ticker(self, ticker: Ticker) -> Verdict | None:
-        verdict = self.tally.judged_in_time(ticker.event_ms, self._check(ticker))
-        sequence = self._sequences[ticker.symbol]
+    def _check_newest(self, record: Record) -> Verdict | None:
+        if not isinstance(record, Ticker):
+            return self._check(record)
+        verdict = self.tally.judged_in_time(record.event_ms, self._check(record))
+        sequence = self._sequences[record.symbol]
         known_id = max(sequence.next_id, sequence.reference_id)
-        if 0 <= known_id < ticker.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
+        if 0 <= known_id < record.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):
             return also_refused("trade_id_jump", verdict)
         return verdict
 

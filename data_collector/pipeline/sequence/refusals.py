@@ -10,9 +10,9 @@ import msgspec
 
 from data_collector.model.errors import BadFrame
 from data_collector.model.gate import Gate, Verdict
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.records import Kline, Record, Trade
 from data_collector.model.sink import Refusal
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet

@@ -357,9 +357,8 @@ class TradeSequence:
             return Outcome.CONFLICT if contradicts(first, trade) else Outcome.COPY
         # Ids that began anew (a testnet's reset, a new listing), or a store that was filled from another market.
         is_far_behind = trade.trade_id < self.next_id - FAR_BEHIND_IDS
-        self.far_behind = (
-            self.far_behind + 1 if is_far_behind and trade.event_ms - trade.time_ms < MARKET_FRESH_MS else 0
-        )
+        is_fresh = trade.event_ms - trade.time_ms < MARKET_FRESH_MS
+        self.far_behind = self.far_behind + 1 if is_far_behind and is_fresh else 0
         return Outcome.COPY
 
 

@@ -16,7 +16,7 @@ from data_collector.model.errors import (
     VenueRefused,
     VenueUnreachable,
 )
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.venue import ExchangeApi
 from data_collector.service.certificate.day_comparison import CANONICAL, Comparison, Difference, Side, compare, declare
 from data_collector.service.certificate.day_trades import (
@@ -87,7 +87,8 @@ async def certify(
     Raises `Unavailable` when exchange or store cannot be asked, `Misconfigured` for a day or symbol that cannot be.
     """
     try:
-        await _check_is_over(exchange.rest, day)
+        if await exchange.rest.server_time_ms() < span_of(day).stop:
+            raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
         with tempfile.TemporaryFile() as archive:
             file = await _fetched(exchange, symbol, day, archive)
             found = await _compare(held, exchange, archive if file else None, symbol, day, differences_max, progress)
@@ -124,20 +125,8 @@ async def _compare(
     return found
 
 
-async def _check_is_over(rest: ExchangeApi, day: date) -> None:
-    now_ms = await rest.server_time_ms()
-    if now_ms < span_of(day).end_ms:
-        raise Misconfigured(f"{day} (UTC) is not over yet; only a day that is over can be certified.")
-
-
 def _certificate(
-    held: Held,
-    exchange: ExchangeSource,
-    file: FetchedFile | None,
-    symbol: str,
-    day: date,
-    found: Comparison,
-    made_by: str,
+    held: Held, exchange: ExchangeSource, file: FetchedFile | None, symbol: str, day: date, found: Comparison, by: str
 ) -> Certificate:
     return Certificate(
         symbol=symbol,
@@ -145,7 +134,7 @@ def _certificate(
         verdict="equal" if found.is_equal else "different",
         equal_within_held=found.is_equal_within_held,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        made_by=made_by,
+        made_by=by,
         source="rest" if file is None else "file",
         source_url=exchange.rest_url if file is None else file.place,
         archive_sha256=None if file is None else file.sha256,

@@ -8,8 +8,6 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import BinaryIO, TypeVar
 
-from msgspec import Struct
-
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueUnreachable
@@ -19,8 +17,7 @@ from data_collector.model.records import Trade
 from data_collector.model.venue import BulkFile, TradesApi
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.declared import declared_pages
-from data_collector.sinks.redis.entries import pages_of
+from data_collector.sinks.redis.entries import declared_pages, pages_of
 from data_collector.venues.binance.bulk_names import day_file
 from data_collector.venues.binance.bulk_rows import trade_rows
 
@@ -40,34 +37,24 @@ Progress = Callable[[float, int], None]
 Answer = TypeVar("Answer")
 
 
-class Span(Struct, frozen=True):
-    """The milliseconds of a UTC day, the end not included."""
-
-    start_ms: int
-    end_ms: int
-
-    def holds(self, time_ms: int) -> bool:
-        return self.start_ms <= time_ms < self.end_ms
-
-
 def file_of(symbol: str, day: date) -> BulkFile:
     """The exchange's file of a day."""
     return day_file(Key("trade", symbol), datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
-def span_of(day: date) -> Span:
-    """From midnight to midnight, UTC."""
+def span_of(day: date) -> range:
+    """The milliseconds from midnight to midnight, UTC."""
     start_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
-    return Span(start_ms, start_ms + DAY_MS)
+    return range(start_ms, start_ms + DAY_MS)
 
 
-async def trades_of_store(connection: StoreConnection, key: str, symbol: str, span: Span) -> AsyncIterator[Trade]:
+async def trades_of_store(connection: StoreConnection, key: str, symbol: str, span: range) -> AsyncIterator[Trade]:
     """In the order of ids. Raises `SinkUnavailable`, or `Unavailable` for an entry that is no trade."""
-    start, end = f"{span.start_ms}-0", f"{span.end_ms + LATE_MS}-0"
+    start, end = f"{span.start}-0", f"{span.stop + LATE_MS}-0"
     async for entries in pages_of(connection, key, symbol, STORE_PAGE_ENTRIES, start=start, end=end):
         for entry in entries:
             trade = trade_of(entry)
-            if span.holds(trade.time_ms):
+            if trade.time_ms in span:
                 yield trade
 
 
@@ -96,18 +83,18 @@ async def trades_of_file(
 
 
 async def trades_of_rest(
-    rest: TradesApi, symbol: str, span: Span, progress: Progress | None = None
+    rest: TradesApi, symbol: str, span: range, progress: Progress | None = None
 ) -> AsyncIterator[Trade]:
     """Asked by id, page by page. Raises `VenueUnreachable` after some attempts, and `VenueRefused`."""
-    due = await _retried(partial(rest.first_trade_id, symbol, span.start_ms))
+    due = await _retried(partial(rest.first_trade_id, symbol, span.start))
     count = 0
     while due is not None:
         page = await _retried(partial(rest.trades, symbol, due, limit=REST_PAGE_TRADES))
         for trade in page:
-            if span.holds(trade.time_ms):
+            if trade.time_ms in span:
                 count += 1
                 yield trade
-        if len(page) < REST_PAGE_TRADES or page[-1].time_ms >= span.end_ms:
+        if len(page) < REST_PAGE_TRADES or page[-1].time_ms >= span.stop:
             return
         due = page[-1].trade_id + 1
         if progress is not None:
@@ -128,5 +115,5 @@ async def _retried(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     return await ask()
 
 
-def _share(trade: Trade, span: Span) -> float:
-    return (trade.time_ms - span.start_ms) / (span.end_ms - span.start_ms)
+def _share(trade: Trade, span: range) -> float:
+    return (trade.time_ms - span.start) / len(span)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
 from data_collector.child import Link, LinkLost, start_child
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.status import HistoryStatus, Snapshot
+from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.service.history_writer.messages import PROGRESS, Orders, Progress, stored_rows
 from data_collector.service.part import Part, PartHealth, Spawn
@@ -45,26 +45,20 @@ BRING_BACK_S: Final = 5.0
 STARTING: Final = "starting"
 
 
-class Scope(Struct, frozen=True):
-    """What of the venue's records is written."""
-
-    exchange: str
-    prefix: str
-    klines: bool
-    """False when a subclass stores klines itself."""
-
-
 class History(Part):
     """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
 
     def __init__(
-        self, settings: Settings, folder: Path, scope: Scope, counters: Counters, store: StoreHome,
-        subscribed: Resubscription, *, empty: bool,
+        self, settings: Settings, folder: Path, venue: Venue, counters: Counters, store: StoreHome,
+        subscribed: Resubscription, *, klines: bool, empty: bool,
     ) -> None:  # fmt: skip
-        """Written is what is `subscribed` and in the `store`; `empty` throws away what the embedded server held."""
+        """Written is what is `subscribed` and in the `store`, without `klines` where a subclass stores those itself.
+
+        `empty` throws away what the embedded server held.
+        """
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
-        self._scope = scope
-        self._trades, self._tickers = settings.postgres_trades, settings.postgres_tickers
+        self._venue = venue
+        self._klines, self._trades, self._tickers = klines, settings.postgres_trades, settings.postgres_tickers
         self._keep_days = (
             settings.retention_days_klines, settings.retention_days_trades, settings.retention_days_tickers,
         )  # fmt: skip
@@ -90,7 +84,7 @@ class History(Part):
         """See `Part`."""
         if self._embedded is not None:
             spawn("embedded postgres", self._keep_embedded)
-        if self._is_on and (self._scope.klines or self._trades or self._tickers or self._deleted):
+        if self._is_on and (self._klines or self._trades or self._tickers or self._deleted):
             spawn("history", self._keep_writing)
 
     async def open_pool(self) -> PostgresPool | None:
@@ -223,9 +217,9 @@ class History(Part):
     async def _orders(self) -> Orders:
         url, address = await self._until_url(), self._store.address
         assert address is not None, "the task begins when the store is open"
-        scope, symbols = self._scope, self._subscribed.current.symbols
+        venue, symbols = self._venue, self._subscribed.current.symbols
         return Orders(
-            url, address.whole, scope.prefix, scope.exchange, symbols, scope.klines, self._trades, self._tickers,
+            url, address.whole, venue.key_prefix, venue.name, symbols, self._klines, self._trades, self._tickers,
             *self._keep_days,
         )  # fmt: skip
 

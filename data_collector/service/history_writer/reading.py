@@ -1,4 +1,4 @@
-"""What the history writer reads of the store: closed klines, trades and gaps behind a cursor per stream."""
+"""What the history writer reads of the store: streams behind a cursor each, and a sample of the newest tickers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,35 @@ from msgspec import Struct, field
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.records import Kline, Trade
-from data_collector.model.store_keys import KeyKind, StoreKeys
+from data_collector.model.keys import KeyKind, StoreKeys
+from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.wire import TICKER_FIELDS
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.stored_records import NO_RECORD, DeclaredGap, stored_gap, stored_kline, stored_trade
+from data_collector.sinks.redis.entries import entry_id
+from data_collector.sinks.redis.sink import WRONG_TYPE
+from data_collector.sinks.redis.stored_records import (
+    NO_RECORD,
+    DeclaredGap,
+    stored_gap,
+    stored_kline,
+    stored_ticker,
+    stored_trade,
+)
 
 ENTRIES_PER_READ = 10_000
 """Of all streams together: a few MB, and a transaction of a fraction of a second."""
 
 BEGINNING = "0-0"
 
+ROUND_S = 1.0
+"""Between two looks at tickers: the exchange sends a symbol's at most once a second."""
+
+SYMBOLS_PER_ROUND = 500
+"""Looked at together, and the others take their turn in the next rounds: bounds the load of both stores."""
+
 _CLOSED = '"is_closed":true'
+_TICKER_FIELDS = ("event_ms", *TICKER_FIELDS[1:])
 
 
 class ReadBatch(Struct):
@@ -67,39 +84,35 @@ class StreamReader:
         batch.is_full = any(len(entries) == count for _, entries in others)
         # A revision must not be written before the kline that it revises, which may be further down its stream.
         for name, entries in others if batch.is_full else [*others, *late]:
-            for entry_id, fields in entries:
+            for number, fields in entries:
                 self._take(batch, name, fields)
-                batch.cursors[name] = entry_id
+                batch.cursors[name] = number
         batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
         self.cursors |= batch.cursors
         return batch
 
     async def go_back_where_the_store_lost(self) -> list[str]:
         """Streams that end before their cursor are read from the beginning: another store, or one that was emptied."""
-        commands: list[Command] = [("XREVRANGE", name, "+", "-", "COUNT", 1) for name in self.streams]
         lost: list[str] = []
-        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            newest = next((entry_id for entry_id, _ in _entries(reply)), BEGINNING)
-            if _order(newest) < _order(self.cursors[name]):
+        for name, newest in zip(self.streams, await self._ends("XREVRANGE", "+", "-"), strict=True):
+            if entry_id(newest) < entry_id(self.cursors[name]):
                 self.cursors[name] = BEGINNING
                 lost.append(name)
         return lost
 
     async def trimmed(self) -> list[tuple[str, str, str]]:
         """Streams whose oldest entry is behind the cursor's: name, cursor and oldest entry."""
-        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
         found: list[tuple[str, str, str]] = []
-        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
-            oldest = next((entry_id for entry_id, _ in _entries(reply)), BEGINNING)
-            if self.cursors[name] != BEGINNING and _order(oldest) > _order(self.cursors[name]):
+        for name, oldest in zip(self.streams, await self._ends("XRANGE", "-", "+"), strict=True):
+            if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
                 found.append((name, self.cursors[name], oldest))
         return found
 
     async def lag_s(self) -> float:
         """Age of the oldest entry behind a cursor; 0 without one."""
         commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self.streams]
-        waiting = [entry_id for reply in await self._ask(commands) for entry_id, _ in _entries(reply)]
-        oldest_ms = min((_order(entry_id)[0] for entry_id in waiting), default=None)
+        waiting = [each for reply in await self._ask(commands) for each, _ in _entries(reply)]
+        oldest_ms = min((entry_id(each).ms for each in waiting), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 
     async def waiting(self) -> int:
@@ -114,11 +127,16 @@ class StreamReader:
         replies = iter(await self._ask(commands))
         count = 0
         for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
-            oldest = next((entry_id for entry_id, _ in _entries(first)), BEGINNING)
-            newest = next((entry_id for entry_id, _ in _entries(last)), BEGINNING)
-            numbered = self._kind(name) == "trades"
+            oldest, newest, numbered = _first_id(first), _first_id(last), self._kind(name) == "trades"
             count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
         return count
+
+    async def _ends(self, command: str, start: str, end: str) -> list[str]:
+        """The oldest or newest entry of each stream."""
+        return [
+            _first_id(reply)
+            for reply in await self._ask([(command, name, start, end, "COUNT", 1) for name in self.streams])
+        ]
 
     def _take(self, batch: ReadBatch, name: str, fields: dict[str, str]) -> None:
         text = fields.get("data", "")
@@ -145,6 +163,65 @@ class StreamReader:
         return replies
 
 
+class TickerSampler:
+    """Looks at the symbols of `orders` in turn. Where there is nothing to look at, it finds nothing.
+
+    `latest:` holds the newest ticker of each symbol and none before it, so what came and went between two looks is not
+    seen. Nothing waits while PostgreSQL is away: the next look goes on.
+    """
+
+    def __init__(self, connection: StoreConnection, orders: Orders) -> None:
+        self._connection = connection
+        self._keys = StoreKeys(orders.prefix)
+        self._symbols: Sequence[str] = orders.symbols if orders.tickers else ()
+        self._turn = 0
+        self._next_round_s = 0.0
+        self._taken: dict[str, int] = {}
+        """Symbol to the event time that PostgreSQL has."""
+        self._warned: set[str] = set()
+        """Symbols of which it was logged that they cannot be read."""
+
+    async def read(self) -> list[Ticker]:
+        """Tickers that are others than those taken; none before the next round is due. Raises `SinkUnavailable`."""
+        now_s = time.monotonic()
+        if not self._symbols or now_s < self._next_round_s:
+            return []
+        self._next_round_s = now_s + ROUND_S
+        end = self._turn + SYMBOLS_PER_ROUND
+        symbols = self._symbols[self._turn : end]
+        self._turn = end if end < len(self._symbols) else 0
+        commands: list[Command] = [("HMGET", self._keys.key("latest", symbol), *_TICKER_FIELDS) for symbol in symbols]
+        replies = await self._connection.execute(commands)
+        found = [self._ticker(symbol, reply) for symbol, reply in zip(symbols, replies, strict=True)]
+        return [ticker for ticker in found if ticker is not None]
+
+    def take(self, tickers: Sequence[Ticker]) -> None:
+        """These are in PostgreSQL."""
+        self._taken.update((ticker.symbol, ticker.event_ms) for ticker in tickers)
+
+    def _ticker(self, symbol: str, reply: object) -> Ticker | None:
+        """None for a symbol that has no ticker yet, or still the one that was taken."""
+        if isinstance(reply, ReplyError) and reply.kind != WRONG_TYPE:
+            raise SinkUnavailable(f"The store refuses to be read: {reply}")
+        values = reply if isinstance(reply, list) else []
+        fields = {name: str(value) for name, value in zip(_TICKER_FIELDS, values, strict=False) if value is not None}
+        # A hash without an event time has the price of a trade alone.
+        if isinstance(reply, list) and "event_ms" not in fields:
+            return None
+        try:
+            ticker = stored_ticker(symbol, fields)
+        except NO_RECORD as error:
+            self._tell(symbol, reply if isinstance(reply, ReplyError) else error)
+            return None
+        self._warned.discard(symbol)
+        return ticker if ticker.event_ms != self._taken.get(symbol) else None
+
+    def _tell(self, symbol: str, reason: Exception) -> None:
+        if symbol not in self._warned:
+            self._warned.add(symbol)
+            structlog.get_logger().warning("history_ticker_unreadable", symbol=symbol, reason=str(reason))
+
+
 def _streams(orders: Orders) -> Iterator[str]:
     keys = StoreKeys(orders.prefix)
     kinds: dict[KeyKind, bool] = {"stream": orders.klines, "trades": orders.trades, "late": True, "gaps": True}
@@ -158,7 +235,7 @@ def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, number
     Exact where it is none or all of them, and where entries are `numbered` one by one (trade ids: a gap counts as
     entries). Else an estimate: the share of the stream's time that lies after the cursor, as if they came evenly.
     """
-    (at_ms, at_number), (first_ms, first_number), (last_ms, last_number) = map(_order, (cursor, oldest, newest))
+    (at_ms, at_number), (first_ms, first_number), (last_ms, last_number) = map(entry_id, (cursor, oldest, newest))
     if length == 0 or (at_ms, at_number) >= (last_ms, last_number):
         return 0
     if (at_ms, at_number) < (first_ms, first_number):
@@ -169,9 +246,8 @@ def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, number
     return min(length, max(1, round(length * share)))
 
 
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number or 0)
+def _first_id(reply: object) -> str:
+    return next((each for each, _ in _entries(reply)), BEGINNING)
 
 
 def _answered(reply: object) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:

@@ -3,7 +3,7 @@
 The buffer is the store's own streams: while PostgreSQL is away nothing is read, and afterwards reading goes on behind
 the cursor, which is written in the same transaction as the rows. So nothing is written twice and nothing is left out,
 whichever of the three processes dies; what the store had trimmed meanwhile is told, and the backfill finds it.
-Tickers are no stream: of them there is a sample (`service.history_writer.tickers`).
+Tickers are no stream: of them there is a sample.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from data_collector.model.keys import Key
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import ReadBatch, StreamReader
-from data_collector.service.history_writer.tickers import TickerSampler
+from data_collector.service.history_writer.reading import ReadBatch, StreamReader, TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.entries import entry_id
 
 POLL_S = 1.0
 """How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
@@ -110,7 +110,8 @@ class HistoryWriter:
             self._cursors = await database.cursors()
             reader = StreamReader(connection, orders, self._cursors)
             await self._tell_trimmed(reader, database)
-            self._tell_up(await database.layout())
+            self._log.info("history_up", candles_in=await database.layout())
+            self._down_reason = None
             await self._read_on(reader, TickerSampler(connection, orders), database)
         finally:
             connection.close()
@@ -160,7 +161,7 @@ class HistoryWriter:
         for name, cursor, oldest in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
-            first, last = number_of(cursor) + 1, number_of(oldest) - 1
+            first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
             if kind == "trades" and first <= last:
                 gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
         if gaps:
@@ -183,15 +184,6 @@ class HistoryWriter:
         if self._down_reason != reason:
             self._log.warning("history_down", reason=reason)
         self._down_reason = reason
-
-    def _tell_up(self, candles_in: str) -> None:
-        self._log.info("history_up", candles_in=candles_in)
-        self._down_reason = None
-
-
-def number_of(entry_id: str) -> int:
-    """Of an entry of `trades:` that is the trade's id."""
-    return int(entry_id.partition("-")[2])
 
 
 async def serve_history(end: socket.socket) -> None:

@@ -13,12 +13,13 @@ from typing import Literal
 import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.keys import KeyKind, StoreKeys
 from data_collector.model.status import Snapshot
-from data_collector.model.store_keys import KeyKind, StoreKeys
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.pump import Question
 from data_collector.service.part import Part, PartHealth, Spawn
-from data_collector.sinks.redis.groups import NOTHING_YET, EntryId, GroupPlace
+from data_collector.sinks.redis.entries import EntryId
+from data_collector.sinks.redis.groups import NOTHING_YET, GroupPlace
 from data_collector.sinks.redis.sink import RedisSink
 
 LOOK_S = 5.0
@@ -34,34 +35,21 @@ SHOWN_MAX = 5
 State = Literal["at_risk", "lost"]
 
 
-class Limits:
-    """How many entries our streams keep."""
-
-    def __init__(self, keys: StoreKeys, limits: Mapping[KeyKind, tuple[str, int]]) -> None:
-        """`limits`: of the streams that are written, the setting and its value that trims each."""
-        self._keys = keys
-        self._limits = limits
-
-    def streams(self, symbols: Sequence[str]) -> list[str]:
-        """The keys of these symbols."""
-        return [self._keys.key(kind, symbol) for symbol in symbols for kind in self._limits]
-
-    def of(self, stream: str) -> tuple[str, int]:
-        """The setting, and its value, that trims a stream."""
-        return next(limit for kind, limit in self._limits.items() if kind == self._keys.kind_of(stream))
-
-
 class ConsumerGroups(Part):
     """What is known of the groups of our streams."""
 
     def __init__(
         self, sink: RedisSink, ask: Callable[[Question], Awaitable[None]], symbols: Callable[[], Sequence[str]],
-        limits: Limits, counters: Counters,
+        keys: StoreKeys, limits: Mapping[KeyKind, tuple[str, int]], counters: Counters,
     ) -> None:  # fmt: skip
-        """`ask` has the store asked between two batches; `symbols` are those that are collected now."""
+        """`ask` has the store asked between two batches; `symbols` are those that are collected now.
+
+        `limits`: of the streams that are written, the setting and its value that trims each.
+        """
         self._sink = sink
         self._ask = ask
         self._symbols = symbols
+        self._keys = keys
         self._limits = limits
         self._counters = counters
         self._turn = 0
@@ -79,7 +67,7 @@ class ConsumerGroups(Part):
 
     async def look(self) -> None:
         """Once, at the streams whose turn it is."""
-        streams = self._limits.streams(self._symbols())
+        streams = [self._keys.key(kind, symbol) for symbol in self._symbols() for kind in self._limits]
         start = self._turn if self._turn < len(streams) else 0
         self._turn = start + STREAMS_PER_LOOK
         chosen = streams[start : self._turn]
@@ -88,7 +76,7 @@ class ConsumerGroups(Part):
         except (SinkUnavailable, Misconfigured):
             # The next batch will say so.
             return
-        found = {(place.stream, place.group): judge(place, self._limits.of(place.stream)[1]) for place in places}
+        found = {(place.stream, place.group): judge(place, self._limit_of(place.stream)[1]) for place in places}
         kept = set(streams) - set(chosen)
         states = {key: state for key, state in self._states.items() if key[0] in kept}
         states |= {key: state for key, state in found.items() if state is not None}
@@ -105,8 +93,11 @@ class ConsumerGroups(Part):
             reasons.append(f"{len(self._states) - len(reasons):,} more consumer groups are about to lose entries")
         return PartHealth(reasons)
 
+    def _limit_of(self, stream: str) -> tuple[str, int]:
+        return next(limit for kind, limit in self._limits.items() if kind == self._keys.kind_of(stream))
+
     def _sentence(self, stream: str, group: str, state: State) -> str:
-        setting, limit = self._limits.of(stream)
+        setting, limit = self._limit_of(stream)
         cure = f"read faster, raise {setting} (now {limit:,}), or end a group that nobody uses (XGROUP DESTROY)"
         if state == "lost":
             return f"consumer group {group} of {stream} has lost entries that it had not done with: {cure}"
@@ -117,7 +108,7 @@ class ConsumerGroups(Part):
         log = structlog.get_logger()
         for (stream, group), state in states.items():
             if self._states.get((stream, group)) != state:
-                setting, _ = self._limits.of(stream)
+                setting, _ = self._limit_of(stream)
                 log.warning("consumer_group_behind", stream=stream, group=group, state=state, setting=setting)
         for stream, group in self._states.keys() - states.keys():
             log.info("consumer_group_ahead", stream=stream, group=group)

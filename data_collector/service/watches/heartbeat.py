@@ -18,8 +18,7 @@ import structlog
 from data_collector.model.errors import CollectorError
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
-from data_collector.observe.descriptors import free_descriptors
-from data_collector.observe.memory import SHORTAGE, resident_bytes
+from data_collector.observe.memory import SHORTAGE, free_descriptors, resident_bytes
 from data_collector.service.part import Part, PartHealth, Spawn
 
 BEAT_S = 1.0

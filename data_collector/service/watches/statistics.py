@@ -1,4 +1,4 @@
-"""Asks the exchange's REST side now and then: statistics, the clock and the symbol list.
+"""Asks the exchange's REST side: its symbols before anything is started, then statistics, clock and list now and then.
 
 Whether a silent stream is quiet or mute is asked by `service.watches.silence`.
 """
@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Channel
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
-from data_collector.model.venue import ExchangeApi, SymbolRules
+from data_collector.model.venue import ExchangeApi, SymbolRules, Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Part, PartHealth, Spawn, names
-from data_collector.service.symbols import resting_symbols, unknown_symbols
+from data_collector.service.subscription_plan import resting_symbols, unknown_sentence, unknown_symbols
 
 POLL_S = 10.0
 STATISTICS_S = 30.0
@@ -71,8 +71,9 @@ class Statistics(Part):
         """Until cancelled."""
         while True:
             try:
-                if await self._poll():
-                    self._told_up()
+                if await self._poll() and self.down_reason is not None:
+                    structlog.get_logger().info("exchange_rest_up")
+                    self.down_reason = None
             except (VenueUnreachable, VenueRefused) as error:
                 if self.down_reason is None:
                     structlog.get_logger().warning("exchange_rest_down", reason=str(error))
@@ -103,11 +104,6 @@ class Statistics(Part):
             structlog.get_logger().warning("symbols_resting", symbols=resting)
         self.unlisted, self.resting = unlisted, resting
 
-    def _told_up(self) -> None:
-        if self.down_reason is not None:
-            structlog.get_logger().info("exchange_rest_up")
-        self.down_reason = None
-
     async def _poll(self) -> bool:
         """Ask what is due; whether anything was. What fails stays due."""
         asked = False
@@ -134,3 +130,31 @@ class Statistics(Part):
 
     def _next(self, what: str, in_s: float) -> None:
         self._due_s[what] = time.monotonic() + in_s
+
+
+class Exchange(Part):
+    """The REST side for as long as the process lives. Whether it answers later on is told by `Statistics`."""
+
+    def __init__(self, venue: Venue, rest: ExchangeApi, symbols: Sequence[str], statistics: Statistics) -> None:
+        self._venue = venue
+        self._rest = rest
+        self._symbols = symbols
+        self._statistics = statistics
+
+    async def open(self) -> None:
+        """Check the symbols, if the exchange answers. Raises `Misconfigured`."""
+        try:
+            listed = await self._rest.symbols()
+        except (VenueUnreachable, VenueRefused) as error:
+            advice = "`make demo` needs no network"
+            structlog.get_logger().warning("symbols_unchecked", reason=str(error), advice=advice)
+            self._statistics.down_reason = str(error)
+            return
+        unknown = unknown_symbols(self._symbols, listed)
+        if unknown:
+            raise Misconfigured(unknown_sentence(unknown, listed, self._venue.name))
+        self._statistics.learn(listed)
+
+    async def close(self) -> None:
+        """Release the connections."""
+        await self._rest.close()

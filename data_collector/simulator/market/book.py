@@ -53,10 +53,10 @@ class Book(Struct, frozen=True):
         return Quote(
             symbol=self.symbol,
             update_id=self.update_id,
-            bid_price=amount_text(self.bid),
-            bid_qty=amount_text(self.quantity_at(self.bid)),
-            ask_price=amount_text(self.ask),
-            ask_qty=amount_text(self.quantity_at(self.ask)),
+            bid=amount_text(self.bid),
+            bid_quantity=amount_text(self.quantity_at(self.bid)),
+            ask=amount_text(self.ask),
+            ask_quantity=amount_text(self.quantity_at(self.ask)),
         )
 
     def _level(self, price: int) -> tuple[str, str]:

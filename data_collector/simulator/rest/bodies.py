@@ -111,10 +111,10 @@ def book_ticker_body(book: Book) -> Body:
     quote = book.quote()
     return {
         "symbol": quote.symbol,
-        "bidPrice": quote.bid_price,
-        "bidQty": quote.bid_qty,
-        "askPrice": quote.ask_price,
-        "askQty": quote.ask_qty,
+        "bidPrice": quote.bid,
+        "bidQty": quote.bid_quantity,
+        "askPrice": quote.ask,
+        "askQty": quote.ask_quantity,
     }
 
 

@@ -22,9 +22,7 @@ from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
-from data_collector.sinks.postgres.rows import gap_row
-from data_collector.sinks.postgres.tickers import put_tickers
-from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, put
+from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, gap_row, put, put_tickers
 
 LOCK_TIMEOUT_S = 5
 """A table that somebody locks is told soon; nothing is lost, since the store keeps what waits."""

@@ -1,20 +1,27 @@
-"""Connections to PostgreSQL, and what values they take."""
+"""Connections to PostgreSQL, and what values they take.
+
+TLS that is asked for is verified. To libpq, `sslmode=require` is an encrypted connection to whoever answers; here every
+mode that asks for TLS checks the certificate and the host name, as `rediss://` does.
+"""
 
 from __future__ import annotations
 
+import ssl
 from datetime import datetime
 from decimal import Decimal
+from urllib.parse import parse_qsl
 
 import asyncpg
 
 from data_collector.model.errors import Misconfigured
 from data_collector.sinks.postgres.failures import named_failures, place_of
-from data_collector.sinks.postgres.tls import tls_context
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
 """For one statement. A machine that vanished answers nothing at all, and somebody waits."""
 
+_ASKING_FOR_TLS = frozenset({"require", "verify-ca", "verify-full"})
+"""Values of `sslmode` that ask for TLS; the others leave it to the server, and nothing is verified then."""
 
 PostgresPool = asyncpg.Pool
 """For those who pass it on and do not see the driver."""
@@ -26,7 +33,7 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
     `lazy`: connections are opened when they are asked for, so that the pool exists while the server is away.
     Raises `Misconfigured` for a wrong password, database, certificate or URL, `SinkUnavailable` when nobody answers.
     """
-    context = tls_context(dsn)
+    context = _tls_context(dsn)
     try:
         with named_failures(place_of(dsn)):
             return await asyncpg.create_pool(
@@ -45,6 +52,25 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
             "DATABASE_URL cannot be read; write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with every character "
             "of the password that is no letter or digit as a percent escape (@ is %40)"
         ) from None
+
+
+def _tls_context(dsn: str) -> ssl.SSLContext | None:
+    """For a URL that asks for TLS; None for one that does not. Raises `Misconfigured` for a file that cannot be read.
+
+    `sslrootcert` names one's own authority, `sslcert` and `sslkey` the certificate of a client.
+    """
+    asked = dict(parse_qsl(dsn.partition("?")[2]))
+    if asked.get("sslmode") not in _ASKING_FOR_TLS:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=asked.get("sslrootcert"))
+        if "sslcert" in asked:
+            context.load_cert_chain(asked["sslcert"], asked.get("sslkey"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise Misconfigured(f"a certificate or key that DATABASE_URL names cannot be read: {reason}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 async def _set_codecs(connection: asyncpg.Connection) -> None:

@@ -1,4 +1,7 @@
-"""Reading records from PostgreSQL, digits as they are stored, and finding what is missing."""
+"""Reading records from PostgreSQL, digits as they are stored, and finding what is missing.
+
+In the SQL numbers come as their text, times as whole ms.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,80 @@ import asyncpg
 import msgspec
 
 from data_collector.model.calendar import Calendar, UtcCalendar
-from data_collector.model.gaps import Gap, unexplained
-from data_collector.model.grid import IdGrid, KlineGrid, joined
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.sinks.postgres import queries
 from data_collector.sinks.postgres.failures import named_failures
 
 IDS_AT_ONCE = 2_000_000
 """How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
+
+# A double holds seconds to a quarter of a microsecond and the server rounds to whole ones: ms stay what they were.
+_AT = "to_timestamp({}::bigint / 1000.0)"
+
+_OPEN_MS = '(extract(epoch from "timestamp") * 1000)::bigint as open_ms'
+
+_KLINE = f"""{_OPEN_MS}, open::text, high::text, low::text, close::text, volume::text,
+  coalesce(trades, 0) as trades, coalesce(quote_volume, 0)::text as quote_volume,
+  coalesce(taker_buy_base_volume, 0)::text as taker_buy_base_volume,
+  coalesce(taker_buy_quote_volume, 0)::text as taker_buy_quote_volume"""
+
+_KLINE_RANGE = f"""exchange = $1 and symbol = $2 and interval = $3
+  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}"""
+
+KLINES = f'select {_KLINE} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp" limit $6'  # noqa: S608
+
+OPEN_TIMES = f'select {_OPEN_MS} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp"'  # noqa: S608
+
+_SPAN_MS = '(extract(epoch from {}("timestamp")) * 1000)::bigint'
+
+SPAN = f"""
+select {_SPAN_MS.format("min")} as first, {_SPAN_MS.format("max")} as last
+from market_data_ohlcv where exchange = $1 and symbol = $2 and interval = $3
+  -- A program may have put a row at infinity, which is no number, or before any exchange.
+  and "timestamp" >= '1900-01-01 00:00:00+00' and "timestamp" < '10000-01-01 00:00:00+00'
+"""  # noqa: S608
+
+_TRADE = """trade_id, (extract(epoch from "timestamp") * 1000000)::bigint as time_us, price::text, quantity::text,
+  is_buyer_maker, buyer_order_id, seller_order_id"""
+
+TRADES = f"""
+select {_TRADE} from market_data_trades
+where exchange = $1 and symbol = $2 and trade_id >= $3
+  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
+order by trade_id limit $6
+"""  # noqa: S608
+
+TRADES_BY_ID = f"""
+select {_TRADE} from market_data_trades
+where exchange = $1 and symbol = $2 and trade_id between $3 and $4 order by trade_id limit $5
+"""  # noqa: S608
+
+TRADE_FROM = """
+select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint as time_ms from market_data_trades
+where exchange = $1 and symbol = $2 and trade_id >= $3 order by trade_id limit 1
+"""
+
+TRADE_SPAN = """
+select min(trade_id) as first, max(trade_id) as last from market_data_trades where exchange = $1 and symbol = $2
+"""
+
+TRADE_HOLES = """
+select before + 1 as first, trade_id - 1 as last from (
+  select trade_id, lag(trade_id, 1, $3::bigint - 1) over (order by trade_id) as before from (
+    select trade_id from market_data_trades
+    where exchange = $1 and symbol = $2 and trade_id between $3::bigint and $4::bigint
+    union all select $4::bigint + 1
+  ) as ids
+) as pairs
+where trade_id > before + 1 order by trade_id
+"""
+
+GAPS = """
+select first, last, count, reason from market_data_gaps
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 order by first
+"""
 
 
 class PostgresReader:
@@ -39,7 +107,7 @@ class PostgresReader:
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
-        rows = await self._fetch(queries.KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
+        rows = await self._fetch(KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
         return [self._kline(symbol, interval, row) for row in rows]
 
     async def trades(
@@ -51,17 +119,17 @@ class PostgresReader:
             return []
         if after_id is not None:
             first = max(first, after_id + 1)
-        rows = await self._fetch(queries.TRADES, self._exchange, symbol, first, from_ms, to_ms, limit)
+        rows = await self._fetch(TRADES, self._exchange, symbol, first, from_ms, to_ms, limit)
         return [_trade(symbol, row) for row in rows]
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first `limit` trades of a closed range of ids."""
-        rows = await self._fetch(queries.TRADES_BY_ID, self._exchange, symbol, first_id, last_id, limit)
+        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, first_id, last_id, limit)
         return [_trade(symbol, row) for row in rows]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
-        rows = await self._fetch(queries.OPEN_TIMES, self._exchange, symbol, interval, from_ms, to_ms)
+        rows = await self._fetch(OPEN_TIMES, self._exchange, symbol, interval, from_ms, to_ms)
         return [_number(row["open_ms"]) for row in rows]
 
     async def kline_holes(
@@ -94,21 +162,21 @@ class PostgresReader:
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
-            rows = await self._fetch(queries.TRADE_HOLES, self._exchange, symbol, begin, end)
+            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, begin, end)
             found += [(_number(row["first"]), _number(row["last"])) for row in rows]
         return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
     async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
         """First and last open time stored; None when there is no kline."""
-        return await self._span(queries.SPAN, symbol, interval)
+        return await self._span(SPAN, symbol, interval)
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id stored; None when there is no trade."""
-        return await self._span(queries.TRADE_SPAN, symbol)
+        return await self._span(TRADE_SPAN, symbol)
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
-        rows = await self._fetch(queries.GAPS, self._exchange, key.symbol, key.channel, key.interval or "")
+        rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "")
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
     async def _absent(self, key: Key) -> list[Gap]:
@@ -125,7 +193,7 @@ class PostgresReader:
         low, high = span[0], span[1] + 1
         while low < high:
             middle = (low + high) // 2
-            rows = await self._fetch(queries.TRADE_FROM, self._exchange, symbol, middle)
+            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, middle)
             found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
             if time_ms >= from_ms:
                 high = middle

@@ -133,6 +133,28 @@ set local enable_hashjoin = off; set local enable_mergejoin = off; set local pla
 """The staged rows are few and the stored ones many; a fresh table has no statistics that would tell the planner. And a
 plan for any time at all would look for each row in each partition or chunk."""
 
+_STATISTICS = (
+    "price_change", "price_change_percent", "weighted_avg_price", "prev_close_price", "last_price", "last_qty",
+    "bid_price", "bid_qty", "ask_price", "ask_qty", "open_price", "high_price", "low_price", "volume", "quote_volume",
+)  # fmt: skip
+
+_IDS = ("first_id", "last_id", "count")
+
+PUT_TICKERS = f"""
+insert into market_data_tickers
+  (exchange, symbol, "timestamp", open_time, close_time, {", ".join(_IDS)}, {", ".join(_STATISTICS)})
+select $1, symbol, to_timestamp(event_ms / 1000.0), to_timestamp(open_time / 1000.0), to_timestamp(close_time / 1000.0),
+  {", ".join(_IDS)}, {", ".join(_STATISTICS)}
+from json_to_recordset($2::json) as given (
+  symbol text, event_ms bigint, open_time bigint, close_time bigint,
+  {", ".join(f"{name} bigint" for name in _IDS)}, {", ".join(f"{name} numeric" for name in _STATISTICS)}
+)
+order by symbol, event_ms
+on conflict do nothing
+"""  # noqa: S608 - fixed column names
+"""One row for each event time, and the first that came of it stays. The rows travel as one JSON text: they are few,
+and numbers in it are texts, so that no digit is lost."""
+
 PUT_GAP = """
 insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason)
 values ($1, $2, $3, $4, $5, $6, $7, $8)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap, explained_from, gaps_after
-from data_collector.model.keys import Key
-from data_collector.model.records import Kline
+from data_collector.model.keys import Key, StoreKeys
+from data_collector.model.records import Kline, Quote, Ticker
 from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
-from data_collector.model.store_keys import StoreKeys
-from data_collector.model.wire import gap_json, json_text, kline_json, open_time_text, ticker_fields, trade_time_text
+from data_collector.model.wire import (
+    gap_json,
+    json_text,
+    kline_json,
+    open_time_text,
+    quote_fields,
+    quote_json,
+    ticker_fields,
+    trade_time_text,
+)
 from data_collector.sinks.redis.connection import Command
-from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
+from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_NEWEST
 
 KLINES_PER_CALL = 100
 """One call blocks the server; this many take below a millisecond."""
@@ -149,16 +157,25 @@ class CallBuilder:
         )  # fmt: skip
 
     def newest(self, update: NewestUpdate) -> Call:
-        """Statistics into `latest:`."""
-        ticker = update.record
-        time_text = trade_time_text(ticker.event_ms)
-        return Call(
-            (
-                "FCALL", PUT_TICKER, 1, self.keys.key("latest", ticker.symbol), ticker.event_ms, ticker.last_id,
-                ticker.last_price, time_text, *ticker_fields(ticker), "warnings", ",".join(update.warnings),
-            ),
-            update,
-        )  # fmt: skip
+        """The newest record of a channel into its hash, and into its stream if it has one."""
+        record, marks, key = update.record, ",".join(update.warnings), self.keys.key
+        words: Command
+        match record:
+            case Ticker():
+                words = (
+                    PUT_NEWEST["ticker"], 1, key("latest", record.symbol), record.event_ms, record.last_id,
+                    record.last_price, trade_time_text(record.event_ms), *ticker_fields(record), "warnings", marks,
+                )  # fmt: skip
+            case Quote():
+                more = ("warnings", marks) if marks else ()
+                words = (
+                    PUT_NEWEST["quote"], 2, key("quote", record.symbol), key("quotes", record.symbol),
+                    record.update_id, self._limits.stream_maxlen, len(more), quote_json(record), *more,
+                    *(text for field in quote_fields(record).items() for text in field),
+                )  # fmt: skip
+            case _:
+                assert_never(record)
+        return Call(("FCALL", *words), update)
 
     def side(self, entries: list[SideEntry], *, go_on: bool = False) -> Call:
         """Entries of `quarantine:` and `late:`, numbers rising by one; `go_on` passes over numbers that are missing."""

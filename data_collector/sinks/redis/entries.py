@@ -1,14 +1,28 @@
-"""Entries of streams, as the server answers them."""
+"""Entries of streams, as the server answers them, and what those of `gaps:` declare."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.stored_records import DeclaredGap, gap_or_none
+
+GAPS_PER_PAGE = 1000
+
+GAP_PAGES_MAX = 30
+"""`gaps:` keeps 10,000 entries and somewhat more; a stream that is longer is not ours alone."""
+
+
+class EntryId(NamedTuple):
+    """`<ms>-<number>`. In `trades:` the number is the trade's id."""
+
+    ms: int
+    number: int
 
 
 class StreamEntry(Struct):
@@ -17,6 +31,12 @@ class StreamEntry(Struct):
     symbol: str
     id: str
     fields: dict[str, str]
+
+
+def entry_id(text: object) -> EntryId:
+    """An id as the server writes it."""
+    ms, _, number = str(text).partition("-")
+    return EntryId(int(ms), int(number or 0))
 
 
 def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
@@ -42,3 +62,18 @@ async def pages_of(
         if len(entries) < size:
             return
         start = f"({entries[-1].id}"
+
+
+def declared_of(entry: StreamEntry) -> DeclaredGap | None:
+    """None for an entry that nobody of ours has written."""
+    return gap_or_none(entry.fields.get("data", ""))
+
+
+async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> AsyncIterator[list[DeclaredGap]]:
+    """All of one `gaps:` stream, newest first, in pages. Raises `SinkUnavailable`."""
+    left = GAP_PAGES_MAX
+    async for entries in pages_of(connection, key, symbol, GAPS_PER_PAGE, start="+", end="-"):
+        yield [declared for declared in map(declared_of, entries) if declared is not None]
+        left -= 1
+        if not left:
+            return

@@ -200,6 +200,20 @@ local function put_ticker(keys, args)
   return 1
 end
 
+-- keys: quote hash, quotes stream
+-- args: update id, maxlen, how many words of further fields follow the JSON, JSON, those words, then field and value of
+--       the hash in turn.
+-- An older quote changes nothing. Returns 1 (stored) or 0 (older).
+local function put_quote(keys, args)
+  exists(keys[1], 'hash')
+  exists(keys[2], 'stream')
+  local known, words = redis.call('HGET', keys[1], 'update_id'), tonumber(args[3])
+  if known and tonumber(args[1]) <= tonumber(known) then return 0 end
+  redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', args[4], unpack(args, 5, 4 + words))
+  redis.call('HSET', keys[1], unpack(args, 5 + words))
+  return 1
+end
+
 -- keys: marker, then the stream of each entry
 -- args: maxlen, number of the first entry (numbers rise by one per writer), count, life of the marker in s, '1' to go on
 --       over missing numbers, then of each entry how many words follow and the words: field and value in turn.
@@ -299,6 +313,11 @@ DEL collector:
 GET collector:
 SET collector: x
 SET kline: x NX EX 1
+TYPE quote:
+HGET quote: update_id
+HSET quote: bid 1
+TYPE quotes:
+XADD quotes: * data x
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:
@@ -337,5 +356,6 @@ redis.register_function{
 redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
 redis.register_function('put_ticker_@DIGEST@', put_ticker)
+redis.register_function('put_quote_@DIGEST@', put_quote)
 redis.register_function('append_once_@DIGEST@', append_once)
 redis.register_function('replay_@DIGEST@', replay)

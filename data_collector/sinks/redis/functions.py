@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
@@ -16,7 +17,9 @@ DIGEST = hashlib.sha256(_text.encode()).hexdigest()[:12]
 
 APPEND_TRADES = f"append_trades_{DIGEST}"
 APPEND_KLINES = f"append_klines_{DIGEST}"
-PUT_TICKER = f"put_ticker_{DIGEST}"
+PUT_NEWEST = {name: f"put_{name}_{DIGEST}" for name, channel in CHANNELS.items() if not channel.has_gaps}
+"""Of each channel of which the newest record counts."""
+
 APPEND_ONCE = f"append_once_{DIGEST}"
 REPLAY = f"replay_{DIGEST}"
 MISSING_RIGHTS = f"missing_rights_{DIGEST}"

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.entries import EntryId, entry_id
 
-EntryId = tuple[int, int]
-"""Milliseconds and number."""
-
-NOTHING_YET: EntryId = (0, 0)
+NOTHING_YET = EntryId(0, 0)
 
 
 class GroupPlace(Struct, frozen=True):
@@ -61,17 +59,17 @@ def _place(stream: str, group: Mapping[str, object], facts: object, summary: obj
         # It has gone meanwhile, or we may not ask.
         return None
     info = _as_mapping(facts)
-    first, last = info["first-entry"], _entry_id(info["last-generated-id"])
+    first, last = info["first-entry"], entry_id(info["last-generated-id"])
     added, read = info.get("entries-added"), group.get("entries-read")
     return GroupPlace(
         stream=stream,
         group=str(group["name"]),
         length=_number(info["length"]),
-        first=_entry_id(first[0]) if isinstance(first, list) else last,
+        first=entry_id(first[0]) if isinstance(first, list) else last,
         last=last,
-        delivered=_entry_id(group["last-delivered-id"]),
+        delivered=entry_id(group["last-delivered-id"]),
         unread=added - read if isinstance(added, int) and isinstance(read, int) else None,
-        oldest_pending=_entry_id(summary[1]) if summary[0] else None,
+        oldest_pending=entry_id(summary[1]) if summary[0] else None,
     )
 
 
@@ -79,11 +77,6 @@ def _as_mapping(reply: Iterable[object]) -> dict[str, object]:
     """Names and values in turn."""
     words = list(reply)
     return dict(zip(map(str, words[::2]), words[1::2], strict=True))
-
-
-def _entry_id(text: object) -> EntryId:
-    ms, _, number = str(text).partition("-")
-    return int(ms), int(number)
 
 
 def _number(value: object) -> int:

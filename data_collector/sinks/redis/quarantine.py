@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.calls import SIDE_MAXLEN
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 

@@ -34,7 +34,7 @@ _TYPICAL: Final = {kind: _sources(kind, "typical_") for kind in KINDS}
 """Column to the column that it remembers: `previous_open_ms` to `open_ms`."""
 
 
-class _KeyMemory:
+class _OfKey:
     """Of one key."""
 
     def __init__(self, kind: Kind) -> None:
@@ -56,7 +56,7 @@ class Memory:
 
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
         self._keys_max = keys_max
-        self._memories: OrderedDict[tuple[str, ...], _KeyMemory] = OrderedDict()
+        self._memories: OrderedDict[tuple[str, ...], _OfKey] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._memories)
@@ -78,10 +78,10 @@ class Memory:
                 _follow(kind, memory, columns, placed, found)
         return found
 
-    def _memory(self, key: tuple[str, ...], kind: Kind) -> _KeyMemory:
+    def _memory(self, key: tuple[str, ...], kind: Kind) -> _OfKey:
         memory = self._memories.get(key)
         if memory is None:
-            memory = self._memories[key] = _KeyMemory(kind)
+            memory = self._memories[key] = _OfKey(kind)
             if len(self._memories) > self._keys_max:
                 self._memories.popitem(last=False)
         else:
@@ -90,11 +90,7 @@ class Memory:
 
 
 def _follow(
-    kind: Kind,
-    memory: _KeyMemory,
-    columns: Mapping[str, Column],
-    placed: npt.NDArray[np.intp],
-    found: dict[str, Floats],
+    kind: Kind, memory: _OfKey, columns: Mapping[str, Column], placed: npt.NDArray[np.intp], found: dict[str, Floats]
 ) -> None:
     for name, of in _PREVIOUS[kind].items():
         values = columns[of][placed].astype(np.float64)

@@ -23,7 +23,7 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 from pandas import DataFrame, Series
 
 from data_collector.model.calendar import LENGTHS_MS
-from data_collector.validation.rules.intervals import GRID_MS, is_close_time, is_on_grid
+from data_collector.validation.rules.conditions import GRID_MS, is_close_time, is_on_grid
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pandas import DataFrame
 
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Quote, Ticker, Trade
 from data_collector.validation.audit.frames import AuditBatch, frame_of_batch
 from data_collector.validation.audit.memory import Memory
 from data_collector.validation.rules.columns import COLUMNS, Checked, Kind
@@ -20,7 +20,9 @@ _NS = 1_000_000
 
 def specimen_frame(kind: Kind) -> DataFrame:
     """A frame of good records in which every column has a value in every row."""
-    make: Mapping[Kind, Callable[[int], Checked]] = {"trade": _trade, "kline": _kline, "ticker": _ticker}
+    make: Mapping[Kind, Callable[[int], Checked]] = {
+        "trade": _trade, "kline": _kline, "ticker": _ticker, "quote": _quote,
+    }  # fmt: skip
     records = [make[kind](number) for number in range(ROWS)]
     sizes = {"BTCUSDT": (0.01, 0.001)}
     frame = frame_of_batch("", AuditBatch(kind, "", records=records, sizes=sizes), Memory())
@@ -90,3 +92,7 @@ def _ticker(number: int) -> Ticker:
         event_ms=event_ms,
         received_ns=(event_ms + 1) * _NS,
     )
+
+
+def _quote(number: int) -> Quote:
+    return Quote("BTCUSDT", 500 + number, "45180.49", "1.1", "45180.51", "2.2", (_NOON_MS + number) * _NS)

@@ -38,8 +38,7 @@ from data_collector.validation.auditing.messages import (
     chunk_decoder,
     request_decoder,
 )
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import read_suite
+from data_collector.validation.rules.suite import read_suite, shipped_suite
 
 _log = get_log()
 

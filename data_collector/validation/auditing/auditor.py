@@ -205,7 +205,8 @@ class Auditor:
             return len(batch), 0, []
         if tries + 1 < TRIES_MAX:
             return max(1, alone), tries + 1, batch
-        self._skip(batch, f"the audit failed {tries + 1} times: {error}")
+        self._remove(len(batch))
+        self._count_skipped(batch, f"the audit failed {tries + 1} times: {error}")
         return max(0, alone - 1), 0, []
 
     async def drain(self, timeout_s: float) -> None:
@@ -288,10 +289,6 @@ class Auditor:
             self._sealed_rows -= chunk.rows
         if not self._waiting:
             self._arrived.clear()
-
-    def _skip(self, batch: Sequence[Sealed], reason: str) -> None:
-        self._remove(len(batch))
-        self._count_skipped(batch, reason)
 
     def _count_skipped(self, chunks: Sequence[Sealed], reason: str) -> None:
         for chunk in chunks:

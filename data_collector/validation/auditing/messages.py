@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Quote, Ticker, Trade
 from data_collector.validation.rules.columns import Checked, Kind, Value
 
 READY: Final = b""
@@ -31,6 +31,7 @@ class Chunk(Struct, omit_defaults=True):
     trades: list[Trade] = []
     klines: list[Kline] = []
     tickers: list[Ticker] = []
+    quotes: list[Quote] = []
     broken: dict[int, list[str]] = {}
     """Row to the ids of the suite's gated rules that the gate found broken; rows that are not named broke none."""
     refused: list[int] = []

@@ -12,14 +12,15 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from data_collector.model.channels import CHANNELS
 from data_collector.validation.gate.compiler import CompiledSuite
 from data_collector.validation.gate.gate import ORDER_RULES
 from data_collector.validation.gate.rows import ROW_TYPES, values_of_row
 from data_collector.validation.rules.columns import Kind, Value
 
-Unfitness = Literal["raw_frame", "ticker", "unreadable", "other_symbol"]
-"""Why an entry can never be replayed: it is no record; it was stale a second later; its numbers or times cannot be
-written as a record; its record is about another symbol than its stream."""
+Unfitness = Literal["raw_frame", "unreadable", "other_symbol", Kind]
+"""Why an entry can never be replayed: it is no record; its numbers or times cannot be written as a record; its record
+is about another symbol than its stream; it is of a kind of which the newest counts, and was stale a second later."""
 
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
@@ -107,7 +108,10 @@ def _kind(text: str, columns: str) -> Literal["kline", "trade"] | Unfit:
         kind = msgspec.json.decode(columns, type=_Columns).kind
     except _UNREADABLE:
         return Unfit("raw_frame")
-    if kind == "ticker" or (kind is None and keys.price_change_percent):
+    for name, channel in CHANNELS.items():
+        if kind == name and not channel.has_gaps:
+            return Unfit(name)
+    if kind is None and keys.price_change_percent:
         return Unfit("ticker")
     # Entries of earlier versions do not tell their kind.
     if kind == "kline" or (kind is None and keys.timestamp and keys.interval):

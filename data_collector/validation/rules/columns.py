@@ -60,12 +60,10 @@ def _audit(name: str, column_type: ColumnType, meaning: str) -> Column:
 
 
 _SYMBOL = _text("symbol", "The exchange's own symbol.")
-_SENT = (
-    _integer("event_ms", "When the exchange sent it."),
-    _integer(
-        "received_ms", "When it reached us, by this machine's clock; null where that is not known.", nullable=True
-    ),
+_RECEIVED = _integer(
+    "received_ms", "When it reached us, by this machine's clock; null where that is not known.", nullable=True
 )
+_SENT = (_integer("event_ms", "When the exchange sent it."), _RECEIVED)
 _JUDGED = (
     _audit("accepted", "flag", "Whether it was stored."),
     _audit("late", "flag", "Whether it came after its place had been passed."),
@@ -145,6 +143,20 @@ _TICKER = (
     _audit("tick_size", "decimal", "Step of this symbol's prices, by the exchange's symbol list."),
 )
 
+_QUOTE = (
+    _SYMBOL,
+    _integer("update_id", "Of the order book: grows with each change, per symbol."),
+    _decimal("bid", "Best bid."),
+    _decimal("bid_quantity", "At the best bid."),
+    _decimal("ask", "Best ask."),
+    _decimal("ask_quantity", "At the best ask."),
+    _RECEIVED,
+    *_JUDGED,
+    _audit("previous_update_id", "integer", "`update_id` of the accepted quote before it, of this symbol."),
+    _audit("tick_size", "decimal", "Step of this symbol's prices, by the exchange's symbol list."),
+    _audit("step_size", "decimal", "Step of this symbol's quantities, by the exchange's symbol list."),
+)
+
 
 def _by_name(columns: tuple[Column, ...]) -> Mapping[str, Column]:
     return {column.name: column for column in columns}
@@ -154,6 +166,7 @@ COLUMNS: Final[Mapping[Kind, Mapping[str, Column]]] = {
     "kline": _by_name(_KLINE),
     "trade": _by_name(_TRADE),
     "ticker": _by_name(_TICKER),
+    "quote": _by_name(_QUOTE),
 }
 """Per kind, in the order of the frames."""
 

@@ -13,16 +13,23 @@ from typing import Final
 
 from msgspec import Struct
 
-from data_collector.model.calendar import LENGTHS_MS
+from data_collector.model.calendar import DAY_MS, INTERVALS, LENGTHS_MS, UtcCalendar
 from data_collector.validation.rules.arguments import NUMBER, Arguments, Nulls
 from data_collector.validation.rules.columns import INTEGER_MAX, ColumnType, Kind
-from data_collector.validation.rules.intervals import GRID_MS, is_close_time, is_on_grid
 
 SUMMANDS_MAX: Final = 7
 """More of them are added in another order by numpy, and rounded otherwise."""
 
 NO_OPEN_TIME: Final = 2**62
 """Divides no open time: intervals whose grid is not a fixed step are asked about."""
+
+_CALENDAR = UtcCalendar()
+
+GRID_MS: Final[dict[str, int]] = {interval: min(length, DAY_MS) for interval, length in LENGTHS_MS.items()}
+"""What divides the open times of intervals: weeks and `3d` open on some midnight."""
+
+_NO_DATE = (ValueError, OverflowError, OSError)
+"""What the calendar raises of a month beyond the years it knows."""
 
 
 class Condition(Struct, frozen=True):
@@ -186,6 +193,26 @@ def _amount(arguments: Arguments, *, sign: str, direction: float) -> Expression:
     factor, each = arguments.constant(1.0 + direction * relative), arguments.constant(direction * tolerance)
     holds = f"{amount} {sign} {price} * {quantity} * {factor} + {each} * ({count} + 1)"
     return (amount, price, quantity, count), holds, arguments.nulls("skip_any", _MANY)
+
+
+def is_on_grid(interval: str, open_ms: float) -> bool:
+    """Whether a kline of this interval can open then; one that is not known passes."""
+    if interval not in INTERVALS:
+        return True
+    try:
+        return _CALENDAR.is_open_time(interval, int(open_ms))
+    except _NO_DATE:
+        return False
+
+
+def is_close_time(interval: str, open_ms: float, close_ms: float) -> bool:
+    """Whether a kline that opens then ends then: a millisecond before the next one. An unknown interval passes."""
+    if interval not in INTERVALS:
+        return True
+    try:
+        return _CALENDAR.next_open_ms(interval, int(open_ms)) - 1 == close_ms
+    except _NO_DATE:
+        return False
 
 
 GATED: Final[Mapping[str, Callable[[Arguments], Expression]]] = {

@@ -16,8 +16,14 @@ from msgspec import Struct
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import DOCUMENT_BYTES_MAX, Suite, difference, merged, read_suite
+from data_collector.validation.rules.suite import (
+    DOCUMENT_BYTES_MAX,
+    Suite,
+    difference,
+    merged,
+    read_suite,
+    shipped_suite,
+)
 
 _NAMES: Final = tuple(f"{kind}.json" for kind in KINDS)
 

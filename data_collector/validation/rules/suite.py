@@ -14,6 +14,8 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from typing import Final, Literal
 
 import msgspec
@@ -23,7 +25,6 @@ from data_collector.model.errors import SuiteRefused
 from data_collector.validation.rules.arguments import columns_named, shown
 from data_collector.validation.rules.columns import COLUMNS, Kind
 from data_collector.validation.rules.conditions import GATED, Condition, check_row_condition, condition_of
-from data_collector.validation.rules.vocabulary import SQL_ONLY, VOCABULARY
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
@@ -36,6 +37,29 @@ _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _META = {"rule_id", "audit_only", "disabled", "locked", "source"}
 _KEYS = {"type", "kwargs", "severity", "description", "meta", "id", "notes", "rendered_content"}
 SENTENCE_CHARACTERS_MAX: Final = 500
+_SUITE_KEYS = {"name", "expectations", "meta", "id", "notes", "suite_parameters"}
+
+
+class _Vocabulary(Struct):
+    """The installed Great Expectations, which takes 2 s and 230 MB to import; a test compares them.
+
+    `python -m tests.integration.gx_vocabulary` makes the file.
+    """
+
+    version: str
+    sql_only: list[str]
+    expectations: dict[str, dict[str, bool]]
+
+
+_KNOWN = msgspec.json.decode(
+    files("data_collector.validation").joinpath("vocabulary.json").read_bytes(), type=_Vocabulary
+)
+
+VOCABULARY: Final[Mapping[str, Mapping[str, bool]]] = _KNOWN.expectations
+"""Expectation to its arguments, and whether each must be given."""
+
+SQL_ONLY: Final[frozenset[str]] = frozenset(_KNOWN.sql_only)
+"""Expectations that do not work on frames."""
 
 
 class Rule(Struct, frozen=True):
@@ -106,6 +130,13 @@ def read_suite(
     return parse_suite(kind, document, source=source, origin=origin)
 
 
+@cache
+def shipped_suite(kind: Kind) -> Suite:
+    """The rules that come with the package, in `suites/{kind}.json`."""
+    path = files("data_collector.validation").joinpath("suites", f"{kind}.json")
+    return read_suite(kind, path.read_bytes(), source="shipped", origin=f"the shipped {kind} suite")
+
+
 def parse_suite(
     kind: Kind, document: Mapping[str, object], *, source: Literal["shipped", "user"], origin: str
 ) -> Suite:
@@ -132,9 +163,6 @@ def parse_suite(
     if faults:
         raise SuiteRefused(origin, faults)
     return Suite(kind, tuple(rules.values()))
-
-
-_SUITE_KEYS = {"name", "expectations", "meta", "id", "notes", "suite_parameters"}
 
 
 def merged(shipped: Suite, user: Suite, *, origin: str = "") -> Suite:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from data_collector.model.errors import CollectorError, Transient
 from data_collector.observe.counters import Counters
 from data_collector.observe.logs import get_log
+from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import CheckReport, CheckSuite, WorkerFault
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.folder import RulesFolder
@@ -29,12 +30,10 @@ from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
 from data_collector.validation.service.past_suites import PastSuites
 from data_collector.validation.service.rulebook import Rulebook, Source
-from data_collector.validation.service.supervised_worker import StartedWorker, SupervisedWorker
-from data_collector.web.answers import ERROR_ANSWERS
+from data_collector.validation.service.supervised_worker import SupervisedWorker
+from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
-from data_collector.web.headers import AnswerHeaders
-from data_collector.web.rejections import Rejections
 from data_collector.web.serving import serve_until_signal
 
 OPEN_PATHS = ("/validate", "/audit")
@@ -56,7 +55,7 @@ FAREWELL = "Leaving at once; the worker process ends by itself."
 _log = get_log()
 
 
-def serve(listener: socket.socket, options: Options, make_worker: Callable[[], StartedWorker]) -> int:
+def serve(listener: socket.socket, options: Options, make_worker: Callable[[], AuditWorker]) -> int:
     """Run the service on a listening socket until SIGTERM or Ctrl-C; return the exit code.
 
     0 when it was asked to end, 70 when one of its tasks died. A second Ctrl-C leaves at once.
@@ -67,7 +66,7 @@ def serve(listener: socket.socket, options: Options, make_worker: Callable[[], S
     return CollectorError.exit_code if context.running.fault else 0
 
 
-def create_app(options: Options, make_worker: Callable[[], StartedWorker]) -> FastAPI:
+def create_app(options: Options, make_worker: Callable[[], AuditWorker]) -> FastAPI:
     """The application, which starts a worker process when it is served."""
     context = _context(options, make_worker)
     app = FastAPI(
@@ -105,7 +104,7 @@ def context_of_app(app: FastAPI) -> ServiceContext:
     return context
 
 
-def _context(options: Options, make_worker: Callable[[], StartedWorker]) -> ServiceContext:
+def _context(options: Options, make_worker: Callable[[], AuditWorker]) -> ServiceContext:
     counters = Counters()
     findings = Findings(counters)
     worker = SupervisedWorker(make_worker)

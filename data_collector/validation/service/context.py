@@ -16,7 +16,7 @@ from data_collector.validation.service.docs_site import DocsSite
 from data_collector.validation.service.findings import Findings
 from data_collector.validation.service.rulebook import Rulebook
 from data_collector.validation.service.supervised_worker import SupervisedWorker
-from data_collector.web.rejections import Rejections
+from data_collector.web.answers import Rejections
 
 WORKER_GRACE_S: Final = 60.0
 """Great Expectations takes seconds to import, on a slow machine many."""

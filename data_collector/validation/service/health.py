@@ -47,7 +47,7 @@ class ServiceHealth(Answer, kw_only=True):
 
 def health_of(context: ServiceContext) -> ServiceHealth:
     """The answer of `/health`."""
-    worker = context.worker
+    gx = context.worker
     reasons = [*_worker_reasons(context), *context.findings.reasons(), *context.rulebook.faults.values()]
     status: Condition = "degraded" if reasons else "healthy"
     if context.running.fault:
@@ -58,11 +58,7 @@ def health_of(context: ServiceContext) -> ServiceHealth:
         environment=context.options.environment,
         version=context.options.version,
         worker=WorkerHealth(
-            state=worker.state,
-            pid=worker.pid,
-            restarts=worker.restarts,
-            waiting=worker.waiting,
-            last_error=worker.last_error,
+            state=gx.state, pid=gx.pid, restarts=gx.restarts, waiting=gx.waiting, last_error=gx.last_error
         ),
         suites={kind: _suite_health(context, kind) for kind in KINDS},
         reasons=reasons,

@@ -102,7 +102,5 @@ def _failed(rule: Rule) -> Failed:
 def _refuse_without_critical(rules: Mapping[str, Rule], failures: Sequence[Failure]) -> None:
     critical = [each for each in failures if each.rule not in rules or rules[each.rule].severity == "critical"]
     if critical:
-        sentences = "; ".join(f"{failure.rule}: {failure.message}" for failure in critical[:10])
-        raise HTTPException(
-            503, f"Great Expectations could not evaluate every critical rule of these records: {sentences}."
-        )
+        why = "; ".join(f"{failure.rule}: {failure.message}" for failure in critical[:10])
+        raise HTTPException(503, f"Great Expectations could not evaluate every critical rule of these records: {why}.")

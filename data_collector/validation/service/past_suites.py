@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Suite
+from data_collector.validation.rules.suite import Suite, shipped_suite
 
 SUITES_KEPT: Final = 50
 FILE_BYTES_MAX: Final = 1024 * 1024

@@ -13,8 +13,7 @@ from data_collector.observe.logs import get_log
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.folder import LoadedRules, RulesFolder, Stamp
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Suite, difference, merged, read_suite
+from data_collector.validation.rules.suite import Suite, difference, merged, read_suite, shipped_suite
 from data_collector.validation.service.past_suites import PastSuites
 
 LOOK_S: Final = 1.0

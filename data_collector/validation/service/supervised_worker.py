@@ -8,11 +8,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
 from data_collector.observe.logs import get_log
+from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import Answer, Request
 
 WAITING_MAX: Final = 4
@@ -25,8 +26,6 @@ DELAY_FIRST_S: Final = 0.5
 DELAY_MAX_S: Final = 30.0
 
 LOOK_S: Final = 0.1
-CLOSE_S: Final = 1.0
-"""How long the worker may take to end; the whole service ends within 3 s."""
 
 State = Literal["starting", "up", "down"]
 
@@ -37,28 +36,12 @@ class WorkerBusy(Transient):
     """Enough requests wait already."""
 
 
-class StartedWorker(Protocol):
-    """A worker process; it is started once and not again."""
-
-    @property
-    def pid(self) -> int | None: ...
-
-    @property
-    def alive(self) -> bool: ...
-
-    async def start(self) -> None: ...
-
-    async def ask(self, request: Request, timeout_s: float) -> Answer: ...
-
-    async def close(self) -> None: ...
-
-
 class SupervisedWorker:
     """The worker that runs now. `run` starts it, and another one when it has died, with growing delays."""
 
-    def __init__(self, make: Callable[[], StartedWorker]) -> None:
+    def __init__(self, make: Callable[[], AuditWorker]) -> None:
         self._make = make
-        self._worker: StartedWorker | None = None
+        self._worker: AuditWorker | None = None
         self._turn = asyncio.Lock()
         self._was_up = False
         self._leaving = False
@@ -157,16 +140,4 @@ class SupervisedWorker:
             self.last_error = str(error)
         finally:
             self._worker = None
-            await _close(worker)
-
-
-async def _close(worker: StartedWorker) -> None:
-    pid = worker.pid
-    try:
-        async with asyncio.timeout(CLOSE_S):
             await worker.close()
-    except TimeoutError:
-        # It is in the middle of a batch; nobody waits for the answer.
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Between Binance's frames and our records; pure.
+"""Between Binance's frames and our records, both ways; pure.
 
 Milliseconds and microseconds are told apart by size, value by value: the unit depends on the connection's URL, on a
 header or on the date of a file, and 10^15 milliseconds lie in the year 33658.
@@ -29,7 +29,6 @@ from data_collector.venues.binance.messages import (
     TickerMessage,
     TradeMessage,
 )
-from data_collector.venues.binance.payloads import payload_of
 
 MICROSECONDS_FROM = 10**15
 """A time at least this large is in microseconds."""
@@ -59,7 +58,8 @@ class BinanceCodec:
     def stream_name(self, key: Key) -> str:
         """Only the symbol is lower-cased: `1m` and `1M` differ by case alone."""
         symbol = key.symbol.lower()
-        return f"{symbol}@kline_{key.interval}" if key.channel == "kline" else f"{symbol}@{key.channel}"
+        name = _STREAMS.get(key.channel, key.channel)
+        return f"{symbol}@{name}" if key.interval is None else f"{symbol}@{name}_{key.interval}"
 
     def subscribe(self, streams: Sequence[str], request_id: int) -> bytes:
         """{"method":"SUBSCRIBE","params":[…],"id":1}"""
@@ -147,23 +147,16 @@ class BinanceCodec:
         return Reply(outline.id, streams=streams if isinstance(streams, tuple) else None)
 
 
+_STREAMS: dict[str, str] = {"quote": "bookTicker"}
+"""Those that Binance calls otherwise than we do."""
+
 _KINDS = frozenset({"trade", "kline", "24hrTicker", "24hrMiniTicker", "aggTrade", "serverShutdown"})
 
 
 def _record(message: Message, received_ns: int) -> Record | ShutdownNotice:
-    # Trades first: they are nine of ten frames.
-    if type(message) is TradeMessage and message.T < MICROSECONDS_FROM:
-        return Trade(
-            message.s, message.t, message.p, message.q, message.T, message.E, message.m, received_ns, message.b,
-            message.a,
-        )  # fmt: skip
-    return _less_usual_record(message, received_ns)
-
-
-def _less_usual_record(message: Message, received_ns: int) -> Record | ShutdownNotice:
     match message:
         case TradeMessage():
-            time_ms, sub_ms_us = divmod(message.T, 1000)
+            time_ms, sub_ms_us = (message.T, None) if message.T < MICROSECONDS_FROM else divmod(message.T, 1000)
             event_ms = milliseconds(message.E)
             return Trade(
                 message.s, message.t, message.p, message.q, time_ms, event_ms, message.m, received_ns, message.b,
@@ -216,3 +209,56 @@ def _made(record: type[Rare], message: msgspec.Struct, received_ns: int) -> Rare
     for name in TIMES & fields.keys():
         fields[name] = milliseconds(fields[name])
     return record(**fields, received_ns=received_ns)
+
+
+def payload_of(record: Record, unit: int) -> dict[str, object]:
+    """The payload of a frame; `unit` is how many of the connection's time units make a millisecond."""
+    match record:
+        case Trade():
+            return _trade_payload(record, unit)
+        case Kline():
+            return _kline_payload(record, unit)
+        case Ticker():
+            return _renamed(TickerMessage, record, unit)
+        case AggregateTrade():
+            return _renamed(AggregateTradeMessage, record, unit) | {"M": True}
+        case MiniTicker():
+            return _renamed(MiniTickerMessage, record, unit)
+        case Quote():
+            return _renamed(BookTickerMessage, record, unit)
+        case _:
+            assert_never(record)
+
+
+def _trade_payload(trade: Trade, unit: int) -> dict[str, object]:
+    payload: dict[str, object] = {
+        "e": "trade", "E": trade.event_ms * unit, "s": trade.symbol, "t": trade.trade_id, "p": trade.price,
+        "q": trade.quantity,
+    }  # fmt: skip
+    if trade.buyer_order_id is not None:
+        payload["b"] = trade.buyer_order_id
+    if trade.seller_order_id is not None:
+        payload["a"] = trade.seller_order_id
+    time = trade.time_ms if unit == 1 else trade.time_ms * 1000 + (trade.sub_ms_us or 0)
+    return payload | {"T": time, "m": trade.is_buyer_maker, "M": True}
+
+
+def _kline_payload(kline: Kline, unit: int) -> dict[str, object]:
+    # In microseconds a kline ends at open + interval - 1 µs.
+    close = kline.close_ms if unit == 1 else kline.close_ms * 1000 + 999
+    return {
+        "e": "kline", "E": kline.event_ms * unit, "s": kline.symbol,
+        "k": {
+            "t": kline.open_ms * unit, "T": close, "s": kline.symbol, "i": kline.interval, "f": kline.first_trade_id,
+            "L": kline.last_trade_id, "o": kline.open, "c": kline.close, "h": kline.high, "l": kline.low,
+            "v": kline.volume, "n": kline.trades, "x": kline.is_closed, "q": kline.quote_volume,
+            "V": kline.taker_buy_base_volume, "Q": kline.taker_buy_quote_volume, "B": "0",
+        },
+    }  # fmt: skip
+
+
+def _renamed(message: type[msgspec.Struct], record: Record, unit: int) -> dict[str, object]:
+    fields = {name: getattr(record, name) for name in message.__struct_fields__}
+    fields |= {name: fields[name] * unit for name in TIMES & fields.keys()}
+    payload: dict[str, object] = msgspec.to_builtins(message(**fields))
+    return payload

@@ -151,10 +151,10 @@ class BookTickerMessage(Struct, frozen=True, gc=False):
 
     update_id: int = field(name="u")
     symbol: str = field(name="s")
-    bid_price: str = field(name="b")
-    bid_qty: str = field(name="B")
-    ask_price: str = field(name="a")
-    ask_qty: str = field(name="A")
+    bid: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask: str = field(name="a")
+    ask_quantity: str = field(name="A")
 
 
 Message = (
@@ -169,9 +169,9 @@ class Combined(Struct, frozen=True, gc=False):
 
 
 class ErrorBody(Struct, frozen=True):
-    """{"code":-1121,"msg":"Invalid symbol."}
+    """{"code":-1121,"msg":"Invalid symbol."}: what REST answers, and what lies in replies on the wire.
 
-    A reply of the streams has it nested, as seen on the wire; the documents show its two fields flat in the reply.
+    The documents show its two fields flat in the reply.
     """
 
     code: int = 0

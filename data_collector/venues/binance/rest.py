@@ -62,14 +62,9 @@ class BinanceRest:
     """
 
     def __init__(
-        self,
-        base_url: str,
-        *,
-        use_proxy: bool = False,
-        counters: Counts | None = None,
-        budget: RestBudget | None = None,
+        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, budget: RestBudget | None = None
     ) -> None:
-        self._base_url = base_url
+        self._base_url = url
         self._use_proxy = use_proxy
         self._counters = Counters() if counters is None else counters
         self._budget = RestBudget() if budget is None else budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_collector.embedded.server_log import LOG_BYTES_MAX, ServerLog
+from data_collector.embedded.valkey import LOG_BYTES_MAX, ServerLog
 
 
 def test_only_words_of_this_start_are_quoted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from data_collector.model.channels import CHANNEL_OF, CHANNELS, CollectedRecord,
 from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Collected, Key
 from data_collector.model.records import AggregateTrade, Record
-from tests.market import SYMBOL, kline, ticker, trade
+from tests.market import SYMBOL, kline, quote, ticker, trade
 
 
 def test_every_channel_that_can_be_collected_is_declared_once() -> None:
@@ -29,6 +29,7 @@ def test_numbers_and_identities_are_fields_of_the_record() -> None:
         (trade(1), Key("trade", SYMBOL)),
         (kline(), Key("kline", SYMBOL, "1m")),
         (ticker(), Key("ticker", SYMBOL)),
+        (quote(), Key("quote", SYMBOL)),
         (AggregateTrade(SYMBOL, 1, "1", "1", 1, 1, 1, 1, True), Key("aggTrade", SYMBOL)),
     ],
 )

@@ -17,6 +17,8 @@ from data_collector.model.wire import (
     kline_json,
     kline_object,
     open_time_text,
+    quote_fields,
+    quote_json,
     second_text,
     ticker_fields,
     ticker_object,
@@ -24,7 +26,7 @@ from data_collector.model.wire import (
     trade_object,
     trade_time_text,
 )
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade
 
 SYMBOL_JSON = json_text(SYMBOL)
 
@@ -177,6 +179,28 @@ def test_ticker_object_shows_price_time_and_statistics() -> None:
     assert shown["volume"] == Decimal("8913.30000000")
     assert shown["count"] == 500
     assert set(shown) == {*TICKER_FIELDS, "price", "timestamp"}
+
+
+def test_quote_keeps_its_digits_and_tells_when_it_came() -> None:
+    record = quote(received_ns=NOON_MS * 1_000_000 + 123_999_999)
+
+    assert items(quote_json(record)) == [
+        ("symbol", "BTCUSDT"),
+        ("timestamp", "2024-01-01T12:00:00.123+00:00"),
+        ("update_id", 400_900_217),
+        ("bid", ("number", "25.35190000")),
+        ("bid_quantity", ("number", "31.21000000")),
+        ("ask", ("number", "25.36520000")),
+        ("ask_quantity", ("number", "40.66000000")),
+    ]
+    assert quote_fields(record) == {
+        "bid": "25.35190000",
+        "bid_quantity": "31.21000000",
+        "ask": "25.36520000",
+        "ask_quantity": "40.66000000",
+        "update_id": "400900217",
+        "timestamp": "2024-01-01T12:00:00.123+00:00",
+    }
 
 
 def items(text: str) -> list[tuple[str, object]]:

@@ -9,12 +9,12 @@ from msgspec import structs
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.keys import StoreKeys
 from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, TradeRun
-from data_collector.model.store_keys import StoreKeys
-from data_collector.model.wire import json_text, kline_json
+from data_collector.model.wire import json_text, kline_json, quote_json
 from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
-from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_TICKER
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, ticker
+from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_NEWEST
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker
 
 LIMITS = StoreLimits(
     trades_maxlen=1_000, stream_maxlen=500, kline_ttl_s=lambda interval: 3600 if interval == "1s" else 7, side_maxlen=50
@@ -198,11 +198,21 @@ def test_kline_of_before_the_beginning_spares_a_key_that_exists() -> None:
 def test_ticker_writes_statistics_and_price() -> None:
     call = CALLS.newest(NewestUpdate(ticker()))
 
-    assert call.command[:5] == ("FCALL", PUT_TICKER, 1, "latest:BTCUSDT", NOON_MS)
+    assert call.command[:5] == ("FCALL", PUT_NEWEST["ticker"], 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
     statistics = arguments_of(call)[4:]
     assert statistics[:2] == ["symbol", "BTCUSDT"]
     assert len(statistics) % 2 == 0
+
+
+def test_quote_writes_its_hash_and_an_entry() -> None:
+    call = CALLS.newest(NewestUpdate(quote(received_ns=NOON_MS * 1_000_000), ("bid_tick_size",)))
+
+    assert call.command[:5] == ("FCALL", PUT_NEWEST["quote"], 2, "quote:BTCUSDT", "quotes:BTCUSDT")
+    update_id, _, words, text, *rest = call.command[5:]
+    assert (update_id, words, rest[:2]) == (400_900_217, 2, ["warnings", "bid_tick_size"])
+    assert text == quote_json(quote(received_ns=NOON_MS * 1_000_000))
+    assert rest[2:4] == ["update_id", "400900217"]
 
 
 def test_side_entries_carry_the_writers_numbers() -> None:
@@ -252,7 +262,7 @@ def test_batch_becomes_calls_in_order() -> None:
 
     functions = [call.command[1] for call in CALLS.calls(batch)]
 
-    assert functions == [APPEND_TRADES, APPEND_TRADES, APPEND_KLINES, PUT_TICKER, APPEND_ONCE]
+    assert functions == [APPEND_TRADES, APPEND_TRADES, APPEND_KLINES, PUT_NEWEST["ticker"], APPEND_ONCE]
 
 
 def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:

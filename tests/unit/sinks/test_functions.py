@@ -11,13 +11,13 @@ from data_collector.sinks.redis.functions import (
     APPEND_TRADES,
     DIGEST,
     LIBRARY,
-    PUT_TICKER,
+    PUT_NEWEST,
     REPLAY,
     load_functions,
 )
 from tests.unit.sinks.wire import connected
 
-NAMES = (APPEND_TRADES, APPEND_KLINES, PUT_TICKER, APPEND_ONCE, REPLAY)
+NAMES = (APPEND_TRADES, APPEND_KLINES, *PUT_NEWEST.values(), APPEND_ONCE, REPLAY)
 
 
 def test_every_name_carries_the_digest_of_the_text() -> None:

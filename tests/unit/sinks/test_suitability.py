@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.suitability import check_store
 from tests.unit.sinks.wire import connected

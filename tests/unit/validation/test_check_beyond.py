@@ -9,14 +9,14 @@ from msgspec import structs
 
 from data_collector.validation.gate.compiler import compile_suite, values_of
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from tests.market import kline, ticker, trade
+from data_collector.validation.rules.suite import shipped_suite
+from tests.market import kline, quote, ticker, trade
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_beyond_are_judged_as_the_audit_sees_them(kind: Kind) -> None:
     compiled = compile_suite(shipped_suite(kind))
-    records: dict[Kind, Checked] = {"trade": trade(), "kline": kline(), "ticker": ticker()}
+    records: dict[Kind, Checked] = {"trade": trade(), "kline": kline(), "ticker": ticker(), "quote": quote()}
     record = records[kind]
     names = [name for name in GATE_COLUMNS[kind] if COLUMNS[kind][name].type == "integer" and name != "received_ms"]
 

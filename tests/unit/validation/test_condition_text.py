@@ -6,8 +6,7 @@ import pytest
 
 from data_collector.validation.gate.compiler import condition_text
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import Rule, parse_suite
+from data_collector.validation.rules.suite import Rule, parse_suite, shipped_suite
 
 
 def rule_of(kwargs: dict[str, object], expectation: str) -> Rule:

@@ -10,8 +10,8 @@ from limits import RateLimitItem
 from starlette.types import Scope
 
 from data_collector.web import bounds
+from data_collector.web.answers import Rejections
 from data_collector.web.bounds import BODY_BYTES_MAX, READS, WORK, WRITES, RateLimit, RequestBounds, client_of
-from data_collector.web.rejections import Rejections
 from tests.unit.web.asgi import Answer, ask, counting_app
 
 Post = Callable[[FastAPI, str, int], Awaitable[Answer]]

@@ -6,8 +6,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
+from data_collector.web.answers import Rejections
 from data_collector.web.guard import CLOSED, WriteGuard, WritePolicy
-from data_collector.web.rejections import Rejections
 from tests.unit.web.asgi import Answer, ask, counting_app
 
 JSON = {"content-type": "application/json", "host": "localhost:8001"}

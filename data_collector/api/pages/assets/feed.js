@@ -1,7 +1,5 @@
 // The live connection: one EventSource, opened anew when it fails, falls silent, or the chart changes.
 
-const EVENTS = ["hello", "prices", "state", "completeness", "candle", "tape"];
-
 /** `state` comes every second: a connection that says nothing for so long is dead, whatever the browser thinks. */
 const SILENCE_MS = 4000;
 const WATCH_MS = 500;
@@ -17,7 +15,7 @@ const NO_ANSWER = "The service does not answer.";
 const NO_EVENTS = "The service answers, but its live feed says nothing.";
 
 export class Feed {
-  #onEvent;
+  #takers;
   #onConnection;
   #source = null;
   #focus = null;
@@ -26,9 +24,9 @@ export class Feed {
   #retry = 0;
   #hidden = 0;
 
-  /** `onEvent(name, content)` gets every event; `onConnection({phase, since, reason})` gets each change of phase. */
-  constructor(onEvent, onConnection) {
-    this.#onEvent = onEvent;
+  /** `takers`: of each event by its name, who gets its content. `onConnection({phase, since, reason})` gets each change of phase. */
+  constructor(takers, onConnection) {
+    this.#takers = takers;
     this.#onConnection = onConnection;
     this.connection = { phase: "connecting", since: Date.now(), reason: "" };
     setInterval(() => this.#watch(), WATCH_MS);
@@ -53,7 +51,7 @@ export class Feed {
     this.#heardAt = performance.now();
     const source = new EventSource(this.#address());
     this.#source = source;
-    for (const name of EVENTS) {
+    for (const name of Object.keys(this.#takers)) {
       source.addEventListener(name, (event) => {
         if (source === this.#source) {
           this.#hear(name, event.data);
@@ -77,7 +75,7 @@ export class Feed {
     this.#heardAt = performance.now();
     this.#failures = 0;
     this.#become("live", "");
-    this.#onEvent(name, JSON.parse(text));
+    this.#takers[name](JSON.parse(text));
   }
 
   #watch() {

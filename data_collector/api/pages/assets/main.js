@@ -11,7 +11,7 @@ import { Market } from "/assets/market.js";
 import { drawPipeline } from "/assets/pipeline.js";
 import { SymbolsPanel } from "/assets/symbols.js";
 import { Tape } from "/assets/tape.js";
-import { byId, element, setText } from "/assets/text.js";
+import { byId, decimalsOf, element, setText, withDecimals } from "/assets/text.js";
 import { ValidationPanel } from "/assets/validation.js";
 
 const TICK_MS = 1000;
@@ -24,6 +24,9 @@ const validation = new ValidationPanel();
 const chart = new ChartPanel(market);
 const tape = new Tape();
 const control = new Control();
+const quoted = element("span", "muted");
+quoted.id = "chart-quote";
+byId("chart-price").after(quoted);
 
 let hello = null;
 let state = null;
@@ -39,9 +42,10 @@ const takers = {
   },
   candle: (event) => chart.take(event),
   tape: (event) => tape.take(event),
+  quote: takeQuote,
 };
 
-const feed = new Feed((name, event) => takers[name](event), () => nextFrame(drawHeadline));
+const feed = new Feed(takers, () => nextFrame(drawHeadline));
 
 function takeHello(event) {
   if (hello !== null && hello.version !== event.version) {
@@ -89,6 +93,13 @@ function takeState(event) {
   nextFrame(drawState);
 }
 
+function takeQuote({ symbol, bid, ask }) {
+  if (symbol === focus?.symbol) {
+    const decimals = Math.max(decimalsOf(bid), decimalsOf(ask));
+    setText(quoted, `Bid ${withDecimals(bid, decimals)}   Ask ${withDecimals(ask, decimals)}`);
+  }
+}
+
 function drawState() {
   validation.take(state);
   completeness.takeGaps(state.gaps);
@@ -108,6 +119,7 @@ function choose(wanted) {
 }
 
 function show() {
+  setText(quoted, "");
   chart.show(focus.symbol, focus.interval);
   tape.show(focus.symbol);
   symbols.select(focus.symbol);

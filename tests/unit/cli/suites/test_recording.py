@@ -170,9 +170,9 @@ def test_what_cannot_be_read_is_a_sentence(content: bytes | None, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("hftbacktest/btcusdt_20240808.txt.gz", {"trade": 9757}),
-        ("cryptofeed/BINANCE.ws.1.0.txt", {"kline": 2}),
-        ("crypto-msg-parser/binance_spot_ws_messages.jsonl", {"ticker": 2, "kline": 1}),
+        ("hftbacktest/btcusdt_20240808.txt.gz", {"trade": 9757, "quote": 28_040}),
+        ("cryptofeed/BINANCE.ws.1.0.txt", {"kline": 2, "quote": 84}),
+        ("crypto-msg-parser/binance_spot_ws_messages.jsonl", {"ticker": 2, "kline": 1, "quote": 1}),
     ],
 )
 def test_recordings_of_others_are_read(name: str, kinds: dict[str, int], recordings: Path) -> None:

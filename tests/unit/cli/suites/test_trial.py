@@ -13,7 +13,7 @@ from data_collector.cli.suites.gx_worker import GreatExpectations
 from data_collector.model.errors import Unavailable
 from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.messages import Answer, Failure, Request, ValidateReport, WorkerFault
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 
 TRADE = (
     '{{"symbol": "BTCUSDT", "trade_id": {}, "price": {}, "quantity": 1, "is_buyer_maker": true, '

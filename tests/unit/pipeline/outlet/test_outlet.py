@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from data_collector.model.channels import number_of
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import UNKNOWN
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import KlineUpdate, Refusal
-from data_collector.model.store_keys import UNKNOWN
 from data_collector.pipeline.outlet.outlet import BATCH_RECORDS_MAX, REFUSED_MAX, Outlet
 from data_collector.pipeline.outlet.runs import RUN_ENTRIES_MAX
 from tests.market import MINUTE_MS, SYMBOL, kline, ticker, trade
@@ -193,7 +194,7 @@ def test_tickers_are_conflated_to_the_newest(outlet: Outlet) -> None:
     outlet.put_newest(ticker(1))
     outlet.put_newest(ticker(2))
 
-    assert [one.record.event_ms for one in outlet.take().newest] == [2]
+    assert [number_of(one.record) for one in outlet.take().newest] == [2]
     assert outlet.conflated["ticker"] == 1
 
 

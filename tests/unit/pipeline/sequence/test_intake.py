@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from data_collector.model.channels import number_of
 from data_collector.model.errors import BadFrame
-from data_collector.model.keys import Key
-from data_collector.model.records import Record
-from data_collector.model.store_keys import UNKNOWN
+from data_collector.model.keys import UNKNOWN, Key
+from data_collector.model.records import Record, Ticker
 from data_collector.model.venue import Reply, ShutdownNotice
 from data_collector.pipeline.sequence.refusals import RAW_BYTES_MAX
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
@@ -43,15 +43,47 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
 
     batch = scene.take()
     assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
-    assert batch.newest[0].record.volume == "8913.30000000"
+    (passed,) = batch.newest
+    assert isinstance(passed.record, Ticker)
+    assert passed.record.volume == "8913.30000000"
     assert scene.counts == (2, 1, 1)
 
 
 def test_older_ticker_is_a_copy(scene: Scene) -> None:
     scene.send(ticker(NOON_MS + 2_000), ticker(NOON_MS + 1_000))
 
-    assert [one.record.event_ms for one in scene.take().newest] == [NOON_MS + 2_000]
+    assert [number_of(one.record) for one in scene.take().newest] == [NOON_MS + 2_000]
     assert scene.counters.value(COPIES, channel="ticker") == 1
+
+
+def test_older_quote_is_a_copy_and_a_bad_one_is_quarantined(scene: Scene) -> None:
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(quote(update_id=7), quote(update_id=6), quote(update_id=7), quote(update_id=8, bid="0"))
+
+    batch = scene.take()
+    assert [number_of(one.record) for one in batch.newest] == [7]
+    assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", SYMBOL)]
+    assert scene.counters.value(COPIES, channel="quote") == 2
+    assert scene.counts == (2, 1, 1)
+    assert scene.intake.spoken == {Key("quote", SYMBOL): 7}
+
+
+def test_quote_has_no_time_of_the_exchange_and_moves_no_clock(scene: Scene) -> None:
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(quote())
+
+    assert scene.intake.tally.exchange_ms() == 0
+
+
+def test_quotes_are_conflated_to_the_newest_beside_the_ticker(scene: Scene) -> None:
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(quote(update_id=1), ticker(), quote(update_id=2))
+
+    assert [number_of(one.record) for one in scene.take().newest] == [2, NOON_MS]
+    assert scene.outlet.conflated == {"kline": 0, "ticker": 0, "quote": 1}
 
 
 def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:

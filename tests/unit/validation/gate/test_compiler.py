@@ -19,13 +19,12 @@ from data_collector.validation.gate.compiler import (
 )
 from data_collector.validation.rules.arguments import SET_VALUES_MAX
 from data_collector.validation.rules.columns import COLUMNS, INTEGER_MAX, KINDS, Checked, Kind
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import read_suite
-from tests.market import kline, ticker, trade
+from data_collector.validation.rules.suite import read_suite, shipped_suite
+from tests.market import kline, quote, ticker, trade
 from tests.unit.validation.suites import expectation, present, suite_of, values
 
 BETWEEN: Final = "expect_column_values_to_be_between"
-GOOD: Final[dict[Kind, Callable[..., Checked]]] = {"trade": trade, "kline": kline, "ticker": ticker}
+GOOD: Final[dict[Kind, Callable[..., Checked]]] = {"trade": trade, "kline": kline, "ticker": ticker, "quote": quote}
 LONGEST: Final = "1" * NUMBER_CHARACTERS_MAX
 
 NO_NUMBERS: Final = [

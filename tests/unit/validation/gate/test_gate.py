@@ -7,7 +7,7 @@ from msgspec import structs
 
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
+from data_collector.validation.rules.suite import shipped_suite
 from tests.judging import refusing, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 from tests.planted import PLANTED, TIME_MAX
@@ -86,7 +86,7 @@ def test_every_rule_of_the_gate_has_a_planted_record(kind: Kind) -> None:
     assert PLANTED[kind].keys() - gated == set()
 
 
-@pytest.mark.parametrize(("kind", "least"), [("kline", 30), ("trade", 20), ("ticker", 15)])
+@pytest.mark.parametrize(("kind", "least"), [("kline", 30), ("trade", 20), ("ticker", 15), ("quote", 12)])
 def test_suites_are_as_large_as_promised(kind: Kind, least: int) -> None:
     assert len(shipped_suite(kind).rules) >= least
 

@@ -10,8 +10,7 @@ import pytest
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.rules.folder import RulesFolder
-from data_collector.validation.rules.shipped import shipped_suite
-from data_collector.validation.rules.suite import read_suite
+from data_collector.validation.rules.suite import read_suite, shipped_suite
 
 
 def write(folder: Path, name: str, *rules: dict[str, object]) -> None:
@@ -55,7 +54,7 @@ def test_wrong_file_is_told_and_the_other_kinds_load(tmp_path: Path) -> None:
 
     shelved = RulesFolder(tmp_path).load()
 
-    assert set(shelved.suites) == {"kline", "ticker"}
+    assert set(shelved.suites) == {"kline", "ticker", "quote"}
     assert "did you mean critical?" in shelved.faults["trade.json"]
     assert "rename it" in shelved.faults["trades.json"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.validation.rules.intervals import is_close_time, is_on_grid
+from data_collector.validation.rules.conditions import is_close_time, is_on_grid
 from tests.market import MINUTE_MS, NOON_MS
 
 JANUARY_MS = 1_704_067_200_000

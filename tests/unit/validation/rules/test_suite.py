@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from data_collector.model.errors import SuiteRefused
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import (
     DOCUMENT_BYTES_MAX,
     RULES_MAX,
@@ -20,6 +19,7 @@ from data_collector.validation.rules.suite import (
     merged,
     parse_suite,
     read_suite,
+    shipped_suite,
 )
 from tests.unit.validation.suites import Document, expectation, present, suite_of
 

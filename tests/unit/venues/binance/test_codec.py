@@ -238,7 +238,7 @@ def test_of_duplicate_keys_the_last_counts() -> None:
         (Key("ticker", "BTCUSDT"), "btcusdt@ticker"),
         (Key("kline", "BTCUSDT", "1m"), "btcusdt@kline_1m"),
         (Key("kline", "BTCUSDT", "1M"), "btcusdt@kline_1M"),
-        (Key("bookTicker", "币安人生USDT"), "币安人生usdt@bookTicker"),
+        (Key("quote", "币安人生USDT"), "币安人生usdt@bookTicker"),
     ],
 )
 def test_stream_names_are_lower_case_but_for_the_channel_and_interval(key: Key, stream: str) -> None:

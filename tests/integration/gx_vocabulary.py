@@ -1,4 +1,4 @@
-"""`python -m data_collector.validation.audit.vocabulary` prints vocabulary.json, as the installed version has it."""
+"""`python -m tests.integration.gx_vocabulary` prints vocabulary.json, as the installed version has it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.web.negotiation import wants_prometheus
+from data_collector.api.routes.state import wants_prometheus
 
 
 @pytest.mark.parametrize(

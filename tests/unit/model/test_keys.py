@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from data_collector.model.store_keys import StoreKeys
+from data_collector.model.keys import StoreKeys
 
 KRAKEN = StoreKeys("kraken:")
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import structs
 
-from data_collector.api.process.child import COLLECTOR_COMMAND, end_collector, shell_code, start_collector
-from data_collector.child import Child
-from data_collector.control import ANSWER_TIMEOUT_S, Action, ControlClient, Request
+from data_collector.child import Child, start_child
+from data_collector.control import ANSWER_TIMEOUT_S, SNAPSHOTS, Action, ControlClient, Request
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, DesiredSubscriptions
 from data_collector.observe.logs import get_log
+
+COLLECTOR_COMMAND = (sys.executable, "-m", "data_collector", "collect")
+"""`--control-fd N` is appended: the end of the socket pair that the child answers on."""
+
+ORDERLY_STOP_S = 15.0
+"""The collector stops in three phases with deadlines of their own; past this it is stuck."""
+
+TERMINATED_STOP_S = 5.0
+"""What a stuck process gets between SIGTERM and SIGKILL."""
 
 FRESH_S = 0.1
 """An answer this young is given again, so any number of requests costs the collector at most 10 answers a second."""
@@ -40,6 +50,9 @@ collector, and a process that was held for some seconds (a debugger, a machine a
 ANNOUNCE_EVERY_S = 0.2
 
 SILENT = f"The collector process has not answered for {ANSWER_TIMEOUT_S:g} s."
+
+_KILLED_BY_SIGNAL = 128
+"""Shells add this to the number of the signal that ended a process; its exit code is that number below zero."""
 
 _log = get_log()
 
@@ -70,7 +83,9 @@ class Collector:
 
     async def start(self) -> None:
         """Start the process. Raises `OSError` when that cannot be done."""
-        self._child = await start_collector(self._command, self._environment)
+        self._child = await start_child(
+            self._command, SNAPSHOTS, flag="--control-fd", environment=self._environment, stdout=None
+        )
         self._client = ControlClient(self._child.link)
 
     async def run(self, on_ready: Callable[[Snapshot], None] | None = None) -> None:
@@ -80,7 +95,7 @@ class Collector:
         async with asyncio.TaskGroup() as self._tasks:
             announcing = self._tasks.create_task(self._announce(on_ready)) if on_ready else None
             code = await self._child.wait()
-            self._note_end(code)
+            self._noteend_collector(code)
             # Questions under way would wait for good if something the collector started held its end of the line.
             self._client.close()
             if announcing is not None:
@@ -183,8 +198,8 @@ class Collector:
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(ANNOUNCE_EVERY_S)
 
-    def _note_end(self, returncode: int) -> None:
-        code = shell_code(returncode)
+    def _noteend_collector(self, returncode: int) -> None:
+        code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode
         self.fault = f"The collector process has ended with exit code {code}."
         if not self.stopping:
             self.exit_code = code
@@ -194,3 +209,13 @@ class Collector:
     def _without_answer(self) -> Snapshot:
         reasons = self._last.reasons if self.fault is None else [self.fault]
         return structs.replace(self._last, condition="unhealthy", ready=False, collector_running=False, reasons=reasons)
+
+
+async def end_collector(child: Child[Snapshot]) -> None:
+    """Wait for a child that has been hung up on; one that does not stop in order is told ever more firmly."""
+    for timeout_s, firmer in ((ORDERLY_STOP_S, signal.SIGTERM), (TERMINATED_STOP_S, signal.SIGKILL)):
+        if await child.is_over(timeout_s):
+            return
+        _log.error("collector_does_not_stop", pid=child.pid, waited_s=timeout_s, signal=firmer.name)
+        child.send_signal(firmer)
+    await child.wait()

@@ -1,1 +1,0 @@
-"""The HTTP process's side of the collector process: starting it, asking it, ending with it."""

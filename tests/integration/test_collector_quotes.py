@@ -1,0 +1,82 @@
+"""Best bid and offer from the exchange's streams to the store, with everything that is collected beside it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+from tests.integration.scene import SYMBOLS, Scene, playing
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until_async
+
+WITH_QUOTES = "kline,trade,ticker,quote"
+
+
+def newest(scene: Scene, symbol: str) -> dict[str, str]:
+    """The hash, as the market would have it; the exchange tells no time."""
+    market = scene.simulator.market.symbol(symbol)
+    assert market is not None
+    best = market.book().quote()
+    return {
+        "update_id": str(best.update_id), "bid": best.bid, "bid_quantity": best.bid_quantity, "ask": best.ask,
+        "ask_quantity": best.ask_quantity,
+    }  # fmt: skip
+
+
+async def stored(scene: Scene) -> None:
+    """The newest quote of each symbol is in the store, digits and all."""
+    best = {symbol: newest(scene, symbol).items() for symbol in SYMBOLS}
+    await until_async(
+        lambda: all(scene.store.hash(f"quote:{symbol}").items() >= fields for symbol, fields in best.items()), f"{best}"
+    )
+
+
+async def test_newest_quote_is_in_the_hash_and_all_that_were_written_grow(store: Store, folder: Path) -> None:
+    async with playing(store, folder, channels=WITH_QUOTES) as scene:
+        await scene.subscribed()
+        for _ in range(3):
+            await scene.trade()
+            await stored(scene)
+
+        for symbol in SYMBOLS:
+            records = store.records(f"quotes:{symbol}")
+            ids = [record["update_id"] for record in records]
+            assert ids == sorted(set(map(int, map(str, ids))))
+            assert all(Decimal(str(record["bid"])) < Decimal(str(record["ask"])) for record in records)
+        assert scene.counted("records_stored_total", channel="quote") >= len(SYMBOLS)
+        assert scene.status.channels == ["kline", "trade", "ticker", "quote"]
+        scene.assert_trades_exact()
+        scene.assert_counts_add_up()
+
+
+async def test_quotes_come_and_go_while_others_are_collected(store: Store, folder: Path) -> None:
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        assert store.length("quotes:BTCUSDT") == 0
+
+        changed = await scene.collector.change_subscriptions(channels=WITH_QUOTES.split(","))
+        await scene.trade()
+        await stored(scene)
+
+        assert changed.added == ["btcusdt@bookTicker", "ethusdt@bookTicker"]
+        await scene.collector.change_subscriptions(channels=["kline", "trade", "ticker"])
+        length = store.length("quotes:BTCUSDT")
+        await scene.trade()
+        assert store.length("quotes:BTCUSDT") == length
+        scene.assert_trades_exact()
+        scene.assert_counts_add_up()
+
+
+async def test_second_start_goes_on_with_newer_quotes(store: Store, folder: Path) -> None:
+    async with playing(store, folder, channels=WITH_QUOTES) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await stored(scene)
+        async with playing(store, folder / "second", beside=scene, channels=WITH_QUOTES) as second:
+            await second.subscribed(after_attempts=1)
+            await second.trade()
+            await stored(second)
+
+        ids = [int(str(record["update_id"])) for record in store.records("quotes:BTCUSDT")]
+        assert ids == sorted(set(ids))
