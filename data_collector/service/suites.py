@@ -21,7 +21,7 @@ from data_collector.validation.auditing.ports import UNREADABLE, EmbeddedPort, S
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.gate.gate import Gate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.shelf import Shelf
+from data_collector.validation.rules.shelf import Shelf, Shelved
 from data_collector.validation.rules.shipped import shipped_suite
 from data_collector.validation.rules.suite import Suite, check_guards, read_suite
 
@@ -29,23 +29,15 @@ FOLDER_POLL_S: Final = 1.0
 SERVICE_POLL_S: Final = 5.0
 
 
-class Offered(Struct, frozen=True):
-    """What a source has now."""
-
-    suites: Mapping[Kind, Suite]
-    faults: Mapping[str, str]
-    """What is offered and cannot be used, by a name of its own, as a sentence."""
-
-
 class SuiteSource(Protocol):
     """Where suites come from."""
 
     poll_s: float
 
-    def first(self) -> Offered:
+    def first(self) -> Shelved:
         """What gates from the start: whatever is at hand without waiting. Blocks for a moment."""
 
-    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+    async def changed(self, known: Mapping[Kind, str]) -> Shelved | None:
         """What is offered now, given the digests in force; None when that is what it was. Raises `Transient`."""
 
     async def refused_because(self, suite: Suite) -> list[str] | None:
@@ -62,12 +54,11 @@ class FolderSource:
         self._worker = worker
         self._stamp: object = None
 
-    def first(self) -> Offered:
+    def first(self) -> Shelved:
         """See `SuiteSource`."""
-        shelved = self._shelf.load()
-        return Offered(shelved.suites, shelved.faults)
+        return self._shelf.load()
 
-    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+    async def changed(self, known: Mapping[Kind, str]) -> Shelved | None:
         """See `SuiteSource`."""
         stamp = await asyncio.to_thread(self._shelf.stamp)
         if stamp == self._stamp:
@@ -104,7 +95,7 @@ class ServiceSource:
         self._port = port
         self._kept = kept
 
-    def first(self) -> Offered:
+    def first(self) -> Shelved:
         """See `SuiteSource`."""
         suites: dict[Kind, Suite] = {}
         for kind in KINDS:
@@ -113,9 +104,9 @@ class ServiceSource:
             except (OSError, SuiteRefused):
                 # The shipped one gates until the service has answered.
                 continue
-        return Offered(suites, {})
+        return Shelved(suites, {})
 
-    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+    async def changed(self, known: Mapping[Kind, str]) -> Shelved | None:
         """See `SuiteSource`."""
         try:
             listing = msgspec.json.decode(await self._port.get("/suites"), type=_Listing)
@@ -133,7 +124,7 @@ class ServiceSource:
                 faults[kind] = str(error)
             else:
                 await asyncio.to_thread(self._keep, kind, content)
-        return Offered(suites, faults)
+        return Shelved(suites, faults)
 
     async def refused_because(self, suite: Suite) -> list[str] | None:
         """The service has had it checked."""
@@ -184,12 +175,12 @@ class SuiteKeeper:
                 self._note_up()
                 if offered is None and self._unchecked:
                     in_force = {kind: self.gate.suites[kind].suite for kind in self._unchecked}
-                    offered = Offered(in_force, self.faults)
+                    offered = Shelved(in_force, self.faults)
                 if offered is not None:
                     await self._take(offered)
             await asyncio.sleep(self._source.poll_s)
 
-    async def _take(self, offered: Offered) -> None:
+    async def _take(self, offered: Shelved) -> None:
         faults = dict(offered.faults)
         changed: dict[Kind, CompiledSuite] = {}
         for kind, suite in offered.suites.items():
