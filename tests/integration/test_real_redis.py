@@ -267,7 +267,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
     url = f"redis://collector:{USER_PASSWORD}@{server.place}/3"
     store = store_at(f"redis://{server.place}/3", given=url)
 
-    async with playing(store, folder) as scene:
+    async with playing(store, folder, channels="kline,trade,ticker,quote") as scene:
         await play_everything(scene)
         used = called(server) - READERS_COMMANDS
         server.administrator.ask("CONFIG", "RESETSTAT")

@@ -28,9 +28,8 @@ from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_B
 from data_collector.validation.service.context import Options, Running, ServiceContext
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
-from data_collector.validation.service.history import SuiteHistory
 from data_collector.validation.service.line import WorkerLine
-from data_collector.validation.service.rulebook import Rulebook, Source
+from data_collector.validation.service.rulebook import Rulebook, Source, SuiteHistory
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
