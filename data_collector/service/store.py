@@ -125,7 +125,10 @@ class StoreHome(Part):
         calls = CallBuilder(venue.store_keys, limits, venue.calendar, writer=uuid.uuid4().hex)
         expected = expected_store_bytes(settings)
         structlog.get_logger().info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
-        return RedisSink(address, calls, self._counters, source=self._source, expected_bytes=expected)
+        return RedisSink(
+            address, calls, self._counters, source=self._source, expected_bytes=expected,
+            with_quotes="quote" in settings.channels,
+        )  # fmt: skip
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""

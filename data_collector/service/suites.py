@@ -21,19 +21,11 @@ from data_collector.validation.auditing.ports import UNREADABLE, EmbeddedPort, S
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS, Kind
-from data_collector.validation.rules.folder import RulesFolder
+from data_collector.validation.rules.folder import LoadedRules, RulesFolder
 from data_collector.validation.rules.suite import Suite, check_guards, read_suite, shipped_suite
 
 FOLDER_POLL_S: Final = 1.0
 SERVICE_POLL_S: Final = 5.0
-
-
-class Offered(Struct, frozen=True):
-    """What a source has now."""
-
-    suites: Mapping[Kind, Suite]
-    faults: Mapping[str, str]
-    """What is offered and cannot be used, by a name of its own, as a sentence."""
 
 
 class SuiteSource(Protocol):
@@ -41,10 +33,10 @@ class SuiteSource(Protocol):
 
     poll_s: float
 
-    def first(self) -> Offered:
+    def first(self) -> LoadedRules:
         """What gates from the start: whatever is at hand without waiting. Blocks for a moment."""
 
-    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+    async def changed(self, known: Mapping[Kind, str]) -> LoadedRules | None:
         """What is offered now, given the digests in force; None when that is what it was. Raises `Transient`."""
 
     async def refused_because(self, suite: Suite) -> list[str] | None:
@@ -61,12 +53,11 @@ class FolderSource:
         self._worker = worker
         self._stamp: object = None
 
-    def first(self) -> Offered:
+    def first(self) -> LoadedRules:
         """See `SuiteSource`."""
-        loaded = self._folder.load()
-        return Offered(loaded.suites, loaded.faults)
+        return self._folder.load()
 
-    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+    async def changed(self, known: Mapping[Kind, str]) -> LoadedRules | None:
         """See `SuiteSource`."""
         stamp = await asyncio.to_thread(self._folder.stamp)
         if stamp == self._stamp:
@@ -103,7 +94,7 @@ class ServiceSource:
         self._port = port
         self._kept = kept
 
-    def first(self) -> Offered:
+    def first(self) -> LoadedRules:
         """See `SuiteSource`."""
         suites: dict[Kind, Suite] = {}
         for kind in KINDS:
@@ -112,9 +103,9 @@ class ServiceSource:
             except (OSError, SuiteRefused):
                 # The shipped one gates until the service has answered.
                 continue
-        return Offered(suites, {})
+        return LoadedRules(suites, {})
 
-    async def changed(self, known: Mapping[Kind, str]) -> Offered | None:
+    async def changed(self, known: Mapping[Kind, str]) -> LoadedRules | None:
         """See `SuiteSource`."""
         try:
             listing = msgspec.json.decode(await self._port.get("/suites"), type=_Listing)
@@ -132,7 +123,7 @@ class ServiceSource:
                 faults[kind] = str(error)
             else:
                 await asyncio.to_thread(self._keep, kind, content)
-        return Offered(suites, faults)
+        return LoadedRules(suites, faults)
 
     async def refused_because(self, suite: Suite) -> list[str] | None:
         """The service has had it checked."""
@@ -183,12 +174,12 @@ class SuiteKeeper:
                 self._note_up()
                 if offered is None and self._unchecked:
                     in_force = {kind: self.gate.suites[kind].suite for kind in self._unchecked}
-                    offered = Offered(in_force, self.faults)
+                    offered = LoadedRules(in_force, self.faults)
                 if offered is not None:
                     await self._take(offered)
             await asyncio.sleep(self._source.poll_s)
 
-    async def _take(self, offered: Offered) -> None:
+    async def _take(self, offered: LoadedRules) -> None:
         faults = dict(offered.faults)
         changed: dict[Kind, CompiledSuite] = {}
         for kind, suite in offered.suites.items():

@@ -16,7 +16,7 @@ from data_collector.validation.auditing.messages import (
 from data_collector.validation.rules.columns import KINDS
 from data_collector.validation.rules.suite import shipped_suite
 from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, RECORDS_MAX, VALIDATE_BYTES_MAX
-from data_collector.validation.service.past_suites import SUITES_KEPT, PastSuites
+from data_collector.validation.service.rulebook import SUITES_KEPT, PastSuites
 from tests.contract.validation_app import (
     BAD,
     GOOD,

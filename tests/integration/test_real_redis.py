@@ -95,11 +95,11 @@ def assert_exact(scene: Scene) -> None:
         assert_latest_is_newest(scene.store, symbol, scene.simulator.tape(symbol))
 
 
-async def refusal_of(url: str, folder: Path) -> str:
+async def refusal_of(url: str, folder: Path, *, channels: str = "kline,trade,ticker") -> str:
     """The sentence with which the collector refuses to start."""
     unread = store_at("redis://127.0.0.1:1", given=url)
     with pytest.raises(Misconfigured) as refusal:
-        async with playing(unread, folder):
+        async with playing(unread, folder, channels=channels):
             pass
     return str(refusal.value)
 
@@ -267,7 +267,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
     url = f"redis://collector:{USER_PASSWORD}@{server.place}/3"
     store = store_at(f"redis://{server.place}/3", given=url)
 
-    async with playing(store, folder) as scene:
+    async with playing(store, folder, channels="kline,trade,ticker,quote") as scene:
         await play_everything(scene)
         used = called(server) - READERS_COMMANDS
         server.administrator.ask("CONFIG", "RESETSTAT")
@@ -295,6 +295,17 @@ async def test_missing_right_is_told_at_the_start(server: RedisServer, folder: P
 
     assert "NOPERM" in sentence or "lacks rights" in sentence
     assert USER_PASSWORD not in sentence
+
+
+async def test_rights_on_quotes_are_needed_where_quotes_are_collected(server: RedisServer, folder: Path) -> None:
+    grant(server, [right for right in documented_rights() if not right.startswith("~quote")])
+    given = f"redis://collector:{USER_PASSWORD}@{server.place}"
+
+    await play_exactly(store_at(f"redis://{server.place}/4", given=f"{given}/4"), folder / "without")
+    sentence = await refusal_of(f"{given}/5", folder / "with", channels="trade,quote")
+
+    assert "lacks rights" in sentence
+    assert "HSET quote:*" in sentence
 
 
 @pytest.mark.parametrize("missing", ["+info", "+get", "+function|load", "+select", "~collector:*"])

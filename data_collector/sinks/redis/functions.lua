@@ -313,17 +313,18 @@ DEL collector:
 GET collector:
 SET collector: x
 SET kline: x NX EX 1
-TYPE quote:
-HGET quote: update_id
-HSET quote: bid 1
-TYPE quotes:
-XADD quotes: * data x
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:
 XADD quarantine: * data x
 TYPE late:
 XADD late: * data x
+]], quote = [[
+TYPE quote:
+HGET quote: update_id
+HSET quote: bid 1
+TYPE quotes:
+XADD quotes: * data x
 ]], replay = [[
 TYPE quarantine:
 XRANGE quarantine: - +
@@ -335,7 +336,7 @@ GET kline:
 SET kline: x EX 1
 ]]}
 
--- args: what every key begins with, whose rights ('collector' or 'replay')
+-- args: what every key begins with, and for what ('collector', 'quote' beside it where quotes are collected, 'replay')
 -- A right that is missing would show itself in the midst of a function, after its first write. Returns the commands
 -- that the caller may not give, each with its kind of key.
 local function missing_rights(keys, args)

@@ -43,20 +43,21 @@ async def load_functions(connection: StoreConnection) -> None:
 
 
 async def check_rights(
-    connection: StoreConnection, prefix: str, whose: Literal["collector", "replay"] = "collector"
+    connection: StoreConnection, prefix: str, *purposes: Literal["collector", "quote", "replay"]
 ) -> None:
     """Raise `Misconfigured` when our user may not do what the functions do; call after `load_functions`.
 
     Raises `SinkUnavailable` where the server cannot tell now.
     """
-    (reply,) = await connection.execute([("FCALL", MISSING_RIGHTS, 0, prefix, whose)])
-    if isinstance(reply, ReplyError):
-        if reply.kind != "NOPERM":
-            raise SinkUnavailable(f"The store does not run the functions now: {reply}")
-        missing = ["FCALL"]
-    else:
-        assert isinstance(reply, list), "missing_rights answers with an array"
-        missing = [f"{command}*" for command in reply]
+    missing: list[str] = []
+    for reply in await connection.execute([("FCALL", MISSING_RIGHTS, 0, prefix, purpose) for purpose in purposes]):
+        if isinstance(reply, ReplyError):
+            if reply.kind != "NOPERM":
+                raise SinkUnavailable(f"The store does not run the functions now: {reply}")
+            missing = ["FCALL"]
+        else:
+            assert isinstance(reply, list), "missing_rights answers with an array"
+            missing += [f"{command}*" for command in reply]
     if missing:
         raise Misconfigured(
             f"The store's user lacks rights: {', '.join(missing)}. "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import product
-from typing import assert_never, get_args
+from typing import Literal, assert_never, get_args
 
 from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
@@ -54,15 +54,20 @@ class RedisSink:
     """The `Sink` of Redis and its kin."""
 
     def __init__(
-        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, expected_bytes: int = 0
-    ) -> None:
-        """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need."""
+        self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, expected_bytes: int = 0,
+        with_quotes: bool = False,
+    ) -> None:  # fmt: skip
+        """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need.
+
+        Rights on keys of quotes are asked for `with_quotes` alone.
+        """
         self._address = address
         self._calls = calls
         self._counters = counters
         self._source = source
         self._keys = calls.keys
         self._expected_bytes = expected_bytes
+        self._with_quotes = with_quotes
         self._connection: StoreConnection | None = None
         numbered = [name for name, channel in CHANNELS.items() if channel.has_gaps]
         for channel, reason in product(numbered, get_args(GapReason)):
@@ -89,7 +94,8 @@ class RedisSink:
                 connection, self._address, source=self._source, keys=self._keys, expected_bytes=self._expected_bytes
             )
             await load_functions(connection)
-            await check_rights(connection, self._keys.prefix)
+            quotes: tuple[Literal["quote"], ...] = ("quote",) if self._with_quotes else ()
+            await check_rights(connection, self._keys.prefix, "collector", *quotes)
         except (SinkUnavailable, Misconfigured):
             connection.close()
             raise

@@ -32,12 +32,12 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class LoadedRules(Struct, frozen=True):
-    """What a folder says."""
+    """What a folder, or a validation service, has now."""
 
     suites: Mapping[Kind, Suite]
-    """Of the kinds whose file is right or missing."""
+    """Of a folder: of the kinds whose file is right or missing."""
     faults: Mapping[str, str]
-    """File name to the sentence that says what is wrong with it."""
+    """What is offered and cannot be used, by its file name or kind, to the sentence that says what is wrong with it."""
 
 
 class RulesFolder:

@@ -28,8 +28,7 @@ from data_collector.validation.service.bodies import AUDIT_BYTES_MAX, VALIDATE_B
 from data_collector.validation.service.context import Options, ServiceContext, ServiceState
 from data_collector.validation.service.docs_site import DocsSite, SiteFiles
 from data_collector.validation.service.findings import Findings
-from data_collector.validation.service.past_suites import PastSuites
-from data_collector.validation.service.rulebook import Rulebook, Source
+from data_collector.validation.service.rulebook import PastSuites, Rulebook, Source
 from data_collector.validation.service.supervised_worker import SupervisedWorker
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
