@@ -109,6 +109,9 @@ class Lateness:
     def _sample(self, received: Received) -> None:
         if isinstance(received, Trade | Kline | Ticker):
             self._sampled_ms = self._clock() * 1000 - received.event_ms
+        else:
+            # It tells no time, as a quote: the next message may.
+            self._line.sample(self._sample)
 
 
 class LineSample:
@@ -127,6 +130,9 @@ class LineSample:
     def _take(self, received: Received) -> None:
         if isinstance(received, Trade | Kline | Ticker):
             self.lag_ms = received.received_ns / 1e6 - received.event_ms
+        else:
+            # It tells no time, as a quote: the next message may.
+            self.line.sample(self._take)
 
 
 class Twins:

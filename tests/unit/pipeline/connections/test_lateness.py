@@ -16,7 +16,7 @@ from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address
 from data_collector.pipeline.connections.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.market import NOON_MS, trade
+from tests.market import NOON_MS, quote, trade
 from tests.unit.pipeline.connections.test_lateness_twins import LIMITS
 
 CODEC = BinanceCodec()
@@ -57,6 +57,13 @@ class Scene:
             live.socket._receive(trade(event_ms=int(NOON_MS + self.now_s * 1000 - late_ms)))
             self.lateness.look()
 
+    def bring_quote(self) -> None:
+        """A message that tells no time."""
+        live = self.line._live
+        assert live is not None
+        live.socket._receive(quote())
+        self.lateness.look()
+
     @property
     def renewals(self) -> float:
         return self.counters.value("data_collector_watchdogs_total", kind="late")
@@ -79,6 +86,15 @@ async def test_line_that_comes_late_for_long_is_renewed_and_told(scene: Scene) -
     assert scene.line._live is not None
     assert scene.line._live.ends_soon
     assert scene.line.lag_s == pytest.approx(LATE_MS / 1000 + 1.0)
+
+
+async def test_message_without_a_time_is_no_sample_and_the_next_one_is(scene: Scene) -> None:
+    scene.bring(10)
+    scene.bring(1, late_ms=LATE_MS + 1_000)
+    scene.bring_quote()
+    scene.bring(int(LATE_S), late_ms=LATE_MS + 1_000)
+
+    assert scene.renewals == 1
 
 
 async def test_burst_that_catches_up_is_no_lateness(scene: Scene) -> None:

@@ -18,7 +18,7 @@ from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address
 from data_collector.pipeline.connections.websocket import Received, WebSocket
 from data_collector.venues.binance.codec import BinanceCodec
-from tests.market import NOON_MS, trade
+from tests.market import NOON_MS, quote, trade
 
 CODEC = BinanceCodec()
 LIMITS = StreamLimits(
@@ -56,6 +56,12 @@ class Pair:
         event_ms = int(self.now_ms - late_ms)
         live.socket._receive(trade(event_ms=event_ms, received_ns=live.socket.last_message_ns))
 
+    def bring_quote(self, line: int) -> None:
+        """A message that tells no time."""
+        live = self.lines[line]._live
+        assert live is not None
+        live.socket._receive(quote())
+
     def compare(self) -> None:
         self.now_ms += SAMPLE_S * 1000
         self.twins.compare()
@@ -84,6 +90,17 @@ async def test_line_that_is_behind_for_three_seconds_is_replaced(pair: Pair) -> 
     pair.bring(0)
     pair.bring(1, late_ms=300.0)
     pair.compare()
+
+    assert pair.replaced == ["1B"]
+
+
+async def test_line_that_is_behind_is_replaced_where_quotes_come_first(pair: Pair) -> None:
+    for _ in range(12):
+        pair.bring_quote(0)
+        pair.bring_quote(1)
+        pair.bring(0)
+        pair.bring(1, late_ms=300.0)
+        pair.compare()
 
     assert pair.replaced == ["1B"]
 
