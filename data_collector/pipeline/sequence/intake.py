@@ -138,7 +138,7 @@ class Intake:
                     self._take_newest(key, record)
                 else:
                     # For a subclass alone.
-                    self.tally.passes(record, "other", None)
+                    self.tally.passes(record, "other", self._check(record))
 
     def _check_newest(self, record: Record) -> Verdict | None:
         if not isinstance(record, Ticker):

@@ -205,6 +205,17 @@ def test_channels_for_subclasses_are_not_stored(scene: Scene) -> None:
     assert not scene.take()
 
 
+def test_record_for_subclasses_that_breaks_a_rule_is_quarantined(scene: Scene) -> None:
+    scene.send(quote(bid="0"))
+
+    (entry,) = scene.take_side()
+    assert (entry.kind, entry.symbol) == ("quarantine", SYMBOL)
+    assert scene.counts == (1, 0, 1)
+    ((_, verdict, accepted, _),) = scene.notebook.others
+    assert verdict is not None
+    assert (bool(verdict.critical), accepted) == (True, False)
+
+
 def test_ticker_with_a_poisoned_last_id_is_refused(scene: Scene) -> None:
     scene.begin()
     scene.send(ticker(first_id=1, last_id=2**52, count=2**52))
