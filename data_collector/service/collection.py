@@ -94,7 +94,7 @@ class Collection:
         counters, intake = self._counters, self.intake
         self._storing = storing = self._storing or Storing(self._settings, self.outlet, sink, intake, counters)
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
-        keys = [(key, group) for group in self._lines.groups for key in group.keys]
+        keys = [(key, group) for group in self._lines.groups for key in group.keys if key.channel in wanted.channels]
         self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
         groups = ConsumerGroups(
             sink, storing.pump.ask, lambda: tuple(self.outlet.queues), self._venue.store_keys, _limits(self._settings),

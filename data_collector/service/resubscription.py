@@ -162,6 +162,7 @@ class Resubscription:
         before = self.current
         # With thousands of symbols each of these takes a tenth of a second, and the feed must not wait for it.
         wanted = await asyncio.to_thread(wanted_of, before, desired, self._venue, faults)
+        self._check_extra(before, wanted, faults)
         notes = await self._check_symbols(before, wanted, faults)
         if faults:
             raise _Refused("impossible", faults)
@@ -169,9 +170,10 @@ class Resubscription:
         change = await asyncio.to_thread(change_of, plans, before, wanted, self._venue, self._settings)
         change.notes += notes
         removed = [key for plan in plans for key in plan.removed]
-        added = [key for plan in plans for key in plan.added]
+        added = [key for plan in plans for key in plan.added if key.channel in wanted.channels]
         known = await self._ask_store(running.storing, added)
         self.current = wanted
+        self._intake.tally.former.difference_update(key for plan in plans for key in plan.added)
         self._add(added, known)
         running.watch.remove(removed)
         try:
@@ -181,6 +183,14 @@ class Resubscription:
             # What is unsubscribed must go, also when the collection ends in the middle of it.
             self._remove(running.storing.sink, removed)
         return change
+
+    def _check_extra(self, before: Subscriptions, wanted: Subscriptions, faults: list[str]) -> None:
+        """Their streams are subscribed to already, and stay so."""
+        faults += [
+            f"channels: {channel} is one of extra_channels; it can be neither added nor removed."
+            for channel in self._wiring.extra
+            if (channel in before.channels) != (channel in wanted.channels)
+        ]
 
     async def _check_symbols(self, before: Subscriptions, wanted: Subscriptions, faults: list[str]) -> list[str]:
         if set(wanted.symbols) <= set(before.symbols):
@@ -221,7 +231,6 @@ class Resubscription:
         outlet, intake, klines = self._outlet, self._intake, self._intake.klines
         sequences: list[TradeSequence] = []
         for key in added:
-            intake.tally.former.discard(key)
             if key.symbol not in outlet.queues:
                 outlet.add(key.symbol)
             intake.add(key)
@@ -241,7 +250,8 @@ class Resubscription:
         async with asyncio.TaskGroup() as changes:
             for plan, group in zip(plans, self._groups(running, plans), strict=True):
                 for key in plan.added:
-                    running.watch.add(key, group)
+                    if key.channel in self.current.channels:
+                        running.watch.add(key, group)
                 if plan.is_new:
                     running.lines.start_group(group)
                     touched += group.lines

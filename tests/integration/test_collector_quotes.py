@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
-from tests.integration.scene import SYMBOLS, Scene, playing
+import pytest
+from msgspec import structs
+
+from data_collector.facade import DataCollector
+from data_collector.model.errors import Misconfigured
+from data_collector.model.keys import Channel
+from data_collector.model.records import Record
+from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
 WITH_QUOTES = "kline,trade,ticker,quote"
+
+NEW = "SOLUSDT"
+
+
+class ExtraQuotes(DataCollector):
+    """Looks at quotes, and stores none."""
+
+    extra_channels: ClassVar[tuple[Channel, ...]] = ("quote",)
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**settings)
+        self.seen: set[str] = set()
+
+    async def on_record(self, record: Record) -> None:
+        """Remember whose quotes came."""
+        self.seen.add(record.symbol)
 
 
 def newest(scene: Scene, symbol: str) -> dict[str, str]:
@@ -80,3 +104,23 @@ async def test_second_start_goes_on_with_newer_quotes(store: Store, folder: Path
 
         ids = [int(str(record["update_id"])) for record in store.records("quotes:BTCUSDT")]
         assert ids == sorted(set(ids))
+
+
+async def test_quotes_for_a_subclass_are_not_stored_and_nobody_waits_for_them(store: Store, folder: Path) -> None:
+    market = structs.replace(DRIVEN, symbols=(*SYMBOLS, NEW))
+    async with playing(store, folder, market, kind=ExtraQuotes) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await until_async(lambda: scene.status.ready, "readiness")
+        scene.symbols = [*SYMBOLS, NEW]
+
+        await scene.collector.change_subscriptions(symbols=scene.symbols)
+        await scene.trade()
+
+        await until_async(lambda: scene.status.ready, "readiness with a new symbol")
+        assert isinstance(scene.collector, ExtraQuotes)
+        assert scene.collector.seen == set(scene.symbols)
+        assert [store.length(f"quotes:{symbol}") for symbol in scene.symbols] == [0, 0, 0]
+        with pytest.raises(Misconfigured, match="quote is one of extra_channels"):
+            await scene.collector.change_subscriptions(channels=WITH_QUOTES.split(","))
+        scene.assert_counts_add_up()
