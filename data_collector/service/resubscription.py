@@ -312,6 +312,7 @@ class Resubscription:
         intake.tally.former.update(removed)
         for key in removed:
             self._repairs.forget(key)
+            intake.remove(key)
             if key.channel == "kline":
                 intake.klines.remove(key)
         for symbol in self._leaving(removed):

@@ -62,6 +62,12 @@ class Intake:
         if channel is not None and not channel.has_gaps:
             self._newest.setdefault(key, -1)
 
+    def remove(self, key: Key) -> None:
+        """It is collected no longer. Tickers go on: they come from REST too."""
+        if key.channel != "ticker":
+            self._newest.pop(key, None)
+            self.spoken.pop(key, None)
+
     def forget(self, symbol: str) -> None:
         """Nothing comes of the symbol any more."""
         self.trades.forget(symbol)
@@ -132,7 +138,7 @@ class Intake:
                 self.klines.take(record)
             case _:
                 key = key_of(record)
-                if record.symbol not in self._sequences:
+                if record.symbol not in self._sequences or key in self.tally.former:
                     self.tally.refuse_unknown(record)
                 elif isinstance(record, NewestRecord) and key in self._newest:
                     self._take_newest(key, record)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from data_collector.model.channels import number_of
+from data_collector.model.channels import NewestRecord, key_of, number_of
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
@@ -69,6 +69,28 @@ def test_older_quote_is_a_copy_and_a_bad_one_is_quarantined(scene: Scene) -> Non
     assert scene.intake.spoken == {Key("quote", SYMBOL): 7}
 
 
+@pytest.mark.parametrize("record", [quote(update_id=8), ticker(NOON_MS + 1_000)])
+def test_channel_that_was_taken_away_is_passed_over_until_it_comes_back(scene: Scene, record: NewestRecord) -> None:
+    key = key_of(record)
+    scene.intake.add(key)
+    scene.send(quote(update_id=7), ticker())
+    counts = scene.counts
+    scene.take()
+
+    scene.intake.tally.former.add(key)
+    scene.intake.remove(key)
+    scene.send(record)
+
+    assert not scene.take()
+    assert scene.counts == counts
+    assert scene.counters.value("data_collector_records_former_total") == 1
+
+    scene.intake.tally.former.discard(key)
+    scene.intake.add(key)
+    scene.send(record)
+    assert [number_of(one.record) for one in scene.take().newest] == [number_of(record)]
+
+
 def test_quote_has_no_time_of_the_exchange_and_moves_no_clock(scene: Scene) -> None:
     scene.intake.add(Key("quote", SYMBOL))
 
@@ -95,6 +117,17 @@ def test_statistics_by_rest_are_no_message_of_the_feed(scene: Scene) -> None:
 
     scene.send(ticker(NOON_MS + 1_000))
     assert scene.intake.spoken.keys() == {Key("ticker", SYMBOL)}
+
+
+def test_ticker_that_was_taken_away_comes_from_rest_alone(scene: Scene) -> None:
+    scene.intake.tally.former.add(Key("ticker", SYMBOL))
+    scene.intake.remove(Key("ticker", SYMBOL))
+
+    scene.send(ticker())
+    assert not scene.take()
+
+    scene.intake.take_statistics(ticker(received_ns=0))
+    assert [taken.record.symbol for taken in scene.take().newest] == [SYMBOL]
 
 
 @pytest.mark.parametrize(
