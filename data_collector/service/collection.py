@@ -52,7 +52,7 @@ class Collection:
         self._venue = venue
         self._rest = rest
         self._counters = counters
-        ledger = Ledger(time.time, counters)
+        ledger = Ledger(time.time, counters, venue.calendar)
         self.outlet = Outlet(list(settings.symbols), home.spool)
         self.intake = Intake(
             validation.keeper.gate, self.outlet, _wanted_klines(settings, venue), counters, validation.auditor,

@@ -9,15 +9,17 @@ from decimal import Decimal
 from typing import ClassVar
 
 import pytest
+from msgspec import structs
 
 from collector import BinanceDataCollector
 from data_collector import facade
+from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import Misconfigured
-from data_collector.model.keys import Channel
+from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Record
 from data_collector.model.venue import Venue
 from data_collector.venues.discovery import find_venue
-from tests.market import aggregate_trade, kline, mini_ticker, quote, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, aggregate_trade, kline, mini_ticker, quote, ticker, trade
 
 Hooked = tuple[str, dict[str, object]]
 
@@ -203,6 +205,21 @@ def test_users_own_venue_is_given_the_same_way() -> None:
         exchange: ClassVar[str | Venue] = own
 
     assert OwnCollector()._service._venue is own
+
+
+def test_missing_klines_are_counted_by_the_venues_own_calendar() -> None:
+    class TwoMinutes(UtcCalendar):
+        def next_open_ms(self, interval: str, open_ms: int) -> int:
+            return open_ms + 2 * MINUTE_MS
+
+    class OwnCollector(BinanceDataCollector):
+        exchange: ClassVar[str | Venue] = structs.replace(find_venue("binance"), calendar=TwoMinutes())
+
+    collector = OwnCollector(symbols=SYMBOL)
+    repairs = collector._service._collection._repairs
+    repairs._ledger.opened(Key("kline", SYMBOL, "1m"), NOON_MS, NOON_MS + 2 * MINUTE_MS)
+
+    assert repairs._ledger.status().missing == 2
 
 
 def test_extra_channels_are_subscribed_to_beside_the_collected_ones() -> None:
