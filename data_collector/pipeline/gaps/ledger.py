@@ -162,7 +162,7 @@ class Ledger:
         self._close_filled(key)
 
     def forget(self, key: Key) -> None:
-        """It is collected no longer: nobody waits for what is missing."""
+        """It is collected no longer, or its numbers have begun anew: nobody waits for what is missing."""
         self._open.pop(key, None)
 
     def status(self) -> GapsStatus:

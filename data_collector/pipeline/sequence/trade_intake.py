@@ -245,6 +245,7 @@ class TradeIntake:
         sequence, next_id = self.sequences[symbol], -1 if due_id is None else due_id
         self._count_unseen(len(sequence.held))
         sequence.begin_anew(next_id)
+        self._ledger.forget(Key("trade", symbol))
         self.holdback.note(sequence)
         self._outlet.begin_anew(symbol, next_id)
 

@@ -175,7 +175,7 @@ class TradeSequence:
         self.held.clear()
         self.spilled = Spilled()
         self.refused_s.clear()
-        self.gap = None
+        self.gap = self.reported = None
         self._holes = []
         self._unconfirmed_id = -1
         self.far_behind = 0

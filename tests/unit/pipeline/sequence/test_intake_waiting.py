@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data_collector.model.keys import Key
 from data_collector.pipeline.sequence import holdback as holdback_module
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, FAR_BEHIND_IDS, FAR_BEHIND_MAX
 from tests.market import NOON_MS, SYMBOL, ticker, trade
@@ -300,6 +301,20 @@ def test_ids_that_begin_anew_are_collected_once_the_store_has_let_go_of_the_old_
     assert runs(scene.take()) == [(300, 2)]
     scene.outlet.end_runs()
     assert scene.kept.oldest_id(SYMBOL) == 300
+
+
+def test_gap_of_the_old_ids_is_forgotten_when_ids_begin_anew(scene: Scene) -> None:
+    scene.begin(FAR_BEHIND_IDS + 1_000)
+    scene.send(trade(FAR_BEHIND_IDS + 1_003))
+    missing = scene.sequence.report()
+    assert missing is not None
+    scene.ledger.opened(Key("trade", SYMBOL), *missing)
+
+    scene.intake.trades.begin_anew(SYMBOL, None)
+
+    assert scene.ledger.status().open_count == 0
+    assert scene.sequence.reported is None
+    assert not scene.intake.trades.holdback.sequences
 
 
 def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_stands(scene: Scene) -> None:
