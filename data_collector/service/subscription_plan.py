@@ -35,9 +35,7 @@ def check_venue(settings: Settings, venue: Venue) -> None:
     """Intervals and channels that the exchange does not have. Raises `Misconfigured` with all of them."""
     faults: list[str] = []
     _check_intervals("INTERVALS", settings.intervals, venue, faults)
-    channels = [channel for channel in settings.channels if channel not in venue.channels]
-    if channels:
-        faults.append(f"CHANNELS: {venue.name} has no {', '.join(channels)}; it has {', '.join(venue.channels)}.")
+    _check_channels("CHANNELS", settings.channels, venue, faults)
     if faults:
         raise Misconfigured("\n".join(faults))
 
@@ -67,6 +65,7 @@ def wanted_of(present: Subscriptions, desired: DesiredSubscriptions, venue: Venu
     intervals = _parsed("intervals", desired.intervals, texts.intervals, faults)
     words = _parsed("channels", desired.channels, texts.channels, faults)
     _check_intervals("intervals", intervals or (), venue, faults)
+    _check_channels("channels", words or (), venue, faults)
     channels: list[Channel] = [channel for channel in CHANNELS if channel in (words or ())]
     return Subscriptions(
         present.symbols if symbols is None else symbols,
@@ -171,6 +170,12 @@ def _check_intervals(name: str, intervals: Sequence[str], venue: Venue, faults: 
     if strange:
         have = ", ".join(venue.intervals)
         faults.append(f"{name}: {venue.name} has no {', '.join(strange)}; it has {have} (case matters).")
+
+
+def _check_channels(name: str, channels: Sequence[str], venue: Venue, faults: list[str]) -> None:
+    strange = [channel for channel in channels if channel not in venue.channels]
+    if strange:
+        faults.append(f"{name}: {venue.name} has no {', '.join(strange)}; it has {', '.join(venue.channels)}.")
 
 
 Parsed = TypeVar("Parsed")

@@ -101,6 +101,15 @@ def test_interval_that_only_other_exchanges_have_is_a_fault() -> None:
     assert faults == [f"intervals: binance has no 10m; it has {', '.join(VENUE.intervals)} (case matters)."]
 
 
+def test_channel_that_only_other_exchanges_have_is_a_fault() -> None:
+    faults: list[str] = []
+    venue = structs.replace(VENUE, channels=("kline", "trade"))
+
+    wanted_of(TRADES, DesiredSubscriptions(channels=("trade", "quote")), venue, faults)
+
+    assert faults == ["channels: binance has no quote; it has kline, trade."]
+
+
 def test_what_a_wish_leaves_out_stays() -> None:
     faults: list[str] = []
 
