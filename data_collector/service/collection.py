@@ -96,10 +96,8 @@ class Collection:
         self._lines = Lines(self.wiring.groups(wanted), self.wiring, intake, counters)
         keys = [(key, group) for group in self._lines.groups for key in group.keys if key.channel in wanted.channels]
         self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
-        groups = ConsumerGroups(
-            sink, storing.pump.ask, lambda: tuple(self.outlet.queues), self._venue.store_keys, _limits(self._settings),
-            counters,
-        )  # fmt: skip
+        limits = _limits(self._settings)
+        groups = ConsumerGroups(sink, storing.pump.ask, self.streams, self._venue.store_keys, limits, counters)
         self.parts = (self.statistics, self._watch, self._lines, self._repairs, groups, storing)
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -108,6 +106,12 @@ class Collection:
         for part in self.parts:
             part.start(spawner(group))
         self.subscribed.use(RunningParts(self._lines, self._watch, self._storing, group.create_task))
+
+    def streams(self) -> list[str]:
+        """Keys of what is written to now and trimmed."""
+        key, channels = self._venue.store_keys.key, self.subscribed.current.channels
+        kinds = [each.stream for name, each in CHANNELS.items() if name in channels and each.stream is not None]
+        return [key(kind, symbol) for symbol in self.outlet.queues for kind in kinds]
 
     async def end(self) -> None:
         """Write out what waits, when the group has ended."""
@@ -118,9 +122,9 @@ class Collection:
 
 
 def _limits(settings: Settings) -> dict[KeyKind, tuple[str, int]]:
-    """Of the streams that are written, the setting and its value that trims each."""
-    written = [channel for name, channel in CHANNELS.items() if name in settings.channels]
-    return {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in written if each.stream is not None}
+    """Of every kind of stream, the setting and its value that trims it."""
+    channels = CHANNELS.values()
+    return {each.stream: (each.maxlen, settings.maxlen(each.maxlen)) for each in channels if each.stream is not None}
 
 
 def _wanted_klines(settings: Settings, venue: Venue) -> WantedKlines:

@@ -175,6 +175,24 @@ async def test_intervals_and_channels_change_too(store: Store, folder: Path) -> 
         scene.assert_counts_add_up()
 
 
+async def test_readers_of_a_channel_are_warned_while_it_is_collected(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_collector.service.watches.consumer_groups.LOOK_S", 0.05)
+    async with playing(store, folder, MARKET, channels="kline,ticker", trades_maxlen="1000") as scene:
+        await scene.subscribed()
+        await scene.collector.change_subscriptions(channels=["kline", "trade", "ticker"])
+        await scene.trade()
+        store.ask("XGROUP", "CREATE", "trades:BTCUSDT", "slow", "$")
+        await scene.simulator.burst("BTCUSDT", 1_000)
+        await scene.settled()
+        await until_async(lambda: "group slow of trades:BTCUSDT" in str(scene.status.reasons), "the warning")
+
+        await scene.collector.change_subscriptions(channels=["kline", "ticker"])
+
+        await until_async(lambda: "group slow" not in str(scene.status.reasons), "the end of the warning")
+
+
 async def test_trades_given_up_for_a_while_are_not_asked_for_and_go_on_later(store: Store, folder: Path) -> None:
     async with collecting(store, folder) as scene:
         tail = store.tail_id("BTCUSDT")

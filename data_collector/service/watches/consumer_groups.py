@@ -39,16 +39,16 @@ class ConsumerGroups(Part):
     """What is known of the groups of our streams."""
 
     def __init__(
-        self, sink: RedisSink, ask: Callable[[Question], Awaitable[None]], symbols: Callable[[], Sequence[str]],
+        self, sink: RedisSink, ask: Callable[[Question], Awaitable[None]], streams: Callable[[], Sequence[str]],
         keys: StoreKeys, limits: Mapping[KeyKind, tuple[str, int]], counters: Counters,
     ) -> None:  # fmt: skip
-        """`ask` has the store asked between two batches; `symbols` are those that are collected now.
+        """`ask` has the store asked between two batches; `streams` are those that are written now.
 
-        `limits`: of the streams that are written, the setting and its value that trims each.
+        `limits`: of every kind of stream, the setting and its value that trims it.
         """
         self._sink = sink
         self._ask = ask
-        self._symbols = symbols
+        self._streams = streams
         self._keys = keys
         self._limits = limits
         self._counters = counters
@@ -67,7 +67,7 @@ class ConsumerGroups(Part):
 
     async def look(self) -> None:
         """Once, at the streams whose turn it is."""
-        streams = [self._keys.key(kind, symbol) for symbol in self._symbols() for kind in self._limits]
+        streams = self._streams()
         start = self._turn if self._turn < len(streams) else 0
         self._turn = start + STREAMS_PER_LOOK
         chosen = streams[start : self._turn]
