@@ -1,8 +1,9 @@
 """Changes what is subscribed while everything else goes on: one change at a time.
 
 First everything that can fail without a trace is asked: the exchange's symbol list, and the store for what it has of
-new symbols. Then room is made for them, streams are subscribed and unsubscribed on the connections that live, and last,
-when nothing comes of it any more and what came is written, a removed symbol's queue goes. Its keys stay.
+new symbols, and whether it takes quotes. Then room is made for them, streams are subscribed and unsubscribed on the
+connections that live, and last, when nothing comes of it any more and what came is written, a removed symbol's queue
+goes. Its keys stay.
 """
 
 from __future__ import annotations
@@ -209,20 +210,23 @@ class Resubscription:
         trades = sorted({key.symbol for key in added if key.channel == "trade"})
         klines = sorted({key.symbol for key in added if key.channel == "kline"})
         intervals = sorted({key.interval for key in added if key.interval is not None})
+        has_quotes = any(key.channel == "quote" for key in added)
         tails: dict[str, TradeTail | None] = {}
         cursors: dict[Key, int] = {}
 
         async def question() -> None:
             tails.update(await storing.sink.tails(trades))
             cursors.update(await storing.sink.kline_cursors(klines, intervals))
+            if has_quotes:
+                await storing.sink.begin_quotes()
 
         try:
             async with asyncio.timeout(ASK_S):
-                if trades or klines:
+                if trades or klines or has_quotes:
                     await storing.pump.ask(question)
         except (SinkUnavailable, Misconfigured, TimeoutError) as error:
             reason = str(error) or f"it has not answered for {ASK_S:g} s"
-            sentence = f"The store does not tell what it has of the new symbols: {reason}"
+            sentence = f"The store is not ready for what is new: {reason}"
             raise _Refused("unavailable", [sentence]) from error
         return _Known(tails, cursors)
 

@@ -283,6 +283,34 @@ async def test_everything_is_trimmed_to_its_limit(store_address: StoreAddress, r
     assert all(100 <= length <= 300 for length in lengths.values()), lengths
 
 
+async def test_rights_on_quotes_are_asked_for_at_each_connection_once_quotes_have_begun(
+    store_address: StoreAddress, reader: Reader
+) -> None:
+    kinds = ("trades", "stream", "latest", "kline", "quarantine", "gaps", "late", "collector")
+    keys = [f"{kind}:*" for kind in kinds]
+
+    def allow(*more: str) -> None:
+        reader.client.acl_setuser(
+            "collector", enabled=True, passwords="+secret", keys=[*keys, *more], commands=["+@all"], reset=True
+        )
+
+    allow()
+    async with opened(
+        redis_sink(StoreAddress(unix_path=store_address.unix_path, username="collector", password="secret"))
+    ) as sink:
+        with pytest.raises(Misconfigured, match=r"HSET quote:\*"):
+            await sink.begin_quotes()
+        await sink.write(everything())
+
+        allow("quote:*", "quotes:*")
+        await sink.begin_quotes()
+        await sink.close()
+        allow()
+        with pytest.raises(Misconfigured, match=r"HSET quote:\*"):
+            await sink.write(everything())
+    reader.client.acl_deluser("collector")
+
+
 def every_second(first: int, until: int) -> Batch:
     """Every second minute, each with the gap before it."""
     batch = klines(*(kline(minute) for minute in range(first, until, 2)))

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from data_collector.facade import DataCollector
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, Transient
 from data_collector.model.keys import Channel
 from data_collector.model.records import Record
 from tests.integration.scene import DRIVEN, SYMBOLS, Scene, playing
@@ -18,6 +18,8 @@ from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
 
 WITH_QUOTES = "kline,trade,ticker,quote"
+
+OTHER_KINDS = ("trades", "stream", "latest", "kline", "quarantine", "gaps", "late", "collector")
 
 NEW = "SOLUSDT"
 
@@ -90,6 +92,24 @@ async def test_quotes_come_and_go_while_others_are_collected(store: Store, folde
         assert store.length("quotes:BTCUSDT") == length
         scene.assert_trades_exact()
         scene.assert_counts_add_up()
+
+
+async def test_quotes_that_the_store_forbids_are_refused_and_trades_go_on(store: Store, folder: Path) -> None:
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        store.ask("ACL", "SETUSER", "default", "resetkeys", *(f"~{kind}:*" for kind in OTHER_KINDS))
+        try:
+            with pytest.raises(Transient, match=r"lacks rights: .*HSET quote:\*"):
+                await scene.collector.change_subscriptions(channels=WITH_QUOTES.split(","))
+            await scene.trade()
+        finally:
+            store.ask("ACL", "SETUSER", "default", "allkeys")
+
+        assert scene.status.channels == ["kline", "trade", "ticker"]
+        await scene.collector.change_subscriptions(channels=WITH_QUOTES.split(","))
+        await scene.trade()
+        await stored(scene)
+        scene.assert_trades_exact()
 
 
 async def test_second_start_goes_on_with_newer_quotes(store: Store, folder: Path) -> None:

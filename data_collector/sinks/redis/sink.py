@@ -59,7 +59,7 @@ class RedisSink:
     ) -> None:  # fmt: skip
         """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need.
 
-        Rights on keys of quotes are asked for `with_quotes` alone.
+        Rights on keys of quotes are asked for `with_quotes` alone, and from `begin_quotes` on.
         """
         self._address = address
         self._calls = calls
@@ -139,6 +139,11 @@ class RedisSink:
                 elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
+
+    async def begin_quotes(self) -> None:
+        """They are written from now on. Raises `Misconfigured` where rights are missing, and `SinkUnavailable`."""
+        await check_rights(await self._connected(), self._keys.prefix, "quote")
+        self._with_quotes = True
 
     async def groups(self, streams: Sequence[str]) -> list[GroupPlace]:
         """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""
