@@ -187,7 +187,7 @@ class BulkFiles(Protocol):
         """
 
     def days_of(self, month: BulkFile) -> list[BulkFile]:
-        """The same in files of a day; empty for a day, and for intervals that are published by the month only."""
+        """The files of the single days of a month; empty for a day, and for intervals published by the month only."""
 
     def klines(self, file: BulkFile) -> AsyncGenerator[list[Kline], None]:
         """The rows of a file of klines."""

@@ -3,7 +3,8 @@
 The service holds its parts in one stated order, from the ground up: what others stand on comes first. It opens and
 starts them in that order, and reports on and closes them in the reverse one, so that health begins with what is nearest
 to the records and a stop ends with what the others needed. `Service` names the parts that live as long as the process,
-`Collection` those that live from a start of the collection to its stop. To add a part: one class, one line there.
+`Collection` those that run from a start of the collection to its stop: these are started and reported on alone, and
+end with their tasks; what waits then is written out by `Storing.drain`. To add a part: one class, one line there.
 
 A part overrides what it has something to do for; nothing is all that the methods here do.
 """
@@ -42,16 +43,17 @@ class Part:
     async def open(self) -> None:
         """Get hold of files, servers and what else is needed.
 
-        Called once, before any task of this part runs, when the parts before it are open. May wait without end. Raises
-        `Misconfigured` or `Unavailable`, which end the start. It may be cancelled at any await.
+        Called once, before any task of this part runs, when the parts before it are open; not of parts of a
+        `Collection`. May wait without end. Raises `Misconfigured` or `Unavailable`, which end the start. It may be
+        cancelled at any await.
         """
 
     def start(self, spawn: Spawn) -> None:
         """Spawn the part's eternal tasks.
 
-        Called when all parts are open and the store is connected. Of a part of the collection it is called again
-        after a stop. Tasks end by being cancelled and in no other way; all are cancelled at once, so no task may rely
-        on another part's at its end.
+        Called when all parts are open and the store is connected; called again after a stop of parts that `Collection`
+        keeps from start to start. Tasks end by being cancelled and in no other way; all are cancelled at once, so no
+        task may rely on another part's at its end.
         """
 
     def report(self, snapshot: Snapshot) -> PartHealth:
@@ -66,7 +68,8 @@ class Part:
         """Write out what is held and let go of everything.
 
         Called once, when no task of this part runs any more and the parts after it are closed; also when `open` failed
-        or was never called. Must come to an end by itself within a deadline of its own, and must not raise.
+        or was never called; not of parts of a `Collection`. Must come to an end by itself within a deadline of its own,
+        and must not raise.
         """
 
 

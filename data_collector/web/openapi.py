@@ -19,7 +19,7 @@ from data_collector.web.answers import Answer, Problem
 _REFERENCE = "#/components/schemas/{name}"
 
 _described: set[type[Struct]] = set()
-"""What routes answer, until the document is first asked for: most processes make none."""
+"""What routes answer. Their schemas are made when a document is first asked for: most processes make none."""
 
 
 def described(answer: type[Struct], description: str = "Successful Response", *or_texts: str) -> dict[str, object]:

@@ -241,7 +241,7 @@ class Outlet:
         self._open_debt(queue, queue.next_id if due_id is None else due_id, wiped=due_id is None)
 
     def begin_anew(self, symbol: str, next_id: int) -> None:
-        """Its ids have: what waits and what is retained of it is of another market. This one comes next."""
+        """Its ids have: what waits and what the spool has of it is of another market. This one comes next."""
         queue = self.queues[symbol]
         self._end_run(queue)
         self._gathering.flush()
