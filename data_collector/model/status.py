@@ -137,7 +137,7 @@ class GapEvent(Struct, array_like=True):
     at_s: float
     """Unix time."""
     what: str
-    """`opened`, `grown`, `healed`, `given_up`, `withdrawn`, `passed`, or what was tried."""
+    """`opened`, `grown`, `healed`, `given_up`, `withdrawn`, or what was tried."""
     first: int = 0
     last: int = 0
     count: int = 0

@@ -36,7 +36,6 @@ CAME_FROM = {
 }
 
 TRIED = {
-    "passed": "The series had passed the place by then: nothing of it is missing any more.",
     "twin_awaited": "Waited for another line to bring it.",
     "rest_asked": "Asked the exchange's REST side.",
     "rest_failed": "The exchange's REST side did not give it.",

@@ -152,15 +152,6 @@ class Ledger:
             _add(gap.life, GapEvent(self._clock(), "withdrawn", first, last))
         self._close_filled(key)
 
-    def passed(self, key: Key, due: int) -> None:
-        """The series goes on at `due`: nothing before it is missing any more, whoever brought it."""
-        if key not in self._open:
-            return
-        for gap in self._open[key]:
-            if gap.missing.remove(gap.life.first, due):
-                _add(gap.life, GapEvent(self._clock(), "passed"))
-        self._close_filled(key)
-
     def forget(self, key: Key) -> None:
         """It is collected no longer, or its numbers have begun anew: nobody waits for what is missing."""
         self._open.pop(key, None)

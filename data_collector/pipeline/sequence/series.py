@@ -76,13 +76,8 @@ class KlineSeries:
         """What had been passed over when the store turned out to be behind."""
 
     @property
-    def held(self) -> int:
-        """How many closed klines wait behind a missing one."""
-        return len(self._held)
-
-    @property
     def first_held_ms(self) -> int | None:
-        """What waits first."""
+        """The first closed kline that waits behind a missing one."""
         return min(self._held, default=None)
 
     def judge_open(self, kline: Kline) -> Order:

@@ -168,16 +168,6 @@ def test_klines_built_in_a_quiet_market_are_counted_and_push_no_gap_out(ledger: 
     assert counters.value("data_collector_gap_filled_total", channel="kline", source="built") == 2 * CLOSED_KEPT
 
 
-def test_series_that_went_on_leaves_nothing_open_before_it(ledger: Ledger) -> None:
-    ledger.opened(TRADES, 1, 10)
-    ledger.opened(TRADES, 20, 30)
-
-    ledger.passed(TRADES, 11)
-
-    assert only_open(ledger).first == 20
-    assert whats(only_closed(ledger)) == ["opened", "passed"]
-
-
 def test_what_is_tried_again_and_again_is_one_event_of_each_kind(ledger: Ledger, clock: Clock) -> None:
     ledger.opened(TRADES, 1, 10)
     for _ in range(100):

@@ -109,7 +109,9 @@ def test_kline_ahead_waits_and_its_copy_is_known() -> None:
 
     assert told(released) == [(0, "ws")]
     assert made.take_closed(kline(3)) is Order.KNOWN
-    assert (made.held, made.first_held_ms) == (1, NOON_MS + 3 * MINUTE_MS)
+    assert made.first_held_ms == NOON_MS + 3 * MINUTE_MS
+    made.pass_over(NOON_MS + 3 * MINUTE_MS, "lost")
+    assert told(made.release()) == [(3, "ws")]
 
 
 def test_kline_that_waits_is_replaced_by_a_newer_one_that_differs() -> None:
@@ -124,7 +126,6 @@ def test_klines_that_wait_are_bounded() -> None:
     made, _ = fed(kline(0))
     for minute in range(2, HELD_MAX + 20):
         made.take_closed(kline(minute))
-    assert made.held == HELD_MAX
 
     made.take_closed(kline(1))
     assert len(made.release()) == HELD_MAX + 1
@@ -267,7 +268,8 @@ def test_going_back_beyond_what_is_remembered_leaves_the_rest_missing() -> None:
     made, _ = fed(*(kline(minute) for minute in range(3, 6)))
 
     made.rewind(NOON_MS + MINUTE_MS)
-    assert (made.release(), made.due_ms, made.held) == ([], NOON_MS + MINUTE_MS, 3)
+    assert (made.release(), made.due_ms) == ([], NOON_MS + MINUTE_MS)
+    assert made.first_held_ms == NOON_MS + 3 * MINUTE_MS
 
     for minute in (1, 2):
         made.take_closed(kline(minute), source="rest")
@@ -298,7 +300,7 @@ def test_every_open_time_is_delivered_or_declared_once(states: tuple[str, ...]) 
         released += made.release()
     made.take_closed(ids(5, next_id, next_id))
     released += made.release()
-    while made.held:
+    while made.first_held_ms is not None:
         made.pass_over(made.due_ms + MINUTE_MS, "lost")
         released += made.release()
 
