@@ -100,13 +100,13 @@ def worker_pid(collector: CollectorProcess) -> int | None:
 
 
 def test_every_message_is_audited_once_and_nothing_of_it_is_in_the_collector(market: Exchange, folder: Path) -> None:
-    with collecting(folder, market, gx_audit="1") as collector:
+    with collecting(folder, market, gx_audit="1", channels="kline,trade,ticker,quote") as collector:
         store = collector.embedded_store()
         until(lambda: collector.status().messages_received > 500, "messages", output=collector.told)
         snapshot = settled(market, collector, store)
 
         assert_every_message_audited_once(snapshot)
-        assert set(snapshot.validation.audit.rows) == {"kline", "trade", "ticker"}
+        assert set(snapshot.validation.audit.rows) == {"kline", "trade", "ticker", "quote"}
         assert all(snapshot.validation.audit.rows.values())
         assert snapshot.reasons == []
         mapped = Path(f"/proc/{collector.process.pid}/maps").read_text()

@@ -23,6 +23,7 @@ def until(
     what: str = WHAT,
     *,
     deadline_s: float = DEADLINE_S,
+    poll_s: float = POLL_S,
     output: Callable[[], str] = str,
 ) -> Found:
     """What `ask` first returns that is something; `output` is told with a failure."""
@@ -32,7 +33,7 @@ def until(
         if found:
             return found
         assert time.monotonic() < end, f"within {deadline_s:g} s there was not: {what}; {output()}"
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 async def until_async(ask: Callable[[], Found | None], what: str = WHAT, *, deadline_s: float = DEADLINE_S) -> Found:
