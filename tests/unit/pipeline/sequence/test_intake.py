@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
-from data_collector.model.channels import NewestRecord, key_of, number_of
+from data_collector.model.channels import CHANNELS, NewestRecord, key_of, number_of
 from data_collector.model.errors import BadFrame
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
@@ -97,6 +98,20 @@ def test_quote_has_no_time_of_the_exchange_and_moves_no_clock(scene: Scene) -> N
     scene.send(quote())
 
     assert scene.intake.tally.exchange_ms() == 0
+
+
+def test_record_from_the_future_keeps_out_none_of_a_channel_whose_number_is_a_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHANNELS, "quote", structs.replace(CHANNELS["quote"], time="update_id"))
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(*(quote(update_id=NOON_MS + days * 86_400_000) for days in (0, 7_300, 1)))
+
+    batch = scene.take()
+    assert [number_of(one.record) for one in batch.newest] == [NOON_MS + 86_400_000]
+    assert [rules(entry) for entry in batch.side] == [["event_time_jump"]]
+    assert scene.intake.tally.exchange_ms() == NOON_MS + 86_400_000
 
 
 def test_quotes_are_conflated_to_the_newest_beside_the_ticker(scene: Scene) -> None:
