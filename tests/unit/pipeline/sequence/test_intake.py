@@ -9,6 +9,7 @@ from msgspec import structs
 
 from data_collector.model.channels import CHANNELS, NewestRecord, key_of, number_of
 from data_collector.model.errors import BadFrame
+from data_collector.model.gate import Verdict
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
 from data_collector.model.venue import Reply, ShutdownNotice
@@ -48,6 +49,13 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
     assert isinstance(passed.record, Ticker)
     assert passed.record.volume == "8913.30000000"
     assert scene.counts == (2, 1, 1)
+
+
+@pytest.mark.parametrize("record", [trade(), kline(), ticker(), quote(), mini_ticker()])
+def test_refused_record_says_its_kind_by_the_name_of_its_channel(scene: Scene, record: Record) -> None:
+    refusal = scene.intake.refusals.refusal(record, Verdict(("event_time_jump",)))
+
+    assert json.loads(refusal.columns)["kind"] == key_of(record).channel
 
 
 def test_older_ticker_is_a_copy(scene: Scene) -> None:
