@@ -89,6 +89,12 @@ def number_of(record: NewestRecord) -> int:
     return number
 
 
+def sent_ms_of(record: NewestRecord) -> int | None:
+    """When the exchange sent it, where its number is that time; None where it tells none."""
+    channel = CHANNELS[CHANNEL_OF[type(record)]]
+    return number_of(record) if channel.number == channel.time else None
+
+
 def channel_by_keys(keys: Container[str]) -> Collected | None:
     """The channel whose record has these JSON keys; None for what is no record."""
     return next((name for name, channel in CHANNELS.items() if channel.mark in keys), None)

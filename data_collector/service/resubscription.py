@@ -1,9 +1,9 @@
 """Changes what is subscribed while everything else goes on: one change at a time.
 
 First everything that can fail without a trace is asked: the exchange's symbol list, and the store for what it has of
-new symbols, and whether it takes quotes. Then room is made for them, streams are subscribed and unsubscribed on the
-connections that live, and last, when nothing comes of it any more and what came is written, a removed symbol's queue
-goes. Its keys stay.
+new symbols, and whether it takes new channels. Then room is made for them, streams are subscribed and unsubscribed on
+the connections that live, and last, when nothing comes of it any more and what came is written, a removed symbol's
+queue goes. Its keys stay.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from data_collector.service.subscription_plan import GroupPlan, change_of, listi
 from data_collector.service.watches.silence import SilenceWatch
 from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
+from data_collector.sinks.redis.functions import with_rights
 from data_collector.sinks.redis.sink import RedisSink
 
 ASK_S = 5.0
@@ -210,19 +211,19 @@ class Resubscription:
         trades = sorted({key.symbol for key in added if key.channel == "trade"})
         klines = sorted({key.symbol for key in added if key.channel == "kline"})
         intervals = sorted({key.interval for key in added if key.interval is not None})
-        has_quotes = any(key.channel == "quote" for key in added)
+        with_own_rights = with_rights({key.channel for key in added})
         tails: dict[str, TradeTail | None] = {}
         cursors: dict[Key, int] = {}
 
         async def question() -> None:
             tails.update(await storing.sink.tails(trades))
             cursors.update(await storing.sink.kline_cursors(klines, intervals))
-            if has_quotes:
-                await storing.sink.begin_quotes()
+            if with_own_rights:
+                await storing.sink.begin_channels(with_own_rights)
 
         try:
             async with asyncio.timeout(ASK_S):
-                if trades or klines or has_quotes:
+                if trades or klines or with_own_rights:
                     await storing.pump.ask(question)
         except (SinkUnavailable, Misconfigured, TimeoutError) as error:
             reason = str(error) or f"it has not answered for {ASK_S:g} s"

@@ -127,7 +127,7 @@ class StoreHome(Part):
         structlog.get_logger().info("store_size_expected", mebibytes=expected // 2**20, symbols=len(settings.symbols))
         return RedisSink(
             address, calls, self._counters, source=self._source, expected_bytes=expected,
-            with_quotes="quote" in settings.channels,
+            channels=settings.channels,
         )  # fmt: skip
 
     def start(self, spawn: Spawn) -> None:

@@ -105,8 +105,9 @@ def intervals(text: str) -> tuple[str, ...]:
 
 
 def channels(text: str) -> tuple[str, ...]:
-    """Only what can be collected."""
-    found = _listed(text.lower())
+    """Only what can be collected; case does not matter."""
+    names: dict[str, str] = {name.lower(): name for name in CHANNELS}
+    found = [names.get(word, word) for word in _listed(text.lower())]
     wrong = [channel for channel in found if channel not in CHANNELS]
     if wrong:
         raise ValueError(f"{_enumerated(wrong)} cannot be collected; choose from {', '.join(CHANNELS)}")

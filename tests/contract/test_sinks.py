@@ -299,11 +299,11 @@ async def test_rights_on_quotes_are_asked_for_at_each_connection_once_quotes_hav
         redis_sink(StoreAddress(unix_path=store_address.unix_path, username="collector", password="secret"))
     ) as sink:
         with pytest.raises(Misconfigured, match=r"HSET quote:\*"):
-            await sink.begin_quotes()
+            await sink.begin_channels(["ticker", "quote"])
         await sink.write(everything())
 
         allow("quote:*", "quotes:*")
-        await sink.begin_quotes()
+        await sink.begin_channels(["ticker", "quote"])
         await sink.close()
         allow()
         with pytest.raises(Misconfigured, match=r"HSET quote:\*"):

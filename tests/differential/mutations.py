@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 
 from hypothesis import strategies as st
 from msgspec import structs
@@ -56,11 +56,17 @@ def _mutated(draw: st.DrawFn, kind: Kind) -> Checked:
 
 
 def _good(kind: Kind, number: int, *, closed: bool) -> Checked:
-    if kind == "trade":
-        return trade(123_456_789 + number)
-    if kind == "quote":
-        return quote(update_id=400_900_217 + number)
-    return kline(number, closed=closed) if kind == "kline" else ticker(NOON_MS + number)
+    match kind:
+        case "trade":
+            return trade(123_456_789 + number)
+        case "kline":
+            return kline(number, closed=closed)
+        case "ticker":
+            return ticker(NOON_MS + number)
+        case "quote":
+            return quote(update_id=400_900_217 + number)
+        case _:
+            assert_never(kind)
 
 
 def _change(kind: Kind, name: str) -> st.SearchStrategy[tuple[str, object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -22,16 +23,20 @@ def good_records(kind: Kind, count: int) -> list[Checked]:
 
 
 def _good(kind: Kind, number: int) -> Checked:
-    if kind == "kline":
-        ids = {"first_trade_id": 1234 * number, "last_trade_id": 1234 * number + 1233}
-        return kline(number, received_ns=(NOON_MS + MINUTE_MS * (number + 1) + 1) * MS, **ids)
     sent_ms = NOON_MS + number
-    if kind == "trade":
-        return trade(number + 1, time_ms=sent_ms, event_ms=sent_ms, received_ns=(sent_ms + 1) * MS)
-    if kind == "quote":
-        prices = {"bid": "45180.49", "bid_quantity": "1.1", "ask": "45180.51", "ask_quantity": "2.2"}
-        return quote(update_id=number + 1, received_ns=sent_ms * MS, **prices)
-    return ticker(sent_ms, received_ns=(sent_ms + 1) * MS)
+    match kind:
+        case "kline":
+            ids = {"first_trade_id": 1234 * number, "last_trade_id": 1234 * number + 1233}
+            return kline(number, received_ns=(NOON_MS + MINUTE_MS * (number + 1) + 1) * MS, **ids)
+        case "trade":
+            return trade(number + 1, time_ms=sent_ms, event_ms=sent_ms, received_ns=(sent_ms + 1) * MS)
+        case "ticker":
+            return ticker(sent_ms, received_ns=(sent_ms + 1) * MS)
+        case "quote":
+            prices = {"bid": "45180.49", "bid_quantity": "1.1", "ask": "45180.51", "ask_quantity": "2.2"}
+            return quote(update_id=number + 1, received_ns=sent_ms * MS, **prices)
+        case _:
+            assert_never(kind)
 
 
 def suite_of(kind: Kind, *expectations: Mapping[str, object]) -> Suite:

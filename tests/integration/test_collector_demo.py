@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from data_collector.model.channels import CHANNELS
 from tests.docs.tree import read
 from tests.integration.demo import Demo, demo, family, first
 from tests.integration.postgres_server import rows
@@ -41,7 +42,7 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
         assert_commands_work(running)
         suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
-        assert set(msgspec.convert(suites["suites"], dict[str, object])) == {"kline", "trade", "ticker", "quote"}
+        assert set(msgspec.convert(suites["suites"], dict[str, object])) == set(CHANNELS)
         started = family(running.process.pid)
         assert len(started) >= 4, "collector, store, exchange and validation service"
         password = urlsplit(first(r"psql (postgresql://\S+)", running.screen())).password

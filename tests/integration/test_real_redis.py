@@ -14,12 +14,14 @@ import pytest
 from data_collector.api.quarantine import newest_refusals
 from data_collector.api.store_reading import StoreReading
 from data_collector.cli.doctor.check_store import check_store
+from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import parse_store_url
 from data_collector.settings import load_settings
 from data_collector.simulator import FrameFault
 from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.functions import with_rights
 from data_collector.sinks.redis.quarantine import QuarantineStreams, Release
 from data_collector.venues.binance.venue import VENUE
 from tests.contract.stores import redis_sink
@@ -267,7 +269,7 @@ async def test_documented_rights_are_enough_and_all_needed(server: RedisServer, 
     url = f"redis://collector:{USER_PASSWORD}@{server.place}/3"
     store = store_at(f"redis://{server.place}/3", given=url)
 
-    async with playing(store, folder, channels="kline,trade,ticker,quote") as scene:
+    async with playing(store, folder, channels=",".join(CHANNELS)) as scene:
         await play_everything(scene)
         used = called(server) - READERS_COMMANDS
         server.administrator.ask("CONFIG", "RESETSTAT")
@@ -297,15 +299,16 @@ async def test_missing_right_is_told_at_the_start(server: RedisServer, folder: P
     assert USER_PASSWORD not in sentence
 
 
-async def test_rights_on_quotes_are_needed_where_quotes_are_collected(server: RedisServer, folder: Path) -> None:
-    grant(server, [right for right in documented_rights() if not right.startswith("~quote")])
+@pytest.mark.parametrize("channel", with_rights([*CHANNELS]))
+async def test_channel_needs_its_rights_where_it_is_collected(server: RedisServer, folder: Path, channel: str) -> None:
+    grant(server, [right for right in documented_rights() if not right.startswith(f"~{channel}")])
     given = f"redis://collector:{USER_PASSWORD}@{server.place}"
 
     await play_exactly(store_at(f"redis://{server.place}/4", given=f"{given}/4"), folder / "without")
-    sentence = await refusal_of(f"{given}/5", folder / "with", channels="trade,quote")
+    sentence = await refusal_of(f"{given}/5", folder / "with", channels=f"trade,{channel}")
 
     assert "lacks rights" in sentence
-    assert "HSET quote:*" in sentence
+    assert f"HSET {channel}:*" in sentence
 
 
 @pytest.mark.parametrize("missing", ["+info", "+get", "+function|load", "+select", "~collector:*"])

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
-from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings
+from data_collector.settings import SECRETS, Settings, expected_store_bytes, load_settings, texts
 from data_collector.settings.fields import variables
 
 CANARY = "c4n4ry-s3cr3t"
@@ -125,6 +125,12 @@ def test_impossible_value_is_refused_with_its_name_and_cure(variable: str, text:
     assert f"- {variable}" in message
     assert cure in message
     assert "\x1b" not in message
+
+
+def test_channel_is_read_without_regard_to_case_and_keeps_its_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "CHANNELS", {"trade": None, "miniTicker": None})
+
+    assert texts.channels("TRADE,miniticker, MiniTicker") == ("trade", "miniTicker")
 
 
 def test_every_fault_is_told_at_once() -> None:

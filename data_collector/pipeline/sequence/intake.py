@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from data_collector.model.channels import NewestRecord, collected, key_of, number_of
+from data_collector.model.channels import NewestRecord, collected, key_of, number_of, sent_ms_of
 from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Record, Ticker, Trade
@@ -125,9 +125,9 @@ class Intake:
         self._outlet.put_newest(record, verdict.warnings if verdict is not None else ())
         self._learn(record)
 
-    def _learn(self, record: Record) -> None:
+    def _learn(self, record: NewestRecord) -> None:
+        self.tally.other_event_ms = max(self.tally.other_event_ms, sent_ms_of(record) or 0)
         if isinstance(record, Ticker):
-            self.tally.other_event_ms = max(self.tally.other_event_ms, record.event_ms)
             self.trades.learn_reference(record.symbol, record.last_id)
 
     def _take_other(self, record: Record) -> None:
@@ -146,10 +146,14 @@ class Intake:
                     # For a subclass alone.
                     self.tally.passes(record, "other", self._check(record))
 
-    def _check_newest(self, record: Record) -> Verdict | None:
+    def _check_newest(self, record: NewestRecord) -> Verdict | None:
+        verdict = self._check(record)
+        sent_ms = sent_ms_of(record)
+        if sent_ms is not None:
+            # One from the future would keep out all that follow.
+            verdict = self.tally.judged_in_time(sent_ms, verdict)
         if not isinstance(record, Ticker):
-            return self._check(record)
-        verdict = self.tally.judged_in_time(record.event_ms, self._check(record))
+            return verdict
         sequence = self._sequences[record.symbol]
         known_id = max(sequence.next_id, sequence.reference_id)
         if 0 <= known_id < record.last_id - JUMP_MAX and not (verdict is not None and verdict.critical):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from data_collector.model.channels import key_of
 from data_collector.model.errors import BadFrame
 from data_collector.model.gate import Gate, Verdict
 from data_collector.model.keys import UNKNOWN
@@ -87,7 +88,7 @@ def _content(record: Record, verdict: Verdict) -> str:
 
 def _columns(record: Record) -> str:
     """Its kind and what rules see beside the record's keys, so that it can be judged again."""
-    columns: dict[str, object] = {"kind": type(record).__name__.lower()}
+    columns: dict[str, object] = {"kind": key_of(record).channel}
     if isinstance(record, Kline):
         names: tuple[str, ...] = ("open_ms", "close_ms", "event_ms", "first_trade_id", "last_trade_id")
     else:

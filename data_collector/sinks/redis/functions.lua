@@ -336,7 +336,8 @@ GET kline:
 SET kline: x EX 1
 ]]}
 
--- args: what every key begins with, and for what ('collector', 'quote' beside it where quotes are collected, 'replay')
+-- args: what every key begins with, and for what ('collector', beside it a channel that has a group of its own where it
+--       is collected, 'replay')
 -- A right that is missing would show itself in the midst of a function, after its first write. Returns the commands
 -- that the caller may not give, each with its kind of key.
 local function missing_rights(keys, args)

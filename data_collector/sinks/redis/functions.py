@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 from data_collector.model.channels import CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.keys import Channel, Collected
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 
 _text = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
@@ -42,8 +44,16 @@ async def load_functions(connection: StoreConnection) -> None:
     raise SinkUnavailable(f"The store does not take the functions now: {reply}")
 
 
+def with_rights(channels: Collection[Channel]) -> list[Collected]:
+    """Those with rights of their own, in `NEEDED` of the functions: asked for where they are collected.
+
+    Tickers are written whatever is collected: they come from REST too.
+    """
+    return [name for name in PUT_NEWEST if name != "ticker" and name in channels]
+
+
 async def check_rights(
-    connection: StoreConnection, prefix: str, *purposes: Literal["collector", "quote", "replay"]
+    connection: StoreConnection, prefix: str, *purposes: Literal["collector", "replay"] | Collected
 ) -> None:
     """Raise `Misconfigured` when our user may not do what the functions do; call after `load_functions`.
 

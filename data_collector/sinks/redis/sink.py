@@ -7,21 +7,21 @@ by itself), the pump calls `write` with one batch after the other, `close` ends 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
-from typing import Literal, assert_never, get_args
+from typing import assert_never, get_args
 
 from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
-from data_collector.model.keys import Key
+from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun, TradeTail
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.functions import check_rights, load_functions
+from data_collector.sinks.redis.functions import check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.suitability import check_store, claim_store
 
@@ -55,11 +55,11 @@ class RedisSink:
 
     def __init__(
         self, address: StoreAddress, calls: CallBuilder, counters: Counters, *, source: str, expected_bytes: int = 0,
-        with_quotes: bool = False,
+        channels: Collection[Channel] = (),
     ) -> None:  # fmt: skip
         """`source` is the REST base URL of the exchange; `expected_bytes` what the store is going to need.
 
-        Rights on keys of quotes are asked for `with_quotes` alone, and from `begin_quotes` on.
+        Rights of their own are asked for `channels`, and for more from `begin_channels` on.
         """
         self._address = address
         self._calls = calls
@@ -67,7 +67,7 @@ class RedisSink:
         self._source = source
         self._keys = calls.keys
         self._expected_bytes = expected_bytes
-        self._with_quotes = with_quotes
+        self._channels = set(channels)
         self._connection: StoreConnection | None = None
         numbered = [name for name, channel in CHANNELS.items() if channel.has_gaps]
         for channel, reason in product(numbered, get_args(GapReason)):
@@ -94,8 +94,7 @@ class RedisSink:
                 connection, self._address, source=self._source, keys=self._keys, expected_bytes=self._expected_bytes
             )
             await load_functions(connection)
-            quotes: tuple[Literal["quote"], ...] = ("quote",) if self._with_quotes else ()
-            await check_rights(connection, self._keys.prefix, "collector", *quotes)
+            await check_rights(connection, self._keys.prefix, "collector", *with_rights(self._channels))
         except (SinkUnavailable, Misconfigured):
             connection.close()
             raise
@@ -140,10 +139,10 @@ class RedisSink:
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
 
-    async def begin_quotes(self) -> None:
+    async def begin_channels(self, channels: Collection[Channel]) -> None:
         """They are written from now on. Raises `Misconfigured` where rights are missing, and `SinkUnavailable`."""
-        await check_rights(await self._connected(), self._keys.prefix, "quote")
-        self._with_quotes = True
+        await check_rights(await self._connected(), self._keys.prefix, *with_rights(channels))
+        self._channels.update(channels)
 
     async def groups(self, streams: Sequence[str]) -> list[GroupPlace]:
         """Where the groups of these streams stand; not to be called beside `write`. Raises `SinkUnavailable`."""

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 import pytest
 
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.channels import CHANNEL_OF, CHANNELS, CollectedRecord, collected, key_of
+from data_collector.model.channels import CHANNEL_OF, CHANNELS, CollectedRecord, channel_by_keys, collected, key_of
 from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Collected, Key
 from data_collector.model.records import AggregateTrade, Record
+from data_collector.model.wire import kline_json, quote_json, trade_json
 from tests.market import SYMBOL, kline, quote, ticker, trade
 
 
@@ -35,6 +37,23 @@ def test_numbers_and_identities_are_fields_of_the_record() -> None:
 )
 def test_record_tells_the_stream_that_it_belongs_to(record: Record, key: Key) -> None:
     assert key_of(record) == key
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_keys_of_a_record_lead_to_its_own_channel(channel: Collected) -> None:
+    assert channel_by_keys(CHANNELS[channel].record.__struct_fields__) == channel
+
+
+@pytest.mark.parametrize(
+    ("stored", "channel"),
+    [
+        (trade_json(trade(), f'"{SYMBOL}"'), "trade"),
+        (kline_json(kline(), f'"{SYMBOL}"'), "kline"),
+        (quote_json(quote()), "quote"),
+    ],
+)
+def test_keys_of_an_entry_of_a_stream_lead_to_its_channel(stored: str, channel: Collected) -> None:
+    assert channel_by_keys(json.loads(stored)) == channel
 
 
 def test_what_is_decoded_for_subclasses_only_is_not_collected() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.keys import Channel
 from data_collector.sinks.redis.functions import (
     APPEND_KLINES,
     APPEND_ONCE,
@@ -14,6 +17,7 @@ from data_collector.sinks.redis.functions import (
     PUT_NEWEST,
     REPLAY,
     load_functions,
+    with_rights,
 )
 from tests.unit.sinks.wire import connected
 
@@ -29,6 +33,14 @@ def test_library_registers_every_name_and_nothing_is_left_open() -> None:
     assert LIBRARY.startswith(f"#!lua name=data_collector_{DIGEST}\n")
     assert all(f"redis.register_function('{name}'" in LIBRARY for name in NAMES)
     assert "@DIGEST@" not in LIBRARY
+
+
+def test_rights_are_asked_for_channels_with_keys_of_their_own() -> None:
+    asked = with_rights(get_args(Channel))
+
+    assert {*asked, "ticker"} == PUT_NEWEST.keys()
+    assert all(f", {channel} = [[\n" in LIBRARY for channel in asked)
+    assert with_rights(["trade", "ticker"]) == []
 
 
 async def test_library_replaces_its_like() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
-from data_collector.model.channels import NewestRecord, key_of, number_of
+from data_collector.model.channels import CHANNELS, NewestRecord, key_of, number_of
 from data_collector.model.errors import BadFrame
+from data_collector.model.gate import Verdict
 from data_collector.model.keys import UNKNOWN, Key
 from data_collector.model.records import Record, Ticker
 from data_collector.model.venue import Reply, ShutdownNotice
@@ -47,6 +49,13 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
     assert isinstance(passed.record, Ticker)
     assert passed.record.volume == "8913.30000000"
     assert scene.counts == (2, 1, 1)
+
+
+@pytest.mark.parametrize("record", [trade(), kline(), ticker(), quote(), mini_ticker()])
+def test_refused_record_says_its_kind_by_the_name_of_its_channel(scene: Scene, record: Record) -> None:
+    refusal = scene.intake.refusals.refusal(record, Verdict(("event_time_jump",)))
+
+    assert json.loads(refusal.columns)["kind"] == key_of(record).channel
 
 
 def test_older_ticker_is_a_copy(scene: Scene) -> None:
@@ -97,6 +106,20 @@ def test_quote_has_no_time_of_the_exchange_and_moves_no_clock(scene: Scene) -> N
     scene.send(quote())
 
     assert scene.intake.tally.exchange_ms() == 0
+
+
+def test_record_from_the_future_keeps_out_none_of_a_channel_whose_number_is_a_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHANNELS, "quote", structs.replace(CHANNELS["quote"], time="update_id"))
+    scene.intake.add(Key("quote", SYMBOL))
+
+    scene.send(*(quote(update_id=NOON_MS + days * 86_400_000) for days in (0, 7_300, 1)))
+
+    batch = scene.take()
+    assert [number_of(one.record) for one in batch.newest] == [NOON_MS + 86_400_000]
+    assert [rules(entry) for entry in batch.side] == [["event_time_jump"]]
+    assert scene.intake.tally.exchange_ms() == NOON_MS + 86_400_000
 
 
 def test_quotes_are_conflated_to_the_newest_beside_the_ticker(scene: Scene) -> None:
