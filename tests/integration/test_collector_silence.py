@@ -72,6 +72,9 @@ async def test_symbol_that_was_not_traded_for_a_day_is_proven_quiet(
         await until_async(lambda: scene.status.ready, "readiness")
         assert scene.status.condition == "healthy", scene.status.reasons
         assert scene.counted("streams_mute") == 0
+        latest = store.hash("latest:BTCUSDT")
+        assert latest["price"] == simulator.tape("BTCUSDT")[-1].price
+        assert (latest["count"], "last_price" in latest) == ("0", False)
 
 
 async def test_mute_stream_is_subscribed_to_anew(scene: Scene) -> None:
