@@ -34,8 +34,9 @@ class RestBounds:
             return None
         end_id = None if to_ms >= now_ms else await self._rest.first_trade_id(symbol, to_ms)
         if end_id is None:
-            tickers = await self._rest.tickers([symbol])
-            end_id = tickers[0].last_id + 1 if tickers else first_id
+            # Not what a ticker names: that is of a day alone, and a symbol need not be traded for so long.
+            newest_id = await self._rest.newest_trade_id(symbol)
+            end_id = first_id if newest_id is None else newest_id + 1
         return None if end_id <= first_id else (first_id, end_id - 1)
 
 

@@ -88,6 +88,9 @@ class TradesApi(Protocol):
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """The first trade id at or after a time; None when nothing was traded since."""
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """The id of the newest trade, however long ago it was; None when there is none."""
+
 
 class KlinesApi(Protocol):
     """Closed klines, and the clock that tells which ones are."""

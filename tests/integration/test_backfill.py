@@ -76,6 +76,18 @@ async def test_trades_and_every_kind_of_interval_come_too(world: Past) -> None:
     assert world.stored(interval="1h") == list(range(FROM_MS, START_MS - 60 * MINUTE_MS, 60 * MINUTE_MS))
 
 
+async def test_trades_of_a_symbol_that_was_not_traded_for_a_day_come_too(tmp_path: Path, database: str) -> None:
+    """Its 24-hour statistics then say `"lastId":-1,"count":0`."""
+    async with past(tmp_path, database, structs.replace(PAST, trades_per_s=0.0)) as world:
+        world.simulator.advance(2 * DAY_MS)
+        ended = await world.told(intervals="", with_trades=True)
+
+        query = "select trade_id from market_data_trades order by 1"
+        stored = [trade_id for (trade_id,) in rows(database, query)]
+        assert ended.outcome == "complete"
+        assert stored == [each.trade_id for each in world.simulator.tape("BTCUSDT") if each.time_ms >= FROM_MS]
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 async def test_broken_off_it_goes_on_where_it_was(world: Past, how: signal.Signals) -> None:
     world.simulator.faults.add(RestFault(path=KLINES, delay_s=0.2))

@@ -17,7 +17,7 @@ from msgspec import Struct
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.model.wire import open_time_text, ticker_values, trade_time_text
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import named_failures
 
@@ -186,7 +186,8 @@ def count_of(tag: str) -> int:
 
 async def put_tickers(connection: asyncpg.Connection, tickers: Sequence[Ticker], *, exchange: str) -> int:
     """Store them and return how many were new; what the driver raises is not translated."""
-    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(tickers).decode()))
+    rows = [ticker_values(ticker) | {"event_ms": ticker.event_ms} for ticker in tickers]
+    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(rows).decode()))
 
 
 def kline_lines(klines: Sequence[Kline], more: Sequence[str] = ()) -> bytes:

@@ -75,6 +75,9 @@ class Market:
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         return None
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        return None
+
     async def close(self) -> None:
         pass
 
