@@ -57,9 +57,9 @@ class Filling:
         self._tell = tell
         self._stopping = stopping
         self._retrying = Retrying(give_up_s, stopping, tell)
-        self._bounds: Bounds = RestBounds(ends.rest)
+        self._bounds: Bounds = RestBounds(ends.rest, ends.calendar)
         if ends.files is not None and not ends.is_reachable:
-            self._bounds = FileBounds(ends.files)
+            self._bounds = FileBounds(ends.files, ends.calendar)
         self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
@@ -115,7 +115,7 @@ class Filling:
         fill = FileFill(self._ends, self._retrying, self._stopping, self._tell, all_holes=self._source == "dumps")
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
         remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
-        report.known = max(0, report.rows - remaining.rows - report.added - report.changed)
+        report.known = max(0, report.rows - remaining.rows - report.added - report.changed - report.absent)
         if self._source == "dumps":
             report.unproven = remaining.rows
         return remaining
@@ -146,6 +146,7 @@ def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:
         added=sum(each.added for each in reports),
         changed=sum(each.changed for each in reports),
         absent=sum(each.absent for each in reports),
+        odd=sum(each.odd for each in reports),
         unproven=sum(each.unproven for each in reports),
         failed=sum(each.outcome == "failed" for each in reports),
         seconds=round(seconds, 3),
