@@ -18,6 +18,15 @@ a lock, an operator's stop, the system, an internal fault."""
 _READ_ONLY = "25006"
 """A server that a fail-over made a standby: the next connection may reach the new first one."""
 
+SCHEMAS_BY_LOGIN = (
+    "a pooler between us and PostgreSQL does not pass that on: leave it out of the URL, and let the login have it "
+    "(ALTER ROLE … SET search_path = …)"
+)
+
+_START_PARAMETER = "unsupported startup parameter"
+_BY_STATEMENT = "statement pooling mode"
+"""What PgBouncer refuses for good; its SQLSTATE is that of a broken connection."""
+
 
 @contextmanager
 def named_failures(place: str) -> Iterator[None]:
@@ -54,7 +63,15 @@ def place_of(dsn: str) -> str:
 
 
 def _of_server(error: asyncpg.PostgresError, place: str) -> CollectorError:
-    state = error.sqlstate or ""
+    state, text = error.sqlstate or "", str(error)
+    if _START_PARAMETER in text:
+        named = text.rpartition(_START_PARAMETER)[2].strip(" :)")
+        return Misconfigured(f"DATABASE_URL for {place} sets {named}, and {SCHEMAS_BY_LOGIN}")
+    if _BY_STATEMENT in text:
+        return Misconfigured(
+            f"PgBouncer at {place} pools by statement, and rows are written in transactions: set pool_mode = "
+            "transaction or session for this database"
+        )
     if state[:2] in _PASSING_CLASSES or state == _READ_ONLY:
         return SinkUnavailable(f"PostgreSQL at {place} cannot serve now ({error})")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
