@@ -17,7 +17,7 @@ from data_collector.history.events import SeriesEnded, Tell
 from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
-from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 
@@ -67,7 +67,7 @@ class Backfill:
         try:
             for stretch in plan.stretches:
                 await at_work.fill(stretch)
-        except (Unavailable, VenueRefused) as error:
+        except (RowsRefused, Unavailable, VenueRefused) as error:
             report.outcome, report.reason = "failed", str(error)
         else:
             if self._stopping.requested and report.done < report.rows:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
-from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
@@ -52,6 +52,9 @@ class PostgresReading:
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 yield await self._opened()
+        except RowsRefused as error:
+            # Of this series alone.
+            raise PostgresAway(str(error)) from error
         except TimeoutError:
             raise self._gone(f"PostgreSQL has not answered within {READ_TIMEOUT_S:g} s.") from None
         except (Misconfigured, SinkUnavailable) as error:
