@@ -2,7 +2,8 @@
 
 CollectorError
 ├── Misconfigured      stop at start, exit code 78
-│   └── SuiteRefused         ... or, while running, keep the suite that is in force
+│   ├── SuiteRefused         ... or, while running, keep the suite that is in force
+│   └── RowsRefused          ... or leave this series as it is, tell it, go on with the others
 ├── Unavailable        give up waiting, exit code 69
 ├── Transient          try again after a back-off
 │   ├── VenueUnreachable     ... the exchange
@@ -38,6 +39,10 @@ class SuiteRefused(Misconfigured):
         super().__init__("\n".join([f"{origin} is refused:", *(f"  - {fault}" for fault in faults)]))
         self.origin = origin
         self.faults = tuple(faults)
+
+
+class RowsRefused(Misconfigured):
+    """A database will not hold rows as they are, or not even the name of their series; others it may hold."""
 
 
 class Unavailable(CollectorError):

@@ -251,7 +251,7 @@ def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[str | int, ...]:
 
 KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
-    staged="staged_klines",
+    staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
     key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
     lines=kline_lines,
@@ -263,7 +263,7 @@ KLINES: Final[Destination[Kline]] = Destination(
 
 TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
-    staged="staged_trades",
+    staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
     key=lambda trade: (trade.symbol, trade.trade_id),
     lines=trade_lines,
