@@ -26,6 +26,7 @@ from pathlib import Path
 from data_collector.embedded.peer import command_of, is_alive, is_port_free, ports_to_try
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import Log
+from data_collector.time_limit import time_limit
 
 FIRST_PORT = 5433
 """Not 5432: people who have a PostgreSQL of their own have it there."""
@@ -103,7 +104,7 @@ class EmbeddedPostgres:
             # A fast shutdown: whoever is connected is hung up on.
             os.kill(self._pid, signal.SIGINT)
             try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
+                async with time_limit(STOP_TIMEOUT_S):
                     await self.wait()
             except TimeoutError:
                 self._log.warning("embedded_postgres_killed", pid=self._pid, after_s=STOP_TIMEOUT_S)

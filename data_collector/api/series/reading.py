@@ -20,6 +20,7 @@ from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Trade
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
 
 PAGES_AT_ONCE = 4
 """Each holds a few MB, and the stores take two at a time anyway."""
@@ -72,7 +73,7 @@ class SeriesReading:
     async def turn(self) -> AsyncIterator[None]:
         """For one answer, from reading to writing it. Raises `SinkUnavailable` when too many wait."""
         try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
+            async with time_limit(TURN_TIMEOUT_S):
                 await self._turns.acquire()
         except TimeoutError:
             raise SinkUnavailable("Too many pages of records are being read; come back in a moment.") from None
