@@ -14,6 +14,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.time_limit import time_limit
 
 CONNECTIONS = 2
 """The writer and the backfill need the others; two long answers at a time are enough."""
@@ -50,7 +51,7 @@ class PostgresReading:
         if self._away is not None and time.monotonic() < self._away[0]:
             raise PostgresAway(self._away[1])
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with time_limit(READ_TIMEOUT_S):
                 yield await self._opened()
         except RowsRefused as error:
             # Of this series alone.

@@ -22,6 +22,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
+from data_collector.time_limit import time_limit
 
 PAGES_AT_ONCE = 4
 """Each holds a few MB, and the stores take two at a time anyway."""
@@ -77,7 +78,7 @@ class SeriesReading:
     async def turn(self) -> AsyncIterator[None]:
         """For one answer, from reading to writing it. Raises `SinkUnavailable` when too many wait."""
         try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
+            async with time_limit(TURN_TIMEOUT_S):
                 await self._turns.acquire()
         except TimeoutError:
             raise SinkUnavailable("Too many pages of records are being read; come back in a moment.") from None

@@ -28,6 +28,7 @@ from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+from data_collector.time_limit import time_limit
 
 COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
 """`--fd N` is appended: the end of the socket pair on which it hears from us."""
@@ -50,6 +51,8 @@ STARTING: Final = "starting"
 
 class History(Part):
     """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
+
+    awaited = "PostgreSQL to write everything out"
 
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, store: StoreHome,
@@ -250,7 +253,7 @@ class History(Part):
     async def _listen(self, link: Link[Progress]) -> str:
         while True:
             try:
-                async with asyncio.timeout(SILENT_S):
+                async with time_limit(SILENT_S):
                     self._progress = await link.receive()
             except LinkLost:
                 return "the history writer has died and is started again"

@@ -30,6 +30,7 @@ from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import entry_id
+from data_collector.time_limit import time_limit
 
 POLL_S = 1.0
 """How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
@@ -158,7 +159,7 @@ class HistoryWriter:
                 self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with time_limit(POLL_S):
                         await self._changed.wait()
 
     async def _count_waiting(self, reader: StreamReader) -> None:
