@@ -211,10 +211,8 @@ async def test_short_page_and_hole_of_rest_are_taken_as_they_come(start: Start) 
     [
         RestFault(path=KLINES, kind="overlap", span=2),
         RestFault(path=KLINES, kind="shuffle"),
-        RestFault(path=KLINES, kind="alter", row=0, add={"0": 1}),
-        RestFault(path=KLINES, kind="alter", row=1, add={"6": MINUTE_MS}),
     ],
-    ids=["overlap", "shuffle", "off the grid", "end"],
+    ids=["overlap", "shuffle"],
 )
 async def test_klines_that_lie_are_counted(start: Start, fault: RestFault) -> None:
     scene = await start()
