@@ -223,9 +223,10 @@ def _optional(number: int | None) -> str:
     return "\\N" if number is None else str(number)
 
 
-def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[str | int, ...]:
+def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[object, ...]:
     """A row of `market_data_gaps`; the interval of trades is empty."""
-    return (exchange, key.symbol, key.channel, key.interval or "", gap.first, gap.last, gap.count, gap.reason)
+    series = (exchange, key.symbol, key.channel, key.interval or "")
+    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules))
 
 
 KLINES: Final[Destination[Kline]] = Destination(
