@@ -20,12 +20,13 @@ from data_collector.history.comparison import (
     same_prices,
     same_trade,
 )
-from data_collector.history.feeds import STEPS_AT_ONCE, checked_klines, checked_trades
+from data_collector.history.feeds import STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
+from data_collector.history.odd_candles import parted
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
 from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
-from data_collector.model.calendar import LATEST_MS, Calendar
+from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, crossing, without
 from data_collector.model.keys import Key
@@ -204,18 +205,30 @@ class DatabaseAudit:
         self, found: SeriesAudit, grid: KlineGrid, span: Reach, rest: KlinesApi
     ) -> Check:
         key = found.series
-        check = Check(key.label, "exchange")
+        check, doubts = Check(key.label, "exchange"), Doubts()
         position, end_ms = span
         while position < end_ms:
-            call = partial(_exchanges_klines, rest, key, position, end_ms - 1)
-            rows = await self._retrying.ask(key.label, call)
+            call = partial(self._exchanges_klines, rest, key, position, end_ms - 1, doubts)
+            rows, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
-            until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
+            until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
             compare(check, found.faults, ours, by_open(rows), same=same_kline, refused=found.refused)
             self._tell(key.label, check.compared)
             position = until_ms
         return check
+
+    async def _exchanges_klines(
+        self, rest: KlinesApi, key: Key, first_ms: int, last_ms: int, doubts: Doubts
+    ) -> tuple[Sequence[Kline], int | None]:
+        """Whole ones, and up to which open time a full answer tells."""
+        rows = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        whole, _ = parted(self._ends.calendar, rows)
+        doubts.settle(faults_of_klines(whole))
+        if len(rows) < ROWS_PER_CALL:
+            return whole, None
+        last_told_ms = place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms)
+        return whole, rows[-1].open_ms if last_told_ms is None else last_told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval
@@ -302,10 +315,10 @@ class DatabaseAudit:
 
     async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, rest: TradesApi) -> Check:
         series = found.series
-        check = Check(series.label, "exchange")
+        check, doubts = Check(series.label, "exchange"), Doubts()
         position = ids[0]
         while position <= ids[1]:
-            call = partial(_exchanges_trades, rest, series.symbol, position)
+            call = partial(_exchanges_trades, rest, series.symbol, position, doubts)
             page = await self._retrying.ask(series.label, call)
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
@@ -316,12 +329,10 @@ class DatabaseAudit:
         return check
 
 
-async def _exchanges_klines(rest: KlinesApi, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
-    return checked_klines(await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms))
-
-
-async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int) -> Sequence[Trade]:
-    return checked_trades(await rest.trades(symbol, from_id))
+async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: Doubts) -> Sequence[Trade]:
+    rows = await rest.trades(symbol, from_id)
+    doubts.settle(faults_of_trades(rows))
+    return rows
 
 
 def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:

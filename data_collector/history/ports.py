@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFiles, ExchangeApi
 
 
@@ -72,10 +72,10 @@ class StoredRows(Protocol):
 class RowStore(Protocol):
     """The writing side, behind the gate. Idempotent; may be broken off only to be called again. Raises the same."""
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Stored:
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Stored:
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Stored:
         """Trades."""
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
@@ -108,9 +108,13 @@ class AnsweredRows(Struct, frozen=True):
     """Rows of one answer of the exchange."""
 
     numbers: Sequence[int]
-    """Rising."""
+    """Rising; also of places where the exchange has something that is no whole candle."""
+    is_full: bool
+    """Whether more may follow."""
     store: Callable[[Callable[[int], bool]], Awaitable[Stored]]
     """Writes the rows whose number passes."""
+    odd: Mapping[int, Kline] = field(default_factory=dict)
+    """What is no whole candle, by its place: the exchange has none there."""
 
 
 class SeriesFeed(Protocol):

@@ -10,6 +10,7 @@ import pytest
 
 from data_collector.cli.history.audit import AuditResult, audited
 from data_collector.cli.history.backfill import BackfillOptions
+from data_collector.history.events import Waiting
 from data_collector.settings import load_settings
 from data_collector.simulator.control.faults import RestFault
 from tests.integration.past import START_MS, Past, past
@@ -125,13 +126,29 @@ async def test_what_a_file_has_wrong_is_asked_of_rest_once(world: Past) -> None:
 async def test_repair_of_an_audit_stores_nothing_that_breaks_a_rule(world: Past) -> None:
     await world.told(FROM)
     execute(world.dsn, f"""delete from market_data_ohlcv where "timestamp" = to_timestamp({FIRST_MS // 1000 + 120})""")
-    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", row=2, set={"5": "-1"}))
+    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", row=1, set={"5": "-1"}))
 
     verdict = await audit_of(world, repair=True)
 
     assert verdict.repair is not None
     assert (verdict.repair.added, verdict.repair.refused) == (0, 1)
     assert verdict.checks[0].refused_by == {"volume_not_negative": 1}
+
+
+@pytest.mark.parametrize(("changed", "rule"), [({"2": "NaN"}, "number_text"), ({"8": 2**63}, "trades_range")])
+async def test_row_that_stays_no_candle_is_refused_and_not_taken_for_an_outage(
+    world: Past, changed: dict[str, object], rule: str
+) -> None:  # fmt: skip
+    """A price that is no number, a count that no table holds: asked for again once, then kept as it came."""
+    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", row=3, set=changed))
+
+    ended = await world.told(FROM)
+    against_exchange = await audit_of(world, exchange=True)
+
+    assert (ended.outcome, ended.added, ended.refused) == ("complete", 58, 1)
+    assert rule in ended.refused_by
+    assert len([each for each in world.events if isinstance(each, Waiting)]) == 1
+    assert against_exchange.checks[1].differing == 1
 
 
 async def test_great_expectations_itself_checks_all_that_comes(world: Past) -> None:

@@ -6,9 +6,9 @@ What a critical rule refuses is kept in quarantine and declared as a hole. A bet
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Generic
 
 from msgspec import Struct, field
 
@@ -16,12 +16,10 @@ from data_collector.model.channels import key_of
 from data_collector.model.gaps import Gap
 from data_collector.model.gate import Gate, Verdict
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Row, Source, Trade
 from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
-
-Row = TypeVar("Row", Kline, Trade)
 
 
 class Loaded(Struct, frozen=True):
@@ -40,7 +38,23 @@ class _Judged(Struct, Generic[Row], frozen=True):
     rows: Sequence[Row]
     verdicts: Mapping[int, Verdict]
     """By place; the others break no rule."""
-    good: Sequence[Row]
+    number_of: Callable[[Row], int]
+
+    @property
+    def good(self) -> Sequence[Row]:
+        """Those that may pass."""
+        refused = {place for place, verdict in self.verdicts.items() if verdict.critical}
+        return [row for place, row in enumerate(self.rows) if place not in refused] if refused else self.rows
+
+    @property
+    def warnings(self) -> dict[int, tuple[str, ...]]:
+        """Number to the rules that a row which may pass is marked with."""
+        marked = ((self.rows[place], verdict) for place, verdict in self.verdicts.items())
+        return {
+            self.number_of(row): verdict.warnings
+            for row, verdict in marked
+            if verdict.warnings and not verdict.critical
+        }
 
 
 class GatedRows:
@@ -52,47 +66,40 @@ class GatedRows:
         self._gate = gate
         self._audit = audit
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Loaded:
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Loaded:
         """Closed klines."""
-        judged = _judged(klines, self._gate.check)
-        await self._refuse(judged, attrgetter("open_ms"), source)
-        written = await self._writer.put_klines(judged.good, source=source)
-        return await self._loaded(judged, written, [row.open_ms for row in judged.good])
+        judged = _judged(klines, self._gate.check, attrgetter("open_ms"))
+        return await self._put(judged, source, self._writer.put_klines)
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Loaded:
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Loaded:
         """Trades."""
-        judged = _judged(trades, self._gate.check_trade)
-        await self._refuse(judged, attrgetter("trade_id"), source)
-        written = await self._writer.put_trades(judged.good, source=source)
-        return await self._loaded(judged, written, [row.trade_id for row in judged.good])
+        judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
+        return await self._put(judged, source, self._writer.put_trades)
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """What does not exist."""
         await self._writer.put_gaps(key, gaps)
 
-    async def _refuse(self, judged: _Judged[Row], number_of: Callable[[Row], int], source: str) -> None:
-        # Before the others are stored: whoever is broken off between the two does all of it again.
+    async def _put(self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]]) -> Loaded:
+        good, number_of = judged.good, judged.number_of
         refused = [
             RefusedRow(key_of(row), number_of(row), row, verdict.critical, source)
             for row, verdict in ((judged.rows[place], verdict) for place, verdict in judged.verdicts.items())
             if verdict.critical
         ]
+        # First: whoever is broken off between the two does all of it again.
         if refused:
             await self._quarantine.put(refused)
-
-    async def _loaded(self, judged: _Judged[Row], written: Written, numbers: Sequence[int]) -> Loaded:
-        if numbers:
-            await self._quarantine.settle(key_of(judged.good[0]), numbers)
-        # What is stored is audited once, however often it was tried.
+        written = await put(good, source=source, warnings=judged.warnings)
+        if good:
+            await self._quarantine.settle(key_of(good[0]), [number_of(row) for row in good])
+        # What is stored is audited once, however often that was tried.
         await self._audit.take(judged.rows, judged.verdicts)
-        refused = Counter(verdict.critical for verdict in judged.verdicts.values() if verdict.critical)
-        return Loaded(written.added, written.changed, written.known, refused)
+        return Loaded(written.added, written.changed, written.known, Counter(row.rules for row in refused))
 
 
-def _judged(rows: Sequence[Row], check: Callable[[Row], Verdict | None]) -> _Judged[Row]:
+def _judged(
+    rows: Sequence[Row], check: Callable[[Row], Verdict | None], number_of: Callable[[Row], int]
+) -> _Judged[Row]:
     found = ((place, check(row)) for place, row in enumerate(rows))
-    verdicts = {place: verdict for place, verdict in found if verdict is not None}
-    if not verdicts:
-        return _Judged(rows, verdicts, rows)
-    refused = {place for place, verdict in verdicts.items() if verdict.critical}
-    return _Judged(rows, verdicts, [row for place, row in enumerate(rows) if place not in refused])
+    return _Judged(rows, {place: verdict for place, verdict in found if verdict is not None}, number_of)

@@ -19,6 +19,7 @@ from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.wire import NONE_AT_ZERO
 
 NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
 """What parsers and the calendar raise of things that nobody of ours has written."""
@@ -35,6 +36,9 @@ _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
+_NOT_THERE = dict.fromkeys((*NONE_AT_ZERO, "price_change", "price_change_percent"), "0")
+"""What `latest:` leaves out where there is none; a ticker has zero then, as the exchange sent it."""
+
 _TIMES = ("event_ms", "open_time", "close_time")
 _INTEGER_MAX = 2**63 - 1
 
@@ -48,7 +52,7 @@ class _StoredKline(Struct):
     low: Raw
     close: Raw
     volume: Raw
-    trades: _Integer
+    trades: _Integer | None
     is_closed: bool
     quote_volume: Raw
     taker_buy_base_volume: Raw
@@ -61,7 +65,7 @@ class _StoredTrade(Struct):
     trade_id: _Integer
     price: Raw
     quantity: Raw
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
     buyer_order_id: _Integer | None = None
     seller_order_id: _Integer | None = None
 
@@ -103,8 +107,8 @@ def stored_kline(text: str, calendar: Calendar) -> Kline:
     return Kline(
         symbol=k.symbol, interval=k.interval, open_ms=open_ms, close_ms=close_ms, open=_digits(k.open),
         high=_digits(k.high), low=_digits(k.low), close=_digits(k.close), volume=_digits(k.volume),
-        quote_volume=_digits(k.quote_volume), taker_buy_base_volume=_digits(k.taker_buy_base_volume),
-        taker_buy_quote_volume=_digits(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
+        quote_volume=_told(k.quote_volume), taker_buy_base_volume=_told(k.taker_buy_base_volume),
+        taker_buy_quote_volume=_told(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
         event_ms=close_ms,
     )  # fmt: skip
 
@@ -122,7 +126,7 @@ def stored_trade(text: str) -> Trade:
 
 def stored_ticker(symbol: str, fields: Mapping[str, str]) -> Ticker:
     """The newest ticker in the hash `latest:`. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
-    ticker = msgspec.convert({**fields, "symbol": symbol}, Ticker, strict=False)
+    ticker = msgspec.convert({**_NOT_THERE, **fields, "symbol": symbol}, Ticker, strict=False)
     for name in Ticker.__struct_fields__[1:]:
         value = getattr(ticker, name)
         if isinstance(value, int):
@@ -177,6 +181,10 @@ def _microseconds(text: str) -> int:
     if not text.endswith("+00:00"):
         raise ValueError("times of records are UTC")
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def _told(raw: Raw) -> str | None:
+    return None if bytes(raw) == b"null" else _digits(raw)
 
 
 def _digits(raw: Raw) -> str:
