@@ -130,6 +130,5 @@ class FileFill:
                 wanted = [row for row in rows if is_wanted(row)]
                 if wanted:
                     stored = await self._retrying.write(report.series, partial(put, wanted))
-                    report.added += stored.added
-                    report.changed += stored.changed
+                    report.take(stored)
                     self._tell(report.progress())
