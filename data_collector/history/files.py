@@ -83,7 +83,8 @@ class FileFill:
         symbol, name = file.key.symbol, file.key.label
         first = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
         if first is None:
-            return 0, -1
+            # The empty answer proves nothing: the file itself tells.
+            return 0, 2**53
         after = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.until_ms))
         return first, 2**53 if after is None else after - 1
 

@@ -216,7 +216,7 @@ def publishes_files(host: str) -> bool:
 @asynccontextmanager
 async def opened_rest(venue: Venue, settings: Settings) -> AsyncIterator[ExchangeApi]:
     """The exchange's REST side, for the length of the block."""
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
     try:
         yield rest
     finally:
