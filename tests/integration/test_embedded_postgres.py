@@ -56,7 +56,7 @@ async def test_root_whose_umask_is_077_gets_a_server(
 ) -> None:
     # Not pytest's folder, which is closed to others.
     open_folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
-    open_folder.chmod(0o755)
+    open_folder.chmod(0o755)  # noqa: ASYNC240 - nothing else runs
     programs = linked_programs(tmp_path)
     monkeypatch.setattr(postgres, "ROOTS_FOLDER", open_folder / "var" / "data-collector")
     monkeypatch.setattr(postgres, "embedded_programs", lambda: programs)

@@ -46,8 +46,9 @@ ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 class EmbeddedPort:
     """A worker process, started when it is needed, and started again when it died or had grown too large."""
 
-    def __init__(self) -> None:
-        self._worker = AuditWorker()
+    def __init__(self, *, quiet: bool = False) -> None:
+        """`quiet`: for a command whose terminal belongs to people."""
+        self._worker = AuditWorker(quiet=quiet)
         self._source = uuid.uuid4().hex
         self._starting = asyncio.Lock()
         self.starts = 0
