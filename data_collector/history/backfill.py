@@ -18,7 +18,7 @@ from data_collector.history.odd_candles import OddCandles
 from data_collector.history.plan import Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
-from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
 from data_collector.model.grid import Grid, joined
 from data_collector.model.keys import Key
 
@@ -68,7 +68,7 @@ class Backfill:
         try:
             for stretch in plan.stretches:
                 await at_work.fill(stretch)
-        except (Unavailable, VenueRefused) as error:
+        except (RowsRefused, Unavailable, VenueRefused) as error:
             report.outcome, report.reason = "failed", str(error)
         else:
             if self._stopping.requested and report.done < report.rows:
@@ -117,9 +117,7 @@ class _SeriesFill:
     async def _store(self, answer: AnsweredRows, stretch: Stretch, position: int) -> None:
         # What lies before the position was stored with the answer before.
         stored = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
-        self._report.added += stored.added
-        self._report.changed += stored.changed
-        self._report.known += stored.known
+        self._report.take(stored)
 
     async def _note(self, page: CheckedPage, stretch: Stretch, answer: AnsweredRows) -> None:
         for missing in page.absent:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from data_collector.history.events import FileRefused, SeriesEnded, Tell
 from data_collector.history.odd_candles import OddCandles, parted, places_of
@@ -19,10 +19,10 @@ from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFile, TradesApi
 
-SOURCE = "file"
+SOURCE: Final[Source] = "file"
 
 REQUESTS_WORTH_A_FILE = 10
 """Fewer calls are sooner answered than an archive and its checksum are fetched and checked."""
@@ -131,6 +131,5 @@ class FileFill:
                 wanted = [row for row in rows if is_wanted(row)]
                 if wanted:
                     stored = await self._retrying.write(report.series, partial(put, wanted))
-                    report.added += stored.added
-                    report.changed += stored.changed
+                    report.take(stored)
                     self._tell(report.progress())

@@ -70,7 +70,7 @@ REST_OUTCOME = Label(
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
-CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
+CONNECT_FAILURE = Label("reason", "name, proxy, connection, timeout, tls, handshake, redirect, answer")
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
@@ -252,6 +252,7 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         Literal["data_collector_history_up"], "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"
     ],
     Annotated[Literal["data_collector_history_lag_seconds"], "Age of the oldest entry that waits for PostgreSQL"],
+    Annotated[Literal["data_collector_history_refused_symbols"], "Symbols whose rows PostgreSQL refuses as they are"],
     Annotated[
         Literal["data_collector_history_lag_entries"],
         "About how many entries wait for PostgreSQL: trades by their ids, others by time; absent while not known",

@@ -7,18 +7,20 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+import psutil
 import pytest
 
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.channels import CHANNELS
+from data_collector.observe.logs import get_log
 from tests.docs.tree import read
-from tests.integration.demo import Demo, demo, family, first
+from tests.integration.demo import Demo, demo, first
 from tests.integration.postgres_server import rows
-from tests.integration.processes import ROOT, get_json, is_running
+from tests.integration.processes import ROOT, family, get_json, is_running
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
@@ -47,7 +49,7 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         assert len(started) >= 4, "collector, store, exchange and validation service"
         password = urlsplit(first(r"psql (postgresql://\S+)", running.screen())).password
         assert password
-        assert password not in command_lines(started)
+        assert not any(password in word for pid in started for word in psutil.Process(pid).cmdline())
 
         code = running.interrupt()
 
@@ -55,12 +57,6 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         until(lambda: not any(map(is_running, started)), "the end of all that it started", output=running.screen)
         assert "Traceback" not in running.screen()
         assert not (tmp_path / "var" / "demo" / "valkey.json").exists()
-
-
-def command_lines(pids: Sequence[int]) -> str:
-    """What everybody on the machine sees of these processes."""
-    shown = subprocess.run(["ps", "-o", "command=", "-p", ",".join(map(str, pids))], capture_output=True, check=True)
-    return shown.stdout.decode()
 
 
 def assert_commands_work(running: Demo) -> None:
@@ -85,6 +81,21 @@ def assert_commands_work(running: Demo) -> None:
     assert "price" in ran.stdout
     assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
     assert "rows missing" in planned.stdout
+
+
+def test_demo_whose_database_does_not_come_up_says_so_on_its_screen(tmp_path: Path) -> None:
+    (tmp_path / "var" / "demo").mkdir(parents=True)
+    folder = EmbeddedPostgres(tmp_path / "var" / "demo" / "postgres", log=get_log()).folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+    try:
+        with demo(tmp_path / "var") as running:
+            until(lambda: "Not well: history: " in running.screen(), "a line about it", output=running.screen)
+            running.interrupt()
+
+            assert re.search(r"PostgreSQL +embedded \(The folder .* cannot be used for PostgreSQL", running.screen())
+    finally:
+        folder.unlink()
 
 
 @pytest.mark.slow

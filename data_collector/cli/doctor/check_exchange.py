@@ -12,6 +12,8 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 OFFSET_WARN_MS = 1000.0
 OFFSET_FAIL_MS = 60_000.0
@@ -107,8 +109,8 @@ async def _check_streams(settings: Settings, venue: Venue) -> Finding:
     url = settings.binance_ws_url + venue.stream_path
     try:
         async with (
-            asyncio.timeout(STREAM_TIMEOUT_S),
-            aiohttp.ClientSession(trust_env=settings.use_proxy) as session,
+            time_limit(STREAM_TIMEOUT_S),
+            open_session(url, use_proxy=settings.use_proxy) as session,
             session.ws_connect(url, max_msg_size=1024 * 1024, autoping=True),
         ):
             return Finding("streams", "ok", f"{settings.binance_ws_url} opens a WebSocket")
@@ -118,6 +120,6 @@ async def _check_streams(settings: Settings, venue: Venue) -> Finding:
     except TimeoutError:
         seen = f"{settings.binance_ws_url} does not answer in {STREAM_TIMEOUT_S:g} s"
         return Finding("streams", "fail", seen, NETWORK_CURE)
-    except (aiohttp.ClientError, OSError) as error:
-        seen = f"{settings.binance_ws_url} cannot be reached ({escaped(str(error))})"
+    except UNREACHED as error:
+        seen = f"{settings.binance_ws_url} cannot be reached ({escaped(reason_of(error))})"
         return Finding("streams", "fail", seen, NETWORK_CURE)

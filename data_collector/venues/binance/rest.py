@@ -23,6 +23,7 @@ from data_collector.observe.counters import Counters
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.messages import ErrorBody
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 TIMEOUT_S = 10.0
 """The exchange's own limit for an answer."""
@@ -238,7 +239,7 @@ class BinanceRest:
     async def _ask(self, path: str, query: Mapping[str, str]) -> _Answer:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=self._use_proxy)
+            self._session = open_session(self._base_url, use_proxy=self._use_proxy, timeout=timeout)
         try:
             headers = {KEY_HEADER: self._api_key} if path in self._keyed and self._api_key is not None else None
             request = self._session.get(self._base_url + path, params=query, headers=headers, allow_redirects=False)
@@ -253,9 +254,9 @@ class BinanceRest:
         except TimeoutError as error:
             self._count("timeout")
             raise VenueUnreachable(f"{self._base_url} did not answer within {TIMEOUT_S:g} s") from error
-        except aiohttp.ClientError as error:
+        except UNREACHED as error:
             self._count("unreachable")
-            raise VenueUnreachable(f"{self._base_url} cannot be reached ({error})") from error
+            raise VenueUnreachable(f"{self._base_url} cannot be reached ({reason_of(error)})") from error
 
     def _count(self, outcome: str) -> None:
         self._counters.add("data_collector_rest_requests_total", outcome=outcome)
