@@ -51,12 +51,13 @@ differential: $(DEVELOPMENT) ## Hold compiled suites against Great Expectations,
 soak: $(DEVELOPMENT) ## Random faults, drawn from SEED (1), for MINUTES (2), against an oracle; docs/soak.md
 	@exec $(RUN) -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
-lint: $(DEVELOPMENT) ## Format, lint, types, layers, and nothing in the tree that only this machine has
+lint: $(DEVELOPMENT) ## Format, lint, types, layers, no secret and nothing of this machine alone in the tree
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
 	@$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	@$(RUN) -m pytest -q --no-header tests/docs/test_tree.py
+	@git ls-files -z --cached --others --exclude-standard | xargs -0 $(RUN) -m detect_secrets.pre_commit_hook --baseline .secrets.baseline
 
 format: $(DEVELOPMENT) ## Format the code and mend what can be mended without thought
 	@$(RUN) -m ruff format .
