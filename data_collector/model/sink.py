@@ -10,7 +10,10 @@ from msgspec import Struct, field
 from data_collector.model.channels import NewestRecord
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline
+from data_collector.model.records import Kline, Sourced
+
+RecordSource = Literal["ws", "rest", "built"]
+"""Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
 
 
 class Refusal(Struct, frozen=True):
@@ -25,11 +28,13 @@ class Refusal(Struct, frozen=True):
     columns: str
     """JSON object: its kind, and what rules see beside the record's keys."""
     rules: tuple[str, ...]
+    source: RecordSource = "ws"
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The entry's names and values in turn."""
-        return ("data", self.content, "why", self.why, "at", self.at, "columns", self.columns)
+        source = () if self.source == "ws" else ("src", self.source)
+        return ("data", self.content, "why", self.why, "at", self.at, "columns", self.columns, *source)
 
 
 class TradeRun(Struct):
@@ -66,9 +71,6 @@ class TradeRun(Struct):
         """How many trades."""
         return len(self.entries) // 2
 
-
-RecordSource = Literal["ws", "rest", "built"]
-"""Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
 
 KlineCheck = Literal["ok", "mismatch", "unchecked"]
 """How a closed kline compared with our own trades of its time."""
@@ -132,9 +134,9 @@ class Batch(Struct):
     newest: list[NewestUpdate] = field(default_factory=list)
     side: list[SideEntry] = field(default_factory=list)
     """Numbers rise by one."""
-    revisions: list[Kline] = field(default_factory=list)
+    revisions: list[Sourced[Kline]] = field(default_factory=list)
     """Closed klines whose place in `stream:` is past; they replace the `kline:` key."""
-    past: list[Kline] = field(default_factory=list)
+    past: list[Sourced[Kline]] = field(default_factory=list)
     """Closed klines from before the beginning of their series, for `kline:` keys that do not exist."""
 
     def __bool__(self) -> bool:

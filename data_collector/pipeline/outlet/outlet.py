@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 
 from data_collector.model.channels import CHANNEL_OF, CHANNELS, NewestRecord
 from data_collector.model.gaps import Gap, add_gap
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade, received_origin
 from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, SideKind, TradeRun
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.gaps.ranges import common
@@ -75,8 +75,8 @@ class Outlet:
         self.records_max = records_max
         self._side_max = side_max
         self._side: list[SideEntry] = []
-        self._revisions: list[Kline] = []
-        self._past: list[Kline] = []
+        self._revisions: list[Sourced[Kline]] = []
+        self._past: list[Sourced[Kline]] = []
         self._side_number = 0
         self._dirty: deque[SymbolQueue] = deque()
         self._refusals = 0
@@ -306,23 +306,23 @@ class Outlet:
         queue.states[channel] = NewestUpdate(record, warnings)
         self._mark(queue)
 
-    def put_late(self, trade: Trade, why: str) -> None:
+    def put_late(self, trade: Trade, why: str, warnings: tuple[str, ...]) -> None:
         """A trade whose place in the stream is past: into `late:`."""
-        fields = ("data", trade_json(trade, self.queues[trade.symbol].symbol_json), "why", why)
-        self.put_side("late", trade.symbol, fields)
+        record = trade_json(trade, self.queues[trade.symbol].symbol_json)
+        self.put_side("late", trade.symbol, ("data", record, "why", why, *received_origin(trade, warnings).fields))
 
-    def put_revision(self, kline: Kline, why: str) -> None:
+    def put_revision(self, kline: Kline, why: str, warnings: tuple[str, ...]) -> None:
         """A closed kline whose place in the stream is past: into `late:`, and into its key."""
-        fields = ("data", kline_json(kline, self.queues[kline.symbol].symbol_json), "why", why)
-        self.put_side("late", kline.symbol, fields)
+        record, origin = kline_json(kline, self.queues[kline.symbol].symbol_json), received_origin(kline, warnings)
+        self.put_side("late", kline.symbol, ("data", record, "why", why, *origin.fields))
         if len(self._revisions) < self._side_max:
-            self._revisions.append(kline)
+            self._revisions.append(Sourced(kline, origin))
             self.waiting.set()
 
-    def put_past(self, kline: Kline) -> None:
+    def put_past(self, kline: Kline, warnings: tuple[str, ...]) -> None:
         """A closed kline from before its series began, into its key where nothing is."""
         if len(self._past) < self._side_max:
-            self._past.append(kline)
+            self._past.append(Sourced(kline, received_origin(kline, warnings)))
             self.waiting.set()
 
     def put_side(self, kind: SideKind, symbol: str, fields: tuple[str, ...]) -> None:

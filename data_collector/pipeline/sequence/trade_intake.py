@@ -198,7 +198,8 @@ class TradeIntake:
         if not contradicts(first, truth):
             return "right"
         if first.symbol in self.collected:
-            self._outlet.put_late(truth, "revision")
+            verdict = self._check(truth)
+            self._outlet.put_late(truth, "revision", () if verdict is None else verdict.warnings)
         return "wrong"
 
     def learn_reference(self, symbol: str, trade_id: int) -> None:
@@ -320,7 +321,7 @@ class TradeIntake:
     def _take_late(self, trade: Trade, verdict: Verdict | None) -> None:
         self._count_unseen(1)
         self._counters.add("data_collector_records_late_total", channel="trade")
-        self._outlet.put_late(trade, "recovered")
+        self._outlet.put_late(trade, "recovered", () if verdict is None else verdict.warnings)
         self._tally.note_accepted(trade, "trade", verdict, late=True)
 
     def _take_conflict(self, first: Trade | None, second: Trade) -> None:

@@ -370,5 +370,5 @@ async def test_what_contradicts_our_trades_is_compared_with_rest(scene: RepairSc
     await scene.repair.look()
 
     assert scene.asked == [("1m", 0, 0)]
-    assert [one.volume for one in scene.take().revisions] == ["123.457"]
+    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
     assert scene.intake.klines.doubtful == []

@@ -48,7 +48,7 @@ def test_the_version_changes_when_what_a_run_consists_of_does() -> None:
     assert TradeRun.__struct_fields__ == (
         "symbol", "first_id", "entries", "price", "time_text", "oldest_ns", "newest_ns", "refused", "gaps", "begins",
     )  # fmt: skip
-    assert Refusal.__struct_fields__ == ("content", "why", "at", "columns", "rules")
+    assert Refusal.__struct_fields__ == ("content", "why", "at", "columns", "rules", "source")
     assert Gap.__struct_fields__ == ("first", "last", "count", "reason", "rules")
 
 
