@@ -22,6 +22,7 @@ from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file, month_file
 from data_collector.venues.binance.bulk_rows import kline_rows
 from tests.bulk_archives import csv_name, laid_out, published, with_checksum, zipped
+from tests.integration.day_file_server import serving
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
 DAY_MS = 1_706_659_200_000
@@ -127,6 +128,28 @@ async def test_week_that_begins_in_the_month_before_is_taken(tmp_path: Path) -> 
     chunks = [each async for each in BinanceBulkFiles(str(laid_out(tmp_path, published(file, csv)))).klines(file)]
 
     assert [kline.open_ms for chunk in chunks for kline in chunk] == [monday_ms + at * week_ms for at in range(4)]
+
+
+NAMED = day_file(Key("kline", "币安人生USDT", "1m"), DAY)
+
+
+def named(*, marked: bool) -> Files:
+    """A file of a symbol outside ASCII, whose archive says or does not say that the name in it is UTF-8."""
+    packed = bytearray(zipped((csv_name(NAMED), HOUR)))
+    for place in (6, packed.rindex(b"PK\x01\x02") + 8):
+        flags = struct.unpack_from("<H", packed, place)[0]
+        struct.pack_into("<H", packed, place, flags | 0x800 if marked else flags & ~0x800)
+    return with_checksum(NAMED, bytes(packed))
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["marked as UTF-8", "without a mark"])
+async def test_name_outside_ascii_is_read_in_path_checksum_and_archive(tmp_path: Path, *, marked: bool) -> None:
+    """`.CHECKSUM` of 币安人生USDT in UTF-8, from a folder and from a site."""
+    async with serving({f"/{path}": content for path, content in named(marked=marked).items()}) as site:
+        for place in (str(laid_out(tmp_path, named(marked=marked))), site):
+            found = [each async for chunk in BinanceBulkFiles(place).klines(NAMED) for each in chunk]
+
+            assert (len(found), found[0].symbol) == (60, "币安人生USDT")
 
 
 async def test_file_that_is_not_there_is_not_published(tmp_path: Path) -> None:
