@@ -88,13 +88,31 @@ async def test_microseconds_are_known_by_their_size(tmp_path: Path) -> None:
     assert (trade.time_ms, trade.sub_ms_us) == (DAY_MS + 1, 234)
 
 
+FUTURES = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+"""What files of futures begin with."""
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-async def test_names_of_columns_on_top_are_no_row(tmp_path: Path, ending: str) -> None:
-    names = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,x,ignore\n"
+async def test_file_of_futures_is_known_by_the_names_of_its_columns(tmp_path: Path, ending: str) -> None:
+    files = published(KLINES, f"{FUTURES}\n{HOUR}".replace("\n", ending))
 
-    found = await klines(tmp_path, published(KLINES, (names + HOUR).replace("\n", ending)))
+    with pytest.raises(BadFile, match=r"BTCUSDT-1m-2024-01-31.zip, line 1: it names its columns, as files of futures"):
+        await klines(tmp_path, files)
 
-    assert len(found) == 60
+
+async def test_file_of_futures_is_known_by_milliseconds_in_2025(tmp_path: Path) -> None:
+    """Both kinds, where somebody cut the names of the columns off."""
+    day = datetime(2025, 1, 1, tzinfo=UTC)
+    day_ms = int(day.timestamp()) * 1000
+    of_klines, of_trades = day_file(KLINES.key, day), day_file(TRADES.key, day)
+    reader = BinanceBulkFiles(str(tmp_path))
+    laid_out(tmp_path, published(of_klines, kline_row(0, first_ms=day_ms)))
+    laid_out(tmp_path, published(of_trades, trade_row(0, time=day_ms)))
+
+    with pytest.raises(BadFile, match=r"BTCUSDT-1m-2025-01-01.zip, line 1: .* milliseconds, as files of futures"):
+        await anext(reader.klines(of_klines))
+    with pytest.raises(BadFile, match=r"BTCUSDT-trades-2025-01-01.zip, line 1: .* milliseconds, as files of futures"):
+        await anext(reader.trades(of_trades))
 
 
 async def test_last_line_needs_no_end(tmp_path: Path) -> None:
