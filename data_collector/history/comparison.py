@@ -91,10 +91,11 @@ def compare(
 
 
 def same_kline(mine: Kline, other: Kline) -> bool:
-    """All that a kline tells, as numbers: zeros at the end mean nothing."""
+    """All that the other one tells, as numbers: zeros at the end mean nothing."""
     return same_prices(mine, other) and all(
-        a == b or Decimal(a) == Decimal(b)
+        _agrees(a, b)
         for a, b in (
+            (mine.trades, other.trades),
             (mine.quote_volume, other.quote_volume),
             (mine.taker_buy_base_volume, other.taker_buy_base_volume),
             (mine.taker_buy_quote_volume, other.taker_buy_quote_volume),
@@ -104,8 +105,8 @@ def same_kline(mine: Kline, other: Kline) -> bool:
 
 def same_prices(mine: Kline, other: Kline) -> bool:
     """What trades alone prove: four prices, volume, number of trades."""
-    return mine.trades == other.trades and all(
-        a == b or Decimal(a) == Decimal(b)
+    return (mine.trades is None or _agrees(mine.trades, other.trades)) and all(
+        _agrees(a, b)
         for a, b in (
             (mine.open, other.open), (mine.high, other.high), (mine.low, other.low), (mine.close, other.close),
             (mine.volume, other.volume),
@@ -113,11 +114,16 @@ def same_prices(mine: Kline, other: Kline) -> bool:
     )  # fmt: skip
 
 
+def _agrees(mine: str | int | None, other: str | int | None) -> bool:
+    """Whether what the other side tells is here as well; what it does not tell is no difference."""
+    return other is None or mine == other or (mine is not None and Decimal(mine) == Decimal(other))
+
+
 def same_trade(mine: Trade, other: Trade) -> bool:
     """Microseconds are not compared: one source may not have them."""
     return (
         mine.time_ms == other.time_ms
-        and mine.is_buyer_maker == other.is_buyer_maker
+        and other.is_buyer_maker in (None, mine.is_buyer_maker)
         and Decimal(mine.price) == Decimal(other.price)
         and Decimal(mine.quantity) == Decimal(other.quantity)
     )
@@ -139,8 +145,12 @@ def place_of(row: Kline | Trade) -> str:
 def brief(row: Kline | Trade) -> str:
     """What it says, in short."""
     if isinstance(row, Kline):
-        return f"{row.open}/{row.high}/{row.low}/{row.close} volume {row.volume} in {row.trades} trades"
+        return f"{row.open}/{row.high}/{row.low}/{row.close} volume {row.volume}{_trades_told(row.trades)}"
     return f"{row.quantity} at {row.price}"
+
+
+def _trades_told(count: int | None) -> str:
+    return "" if count is None else f" in {count} trades"
 
 
 class _Sums(Struct):
@@ -201,8 +211,8 @@ class KlineMaker:
             sums = _Sums("0", Decimal(0), Decimal(0), "0", Decimal(0), 0)
         return Kline(
             self._symbol, self._interval, open_ms, after_ms - 1, open=sums.open, high=str(sums.high),
-            low=str(sums.low), close=sums.close, volume=str(sums.volume), quote_volume="0",
-            taker_buy_base_volume="0", taker_buy_quote_volume="0", trades=sums.count, is_closed=True,
+            low=str(sums.low), close=sums.close, volume=str(sums.volume), quote_volume=None,
+            taker_buy_base_volume=None, taker_buy_quote_volume=None, trades=sums.count, is_closed=True,
             event_ms=after_ms,
         )  # fmt: skip
 

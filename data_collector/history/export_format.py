@@ -54,7 +54,8 @@ def columns_of(
             continue
         values = map(attrgetter(name), records)
         make = flag if name in FLAGS else number
-        columns.append(list(values if name in INTEGERS | TEXTS else map(make, values)))
+        told = values if name in INTEGERS | TEXTS else (None if value is None else make(value) for value in values)
+        columns.append(list(told))
     return columns
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
@@ -15,7 +16,7 @@ from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Source, Trade
 
 SETTLED_MS = 600_000
 """A kline that REST does not know ten minutes after its end will never be there; before that it may be late."""
@@ -26,7 +27,7 @@ CLOSED_MARGIN_MS = 2_000
 STEPS_AT_ONCE = 500_000
 """How many klines the database is asked about in one go: about a year of minutes."""
 
-SOURCE = "rest"
+SOURCE: Final[Source] = "rest"
 
 _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 
@@ -134,8 +135,9 @@ def checked_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
             k.open, k.high, k.low, k.close, k.volume, k.quote_volume, k.taker_buy_base_volume,
             k.taker_buy_quote_volume,
         )  # fmt: skip
-        _check(f"the candle of {k.symbol} {k.interval} that opens at {k.open_ms}", texts)
-        if not 0 <= k.trades <= LARGEST_INTEGER:
+        told = [text for text in texts if text is not None]
+        _check(f"the candle of {k.symbol} {k.interval} that opens at {k.open_ms}", told)
+        if k.trades is not None and not 0 <= k.trades <= LARGEST_INTEGER:
             raise VenueUnreachable(f"the candle of {k.symbol} {k.interval} at {k.open_ms} came with {k.trades} trades")
     return klines
 

@@ -11,7 +11,7 @@ from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFiles, ExchangeApi
 
 
@@ -65,10 +65,10 @@ class StoredRows(Protocol):
 class RowStore(Protocol):
     """The writing side. Idempotent; a call is stored whole or not at all. Raises the same."""
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Stored:
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Stored:
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Stored:
         """Trades."""
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:

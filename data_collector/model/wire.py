@@ -80,16 +80,17 @@ def trade_json(trade: Trade, symbol_json: str) -> str:
         orders = _NO_ORDERS
     else:
         orders = f'"buyer_order_id":{_number(buyer)},"seller_order_id":{_number(seller)},"is_buyer_maker":'
+    maker = trade.is_buyer_maker
     return (
-        f'{{"symbol":{symbol_json},"timestamp":"{_newest.text(trade)}","trade_id":{trade.trade_id},'
-        f'"price":{trade.price},"quantity":{trade.quantity},{orders}{"true}" if trade.is_buyer_maker else "false}"}'
+        f'{{"symbol":{symbol_json},"timestamp":"{_newest.text(trade)}","trade_id":{trade.trade_id},"price":{trade.price},'
+        f'"quantity":{trade.quantity},{orders}{"true}" if maker else "false}" if maker is not None else "null}"}'
     )
 
 
 _NO_ORDERS = '"buyer_order_id":null,"seller_order_id":null,"is_buyer_maker":'
 
 
-def _number(number: int | None) -> str:
+def _number(number: int | str | None) -> str:
     return "null" if number is None else str(number)
 
 
@@ -98,10 +99,10 @@ def kline_json(kline: Kline, symbol_json: str) -> str:
     return (
         f'{{"symbol":{symbol_json},"timestamp":"{open_time_text(kline.open_ms)}","interval":"{kline.interval}",'
         f'"open":{kline.open},"high":{kline.high},"low":{kline.low},"close":{kline.close},'
-        f'"volume":{kline.volume},"trades":{kline.trades},'
-        f'"is_closed":{"true" if kline.is_closed else "false"},"quote_volume":{kline.quote_volume},'
-        f'"taker_buy_base_volume":{kline.taker_buy_base_volume},'
-        f'"taker_buy_quote_volume":{kline.taker_buy_quote_volume}}}'
+        f'"volume":{kline.volume},"trades":{_number(kline.trades)},'
+        f'"is_closed":{"true" if kline.is_closed else "false"},"quote_volume":{_number(kline.quote_volume)},'
+        f'"taker_buy_base_volume":{_number(kline.taker_buy_base_volume)},'
+        f'"taker_buy_quote_volume":{_number(kline.taker_buy_quote_volume)}}}'
     )
 
 

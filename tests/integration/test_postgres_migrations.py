@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from data_collector.embedded.peer import free_port
@@ -68,6 +69,23 @@ async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: in
     ]
     assert rows(database, "select trade_id, price::text from market_data_trades") == [(7, "0.10")]
     assert rows(database, "select count(*) from market_data_tickers") == [(0,)]
+    # Where older rows are from stays as it was told, which may be not at all.
+    for table in ("market_data_ohlcv", "market_data_trades"):
+        assert rows(database, f"select source, warnings from {table}") == [(None, None)]
+
+
+async def test_after_the_step_an_exchange_may_leave_out_who_was_the_maker(database: str) -> None:
+    make_schema_of(database, 3)
+    trade = (
+        "insert into market_data_trades (symbol, trade_id, timestamp, price, quantity) values "
+        "('BTCUSDT', 7, '2024-01-01Z', 1, 1)"
+    )
+    with pytest.raises(asyncpg.PostgresError, match="is_buyer_maker"):
+        execute(database, trade)
+
+    await migrated(database)
+
+    execute(database, trade)
 
 
 async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(database: str) -> None:

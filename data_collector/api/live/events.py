@@ -92,7 +92,7 @@ class TapeTrade(Struct, frozen=True, array_like=True):
     at_ms: int
     price: str
     quantity: str
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
 
 
 class TapeState(Struct, frozen=True):

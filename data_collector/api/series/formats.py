@@ -65,11 +65,12 @@ class KlineRecord(Answer):
     low: float
     close: float
     volume: float
-    trades: int
+    trades: int | None
+    """Null, as the fields below, where the exchange does not tell it."""
     is_closed: bool
-    quote_volume: float
-    taker_buy_base_volume: float
-    taker_buy_quote_volume: float
+    quote_volume: float | None
+    taker_buy_base_volume: float | None
+    taker_buy_quote_volume: float | None
 
 
 class TradeRecord(Answer):
@@ -82,7 +83,7 @@ class TradeRecord(Answer):
     quantity: float
     buyer_order_id: int | None
     seller_order_id: int | None
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
 
 
 class RecordsPage(Answer):

@@ -11,11 +11,11 @@ from msgspec import Struct, field
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import KeyKind, StoreKeys
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Sourced, Ticker, Trade
 from data_collector.model.wire import TICKER_FIELDS
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entry_id
+from data_collector.sinks.redis.entries import entry_id, origin_of
 from data_collector.sinks.redis.sink import WRONG_TYPE
 from data_collector.sinks.redis.stored_records import (
     NO_RECORD,
@@ -44,8 +44,10 @@ _TICKER_FIELDS = ("event_ms", *TICKER_FIELDS[1:])
 class ReadBatch(Struct):
     """What one read brought."""
 
-    klines: list[Kline] = field(default_factory=list)
-    trades: list[Trade] = field(default_factory=list)
+    klines: list[Sourced[Kline]] = field(default_factory=list)
+    revised: list[Sourced[Kline]] = field(default_factory=list)
+    """Out of `late:`."""
+    trades: list[Sourced[Trade]] = field(default_factory=list)
     gaps: list[DeclaredGap] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     """Stream to the last entry read of it."""
@@ -56,7 +58,7 @@ class ReadBatch(Struct):
     @property
     def rows(self) -> int:
         """What is to be written."""
-        return len(self.klines) + len(self.trades) + len(self.gaps)
+        return len(self.klines) + len(self.revised) + len(self.trades) + len(self.gaps)
 
 
 class StreamReader:
@@ -139,15 +141,16 @@ class StreamReader:
         ]
 
     def _take(self, batch: ReadBatch, name: str, fields: dict[str, str]) -> None:
-        text = fields.get("data", "")
+        text, kind = fields.get("data", ""), self._kind(name)
         try:
-            if self._kind(name) == "gaps":
+            if kind == "gaps":
                 batch.gaps.append(stored_gap(text))
             elif '"trade_id":' in text:
                 if self._orders.trades:
-                    batch.trades.append(stored_trade(text))
+                    batch.trades.append(Sourced(stored_trade(text), origin_of(fields)))
             elif self._orders.klines and _CLOSED in text:
-                batch.klines.append(stored_kline(text, self._calendar))
+                klines = batch.revised if kind == "late" else batch.klines
+                klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
         except NO_RECORD as error:
             batch.unreadable += 1
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))

@@ -165,11 +165,11 @@ class HistoryWriter:
             if kind == "trades" and first <= last:
                 gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
         if gaps:
-            await database.put([], [], gaps, {})
+            await database.put([], [], [], gaps, {})
 
     async def _write(self, batch: ReadBatch, database: FollowedDatabase) -> None:
         gaps = [(declared.key, declared.gap) for declared in batch.gaps]
-        of_klines, of_trades = await database.put(batch.klines, batch.trades, gaps, batch.cursors)
+        of_klines, of_trades = await database.put(batch.klines, batch.revised, batch.trades, gaps, batch.cursors)
         self._rows["kline"] += of_klines.added
         self._rows["trade"] += of_trades.added
         self._replaced += of_klines.changed + of_trades.changed

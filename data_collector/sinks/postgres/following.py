@@ -8,7 +8,7 @@ import asyncpg
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Sourced, Ticker, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import (
@@ -71,18 +71,20 @@ class FollowedDatabase:
 
     async def put(
         self,
-        klines: Sequence[Kline],
-        trades: Sequence[Trade],
+        klines: Sequence[Sourced[Kline]],
+        revised: Sequence[Sourced[Kline]],
+        trades: Sequence[Sourced[Trade]],
         gaps: Sequence[tuple[Key, Gap]],
         cursors: Mapping[str, str],
     ) -> tuple[Written, Written]:
-        """Everything or nothing. What became of klines and trades."""
+        """Everything or nothing, `revised` klines after the others. What became of klines and trades."""
         exchange = self._exchange
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                of_klines = await put(connection, KLINES, klines, exchange=exchange, source=LIVE)
-                of_trades = await put(connection, TRADES, trades, exchange=exchange, source=LIVE)
+                of_klines = await put(connection, KLINES, klines, exchange=exchange, forgetting=(*LIVE, "rest"))
+                of_klines += await put(connection, KLINES, revised, exchange=exchange)
+                of_trades = await put(connection, TRADES, trades, exchange=exchange)
                 await connection.executemany(statements.PUT_GAP, [gap_row(exchange, key, gap) for key, gap in gaps])
                 positions = [(exchange, self._prefix + name, position) for name, position in sorted(cursors.items())]
                 await connection.executemany(statements.PUT_CURSOR, positions)

@@ -12,7 +12,7 @@ from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
 from data_collector.sinks.postgres.failures import named_failures
 
 IDS_AT_ONCE = 2_000_000
@@ -24,9 +24,7 @@ _AT = "to_timestamp({}::bigint / 1000.0)"
 _OPEN_MS = '(extract(epoch from "timestamp") * 1000)::bigint as open_ms'
 
 _KLINE = f"""{_OPEN_MS}, open::text, high::text, low::text, close::text, volume::text,
-  coalesce(trades, 0) as trades, coalesce(quote_volume, 0)::text as quote_volume,
-  coalesce(taker_buy_base_volume, 0)::text as taker_buy_base_volume,
-  coalesce(taker_buy_quote_volume, 0)::text as taker_buy_quote_volume"""
+  trades, quote_volume::text, taker_buy_base_volume::text, taker_buy_quote_volume::text, source, warnings"""
 
 _KLINE_RANGE = f"""exchange = $1 and symbol = $2 and interval = $3
   and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}"""
@@ -45,7 +43,7 @@ from market_data_ohlcv where exchange = $1 and symbol = $2 and interval = $3
 """  # noqa: S608
 
 _TRADE = """trade_id, (extract(epoch from "timestamp") * 1000000)::bigint as time_us, price::text, quantity::text,
-  is_buyer_maker, buyer_order_id, seller_order_id"""
+  is_buyer_maker, buyer_order_id, seller_order_id, source, warnings"""
 
 TRADES = f"""
 select {_TRADE} from market_data_trades
@@ -107,25 +105,42 @@ class PostgresReader:
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
+        return [each.record for each in await self.sourced_klines(symbol, interval, from_ms, to_ms, limit)]
+
+    async def sourced_klines(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int
+    ) -> list[Sourced[Kline]]:
+        """The same, and where each is from."""
         rows = await self._fetch(KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
-        return [self._kline(symbol, interval, row) for row in rows]
+        return [Sourced(self._kline(symbol, interval, row), _origin(row)) for row in rows]
 
     async def trades(
         self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
     ) -> list[Trade]:
         """The first `limit` trades of the range in the order of their ids, those after `after_id` if it is given."""
+        found = await self.sourced_trades(symbol, from_ms, to_ms, limit, after_id=after_id)
+        return [each.record for each in found]
+
+    async def sourced_trades(
+        self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
+    ) -> list[Sourced[Trade]]:
+        """The same, and where each is from."""
         first = await self._first_id(symbol, from_ms)
         if first is None:
             return []
         if after_id is not None:
             first = max(first, after_id + 1)
         rows = await self._fetch(TRADES, self._exchange, symbol, first, from_ms, to_ms, limit)
-        return [_trade(symbol, row) for row in rows]
+        return [Sourced(_trade(symbol, row), _origin(row)) for row in rows]
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first `limit` trades of a closed range of ids."""
+        return [each.record for each in await self.sourced_trades_by_id(symbol, first_id, last_id, limit)]
+
+    async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
+        """The same, and where each is from."""
         rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, first_id, last_id, limit)
-        return [_trade(symbol, row) for row in rows]
+        return [Sourced(_trade(symbol, row), _origin(row)) for row in rows]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
@@ -222,10 +237,10 @@ class PostgresReader:
             low=str(row["low"]),
             close=str(row["close"]),
             volume=str(row["volume"]),
-            quote_volume=str(row["quote_volume"]),
-            taker_buy_base_volume=str(row["taker_buy_base_volume"]),
-            taker_buy_quote_volume=str(row["taker_buy_quote_volume"]),
-            trades=_number(row["trades"]),
+            quote_volume=_told(row["quote_volume"]),
+            taker_buy_base_volume=_told(row["taker_buy_base_volume"]),
+            taker_buy_quote_volume=_told(row["taker_buy_quote_volume"]),
+            trades=_number_told(row["trades"]),
             is_closed=True,
             event_ms=close_ms,
         )
@@ -234,7 +249,7 @@ class PostgresReader:
 def _trade(symbol: str, row: asyncpg.Record) -> Trade:
     time_us = _number(row["time_us"])
     time_ms, sub_ms_us = divmod(time_us, 1000)
-    buyer, seller = row["buyer_order_id"], row["seller_order_id"]
+    maker = row["is_buyer_maker"]
     return Trade(
         symbol=symbol,
         trade_id=_number(row["trade_id"]),
@@ -242,12 +257,25 @@ def _trade(symbol: str, row: asyncpg.Record) -> Trade:
         quantity=str(row["quantity"]),
         time_ms=time_ms,
         event_ms=time_ms,
-        is_buyer_maker=bool(row["is_buyer_maker"]),
-        buyer_order_id=None if buyer is None else _number(buyer),
-        seller_order_id=None if seller is None else _number(seller),
+        is_buyer_maker=None if maker is None else bool(maker),
+        buyer_order_id=_number_told(row["buyer_order_id"]),
+        seller_order_id=_number_told(row["seller_order_id"]),
         # Whether the source spoke milliseconds or its microseconds were zero cannot be told apart any more.
         sub_ms_us=sub_ms_us or None,
     )
+
+
+def _origin(row: asyncpg.Record) -> Origin:
+    warnings = row["warnings"]
+    return known_origin(row["source"], warnings if isinstance(warnings, list) else ())
+
+
+def _told(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number_told(value: object) -> int | None:
+    return None if value is None else _number(value)
 
 
 def _number(value: object) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.records import Origin, known_origin
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import DeclaredGap, gap_or_none
 
@@ -62,6 +63,16 @@ async def pages_of(
         if len(entries) < size:
             return
         start = f"({entries[-1].id}"
+
+
+def origin_of(fields: Mapping[str, str]) -> Origin:
+    """Where the record of an entry is from; without a word it came by the stream."""
+    if len(fields) == 1:
+        return _STREAMED
+    return known_origin(fields.get("src", "ws"), fields.get("warnings", "").split(","))
+
+
+_STREAMED = Origin("ws")
 
 
 def declared_of(entry: StreamEntry) -> DeclaredGap | None:

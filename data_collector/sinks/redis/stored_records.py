@@ -48,7 +48,7 @@ class _StoredKline(Struct):
     low: Raw
     close: Raw
     volume: Raw
-    trades: _Integer
+    trades: _Integer | None
     is_closed: bool
     quote_volume: Raw
     taker_buy_base_volume: Raw
@@ -61,7 +61,7 @@ class _StoredTrade(Struct):
     trade_id: _Integer
     price: Raw
     quantity: Raw
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
     buyer_order_id: _Integer | None = None
     seller_order_id: _Integer | None = None
 
@@ -103,8 +103,8 @@ def stored_kline(text: str, calendar: Calendar) -> Kline:
     return Kline(
         symbol=k.symbol, interval=k.interval, open_ms=open_ms, close_ms=close_ms, open=_digits(k.open),
         high=_digits(k.high), low=_digits(k.low), close=_digits(k.close), volume=_digits(k.volume),
-        quote_volume=_digits(k.quote_volume), taker_buy_base_volume=_digits(k.taker_buy_base_volume),
-        taker_buy_quote_volume=_digits(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
+        quote_volume=_told(k.quote_volume), taker_buy_base_volume=_told(k.taker_buy_base_volume),
+        taker_buy_quote_volume=_told(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
         event_ms=close_ms,
     )  # fmt: skip
 
@@ -177,6 +177,10 @@ def _microseconds(text: str) -> int:
     if not text.endswith("+00:00"):
         raise ValueError("times of records are UTC")
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def _told(raw: Raw) -> str | None:
+    return None if bytes(raw) == b"null" else _digits(raw)
 
 
 def _digits(raw: Raw) -> str:
