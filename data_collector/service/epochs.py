@@ -19,6 +19,9 @@ from data_collector.pipeline.outlet.pump import Question
 from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn
+from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.following import kept_epochs
 from data_collector.sinks.redis.sink import RedisSink
 
 FILE = "epochs.json"
@@ -33,23 +36,38 @@ TOLD_S = 600.0
 class EpochHome(Part):
     """The numbers in the data folder: a store that has lost everything is filled under the same ones."""
 
-    def __init__(self, folder: Path, *, empty: bool) -> None:
+    def __init__(self, settings: Settings, folder: Path, exchange: str, *, empty: bool) -> None:
+        """`empty` forgets them."""
+        url = None if settings.database_url is None else settings.database_url.get_secret_value()
+        # The embedded one lies in the same folder.
+        self._database = None if url == EMBEDDED else url
+        self._exchange = exchange
         self._file = folder / FILE
         self._empty = empty
         self.known: dict[str, int] = {}
         """Of symbols that are not in their first epoch."""
 
     async def open(self) -> None:
-        """Read them; the folder is locked."""
+        """Read them; the folder is locked. Where it has none, PostgreSQL may have some."""
         if self._empty:
             self._file.unlink(missing_ok=True)
             return
         try:
             self.known |= msgspec.json.decode(await asyncio.to_thread(self._file.read_bytes), type=dict[str, int])
         except FileNotFoundError:
-            pass
+            await self._ask_database()
         except (OSError, msgspec.MsgspecError) as error:
             structlog.get_logger().warning("epochs_unreadable", file=str(self._file), reason=str(error))
+            await self._ask_database()
+
+    async def _ask_database(self) -> None:
+        if self._database is None:
+            return
+        try:
+            async with asyncio.timeout(ASK_S):
+                self.known |= await kept_epochs(self._database, self._exchange)
+        except (TimeoutError, SinkUnavailable, Misconfigured) as error:
+            structlog.get_logger().warning("epochs_not_in_database", reason=str(error) or f"no answer in {ASK_S:g} s")
 
     async def remember(self, symbol: str, epoch: int) -> None:
         """Before anything of it is written."""

@@ -77,7 +77,7 @@ _STREAMED = Origin("ws")
 
 def declared_of(entry: StreamEntry) -> DeclaredGap | None:
     """None for an entry that nobody of ours has written."""
-    return gap_or_none(entry.fields.get("data", ""))
+    return gap_or_none(entry.fields)
 
 
 async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> AsyncIterator[list[DeclaredGap]]:
