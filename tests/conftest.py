@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ NO_TIMESCALE = "no TimescaleDB in PG_TEST_DSN"
 
 NO_CONTAINERS = "the kernel lets no container run here"
 """The last: a machine that is a container itself may not be allowed to start others, and no package changes that."""
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started behind an `&`, a shell has us ignore Ctrl-C, and what we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _EXCUSED = ("recordings", NO_TIMESCALE, NO_CONTAINERS)
 

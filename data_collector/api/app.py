@@ -158,11 +158,13 @@ async def _lifespan(context: ApiContext, on_ready: Callable[[Snapshot], None] | 
     watch = asyncio.create_task(collector.run(on_ready), name="collector")
     watch.add_done_callback(lambda _: _end_server(collector))
     feed = asyncio.create_task(context.live.run(), name="live feed")
+    reading = asyncio.create_task(context.series.watch(collector.status), name="reading")
     try:
         with at_signal(context.live.end):
             yield
     finally:
         feed.cancel()
+        reading.cancel()
         context.live.close()
         context.store.close()
         context.series.close()

@@ -20,11 +20,12 @@ from data_collector.history.comparison import (
     same_trade,
 )
 from data_collector.history.feeds import STEPS_AT_ONCE, checked_klines, checked_trades
+from data_collector.history.odd_candles import parted
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
 from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
-from data_collector.model.calendar import LATEST_MS, Calendar
+from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
@@ -200,15 +201,26 @@ class DatabaseAudit:
         check = Check(key.label, "exchange")
         position, end_ms = span
         while position < end_ms:
-            call = partial(_exchanges_klines, rest, key, position, end_ms - 1)
-            rows = await self._retrying.ask(key.label, call)
+            call = partial(self._exchanges_klines, rest, key, position, end_ms - 1)
+            rows, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
-            until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
+            until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
             compare(check, found.faults, ours, by_open(rows), same=same_kline)
             self._tell(key.label, check.compared)
             position = until_ms
         return check
+
+    async def _exchanges_klines(
+        self, rest: KlinesApi, key: Key, first_ms: int, last_ms: int
+    ) -> tuple[Sequence[Kline], int | None]:
+        """Whole ones, and up to which open time a full answer tells."""
+        rows = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        whole, _ = parted(self._ends.calendar, rows)
+        if len(rows) < ROWS_PER_CALL:
+            return checked_klines(whole), None
+        last_told_ms = place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms)
+        return checked_klines(whole), rows[-1].open_ms if last_told_ms is None else last_told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval
@@ -306,10 +318,6 @@ class DatabaseAudit:
             self._tell(series.label, check.compared)
             position = last + 1
         return check
-
-
-async def _exchanges_klines(rest: KlinesApi, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
-    return checked_klines(await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms))
 
 
 async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int) -> Sequence[Trade]:

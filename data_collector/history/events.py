@@ -56,6 +56,19 @@ class FileRefused(Struct, frozen=True, tag="file_refused", tag_field="event"):
     reason: str
 
 
+class OddCandle(Struct, frozen=True, tag="odd_candle", tag_field="event"):
+    """The exchange has something that is no candle of the interval: left out, and recorded as absent."""
+
+    series: str
+    opens: str
+    closes: str
+    source: str
+
+
+ODD_TOLD = 20
+"""Of one series; all of them are counted."""
+
+
 Outcome = Literal["complete", "incomplete", "failed", "stopped"]
 """`incomplete`: the exchange gave neither the rows nor a proof that there are none."""
 
@@ -79,6 +92,8 @@ class SeriesEnded(Struct, tag="series", tag_field="event"):
     reason: str = ""
     """Why it failed."""
     files_refused: int = 0
+    odd: int = 0
+    """Of those that are absent: the exchange has a candle there that is not whole."""
 
     @property
     def done(self) -> int:
@@ -99,6 +114,7 @@ class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
     added: int
     changed: int
     absent: int
+    odd: int
     unproven: int
     failed: int
     """Series that failed."""
@@ -106,6 +122,6 @@ class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
     reports: tuple[SeriesEnded, ...]
 
 
-Event = Planned | Progressed | Waiting | FileRefused | SeriesEnded | Ended
+Event = Planned | Progressed | Waiting | FileRefused | OddCandle | SeriesEnded | Ended
 
 Tell = Callable[[Event], None]

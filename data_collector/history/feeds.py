@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from data_collector.history.odd_candles import parted, places_of
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
-from data_collector.model.calendar import LATEST_MS
+from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
@@ -62,17 +63,23 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        rows = checked_klines(await self._ends.rest.klines(self.series.symbol, self._interval, first, last))
+        answer = await self._ends.rest.klines(self.series.symbol, self._interval, first, last)
+        whole, odd = parted(self._ends.calendar, answer)
+        rows, places = checked_klines(whole), places_of(self._ends.calendar, odd, whole)
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.store.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
 
-        return AnsweredRows([row.open_ms for row in rows], store)
+        numbers = sorted([*(row.open_ms for row in rows), *places])
+        return AnsweredRows(numbers, len(answer) >= ROWS_PER_CALL, store, places)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
             rows = await self._ends.rest.klines(self.series.symbol, self._interval, 0, self._now_ms)
-            self._first_ever = rows[0].open_ms if rows else None
+            first = rows[0] if rows else None
+            self._first_ever = None if first is None else place_ms(self._ends.calendar, self._interval, first.open_ms)
+            if first is not None and self._first_ever is None:
+                self._first_ever = first.open_ms
         return self._first_ever
 
     def is_settled(self, number: int) -> bool:
@@ -110,7 +117,7 @@ class TradeFeed:
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
 
-        return AnsweredRows([row.trade_id for row in rows], store)
+        return AnsweredRows([row.trade_id for row in rows], len(rows) >= ROWS_PER_CALL, store)
 
     async def first_ever(self) -> int | None:
         # REST may keep only the newest trades, so its first one is not the first that ever was.

@@ -12,10 +12,12 @@ from functools import partial
 from typing import Final, TypeVar
 
 from data_collector.history.events import FileRefused, SeriesEnded, Tell
+from data_collector.history.odd_candles import OddCandles, parted, places_of
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
+from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFile, TradesApi
@@ -36,6 +38,7 @@ class FileFill:
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
+        self._calendar = ends.calendar
         self._rest = ends.rest if ends.is_reachable else None
         self._retrying = retrying
         self._stopping = stopping
@@ -90,7 +93,26 @@ class FileFill:
             await self._store_all(self._files.trades(file), lambda row: plan.wants(row.trade_id), put_trades, report)
         else:
             put_klines = partial(self._store.put_klines, source=SOURCE)
-            await self._store_all(self._files.klines(file), lambda row: plan.wants(row.open_ms), put_klines, report)
+            chunks = self._whole(plan, self._files.klines(file), report)
+            await self._store_all(chunks, lambda row: plan.wants(row.open_ms), put_klines, report)
+
+    async def _whole(
+        self, plan: SeriesPlan, chunks: AsyncGenerator[list[Kline], None], report: SeriesEnded
+    ) -> AsyncGenerator[list[Kline], None]:
+        """The chunks without what is no whole candle: that is told, and its places are absent."""
+        told, before = OddCandles(report, self._tell, SOURCE), list[Kline]()
+        async with aclosing(chunks):
+            async for rows in chunks:
+                whole, odd = parted(self._calendar, rows)
+                if odd:
+                    places = places_of(self._calendar, odd, [*before[-1:], *whole])
+                    wanted = {place: kline for place, kline in places.items() if plan.wants(place)}
+                    told.note(list(wanted.values()))
+                    gaps = [Gap(place, place, 1, "absent") for place in wanted]
+                    await self._retrying.write(report.series, partial(self._store.put_gaps, plan.series, gaps))
+                    report.absent += len(gaps)
+                before = whole
+                yield whole
 
     async def _store_all(
         self,

@@ -16,7 +16,7 @@ from data_collector.history.files import FileFill
 from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Ends, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
-from data_collector.model.errors import Unavailable, VenueRefused
+from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 
@@ -57,14 +57,20 @@ class Filling:
         self._tell = tell
         self._stopping = stopping
         self._retrying = Retrying(give_up_s, stopping, tell)
-        self._bounds: Bounds = RestBounds(ends.rest)
+        self._bounds: Bounds = RestBounds(ends.rest, ends.calendar)
         if ends.files is not None and not ends.is_reachable:
-            self._bounds = FileBounds(ends.files)
+            self._bounds = FileBounds(ends.files, ends.calendar)
         self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
         """What the database lacks. Raises `Unavailable` when exchange or database are out of reach for too long."""
-        return Plan(tuple([await self._plan_of(series) for series in self._feeds]))
+        plans: list[SeriesPlan] = []
+        for series in self._feeds:
+            try:
+                plans.append(await self._plan_of(series))
+            except RowsRefused as error:
+                plans.append(SeriesPlan(series, refusal=str(error)))
+        return Plan(tuple(plans))
 
     def grid(self, series: Key) -> Grid:
         """How a series is numbered."""
@@ -85,6 +91,11 @@ class Filling:
         """Fill the holes. Every series is told when it ends; returns the sum of all."""
         began = time.monotonic()
         reports = {each.series: SeriesEnded(each.series.label, each.rows) for each in plan.series}
+        for each in plan.series:
+            if each.refusal is not None:
+                reports[each.series].outcome, reports[each.series].reason = "failed", each.refusal
+                self._tell(reports[each.series])
+        plan = Plan(tuple(each for each in plan.series if each.refusal is None))
         if self._source != "rest":
             plan = await self._from_files(plan, reports)
         if self._source != "dumps":
@@ -99,7 +110,7 @@ class Filling:
             report = reports[each.series]
             try:
                 remaining = await self._series_from_files(each, report)
-            except (Unavailable, VenueRefused) as error:
+            except (RowsRefused, Unavailable, VenueRefused) as error:
                 report.outcome, report.reason = "failed", str(error)
                 self._tell(report)
                 continue
@@ -115,7 +126,7 @@ class Filling:
         fill = FileFill(self._ends, self._retrying, self._stopping, self._tell, all_holes=self._source == "dumps")
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
         remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
-        report.known = max(0, report.rows - remaining.rows - report.added - report.changed)
+        report.known = max(0, report.rows - remaining.rows - report.added - report.changed - report.absent)
         if self._source == "dumps":
             report.unproven = remaining.rows
         return remaining
@@ -146,6 +157,7 @@ def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:
         added=sum(each.added for each in reports),
         changed=sum(each.changed for each in reports),
         absent=sum(each.absent for each in reports),
+        odd=sum(each.odd for each in reports),
         unproven=sum(each.unproven for each in reports),
         failed=sum(each.outcome == "failed" for each in reports),
         seconds=round(seconds, 3),

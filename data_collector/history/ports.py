@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
@@ -101,9 +101,13 @@ class AnsweredRows(Struct, frozen=True):
     """Rows of one answer of the exchange."""
 
     numbers: Sequence[int]
-    """Rising."""
+    """Rising; also of places where the exchange has something that is no whole candle."""
+    is_full: bool
+    """Whether more may follow."""
     store: Callable[[Callable[[int], bool]], Awaitable[Stored]]
     """Writes the rows whose number passes."""
+    odd: Mapping[int, Kline] = field(default_factory=dict)
+    """What is no whole candle, by its place: the exchange has none there."""
 
 
 class SeriesFeed(Protocol):

@@ -106,6 +106,8 @@ class HistoryAnswer(Struct):
     """Channel to rows added since the process started."""
     replaced: int = 0
     """Rows replaced by others that differ."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Symbol to why PostgreSQL refuses its rows; the others are written, and the store keeps what waits."""
     lag_seconds: float = 0.0
     """Age of the oldest entry of the store that waits; 0 when nothing does."""
     lag_entries: int | None = None

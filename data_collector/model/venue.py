@@ -88,6 +88,9 @@ class TradesApi(Protocol):
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """The first trade id at or after a time; None when nothing was traded since."""
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """The id of the newest trade, however long ago it was; None when there is none."""
+
 
 class KlinesApi(Protocol):
     """Closed klines, and the clock that tells which ones are."""
@@ -95,7 +98,10 @@ class KlinesApi(Protocol):
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
-        """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes."""
+        """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes.
+
+        What the exchange has comes as it is, also what is no whole kline (`model.calendar.is_whole`).
+        """
 
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
@@ -190,7 +196,7 @@ class BulkFiles(Protocol):
         """The files of the single days of a month; empty for a day, and for intervals published by the month only."""
 
     def klines(self, file: BulkFile) -> AsyncGenerator[list[Kline], None]:
-        """The rows of a file of klines."""
+        """The rows of a file of klines, also those that are no whole kline (`model.calendar.is_whole`)."""
 
     def trades(self, file: BulkFile) -> AsyncGenerator[list[Trade], None]:
         """The rows of a file of trades."""

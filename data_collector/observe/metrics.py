@@ -257,6 +257,7 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         Literal["data_collector_history_up"], "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"
     ],
     Annotated[Literal["data_collector_history_lag_seconds"], "Age of the oldest entry that waits for PostgreSQL"],
+    Annotated[Literal["data_collector_history_refused_symbols"], "Symbols whose rows PostgreSQL refuses as they are"],
     Annotated[
         Literal["data_collector_history_lag_entries"],
         "About how many entries wait for PostgreSQL: trades by their ids, others by time; absent while not known",

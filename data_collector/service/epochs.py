@@ -23,6 +23,7 @@ from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.following import kept_epochs
 from data_collector.sinks.redis.sink import RedisSink
+from data_collector.time_limit import time_limit
 
 FILE = "epochs.json"
 
@@ -64,7 +65,7 @@ class EpochHome(Part):
         if self._database is None:
             return
         try:
-            async with asyncio.timeout(ASK_S):
+            async with time_limit(ASK_S):
                 self.known |= await kept_epochs(self._database, self._exchange)
         except (TimeoutError, SinkUnavailable, Misconfigured) as error:
             structlog.get_logger().warning("epochs_not_in_database", reason=str(error) or f"no answer in {ASK_S:g} s")
@@ -113,7 +114,7 @@ class Epochs(Part):
             found.update(await self._sink.epoch_orders(symbols))
 
         try:
-            async with asyncio.timeout(ASK_S):
+            async with time_limit(ASK_S):
                 await self._ask(look)
         except (TimeoutError, SinkUnavailable, Misconfigured):
             # The next look asks again.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -27,6 +26,7 @@ from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from data_collector.service.epochs import EpochHome
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn, names
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
 
 SPOOL_FOLDER = "spool"
 
@@ -42,6 +42,8 @@ GAP_TOLERATED_S = 5.0
 
 class SpoolHome(Part):
     """The spool with its folder. Its task runs with the collection, beside those that need it."""
+
+    awaited = "the spool to reach the disk"
 
     def __init__(self, settings: Settings, folder: Path, counters: Counters, *, empty: bool) -> None:
         self._folder = folder / SPOOL_FOLDER
@@ -60,7 +62,7 @@ class SpoolHome(Part):
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with time_limit(CLOSE_S):
                 await self.spool.close()
         except TimeoutError:
             structlog.get_logger().error("spool_left", reason=f"the disk has not answered for {CLOSE_S:g} s")

@@ -36,6 +36,8 @@ DRAIN_S: Final = 0.5
 class Validation(Part):
     """What the service holds of validation."""
 
+    awaited = "the audit of what is left, and its worker's end"
+
     def __init__(
         self, settings: Settings, folder: Path, counters: Counters, use: Callable[[CompiledGate], None]
     ) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,17 @@ from rich.console import Console
 from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
-from data_collector.history.events import Planned, Waiting
+from data_collector.history.events import OddCandle, Planned, Waiting
 from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.model.keys import Key
 from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
 from data_collector.simulator.control.actions import SetStatus
 from data_collector.simulator.control.faults import RestFault
+from data_collector.venues.binance.bulk_names import day_file
+from tests.bulk_archives import laid_out, published
 from tests.integration.command import running
 from tests.integration.past import PAST, START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
@@ -72,6 +76,18 @@ async def test_trades_and_every_kind_of_interval_come_too(world: Past) -> None:
     assert world.stored(interval="1h") == list(range(FROM_MS, START_MS - 60 * MINUTE_MS, 60 * MINUTE_MS))
 
 
+async def test_trades_of_a_symbol_that_was_not_traded_for_a_day_come_too(tmp_path: Path, database: str) -> None:
+    """Its 24-hour statistics then say `"lastId":-1,"count":0`."""
+    async with past(tmp_path, database, structs.replace(PAST, trades_per_s=0.0)) as world:
+        world.simulator.advance(2 * DAY_MS)
+        ended = await world.told(intervals="", with_trades=True)
+
+        query = "select trade_id from market_data_trades order by 1"
+        stored = [trade_id for (trade_id,) in rows(database, query)]
+        assert ended.outcome == "complete"
+        assert stored == [each.trade_id for each in world.simulator.tape("BTCUSDT") if each.time_ms >= FROM_MS]
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 async def test_broken_off_it_goes_on_where_it_was(world: Past, how: signal.Signals) -> None:
     world.simulator.faults.add(RestFault(path=KLINES, delay_s=0.2))
@@ -103,6 +119,46 @@ async def test_hole_of_the_exchange_is_recorded_once_and_not_asked_for_again(wor
     assert (second.outcome, second.added, second.absent) == ("complete", 0, 0)
     # The clock and the list of symbols.
     assert world.requests() - asked == 2
+
+
+@pytest.mark.parametrize("added", [{"6": -31_212}, {"0": 13_000, "6": 13_000}], ids=["short", "off the grid"])
+async def test_candles_of_the_exchange_that_are_not_whole_are_named_and_absent_once(
+    world: Past, added: dict[str, int]
+) -> None:  # fmt: skip
+    """As the exchange's own history of 2017 and 2018 has them around its standstills."""
+    odd_ms = FROM_MS + 1500 * MINUTE_MS
+    odd = (odd_ms, odd_ms + 2 * MINUTE_MS)
+    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", within=odd, add=added))
+    first = await world.told()
+    told = list(world.events)
+    second = await world.told()
+    audit = await world.run("audit", "--symbols", "BTCUSDT", "--intervals", "1m", "--against-exchange")
+
+    assert (first.outcome, first.added, first.absent, first.odd) == ("complete", TWO_DAYS - 1 - 3, 3, 3)
+    assert [each.opens for each in told if isinstance(each, OddCandle)] == [
+        f"2025-12-31T01:0{minute}:{added.get('0', 0) // 1000:02}.000+00:00" for minute in range(3)
+    ]
+    assert not [each for each in told if isinstance(each, Waiting)]
+    assert world.gaps() == [("kline", "1m", *odd, 3, "absent")]
+    assert (second.outcome, second.added, second.odd, second.absent) == ("complete", 0, 0, 0)
+    assert audit.code == 0, audit.output
+
+
+async def test_candles_of_files_that_are_not_whole_are_named_and_the_others_taken(world: Past) -> None:
+    def row(minute: int, shift_ms: int = 0, length_ms: int = MINUTE_MS) -> str:
+        open_us = (FROM_MS + minute * MINUTE_MS + shift_ms) * 1000
+        return f"{open_us},1,2,1,2,5,{open_us + length_ms * 1000 - 1},9,3,2,4,0\n"
+
+    file = day_file(Key("kline", "BTCUSDT", "1m"), datetime(2025, 12, 30, tzinfo=UTC))
+    csv = "".join(row(minute) for minute in range(10)) + row(10, length_ms=28_788) + row(11, 13_000) + row(13)
+    laid_out(world.folder / "files", published(file, csv))
+    place = str(world.folder / "files")
+    first = await world.told("2025-12-30", "2025-12-30T00:14", source="dumps", files=place)
+    second = await world.told("2025-12-30", "2025-12-30T00:14", source="dumps", files=place)
+
+    assert (first.added, first.odd, first.absent, first.unproven) == (11, 2, 2, 1)
+    assert [gap[2] for gap in world.gaps()] == [FROM_MS + 10 * MINUTE_MS, FROM_MS + 11 * MINUTE_MS]
+    assert (second.added, second.odd, second.absent, second.unproven) == (0, 0, 0, 1)
 
 
 async def test_range_that_begins_or_ends_in_a_hole_of_the_exchange_is_proven_too(world: Past) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from data_collector.embedded import postgres
 from data_collector.embedded.postgres import EmbeddedPostgres, embedded_programs
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.postgres_server import execute, rows
@@ -48,6 +48,54 @@ async def test_rows_are_kept_over_a_stop_a_kill_and_an_end_of_the_collector(
     assert other.pid == embedded.pid
     assert rows(other.dsn, "select number from kept order by 1") == [(1,), (2,)]
     assert owner(embedded.pid) != 0
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["fresh machine", "closed by an earlier start"])
+async def test_root_whose_umask_is_077_gets_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_left: bool
+) -> None:
+    # Not pytest's folder, which is closed to others.
+    open_folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
+    open_folder.chmod(0o755)
+    programs = linked_programs(tmp_path)
+    monkeypatch.setattr(postgres, "ROOTS_FOLDER", open_folder / "var" / "data-collector")
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: programs)
+    server = EmbeddedPostgres(tmp_path / "postgres", log=get_log(), port=0)
+    before = os.umask(0o077)
+    try:
+        if is_left:
+            (open_folder / "var").mkdir(mode=0o755)
+            (open_folder / "var").chmod(0o755)
+            postgres.ROOTS_FOLDER.mkdir()
+        await server.start()
+        assert rows(server.dsn, "select 1") == [(1,)]
+    finally:
+        os.umask(before)
+        await server.stop()
+        shutil.rmtree(open_folder)
+
+
+async def test_programs_that_may_not_be_run_are_told_in_a_sentence(
+    embedded: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = slow_programs()
+    (folder / "initdb").touch(0o644)
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: folder)
+
+    with pytest.raises(Unavailable, match=r"initdb \(Permission denied\)"):
+        await embedded.start()
+
+    shutil.rmtree(folder)
+
+
+def linked_programs(folder: Path) -> Path:
+    """The server's programs where nobody but us may pass, as in root's home."""
+    programs = embedded_programs()
+    package = programs.parent.parent
+    (folder / package.name).mkdir()
+    (folder / package.name / programs.parent.name).symlink_to(programs.parent)
+    (folder / f"{package.name}.libs").symlink_to(package.with_name(f"{package.name}.libs"))
+    return folder / package.name / programs.parent.name / programs.name
 
 
 async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -> None:

@@ -272,7 +272,8 @@ async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, mon
     batches = [await reader.read() for _ in range(3)]
 
     connection.close()
-    volumes = [[row.record.volume for row in (*batch.klines, *batch.revised)] for batch in batches]
+    rows = [batch.whole() for batch in batches]
+    volumes = [[row.record.volume for row in (*whole.klines, *whole.revised)] for whole in rows]
     plain = KLINE.volume
     assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
     assert [batch.is_full for batch in batches] == [True, False, False]

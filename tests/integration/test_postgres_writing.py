@@ -342,25 +342,6 @@ async def test_any_date_has_a_place(pool: asyncpg.Pool, year: int) -> None:
     assert await PostgresReader(pool).span("BTCUSDT", "1m") == (open_ms, open_ms)
 
 
-async def test_trades_of_two_epochs_with_the_same_ids_stand_side_by_side(pool: asyncpg.Pool) -> None:
-    """Ids begin anew: old trades are neither replaced nor mixed with new ones."""
-    writer = PostgresWriter(pool)
-    old = [structs.replace(TRADE, trade_id=number) for number in range(600)]
-    new = [structs.replace(each, price="7.5", time_ms=each.time_ms + 60_000) for each in old[:550]]
-    await writer.put_trades(old, source="ws")
-    written = [await writer.put_trades(new, source="ws", epoch=1) for _ in range(2)]
-    written.append(await writer.put_trades(new[:3], source="ws", epoch=1))
-    await writer.put_gaps(Key("trade", "BTCUSDT"), [Gap(3, 4, 2, "absent")], epoch=1)
-
-    first, second = PostgresReader(pool), PostgresReader(pool).in_epoch(1)
-    assert written == [Written(added=550), Written(known=550), Written(known=3)]
-    assert [await first.epochs("BTCUSDT"), await first.epochs("ETHUSDT")] == [[0, 1], [0]]
-    assert [await first.trade_span("BTCUSDT"), await second.trade_span("BTCUSDT")] == [(0, 599), (0, 549)]
-    assert [each.price for each in await first.trades_by_id("BTCUSDT", 0, 2, 9)] == [TRADE.price] * 3
-    assert [each.price for each in await second.trades_by_id("BTCUSDT", 0, 2, 9)] == ["7.5"] * 3
-    assert [len(await each.gaps(Key("trade", "BTCUSDT"))) for each in (first, second)] == [0, 1]
-
-
 async def test_holes_are_what_is_missing_less_what_the_exchange_lacks(pool: asyncpg.Pool) -> None:
     writer, reader = PostgresWriter(pool), PostgresReader(pool)
     await writer.put_klines([minute(number) for number in (1, 2, 5, 9)], source="ws")

@@ -88,6 +88,9 @@ class Exchange:
     ) -> list[Kline]:
         return []
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        return None
+
     async def close(self) -> None:
         pass
 

@@ -12,6 +12,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import ExchangeApi, ListingApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
 
 OFFSET_WARN_MS = 1000.0
 OFFSET_FAIL_MS = 60_000.0
@@ -89,7 +90,7 @@ async def _check_streams(settings: Settings, venue: Venue) -> Finding:
     url = settings.binance_ws_url + venue.stream_path
     try:
         async with (
-            asyncio.timeout(STREAM_TIMEOUT_S),
+            time_limit(STREAM_TIMEOUT_S),
             aiohttp.ClientSession(trust_env=settings.use_proxy) as session,
             session.ws_connect(url, max_msg_size=1024 * 1024, autoping=True),
         ):

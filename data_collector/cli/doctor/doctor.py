@@ -21,6 +21,7 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
+from data_collector.time_limit import time_limit
 from data_collector.validation.rules.folder import RulesFolder
 from data_collector.venues.discovery import find_venue
 
@@ -95,7 +96,7 @@ async def _health_of(url: str, *, use_proxy: bool) -> str | None:
     """What is wrong with the service; None when it is well."""
     try:
         async with (
-            asyncio.timeout(ANSWER_TIMEOUT_S),
+            time_limit(ANSWER_TIMEOUT_S),
             aiohttp.ClientSession(trust_env=use_proxy) as session,
             session.get(f"{url}/health", allow_redirects=False) as response,
         ):

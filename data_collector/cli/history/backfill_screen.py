@@ -12,7 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.history.fitting_bars import FittingBars
-from data_collector.history.events import Ended, Event, FileRefused, Planned, Progressed, SeriesEnded, Waiting
+from data_collector.history.events import (
+    Ended,
+    Event,
+    FileRefused,
+    OddCandle,
+    Planned,
+    Progressed,
+    SeriesEnded,
+    Waiting,
+)
 from data_collector.observe.escaping import escaped
 
 LINE_PAUSE_S = 5.0
@@ -49,8 +58,8 @@ class PlainLines:
                 return self._progress(event)
             case Waiting():
                 return [waiting_sentence(event)]
-            case FileRefused():
-                return [f"{event.series}: file refused: {event.reason}"]
+            case FileRefused() | OddCandle():
+                return [f"{event.series}: {left_out_sentence(event)}"]
             case SeriesEnded():
                 return [series_sentence(event)]
             case Ended():
@@ -102,8 +111,10 @@ class Bars:
             case Waiting():
                 self._open()
                 self._progress.console.print(escaped(waiting_sentence(event)), style="yellow", markup=False)
-            case FileRefused():
-                self._progress.console.print(escaped(f"file refused: {event.reason}"), style="red", markup=False)
+            case FileRefused() | OddCandle():
+                style = "red" if isinstance(event, FileRefused) else "yellow"
+                sentence = escaped(f"{event.series}: {left_out_sentence(event)}")
+                self._progress.console.print(sentence, style=style, markup=False)
             case SeriesEnded():
                 if event.rows:
                     self._advance(event.series, event.done)
@@ -156,6 +167,13 @@ def waiting_sentence(event: Waiting) -> str:
     return f"{event.series}: {event.reason}; trying again in {event.wait_s:.1f} s"
 
 
+def left_out_sentence(event: FileRefused | OddCandle) -> str:
+    """What was not taken, and why."""
+    if isinstance(event, FileRefused):
+        return f"file refused: {event.reason}"
+    return f"the exchange has a candle from {event.opens} to {event.closes}, which is not whole: left out"
+
+
 def series_sentence(report: SeriesEnded) -> str:
     """What became of a series."""
     parts = [f"{report.series}: {report.outcome}", f"{report.added:,} added"]
@@ -165,6 +183,7 @@ def series_sentence(report: SeriesEnded) -> str:
             (report.changed, "changed"),
             (report.known, "written by others meanwhile"),
             (report.absent, "absent at the exchange"),
+            (report.odd, "of them not whole there"),
             (report.unproven, "not given by the exchange"),
             (report.files_refused, "files refused"),
         )
@@ -178,7 +197,8 @@ def end_sentence(event: Ended) -> str:
     done = f"{event.added:,} rows added in {_duration(event.seconds)}"
     match event.outcome:
         case "complete":
-            return f"Complete: {done}; {event.absent:,} do not exist at the exchange."
+            odd = f", of which it has {event.odd:,} that are not whole" if event.odd else ""
+            return f"Complete: {done}; {event.absent:,} do not exist at the exchange{odd}."
         case "stopped":
             return f"Stopped: {done}. Run the same command again: it goes on from here."
         case "incomplete":

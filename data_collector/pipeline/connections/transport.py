@@ -21,6 +21,7 @@ from picows import WSError, WSHandshakeError, ws_connect
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX, Decode, OnControl, Receive, WebSocket
+from data_collector.time_limit import time_limit
 
 HANDSHAKE_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 15.0
@@ -52,7 +53,7 @@ async def open_websocket(
 ) -> WebSocket:
     """Connect and shake hands. Raises `VenueUnreachable` with a sentence that says what went wrong."""
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with time_limit(CONNECT_TIMEOUT_S):
             _, listener = await ws_connect(
                 lambda: WebSocket(decode, receive, on_control, messages_per_s),
                 address.url,
@@ -137,7 +138,7 @@ class Resolver:
         addresses = await self._addresses(host, port)
         timeout_s = TCP_TIMEOUT_S * len(addresses)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 return await start_connection(addresses, happy_eyeballs_delay=TCP_TIMEOUT_S)
         except TimeoutError as error:
             # It has no text of its own.

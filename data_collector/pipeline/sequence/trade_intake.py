@@ -202,9 +202,8 @@ class TradeIntake:
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
         """The exchange has told what is right; where that is not what is stored, it goes to `late:`."""
         sequence = self.sequences.get(first.symbol)
-        # One that is newer than all of ours is of ids that begin anew.
-        is_new = sequence is not None and sequence.next_id >= 0 and truth.time_ms > sequence.newest_ms
-        if is_new or not contradicts(first, truth):
+        is_of_new_life = sequence is not None and sequence.next_id >= 0 and truth.time_ms > sequence.newest_ms
+        if is_of_new_life or not contradicts(first, truth):
             return "right"
         if first.symbol in self.collected:
             self._outlet.put_late(truth, "revision")
@@ -212,6 +211,9 @@ class TradeIntake:
 
     def learn_reference(self, symbol: str, trade_id: int) -> None:
         """A ticker names the last trade id: what a first trade's id is held against, and where the feed should be."""
+        if trade_id < 0:
+            # Nothing was traded for a day: what was named before still is the last one.
+            return
         sequence = self.sequences[symbol]
         sequence.reference_id = trade_id
         if sequence.next_id < 0 and sequence.held:
@@ -247,21 +249,16 @@ class TradeIntake:
 
     def go_on(self, symbol: str) -> None:
         """Its ids have not begun anew: what came meanwhile is missing, and repaired."""
-        sequence = self.suspended.pop(symbol, None)
-        if sequence is not None:
-            sequence.new_life.reset()
-            self._outlet.queues[symbol].is_suspended = False
-            self.collected[symbol] = sequence
-            self.holdback.note(sequence)
+        self.sequences[symbol].new_life.reset()
+        self._rejoin(self.sequences[symbol])
 
-    def begin_epoch(self, symbol: str) -> int:
-        """The exchange's ids begin anew; returns the number of the epoch. What is held of the old ones goes first."""
+    def begin_epoch(self, symbol: str) -> None:
+        """The exchange's ids begin anew. What is held of the old ones goes first."""
         sequence = self.sequences[symbol]
-        epoch, next_id = sequence.epoch + 1, sequence.new_life.next_id
         self.spill(sequence)
+        epoch, next_id = sequence.epoch + 1, sequence.new_life.next_id
         self._outlet.begin_epoch(symbol, epoch, next_id)
         self._enter_epoch(sequence, epoch, next_id)
-        return epoch
 
     def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
         """Somebody else has begun an epoch, and the store wants this id of it next."""
@@ -272,11 +269,14 @@ class TradeIntake:
         self._enter_epoch(sequence, epoch, next_id)
 
     def _enter_epoch(self, sequence: TradeSequence, epoch: int, next_id: int) -> None:
-        symbol = sequence.symbol
         sequence.begin_epoch(epoch, next_id)
-        self._ledger.begin_epoch(symbol, epoch)
-        if self.suspended.pop(symbol, None) is not None:
-            self.collected[symbol] = sequence
+        self._ledger.begin_epoch(sequence.symbol, epoch)
+        self._rejoin(sequence)
+
+    def _rejoin(self, sequence: TradeSequence) -> None:
+        self._outlet.queues[sequence.symbol].is_suspended = False
+        if self.suspended.pop(sequence.symbol, None) is not None:
+            self.collected[sequence.symbol] = sequence
         self.holdback.note(sequence)
 
     def _take_suspended(self, trade: Trade) -> None:

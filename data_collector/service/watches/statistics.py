@@ -135,6 +135,8 @@ class Statistics(Part):
 class Exchange(Part):
     """The REST side for as long as the process lives. Whether it answers later on is told by `Statistics`."""
 
+    awaited = "the exchange's connections to close"
+
     def __init__(self, venue: Venue, rest: ExchangeApi, symbols: Sequence[str], statistics: Statistics) -> None:
         self._venue = venue
         self._rest = rest

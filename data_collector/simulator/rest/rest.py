@@ -18,6 +18,7 @@ from data_collector.simulator.rest.lies import filling_query, lying_body, lying_
 from data_collector.simulator.rest.parameters import RestRefusal
 from data_collector.simulator.rest.published import FOLDER, PublishedFiles
 from data_collector.simulator.settings import SimulatorSettings
+from data_collector.time_limit import time_limit
 
 UNKNOWN_PATH_WEIGHT = 1
 
@@ -118,7 +119,7 @@ class RestSide:
 
     async def _hold_up(self, fault: RestFault) -> None:
         try:
-            async with asyncio.timeout(None if fault.hang else fault.delay_s):
+            async with time_limit(None if fault.hang else fault.delay_s):
                 await self._stopping.wait()
         except TimeoutError:
             return

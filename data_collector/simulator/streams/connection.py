@@ -15,6 +15,7 @@ from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.simulator.streams.delivery import PING, PONG, Delivery, close_frame, frame, text_frame
+from data_collector.time_limit import time_limit
 
 POLICY_VIOLATION = 1008
 
@@ -228,7 +229,7 @@ class StreamConnection(WSListener):
     async def until_writable(self) -> None:
         """Wait for a client that reads slowly, but not for ever: one that does not read at all is cut off."""
         try:
-            async with asyncio.timeout(READER_TIMEOUT_S):
+            async with time_limit(READER_TIMEOUT_S):
                 await self.writable.wait()
         except TimeoutError:
             self.cut_off()

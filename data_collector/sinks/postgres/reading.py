@@ -114,19 +114,26 @@ class PostgresReader:
         *,
         place: str = "DATABASE_URL",
         calendar: Calendar | None = None,
+        statement_timeout_s: float | None = None,
+        epoch: int = 0,
     ) -> None:
-        """`place` is named in errors; the calendar tells when a kline closes."""
+        """`place` is named in errors; the calendar tells when a kline closes.
+
+        After `statement_timeout_s` the server itself ends a statement, also one whose reader has gone.
+        """
         self._pool = pool
         self._exchange = exchange
         self._place = place
         self._calendar = UtcCalendar() if calendar is None else calendar
-        self._epoch = 0
+        self._statement_timeout_s = statement_timeout_s
+        self._epoch = epoch
 
     def in_epoch(self, epoch: int) -> PostgresReader:
         """The same for trades of this epoch."""
-        other = PostgresReader(self._pool, self._exchange, place=self._place, calendar=self._calendar)
-        other._epoch = epoch
-        return other
+        return PostgresReader(
+            self._pool, self._exchange, place=self._place, calendar=self._calendar,
+            statement_timeout_s=self._statement_timeout_s, epoch=epoch,
+        )  # fmt: skip
 
     async def epochs(self, symbol: str) -> list[int]:
         """Those of a symbol of which there is something, or was something known, rising; never empty."""
@@ -225,6 +232,10 @@ class PostgresReader:
         rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
+    async def ping(self) -> None:
+        """Ask for nothing."""
+        await self._fetch("select")
+
     async def _absent(self, key: Key) -> list[Gap]:
         return [gap for gap in await self.gaps(key) if gap.reason == "absent"]
 
@@ -253,7 +264,11 @@ class PostgresReader:
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         with named_failures(self._place):
-            return await self._pool.fetch(query, *arguments)
+            if self._statement_timeout_s is None:
+                return await self._pool.fetch(query, *arguments)
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute(f"set local statement_timeout = {self._statement_timeout_s * 1000:.0f}")
+                return await connection.fetch(query, *arguments)
 
     def _kline(self, symbol: str, interval: str, row: asyncpg.Record) -> Kline:
         open_ms = _number(row["open_ms"])

@@ -18,7 +18,7 @@ from msgspec import Struct
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Row, Source, Sourced, Ticker, Trade
-from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.model.wire import open_time_text, ticker_values, trade_time_text
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import named_failures
 
@@ -200,7 +200,8 @@ def count_of(tag: str) -> int:
 
 async def put_tickers(connection: asyncpg.Connection, tickers: Sequence[Ticker], *, exchange: str) -> int:
     """Store them and return how many were new; what the driver raises is not translated."""
-    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(tickers).decode()))
+    rows = [ticker_values(ticker) | {"event_ms": ticker.event_ms} for ticker in tickers]
+    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(rows).decode()))
 
 
 def kline_lines(klines: Sequence[Sourced[Kline]], more: str = "") -> bytes:
@@ -253,7 +254,7 @@ def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[str | int, .
 
 KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
-    staged="staged_klines",
+    staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
     key=lambda row: (row.record.symbol, row.record.interval, row.record.open_ms),
     lines=kline_lines,
@@ -265,7 +266,7 @@ KLINES: Final[Destination[Kline]] = Destination(
 
 TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
-    staged="staged_trades",
+    staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
     key=lambda row: (row.record.symbol, row.epoch, row.record.trade_id),
     lines=trade_lines,

@@ -23,6 +23,7 @@ from data_collector.model.errors import Transient
 from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
 from data_collector.model.venue import SymbolRules
+from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.messages import AuditReport, Chunk, Failure, encode
 from data_collector.validation.gate.compiler import READING_RULES, whole
 from data_collector.validation.gate.gate import ORDER_RULES, CompiledGate
@@ -215,7 +216,7 @@ class Auditor:
             return
         self._seal()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 while self._waiting:
                     batch = self._next_delivery()
                     self._settle(batch, await self._port.audit(batch))

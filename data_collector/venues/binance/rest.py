@@ -120,6 +120,13 @@ class BinanceRest:
         rows = await self._get("/api/v3/aggTrades", query, 4, list[pages.AggregateRow], urgent=urgent)
         return self._trusted(lambda: pages.first_trade_of(symbol, since_ms, rows))
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#recent-trades-list"""
+        query = {"symbol": symbol, "limit": "1"}
+        rows = await self._get("/api/v3/trades", query, 25, list[pages.TradeRow], urgent=False)
+        newest = self._trusted(lambda: pages.trades_of(symbol, 0, 1, rows))
+        return newest[0].trade_id if newest else None
+
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:

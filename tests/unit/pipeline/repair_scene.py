@@ -69,6 +69,9 @@ class ScriptedRest:
     ) -> list[Kline]:
         return []
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        return None
+
     async def close(self) -> None:
         pass
 
