@@ -113,7 +113,7 @@ def _by_settings(settings: Settings, venue: Venue, reason: str) -> _Known:
 
 
 async def _listing_notes(settings: Settings, venue: Venue, wanted: Subscriptions, faults: list[str]) -> list[str]:
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
     try:
         listed = await rest.symbols()
     except (VenueUnreachable, VenueRefused) as error:

@@ -117,9 +117,7 @@ class _SeriesFill:
     async def _store(self, answer: AnsweredRows, stretch: Stretch, position: int) -> None:
         # What lies before the position was stored with the answer before.
         stored = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
-        self._report.added += stored.added
-        self._report.changed += stored.changed
-        self._report.known += stored.known
+        self._report.take(stored)
 
     async def _note(self, page: CheckedPage, stretch: Stretch, answer: AnsweredRows) -> None:
         for missing in page.absent:

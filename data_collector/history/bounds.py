@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from data_collector.history.odd_candles import parted
 from data_collector.model.calendar import Calendar
-from data_collector.model.errors import BadFile, NotPublished, Unavailable
+from data_collector.model.errors import BadFile, NotPublished, Unavailable, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi
 
@@ -31,6 +31,7 @@ class RestBounds:
     async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
         first_id = await self._rest.first_trade_id(symbol, from_ms)
         if first_id is None:
+            await self._prove_quiet(symbol, from_ms)
             return None
         end_id = None if to_ms >= now_ms else await self._rest.first_trade_id(symbol, to_ms)
         if end_id is None:
@@ -38,6 +39,15 @@ class RestBounds:
             newest_id = await self._rest.newest_trade_id(symbol)
             end_id = first_id if newest_id is None else newest_id + 1
         return None if end_id <= first_id else (first_id, end_id - 1)
+
+    async def _prove_quiet(self, symbol: str, from_ms: int) -> None:
+        """An empty answer alone proves nothing. Raises `VenueUnreachable` where something was traded since."""
+        newest_id = await self._rest.newest_trade_id(symbol)
+        newest = [] if newest_id is None else await self._rest.trades(symbol, newest_id, limit=1)
+        if newest_id is not None and not (newest and newest[0].time_ms < from_ms):
+            raise VenueUnreachable(
+                f"the exchange told no trade of {symbol} in this time, but its newest is {newest_id}"
+            )
 
 
 class FileBounds:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from data_collector.history.ports import Stored
 
 
 class SeriesPlanned(Struct, frozen=True):
@@ -94,14 +96,44 @@ class SeriesEnded(Struct, tag="series", tag_field="event"):
     files_refused: int = 0
     odd: int = 0
     """Of those that are absent: the exchange has a candle there that is not whole."""
+    refused: int = 0
+    """Validation refused it: kept in quarantine, declared as a hole, and not asked for again."""
+    refused_by: dict[str, int] = field(default_factory=dict)
+    """Rule to rows that broke it; a row may break several."""
 
     @property
     def done(self) -> int:
-        return self.added + self.changed + self.known + self.absent + self.unproven
+        return self.added + self.changed + self.known + self.absent + self.unproven + self.refused
+
+    def take(self, stored: Stored) -> None:
+        """What became of the rows of one call."""
+        self.added += stored.added
+        self.changed += stored.changed
+        self.known += stored.known
+        for rules, count in stored.refused.items():
+            self.refused += count
+            for rule in rules:
+                self.refused_by[rule] = self.refused_by.get(rule, 0) + count
 
     def progress(self) -> Progressed:
         """How far it is now."""
         return Progressed(self.series, self.done, self.rows, self.added, self.absent)
+
+
+class GxCheck(Struct, frozen=True):
+    """What real Great Expectations said of the rows that came, refused ones too."""
+
+    rows: int
+    """That came."""
+    checked: int
+    reason: str | None = None
+    """Why not all of them were checked."""
+    broken: dict[str, int] = field(default_factory=dict)
+    """`kline/close_outlier` to rows that broke it: of the rules that only it judges."""
+    disagreements: dict[str, int] = field(default_factory=dict)
+    """Rule to rows of which gate and Great Expectations say different things: a bug of ours."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Rule to why it could not be evaluated."""
 
 
 class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
@@ -120,6 +152,11 @@ class Ended(Struct, frozen=True, tag="summary", tag_field="event"):
     """Series that failed."""
     seconds: float
     reports: tuple[SeriesEnded, ...]
+    refused: int = 0
+    refused_by: dict[str, int] = field(default_factory=dict)
+    """Rule to rows that broke it."""
+    gx: GxCheck | None = None
+    """None when no row came."""
 
 
 Event = Planned | Progressed | Waiting | FileRefused | OddCandle | SeriesEnded | Ended

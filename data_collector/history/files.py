@@ -83,7 +83,8 @@ class FileFill:
         symbol, name = file.key.symbol, file.key.label
         first = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
         if first is None:
-            return 0, -1
+            # The empty answer proves nothing: the file itself tells.
+            return 0, 2**53
         after = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.until_ms))
         return first, 2**53 if after is None else after - 1
 
@@ -130,6 +131,5 @@ class FileFill:
                 wanted = [row for row in rows if is_wanted(row)]
                 if wanted:
                     stored = await self._retrying.write(report.series, partial(put, wanted))
-                    report.added += stored.added
-                    report.changed += stored.changed
+                    report.take(stored)
                     self._tell(report.progress())

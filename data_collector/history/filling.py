@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,7 +18,7 @@ from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Ends, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
-from data_collector.model.grid import Grid
+from data_collector.model.grid import Grid, without
 from data_collector.model.keys import Key
 
 Source = Literal["rest", "dumps", "auto"]
@@ -45,15 +46,18 @@ class Filling:
         span: TimeSpan,
         *,
         source: Source = "rest",
+        again: bool = False,
         tell: Tell,
         stopping: Stopping,
         give_up_s: float,
     ) -> None:
+        """`again`: ask for what was refused too."""
         assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
         assert source == "dumps" or ends.is_reachable, "the same"
         self._ends = ends
         self._span = span
         self._source: Source = source
+        self._again = again
         self._tell = tell
         self._stopping = stopping
         self._retrying = Retrying(give_up_s, stopping, tell)
@@ -67,7 +71,7 @@ class Filling:
         plans: list[SeriesPlan] = []
         for series in self._feeds:
             try:
-                plans.append(await self._plan_of(series))
+                plans.append(await self._plan_of(series, again=self._again))
             except RowsRefused as error:
                 plans.append(SeriesPlan(series, refusal=str(error)))
         return Plan(tuple(plans))
@@ -125,8 +129,14 @@ class Filling:
             return plan
         fill = FileFill(self._ends, self._retrying, self._stopping, self._tell, all_holes=self._source == "dumps")
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
-        remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
-        report.known = max(0, report.rows - remaining.rows - report.added - report.changed - report.absent)
+        remaining = plan
+        if not self._stopping.requested:
+            remaining = await self._plan_of(plan.series, again=self._again and self._source == "auto")
+        if self._source == "auto":
+            # REST may have it right, and is asked once.
+            report.refused, report.refused_by = 0, {}
+        settled = report.added + report.changed + report.absent + report.refused
+        report.known = max(0, report.rows - remaining.rows - settled)
         if self._source == "dumps":
             report.unproven = remaining.rows
         return remaining
@@ -138,9 +148,13 @@ class Filling:
             report.outcome, report.reason = "incomplete", "not in the published files"
         self._tell(report)
 
-    async def _plan_of(self, series: Key) -> SeriesPlan:
+    async def _plan_of(self, series: Key, *, again: bool) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
         missing = await self._retrying.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
+        if not again:
+            sources = ("rest", "file") if self._source == "dumps" else ("rest",)
+            refused = await self._retrying.ask(series.label, lambda: self._ends.held.refused(series, sources))
+            missing = without(feed.grid, missing, refused)
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> SeriesFeed:
@@ -162,4 +176,6 @@ def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:
         failed=sum(each.outcome == "failed" for each in reports),
         seconds=round(seconds, 3),
         reports=tuple(reports),
+        refused=sum(each.refused for each in reports),
+        refused_by=dict(sum((Counter(each.refused_by) for each in reports), Counter[str]())),
     )

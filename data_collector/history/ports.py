@@ -30,6 +30,10 @@ class Stored(Protocol):
     def known(self) -> int:
         """Those that were there."""
 
+    @property
+    def refused(self) -> Mapping[tuple[str, ...], int]:
+        """Those that validation refused, by the rules that they broke: kept in quarantine and declared as holes."""
+
 
 class Holdings(Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
@@ -41,6 +45,9 @@ class Holdings(Protocol):
 
     async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
         """First and last missing id of each hole of a closed range, without what is recorded as absent."""
+
+    async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
+        """Places of which quarantine keeps what one of these sources gave, ascending."""
 
 
 class StoredRows(Protocol):
@@ -63,7 +70,7 @@ class StoredRows(Protocol):
 
 
 class RowStore(Protocol):
-    """The writing side. Idempotent; a call is stored whole or not at all. Raises the same."""
+    """The writing side, behind the gate. Idempotent; may be broken off only to be called again. Raises the same."""
 
     async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""

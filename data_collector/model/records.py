@@ -160,6 +160,17 @@ class Origin(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     """Rules that it is marked with."""
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names and values in turn, of an entry that holds the record: only what is out of the ordinary."""
+        warnings = ("warnings", ",".join(self.warnings)) if self.warnings else ()
+        return warnings if self.source == "ws" else (*warnings, "src", self.source or "unknown")
+
+
+def received_origin(record: Trade | Kline, warnings: tuple[str, ...] = ()) -> Origin:
+    """Of a record that the exchange has sent us."""
+    return Origin("ws" if record.received_ns else "rest", warnings)
+
 
 def known_origin(source: object, warnings: Iterable[object]) -> Origin:
     """Of words that anybody may have written: what is none of ours is not known."""

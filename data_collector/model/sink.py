@@ -10,7 +10,10 @@ from msgspec import Struct, field
 from data_collector.model.channels import NewestRecord
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline
+from data_collector.model.records import Kline, Sourced
+
+RecordSource = Literal["ws", "rest", "built"]
+"""Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
 
 
 def epoch_fields(epoch: int) -> tuple[str, ...]:
@@ -30,14 +33,16 @@ class Refusal(Struct, frozen=True):
     columns: str
     """JSON object: its kind, and what rules see beside the record's keys."""
     rules: tuple[str, ...]
+    source: RecordSource = "ws"
     epoch: int = 0
     """Of a trade."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The entry's names and values in turn."""
+        source = () if self.source == "ws" else ("src", self.source)
         words = ("data", self.content, "why", self.why, "at", self.at, "columns", self.columns)
-        return words + epoch_fields(self.epoch)
+        return words + source + epoch_fields(self.epoch)
 
 
 def place_of(symbol: str, epoch: int) -> str:
@@ -98,9 +103,6 @@ class TradeRun(Struct):
         """How many trades."""
         return len(self.entries) // 2
 
-
-RecordSource = Literal["ws", "rest", "built"]
-"""Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
 
 KlineCheck = Literal["ok", "mismatch", "unchecked"]
 """How a closed kline compared with our own trades of its time."""
@@ -166,9 +168,9 @@ class Batch(Struct):
     newest: list[NewestUpdate] = field(default_factory=list)
     side: list[SideEntry] = field(default_factory=list)
     """Numbers rise by one."""
-    revisions: list[Kline] = field(default_factory=list)
+    revisions: list[Sourced[Kline]] = field(default_factory=list)
     """Closed klines whose place in `stream:` is past; they replace the `kline:` key."""
-    past: list[Kline] = field(default_factory=list)
+    past: list[Sourced[Kline]] = field(default_factory=list)
     """Closed klines from before the beginning of their series, for `kline:` keys that do not exist."""
 
     def __bool__(self) -> bool:

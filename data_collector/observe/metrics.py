@@ -70,7 +70,7 @@ REST_OUTCOME = Label(
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
-CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
+CONNECT_FAILURE = Label("reason", "name, proxy, connection, timeout, tls, handshake, redirect, answer")
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")

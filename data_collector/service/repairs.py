@@ -117,7 +117,9 @@ class Repairs(Part):
         """Gaps, and what the store lacks."""
         snapshot.gaps = gaps = self._ledger.status()
         ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S
-        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet), ready=ready)
+        refusals = sorted(self._of_trades.refusals | self._of_klines.refusals)
+        refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
+        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet) + refused, ready=ready)
 
 
 def is_repaired(gaps: GapsStatus) -> bool:

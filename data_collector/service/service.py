@@ -69,7 +69,7 @@ class Service:
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(settings, home, venue, counters, source=source or rest_url, empty=empty)
-        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters)
+        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.api_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
         epochs = EpochHome(settings, home, venue.name, empty=empty)
         validation = Validation(settings, home, counters, use=self._use_gate)

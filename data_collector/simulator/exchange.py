@@ -60,6 +60,11 @@ class Simulator:
         return f"{'http' if self.settings.tls is None else 'https'}://{self._url_host}:{self._rest_port}"
 
     @property
+    def keys_sent(self) -> dict[str, str]:
+        """The newest API key that came with a request, by path."""
+        return {} if self._rest is None else self._rest.keys_sent
+
+    @property
     def _url_host(self) -> str:
         # Certificates are usually made out for names.
         host = self.settings.host

@@ -9,16 +9,25 @@ import pytest
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
+from data_collector.model.records import Origin, Sourced
 from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import quote_fields
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
+from tests.contract.stores import WEEK_S, Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
 
 TRADES = f"trades:{SYMBOL}"
 STREAM = f"stream:{SYMBOL}"
 QUOTES = f"quotes:{SYMBOL}"
+ORIGIN = f"collector:origin:{SYMBOL}:1m:2024-01-01T{{}}:00+00:00"
+REST = Origin("rest")
+
+
+def origins(reader: Reader) -> dict[str, object]:
+    """Minute to what stands beside its key."""
+    found = {f"12:0{minute}": reader.client.get(ORIGIN.format(f"12:0{minute}")) for minute in range(3)}
+    return {minute: text for minute, text in found.items() if text is not None}
 
 
 async def test_closed_klines_are_appended_once_and_in_order(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
@@ -158,16 +167,32 @@ async def test_source_and_check_stand_beside_the_record(sink: RedisSink, reader:
     await sink.write(batch)
 
     assert [fields.keys() - {"data"} for _, fields in reader.entries(STREAM)] == [set(), {"src"}, {"check"}]
+    assert origins(reader) == {"12:01": "built "}
+
+
+async def test_where_a_kline_is_from_stands_beside_its_key_for_as_long(sink: RedisSink, reader: Reader) -> None:
+    batch = klines(kline(0, closed=False), kline(0), kline(1))
+    batch.klines[0][0].warnings, batch.klines[0][2].source = ("price_swing",), "rest"
+    await sink.write(Batch(klines=[batch.klines[0][:1]]))
+    assert origins(reader) == {"12:00": "ws price_swing"}
+
+    await sink.write(Batch(klines=[batch.klines[0][1:]]))
+    assert origins(reader) == {"12:01": "rest "}
+    assert WEEK_S - 60 < int(str(reader.client.ttl(ORIGIN.format("12:01")))) <= WEEK_S
+
+    await sink.write(Batch(revisions=[Sourced(kline(0), Origin("rest", ("a", "b"))), Sourced(kline(1), Origin("ws"))]))
+    assert origins(reader) == {"12:00": "rest a,b"}
 
 
 async def test_kline_of_before_the_beginning_goes_into_its_key_alone(sink: RedisSink, reader: Reader) -> None:
     await sink.write(klines(kline(1)))
-    await sink.write(Batch(past=[kline(0), kline(1, close="45150.00")]))
+    await sink.write(Batch(past=[Sourced(kline(0), REST), Sourced(kline(1, close="45150.00"), REST)]))
 
     assert reader.minutes() == [("12:01", True)]
     key = f"kline:{SYMBOL}:1m:2024-01-01T12:0{{}}:00+00:00"
     closes = [json.loads(str(reader.client.get(key.format(minute))))["close"] for minute in (0, 1)]
     assert closes == [45180.50, 45180.50]
+    assert origins(reader) == {"12:00": "rest "}
 
 
 async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> None:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec import structs
-from rich.console import Console
 
 from data_collector.cli.history.backfill import BackfillOptions, filled
-from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
-from data_collector.history.events import OddCandle, Planned, Waiting
+from data_collector.history.events import Planned, Waiting
 from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
-from data_collector.model.keys import Key
 from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
 from data_collector.simulator.control.actions import SetStatus
 from data_collector.simulator.control.faults import RestFault
-from data_collector.venues.binance.bulk_names import day_file
-from tests.bulk_archives import laid_out, published
 from tests.integration.command import running
 from tests.integration.past import PAST, START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
@@ -38,12 +29,6 @@ TWO_DAYS = 2 * 1440
 FROM_MS = START_MS - TWO_DAYS * MINUTE_MS
 
 KLINES = "/api/v3/klines"
-
-
-@pytest.fixture
-async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
-    async with past(tmp_path, database) as made:
-        yield made
 
 
 async def test_only_missing_ranges_are_filled_with_the_exchanges_own_candles(world: Past) -> None:
@@ -119,46 +104,6 @@ async def test_hole_of_the_exchange_is_recorded_once_and_not_asked_for_again(wor
     assert (second.outcome, second.added, second.absent) == ("complete", 0, 0)
     # The clock and the list of symbols.
     assert world.requests() - asked == 2
-
-
-@pytest.mark.parametrize("added", [{"6": -31_212}, {"0": 13_000, "6": 13_000}], ids=["short", "off the grid"])
-async def test_candles_of_the_exchange_that_are_not_whole_are_named_and_absent_once(
-    world: Past, added: dict[str, int]
-) -> None:  # fmt: skip
-    """As the exchange's own history of 2017 and 2018 has them around its standstills."""
-    odd_ms = FROM_MS + 1500 * MINUTE_MS
-    odd = (odd_ms, odd_ms + 2 * MINUTE_MS)
-    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", within=odd, add=added))
-    first = await world.told()
-    told = list(world.events)
-    second = await world.told()
-    audit = await world.run("audit", "--symbols", "BTCUSDT", "--intervals", "1m", "--against-exchange")
-
-    assert (first.outcome, first.added, first.absent, first.odd) == ("complete", TWO_DAYS - 1 - 3, 3, 3)
-    assert [each.opens for each in told if isinstance(each, OddCandle)] == [
-        f"2025-12-31T01:0{minute}:{added.get('0', 0) // 1000:02}.000+00:00" for minute in range(3)
-    ]
-    assert not [each for each in told if isinstance(each, Waiting)]
-    assert world.gaps() == [("kline", "1m", *odd, 3, "absent")]
-    assert (second.outcome, second.added, second.odd, second.absent) == ("complete", 0, 0, 0)
-    assert audit.code == 0, audit.output
-
-
-async def test_candles_of_files_that_are_not_whole_are_named_and_the_others_taken(world: Past) -> None:
-    def row(minute: int, shift_ms: int = 0, length_ms: int = MINUTE_MS) -> str:
-        open_us = (FROM_MS + minute * MINUTE_MS + shift_ms) * 1000
-        return f"{open_us},1,2,1,2,5,{open_us + length_ms * 1000 - 1},9,3,2,4,0\n"
-
-    file = day_file(Key("kline", "BTCUSDT", "1m"), datetime(2025, 12, 30, tzinfo=UTC))
-    csv = "".join(row(minute) for minute in range(10)) + row(10, length_ms=28_788) + row(11, 13_000) + row(13)
-    laid_out(world.folder / "files", published(file, csv))
-    place = str(world.folder / "files")
-    first = await world.told("2025-12-30", "2025-12-30T00:14", source="dumps", files=place)
-    second = await world.told("2025-12-30", "2025-12-30T00:14", source="dumps", files=place)
-
-    assert (first.added, first.odd, first.absent, first.unproven) == (11, 2, 2, 1)
-    assert [gap[2] for gap in world.gaps()] == [FROM_MS + 10 * MINUTE_MS, FROM_MS + 11 * MINUTE_MS]
-    assert (second.added, second.odd, second.absent, second.unproven) == (0, 0, 0, 1)
 
 
 async def test_range_that_begins_or_ends_in_a_hole_of_the_exchange_is_proven_too(world: Past) -> None:
@@ -306,39 +251,6 @@ async def test_embedded_database_is_filled_while_it_runs(world: Past, tmp_path: 
         shutil.rmtree(server.folder, ignore_errors=True)
 
     assert (ended.outcome, kept) == ("complete", [(TWO_DAYS - 1,)])
-
-
-async def test_plain_output_is_one_sentence_a_line(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    ended = await world.told(intervals="1m,1h", shown_on=PlainLines().tell)
-
-    lines = capsys.readouterr().out.splitlines()
-    assert ended.outcome == "complete"
-    assert lines[0] == "BTCUSDT 1m: 2,879 rows missing, 3 requests, weight 6"
-    assert lines[2] == "In all 2,926 rows, 4 requests of weight 8 by REST, about 0 s."
-    assert lines[-1].startswith("Complete: 2,926 rows added in ")
-
-
-async def test_json_is_one_object_per_event_and_a_summary(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    await world.told(shown_on=print_json)
-
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["event"] for each in events] == ["plan", *["progress"] * 3, "series", "summary"]
-    assert events[0]["series"] == [{"series": "BTCUSDT 1m", "rows": 2879, "requests": 3, "weight": 6}]
-    assert [each["done"] for each in events[1:4]] == [999, 1998, 2879]
-    assert (events[-1]["added"], events[-1]["outcome"]) == (2879, "complete")
-
-
-async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
-    written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=110, legacy_windows=False)
-
-    await world.told(intervals="1m,1h", shown_on=Bars(console).tell)
-
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
-    assert "BTCUSDT 1m         2,879         3       6" in text
-    assert "2,879 of 2,879 100.0 %" in text
-    assert "rows/s" in text
-    assert "BTCUSDT 1m  2,879        0          0       0          0  complete" in text
 
 
 async def test_plan_only_fetches_nothing(world: Past) -> None:

@@ -14,7 +14,9 @@ import msgspec
 import psutil
 import pytest
 
+from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.model.channels import CHANNELS
+from data_collector.observe.logs import get_log
 from tests.docs.tree import read
 from tests.integration.demo import Demo, demo, first
 from tests.integration.postgres_server import rows
@@ -79,6 +81,21 @@ def assert_commands_work(running: Demo) -> None:
     assert "price" in ran.stdout
     assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
     assert "rows missing" in planned.stdout
+
+
+def test_demo_whose_database_does_not_come_up_says_so_on_its_screen(tmp_path: Path) -> None:
+    (tmp_path / "var" / "demo").mkdir(parents=True)
+    folder = EmbeddedPostgres(tmp_path / "var" / "demo" / "postgres", log=get_log()).folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+    try:
+        with demo(tmp_path / "var") as running:
+            until(lambda: "Not well: history: " in running.screen(), "a line about it", output=running.screen)
+            running.interrupt()
+
+            assert re.search(r"PostgreSQL +embedded \(The folder .* cannot be used for PostgreSQL", running.screen())
+    finally:
+        folder.unlink()
 
 
 @pytest.mark.slow

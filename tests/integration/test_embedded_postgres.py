@@ -54,25 +54,21 @@ async def test_rows_are_kept_over_a_stop_a_kill_and_an_end_of_the_collector(
 async def test_root_whose_umask_is_077_gets_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_left: bool
 ) -> None:
-    # Not pytest's folder, which is closed to others.
-    open_folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
-    open_folder.chmod(0o755)
+    folder = open_folder()
     programs = linked_programs(tmp_path)
-    monkeypatch.setattr(postgres, "ROOTS_FOLDER", open_folder / "var" / "data-collector")
+    monkeypatch.setattr(postgres, "ROOTS_FOLDER", folder / "var" / "data-collector")
     monkeypatch.setattr(postgres, "embedded_programs", lambda: programs)
     server = EmbeddedPostgres(tmp_path / "postgres", log=get_log(), port=0)
     before = os.umask(0o077)
     try:
         if is_left:
-            (open_folder / "var").mkdir(mode=0o755)
-            (open_folder / "var").chmod(0o755)
-            postgres.ROOTS_FOLDER.mkdir()
+            make_closed(postgres.ROOTS_FOLDER)
         await server.start()
         assert rows(server.dsn, "select 1") == [(1,)]
     finally:
         os.umask(before)
         await server.stop()
-        shutil.rmtree(open_folder)
+        shutil.rmtree(folder)
 
 
 async def test_programs_that_may_not_be_run_are_told_in_a_sentence(
@@ -132,11 +128,23 @@ async def test_a_server_that_replays_is_waited_for(
     shutil.rmtree(folder)
 
 
-def slow_programs() -> Path:
-    """A folder with the slow server."""
-    # Not pytest's folder: the server may be another user, and that one may not pass there.
+def open_folder() -> Path:
+    """Not pytest's folder: the server may be another user, and that one may not pass there."""
     folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
     folder.chmod(0o755)
+    return folder
+
+
+def make_closed(folder: Path) -> None:
+    """A folder that only we may pass, in one for everybody."""
+    folder.parent.mkdir()
+    folder.parent.chmod(0o755)
+    folder.mkdir(mode=0o700)
+
+
+def slow_programs() -> Path:
+    """A folder with the slow server."""
+    folder = open_folder()
     script = folder / "postgres"
     script.write_text(SLOW.format(programs=embedded_programs()))
     script.chmod(0o755)

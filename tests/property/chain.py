@@ -60,6 +60,10 @@ class Exchange:
         return 2700
 
     @property
+    def key_wanted(self) -> str | None:
+        return None
+
+    @property
     def weight_used(self) -> int:
         return 0
 

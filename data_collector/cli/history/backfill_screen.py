@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import assert_never
 
 import msgspec
@@ -16,6 +17,7 @@ from data_collector.history.events import (
     Ended,
     Event,
     FileRefused,
+    GxCheck,
     OddCandle,
     Planned,
     Progressed,
@@ -63,7 +65,7 @@ class PlainLines:
             case SeriesEnded():
                 return [series_sentence(event)]
             case Ended():
-                return [end_sentence(event)]
+                return [*judgement_sentences(event), end_sentence(event)]
             case _:
                 assert_never(event)
 
@@ -123,6 +125,8 @@ class Bars:
             case Ended():
                 self.close()
                 self._console.print(_end_table(event))
+                for line in judgement_sentences(event):
+                    self._console.print(escaped(line), markup=False)
                 self._console.print(end_sentence(event))
             case _:
                 assert_never(event)
@@ -184,12 +188,43 @@ def series_sentence(report: SeriesEnded) -> str:
             (report.known, "written by others meanwhile"),
             (report.absent, "absent at the exchange"),
             (report.odd, "of them not whole there"),
+            (report.refused, f"refused ({by_count(report.refused_by)})"),
             (report.unproven, "not given by the exchange"),
             (report.files_refused, "files refused"),
         )
         if count
     ]
     return ", ".join(parts) + (f": {report.reason}" if report.reason else "")
+
+
+def judgement_sentences(event: Ended) -> list[str]:
+    """What validation said of the rows that came."""
+    told = []
+    if event.refused:
+        told.append(
+            f"Refused by validation: {_counted(event.refused, 'row')} ({by_count(event.refused_by)}), kept in "
+            "quarantine and not asked for again: see `data-collector quarantine list`, and `backfill --again`."
+        )
+    return told if event.gx is None else [*told, *_gx_sentences(event.gx)]
+
+
+def _gx_sentences(gx: GxCheck) -> list[str]:
+    told = [f"Great Expectations checked {gx.checked:,} of {_counted(gx.rows, 'row')}"]
+    told[0] += "." if gx.reason is None or gx.checked == gx.rows else f": {gx.reason.rstrip('.')}."
+    if gx.broken:
+        told.append(f"Rules that rows broke: {by_count(gx.broken)}.")
+    if gx.disagreements:
+        told.append(f"Gate and Great Expectations disagree, a bug of ours: {by_count(gx.disagreements)}.")
+    return told + [
+        f"Great Expectations cannot evaluate rule {rule}: {message}" for rule, message in gx.failures.items()
+    ]
+
+
+def by_count(counts: Mapping[str, int]) -> str:
+    """`high_not_below_low 2, volume_not_negative 1`."""
+    return ", ".join(
+        f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    )
 
 
 def end_sentence(event: Ended) -> str:
@@ -222,11 +257,11 @@ def _plan_table(event: Planned) -> Table:
 def _end_table(event: Ended) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("series", no_wrap=True)
-    for name in ("added", "changed", "by others", "absent", "not given"):
+    for name in ("added", "changed", "by others", "absent", "refused", "not given"):
         table.add_column(name, justify="right")
     table.add_column("outcome")
     for each in event.reports:
-        numbers = (each.added, each.changed, each.known, each.absent, each.unproven)
+        numbers = (each.added, each.changed, each.known, each.absent, each.refused, each.unproven)
         outcome = Text(f"{each.outcome} {escaped(each.reason)}".rstrip(), style=STYLES[each.outcome])
         table.add_row(each.series, *(f"{number:,}" for number in numbers), outcome)
     return table

@@ -17,6 +17,7 @@ from contextlib import suppress
 from aiohappyeyeballs import AddrInfoType, start_connection
 from msgspec import Struct
 from picows import WSError, WSHandshakeError, ws_connect
+from python_socks import ProxyError
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.counters import Counters
@@ -70,7 +71,9 @@ async def open_websocket(
         raise _handshake_refused(error, address.hint_451) from error
     except ssl.SSLCertVerificationError as error:
         raise VenueUnreachable(f"its certificate cannot be trusted ({error.verify_message})") from error
-    except (OSError, TimeoutError, EOFError, WSError) as error:
+    except ProxyError as error:
+        raise VenueUnreachable(f"the proxy lets nobody through ({error})") from error
+    except (OSError, EOFError, WSError, UnicodeError) as error:
         words = getattr(error, "strerror", None) or str(error) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
         raise VenueUnreachable(f"cannot connect ({words})") from error
     if not isinstance(listener, WebSocket):
@@ -84,21 +87,20 @@ async def open_websocket(
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+_LABELS = (
+    (ProxyError, "proxy"), (ssl.SSLError, "tls"), (socket.gaierror, "name"), (TimeoutError, "timeout"),
+    ((OSError, EOFError, WSError, UnicodeError), "connection"),
+)  # fmt: skip
+"""The first that fits: most are kinds of `OSError`."""
+
+
 def failure_label(error: VenueUnreachable) -> str:
     """Which step a failed dial failed at, from a closed set (docs/metrics.md)."""
-    match error.__cause__:
-        case WSHandshakeError(response=response):
-            return "redirect" if response is not None and int(response.status) in _REDIRECTS else "handshake"
-        case ssl.SSLError():
-            return "tls"
-        case socket.gaierror():
-            return "name"
-        case TimeoutError():
-            return "timeout"
-        case OSError() | EOFError() | WSError():
-            return "connection"
-        case _:
-            return "answer"
+    cause = error.__cause__
+    if isinstance(cause, WSHandshakeError):
+        response = cause.response
+        return "redirect" if response is not None and int(response.status) in _REDIRECTS else "handshake"
+    return next((label for kinds, label in _LABELS if isinstance(cause, kinds)), "answer")
 
 
 def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachable:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 
 from data_collector.model.channels import CHANNEL_OF, CHANNELS, NewestRecord
 from data_collector.model.gaps import Gap, add_gap
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade, received_origin
 from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, TradeRun, epoch_fields, place_of
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.gaps.ranges import common
@@ -321,17 +321,17 @@ class Outlet:
         queue.states[channel] = NewestUpdate(record, warnings)
         self._mark(queue)
 
-    def put_late(self, trade: Trade, why: str) -> None:
+    def put_late(self, trade: Trade, why: str, warnings: tuple[str, ...]) -> None:
         """A trade whose place in the stream is past: into `late:`."""
         queue = self.queues[trade.symbol]
-        fields = ("data", trade_json(trade, queue.symbol_json), "why", why)
-        self.side.put("late", trade.symbol, fields + epoch_fields(queue.epoch))
+        more = received_origin(trade, warnings).fields + epoch_fields(queue.epoch)
+        self.side.put("late", trade.symbol, ("data", trade_json(trade, queue.symbol_json), "why", why, *more))
 
-    def put_revision(self, kline: Kline, why: str) -> None:
+    def put_revision(self, kline: Kline, why: str, warnings: tuple[str, ...]) -> None:
         """A closed kline whose place in the stream is past: into `late:`, and into its key."""
-        fields = ("data", kline_json(kline, self.queues[kline.symbol].symbol_json), "why", why)
-        self.side.put("late", kline.symbol, fields)
-        self.side.put_revision(kline)
+        record, origin = kline_json(kline, self.queues[kline.symbol].symbol_json), received_origin(kline, warnings)
+        self.side.put("late", kline.symbol, ("data", record, "why", why, *origin.fields))
+        self.side.put_revision(Sourced(kline, origin))
 
     def take(self) -> Batch:
         """What waits, at most about `BATCH_RECORDS_MAX` records, whole queues at a time."""

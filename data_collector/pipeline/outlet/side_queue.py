@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from data_collector.model.records import Kline
+from data_collector.model.records import Kline, Sourced, received_origin
 from data_collector.model.sink import Batch, SideEntry, SideKind
 
 
@@ -17,8 +17,8 @@ class SideQueue:
         self._dropped = dropped
         self._waiting = waiting
         self._entries: list[SideEntry] = []
-        self._revisions: list[Kline] = []
-        self._past: list[Kline] = []
+        self._revisions: list[Sourced[Kline]] = []
+        self._past: list[Sourced[Kline]] = []
         self._number = 0
 
     def put(self, kind: SideKind, symbol: str, fields: tuple[str, ...]) -> None:
@@ -30,16 +30,16 @@ class SideQueue:
         self._entries.append(SideEntry(kind, symbol, fields, self._number))
         self._waiting.set()
 
-    def put_revision(self, kline: Kline) -> None:
+    def put_revision(self, kline: Sourced[Kline]) -> None:
         """A closed kline whose place in the stream is past, into its key."""
         if len(self._revisions) < self._size_max:
             self._revisions.append(kline)
             self._waiting.set()
 
-    def put_past(self, kline: Kline) -> None:
+    def put_past(self, kline: Kline, warnings: tuple[str, ...]) -> None:
         """A closed kline from before its series began, into its key where nothing is."""
         if len(self._past) < self._size_max:
-            self._past.append(kline)
+            self._past.append(Sourced(kline, received_origin(kline, warnings)))
             self._waiting.set()
 
     def take(self) -> Batch:

@@ -74,6 +74,7 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
+        self._refusals: dict[Key, str] = {}
         self._holes: dict[Key, DueKline] = {}
         self._odd_ms: dict[Key, int] = {}
         """Open time of the newest row of REST that was no whole kline."""
@@ -90,6 +91,11 @@ class KlineRepair:
         """Series that lack a kline whose grace is over, with its open time."""
         now = self._clock()
         return {key: hole.due_ms for key, hole in self._holes.items() if now >= hole.overdue_s + GRACE_S}
+
+    @property
+    def refusals(self) -> set[str]:
+        """Why the exchange will never give what was asked of it last, of some series."""
+        return {reason for key, reason in self._refusals.items() if key in self._klines.series}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -188,11 +194,15 @@ class KlineRepair:
         except VenueUnreachable:
             ledger.noted(series.key, "rest_failed")
             raise
-        except VenueRefused:
-            # It concerns this series alone; the deadline goes on.
+        except VenueRefused as error:
+            # It concerns this series alone, and nobody waits for what will never come.
             ledger.noted(series.key, "rest_refused")
+            self._refusals[series.key] = str(error)
+            if series.first_held_ms is not None:
+                self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)
             return
+        self._refusals.pop(series.key, None)
         hole.answered_s = self._clock()
         for row in rows:
             if not due_ms <= row.open_ms <= last_ms:

@@ -13,7 +13,7 @@ from data_collector.model.errors import BadFrame
 from data_collector.model.gate import Gate, Verdict
 from data_collector.model.keys import UNKNOWN
 from data_collector.model.records import Kline, Record, Trade
-from data_collector.model.sink import Refusal
+from data_collector.model.sink import RecordSource, Refusal
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -47,9 +47,10 @@ class Refusals:
     def refusal(self, record: Record, verdict: Verdict) -> Refusal:
         """The entry of a record, with the sentences of all rules that it broke."""
         why = json.dumps(self.gate.sentences(record, verdict.rules))
+        source: RecordSource = "ws" if record.received_ns else "rest"
         queue = self._outlet.queues.get(record.symbol) if isinstance(record, Trade) else None
         epoch = 0 if queue is None else queue.epoch
-        return Refusal(_content(record, verdict), why, _now(), _columns(record), verdict.critical, epoch)
+        return Refusal(_content(record, verdict), why, _now(), _columns(record), verdict.critical, source, epoch)
 
     def quarantine(self, record: Record, verdict: Verdict) -> None:
         """A record that has no place in a sequence of trades."""

@@ -201,12 +201,13 @@ class TradeIntake:
 
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
         """The exchange has told what is right; where that is not what is stored, it goes to `late:`."""
-        sequence = self.sequences.get(first.symbol)
-        is_of_new_life = sequence is not None and sequence.next_id >= 0 and truth.time_ms > sequence.newest_ms
-        if is_of_new_life or not contradicts(first, truth):
+        sequence = self.collected.get(first.symbol)
+        if not contradicts(first, truth):
             return "right"
-        if first.symbol in self.collected:
-            self._outlet.put_late(truth, "revision")
+        # What is newer than all of ours is of ids that begin anew.
+        if sequence is not None and (sequence.next_id < 0 or truth.time_ms <= sequence.newest_ms):
+            verdict = self._check(truth)
+            self._outlet.put_late(truth, "revision", () if verdict is None else verdict.warnings)
         return "wrong"
 
     def learn_reference(self, symbol: str, trade_id: int) -> None:
@@ -249,16 +250,16 @@ class TradeIntake:
 
     def go_on(self, symbol: str) -> None:
         """Its ids have not begun anew: what came meanwhile is missing, and repaired."""
-        self.sequences[symbol].new_life.reset()
-        self._rejoin(self.sequences[symbol])
+        sequence = self.sequences[symbol]
+        sequence.new_life.reset()
+        self._rejoin(sequence)
 
     def begin_epoch(self, symbol: str) -> None:
         """The exchange's ids begin anew. What is held of the old ones goes first."""
         sequence = self.sequences[symbol]
         self.spill(sequence)
-        epoch, next_id = sequence.epoch + 1, sequence.new_life.next_id
-        self._outlet.begin_epoch(symbol, epoch, next_id)
-        self._enter_epoch(sequence, epoch, next_id)
+        self._outlet.begin_epoch(symbol, sequence.epoch + 1, sequence.new_life.next_id)
+        self._enter_epoch(sequence, sequence.epoch + 1, sequence.new_life.next_id)
 
     def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
         """Somebody else has begun an epoch, and the store wants this id of it next."""
@@ -368,7 +369,7 @@ class TradeIntake:
     def _take_late(self, trade: Trade, verdict: Verdict | None) -> None:
         self._count_unseen(1)
         self._counters.add("data_collector_records_late_total", channel="trade")
-        self._outlet.put_late(trade, "recovered")
+        self._outlet.put_late(trade, "recovered", () if verdict is None else verdict.warnings)
         self._tally.note_accepted(trade, "trade", verdict, late=True)
 
     def _take_conflict(self, first: Trade | None, second: Trade) -> None:

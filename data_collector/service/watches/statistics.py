@@ -65,6 +65,8 @@ class Statistics(Part):
             reasons.append(f"waiting for symbols that do not trade now: {names(states)}")
         if self.down_reason is not None:
             reasons.append(f"the exchange's REST side: {self.down_reason}")
+        if self._rest.key_wanted is not None:
+            reasons.append(f"the exchange gives only its newest trades again: {self._rest.key_wanted}")
         return PartHealth(reasons)
 
     async def run(self) -> None:

@@ -5,6 +5,8 @@ In the SQL numbers come as their text, times as whole ms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 import msgspec
 
@@ -95,8 +97,13 @@ where trade_id > before + 1 order by trade_id
 """
 
 GAPS = """
-select first, last, count, reason from market_data_gaps
+select first, last, count, reason, rules from market_data_gaps
 where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch = $5 order by first
+"""
+
+REFUSED = """
+select key, rules from market_data_quarantine
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and source = any($5::text[]) order by key
 """
 
 
@@ -235,6 +242,14 @@ class PostgresReader:
     async def ping(self) -> None:
         """Ask for nothing."""
         await self._fetch("select")
+
+    async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
+        """Places of which quarantine keeps what one of these sources gave, ascending."""
+        rows = await self._fetch(REFUSED, self._exchange, key.symbol, key.channel, key.interval or "", list(sources))
+        return [
+            Gap(_number(row["key"]), _number(row["key"]), 1, "refused", msgspec.convert(row["rules"], tuple[str, ...]))
+            for row in rows
+        ]
 
     async def _absent(self, key: Key) -> list[Gap]:
         return [gap for gap in await self.gaps(key) if gap.reason == "absent"]

@@ -186,10 +186,11 @@ on conflict do nothing
 and numbers in it are texts, so that no digit is lost."""
 
 PUT_GAP = """
-insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason, epoch)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason, rules, epoch)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (exchange, symbol, channel, interval, epoch, first)
-do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
+do update set last = excluded.last, count = excluded.count, reason = excluded.reason, rules = excluded.rules,
+  recorded_at = now()
 where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
 """What the exchange was proven not to have stays so."""

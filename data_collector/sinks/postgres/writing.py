@@ -247,9 +247,10 @@ def _array(rules: Sequence[str]) -> str:
     return "{" + ",".join(f'"{rule}"' for rule in rules) + "}" if rules else "\\N"
 
 
-def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[str | int, ...]:
+def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[object, ...]:
     """A row of `market_data_gaps`; the interval of trades is empty."""
-    return (exchange, key.symbol, key.channel, key.interval or "", gap.first, gap.last, gap.count, gap.reason, epoch)
+    series = (exchange, key.symbol, key.channel, key.interval or "")
+    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules), epoch)
 
 
 KLINES: Final[Destination[Kline]] = Destination(

@@ -164,10 +164,16 @@ local function append_trades(keys, args)
   return {'OK', last, count - skip, bridged, unpack(foreign)}
 end
 
--- keys: kline stream, state hash, gaps stream, then the kline key of each record
+-- Beside the key of a kline stands where its record is from ('<source> <rules>'), unless it is from the stream and no
+-- rule marks it: the key itself holds the record and nothing else.
+local function put_origin(key, origin, life)
+  if origin == '' then redis.call('DEL', key) else redis.call('SET', key, origin, 'EX', life) end
+end
+
+-- keys: kline stream, state hash, gaps stream, then the kline key of each record, then the origin key of each
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
 --       time, '1' when closed, time to live in s, first open time that its gaps explain, gaps, '1' when it may begin a
---       series, JSON, how many words follow and the words: names and values of further fields in turn.
+--       series, JSON, its origin, how many words follow and the words: names and values of further fields in turn.
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
 -- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
 -- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
@@ -190,7 +196,7 @@ local function append_klines(keys, args)
     local interval, open, next_open, event = args[position], tonumber(args[position + 1]), args[position + 2],
         tonumber(args[position + 3])
     local closed, begins = args[position + 4] == '1', args[position + 8] == '1'
-    local words = tonumber(args[position + 10])
+    local words = tonumber(args[position + 11])
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
     local due_open = tonumber(due)
@@ -207,14 +213,17 @@ local function append_klines(keys, args)
     else
       if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2], 0) end
       added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
-        unpack(args, position + 11, position + 10 + words))
+        unpack(args, position + 12, position + 11 + words))
       redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
+      if closed or args[position + 10] ~= '' then
+        put_origin(keys[3 + args[3] + i], args[position + 10], args[position + 5])
+      end
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
         string.format('%s %d %d', closed and next_open or due, newest, newest_event))
       outcome[i] = hole and 2 or 1
     end
-    position = position + 11 + words
+    position = position + 12 + words
   end
   if added then redis.call('HSET', keys[2], 'entry', added) end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[1])
@@ -229,6 +238,16 @@ local function put_fields(key, args, position)
   end
   redis.call('HSET', key, unpack(args, position))
   if empty[1] then redis.call('HDEL', key, unpack(empty)) end
+end
+
+-- keys: kline key, origin key
+-- args: JSON, time to live in s, its origin, '1' to write only where nothing is
+-- A closed kline whose place in the stream is past.
+local function put_kline(keys, args)
+  if args[4] == '1' and redis.call('EXISTS', keys[1]) == 1 then return 0 end
+  redis.call('SET', keys[1], args[1], 'EX', args[2])
+  put_origin(keys[2], args[3], args[2])
+  return 1
 end
 
 -- keys: latest hash
@@ -302,7 +321,7 @@ local function closed_in(key)
   return kline.is_closed == true
 end
 
--- keys: quarantine stream, late stream, then, of a kline, its key
+-- keys: quarantine stream, late stream, then, of a kline, its key and its origin's
 -- args: id of the quarantine entry, maxlen of the side streams, rules that the record is marked with, then, of a kline,
 --       '1' when closed, time to live in s.
 -- Moves a record out of quarantine, once: without the entry nothing happens. The text is taken from the entry as it is.
@@ -337,7 +356,11 @@ local function replay(keys, args)
     end
     redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', given.data, 'why', 'replayed', unpack(more))
   end
-  if writes_key then redis.call('SET', keys[3], given.data, 'EX', args[5]) end
+  if writes_key then
+    redis.call('SET', keys[3], given.data, 'EX', args[5])
+    local is_ordinary = args[3] == '' and not given.src
+    put_origin(keys[4], is_ordinary and '' or (given.src or 'ws') .. ' ' .. args[3], args[5])
+  end
   redis.call('XDEL', keys[1], args[1])
   return outcome
 end
@@ -364,7 +387,8 @@ HMGET collector: 1m
 DEL collector:
 GET collector:
 SET collector: x
-SET kline: x NX EX 1
+SET kline: x EX 1
+EXISTS kline:
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:
@@ -386,6 +410,8 @@ XADD late: * data x
 TYPE kline:
 GET kline:
 SET kline: x EX 1
+SET collector: x EX 1
+DEL collector:
 ]]}
 
 -- args: what every key begins with, and for what ('collector', beside it a channel that has a group of its own where it
@@ -409,6 +435,7 @@ redis.register_function{
 }
 redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
+redis.register_function('put_kline_@DIGEST@', put_kline)
 redis.register_function('put_ticker_@DIGEST@', put_ticker)
 redis.register_function('put_quote_@DIGEST@', put_quote)
 redis.register_function('append_once_@DIGEST@', append_once)

@@ -15,11 +15,10 @@ from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Channel, Key
-from data_collector.model.records import Kline
 from data_collector.model.sink import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun, TradeTail
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
-from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, SidePart
+from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, RevisedKline, SidePart
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entry_id
 from data_collector.sinks.redis.functions import check_rights, load_functions, with_rights
@@ -205,7 +204,7 @@ class RedisSink:
                 return self._settle_trades(call, subject, reply)
             case NewestUpdate():
                 self._count(CHANNEL_OF[type(subject.record)], int(reply == 1), 1)
-            case Kline():
+            case RevisedKline():
                 self._counters.add("data_collector_records_late_total", channel="kline")
             case PastKline():
                 pass
@@ -373,8 +372,8 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
             return command[3 : 3 + int(command[2])]
         case SidePart():
             return command[4 : 4 + len(subject.entries)]
-        case Kline() | PastKline():
-            return command[1:2]
+        case RevisedKline() | PastKline():
+            return command[3:4]
 
 
 def _offered(call: Call) -> tuple[str, int]:
@@ -388,7 +387,7 @@ def _offered(call: Call) -> tuple[str, int]:
             return CHANNEL_OF[type(call.subject.record)], 1
         case SidePart():
             return "quarantine", len(call.subject.entries)
-        case Kline():
+        case RevisedKline():
             return "late", 1
         case PastKline():
             return "kline", 1

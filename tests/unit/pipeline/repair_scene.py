@@ -25,6 +25,7 @@ class ScriptedRest:
     """Answers one after the other; the last one again and again."""
 
     weight_used = 0
+    key_wanted: str | None = None
     background_weight_per_minute = 2700
 
     def __init__(self, *answers: Answer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -19,7 +18,7 @@ from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.repair.kline_repair import ABSENT_S, ASK_AGAIN_S, GRACE_S, KlineRepair
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
-from tests.unit.pipeline.intake_scene import Scene, fields, rules
+from tests.unit.pipeline.intake_scene import Scene
 
 HOUR_S = 3_600.0
 
@@ -28,6 +27,7 @@ class Market:
     """The REST side of an exchange that has some klines; it is away as long as `away`."""
 
     weight_used = 0
+    key_wanted: str | None = None
     background_weight_per_minute = 2700
 
     def __init__(self) -> None:
@@ -192,30 +192,6 @@ async def test_hole_that_the_exchange_has_is_absent_after_three_answers(scene: R
 
     assert scene.gaps() == [Gap(at(1), at(2), 2, "absent")]
     assert ASK_AGAIN_S * 2 >= ABSENT_S
-
-
-async def test_klines_of_rest_that_are_not_whole_are_set_aside_once_and_absent(scene: RepairScene) -> None:
-    """Before a standstill of the exchange one ends early, after it another opens off the grid."""
-    await begun(scene)
-    scene.market.has(1, 2, 5)
-    short, shifted = scene.market.rows["1m", at(1)], scene.market.rows.pop(("1m", at(2)))
-    scene.market.rows["1m", at(1)] = structs.replace(short, close_ms=short.open_ms + 28_788)
-    shifted = structs.replace(shifted, open_ms=at(3) + 13_000, close_ms=at(4) + 12_999, event_ms=at(5))
-    scene.market.rows["1m", shifted.open_ms] = shifted
-    clock(scene, 6)
-
-    for _ in range(3):
-        await scene.pass_s(ASK_AGAIN_S)
-    taken = scene.take()
-
-    assert len(scene.asked) == 3
-    assert [gap for updates in taken.klines for each in updates for gap in each.gaps] == [
-        Gap(at(1), at(4), 4, "absent")
-    ]
-    assert [(rules(entry), json.loads(fields(entry)["columns"])["open_ms"]) for entry in taken.side] == [
-        (["close_time_fits"], at(1)),
-        (["open_time_grid"], at(3) + 13_000),
-    ]
 
 
 async def test_market_that_rests_is_asked_less_and_less_and_loses_nothing(scene: RepairScene) -> None:
@@ -394,5 +370,5 @@ async def test_what_contradicts_our_trades_is_compared_with_rest(scene: RepairSc
     await scene.repair.look()
 
     assert scene.asked == [("1m", 0, 0)]
-    assert [one.volume for one in scene.take().revisions] == ["123.457"]
+    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
     assert scene.intake.klines.doubtful == []

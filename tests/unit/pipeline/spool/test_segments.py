@@ -50,7 +50,7 @@ def test_the_version_changes_when_what_a_run_consists_of_does() -> None:
         "symbol", "first_id", "entries", "price", "time_text", "oldest_ns", "newest_ns", "refused", "gaps", "begins",
         "epoch", "after_id",
     )  # fmt: skip
-    assert Refusal.__struct_fields__ == ("content", "why", "at", "columns", "rules", "epoch")
+    assert Refusal.__struct_fields__ == ("content", "why", "at", "columns", "rules", "source", "epoch")
     assert Gap.__struct_fields__ == ("first", "last", "count", "reason", "rules")
 
 
