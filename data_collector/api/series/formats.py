@@ -53,6 +53,15 @@ class About(Struct):
     """Sentences about what the answer may lack."""
 
 
+class AboutTrades(About):
+    """What an answer of trades says too."""
+
+    epoch: int = 0
+    """Trade ids are unique within one."""
+    epochs: list[int] = []
+    """All that can be read."""
+
+
 class KlineRecord(Answer):
     """A kline as it stands in Redis. Numbers carry the exchange's own digits: read them as decimals."""
 
@@ -142,6 +151,10 @@ class TradePage(RecordsPage):
     records: list[TradeRecord]
     next: int | None
     """`after` of the next page; null when nothing follows now."""
+    epoch: int
+    """In which these ids are unique; to be named when the next page is asked for."""
+    epochs: list[int]
+    """All of which there is something; the last one is the default of `epoch`."""
 
 
 def format_of(word: Format | None, accept: str) -> Format:
@@ -165,7 +178,7 @@ def kline_page_json(symbol: str, interval: str, klines: Sequence[Kline], about: 
     return _page_json({"symbol": symbol, "interval": interval}, records, len(klines), about)
 
 
-def trade_page_json(symbol: str, trades: Sequence[Trade], about: About) -> bytes:
+def trade_page_json(symbol: str, trades: Sequence[Trade], about: AboutTrades) -> bytes:
     """The JSON of `/trades`."""
     symbol_json = json_text(symbol)
     records = ",".join(trade_json(trade, symbol_json) for trade in trades)

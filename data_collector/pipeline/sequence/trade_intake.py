@@ -200,11 +200,10 @@ class TradeIntake:
         self.holdback.note(sequence)
 
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
-        """The exchange has told what is right; where that is not what is stored, it goes to `late:`."""
+        """The exchange has told what is right; other contents go to `late:`, but for those of new ids."""
         sequence = self.collected.get(first.symbol)
         if not contradicts(first, truth):
             return "right"
-        # What is newer than all of ours is of ids that begin anew.
         if sequence is not None and (sequence.next_id < 0 or truth.time_ms <= sequence.newest_ms):
             verdict = self._check(truth)
             self._outlet.put_late(truth, "revision", () if verdict is None else verdict.warnings)

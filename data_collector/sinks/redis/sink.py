@@ -20,7 +20,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, RevisedKline, SidePart
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entry_id
+from data_collector.sinks.redis.entries import entry_id, epoch_of_entry
 from data_collector.sinks.redis.functions import check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.suitability import check_store, claim_store
@@ -332,7 +332,7 @@ def _trade_tail(reply: list[object], epoch: object) -> TradeTail:
     """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`. `epoch` is what its key holds, if it does."""
     info = dict(zip(reply[::2], reply[1::2], strict=True))
     last, first = entry_id(info["last-generated-id"]), info["first-entry"]
-    first_epoch, last_epoch = _epoch_in(first), _epoch_in(info["last-entry"])
+    first_epoch, last_epoch = epoch_of_entry(first), epoch_of_entry(info["last-entry"])
     if isinstance(epoch, str) and epoch.isdecimal():
         last_epoch = int(epoch)
     if not isinstance(first, list):
@@ -340,13 +340,6 @@ def _trade_tail(reply: list[object], epoch: object) -> TradeTail:
     else:
         first_id = entry_id(first[0]).number if first_epoch == last_epoch else 0
     return TradeTail(first_id, last.number, last_epoch, last.ms)
-
-
-def _epoch_in(entry: object) -> int:
-    """The epoch that an entry of XINFO's names."""
-    fields = entry[1] if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[1], list) else []
-    named = str(dict(zip(fields[::2], fields[1::2], strict=False)).get("epoch", "0"))
-    return int(named) if named.isdecimal() else 0
 
 
 def _due_or_none(due_ms: int) -> int | None:
