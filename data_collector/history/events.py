@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from msgspec import Struct, field
@@ -129,11 +129,28 @@ class GxCheck(Struct, frozen=True):
     reason: str | None = None
     """Why not all of them were checked."""
     broken: dict[str, int] = field(default_factory=dict)
-    """`kline/close_outlier` to rows that broke it: of the rules that only it judges."""
+    """`kline/close_outlier` to rows that broke it, for the gate or for Great Expectations."""
     disagreements: dict[str, int] = field(default_factory=dict)
     """Rule to rows of which gate and Great Expectations say different things: a bug of ours."""
     failures: dict[str, str] = field(default_factory=dict)
     """Rule to why it could not be evaluated."""
+
+    def sentences(self) -> list[str]:
+        """For people."""
+        why = "" if self.reason is None or self.checked == self.rows else f": {self.reason.rstrip('.')}"
+        told = [f"Great Expectations checked {self.checked:,} of {self.rows:,} row{'s' * (self.rows != 1)}{why}."]
+        if self.broken:
+            told.append(f"Rules that rows broke: {by_count(self.broken)}.")
+        if self.disagreements:
+            told.append(f"Gate and Great Expectations disagree, a bug of ours: {by_count(self.disagreements)}.")
+        failures = self.failures.items()
+        return told + [f"Great Expectations cannot evaluate rule {rule}: {message}" for rule, message in failures]
+
+
+def by_count(counts: Mapping[str, int]) -> str:
+    """Rules and how many rows broke each: `high_not_below_low 2, volume_not_negative 1`."""
+    most_first = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in most_first) or "by which rule is not known"
 
 
 class Ended(Struct, frozen=True, tag="summary", tag_field="event"):

@@ -33,13 +33,15 @@ Row = TypeVar("Row", Kline, Trade)
 class FileFill:
     """One series, from files."""
 
-    def __init__(self, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool) -> None:
+    def __init__(
+        self, symbol: str, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool
+    ) -> None:
         """`all_holes`: also those that REST would give in a few calls."""
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
         self._calendar = ends.calendar
-        self._rest = ends.rest if ends.is_reachable else None
+        self._rest = ends.rest if symbol not in ends.files_alone else None
         self._retrying = retrying
         self._stopping = stopping
         self._tell = tell

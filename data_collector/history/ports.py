@@ -90,8 +90,8 @@ class Ends(Struct, frozen=True):
     store: RowStore
     calendar: Calendar
     files: BulkFiles | None = None
-    is_reachable: bool = True
-    """Whether the exchange's REST side can be asked; if not, files alone are."""
+    files_alone: frozenset[str] = frozenset()
+    """Symbols that the exchange's REST side cannot be asked about: it does not list them now, or does not answer."""
 
 
 class Bounds(Protocol):

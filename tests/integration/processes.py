@@ -219,6 +219,8 @@ def variables(folder: Path, exchange: Exchange, **settings: str) -> dict[str, st
         "port": "0",
         # Each audit worker takes two seconds of a core to start; tests of the audit switch it on.
         "gx_audit": "0",
+        # What these are told to wait for comes in a moment, and not after five minutes.
+        "gx_audit_seconds": "1",
     }
     chosen = {name.upper(): value for name, value in {**defaults, **settings}.items()}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **chosen}

@@ -271,7 +271,7 @@ async def test_a_candle_that_rest_brought_into_the_stream_does_not_come_back_ove
     connection = await StoreConnection.connect(parse_store_url(store.url))
     followed = await FollowedDatabase.open(database, "binance")
     for _ in range(2):
-        batch = await StreamReader(connection, orders, {}).read()
+        batch = (await StreamReader(connection, orders, {}).read()).whole()
         written = await followed.put(batch.klines, batch.revised, batch.trades, [], batch.cursors)
 
     connection.close()

@@ -16,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
-from data_collector.cli.history.backfill_screen import by_count, judgement_sentences, waiting_sentence
+from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
-from data_collector.history.events import Ended, Event, Waiting
+from data_collector.history.events import Ended, Event, Waiting, by_count
 from data_collector.history.filling import Filling, TimeSpan
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends

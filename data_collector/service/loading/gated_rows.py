@@ -81,6 +81,8 @@ class GatedRows:
         await self._writer.put_gaps(key, gaps)
 
     async def _put(self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]]) -> Loaded:
+        if not judged.rows:
+            return Loaded()
         good, number_of = judged.good, judged.number_of
         refused = [
             RefusedRow(key_of(row), number_of(row), row, verdict.critical, source)

@@ -16,7 +16,7 @@ from data_collector.history.events import GxCheck
 from data_collector.model.errors import Transient
 from data_collector.model.gate import Verdict
 from data_collector.model.records import Kline, Trade
-from data_collector.validation.auditing.auditor import AuditPort, Sealed
+from data_collector.validation.auditing.chunks import AuditPort, Sealed
 from data_collector.validation.auditing.messages import AuditReport, Chunk, encode
 from data_collector.validation.gate.compiler import READING_RULES
 from data_collector.validation.gate.gate import CompiledGate
