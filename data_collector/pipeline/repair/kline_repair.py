@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from data_collector.model.backoff import Backoff
-from data_collector.model.calendar import is_whole, missing_range
+from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -82,8 +82,6 @@ class KlineRepair:
         self._backoff = Backoff()
         self._refusals: dict[Key, str] = {}
         self._holes: dict[Key, DueKline] = {}
-        self._odd_ms: dict[Key, int] = {}
-        """Open time of the newest row of REST that was no whole kline."""
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
         """Since when REST has not answered."""
@@ -227,15 +225,15 @@ class KlineRepair:
             return
         self._refusals.pop(series.key, None)
         hole.answered_s = self._clock()
+        whole = {row.open_ms for row in rows if self._is_whole(row)}
         for row in rows:
             if not due_ms <= row.open_ms <= last_ms:
                 continue
-            if self._is_whole(row):
+            if row.open_ms in whole:
                 self._klines.take_told(series, row)
-            elif row.open_ms > self._odd_ms.get(series.key, -1):
-                # The exchange's own oddity: of its open time there is no kline, and its answers go on to say so.
-                self._odd_ms[series.key] = row.open_ms
-                self._klines.set_aside(row)
+            elif place_ms(self._calendar, row.interval, row.open_ms) not in whole:
+                # The exchange's own oddity: in place of a kline it has something else.
+                self._klines.set_aside(series, row)
         is_full = len(rows) >= ROWS_MAX
         series.leave_to_rest(rows[-1].open_ms if is_full else last_ms)
         if series.due_ms != due_ms:

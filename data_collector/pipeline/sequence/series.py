@@ -123,6 +123,10 @@ class KlineSeries:
         """REST does not answer: what trade ids prove up to this open time is built."""
         self._trusted_ms = max(self._trusted_ms, last_ms)
 
+    def is_awaited(self, open_ms: int) -> bool:
+        """Whether nothing is known yet of the kline that opens then."""
+        return 0 <= self.due_ms <= open_ms and open_ms not in self._held and open_ms not in self._refused
+
     def refuse(self, open_ms: int, rules: tuple[str, ...]) -> None:
         """A closed kline may not pass. A good copy takes its place until a later one has closed."""
         if 0 <= self.due_ms <= open_ms and len(self._refused) < REFUSED_MAX and open_ms not in self._held:

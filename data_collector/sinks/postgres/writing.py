@@ -112,7 +112,7 @@ class PostgresWriter:
     async def withdraw_klines(self, key: Key, open_times: Sequence[int], gaps: Sequence[Gap]) -> None:
         """Take out klines that the exchange does not have, and record so. They are kept as revisions."""
         times = [datetime.fromtimestamp(open_ms / 1000, UTC) for open_ms in open_times]
-        rows = [gap_row(self._exchange, key, gap) for gap in gaps]
+        rows = [gap_row(self._exchange, key, gap, 0) for gap in gaps]
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 of_series = (self._exchange, key.symbol, key.interval)
