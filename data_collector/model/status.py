@@ -118,6 +118,8 @@ class HistoryAnswer(Struct):
     """Channel to rows added since the process started."""
     replaced: int = 0
     """Rows replaced by others that differ."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Symbol to why PostgreSQL refuses its rows; the others are written, and the store keeps what waits."""
     lag_seconds: float = 0.0
     """Age of the oldest entry of the store that waits; 0 when nothing does."""
     lag_entries: int | None = None
@@ -184,6 +186,8 @@ class GapLife(Struct, array_like=True):
     """Oldest first; a bounded number."""
     events_left_out: int = 0
     """How many are missing in the middle."""
+    epoch: int = 0
+    """In which its trade ids are unique."""
 
 
 class GapTotals(Struct, array_like=True):

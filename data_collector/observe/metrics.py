@@ -70,13 +70,14 @@ REST_OUTCOME = Label(
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
-CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
+CONNECT_FAILURE = Label("reason", "name, proxy, connection, timeout, tls, handshake, redirect, answer")
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
+    Annotated[Literal["data_collector_epochs_begun_total"], "Times that trade ids of a symbol began anew"],
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
@@ -239,6 +240,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
 ]
 
 GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
+    Annotated[
+        Literal["data_collector_epochs_awaited"],
+        "Symbols whose trade ids seem to begin anew and of which nothing is stored until that is decided",
+    ],
     Annotated[Literal["data_collector_health"], "1 for the status that /health tells, 0 for the others", HEALTH],
     Annotated[Literal["data_collector_ready"], "1 while /health/ready is 200, else 0"],
     Annotated[
@@ -265,6 +270,7 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
         Literal["data_collector_history_up"], "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"
     ],
     Annotated[Literal["data_collector_history_lag_seconds"], "Age of the oldest entry that waits for PostgreSQL"],
+    Annotated[Literal["data_collector_history_refused_symbols"], "Symbols whose rows PostgreSQL refuses as they are"],
     Annotated[
         Literal["data_collector_history_lag_entries"],
         "About how many entries wait for PostgreSQL: trades by their ids, others by time; absent while not known",

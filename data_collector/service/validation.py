@@ -37,6 +37,8 @@ DRAIN_S: Final = 5.0
 class Validation(Part):
     """What the service holds of validation."""
 
+    awaited = "the audit of what is left, and its worker's end"
+
     def __init__(
         self, settings: Settings, folder: Path, counters: Counters, use: Callable[[CompiledGate], None]
     ) -> None:
@@ -44,7 +46,7 @@ class Validation(Part):
         self._use = use
         self._counters = counters
         self._url = settings.validation_service_url
-        self._off = _why_off(settings)
+        self._off = why_off(settings)
         worker = EmbeddedPort() if self._url is None and self._off is None else None
         service = None if self._url is None else ServicePort(self._url, use_proxy=settings.use_proxy)
         self._worker, self._service = worker, service
@@ -182,7 +184,8 @@ class Validation(Part):
         )  # fmt: skip
 
 
-def _why_off(settings: Settings) -> str | None:
+def why_off(settings: Settings) -> str | None:
+    """What keeps Great Expectations from auditing anything; None when nothing does."""
     if not settings.gx_audit:
         return SWITCHED_OFF
     if settings.validation_service_url is None and not gx_is_installed():

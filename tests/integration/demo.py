@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.processes import ROOT, end_embedded_postgres, get_json
+from tests.integration.processes import ROOT, end_embedded_postgres, family, get_json
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
 
@@ -78,9 +78,3 @@ def first(pattern: str, text: str) -> str:
     found = re.search(pattern, text)
     assert found is not None, text
     return found[1]
-
-
-def family(pid: int) -> list[int]:
-    """All that descends from a process."""
-    shown = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [found for child in map(int, shown.stdout.split()) for found in (child, *family(child))]

@@ -188,7 +188,7 @@ async def test_rows_that_are_sent_get_the_ids_of_the_rules_they_break(worker: Au
     assert isinstance(answer, ValidateReport)
     assert "price_positive" not in answer.broken[0]
     assert "price_positive" in answer.broken[1]
-    assert {"price_present", "symbol_present", "is_buyer_maker_present"} <= set(answer.broken[2])
+    assert {"price_present", "symbol_present", "quantity_present"} <= set(answer.broken[2])
     assert (answer.failures, answer.broken_as_a_whole) == ([], [])
 
 

@@ -26,6 +26,8 @@ class Orders(Struct, frozen=True):
     """None keeps them for ever."""
     keep_trades_days: int | None = None
     keep_tickers_days: int | None = None
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Of symbols whose trade ids are not in their first epoch."""
 
 
 class Progress(Struct, frozen=True):
@@ -36,6 +38,8 @@ class Progress(Struct, frozen=True):
     """Channel to rows added since the process started."""
     changed: int = 0
     """Rows replaced by others that differ."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Symbol to why PostgreSQL refuses its rows; the others are written."""
     unreadable: int = 0
     """Entries of the store that are no records."""
     lag_seconds: float = 0.0

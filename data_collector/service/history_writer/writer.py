@@ -12,23 +12,25 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
 from data_collector.child import Link, LinkLost, open_link
 from data_collector.model.backoff import Backoff
-from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
+from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import ReadBatch, StreamReader, TickerSampler
+from data_collector.service.history_writer.reading import ReadBatch, Rows, StreamReader, TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import entry_id
+from data_collector.time_limit import time_limit
 
 POLL_S = 1.0
 """How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
@@ -44,6 +46,9 @@ COUNT_S = 3.0
 
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
+
+RETRY_REFUSED_S = 60.0
+"""Between two tries of what PostgreSQL refuses as it is: somebody has to mend something before."""
 
 
 class HistoryWriter:
@@ -63,6 +68,13 @@ class HistoryWriter:
         """When entries that wait were counted last."""
         self._cursors: dict[str, str] | None = None
         """How far rows are in PostgreSQL; None before it told."""
+        self._epochs: dict[str, int] = {}
+        """Of symbols whose trades in PostgreSQL are not in their first epoch."""
+        self._refused: dict[str, str] = {}
+        """Symbols whose rows PostgreSQL refuses, and why: their streams are left alone until `_retry_s`."""
+        self._retry_s = 0.0
+        self._told: dict[str, str] = {}
+        """The same, as the starter knows it: it does not blink while they are tried again."""
         self._caught_up_s = time.monotonic()
         self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
@@ -73,8 +85,8 @@ class HistoryWriter:
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
         forgetting = self._forgetting
         return Progress(
-            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, self._lag_entries,
-            dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
+            self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
+            self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -108,8 +120,10 @@ class HistoryWriter:
             store = f"{address.place}/{address.database}"
             database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
             self._cursors = await database.cursors()
+            self._epochs = await database.epochs()
+            await self._keep_epochs(orders.epochs, database)
             reader = StreamReader(connection, orders, self._cursors)
-            await self._tell_trimmed(reader, database)
+            await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
             self._down_reason = None
             await self._read_on(reader, TickerSampler(connection, orders), database)
@@ -130,12 +144,15 @@ class HistoryWriter:
                 looked_back_s = time.monotonic()
                 for name in await reader.go_back_where_the_store_lost():
                     self._log.warning("history_stream_begins_anew", stream=name)
+            if self._refused and time.monotonic() > self._retry_s:
+                await self._begin_anew(reader, database)
             batch = await reader.read()
             self._unreadable += batch.unreadable
-            if batch.rows or batch.is_full:
-                await self._write(batch, database)
+            if batch.has_rows or batch.is_full:
+                await self._write(batch, reader, database)
                 self._cursors = dict(reader.cursors)
-            await self._sample(sampler, database)
+            await self._sample(sampler, reader, database)
+            self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
@@ -146,7 +163,7 @@ class HistoryWriter:
                 self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with time_limit(POLL_S):
                         await self._changed.wait()
 
     async def _count_waiting(self, reader: StreamReader) -> None:
@@ -157,25 +174,75 @@ class HistoryWriter:
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
-        gaps: list[tuple[Key, Gap]] = []
-        for name, cursor, oldest in await reader.trimmed():
+        gaps: list[tuple[Key, Gap, int]] = []
+        for name, cursor, oldest, epoch in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
             first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
-            if kind == "trades" and first <= last:
-                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
-        if gaps:
-            await database.put([], [], gaps, {})
+            # Where ids began anew meanwhile, nobody knows how far the old ones went.
+            if kind == "trades" and first <= last and epoch == self._epochs.get(symbol, 0):
+                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped"), epoch))
+        for gap in gaps:
+            with self._isolated(gap[0].symbol, reader):
+                await database.put([], [], [], [gap], {})
 
-    async def _write(self, batch: ReadBatch, database: FollowedDatabase) -> None:
-        gaps = [(declared.key, declared.gap) for declared in batch.gaps]
-        of_klines, of_trades = await database.put(batch.klines, batch.trades, gaps, batch.cursors)
+    async def _keep_epochs(self, epochs: Mapping[str, int], database: FollowedDatabase) -> None:
+        newer = {symbol: epoch for symbol, epoch in epochs.items() if epoch > self._epochs.get(symbol, 0)}
+        if newer:
+            await database.put_epochs(newer)
+            self._epochs |= newer
+
+    async def _begin_anew(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        """With all symbols but those whose names the database cannot hold."""
+        self._refused.clear()
+        reader.release()
+        for symbol, reason in (await database.unfit(self._orders.symbols)).items():
+            self._refuse(symbol, reason, reader)
+        await self._tell_trimmed(reader, database)
+
+    @contextlib.contextmanager
+    def _isolated(self, symbol: str, reader: StreamReader) -> Iterator[None]:
+        """What PostgreSQL refuses of a symbol stays in the store; it is tried again, since somebody may mend that."""
+        try:
+            yield
+        except RowsRefused as error:
+            self._refuse(symbol, str(error), reader)
+
+    def _refuse(self, symbol: str, reason: str, reader: StreamReader) -> None:
+        if self._told.get(symbol) != reason:
+            self._log.warning("history_rows_refused", symbol=symbol, reason=reason)
+        self._refused[symbol] = reason
+        self._retry_s = time.monotonic() + RETRY_REFUSED_S
+        reader.hold(symbol, self._cursors or {})
+
+    async def _write(self, batch: ReadBatch, reader: StreamReader, database: FollowedDatabase) -> None:
+        try:
+            await self._put(batch.whole(), database)
+        except RowsRefused:
+            for symbol, part in batch.parts.items():
+                with self._isolated(symbol, reader):
+                    await self._put(part, database)
+
+    async def _put(self, rows: Rows, database: FollowedDatabase) -> None:
+        await self._keep_epochs({row.record.symbol: row.epoch for row in rows.trades if row.epoch}, database)
+        gaps = [(declared.key, declared.gap, declared.epoch) for declared in rows.gaps]
+        of_klines, of_trades = await database.put(rows.klines, rows.revised, rows.trades, gaps, rows.cursors)
         self._rows["kline"] += of_klines.added
         self._rows["trade"] += of_trades.added
         self._replaced += of_klines.changed + of_trades.changed
 
-    async def _sample(self, sampler: TickerSampler, database: FollowedDatabase) -> None:
-        tickers = await sampler.read()
+    async def _sample(self, sampler: TickerSampler, reader: StreamReader, database: FollowedDatabase) -> None:
+        tickers = [ticker for ticker in await sampler.read() if ticker.symbol not in self._refused]
+        try:
+            await self._put_tickers(tickers, sampler, database)
+        except RowsRefused:
+            for ticker in tickers:
+                with self._isolated(ticker.symbol, reader):
+                    await self._put_tickers([ticker], sampler, database)
+
+    async def _put_tickers(
+        self, tickers: Sequence[Ticker], sampler: TickerSampler, database: FollowedDatabase
+    ) -> None:  # fmt: skip
         if tickers:
             self._rows["ticker"] += await database.put_tickers(tickers)
             sampler.take(tickers)

@@ -110,15 +110,16 @@ def frame_of_rows(kind: Kind, rows: Sequence[Sequence[Value]]) -> DataFrame:
     return _frame(kind, columns)
 
 
-def decimals(texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Decimal texts as the gate reads them: NaN for what is no JSON number, or too long."""
+def decimals(texts: Sequence[str | None]) -> npt.NDArray[np.float64]:
+    """Decimal texts as the gate reads them: NaN for what is not told, is no JSON number, or is too long."""
+    told = [text for text in texts if text is not None]
     try:
-        numbers = _numbers(f"[{','.join(texts)}]")
+        numbers = _numbers(f"[{','.join(told)}]")
     except _UNREADABLE:
         numbers = []
     # "1,2" would be two numbers.
-    if len(numbers) != len(texts) or max(map(len, texts), default=0) > NUMBER_CHARACTERS_MAX:
-        numbers = [_decimal(text) for text in texts]
+    if len(numbers) != len(texts) or max(map(len, told), default=0) > NUMBER_CHARACTERS_MAX:
+        numbers = [np.nan if text is None else _decimal(text) for text in texts]
     return np.array(numbers, dtype=np.float64)
 
 
@@ -163,11 +164,12 @@ def _sent(kind: Kind, name: str, values: list[Value]) -> Column:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     if column_type == "integer":
         return integers([value for value in values if value is None or isinstance(value, int)])
-    return _objects(values) if column_type == "text" or None in values else _flags(values)
+    return _objects(values) if column_type == "text" else _flags(values)
 
 
 def _flags(values: Sequence[object]) -> Column:
-    return np.array(values, dtype=np.bool_)
+    """An array of booleans would take null for false."""
+    return np.array(values, dtype=np.object_ if None in values else np.bool_)
 
 
 def _objects(values: Sequence[object]) -> Column:

@@ -24,6 +24,7 @@ from data_collector.model.errors import Transient
 from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
 from data_collector.model.venue import SymbolRules
+from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.chunks import CHUNK_ROWS_MAX, AuditBroken, AuditPort, Mark, Sealed, seal
 from data_collector.validation.auditing.messages import AuditReport, Failure
 from data_collector.validation.gate.compiler import READING_RULES
@@ -234,7 +235,7 @@ class Auditor(AuditCounts):
         self._seal()
         why = self.down_reason
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 while self._waiting and why is None:
                     batch = self._next_delivery()
                     self._settle(batch, await self._port.audit(batch))

@@ -26,6 +26,7 @@ from data_collector.validation.auditing.messages import (
     encode,
 )
 from data_collector.validation.rules.columns import Kind
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 AUDIT_TIMEOUT_S: Final = 60.0
 """A full batch takes about 2 s; a worker at the lowest priority on a busy machine much longer."""
@@ -58,8 +59,9 @@ class EmbeddedPort:
 
     batch_bytes_max = BATCH_BYTES_MAX
 
-    def __init__(self) -> None:
-        self._worker = AuditWorker()
+    def __init__(self, *, quiet: bool = False) -> None:
+        """`quiet`: for a command whose terminal belongs to people."""
+        self._worker = AuditWorker(quiet=quiet)
         self._source = uuid.uuid4().hex
         self._starting = asyncio.Lock()
         self._auditing = asyncio.Lock()
@@ -154,7 +156,7 @@ class ServicePort:
         self, method: str, path: str, body: bytes | None, timeout_s: float
     ) -> tuple[int, bytes, float | None]:
         if self._session is None:
-            self._session = aiohttp.ClientSession(trust_env=self._use_proxy)
+            self._session = open_session(self._url, use_proxy=self._use_proxy)
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=2.0)
         headers = {"Content-Type": "application/msgpack"} if body is not None else {}
         try:
@@ -170,8 +172,8 @@ class ServicePort:
                 return response.status, bytes(answer), _seconds(response.headers.get("Retry-After", ""))
         except TimeoutError as error:
             raise Transient(f"{self._url} did not answer within {timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            raise Transient(f"{self._url} cannot be reached ({error})") from error
+        except UNREACHED as error:
+            raise Transient(f"{self._url} cannot be reached ({reason_of(error)})") from error
 
 
 def _parts(chunks: Sequence[Sealed]) -> list[list[msgspec.Raw]]:
