@@ -111,6 +111,7 @@ class Status(Answer):
             "database": "localhost:5432/market_data",
             "rows": {"kline": 120, "trade": 0, "ticker": 0},
             "replaced": 0,
+            "refused": {},
             "lag_seconds": 0.0,
             "lag_entries": 0,
             "restarts": 0,

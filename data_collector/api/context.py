@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.api.collector import Collector
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.status import Snapshot
+from data_collector.model.status import Condition, Snapshot
 from data_collector.settings import Settings
 from data_collector.web.answers import Rejections
 from data_collector.web.guard import WritePolicy
@@ -39,8 +39,14 @@ def context_of(request: Request) -> ApiContext:
 
 
 async def snapshot_of(request: Request) -> Snapshot:
-    """For `Depends`: the collector's state now."""
-    return await context_of(request).collector.status()
+    """For `Depends`: the collector's state now, and what this process lacks."""
+    context = context_of(request)
+    snapshot = await context.collector.status()
+    if context.series.fault is None:
+        return snapshot
+    reason = f"reading: /klines and /trades lack what PostgreSQL holds: {context.series.fault}"
+    condition: Condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition
+    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, reason])
 
 
 def store_url_of(snapshot: Snapshot) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.grid import Grid, joined
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import Grid, crossing, joined
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
@@ -36,6 +37,10 @@ class Check(Struct):
     differing: int = 0
     unknown: int = 0
     """Rows of the database that the other side lacks."""
+    refused: int = 0
+    """Rows that the database lacks because validation refused them: declared, and no difference."""
+    refused_by: dict[str, int] = field(default_factory=dict)
+    """Rule to rows that broke it; a row may break several."""
     examples: list[str] = field(default_factory=list)
     note: str = ""
 
@@ -43,10 +48,30 @@ class Check(Struct):
     def is_clean(self) -> bool:
         return not (self.missing or self.doubled or self.differing or self.unknown)
 
+    def note_refused(self, gap: Gap, count: int) -> None:
+        """So many rows of a refused range are not there."""
+        self.refused += count
+        for rule in gap.rules:
+            self.refused_by[rule] = self.refused_by.get(rule, 0) + count
+
     def example(self, text: str) -> None:
         """Keep a few."""
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(text)
+
+
+class RefusedRows:
+    """Which numbers of a series were refused."""
+
+    def __init__(self, gaps: Iterable[Gap]) -> None:
+        self.gaps = sorted((gap for gap in gaps if gap.reason == "refused"), key=lambda gap: gap.first)
+
+    def of(self, number: int) -> Gap | None:
+        """The range that a number lies in."""
+        return next(iter(crossing(self.gaps, number, number)), None)
+
+
+NONE_REFUSED = RefusedRows(())
 
 
 class FaultyRows(Struct):
@@ -69,11 +94,15 @@ def compare(
     *,
     same: Callable[[Row, Row], bool],
     passed_over: Collection[int] = (),
+    refused: RefusedRows = NONE_REFUSED,
 ) -> None:
     """Note in `check` and `faults` what differs; `passed_over` are numbers that only they need not have."""
     for number, row in theirs.items():
         mine = ours.get(number)
-        if mine is None:
+        gap = refused.of(number) if mine is None else None
+        if gap is not None:
+            check.note_refused(gap, 1)
+        elif mine is None:
             check.missing += 1
             check.example(f"{place_of(row)} is missing")
             faults.numbers.add(number)
@@ -116,7 +145,13 @@ def same_prices(mine: Kline, other: Kline) -> bool:
 
 def _agrees(mine: str | int | None, other: str | int | None) -> bool:
     """Whether what the other side tells is here as well; what it does not tell is no difference."""
-    return other is None or mine == other or (mine is not None and Decimal(mine) == Decimal(other))
+    if other is None or mine == other:
+        return True
+    try:
+        return mine is not None and Decimal(mine) == Decimal(other)
+    except InvalidOperation:
+        # One of them is no number.
+        return False
 
 
 def same_trade(mine: Trade, other: Trade) -> bool:
@@ -124,8 +159,8 @@ def same_trade(mine: Trade, other: Trade) -> bool:
     return (
         mine.time_ms == other.time_ms
         and other.is_buyer_maker in (None, mine.is_buyer_maker)
-        and Decimal(mine.price) == Decimal(other.price)
-        and Decimal(mine.quantity) == Decimal(other.quantity)
+        and _agrees(mine.price, other.price)
+        and _agrees(mine.quantity, other.quantity)
     )
 
 

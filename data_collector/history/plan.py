@@ -49,6 +49,8 @@ class SeriesPlan(Struct, frozen=True):
 
     series: Key
     stretches: tuple[Stretch, ...] = ()
+    refusal: str | None = None
+    """Why the database cannot even be asked about it."""
 
     def wants(self, number: int) -> bool:
         """Whether it lies in one of the holes."""

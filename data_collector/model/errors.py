@@ -2,7 +2,8 @@
 
 CollectorError
 ├── Misconfigured      stop at start, exit code 78
-│   └── SuiteRefused         ... or, while running, keep the suite that is in force
+│   ├── SuiteRefused         ... or, while running, keep the suite that is in force
+│   └── RowsRefused          ... or leave this series as it is, tell it, go on with the others
 ├── Unavailable        give up waiting, exit code 69
 ├── Transient          try again after a back-off
 │   ├── VenueUnreachable     ... the exchange
@@ -38,6 +39,10 @@ class SuiteRefused(Misconfigured):
         super().__init__("\n".join([f"{origin} is refused:", *(f"  - {fault}" for fault in faults)]))
         self.origin = origin
         self.faults = tuple(faults)
+
+
+class RowsRefused(Misconfigured):
+    """A database will not hold rows as they are, or not even the name of their series; others it may hold."""
 
 
 class Unavailable(CollectorError):
@@ -76,7 +81,7 @@ class NotPublished(CollectorError):
 
 BadFileReason = Literal[
     "checksum", "no_checksum", "web_page", "not_zip", "cut_short", "member", "symbol", "series", "too_large", "empty",
-    "encoding", "columns", "number", "interval", "period", "order", "unreadable",
+    "encoding", "columns", "number", "interval", "period", "order", "product", "unreadable",
 ]  # fmt: skip
 
 
@@ -99,3 +104,15 @@ class BadFrame(CollectorError):
         super().__init__(message)
         self.reason = reason
         self.symbol = symbol
+
+
+def expected_of(group: BaseExceptionGroup[BaseException]) -> CollectorError | None:
+    """The first error of a group that holds ours alone; None when a bug is in it, too."""
+    ours, others = group.split(CollectorError)
+    if ours is None or others is not None:
+        return None
+    error: BaseException = ours
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CollectorError), "the group was split by type"
+    return error

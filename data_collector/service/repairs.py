@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -26,6 +25,7 @@ from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool, SpoolLimits
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn, names
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
 
 SPOOL_FOLDER = "spool"
 
@@ -41,6 +41,8 @@ GAP_TOLERATED_S = 5.0
 
 class SpoolHome(Part):
     """The spool with its folder. Its task runs with the collection, beside those that need it."""
+
+    awaited = "the spool to reach the disk"
 
     def __init__(self, settings: Settings, folder: Path, counters: Counters, *, empty: bool) -> None:
         self._folder = folder / SPOOL_FOLDER
@@ -59,7 +61,7 @@ class SpoolHome(Part):
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with time_limit(CLOSE_S):
                 await self.spool.close()
         except TimeoutError:
             structlog.get_logger().error("spool_left", reason=f"the disk has not answered for {CLOSE_S:g} s")
@@ -112,7 +114,9 @@ class Repairs(Part):
         """Gaps, and what the store lacks."""
         snapshot.gaps = gaps = self._ledger.status()
         ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S
-        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet), ready=ready)
+        refusals = sorted(self._of_trades.refusals | self._of_klines.refusals)
+        refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
+        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet) + refused, ready=ready)
 
 
 def is_repaired(gaps: GapsStatus) -> bool:

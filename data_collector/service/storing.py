@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import structlog
@@ -18,6 +17,7 @@ from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.repairs import oldest_debt_s
 from data_collector.settings import Settings
 from data_collector.sinks.redis.sink import RedisSink
+from data_collector.time_limit import time_limit
 
 DRAIN_S = 3.0
 """How long a stop waits for the store to take what is left; a reload has 5 s for everything."""
@@ -66,7 +66,7 @@ class Storing(Part):
     async def drain(self) -> None:
         """Write out what waits, when nothing comes any more and the pump's task has ended."""
         try:
-            async with asyncio.timeout(DRAIN_S):
+            async with time_limit(DRAIN_S):
                 await self.pump.drain()
         except TimeoutError:
             records = self._outlet.records + self.pump.held

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
+from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
 from data_collector.model.records import Origin, Sourced
 from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
@@ -13,7 +15,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import quote_fields
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import WEEK_S, Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
 
 TRADES = f"trades:{SYMBOL}"
 STREAM = f"stream:{SYMBOL}"
@@ -220,6 +222,50 @@ async def test_trade_older_than_the_ticker_does_not_move_the_price_back(sink: Re
     await sink.write(trades(15, 18))
 
     assert reader.latest()["price"] == "9"
+
+
+async def test_day_without_a_trade_leaves_out_its_prices_and_shows_the_one_before(
+    sink: RedisSink, reader: Reader
+) -> None:
+    """`c`, `o`, `h`, `l` = "0.00000000", `x` = "0.00467300", `F` = `L` = -1, `n` = 0, and nobody bids."""
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS - 2 * DAY_MS, last_price="1", last_id=10))]))
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker(bid_price="0.00000000", bid_qty="0.00000000"))]))
+
+    latest = reader.latest()
+    assert (latest["price"], latest["timestamp"]) == ("0.00467300", "2023-12-31T12:00:00.000+00:00")
+    assert (latest["trade_id"], latest["count"], latest["volume"], latest["warnings"]) == ("10", "0", "0.00000000", "")
+    gone = {"last_price", "open_price", "high_price", "low_price", "weighted_avg_price", "last_qty", "bid_price"}
+    assert not {*gone, "price_change", "price_change_percent"} & latest.keys()
+
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 1_000, last_price="2", last_id=11))]))
+    assert (reader.latest()["price"], reader.latest()["last_price"]) == ("2", "2")
+
+
+async def test_price_of_a_trade_stays_when_a_day_without_one_is_told_late(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker())]))
+    assert reader.latest()["price"] == "0.00467300"
+    await sink.write(Batch(trades=[run_of([trade(11, price="2")])]))
+
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker(NOON_MS + 1_000))]))
+
+    assert (reader.latest()["price"], reader.latest()["trade_id"]) == ("2", "11")
+
+
+async def test_what_was_never_traded_has_no_price(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker(prev_close_price="0.00000000"))]))
+
+    assert reader.latest().keys() & {"price", "prev_close_price", "volume"} == {"volume"}
+
+
+async def test_quote_of_an_empty_side_of_the_book_has_no_price_there(sink: RedisSink, reader: Reader) -> None:
+    for record in (quote(update_id=7), quote(update_id=8, bid="0.00000000", bid_quantity="0.00000000")):
+        await sink.write(Batch(newest=[NewestUpdate(record)]))
+
+    stored = reader.client.hgetall(f"quote:{SYMBOL}")
+    assert "bid" not in stored
+    assert (stored["bid_quantity"], stored["ask"]) == ("0.00000000", "25.36520000")
+    newest = reader.records(QUOTES)[-1]
+    assert (newest["bid"], newest["bid_quantity"], newest["ask"]) == (None, 0, Decimal("25.3652"))
 
 
 async def test_trades_alone_make_no_half_filled_latest(sink: RedisSink, reader: Reader) -> None:

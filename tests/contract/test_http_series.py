@@ -289,6 +289,8 @@ async def test_postgresql_away_leaves_what_redis_holds(
     dead = f"postgresql://somebody:secret@127.0.0.1:{free_port()}/nothing"
 
     with running(tmp_path_factory.mktemp("http"), snapshot_of(address), DATABASE_URL=dead) as service:
+        until(lambda: service.get("/health").json["status"] == "degraded" or None, "a look before anybody asks")
+        health = service.get("/health")
         answers = [service.get(MINUTES), service.get(f"/trades/{SYMBOL}")]
         with told(service, address, snapshot_of(None)):
             neither = service.get(MINUTES)
@@ -298,7 +300,8 @@ async def test_postgresql_away_leaves_what_redis_holds(
     assert neither.status == 503
     assert "not known yet" in neither.text
     assert "PostgreSQL" in neither.text
-    assert "secret" not in neither.text + answers[0].text
+    assert "/klines and /trades lack what PostgreSQL holds" in health.text
+    assert "secret" not in neither.text + answers[0].text + health.text
 
 
 def rows_of(found: dict[str, object]) -> list[dict[str, object]]:

@@ -130,10 +130,10 @@ def database(database_server: str) -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(server: str) -> Iterator[str]:
+def fresh_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
     """The DSN of an empty database on that server, dropped after the block."""
     name = f"dc_test_{uuid4().hex[:12]}"
-    execute(server, f"create database {name}")
+    execute(server, f"create database {name} encoding '{encoding}' locale 'C' template template0")
     yield database_named(server, name)
     execute(server, f"drop database {name} with (force)")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from data_collector.embedded.peer import free_port
+from tests.integration.packages import install
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
 
@@ -80,16 +79,9 @@ def redis_server(*flags: str, login: str = "") -> Iterator[RedisServer]:
 
 def install_redis() -> str | None:
     """Make `PROGRAM` exist and return why it could not be."""
-    if not PROGRAM.exists():
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            return f"there is no {PROGRAM}, and only root can install it (apt-get install redis-server)"
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update", "-q"], ["install", "-yq", "--no-install-recommends", "redis-server"]):
-            ended = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True, check=False)
-        if ended.returncode != 0:
-            return f"apt-get could not install redis-server: {ended.stderr[-500:]}"
-        # Some machines start it as a service at once, on the port that users take for the embedded store's.
-        subprocess.run(["service", "redis-server", "stop"], capture_output=True, check=False)
+    reason = install(PROGRAM, "redis-server")
+    if reason is not None:
+        return reason
     version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
     major = int(version.partition("v=")[2].partition(".")[0])
     return None if major >= 7 else f"server-side functions came with Redis 7, and this machine has {version.strip()}"

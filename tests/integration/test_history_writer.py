@@ -271,7 +271,7 @@ async def test_a_candle_that_rest_brought_into_the_stream_does_not_come_back_ove
     connection = await StoreConnection.connect(parse_store_url(store.url))
     followed = await FollowedDatabase.open(database, "binance")
     for _ in range(2):
-        batch = await StreamReader(connection, orders, {}).read()
+        batch = (await StreamReader(connection, orders, {}).read()).whole()
         written = await followed.put(batch.klines, batch.revised, batch.trades, [], batch.cursors)
 
     connection.close()
@@ -315,7 +315,8 @@ async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, mon
     batches = [await reader.read() for _ in range(3)]
 
     connection.close()
-    volumes = [[row.record.volume for row in (*batch.klines, *batch.revised)] for batch in batches]
+    rows = [batch.whole() for batch in batches]
+    volumes = [[row.record.volume for row in (*whole.klines, *whole.revised)] for whole in rows]
     plain = KLINE.volume
     assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
     assert [batch.is_full for batch in batches] == [True, False, False]

@@ -34,7 +34,9 @@ def make_schema_of(dsn: str, version: int) -> None:
         "create table market_data_migrations (version integer primary key, name text not null, "
         "applied_at timestamptz not null default now())",
     )
-    for step in migrations()[:version]:
+    for step in migrations():
+        if step.version > version:
+            break
         record = f"insert into market_data_migrations (version, name) values ({step.version}, '{step.name}')"
         execute(dsn, step.sql, record)
 
@@ -43,7 +45,9 @@ async def test_an_empty_database_gets_all_tables_once(database: str) -> None:
     versions = [await migrated(database), await migrated(database)]
 
     assert versions == [NEWEST, NEWEST]
-    assert rows(database, "select version from market_data_migrations order by 1") == [(n + 1,) for n in range(NEWEST)]
+    assert rows(database, "select version from market_data_migrations order by 1") == [
+        (step.version,) for step in migrations()
+    ]  # fmt: skip
     for table in TABLES:
         assert rows(database, f"select count(*) from {table}") == [(0,)]
 
@@ -52,7 +56,7 @@ async def test_two_collectors_that_start_together_both_get_through(database: str
     assert await asyncio.gather(*(migrated(database) for _ in range(3))) == [NEWEST] * 3
 
 
-@pytest.mark.parametrize("version", range(1, NEWEST))
+@pytest.mark.parametrize("version", [step.version for step in migrations()][:-1])
 async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: int) -> None:
     make_schema_of(database, version)
     execute(

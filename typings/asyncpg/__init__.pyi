@@ -60,6 +60,7 @@ class Connection(_Statements):
     async def close(self, *, timeout: float | None = None) -> None: ...
     def terminate(self) -> None: ...
     def is_closed(self) -> bool: ...
+    def get_reset_query(self) -> str: ...
     def get_server_pid(self) -> int: ...
 
 class Pool(_Statements):
@@ -82,6 +83,8 @@ async def create_pool(
     min_size: int = 10,
     max_size: int = 10,
     init: Callable[[Connection], Awaitable[None]] | None = None,
+    reset: Callable[[Connection], Awaitable[None]] | None = None,
+    statement_cache_size: int = 100,
     timeout: float = 60,
     command_timeout: float | None = None,
     server_settings: dict[str, str] | None = None,

@@ -28,19 +28,16 @@ from data_collector.api.series.formats import (
     trade_page_csv,
     trade_page_json,
 )
-from data_collector.api.series.reading import Page, Place
+from data_collector.api.series.reading import Page
 from data_collector.api.series.window import WrongParameter, window_of
 from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text
-from data_collector.settings.texts import EMBEDDED
 from data_collector.web.answers import Problem, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 LIMIT_MAX = 5000
 """Records on a page: some 1.5 MB of JSON, and a tenth of a second of work."""
-
-EMBEDDED_AWAITED = "The embedded PostgreSQL does not take logins yet ({reason}); /health tells more."
 
 Symbol = Annotated[str, Path(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")]
 From = Annotated[str | None, Query(alias="from", max_length=40, description="ISO-8601, or ms since 1970; included.")]
@@ -81,7 +78,7 @@ async def klines(
     """Closed klines by open time, rising, from wherever they are stored."""
     async with _failures_answered(context):
         window = window_of(symbol.upper(), interval, from_text, to)
-        place = _place(snapshot, context)
+        place = context.series.place(snapshot)
         page = await context.series.klines(place, window, limit, with_open=open, with_origin=meta)
         _check_known(page.oldest_ms, window.symbol, snapshot)
         # Open times are whole seconds, and so is the place to go on from.
@@ -112,7 +109,8 @@ async def trades(
     """Trades by trade id, rising, from wherever they are stored."""
     async with _failures_answered(context):
         window = window_of(symbol.upper(), "", from_text, to)
-        page = await context.series.trades(_place(snapshot, context), window, 0 if after is None else after + 1, limit)
+        place, first = context.series.place(snapshot), 0 if after is None else after + 1
+        page = await context.series.trades(place, window, first, limit)
         _check_known(page.oldest_ms, window.symbol, snapshot)
         about = _about(page, None if page.end is None else page.end - 1, trade_time_text)
         forms: dict[Format, Callable[[], bytes]] = {
@@ -131,16 +129,6 @@ async def _failures_answered(context: ApiContext) -> AsyncIterator[None]:
             yield
     except (WrongParameter, NoDecimal) as error:
         raise HTTPException(422, str(error)) from error
-
-
-def _place(snapshot: Snapshot, context: ApiContext) -> Place:
-    """Where the stores are; the embedded database is known once it runs."""
-    setting = context.settings.database_url
-    url, awaited = None if setting is None else setting.get_secret_value(), None
-    if url == EMBEDDED:
-        url = snapshot.database_url
-        awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
-    return Place(snapshot.store_url, snapshot.store_keys, url, awaited)
 
 
 def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
-from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
 from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.time_limit import time_limit
 
 CONNECTIONS = 2
 """The writer and the backfill need the others; two long answers at a time are enough."""
@@ -50,13 +51,28 @@ class PostgresReading:
         if self._away is not None and time.monotonic() < self._away[0]:
             raise PostgresAway(self._away[1])
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with time_limit(READ_TIMEOUT_S):
                 yield await self._opened()
+        except RowsRefused as error:
+            # Of this series alone.
+            raise PostgresAway(str(error)) from error
         except TimeoutError:
             raise self._gone(f"PostgreSQL has not answered within {READ_TIMEOUT_S:g} s.") from None
         except (Misconfigured, SinkUnavailable) as error:
             raise self._gone(str(error)) from error
         self._away = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why it could not be read when that was tried last."""
+        return None if self._away is None else self._away[1]
+
+    async def look(self) -> None:
+        """Read nothing, unless it is known to be well."""
+        if self._reader is None or self._away is not None:
+            with suppress(PostgresAway):
+                async with self.turn() as reader:
+                    await reader.ping()
 
     def close(self) -> None:
         """Drop the connections."""
@@ -66,9 +82,11 @@ class PostgresReading:
     async def _opened(self) -> PostgresReader:
         async with self._opening:
             if self._reader is None:
-                pool = await open_pool(_bounded(self.dsn), size=CONNECTIONS)
+                pool = await open_pool(self.dsn, size=CONNECTIONS)
                 self._terminate = pool.terminate
-                self._reader = PostgresReader(pool, self._exchange, place=place_of(self.dsn))
+                self._reader = PostgresReader(
+                    pool, self._exchange, place=place_of(self.dsn), statement_timeout_s=READ_TIMEOUT_S
+                )
             return self._reader
 
     def _gone(self, sentence: str) -> PostgresAway:
@@ -140,8 +158,3 @@ class PostgresTrades:
                 return found
         after_id = first - 1 if first > 0 else None
         return await reader.sourced_trades(window.symbol, window.from_ms, window.to_ms, limit, after_id=after_id)
-
-
-def _bounded(dsn: str) -> str:
-    """The server itself ends what takes too long: the driver hands unknown words of the URL to it as settings."""
-    return f"{dsn}{'&' if '?' in dsn else '?'}statement_timeout={round(READ_TIMEOUT_S * 1000)}"

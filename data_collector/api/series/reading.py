@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic
 
@@ -19,7 +19,10 @@ from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced, Trade
+from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
+from data_collector.settings.texts import EMBEDDED
+from data_collector.time_limit import time_limit
 
 PAGES_AT_ONCE = 4
 """Each holds a few MB, and the stores take two at a time anyway."""
@@ -29,6 +32,9 @@ TURN_TIMEOUT_S = 5.0
 EXCHANGE = "binance"
 """What rows in PostgreSQL are marked with."""
 
+LOOK_S = 5.0
+
+EMBEDDED_AWAITED = "The embedded PostgreSQL does not take logins yet ({reason}); /health tells more."
 NOT_KNOWN = "The store is not known yet; /health says what it waits for."
 
 
@@ -72,7 +78,7 @@ class SeriesReading:
     async def turn(self) -> AsyncIterator[None]:
         """For one answer, from reading to writing it. Raises `SinkUnavailable` when too many wait."""
         try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
+            async with time_limit(TURN_TIMEOUT_S):
                 await self._turns.acquire()
         except TimeoutError:
             raise SinkUnavailable("Too many pages of records are being read; come back in a moment.") from None
@@ -110,6 +116,28 @@ class SeriesReading:
             elif page.end is None and window.to_ms == LATEST_MS:
                 page.oldest_ms = None
         return page
+
+    @property
+    def fault(self) -> str | None:
+        """Why `klines` and `trades` lack what PostgreSQL holds; None when they do not, or while that is not known."""
+        return None if self._postgres is None else self._postgres.fault
+
+    async def watch(self, status: Callable[[], Awaitable[Snapshot]]) -> None:
+        """Look whether PostgreSQL can be read, for as long as that is not so: nobody may ask for a page for days."""
+        while True:
+            postgres = self._database(self.place(await status()))
+            if postgres is not None:
+                await postgres.look()
+            await asyncio.sleep(LOOK_S)
+
+    def place(self, snapshot: Snapshot) -> Place:
+        """Where the stores are; the embedded database is known once it runs."""
+        setting = self._settings.database_url
+        url, awaited = None if setting is None else setting.get_secret_value(), None
+        if url == EMBEDDED:
+            url = snapshot.database_url
+            awaited = EMBEDDED_AWAITED.format(reason=snapshot.history.reason or "unknown") if url is None else None
+        return Place(snapshot.store_url, snapshot.store_keys, url, awaited)
 
     def close(self) -> None:
         """Drop the connections to PostgreSQL; those to Redis are others' too."""

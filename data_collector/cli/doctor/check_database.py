@@ -21,6 +21,11 @@ OLDEST = 13
 
 CLOCK_WARN_S = 2.0
 
+_ALL_NAMES = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings that hold any name, or do not look."""
+
+UTF8 = "Use a database whose encoding is UTF8."
+
 CURE = "Start that PostgreSQL, or mend DATABASE_URL. Until then the store keeps what waits; unset, nothing is kept."
 
 
@@ -34,10 +39,13 @@ async def check_database(settings: Settings) -> list[Finding]:
             dsn = running_embedded_dsn(settings.var_dir / LIVE_FOLDER)
         if dsn is None:
             return [Finding("database", "ok", "the embedded PostgreSQL starts with the collector")]
-        facts = await facts_of(dsn, *_rights(settings))
+        facts = await facts_of(dsn, *_rights(settings), symbols=settings.symbols)
     except CollectorError as error:
         return [Finding("database", "fail", escaped(str(error)), CURE)]
-    return [_judge_version(facts), _judge_tables(facts), *_judge_timescale(facts.layout), *_judge_clock(facts)]
+    return [
+        _judge_version(facts), _judge_tables(facts), *_judge_encoding(facts), *_judge_timescale(facts.layout),
+        *_judge_clock(facts),
+    ]  # fmt: skip
 
 
 def _rights(settings: Settings) -> tuple[Rights, Rights]:
@@ -64,6 +72,18 @@ def _judge_tables(facts: Facts) -> Finding:
         return Finding("database tables", "fail", escaped(facts.fault), cure)
     seen = "they are there" if facts.tables_version else "they are made at the first start"
     return Finding("database tables", "ok", seen)
+
+
+def _judge_encoding(facts: Facts) -> list[Finding]:
+    """Nothing where all names fit for ever."""
+    if facts.unfit:
+        names = ", ".join(facts.unfit)
+        return [Finding("database encoding", "fail", escaped(f"{names}: {next(iter(facts.unfit.values()))}"), UTF8)]
+    if facts.encoding in _ALL_NAMES:
+        return []
+    seen = f"it is {facts.encoding}, which holds the symbols of today"
+    cure = f"The exchange lists names such as 币安人生USDT. {UTF8}"
+    return [Finding("database encoding", "warn", escaped(seen), cure)]
 
 
 def _judge_timescale(layout: Layout) -> list[Finding]:

@@ -18,7 +18,7 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import Refusal, TradeRun, TradeTail
-from data_collector.model.venue import TradesApi
+from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -90,7 +90,13 @@ class Refill:
             return until_id
         since_ms = self._now_ms() - self._reach.seconds * 1000
         first_id = await self._rest.first_trade_id(symbol, since_ms)
-        return max(oldest, until_id if first_id is None else min(first_id, until_id))
+        if first_id is None:
+            # The empty answer alone proves nothing. Only the trade before the end does, when it is older than that.
+            last = await self._rest.trades(symbol, max(until_id - 1, 0), limit=1)
+            if not last or last[0].trade_id >= until_id:
+                raise VenueUnreachable(f"The exchange tells neither when {symbol} was traded last nor since when.")
+            return until_id if last[0].time_ms < since_ms else oldest
+        return max(oldest, min(first_id, until_id))
 
     def believes(self, trades: Sequence[Trade]) -> bool:
         """Whether nothing of an answer lies in the future: such a time would move the ids of all later entries."""
@@ -110,7 +116,7 @@ class Refill:
             wanted_id = await self.oldest_wanted(queue.symbol, queue.next_id)
             if wanted_id < queue.next_id or not self._reach.seconds:
                 first_id = wanted_id
-            # Else the exchange knows of no trade since: our clock, which counts before its first message, is ahead.
+            # Else no trade is young enough: our clock, which counts before the exchange's first message, is ahead.
         except (VenueUnreachable, VenueRefused) as error:
             holds_nothing = kept_id is None or kept_id >= debt.due_id
             if holds_nothing and isinstance(error, VenueUnreachable) and not debt.attempts.is_over(self._clock()):
@@ -150,6 +156,7 @@ class Refill:
         due_id = debt.due_id
         trades: list[Trade] = []
         retry_after_s: float | None = None
+        is_final = False
         try:
             if debt.skips:
                 first_id = await self.oldest_wanted(queue.symbol, queue.next_id)
@@ -160,8 +167,11 @@ class Refill:
             trades = await self._rest.trades(queue.symbol, max(due_id - 1, 0))
             if not self.believes(trades):
                 trades = []
-        except (VenueUnreachable, VenueRefused) as error:
-            retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
+        except VenueUnreachable as error:
+            retry_after_s = error.retry_after_s
+        except VenueRefused as error:
+            is_final = True
+            trades = error.trades if isinstance(error, TradesRefused) and self.believes(error.trades) else []
         runs = self._runs(queue, trades, due_id)
         if runs and self._stands(debt):
             self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
@@ -171,7 +181,12 @@ class Refill:
             self._bring(debt, runs)
             return True
         debt.attempts.fail(self._clock(), retry_after_s)
-        return self._stands(debt) and self._give_up(queue, debt, trades)
+        begins_late = bool(trades) and trades[0].trade_id > due_id and debt.attempts.begins_late(self._clock())
+        is_over = debt.attempts.is_hopeless or debt.attempts.is_over(self._clock())
+        if not self._stands(debt) or not (is_final or begins_late or is_over):
+            return False
+        self._give_up(queue, debt, trades)
+        return True
 
     def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
         """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""
@@ -204,10 +219,8 @@ class Refill:
             runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps))
         return runs
 
-    def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> bool:
-        """Declare lost what nobody has given for the deadline; whether that moved anything."""
-        if not debt.attempts.is_over(self._clock()):
-            return False
+    def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> None:
+        """Declare lost what nobody can give."""
         kept_id = self._spool.oldest_id(queue.symbol)
         last_id = queue.next_id - 1
         if kept_id is not None and kept_id > debt.due_id:
@@ -215,7 +228,6 @@ class Refill:
         elif trades and trades[0].trade_id > debt.due_id:
             last_id = min(last_id, trades[0].trade_id - 1)
         self._explain(queue, debt, last_id, "lost")
-        return True
 
     def _explain(self, queue: SymbolQueue, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id, last_id = debt.due_id, min(last_id, queue.next_id - 1)

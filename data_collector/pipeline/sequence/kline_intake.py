@@ -118,6 +118,13 @@ class KlineIntake:
         order = series.take_closed(kline, _marks(verdict), "rest")
         self._place(series, kline, order, _marks(verdict), starts=starts)
 
+    def set_aside(self, kline: Kline) -> None:
+        """REST told something that is no whole kline of its interval."""
+        verdict = self._judge(kline)
+        known = verdict if verdict is not None and verdict.critical else Verdict(("close_time_fits",))
+        self._refusals.count("kline", known)
+        self._refusals.quarantine(kline, known)
+
     def reconcile(self, kline: Kline, theirs: Kline) -> None:
         """A closed kline that contradicts our trades, and what REST told of it."""
         agrees = content(kline) == content(theirs)

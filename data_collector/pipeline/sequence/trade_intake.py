@@ -204,6 +204,9 @@ class TradeIntake:
 
     def learn_reference(self, symbol: str, trade_id: int) -> None:
         """A ticker names the last trade id: what a first trade's id is held against, and where the feed should be."""
+        if trade_id < 0:
+            # Nothing was traded for a day: what was named before still is the last one.
+            return
         sequence = self.sequences[symbol]
         sequence.reference_id = trade_id
         if sequence.next_id < 0 and sequence.held:

@@ -36,6 +36,8 @@ class Progress(Struct, frozen=True):
     """Channel to rows added since the process started."""
     changed: int = 0
     """Rows replaced by others that differ."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Symbol to why PostgreSQL refuses its rows; the others are written."""
     unreadable: int = 0
     """Entries of the store that are no records."""
     lag_seconds: float = 0.0

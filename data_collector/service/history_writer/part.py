@@ -28,6 +28,7 @@ from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+from data_collector.time_limit import time_limit
 
 COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
 """`--fd N` is appended: the end of the socket pair on which it hears from us."""
@@ -41,12 +42,17 @@ RESTART_LONGEST_S: Final = 30.0
 STOP_S: Final = 1.0
 """It ends when it sees that we hung up; one that is killed loses nothing, and a reload has 5 s for everything."""
 
+REFUSALS_TOLD: Final = 5
+"""Symbols that `/health` names with the reason."""
+
 BRING_BACK_S: Final = 5.0
 STARTING: Final = "starting"
 
 
 class History(Part):
     """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
+
+    awaited = "PostgreSQL to write everything out"
 
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, store: StoreHome,
@@ -129,9 +135,16 @@ class History(Part):
         if progress.down_reason is not None:
             waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
             return [f"history: {progress.down_reason}; {waits}"]
+        reasons = [
+            f"history: the rows of {symbol} are refused, the others are written; the store keeps what waits: {reason}"
+            for symbol, reason in sorted(progress.refused.items())[:REFUSALS_TOLD]
+        ]
+        if len(progress.refused) > REFUSALS_TOLD:
+            reasons.append(f"history: so are those of {len(progress.refused) - REFUSALS_TOLD} more symbols (/status)")
         if progress.deletion_reason is not None:
-            return [f"history: rows older than their retention stay, new ones are written: {progress.deletion_reason}"]
-        return []
+            told = "history: rows older than their retention stay, new ones are written"
+            reasons.append(f"{told}: {progress.deletion_reason}")
+        return reasons
 
     def _status(self) -> HistoryStatus:
         if not self._is_on:
@@ -143,6 +156,7 @@ class History(Part):
             database="embedded" if self._url is None else place_of(self._url),
             rows={channel: self._counted[channel] + progress.rows.get(channel, 0) for channel in self._counted},
             replaced=progress.changed,
+            refused=progress.refused,
             lag_seconds=progress.lag_seconds,
             lag_entries=progress.lag_entries,
             restarts=max(0, self._restarts),
@@ -157,6 +171,7 @@ class History(Part):
         counters.set("data_collector_history_lag_seconds", status.lag_seconds)
         if status.lag_entries is not None:
             counters.set("data_collector_history_lag_entries", status.lag_entries)
+        counters.set("data_collector_history_refused_symbols", len(status.refused))
         counters.set("data_collector_history_writer_starts_total", self._restarts + 1)
         for channel, rows in status.rows.items():
             counters.set("data_collector_history_rows_total", rows, channel=channel)
@@ -238,7 +253,7 @@ class History(Part):
     async def _listen(self, link: Link[Progress]) -> str:
         while True:
             try:
-                async with asyncio.timeout(SILENT_S):
+                async with time_limit(SILENT_S):
                     self._progress = await link.receive()
             except LinkLost:
                 return "the history writer has died and is started again"

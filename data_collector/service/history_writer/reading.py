@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 from msgspec import Struct, field
@@ -41,8 +41,8 @@ _CLOSED = '"is_closed":true'
 _TICKER_FIELDS = ("event_ms", *TICKER_FIELDS[1:])
 
 
-class ReadBatch(Struct):
-    """What one read brought."""
+class Rows(Struct):
+    """What is to be written together."""
 
     klines: list[Sourced[Kline]] = field(default_factory=list)
     revised: list[Sourced[Kline]] = field(default_factory=list)
@@ -51,14 +51,32 @@ class ReadBatch(Struct):
     gaps: list[DeclaredGap] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     """Stream to the last entry read of it."""
+
+
+class ReadBatch(Struct):
+    """What one read brought."""
+
+    parts: dict[str, Rows] = field(default_factory=dict)
+    """Symbol, as its streams are named, to what they held."""
     unreadable: int = 0
     is_full: bool = False
     """Whether there is more to read at once."""
 
     @property
-    def rows(self) -> int:
-        """What is to be written."""
-        return len(self.klines) + len(self.revised) + len(self.trades) + len(self.gaps)
+    def has_rows(self) -> bool:
+        """Whether there is anything but places."""
+        return any(part.klines or part.revised or part.trades or part.gaps for part in self.parts.values())
+
+    def whole(self) -> Rows:
+        """All parts as one."""
+        whole = Rows()
+        for part in self.parts.values():
+            whole.klines += part.klines
+            whole.revised += part.revised
+            whole.trades += part.trades
+            whole.gaps += part.gaps
+            whole.cursors |= part.cursors
+        return whole
 
 
 class StreamReader:
@@ -86,12 +104,22 @@ class StreamReader:
         batch.is_full = any(len(entries) == count for _, entries in others)
         # A revision must not be written before the kline that it revises, which may be further down its stream.
         for name, entries in others if batch.is_full else [*others, *late]:
+            part = batch.parts.setdefault(self._symbol(name), Rows())
             for number, fields in entries:
-                self._take(batch, name, fields)
-                batch.cursors[name] = number
+                batch.unreadable += not self._take(part, name, fields)
+                part.cursors[name] = self.cursors[name] = number
         batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
-        self.cursors |= batch.cursors
         return batch
+
+    def hold(self, symbol: str, cursors: Mapping[str, str]) -> None:
+        """Leave its streams out from now on, and go back to where `cursors` say."""
+        for name in [name for name in self.streams if self._symbol(name) == symbol]:
+            self.streams.remove(name)
+            self.cursors[name] = cursors.get(name, BEGINNING)
+
+    def release(self) -> None:
+        """Read all streams again."""
+        self.streams = list(_streams(self._orders))
 
     async def go_back_where_the_store_lost(self) -> list[str]:
         """Streams that end before their cursor are read from the beginning: another store, or one that was emptied."""
@@ -140,20 +168,25 @@ class StreamReader:
             for reply in await self._ask([(command, name, start, end, "COUNT", 1) for name in self.streams])
         ]
 
-    def _take(self, batch: ReadBatch, name: str, fields: dict[str, str]) -> None:
+    def _take(self, part: Rows, name: str, fields: dict[str, str]) -> bool:
+        """False for an entry that is no record."""
         text, kind = fields.get("data", ""), self._kind(name)
         try:
             if kind == "gaps":
-                batch.gaps.append(stored_gap(text))
+                part.gaps.append(stored_gap(text))
             elif '"trade_id":' in text:
                 if self._orders.trades:
-                    batch.trades.append(Sourced(stored_trade(text), origin_of(fields)))
+                    part.trades.append(Sourced(stored_trade(text), origin_of(fields)))
             elif self._orders.klines and _CLOSED in text:
-                klines = batch.revised if kind == "late" else batch.klines
+                klines = part.revised if kind == "late" else part.klines
                 klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
         except NO_RECORD as error:
-            batch.unreadable += 1
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
+            return False
+        return True
+
+    def _symbol(self, name: str) -> str:
+        return name.removeprefix(self._orders.prefix).partition(":")[2]
 
     def _kind(self, name: str) -> str:
         return StoreKeys(self._orders.prefix).kind_of(name)

@@ -12,23 +12,25 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
 from data_collector.child import Link, LinkLost, open_link
 from data_collector.model.backoff import Backoff
-from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
+from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import ReadBatch, StreamReader, TickerSampler
+from data_collector.service.history_writer.reading import ReadBatch, Rows, StreamReader, TickerSampler
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import entry_id
+from data_collector.time_limit import time_limit
 
 POLL_S = 1.0
 """How old a row gets before it is in PostgreSQL. Reading more often costs the store more than it is worth."""
@@ -44,6 +46,9 @@ COUNT_S = 3.0
 
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
+
+RETRY_REFUSED_S = 60.0
+"""Between two tries of what PostgreSQL refuses as it is: somebody has to mend something before."""
 
 
 class HistoryWriter:
@@ -63,6 +68,11 @@ class HistoryWriter:
         """When entries that wait were counted last."""
         self._cursors: dict[str, str] | None = None
         """How far rows are in PostgreSQL; None before it told."""
+        self._refused: dict[str, str] = {}
+        """Symbols whose rows PostgreSQL refuses, and why: their streams are left alone until `_retry_s`."""
+        self._retry_s = 0.0
+        self._told: dict[str, str] = {}
+        """The same, as the starter knows it: it does not blink while they are tried again."""
         self._caught_up_s = time.monotonic()
         self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
@@ -73,8 +83,8 @@ class HistoryWriter:
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
         forgetting = self._forgetting
         return Progress(
-            self._down_reason, dict(self._rows), self._replaced, self._unreadable, lag_s, self._lag_entries,
-            dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
+            self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
+            self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -109,7 +119,7 @@ class HistoryWriter:
             database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
             self._cursors = await database.cursors()
             reader = StreamReader(connection, orders, self._cursors)
-            await self._tell_trimmed(reader, database)
+            await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
             self._down_reason = None
             await self._read_on(reader, TickerSampler(connection, orders), database)
@@ -130,12 +140,15 @@ class HistoryWriter:
                 looked_back_s = time.monotonic()
                 for name in await reader.go_back_where_the_store_lost():
                     self._log.warning("history_stream_begins_anew", stream=name)
+            if self._refused and time.monotonic() > self._retry_s:
+                await self._begin_anew(reader, database)
             batch = await reader.read()
             self._unreadable += batch.unreadable
-            if batch.rows or batch.is_full:
-                await self._write(batch, database)
+            if batch.has_rows or batch.is_full:
+                await self._write(batch, reader, database)
                 self._cursors = dict(reader.cursors)
-            await self._sample(sampler, database)
+            await self._sample(sampler, reader, database)
+            self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full else 0.0
             if batch.is_full:
@@ -146,7 +159,7 @@ class HistoryWriter:
                 self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with time_limit(POLL_S):
                         await self._changed.wait()
 
     async def _count_waiting(self, reader: StreamReader) -> None:
@@ -164,18 +177,60 @@ class HistoryWriter:
             first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
             if kind == "trades" and first <= last:
                 gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
-        if gaps:
-            await database.put([], [], [], gaps, {})
+        for key, gap in gaps:
+            with self._isolated(key.symbol, reader):
+                await database.put([], [], [], [(key, gap)], {})
 
-    async def _write(self, batch: ReadBatch, database: FollowedDatabase) -> None:
-        gaps = [(declared.key, declared.gap) for declared in batch.gaps]
-        of_klines, of_trades = await database.put(batch.klines, batch.revised, batch.trades, gaps, batch.cursors)
+    async def _begin_anew(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        """With all symbols but those whose names the database cannot hold."""
+        self._refused.clear()
+        reader.release()
+        for symbol, reason in (await database.unfit(self._orders.symbols)).items():
+            self._refuse(symbol, reason, reader)
+        await self._tell_trimmed(reader, database)
+
+    @contextlib.contextmanager
+    def _isolated(self, symbol: str, reader: StreamReader) -> Iterator[None]:
+        """What PostgreSQL refuses of a symbol stays in the store; it is tried again, since somebody may mend that."""
+        try:
+            yield
+        except RowsRefused as error:
+            self._refuse(symbol, str(error), reader)
+
+    def _refuse(self, symbol: str, reason: str, reader: StreamReader) -> None:
+        if self._told.get(symbol) != reason:
+            self._log.warning("history_rows_refused", symbol=symbol, reason=reason)
+        self._refused[symbol] = reason
+        self._retry_s = time.monotonic() + RETRY_REFUSED_S
+        reader.hold(symbol, self._cursors or {})
+
+    async def _write(self, batch: ReadBatch, reader: StreamReader, database: FollowedDatabase) -> None:
+        try:
+            await self._put(batch.whole(), database)
+        except RowsRefused:
+            for symbol, part in batch.parts.items():
+                with self._isolated(symbol, reader):
+                    await self._put(part, database)
+
+    async def _put(self, rows: Rows, database: FollowedDatabase) -> None:
+        gaps = [(declared.key, declared.gap) for declared in rows.gaps]
+        of_klines, of_trades = await database.put(rows.klines, rows.revised, rows.trades, gaps, rows.cursors)
         self._rows["kline"] += of_klines.added
         self._rows["trade"] += of_trades.added
         self._replaced += of_klines.changed + of_trades.changed
 
-    async def _sample(self, sampler: TickerSampler, database: FollowedDatabase) -> None:
-        tickers = await sampler.read()
+    async def _sample(self, sampler: TickerSampler, reader: StreamReader, database: FollowedDatabase) -> None:
+        tickers = [ticker for ticker in await sampler.read() if ticker.symbol not in self._refused]
+        try:
+            await self._put_tickers(tickers, sampler, database)
+        except RowsRefused:
+            for ticker in tickers:
+                with self._isolated(ticker.symbol, reader):
+                    await self._put_tickers([ticker], sampler, database)
+
+    async def _put_tickers(
+        self, tickers: Sequence[Ticker], sampler: TickerSampler, database: FollowedDatabase
+    ) -> None:  # fmt: skip
         if tickers:
             self._rows["ticker"] += await database.put_tickers(tickers)
             sampler.take(tickers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
@@ -22,6 +22,7 @@ from data_collector.sinks.postgres.hypertables import drop_old_chunks, layout_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights, rights_to_forget
+from data_collector.sinks.postgres.suitability import unfit_symbols
 from data_collector.sinks.postgres.writing import KLINES, LIVE, TRADES, Written, gap_row, put, put_tickers
 
 LOCK_TIMEOUT_S = 5
@@ -61,6 +62,12 @@ class FollowedDatabase:
         """Drop the connection; a transaction under way is rolled back."""
         self._pool.terminate()
 
+    async def unfit(self, symbols: Iterable[str]) -> dict[str, str]:
+        """Symbols whose names the database cannot hold, and the sentence about it."""
+        with named_failures(self._place):
+            async with self._pool.acquire() as connection:
+                return await unfit_symbols(connection, symbols, self._place)
+
     async def cursors(self) -> dict[str, str]:
         """Stream to the last entry whose rows are here."""
         with named_failures(self._place):
@@ -77,7 +84,10 @@ class FollowedDatabase:
         gaps: Sequence[tuple[Key, Gap]],
         cursors: Mapping[str, str],
     ) -> tuple[Written, Written]:
-        """Everything or nothing, `revised` klines after the others. What became of klines and trades."""
+        """Everything or nothing, `revised` klines after the others. What became of klines and trades.
+
+        Raises `RowsRefused` too.
+        """
         exchange = self._exchange
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
@@ -91,7 +101,7 @@ class FollowedDatabase:
         return of_klines, of_trades
 
     async def put_tickers(self, tickers: Sequence[Ticker]) -> int:
-        """All or none of them; how many were new."""
+        """All or none of them; how many were new. Raises `RowsRefused` too."""
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")

@@ -1,5 +1,8 @@
 """Connections to PostgreSQL, and what values they take.
 
+A connection may be one of a pooler's, lent for a transaction at a time: statements have no names, and what lasts longer
+than a transaction is set by parameters of the start that poolers carry from one server connection to the next.
+
 TLS that is asked for is verified. To libpq, `sslmode=require` is an encrypted connection to whoever answers; here every
 mode that asks for TLS checks the certificate and the host name, as `rediss://` does.
 """
@@ -14,7 +17,7 @@ from urllib.parse import parse_qsl
 import asyncpg
 
 from data_collector.model.errors import Misconfigured
-from data_collector.sinks.postgres.failures import named_failures, place_of
+from data_collector.sinks.postgres.failures import SCHEMAS_BY_LOGIN, named_failures, place_of
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
@@ -22,6 +25,9 @@ COMMAND_TIMEOUT_S = 60.0
 
 _ASKING_FOR_TLS = frozenset({"require", "verify-ca", "verify-full"})
 """Values of `sslmode` that ask for TLS; the others leave it to the server, and nothing is verified then."""
+
+_SESSION = {"application_name": "data-collector", "timezone": "UTC", "datestyle": "ISO"}
+"""Parameters of the start that PgBouncer takes. It refuses all others, or leaves them out."""
 
 PostgresPool = asyncpg.Pool
 """For those who pass it on and do not see the driver."""
@@ -34,6 +40,13 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
     Raises `Misconfigured` for a wrong password, database, certificate or URL, `SinkUnavailable` when nobody answers.
     """
     context = _tls_context(dsn)
+    schemas = dict(parse_qsl(dsn.partition("?")[2])).get("search_path")
+
+    async def begin(connection: asyncpg.Connection) -> None:
+        await _set_codecs(connection)
+        if schemas is not None:
+            await _demand_schemas(connection, schemas)
+
     try:
         with named_failures(place_of(dsn)):
             return await asyncpg.create_pool(
@@ -41,10 +54,12 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
                 min_size=0 if lazy else 1,
                 max_size=size,
                 ssl=context,
-                init=_set_codecs,
+                init=begin,
+                reset=_reset,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
-                server_settings={"application_name": "data-collector", "timezone": "UTC", "datestyle": "ISO"},
+                server_settings=_SESSION,
+                statement_cache_size=0,
             )
     except ValueError:
         # The driver's words quote the text of the URL, and that holds the password.
@@ -71,6 +86,19 @@ def _tls_context(dsn: str) -> ssl.SSLContext | None:
         raise Misconfigured(f"a certificate or key that DATABASE_URL names cannot be read: {reason}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+async def _reset(connection: asyncpg.Connection) -> None:
+    """Leave nothing of a user's. To a pooler, RESET ALL asks for the server's own settings: ours follow at once."""
+    ours = "; ".join(f"set {name} = '{value}'" for name, value in _SESSION.items())
+    await connection.execute(f"{connection.get_reset_query()} {ours}")
+
+
+async def _demand_schemas(connection: asyncpg.Connection, schemas: str) -> None:
+    """Raise `Misconfigured` where a pooler has dropped `?search_path=`, before anything lands in another schema."""
+    found = str(await connection.fetchval("select current_setting('search_path')"))
+    if found != schemas:
+        raise Misconfigured(f"DATABASE_URL asks for search_path={schemas}, and {SCHEMAS_BY_LOGIN} (it is {found} now)")
 
 
 async def _set_codecs(connection: asyncpg.Connection) -> None:

@@ -5,6 +5,8 @@ In the SQL numbers come as their text, times as whole ms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 import msgspec
 
@@ -78,8 +80,13 @@ where trade_id > before + 1 order by trade_id
 """
 
 GAPS = """
-select first, last, count, reason from market_data_gaps
+select first, last, count, reason, rules from market_data_gaps
 where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 order by first
+"""
+
+REFUSED = """
+select key, rules from market_data_quarantine
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and source = any($5::text[]) order by key
 """
 
 
@@ -96,12 +103,17 @@ class PostgresReader:
         *,
         place: str = "DATABASE_URL",
         calendar: Calendar | None = None,
+        statement_timeout_s: float | None = None,
     ) -> None:
-        """`place` is named in errors; the calendar tells when a kline closes."""
+        """`place` is named in errors; the calendar tells when a kline closes.
+
+        After `statement_timeout_s` the server itself ends a statement, also one whose reader has gone.
+        """
         self._pool = pool
         self._exchange = exchange
         self._place = place
         self._calendar = UtcCalendar() if calendar is None else calendar
+        self._statement_timeout_s = statement_timeout_s
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
@@ -194,6 +206,18 @@ class PostgresReader:
         rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "")
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
+    async def ping(self) -> None:
+        """Ask for nothing."""
+        await self._fetch("select")
+
+    async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
+        """Places of which quarantine keeps what one of these sources gave, ascending."""
+        rows = await self._fetch(REFUSED, self._exchange, key.symbol, key.channel, key.interval or "", list(sources))
+        return [
+            Gap(_number(row["key"]), _number(row["key"]), 1, "refused", msgspec.convert(row["rules"], tuple[str, ...]))
+            for row in rows
+        ]
+
     async def _absent(self, key: Key) -> list[Gap]:
         return [gap for gap in await self.gaps(key) if gap.reason == "absent"]
 
@@ -222,7 +246,11 @@ class PostgresReader:
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         with named_failures(self._place):
-            return await self._pool.fetch(query, *arguments)
+            if self._statement_timeout_s is None:
+                return await self._pool.fetch(query, *arguments)
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute(f"set local statement_timeout = {self._statement_timeout_s * 1000:.0f}")
+                return await connection.fetch(query, *arguments)
 
     def _kline(self, symbol: str, interval: str, row: asyncpg.Record) -> Kline:
         open_ms = _number(row["open_ms"])

@@ -54,6 +54,12 @@ def rights_to_write(*, klines: bool = True, trades: bool = True, tickers: bool =
     return rights
 
 
+def rights_to_load(*, trades: bool = True) -> Rights:
+    """What bringing the past takes: what is refused is kept and declared, and let go when it is stored after all."""
+    kept = dict.fromkeys(("market_data_quarantine", "market_data_gaps"), (*_WRITE, "DELETE"))
+    return {**rights_to_write(trades=trades), **kept}
+
+
 def rights_to_forget(*tables: str) -> Rights:
     """What the retention takes."""
     return dict.fromkeys(tables, ("SELECT", "DELETE"))

@@ -6,23 +6,38 @@ each other out.
 
 from __future__ import annotations
 
-STAGE_KLINES = """
-create temp table if not exists staged_klines (
+from zlib import crc32
+
+
+def _named(kind: str, columns: str) -> str:
+    """Other columns have another name: a pooler's connection may hold the table of another version of this program."""
+    return f"{kind}_{crc32(columns.encode()):08x}"
+
+
+_KLINES = """
   symbol text, interval text, "timestamp" timestamptz, open numeric, high numeric, low numeric, close numeric,
   volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric,
   source text, warnings text[],
   -- Whichever of two tables without statistics the planner begins with, the other is not read through for each row.
   primary key (symbol, interval, "timestamp")
-) on commit delete rows;
-truncate staged_klines
 """
 
-STAGE_TRADES = """
-create temp table if not exists staged_trades (
+_TRADES = """
   symbol text, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric, is_buyer_maker boolean,
   buyer_order_id bigint, seller_order_id bigint, source text, warnings text[]
-) on commit delete rows;
-truncate staged_trades
+"""
+
+STAGED_KLINES = _named("staged_klines", _KLINES)
+STAGED_TRADES = _named("staged_trades", _TRADES)
+
+STAGE_KLINES = f"""
+create temp table if not exists {STAGED_KLINES} ({_KLINES}) on commit delete rows;
+truncate {STAGED_KLINES}
+"""
+
+STAGE_TRADES = f"""
+create temp table if not exists {STAGED_TRADES} ({_TRADES}) on commit delete rows;
+truncate {STAGED_TRADES}
 """
 
 _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
@@ -31,11 +46,11 @@ _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_b
 INSERT_KLINES = f"""
 insert into market_data_ohlcv (exchange, symbol, interval, "timestamp", {_KLINE_VALUES})
 select $1, symbol, interval, "timestamp", {_KLINE_VALUES}
-from staged_klines order by symbol, interval, "timestamp"
+from {STAGED_KLINES} order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
 
-STAGED_TIMES = 'select min("timestamp") as first, max("timestamp") as last from staged_klines'
+STAGED_TIMES = f'select min("timestamp") as first, max("timestamp") as last from {STAGED_KLINES}'  # noqa: S608
 
 # They are $2 and $3, so that the planner knows which partitions or chunks it needs.
 _SAME_KLINE = """stored.exchange = $1 and stored.symbol = staged.symbol and stored.interval = staged.interval
@@ -56,7 +71,7 @@ _CHANGED_AT = "greatest(now(), stored.recorded_at)"
 """A transaction that waited for another began before it: its time would go back, and two klines be known at once."""
 
 FORGET_OLD_KLINES = f"""
-delete from staged_klines as staged using market_data_ohlcv_revisions as stored
+delete from {STAGED_KLINES} as staged using market_data_ohlcv_revisions as stored
 where {_SAME_KLINE} and stored.source = staged.source and stored.source = any($4::text[]) and not ({_KLINE_DIFFERS})
 """  # noqa: S608
 """What was already replaced does not come back because somebody reads the stream again from its beginning. Only of
@@ -69,7 +84,7 @@ insert into market_data_ohlcv_revisions
 select stored.exchange, stored.symbol, stored.interval, stored."timestamp", stored.open, stored.high, stored.low,
   stored.close, stored.volume, stored.trades, stored.quote_volume, stored.taker_buy_base_volume,
   stored.taker_buy_quote_volume, stored.source, stored.warnings, stored.recorded_at, {_CHANGED_AT}
-from staged_klines as staged join market_data_ohlcv as stored on {_SAME_KLINE}
+from {STAGED_KLINES} as staged join market_data_ohlcv as stored on {_SAME_KLINE}
 where {_KLINE_DIFFERS}
 """  # noqa: S608
 
@@ -79,7 +94,7 @@ set open = staged.open, high = staged.high, low = staged.low, close = staged.clo
   trades = staged.trades, quote_volume = staged.quote_volume, taker_buy_base_volume = staged.taker_buy_base_volume,
   taker_buy_quote_volume = staged.taker_buy_quote_volume, source = staged.source, warnings = staged.warnings,
   recorded_at = {_CHANGED_AT}
-from staged_klines as staged
+from {STAGED_KLINES} as staged
 where {_SAME_KLINE} and ({_KLINE_DIFFERS})
 """  # noqa: S608
 
@@ -87,14 +102,14 @@ FILL_KLINES = f"""
 update market_data_ohlcv as stored
 set {", ".join(f"{name} = coalesce(stored.{name}, staged.{name})" for name in _MAY_LACK)}, source = staged.source,
   warnings = staged.warnings
-from staged_klines as staged
+from {STAGED_KLINES} as staged
 where {_SAME_KLINE} and ({_KLINE_LACKS})
 """  # noqa: S608
 """Those that say the same and more."""
 
 LOCK_KLINES = f"""
 select count(*) from (
-  select from market_data_ohlcv as stored join staged_klines as staged on {_SAME_KLINE}
+  select from market_data_ohlcv as stored join {STAGED_KLINES} as staged on {_SAME_KLINE}
   order by stored.symbol, stored.interval, stored."timestamp" for update of stored
 ) as locked
 """  # noqa: S608
@@ -105,18 +120,18 @@ _TRADE_VALUES = "price, quantity, is_buyer_maker, buyer_order_id, seller_order_i
 INSERT_TRADES = f"""
 insert into market_data_trades (exchange, symbol, trade_id, "timestamp", {_TRADE_VALUES})
 select $1, symbol, trade_id, "timestamp", {_TRADE_VALUES}
-from staged_trades order by symbol, trade_id
+from {STAGED_TRADES} order by symbol, trade_id
 on conflict do nothing
 """  # noqa: S608
 
-REPLACE_TRADES = """
+REPLACE_TRADES = f"""
 update market_data_trades as stored
 set "timestamp" = staged."timestamp", price = staged.price, quantity = staged.quantity,
   is_buyer_maker = coalesce(staged.is_buyer_maker, stored.is_buyer_maker),
   source = staged.source, warnings = staged.warnings, recorded_at = now(),
   buyer_order_id = coalesce(staged.buyer_order_id, stored.buyer_order_id),
   seller_order_id = coalesce(staged.seller_order_id, stored.seller_order_id)
-from staged_trades as staged
+from {STAGED_TRADES} as staged
 where stored.exchange = $1 and stored.symbol = staged.symbol and stored.trade_id = staged.trade_id
   and (
     (stored.price, stored.quantity) is distinct from (staged.price, staged.quantity)
@@ -125,7 +140,7 @@ where stored.exchange = $1 and stored.symbol = staged.symbol and stored.trade_id
       -- Milliseconds that agree with stored microseconds are no news.
       and date_trunc('milliseconds', stored."timestamp") <> staged."timestamp")
   )
-"""
+"""  # noqa: S608
 
 IS_EMPTY_OF_KLINES = """
 select not exists (
@@ -169,10 +184,11 @@ on conflict do nothing
 and numbers in it are texts, so that no digit is lost."""
 
 PUT_GAP = """
-insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason, rules)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (exchange, symbol, channel, interval, first)
-do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
+do update set last = excluded.last, count = excluded.count, reason = excluded.reason, rules = excluded.rules,
+  recorded_at = now()
 where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
 """What the exchange was proven not to have stays so."""

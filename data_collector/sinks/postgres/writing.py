@@ -18,7 +18,7 @@ from msgspec import Struct
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Row, Source, Sourced, Ticker, Trade
-from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.model.wire import open_time_text, ticker_values, trade_time_text
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import named_failures
 
@@ -197,7 +197,8 @@ def count_of(tag: str) -> int:
 
 async def put_tickers(connection: asyncpg.Connection, tickers: Sequence[Ticker], *, exchange: str) -> int:
     """Store them and return how many were new; what the driver raises is not translated."""
-    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(tickers).decode()))
+    rows = [ticker_values(ticker) | {"event_ms": ticker.event_ms} for ticker in tickers]
+    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(rows).decode()))
 
 
 def kline_lines(klines: Sequence[Sourced[Kline]], more: str = "") -> bytes:
@@ -243,14 +244,15 @@ def _array(rules: Sequence[str]) -> str:
     return "{" + ",".join(f'"{rule}"' for rule in rules) + "}" if rules else "\\N"
 
 
-def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[str | int, ...]:
+def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[object, ...]:
     """A row of `market_data_gaps`; the interval of trades is empty."""
-    return (exchange, key.symbol, key.channel, key.interval or "", gap.first, gap.last, gap.count, gap.reason)
+    series = (exchange, key.symbol, key.channel, key.interval or "")
+    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules))
 
 
 KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
-    staged="staged_klines",
+    staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
     key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
     lines=kline_lines,
@@ -262,7 +264,7 @@ KLINES: Final[Destination[Kline]] = Destination(
 
 TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
-    staged="staged_trades",
+    staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
     key=lambda trade: (trade.symbol, trade.trade_id),
     lines=trade_lines,

@@ -18,6 +18,7 @@ from data_collector.model.wire import (
     gap_json,
     json_text,
     kline_json,
+    newest_price,
     open_time_text,
     quote_fields,
     quote_json,
@@ -174,9 +175,10 @@ class CallBuilder:
         words: Command
         match record:
             case Ticker():
+                price, price_ms = newest_price(record)
                 words = (
                     PUT_NEWEST["ticker"], 1, key("latest", record.symbol), record.event_ms, record.last_id,
-                    record.last_price, trade_time_text(record.event_ms), *ticker_fields(record), "warnings", marks,
+                    price or "", trade_time_text(price_ms), marks, *ticker_fields(record),
                 )  # fmt: skip
             case Quote():
                 more = ("warnings", marks) if marks else ()

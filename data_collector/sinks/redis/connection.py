@@ -16,6 +16,7 @@ import hiredis
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import StoreAddress
+from data_collector.time_limit import time_limit
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 10.0
@@ -23,6 +24,11 @@ REPLY_TIMEOUT_S = 10.0
 
 TOO_MANY = "max number of clients"
 """What a server says of its own accord, before it hangs up."""
+
+IN_CLUSTER_MODE = (
+    "runs in cluster mode, which does not work yet: what belongs together would lie on different servers. Give "
+    "REDIS_URL a server with `cluster-enabled no`, or unset it for the embedded one."
+)
 
 _MORE = object()
 """The parser's word for an unfinished reply."""
@@ -70,7 +76,7 @@ class StoreConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         make = partial(cls, address.place)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with time_limit(CONNECT_TIMEOUT_S):
                 if address.unix_path is not None:
                     _, connection = await loop.create_unix_connection(make, address.unix_path)
                 else:
@@ -136,7 +142,11 @@ class StoreConnection(asyncio.Protocol):
         if address.database:
             commands.append(("SELECT", address.database))
         commands.append(("CLIENT", "SETNAME", "data-collector"))
-        for command, reply in zip(commands, await self.execute(commands), strict=True):
+        *replies, cluster = await self.execute([*commands, ("INFO", "cluster")])
+        if not isinstance(cluster, ReplyError) and "cluster_enabled:1" in str(cluster):
+            self.close()
+            raise Misconfigured(f"The store at {address.place} {IN_CLUSTER_MODE}")
+        for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ReplyError) and TOO_MANY in str(reply):
                 self.close()
                 raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")

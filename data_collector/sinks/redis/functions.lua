@@ -195,6 +195,16 @@ local function append_klines(keys, args)
   return outcome
 end
 
+-- Fields and values in turn, from a position of the arguments on; a field with an empty value goes.
+local function put_fields(key, args, position)
+  local empty = {}
+  for i = position, #args, 2 do
+    if args[i + 1] == '' then empty[#empty + 1] = args[i] end
+  end
+  redis.call('HSET', key, unpack(args, position))
+  if empty[1] then redis.call('HDEL', key, unpack(empty)) end
+end
+
 -- keys: kline key, origin key
 -- args: JSON, time to live in s, its origin, '1' to write only where nothing is
 -- A closed kline whose place in the stream is past.
@@ -206,22 +216,27 @@ local function put_kline(keys, args)
 end
 
 -- keys: latest hash
--- args: event time, last trade id, price, time text, then field and value of each statistic.
--- An older ticker changes nothing, and the price stays that of a newer trade. Returns 1 (stored) or 0 (older).
+-- args: event time, last trade id (-1 when the window has no trade), price ('' when there is none), time text of the
+--       price, warnings, then field and value of each statistic, '' for what there is not.
+-- An older ticker changes nothing, and the price stays that of a newer trade: of one without a trade the price is from
+-- before its window. Returns 1 (stored) or 0 (older).
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
-  local known = redis.call('HMGET', keys[1], 'event_ms', 'trade_id')
+  local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp'), tonumber(args[2])
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
-  redis.call('HSET', keys[1], 'event_ms', args[1], unpack(args, 5))
-  if not known[2] or tonumber(args[2]) >= tonumber(known[2]) then
-    redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4], 'trade_id', args[2])
+  redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
+  put_fields(keys[1], args, 6)
+  local is_newer = not known[2] or id >= tonumber(known[2])
+  if id < 0 and known[3] then is_newer = string.sub(known[3], 1, 23) < args[4] end
+  if is_newer and args[3] ~= '' then
+    redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4], 'trade_id', id < 0 and known[2] or args[2])
   end
   return 1
 end
 
 -- keys: quote hash, quotes stream
 -- args: update id, maxlen, how many words of further fields follow the JSON, JSON, those words, then field and value of
---       the hash in turn.
+--       the hash in turn, '' for what there is not.
 -- An older quote changes nothing. Returns 1 (stored) or 0 (older).
 local function put_quote(keys, args)
   exists(keys[1], 'hash')
@@ -229,7 +244,7 @@ local function put_quote(keys, args)
   local known, words = redis.call('HGET', keys[1], 'update_id'), tonumber(args[3])
   if known and tonumber(args[1]) <= tonumber(known) then return 0 end
   redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', args[4], unpack(args, 5, 4 + words))
-  redis.call('HSET', keys[1], unpack(args, 5 + words))
+  put_fields(keys[1], args, 5 + words)
   return 1
 end
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.store_url import StoreAddress
-from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.connection import IN_CLUSTER_MODE, ReplyError, StoreConnection
 
 
 async def check_store(
@@ -65,6 +65,9 @@ def _raise_refusal(address: StoreAddress, reply: ReplyError) -> None:
         raise Misconfigured(
             f"The store at {address.place} refuses us: {reply} Check the user and password in REDIS_URL."
         )
+    if reply.kind in {"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN"}:
+        # A user who may not ask INFO gets this far.
+        raise Misconfigured(f"The store at {address.place} {IN_CLUSTER_MODE}")
     if reply.kind == "WRONGTYPE":
         raise Misconfigured(f"The store at {address.place} uses our key collector:source for something else: {reply}")
     raise SinkUnavailable(f"The store at {address.place} cannot serve now: {reply}")

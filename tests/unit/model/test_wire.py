@@ -17,6 +17,7 @@ from data_collector.model.wire import (
     json_text,
     kline_json,
     kline_object,
+    newest_price,
     open_time_text,
     quote_fields,
     quote_json,
@@ -28,7 +29,7 @@ from data_collector.model.wire import (
     trade_time_text,
 )
 from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
 
 SYMBOL_JSON = json_text(SYMBOL)
 
@@ -196,6 +197,16 @@ def test_ticker_object_shows_price_time_and_statistics() -> None:
     assert shown["volume"] == Decimal("8913.30000000")
     assert shown["count"] == 500
     assert set(shown) == {*TICKER_FIELDS, "price", "timestamp"}
+
+
+def test_ticker_object_of_a_day_without_a_trade_has_no_prices_but_the_one_before() -> None:
+    shown = ticker_object(untraded_ticker())
+
+    assert shown["price"] == shown["prev_close_price"] == Decimal("0.00467300")
+    assert {shown[name] for name in ("last_price", "open_price", "price_change", "weighted_avg_price")} == {None}
+    assert (shown["volume"], shown["count"]) == (0, 0)
+    assert newest_price(untraded_ticker()) == ("0.00467300", untraded_ticker().open_time)
+    assert newest_price(untraded_ticker(last_price="0.00467300"))[0] == "0.00467300"
 
 
 def test_quote_keeps_its_digits_and_tells_when_it_came() -> None:

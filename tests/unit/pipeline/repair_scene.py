@@ -25,6 +25,7 @@ class ScriptedRest:
     """Answers one after the other; the last one again and again."""
 
     weight_used = 0
+    key_wanted: str | None = None
     background_weight_per_minute = 2700
 
     def __init__(self, *answers: Answer) -> None:
@@ -66,6 +67,9 @@ class ScriptedRest:
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
         return []
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        return None
 
     async def close(self) -> None:
         pass

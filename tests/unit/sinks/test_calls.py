@@ -212,7 +212,8 @@ def test_ticker_writes_statistics_and_price() -> None:
 
     assert call.command[:5] == ("FCALL", PUT_NEWEST["ticker"], 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
-    statistics = arguments_of(call)[4:]
+    warnings, *statistics = arguments_of(call)[4:]
+    assert warnings == ""
     assert statistics[:2] == ["symbol", "BTCUSDT"]
     assert len(statistics) % 2 == 0
 

@@ -123,7 +123,7 @@ async def test_empty_batch_has_no_replies() -> None:
 
 
 async def test_login_sends_user_password_and_database() -> None:
-    connection, wire = connected(b"+OK\r\n" * 3)
+    connection, wire = connected(b"+OK\r\n" * 4)
 
     await connection.log_in(StoreAddress(username="me", password="p w", database=3))
 
@@ -132,7 +132,7 @@ async def test_login_sends_user_password_and_database() -> None:
 
 
 async def test_wrong_password_is_a_wrong_setting() -> None:
-    connection, _ = connected(b"-WRONGPASS invalid username-password pair\r\n+OK\r\n")
+    connection, _ = connected(b"-WRONGPASS invalid username-password pair\r\n+OK\r\n-NOAUTH no\r\n")
 
     with pytest.raises(Misconfigured, match="REDIS_URL") as caught:
         await connection.log_in(StoreAddress(password="secret"))
@@ -142,14 +142,14 @@ async def test_wrong_password_is_a_wrong_setting() -> None:
 
 
 async def test_server_that_still_loads_is_waited_for() -> None:
-    connection, _ = connected(b"-LOADING Redis is loading the dataset in memory\r\n+OK\r\n")
+    connection, _ = connected(b"-LOADING Redis is loading the dataset in memory\r\n+OK\r\n+\r\n")
 
     with pytest.raises(SinkUnavailable, match="not ready"):
         await connection.log_in(StoreAddress(database=1))
 
 
 async def test_server_that_refuses_the_name_only_is_fine() -> None:
-    connection, _ = connected(b"-NOPERM no CLIENT\r\n")
+    connection, _ = connected(b"-NOPERM no CLIENT\r\n-NOPERM no INFO\r\n")
 
     await connection.log_in(StoreAddress())
 

@@ -27,6 +27,7 @@ class Market:
     """The REST side of an exchange that has some klines; it is away as long as `away`."""
 
     weight_used = 0
+    key_wanted: str | None = None
     background_weight_per_minute = 2700
 
     def __init__(self) -> None:
@@ -72,6 +73,9 @@ class Market:
         return []
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
+        return None
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
         return None
 
     async def close(self) -> None:

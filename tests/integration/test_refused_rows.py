@@ -1,0 +1,111 @@
+"""A database that refuses what it is given of one series takes that of all others, and somebody is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from data_collector.api.series.postgres import PostgresAway, PostgresReading
+from data_collector.cli.doctor.check_database import check_database
+from data_collector.model.wire import json_text, kline_json, trade_json
+from data_collector.service.history_writer import writer as history_writer
+from data_collector.service.history_writer.messages import Orders
+from data_collector.service.history_writer.writer import HistoryWriter
+from data_collector.settings import load_settings
+from tests.integration.past import PAST, past
+from tests.integration.postgres_server import execute, fresh_database, rows
+from tests.integration.store_reader import Store
+from tests.integration.test_postgres_writing import KLINE, TRADE
+from tests.integration.waiting import until_async
+
+NAMED = "币安人生USDT"
+SYMBOLS = ("BTCUSDT", NAMED, "1000SATSUSDT")
+
+
+@pytest.fixture
+def latin(database_server: str) -> Iterator[str]:
+    """The DSN of an empty database whose encoding is LATIN1."""
+    with fresh_database(database_server, "LATIN1") as dsn:
+        yield dsn
+
+
+@asynccontextmanager
+async def writing(dsn: str, store: Store, *symbols: str) -> AsyncIterator[HistoryWriter]:
+    orders = Orders(dsn, store.url, "", "binance", symbols, klines=True, trades=True, tickers=True)
+    writer = HistoryWriter(orders)
+    running = asyncio.create_task(writer.run())
+    try:
+        yield writer
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_symbol_that_the_encoding_cannot_hold_keeps_no_other_out_and_is_told(store: Store, latin: str) -> None:
+    """LATIN1, and 币安人生USDT beside 1000SATSUSDT."""
+    for symbol in SYMBOLS:
+        store.ask("XADD", f"stream:{symbol}", "*", "data", kline_json(KLINE, json_text(symbol)))
+        store.ask("XADD", f"trades:{symbol}", f"1000-{TRADE.trade_id}", "data", trade_json(TRADE, json_text(symbol)))
+    async with writing(latin, store, *SYMBOLS) as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == writer.progress.rows["kline"] == 2, "the others")
+        progress = writer.progress
+    with pytest.raises(PostgresAway, match="UTF8"):
+        async with (reading := PostgresReading(latin, "binance")).turn() as reader:
+            await reader.span(NAMED, "1m")
+    async with reading.turn() as reader:
+        assert await reader.span("1000SATSUSDT", "1m") is not None
+    reading.close()
+
+    assert list(progress.refused) == [NAMED]
+    assert "ENCODING 'UTF8'" in progress.refused[NAMED]
+
+
+async def test_backfill_fills_the_series_that_the_encoding_can_hold(tmp_path: Path, latin: str) -> None:
+    market = structs.replace(PAST, symbols=("BTCUSDT", NAMED))
+    async with past(tmp_path, latin, market) as world:
+        ended = await world.told(symbols=f"BTCUSDT,{NAMED}")
+
+        outcomes = {report.series: (report.outcome, report.reason) for report in ended.reports}
+        assert world.stored() != []
+    assert outcomes["BTCUSDT 1m"] == ("complete", "")
+    outcome, reason = outcomes[f"{NAMED} 1m"]
+    assert (outcome, "UTF8" in str(reason)) == ("failed", True)
+
+
+async def test_doctor_tells_an_encoding_that_cannot_hold_the_symbols(latin: str) -> None:
+    found = {
+        symbols: next(
+            each for each in await check_database(load_settings({"DATABASE_URL": latin, "SYMBOLS": symbols}, None))
+            if each.check == "database encoding"
+        )
+        for symbols in ("BTCUSDT", f"BTCUSDT,{NAMED}")
+    }  # fmt: skip
+
+    assert [each.state for each in found.values()] == ["warn", "fail"]
+    assert NAMED in found[f"BTCUSDT,{NAMED}"].seen
+
+
+async def test_rows_that_a_constraint_refuses_wait_in_the_store_until_it_is_gone(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's CHECK on the table of trades refuses those of one symbol."""
+    monkeypatch.setattr(history_writer, "RETRY_REFUSED_S", 0.5)
+    trades = "select symbol, count(*)::integer from market_data_trades group by 1 order by 1"
+    async with writing(database, store, "BTCUSDT", "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.down_reason is None, "the tables")
+        execute(database, "alter table market_data_trades add constraint odd check (symbol <> 'ETHUSDT')")
+        for number in range(1, 4):
+            for symbol in ("BTCUSDT", "ETHUSDT"):
+                text = trade_json(structs.replace(TRADE, trade_id=number), json_text(symbol))
+                store.ask("XADD", f"trades:{symbol}", f"1000-{number}", "data", text)
+        await until_async(lambda: "odd" in writer.progress.refused.get("ETHUSDT", ""), "the refusal")
+        await until_async(lambda: rows(database, trades) == [("BTCUSDT", 3)], "the trades of the other")
+        execute(database, "alter table market_data_trades drop constraint odd")
+
+        await until_async(lambda: rows(database, trades) == [("BTCUSDT", 3), ("ETHUSDT", 3)], "all trades")
+        await until_async(lambda: not writer.progress.refused, "nothing refused")
