@@ -18,7 +18,7 @@ from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import BulkFile, TradesApi
+from data_collector.model.venue import BulkFile
 
 SOURCE = "file"
 
@@ -36,7 +36,8 @@ class FileFill:
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
-        self._rest = ends.rest if ends.is_reachable else None
+        self._rest = ends.rest
+        self._by_files = ends.by_files
         self._retrying = retrying
         self._stopping = stopping
         self._tell = tell
@@ -66,18 +67,18 @@ class FileFill:
     async def _is_worth(self, plan: SeriesPlan, grid: Grid, file: BulkFile) -> bool:
         first, last = file.first_ms, file.until_ms - 1
         if file.key.channel == "trade":
-            if self._rest is None:
+            if file.key.symbol in self._by_files:
                 # Which ids are in it only the file itself could tell.
                 return plan.rows > 0
-            first, last = await self._ids_of(file, self._rest)
+            first, last = await self._ids_of(file)
         count = 0
         for stretch in plan.stretches:
             for begin, end in stretch.overlap(first, last):
                 count += grid.span(begin, end + 1)[1]
         return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
 
-    async def _ids_of(self, file: BulkFile, rest: TradesApi) -> tuple[int, int]:
-        symbol, name = file.key.symbol, file.key.label
+    async def _ids_of(self, file: BulkFile) -> tuple[int, int]:
+        rest, symbol, name = self._rest, file.key.symbol, file.key.label
         first = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
         if first is None:
             return 0, -1

@@ -50,7 +50,7 @@ class Filling:
         give_up_s: float,
     ) -> None:
         assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
-        assert source == "dumps" or ends.is_reachable, "the same"
+        assert source == "dumps" or not ends.by_files, "the same"
         self._ends = ends
         self._span = span
         self._source: Source = source
@@ -58,8 +58,7 @@ class Filling:
         self._stopping = stopping
         self._retrying = Retrying(give_up_s, stopping, tell)
         self._bounds: Bounds = RestBounds(ends.rest)
-        if ends.files is not None and not ends.is_reachable:
-            self._bounds = FileBounds(ends.files)
+        self._file_bounds: Bounds | None = None if ends.files is None else FileBounds(ends.files)
         self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
@@ -144,9 +143,12 @@ class Filling:
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> SeriesFeed:
+        bounds = self._bounds
+        if self._file_bounds is not None and series.symbol in self._ends.by_files:
+            bounds = self._file_bounds
         if series.channel == "trade":
-            return TradeFeed(series, self._ends, self._bounds)
-        return KlineFeed(series, self._ends, self._bounds, self._span.now_ms)
+            return TradeFeed(series, self._ends, bounds)
+        return KlineFeed(series, self._ends, bounds, self._span.now_ms)
 
 
 def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:

@@ -83,8 +83,8 @@ class Ends(Struct, frozen=True):
     store: RowStore
     calendar: Calendar
     files: BulkFiles | None = None
-    is_reachable: bool = True
-    """Whether the exchange's REST side can be asked; if not, files alone are."""
+    by_files: frozenset[str] = frozenset()
+    """Symbols about which the exchange's REST side cannot be asked: files alone are."""
 
 
 class Bounds(Protocol):

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,13 @@ from data_collector.history.events import Planned, Waiting
 from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.model.keys import Key
 from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
 from data_collector.simulator.control.actions import SetStatus
 from data_collector.simulator.control.faults import RestFault
+from data_collector.venues.binance.bulk_names import day_file
+from tests.bulk_archives import laid_out, published
 from tests.integration.command import running
 from tests.integration.past import PAST, START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
@@ -307,6 +311,28 @@ async def test_published_files_alone_leave_what_they_lack(world: Past) -> None:
         39,
     )
     assert rows(world.dsn, "select distinct source from market_data_ohlcv") == [("file",)]
+
+
+async def test_files_decide_over_a_symbol_that_the_exchange_lists_no_more(
+    world: Past, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A day of LUNAUSDT, candles and trades, beside BTCUSDT, which the exchange knows."""
+    day = datetime(2025, 12, 30, tzinfo=UTC)
+    opened = (FROM_MS + number * MINUTE_MS for number in range(1440))
+    csv = "".join(f"{at * 1000},1,2,1,2,3,{(at + MINUTE_MS) * 1000 - 1},4,5,6,7,0\n" for at in opened)
+    laid_out(tmp_path, published(day_file(Key("kline", "LUNAUSDT", "1m"), day), csv))
+    trades = "".join(f"{7 + number},1.5,2,3.0,{FROM_MS + number}000,True,True\n" for number in range(3))
+    laid_out(tmp_path, published(day_file(Key("trade", "LUNAUSDT"), day), trades))
+
+    ended = await world.told(
+        end="2025-12-31", symbols="LUNAUSDT,BTCUSDT", source="dumps", files=str(tmp_path), with_trades=True
+    )
+
+    found = {each.series: (each.outcome, each.added) for each in ended.reports}
+    assert found["LUNAUSDT 1m"] == ("complete", 1440)
+    assert found["LUNAUSDT trades"] == ("complete", 3)
+    assert found["BTCUSDT 1m"] == ("incomplete", 0)
+    assert "does not list LUNAUSDT: it is not asked" in capsys.readouterr().err
 
 
 async def test_files_are_enough_where_the_exchange_is_out_of_reach(

@@ -38,6 +38,8 @@ GIVE_UP_S = 600.0
 
 OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
 
+DELISTED = "The exchange does not list {symbols}: it is not asked about them, and their files decide."
+
 
 class BackfillOptions(Struct, frozen=True):
     """What the command was asked for, as text."""
@@ -139,11 +141,12 @@ async def _filling(
     now_ms, listed = await _clock_and_symbols(retrying, rest, options.source)
     span = span_of(options.begin, options.end, now_ms)
     check_retention(settings, series, span)
-    if listed is not None:
+    if listed is not None and options.source != "dumps":
         check_symbols(series, listed)
-    ends = Ends(
-        rest, database.reader, database.writer, venue.calendar, bulk_files, is_reachable=listed is not None
-    )  # fmt: skip
+    by_files = frozenset(each.symbol for each in series if listed is None or each.symbol not in listed)
+    if listed is not None and by_files:
+        typer.echo(escaped(DELISTED.format(symbols=", ".join(sorted(by_files)))), err=True)
+    ends = Ends(rest, database.reader, database.writer, venue.calendar, bulk_files, by_files)
     return Filling(ends, series, span, source=options.source, tell=tell, stopping=stopping, give_up_s=options.give_up_s)
 
 
@@ -175,7 +178,10 @@ def check_symbols(series: Sequence[Key], listed: Container[str]) -> None:
     """Every symbol is on the exchange's list."""
     unknown = sorted({each.symbol for each in series if each.symbol not in listed})
     if unknown:
-        raise Misconfigured(f"--symbols: the exchange does not list {', '.join(unknown)}.")
+        raise Misconfigured(
+            f"--symbols: the exchange does not list {', '.join(unknown)}. Of a symbol that it listed once, "
+            "--source dumps takes what its published files hold."
+        )
 
 
 def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str | None) -> BulkFiles | None:

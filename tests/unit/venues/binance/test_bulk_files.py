@@ -88,7 +88,9 @@ async def test_microseconds_are_known_by_their_size(tmp_path: Path) -> None:
     assert (trade.time_ms, trade.sub_ms_us) == (DAY_MS + 1, 234)
 
 
-FUTURES = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+FUTURES = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
 """What files of futures begin with."""
 
 
