@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 from data_collector.embedded.postgres import EmbeddedPostgres
-from data_collector.model.records import Kline
+from data_collector.model.records import Kline, Origin, Sourced
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
@@ -94,7 +94,7 @@ async def _write(pool: PostgresPool, rows: Sequence[Kline]) -> float:
 
 async def _copy(pool: PostgresPool, rows: Sequence[Kline]) -> float:
     # Its text is made before the clock starts: of the writer that is counted.
-    texts = [kline_lines(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+    texts = [_lines(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     async with pool.acquire() as connection:
         begin = time.perf_counter()
         for lines in texts:
@@ -105,12 +105,16 @@ async def _copy(pool: PostgresPool, rows: Sequence[Kline]) -> float:
 
 
 async def _insert(pool: PostgresPool, rows: Sequence[Kline]) -> float:
-    values = [line.decode().split("\t") for line in kline_lines(rows).splitlines()]
+    values = [line.decode().split("\t") for line in _lines(rows).splitlines()]
     begin = time.perf_counter()
     async with pool.acquire() as connection:
         for row in values:
-            await connection.execute(INSERT, *row[:8], int(row[8]), *row[9:])
+            await connection.execute(INSERT, *row[:8], int(row[8]), *row[9:12])
     return len(rows) / (time.perf_counter() - begin)
+
+
+def _lines(rows: Sequence[Kline]) -> bytes:
+    return kline_lines([Sourced(row, Origin("rest")) for row in rows])
 
 
 def _met(met: bool) -> str:

@@ -8,7 +8,7 @@ import sys
 try:
     # It takes up to a second, in which Ctrl-C must not end in a traceback either.
     from data_collector.cli.app import command_line
-    from data_collector.model.errors import CollectorError
+    from data_collector.model.errors import CollectorError, expected_of
     from data_collector.observe.escaping import escaped
 
     app = command_line(sys.argv[1:])
@@ -25,15 +25,10 @@ def main() -> None:
     except CollectorError as error:
         _end(error)
     except BaseExceptionGroup as group:
-        expected, bugs = group.split(CollectorError)
-        if bugs is not None or expected is None:
+        expected = expected_of(group)
+        if expected is None:
             raise
-        _end(_first(expected))
-
-
-def _first(group: BaseExceptionGroup[CollectorError]) -> CollectorError:
-    member = group.exceptions[0]
-    return member if isinstance(member, CollectorError) else _first(member)
+        _end(expected)
 
 
 def _end(error: CollectorError) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 import data_collector
+from data_collector.time_limit import time_limit
 
 LENGTH_BYTES: Final = 4
 
@@ -121,7 +122,7 @@ class Child(Generic[Received]):
     async def is_over(self, within_s: float) -> bool:
         """Whether it ends within this time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
+            async with time_limit(within_s):
                 await self._process.wait()
                 return True
         return False

@@ -19,6 +19,7 @@ from data_collector.child import FrameTooLong, Link, LinkLost, open_link
 from data_collector.model.errors import Transient
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import DesiredSubscriptions
+from data_collector.time_limit import time_limit
 
 ANSWER_TIMEOUT_S = 2.0
 """The collector's loop answers in milliseconds; silence of this length is a stalled process."""
@@ -53,7 +54,7 @@ class ControlClient:
         """
         async with self._turn:
             try:
-                async with asyncio.timeout(timeout_s):
+                async with time_limit(timeout_s):
                     await self._link.send(request)
                     return await self._link.receive()
             except (LinkLost, TimeoutError, FrameTooLong) as error:

@@ -35,6 +35,7 @@ from data_collector.service.service import Service
 from data_collector.settings import load_settings
 from data_collector.settings.fields import variables
 from data_collector.sinks.postgres.pool import PostgresPool
+from data_collector.time_limit import time_limit
 from data_collector.venues.discovery import find_venue
 
 HOOK_QUEUE_MAX = 10_000
@@ -107,7 +108,7 @@ class DataCollector:
         try:
             await running
             if hooks:
-                async with asyncio.timeout(HOOK_DRAIN_S):
+                async with time_limit(HOOK_DRAIN_S):
                     await self._queue.join()
         except TimeoutError:
             self.hook_dropped += self._queue.qsize()

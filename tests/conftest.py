@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ NO_TIMESCALE = "no TimescaleDB in PG_TEST_DSN"
 NO_CONTAINERS = "the kernel lets no container run here"
 """The last: a machine that is a container itself may not be allowed to start others, and no package changes that."""
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started behind an `&`, a shell has us ignore Ctrl-C, and what we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _EXCUSED = ("recordings", NO_TIMESCALE, NO_CONTAINERS)
 
 
@@ -27,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when a test is skipped for another reason than those that are excused (CI)",
     )
+
+
+def pytest_configure() -> None:
+    """A shell starts what it runs in the background deaf to Ctrl-C, and so would be all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

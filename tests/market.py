@@ -82,6 +82,19 @@ def ticker(event_ms: int = NOON_MS, /, **changes: object) -> Ticker:
     return structs.replace(made, **changes)
 
 
+def untraded_ticker(event_ms: int = NOON_MS, /, **changes: object) -> Ticker:
+    """24 hours without a trade: an exchange sends zeros, and the price before them."""
+    zeros = dict.fromkeys(
+        (
+            "price_change", "weighted_avg_price", "last_price", "last_qty", "open_price", "high_price", "low_price",
+            "volume", "quote_volume",
+        ),
+        "0.00000000",
+    )  # fmt: skip
+    window = {"price_change_percent": "0.000", "prev_close_price": "0.00467300", "first_id": -1, "last_id": -1}
+    return structs.replace(ticker(event_ms), **{**zeros, **window, "count": 0, **changes})
+
+
 def aggregate_trade(**changes: object) -> AggregateTrade:
     """Six trades of one taker."""
     made = AggregateTrade(

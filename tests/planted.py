@@ -78,6 +78,7 @@ TICKERS: dict[str, dict[str, object]] = {
     "count_range": {"count": -1},
     "trade_ids_ordered": {"first_id": 7, "last_id": 6},
     "window_ordered": {"open_time": NOON_MS + 1},
+    "low_price_positive": {"low_price": "0.00000000"},
     "high_not_below_low": {"high_price": "44000", "low_price": "44001"},
     "last_not_above_high": {"last_price": "45900.01"},
     "last_not_below_low": {"last_price": "43999.99"},
@@ -93,6 +94,7 @@ TICKERS: dict[str, dict[str, object]] = {
 QUOTES: dict[str, dict[str, object]] = {
     "update_id_range": {"update_id": 2**53},
     "bid_positive": {"bid": "0.00000000"},
+    "ask_positive": {"ask": "0.00000000"},
     "bid_quantity_not_negative": {"bid_quantity": "-0.1"},
     "ask_quantity_not_negative": {"ask_quantity": "-0.1"},
     "ask_not_below_bid": {"ask": "25.35180000"},

@@ -22,7 +22,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
 from data_collector.api import pages
-from data_collector.api.collector import Collector
+from data_collector.api.collector import Collector, OnState
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.routes import gaps as gap_routes
@@ -60,13 +60,14 @@ def create_app(
     *,
     collector_command: Sequence[str] | None = None,
     collector_environment: Mapping[str, str] | None = None,
-    on_ready: Callable[[Snapshot], None] | None = None,
+    on_state: OnState | None = None,
 ) -> FastAPI:
     """The application, which starts its collector process when it is served.
 
     Without `settings` they are read from the environment, and a fault ends the process with its sentence and exit
     code: `uvicorn api:app` then shows no traceback. `collector_command` gets `--control-fd N` appended and runs in
-    `collector_environment` (ours when None). `on_ready` gets the first snapshot that knows the store.
+    `collector_environment` (ours when None). `on_state` gets the state every few seconds, from the
+    first that knows the store on.
     """
     if settings is None:
         _refuse_workers()
@@ -80,7 +81,7 @@ def create_app(
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=lambda app: _lifespan(context_of_app(app), on_ready),
+        lifespan=lambda app: _lifespan(context_of_app(app), on_state),
         exception_handlers=ERROR_ANSWERS,
         routes=list(pages.ASSETS),
     )
@@ -128,7 +129,7 @@ def serve(
             settings,
             collector_command=collector_command,
             collector_environment=collector_environment,
-            on_ready=None if announce is None else lambda snapshot: announce(url, snapshot),
+            on_state=None if announce is None else lambda snapshot: announce(url, snapshot),
         )
         return serve_on(listener, app)
 
@@ -151,11 +152,11 @@ def main(app: FastAPI) -> int:
 
 
 @asynccontextmanager
-async def _lifespan(context: ApiContext, on_ready: Callable[[Snapshot], None] | None) -> AsyncIterator[None]:
+async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncIterator[None]:
     collector = context.collector
     await collector.start()
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
-    watch = asyncio.create_task(collector.run(on_ready), name="collector")
+    watch = asyncio.create_task(collector.run(on_state), name="collector")
     watch.add_done_callback(lambda _: _end_server(collector))
     feed = asyncio.create_task(context.live.run(), name="live feed")
     reading = asyncio.create_task(context.series.watch(collector.status), name="reading")

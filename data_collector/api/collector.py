@@ -48,8 +48,14 @@ collector, and a process that was held for some seconds (a debugger, a machine a
 """
 
 ANNOUNCE_EVERY_S = 0.2
+"""Until there is something to announce."""
+
+TOLD_EVERY_S = 5.0
+"""From then on."""
 
 SILENT = f"The collector process has not answered for {ANSWER_TIMEOUT_S:g} s."
+
+OnState = Callable[[Snapshot], None]
 
 _KILLED_BY_SIGNAL = 128
 """Shells add this to the number of the signal that ended a process; its exit code is that number below zero."""
@@ -88,12 +94,12 @@ class Collector:
         )
         self._client = ControlClient(self._child.link)
 
-    async def run(self, on_ready: Callable[[Snapshot], None] | None = None) -> None:
-        """Stay until the process has ended. `on_ready` gets the first snapshot that knows the store."""
+    async def run(self, on_state: OnState | None = None) -> None:
+        """Stay until the process has ended. `on_state` gets the state, from the first that knows the store on."""
         assert self._child is not None, "start() comes first"
         assert self._client is not None, "start() comes first"
         async with asyncio.TaskGroup() as self._tasks:
-            announcing = self._tasks.create_task(self._announce(on_ready)) if on_ready else None
+            announcing = self._tasks.create_task(self._announce(on_state)) if on_state else None
             code = await self._child.wait()
             self._noteend_collector(code)
             # Questions under way would wait for good if something the collector started held its end of the line.
@@ -189,14 +195,17 @@ class Collector:
             self.fault, self._answered_at = None, time.monotonic()
         return self._last
 
-    async def _announce(self, on_ready: Callable[[Snapshot], None]) -> None:
+    async def _announce(self, on_state: OnState) -> None:
+        pause_s = ANNOUNCE_EVERY_S
         while True:
             snapshot = await self.status()
-            if snapshot.collector_running and snapshot.redis_url is not None and not snapshot.history.is_beginning:
-                on_ready(snapshot)
-                return
+            if pause_s == TOLD_EVERY_S or (
+                snapshot.collector_running and snapshot.redis_url is not None and not snapshot.history.is_beginning
+            ):
+                on_state(snapshot)
+                pause_s = TOLD_EVERY_S
             # Another process's state has no event that we could wait for.
-            await asyncio.sleep(ANNOUNCE_EVERY_S)
+            await asyncio.sleep(pause_s)
 
     def _noteend_collector(self, returncode: int) -> None:
         code = returncode if returncode >= 0 else _KILLED_BY_SIGNAL - returncode

@@ -12,6 +12,7 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import parse_store_url
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, entries_of, entry_id
+from data_collector.time_limit import time_limit
 
 READ_TIMEOUT_S = 5.0
 """For the whole answer, however many streams it is gathered from."""
@@ -41,7 +42,7 @@ class StoreReading:
     async def turn(self, store_url: str) -> AsyncIterator[StoreConnection]:
         """The connection, for one answer. Raises `SinkUnavailable`, also when the block takes too long."""
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S), self._turn:
+            async with time_limit(READ_TIMEOUT_S), self._turn:
                 yield await self._connect(store_url)
         except TimeoutError:
             raise SinkUnavailable(f"The store has not answered within {READ_TIMEOUT_S:g} s.") from None

@@ -29,8 +29,8 @@ def collect(
     control = None if control_fd < 0 else socket.socket(fileno=control_fd)
     try:
         uvloop.run(_run(service, control))
-    except* MemoryError:
-        SHORTAGE.give_up()
+    except BaseException as error:
+        SHORTAGE.meet(error)
         raise
 
 

@@ -17,7 +17,7 @@ import typer
 from msgspec import Struct
 
 from data_collector.api import serve
-from data_collector.cli.run import welcome
+from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
@@ -82,7 +82,7 @@ def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, kee
     )
     return serve(
         settings,
-        announce=lambda url, snapshot: print(welcome(url, snapshot, settings, ending=ending), flush=True),
+        announce=Screen(settings, ending=ending).show,
         collector_command=command if keep else [*command, "--empty"],
         collector_environment=environment,
     )

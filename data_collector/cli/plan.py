@@ -29,6 +29,7 @@ from data_collector.service.subscription_plan import (
     wanted_of,
 )
 from data_collector.settings import Settings, load_settings
+from data_collector.time_limit import time_limit
 from data_collector.venues.discovery import find_venue
 
 DEFAULT_URL = "http://127.0.0.1:8001"
@@ -86,7 +87,7 @@ async def _known(settings: Settings, venue: Venue, url: str) -> _Known:
     """What the running collector tells, else what the settings say."""
     try:
         async with (
-            asyncio.timeout(ANSWER_TIMEOUT_S),
+            time_limit(ANSWER_TIMEOUT_S),
             aiohttp.ClientSession() as session,
             session.get(f"{url}/subscriptions") as answer,
         ):
@@ -112,7 +113,7 @@ def _by_settings(settings: Settings, venue: Venue, reason: str) -> _Known:
 
 
 async def _listing_notes(settings: Settings, venue: Venue, wanted: Subscriptions, faults: list[str]) -> list[str]:
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
     try:
         listed = await rest.symbols()
     except (VenueUnreachable, VenueRefused) as error:

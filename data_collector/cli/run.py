@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -40,15 +41,45 @@ Try, in another terminal:
 
 _SYMBOLS_SHOWN = 6
 
+_DIGITS = re.compile(r"\d[\d.,]*")
+
 
 def run() -> None:
     """Collect from the exchange and serve the API, until Ctrl-C. Settings: environment and .env (.env.example)."""
     configure_logs()
     settings = load_settings()
-    raise typer.Exit(serve(settings, announce=lambda url, snapshot: print(welcome(url, snapshot, settings))))
+    raise typer.Exit(serve(settings, announce=Screen(settings, ending="Ctrl-C ends it.").show))
 
 
-def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str = "Ctrl-C ends it.") -> str:
+class Screen:
+    """The welcome, and then whatever stays wrong, each thing once."""
+
+    def __init__(self, settings: Settings, *, ending: str) -> None:
+        self._settings = settings
+        self._ending = ending
+        self._welcomed = False
+        self._before: set[str] = set()
+        """What the last look found, without its numbers, which change."""
+        self._told: set[str] = set()
+
+    def show(self, url: str, snapshot: Snapshot) -> None:
+        """Called with the state every few seconds; what it tells twice in a row stays."""
+        if not self._welcomed:
+            self._welcomed = True
+            print(welcome(url, snapshot, self._settings, ending=self._ending), flush=True)
+        found = {_DIGITS.sub("#", reason): reason for reason in snapshot.reasons}
+        for kind, reason in found.items():
+            if kind in self._before and kind not in self._told:
+                self._told.add(kind)
+                print(f"Not well: {reason}", flush=True)
+        standing = self._told & (self._before | found.keys())
+        if self._told and not standing and not found:
+            print("All is well again.", flush=True)
+        self._told = standing
+        self._before = set(found)
+
+
+def welcome(url: str, snapshot: Snapshot, settings: Settings, *, ending: str) -> str:
     """The text. `url` is the API's base URL."""
     shown = ", ".join(settings.symbols[:_SYMBOLS_SHOWN])
     more = len(settings.symbols) - _SYMBOLS_SHOWN

@@ -85,15 +85,14 @@ def kline_line(symbol: str, kline: Kline) -> str:
         )
     )
     state = "closed" if kline.is_closed else "open"
-    return escaped(f"{symbol} {kline.interval} {open_time_text(kline.open_ms)} {numbers} trades={kline.trades} {state}")
+    trades = "" if kline.trades is None else f" trades={kline.trades}"
+    return escaped(f"{symbol} {kline.interval} {open_time_text(kline.open_ms)} {numbers}{trades} {state}")
 
 
 def trade_line(symbol: str, trade: Trade) -> str:
     """`BTCUSDT trade 2024-01-01T12:00:00.123+00:00 id=… …`: one trade."""
-    side = "sell" if trade.is_buyer_maker else "buy"
-    return escaped(
-        f"{symbol} trade {_time_of(trade)} id={trade.trade_id} price={trade.price} quantity={trade.quantity} {side}"
-    )
+    text = f"{symbol} trade {_time_of(trade)} id={trade.trade_id} price={trade.price} quantity={trade.quantity}"
+    return escaped(f"{text} {_taker(trade)}".rstrip())
 
 
 def screen(followed: Followed) -> RenderableType:
@@ -125,7 +124,8 @@ def _candle_table(followed: Followed) -> RenderableType:
     for kline in sorted(followed.klines.values(), key=lambda kline: kline.open_ms, reverse=True):
         numbers = (kline.open, kline.high, kline.low, kline.close, kline.volume)
         rose = float(kline.close) >= float(kline.open)
-        texts = [open_time_text(kline.open_ms), *numbers, str(kline.trades), "" if kline.is_closed else "open"]
+        trades = "-" if kline.trades is None else str(kline.trades)
+        texts = [open_time_text(kline.open_ms), *numbers, trades, "" if kline.is_closed else "open"]
         table.add_row(*(Text(escaped(text)) for text in texts), style=_UP if rose else _DOWN)
     return table
 
@@ -133,10 +133,15 @@ def _candle_table(followed: Followed) -> RenderableType:
 def _trade_table(followed: Followed) -> Table:
     table = Table("trade time", "id", "price", "quantity", "taker", box=None)
     for trade in reversed(followed.trades):
-        side = "sell" if trade.is_buyer_maker else "buy"
-        texts = (_time_of(trade), str(trade.trade_id), trade.price, trade.quantity, side)
-        table.add_row(*(Text(escaped(text)) for text in texts), style=_DOWN if trade.is_buyer_maker else _UP)
+        texts = (_time_of(trade), str(trade.trade_id), trade.price, trade.quantity, _taker(trade) or "-")
+        style = {True: _DOWN, False: _UP, None: ""}[trade.is_buyer_maker]
+        table.add_row(*(Text(escaped(text)) for text in texts), style=style)
     return table
+
+
+def _taker(trade: Trade) -> str:
+    """Empty where the exchange does not tell."""
+    return {True: "sell", False: "buy", None: ""}[trade.is_buyer_maker]
 
 
 def _time_of(trade: Trade) -> str:

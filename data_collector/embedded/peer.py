@@ -11,6 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from data_collector.time_limit import time_limit
+
 ANSWER_TIMEOUT_S = 2.0
 """Even a server that loads its data answers INFO in milliseconds."""
 
@@ -35,7 +37,7 @@ class Identity(Struct, frozen=True):
 async def identify(*, port: int | None = None, unix_path: str | None = None) -> Identity | None:
     """Ask the server at a loopback port or a socket path who it is; None when nobody answers as a server would."""
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with time_limit(ANSWER_TIMEOUT_S):
             if unix_path is not None:
                 reader, writer = await asyncio.open_unix_connection(unix_path, limit=ANSWER_BYTES_MAX)
             else:

@@ -26,6 +26,7 @@ from pathlib import Path
 from data_collector.embedded.peer import command_of, is_alive, is_port_free, ports_to_try
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import Log
+from data_collector.time_limit import time_limit
 
 FIRST_PORT = 5433
 """Not 5432: people who have a PostgreSQL of their own have it there."""
@@ -75,6 +76,15 @@ class EmbeddedPostgres:
 
     async def start(self) -> None:
         """Return when the server takes logins. Raises `Misconfigured` or `Unavailable`; call `stop` then too."""
+        try:
+            await self._start()
+        except OSError as error:
+            raise Unavailable(
+                f"The embedded PostgreSQL cannot be started: {error.filename or self.folder} ({error.strerror}). Mend "
+                "that, or set DATABASE_URL to a PostgreSQL of your own."
+            ) from error
+
+    async def _start(self) -> None:
         programs = await asyncio.to_thread(self._usable_programs)
         if not (self._rows / "PG_VERSION").exists():
             await asyncio.to_thread(self._make, programs)
@@ -103,7 +113,7 @@ class EmbeddedPostgres:
             # A fast shutdown: whoever is connected is hung up on.
             os.kill(self._pid, signal.SIGINT)
             try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
+                async with time_limit(STOP_TIMEOUT_S):
                     await self.wait()
             except TimeoutError:
                 self._log.warning("embedded_postgres_killed", pid=self._pid, after_s=STOP_TIMEOUT_S)
@@ -149,6 +159,7 @@ class EmbeddedPostgres:
         programs = embedded_programs()
         if self._user is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
             return programs
+        _open_roots_folder()
         package = programs.parent.parent
         copy = ROOTS_FOLDER / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:12]}"
         if not copy.exists():
@@ -166,7 +177,7 @@ class EmbeddedPostgres:
         unfinished = self.folder / "unfinished"
         try:
             if self._user is not None:
-                ROOTS_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
+                _open_roots_folder()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.rmtree(unfinished, ignore_errors=True)
             _write_own(self._password_file, secrets.token_hex(16), self._user)
@@ -273,6 +284,16 @@ def _write_own(path: Path, text: str, user: pwd.struct_passwd | None) -> None:
         file.write(text)
         if user is not None:
             os.fchown(file.fileno(), user.pw_uid, user.pw_gid)
+
+
+def _open_roots_folder() -> None:
+    """Make it where it is missing, and let the server's account pass, whatever our umask is."""
+    for folder in reversed(ROOTS_FOLDER.parents):
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
+    ROOTS_FOLDER.mkdir(exist_ok=True)
+    ROOTS_FOLDER.chmod(0o755)
 
 
 def _open_to_others(folder: Path) -> None:

@@ -28,6 +28,7 @@ from data_collector.embedded.record import ServerRecord, read_record, remove_rec
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.store_url import STORE_PORT, StoreAddress
 from data_collector.observe.logs import Log
+from data_collector.time_limit import time_limit
 
 START_TIMEOUT_S = 20.0
 """From the start of the program to its first answer; usually 50 ms."""
@@ -270,7 +271,7 @@ class EmbeddedValkey:
         if process.returncode is None:
             process.terminate()
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with time_limit(STOP_TIMEOUT_S):
                 await process.wait()
         except TimeoutError:
             self._log.warning("embedded_store_killed", pid=process.pid, after_s=STOP_TIMEOUT_S)

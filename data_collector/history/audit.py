@@ -12,6 +12,7 @@ from data_collector.history.comparison import (
     Check,
     FaultyRows,
     KlineMaker,
+    RefusedRows,
     by_id,
     by_open,
     compare,
@@ -19,13 +20,15 @@ from data_collector.history.comparison import (
     same_prices,
     same_trade,
 )
-from data_collector.history.feeds import STEPS_AT_ONCE, checked_klines, checked_trades
+from data_collector.history.feeds import STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
+from data_collector.history.odd_candles import parted
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
 from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
-from data_collector.model.calendar import LATEST_MS, Calendar
-from data_collector.model.grid import KlineGrid
+from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import Grid, IdGrid, KlineGrid, crossing, without
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
@@ -45,6 +48,9 @@ class Rows(Holdings, StoredRows, Protocol):
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """All of a range, ascending."""
+
+    async def gaps(self, key: Key) -> list[Gap]:
+        """What was recorded as missing, and why."""
 
 
 class LiveRows(Struct):
@@ -80,6 +86,7 @@ class SeriesAudit(Struct):
     series: Key
     checks: list[Check]
     faults: FaultyRows
+    refused: RefusedRows
 
     @property
     def is_clean(self) -> bool:
@@ -116,7 +123,7 @@ class DatabaseAudit:
 
     async def series(self, series: Key) -> SeriesAudit:
         """All checks of one series."""
-        found = SeriesAudit(series, [], FaultyRows())
+        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(await self._ends.held.gaps(series)))
         if series.channel == "trade":
             await self._trades(found)
         else:
@@ -159,7 +166,8 @@ class DatabaseAudit:
             stored = await held.open_times(symbol, interval, first_ms, until_ms)
             check.doubled += len(stored) - len(set(stored))
             check.compared += len(set(stored))
-            for first, last in await held.kline_holes(symbol, interval, first_ms, until_ms, self._ends.calendar):
+            holes = await held.kline_holes(symbol, interval, first_ms, until_ms, self._ends.calendar)
+            for first, last in _unrefused(check, grid, holes, found.refused):
                 check.missing += grid.span(first, grid.following(last))[1]
                 check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
                 found.faults.ranges.append((first, last))
@@ -177,7 +185,7 @@ class DatabaseAudit:
             return check
         ours = await self._ours(key, min(theirs), max(theirs) + 1)
         # The live store declares what it could not have; the database may have got it from REST.
-        compare(check, found.faults, ours, theirs, same=same_kline, passed_over=ours.keys())
+        compare(check, found.faults, ours, theirs, same=same_kline, passed_over=ours.keys(), refused=found.refused)
         check.note = await self._seam(key, grid, min(theirs), span)
         return check
 
@@ -197,18 +205,30 @@ class DatabaseAudit:
         self, found: SeriesAudit, grid: KlineGrid, span: Reach, rest: KlinesApi
     ) -> Check:
         key = found.series
-        check = Check(key.label, "exchange")
+        check, doubts = Check(key.label, "exchange"), Doubts()
         position, end_ms = span
         while position < end_ms:
-            call = partial(_exchanges_klines, rest, key, position, end_ms - 1)
-            rows = await self._retrying.ask(key.label, call)
+            call = partial(self._exchanges_klines, rest, key, position, end_ms - 1, doubts)
+            rows, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
-            until_ms = grid.following(rows[-1].open_ms) if len(rows) >= ROWS_PER_CALL else end_ms
+            until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
-            compare(check, found.faults, ours, by_open(rows), same=same_kline)
+            compare(check, found.faults, ours, by_open(rows), same=same_kline, refused=found.refused)
             self._tell(key.label, check.compared)
             position = until_ms
         return check
+
+    async def _exchanges_klines(
+        self, rest: KlinesApi, key: Key, first_ms: int, last_ms: int, doubts: Doubts
+    ) -> tuple[Sequence[Kline], int | None]:
+        """Whole ones, and up to which open time a full answer tells."""
+        rows = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        whole, _ = parted(self._ends.calendar, rows)
+        doubts.settle(faults_of_klines(whole))
+        if len(rows) < ROWS_PER_CALL:
+            return whole, None
+        last_told_ms = place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms)
+        return whole, rows[-1].open_ms if last_told_ms is None else last_told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval
@@ -255,11 +275,12 @@ class DatabaseAudit:
             found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
             return
         calendar = Check(series.label, "calendar")
-        for first, last in await self._ends.held.trade_holes(series.symbol, *ids):
+        holes = await self._ends.held.trade_holes(series.symbol, *ids)
+        for first, last in _unrefused(calendar, IdGrid(), holes, found.refused):
             calendar.missing += last - first + 1
             calendar.example(f"trades {first} to {last} are missing")
             found.faults.ranges.append((first, last))
-        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing
+        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing - calendar.refused
         found.checks.append(calendar)
         if self._ends.live is not None:
             found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
@@ -289,31 +310,29 @@ class DatabaseAudit:
             last = first + ROWS_PER_READ - 1
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, first, last, ROWS_PER_READ))
             part = {number: row for number, row in theirs.items() if first <= number <= last}
-            compare(check, found.faults, ours, part, same=same_trade, passed_over=ours.keys())
+            compare(check, found.faults, ours, part, same=same_trade, passed_over=ours.keys(), refused=found.refused)
         return check
 
     async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, rest: TradesApi) -> Check:
         series = found.series
-        check = Check(series.label, "exchange")
+        check, doubts = Check(series.label, "exchange"), Doubts()
         position = ids[0]
         while position <= ids[1]:
-            call = partial(_exchanges_trades, rest, series.symbol, position)
+            call = partial(_exchanges_trades, rest, series.symbol, position, doubts)
             page = await self._retrying.ask(series.label, call)
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
-            compare(check, found.faults, ours, by_id(rows), same=same_trade)
+            compare(check, found.faults, ours, by_id(rows), same=same_trade, refused=found.refused)
             self._tell(series.label, check.compared)
             position = last + 1
         return check
 
 
-async def _exchanges_klines(rest: KlinesApi, key: Key, first_ms: int, last_ms: int) -> Sequence[Kline]:
-    return checked_klines(await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms))
-
-
-async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int) -> Sequence[Trade]:
-    return checked_trades(await rest.trades(symbol, from_id))
+async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: Doubts) -> Sequence[Trade]:
+    rows = await rest.trades(symbol, from_id)
+    doubts.settle(faults_of_trades(rows))
+    return rows
 
 
 def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
@@ -323,6 +342,17 @@ def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
     calendar.missing = 0
     calendar.examples.clear()
     faults.ranges.clear()
+
+
+def _unrefused(
+    check: Check, grid: Grid, holes: Sequence[Reach], refused: RefusedRows
+) -> Sequence[Reach]:  # fmt: skip
+    """Of holes, given as closed ranges, what was not refused; what was is noted."""
+    for first, last in holes:
+        until = grid.following(last)
+        for gap in crossing(refused.gaps, first, last):
+            check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
+    return without(grid, holes, refused.gaps)
 
 
 def _within(kline: Kline, span: Reach) -> bool:

@@ -8,17 +8,18 @@ the larger half (`venues.binance.rest_budget`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
 
 from data_collector.history.events import SeriesEnded, Tell
-from data_collector.history.plan import ROWS_PER_CALL, Plan, SeriesPlan, Stretch
+from data_collector.history.odd_candles import OddCandles
+from data_collector.history.plan import Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
-from data_collector.model.grid import Grid
+from data_collector.model.grid import Grid, joined
 from data_collector.model.keys import Key
 
 SERIES_AT_ONCE = 4
@@ -87,6 +88,7 @@ class _SeriesFill:
         self._retrying = retrying
         self._tell = tell
         self._stopping = stopping
+        self._odd = OddCandles(report, tell, "rest")
 
     async def fill(self, stretch: Stretch) -> None:
         """Ask, store and record until the stretch is done, or we are to stop."""
@@ -98,6 +100,7 @@ class _SeriesFill:
         while position is not None and not self._stopping.requested:
             answer = await self._fetch(grid.back(position), self._feed.newest() if beyond else after)
             page = self._read(answer, position, stretch.last)
+            self._odd.note([kline for place, kline in answer.odd.items() if place >= position and stretch.wants(place)])
             await self._store(answer, stretch, position)
             await self._note(page, stretch, answer)
             if page.tail is None:
@@ -114,9 +117,7 @@ class _SeriesFill:
     async def _store(self, answer: AnsweredRows, stretch: Stretch, position: int) -> None:
         # What lies before the position was stored with the answer before.
         stored = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
-        self._report.added += stored.added
-        self._report.changed += stored.changed
-        self._report.known += stored.known
+        self._report.take(stored)
 
     async def _note(self, page: CheckedPage, stretch: Stretch, answer: AnsweredRows) -> None:
         for missing in page.absent:
@@ -125,8 +126,7 @@ class _SeriesFill:
             await self._note_missing(stretch, page.lead, proven=await self._lead_is_absent(page.lead, answer))
 
     def _read(self, answer: AnsweredRows, position: int, last: int) -> CheckedPage:
-        full = len(answer.numbers) >= ROWS_PER_CALL
-        return read_page(self._feed.grid, position, last, answer.numbers, full=full)
+        return read_page(self._feed.grid, position, last, answer.numbers, full=answer.is_full, odd=answer.odd.keys())
 
     async def _note_missing(self, stretch: Stretch, missing: Range, *, proven: bool) -> None:
         ranges = stretch.overlap(*missing)
@@ -176,8 +176,13 @@ class CheckedPage(Struct, frozen=True):
     """Where to ask on; None when it told about all."""
 
 
-def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool) -> CheckedPage:
-    """What `numbers` (rising, an answer's own) tell about `position` to `last`; `full`: more may follow."""
+def read_page(
+    grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool, odd: Collection[int] = ()
+) -> CheckedPage:
+    """What `numbers` (rising, an answer's own) tell about `position` to `last`; `full`: more may follow.
+
+    Of the `odd` ones among them the exchange has something that is no whole record: they prove as much, and are absent.
+    """
     until = grid.following(last)
     absent: list[Range] = []
     lead: Range | None = None
@@ -191,8 +196,11 @@ def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, f
                 absent.append(missing)
         if number >= expected:
             expected = grid.following(number)
+            if number in odd and number < until:
+                absent.append((number, number))
+    proven = tuple(joined(grid, absent))
     if expected >= until:
-        return CheckedPage(tuple(absent), lead)
+        return CheckedPage(proven, lead)
     if full:
-        return CheckedPage(tuple(absent), lead, next_number=expected)
-    return CheckedPage(tuple(absent), lead, tail=(expected, last))
+        return CheckedPage(proven, lead, next_number=expected)
+    return CheckedPage(proven, lead, tail=(expected, last))

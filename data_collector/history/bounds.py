@@ -1,46 +1,61 @@
-"""Where a stretch of a series begins and ends: told by the exchange, or by its files where it is out of reach."""
+"""Where a stretch of a series begins and ends: told by the exchange, or by its files where it cannot be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from data_collector.model.errors import BadFile, NotPublished, Unavailable
+from data_collector.history.odd_candles import parted
+from data_collector.model.calendar import Calendar
+from data_collector.model.errors import BadFile, NotPublished, Unavailable, VenueUnreachable
 from data_collector.model.keys import Key
 from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi
 
 NO_FILE = (
-    "No published file of {series} in this time can be read, and the exchange, which knows {what}, does not answer. "
-    "Ask for another time, or try again when it does."
+    "No published file of {series} in this time can be read, and the exchange, which may know {what}, does not answer, "
+    "or does not list it. Ask for another time, or check the symbol."
 )
 
 
 class RestBounds:
     """Of the exchange's REST side."""
 
-    def __init__(self, rest: ExchangeApi) -> None:
+    def __init__(self, rest: ExchangeApi, calendar: Calendar) -> None:
         self._rest = rest
+        self._calendar = calendar
 
     async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
-        rows = await self._rest.klines(symbol, interval, from_ms, now_ms)
+        rows, _ = parted(self._calendar, await self._rest.klines(symbol, interval, from_ms, now_ms))
         return rows[0].open_ms if rows else None
 
     async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
         first_id = await self._rest.first_trade_id(symbol, from_ms)
         if first_id is None:
+            await self._prove_quiet(symbol, from_ms)
             return None
         end_id = None if to_ms >= now_ms else await self._rest.first_trade_id(symbol, to_ms)
         if end_id is None:
-            tickers = await self._rest.tickers([symbol])
-            end_id = tickers[0].last_id + 1 if tickers else first_id
+            # Not what a ticker names: that is of a day alone, and a symbol need not be traded for so long.
+            newest_id = await self._rest.newest_trade_id(symbol)
+            end_id = first_id if newest_id is None else newest_id + 1
         return None if end_id <= first_id else (first_id, end_id - 1)
+
+    async def _prove_quiet(self, symbol: str, from_ms: int) -> None:
+        """An empty answer alone proves nothing. Raises `VenueUnreachable` where something was traded since."""
+        newest_id = await self._rest.newest_trade_id(symbol)
+        newest = [] if newest_id is None else await self._rest.trades(symbol, newest_id, limit=1)
+        if newest_id is not None and not (newest and newest[0].time_ms < from_ms):
+            raise VenueUnreachable(
+                f"the exchange told no trade of {symbol} in this time, but its newest is {newest_id}"
+            )
 
 
 class FileBounds:
     """Of the published files: the outermost ones that can be read, each of them read once for it."""
 
-    def __init__(self, files: BulkFiles) -> None:
+    def __init__(self, files: BulkFiles, calendar: Calendar) -> None:
         self._files = files
+        self._calendar = calendar
         self._ids: dict[tuple[str, int, int], tuple[int, int]] = {}
 
     async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
@@ -49,7 +64,8 @@ class FileBounds:
             try:
                 async with aclosing(self._files.klines(file)) as chunks:
                     async for rows in chunks:
-                        return rows[0].open_ms
+                        if whole := parted(self._calendar, rows)[0]:
+                            return whole[0].open_ms
             except (NotPublished, BadFile):
                 # These intervals are published by the month alone. The fill names what is wrong with a file.
                 continue

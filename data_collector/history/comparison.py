@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeVar
 
 from msgspec import Struct, field
 
-from data_collector.model.grid import Grid, joined
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import Grid, crossing, joined
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
@@ -36,6 +37,10 @@ class Check(Struct):
     differing: int = 0
     unknown: int = 0
     """Rows of the database that the other side lacks."""
+    refused: int = 0
+    """Rows that the database lacks because validation refused them: declared, and no difference."""
+    refused_by: dict[str, int] = field(default_factory=dict)
+    """Rule to rows that broke it; a row may break several."""
     examples: list[str] = field(default_factory=list)
     note: str = ""
 
@@ -43,10 +48,30 @@ class Check(Struct):
     def is_clean(self) -> bool:
         return not (self.missing or self.doubled or self.differing or self.unknown)
 
+    def note_refused(self, gap: Gap, count: int) -> None:
+        """So many rows of a refused range are not there."""
+        self.refused += count
+        for rule in gap.rules:
+            self.refused_by[rule] = self.refused_by.get(rule, 0) + count
+
     def example(self, text: str) -> None:
         """Keep a few."""
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(text)
+
+
+class RefusedRows:
+    """Which numbers of a series were refused."""
+
+    def __init__(self, gaps: Iterable[Gap]) -> None:
+        self.gaps = sorted((gap for gap in gaps if gap.reason == "refused"), key=lambda gap: gap.first)
+
+    def of(self, number: int) -> Gap | None:
+        """The range that a number lies in."""
+        return next(iter(crossing(self.gaps, number, number)), None)
+
+
+NONE_REFUSED = RefusedRows(())
 
 
 class FaultyRows(Struct):
@@ -69,11 +94,15 @@ def compare(
     *,
     same: Callable[[Row, Row], bool],
     passed_over: Collection[int] = (),
+    refused: RefusedRows = NONE_REFUSED,
 ) -> None:
     """Note in `check` and `faults` what differs; `passed_over` are numbers that only they need not have."""
     for number, row in theirs.items():
         mine = ours.get(number)
-        if mine is None:
+        gap = refused.of(number) if mine is None else None
+        if gap is not None:
+            check.note_refused(gap, 1)
+        elif mine is None:
             check.missing += 1
             check.example(f"{place_of(row)} is missing")
             faults.numbers.add(number)
@@ -91,10 +120,11 @@ def compare(
 
 
 def same_kline(mine: Kline, other: Kline) -> bool:
-    """All that a kline tells, as numbers: zeros at the end mean nothing."""
+    """All that the other one tells, as numbers: zeros at the end mean nothing."""
     return same_prices(mine, other) and all(
-        a == b or Decimal(a) == Decimal(b)
+        _agrees(a, b)
         for a, b in (
+            (mine.trades, other.trades),
             (mine.quote_volume, other.quote_volume),
             (mine.taker_buy_base_volume, other.taker_buy_base_volume),
             (mine.taker_buy_quote_volume, other.taker_buy_quote_volume),
@@ -104,8 +134,8 @@ def same_kline(mine: Kline, other: Kline) -> bool:
 
 def same_prices(mine: Kline, other: Kline) -> bool:
     """What trades alone prove: four prices, volume, number of trades."""
-    return mine.trades == other.trades and all(
-        a == b or Decimal(a) == Decimal(b)
+    return (mine.trades is None or _agrees(mine.trades, other.trades)) and all(
+        _agrees(a, b)
         for a, b in (
             (mine.open, other.open), (mine.high, other.high), (mine.low, other.low), (mine.close, other.close),
             (mine.volume, other.volume),
@@ -113,13 +143,24 @@ def same_prices(mine: Kline, other: Kline) -> bool:
     )  # fmt: skip
 
 
+def _agrees(mine: str | int | None, other: str | int | None) -> bool:
+    """Whether what the other side tells is here as well; what it does not tell is no difference."""
+    if other is None or mine == other:
+        return True
+    try:
+        return mine is not None and Decimal(mine) == Decimal(other)
+    except InvalidOperation:
+        # One of them is no number.
+        return False
+
+
 def same_trade(mine: Trade, other: Trade) -> bool:
     """Microseconds are not compared: one source may not have them."""
     return (
         mine.time_ms == other.time_ms
-        and mine.is_buyer_maker == other.is_buyer_maker
-        and Decimal(mine.price) == Decimal(other.price)
-        and Decimal(mine.quantity) == Decimal(other.quantity)
+        and other.is_buyer_maker in (None, mine.is_buyer_maker)
+        and _agrees(mine.price, other.price)
+        and _agrees(mine.quantity, other.quantity)
     )
 
 
@@ -139,8 +180,12 @@ def place_of(row: Kline | Trade) -> str:
 def brief(row: Kline | Trade) -> str:
     """What it says, in short."""
     if isinstance(row, Kline):
-        return f"{row.open}/{row.high}/{row.low}/{row.close} volume {row.volume} in {row.trades} trades"
+        return f"{row.open}/{row.high}/{row.low}/{row.close} volume {row.volume}{_trades_told(row.trades)}"
     return f"{row.quantity} at {row.price}"
+
+
+def _trades_told(count: int | None) -> str:
+    return "" if count is None else f" in {count} trades"
 
 
 class _Sums(Struct):
@@ -201,8 +246,8 @@ class KlineMaker:
             sums = _Sums("0", Decimal(0), Decimal(0), "0", Decimal(0), 0)
         return Kline(
             self._symbol, self._interval, open_ms, after_ms - 1, open=sums.open, high=str(sums.high),
-            low=str(sums.low), close=sums.close, volume=str(sums.volume), quote_volume="0",
-            taker_buy_base_volume="0", taker_buy_quote_volume="0", trades=sums.count, is_closed=True,
+            low=str(sums.low), close=sums.close, volume=str(sums.volume), quote_volume=None,
+            taker_buy_base_volume=None, taker_buy_quote_volume=None, trades=sums.count, is_closed=True,
             event_ms=after_ms,
         )  # fmt: skip
 

@@ -1,21 +1,23 @@
 """Klines and trades as a backfill sees them: numbered rows that the exchange gives and the database keeps.
 
-The live feed has its gate; a backfill and an audit believe those rows of REST that are read here as numbers.
+What is stored passes the gate (`history.ports.RowStore`); here a row that is no number is asked for a second time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
+from data_collector.history.odd_candles import parted, places_of
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
-from data_collector.model.calendar import LATEST_MS
+from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Source, Trade
 
 SETTLED_MS = 600_000
 """A kline that REST does not know ten minutes after its end will never be there; before that it may be late."""
@@ -26,7 +28,7 @@ CLOSED_MARGIN_MS = 2_000
 STEPS_AT_ONCE = 500_000
 """How many klines the database is asked about in one go: about a year of minutes."""
 
-SOURCE = "rest"
+SOURCE: Final[Source] = "rest"
 
 _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 
@@ -45,6 +47,7 @@ class KlineFeed:
         self._bounds = bounds
         self._now_ms = now_ms
         self._first_ever: int | None = None
+        self._doubts = Doubts()
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         anchor_ms = 0
@@ -61,17 +64,24 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        rows = checked_klines(await self._ends.rest.klines(self.series.symbol, self._interval, first, last))
+        answer = await self._ends.rest.klines(self.series.symbol, self._interval, first, last)
+        rows, odd = parted(self._ends.calendar, answer)
+        places = places_of(self._ends.calendar, odd, rows)
+        self._doubts.settle(faults_of_klines(rows))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.store.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
 
-        return AnsweredRows([row.open_ms for row in rows], store)
+        numbers = sorted([*(row.open_ms for row in rows), *places])
+        return AnsweredRows(numbers, len(answer) >= ROWS_PER_CALL, store, places)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
             rows = await self._ends.rest.klines(self.series.symbol, self._interval, 0, self._now_ms)
-            self._first_ever = rows[0].open_ms if rows else None
+            first = rows[0] if rows else None
+            self._first_ever = None if first is None else place_ms(self._ends.calendar, self._interval, first.open_ms)
+            if first is not None and self._first_ever is None:
+                self._first_ever = first.open_ms
         return self._first_ever
 
     def is_settled(self, number: int) -> bool:
@@ -94,6 +104,7 @@ class TradeFeed:
         self._ends = ends
         self._bounds = bounds
         self._newest_id = 0
+        self._doubts = Doubts()
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
         symbol = self.series.symbol
@@ -104,12 +115,13 @@ class TradeFeed:
         return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        rows = checked_trades(await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL))
+        rows = await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        self._doubts.settle(faults_of_trades(rows))
 
         async def store(wanted: Callable[[int], bool]) -> Stored:
             return await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
 
-        return AnsweredRows([row.trade_id for row in rows], store)
+        return AnsweredRows([row.trade_id for row in rows], len(rows) >= ROWS_PER_CALL, store)
 
     async def first_ever(self) -> int | None:
         # REST may keep only the newest trades, so its first one is not the first that ever was.
@@ -127,29 +139,49 @@ class TradeFeed:
         await self._ends.store.put_gaps(self.series, gaps)
 
 
-def checked_klines(klines: Sequence[Kline]) -> Sequence[Kline]:
-    """The klines themselves. Raises `VenueUnreachable` for a text that is no number: the next answer may be better."""
+class Doubts:
+    """Rows that came with what is no number: asked for again once, and what comes then is the gate's to judge."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+
+    def settle(self, faults: Mapping[int, str]) -> None:
+        """Raises `VenueUnreachable` where a row came so for the first time: the next answer may be better."""
+        news = faults.keys() - self._known
+        self._known |= news
+        if news:
+            raise VenueUnreachable(faults[min(news)])
+
+
+def faults_of_klines(klines: Iterable[Kline]) -> dict[int, str]:
+    """Open time to what is no number."""
+    found: dict[int, str] = {}
     for k in klines:
         texts = (
             k.open, k.high, k.low, k.close, k.volume, k.quote_volume, k.taker_buy_base_volume,
             k.taker_buy_quote_volume,
         )  # fmt: skip
-        _check(f"the candle of {k.symbol} {k.interval} that opens at {k.open_ms}", texts)
-        if not 0 <= k.trades <= LARGEST_INTEGER:
-            raise VenueUnreachable(f"the candle of {k.symbol} {k.interval} at {k.open_ms} came with {k.trades} trades")
-    return klines
+        name = f"the candle of {k.symbol} {k.interval} that opens at {k.open_ms}"
+        unreadable = [text for text in texts if text is not None and not _NUMBER.fullmatch(text)]
+        if unreadable:
+            found[k.open_ms] = _fault(name, unreadable[0])
+        elif k.trades is not None and not 0 <= k.trades <= LARGEST_INTEGER:
+            found[k.open_ms] = f"{name} came with {k.trades} trades"
+    return found
 
 
-def checked_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
-    """The trades themselves. Raises `VenueUnreachable` for a text that is no number, or a time that is none."""
+def faults_of_trades(trades: Iterable[Trade]) -> dict[int, str]:
+    """Id to what is no number, or no time."""
+    found: dict[int, str] = {}
     for trade in trades:
-        _check(f"trade {trade.trade_id} of {trade.symbol}", (trade.price, trade.quantity))
-        if not 0 <= trade.time_ms <= LATEST_MS:
-            raise VenueUnreachable(f"trade {trade.trade_id} of {trade.symbol} came with the time {trade.time_ms}")
-    return trades
+        name = f"trade {trade.trade_id} of {trade.symbol}"
+        unreadable = [text for text in (trade.price, trade.quantity) if not _NUMBER.fullmatch(text)]
+        if unreadable:
+            found[trade.trade_id] = _fault(name, unreadable[0])
+        elif not 0 <= trade.time_ms <= LATEST_MS:
+            found[trade.trade_id] = f"{name} came with the time {trade.time_ms}"
+    return found
 
 
-def _check(name: str, texts: Sequence[str]) -> None:
-    for text in texts:
-        if _NUMBER.fullmatch(text) is None:
-            raise VenueUnreachable(f"{name} came with {text[:40]!r}, which is no number")
+def _fault(name: str, text: str) -> str:
+    return f"{name} came with {text[:40]!r}, which is no number"

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from data_collector.history.events import FileRefused, SeriesEnded, Tell
+from data_collector.history.odd_candles import OddCandles, parted, places_of
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
+from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
-from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import BulkFile
+from data_collector.model.records import Kline, Source, Trade
+from data_collector.model.venue import BulkFile, TradesApi
 
-SOURCE = "file"
+SOURCE: Final[Source] = "file"
 
 REQUESTS_WORTH_A_FILE = 10
 """Fewer calls are sooner answered than an archive and its checksum are fetched and checked."""
@@ -31,13 +33,15 @@ Row = TypeVar("Row", Kline, Trade)
 class FileFill:
     """One series, from files."""
 
-    def __init__(self, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool) -> None:
+    def __init__(
+        self, symbol: str, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool
+    ) -> None:
         """`all_holes`: also those that REST would give in a few calls."""
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
-        self._rest = ends.rest
-        self._by_files = ends.by_files
+        self._calendar = ends.calendar
+        self._rest = ends.rest if symbol not in ends.files_alone else None
         self._retrying = retrying
         self._stopping = stopping
         self._tell = tell
@@ -67,21 +71,22 @@ class FileFill:
     async def _is_worth(self, plan: SeriesPlan, grid: Grid, file: BulkFile) -> bool:
         first, last = file.first_ms, file.until_ms - 1
         if file.key.channel == "trade":
-            if file.key.symbol in self._by_files:
+            if self._rest is None:
                 # Which ids are in it only the file itself could tell.
                 return plan.rows > 0
-            first, last = await self._ids_of(file)
+            first, last = await self._ids_of(file, self._rest)
         count = 0
         for stretch in plan.stretches:
             for begin, end in stretch.overlap(first, last):
                 count += grid.span(begin, end + 1)[1]
         return -(-count // NEW_ROWS_PER_CALL) >= self._requests_min
 
-    async def _ids_of(self, file: BulkFile) -> tuple[int, int]:
-        rest, symbol, name = self._rest, file.key.symbol, file.key.label
+    async def _ids_of(self, file: BulkFile, rest: TradesApi) -> tuple[int, int]:
+        symbol, name = file.key.symbol, file.key.label
         first = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.first_ms))
         if first is None:
-            return 0, -1
+            # The empty answer proves nothing: the file itself tells.
+            return 0, 2**53
         after = await self._retrying.ask(name, lambda: rest.first_trade_id(symbol, file.until_ms))
         return first, 2**53 if after is None else after - 1
 
@@ -91,7 +96,26 @@ class FileFill:
             await self._store_all(self._files.trades(file), lambda row: plan.wants(row.trade_id), put_trades, report)
         else:
             put_klines = partial(self._store.put_klines, source=SOURCE)
-            await self._store_all(self._files.klines(file), lambda row: plan.wants(row.open_ms), put_klines, report)
+            chunks = self._whole(plan, self._files.klines(file), report)
+            await self._store_all(chunks, lambda row: plan.wants(row.open_ms), put_klines, report)
+
+    async def _whole(
+        self, plan: SeriesPlan, chunks: AsyncGenerator[list[Kline], None], report: SeriesEnded
+    ) -> AsyncGenerator[list[Kline], None]:
+        """The chunks without what is no whole candle: that is told, and its places are absent."""
+        told, before = OddCandles(report, self._tell, SOURCE), list[Kline]()
+        async with aclosing(chunks):
+            async for rows in chunks:
+                whole, odd = parted(self._calendar, rows)
+                if odd:
+                    places = places_of(self._calendar, odd, [*before[-1:], *whole])
+                    wanted = {place: kline for place, kline in places.items() if plan.wants(place)}
+                    told.note(list(wanted.values()))
+                    gaps = [Gap(place, place, 1, "absent") for place in wanted]
+                    await self._retrying.write(report.series, partial(self._store.put_gaps, plan.series, gaps))
+                    report.absent += len(gaps)
+                before = whole
+                yield whole
 
     async def _store_all(
         self,
@@ -109,6 +133,5 @@ class FileFill:
                 wanted = [row for row in rows if is_wanted(row)]
                 if wanted:
                     stored = await self._retrying.write(report.series, partial(put, wanted))
-                    report.added += stored.added
-                    report.changed += stored.changed
+                    report.take(stored)
                     self._tell(report.progress())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,7 +18,7 @@ from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Ends, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
-from data_collector.model.grid import Grid
+from data_collector.model.grid import Grid, without
 from data_collector.model.keys import Key
 
 Source = Literal["rest", "dumps", "auto"]
@@ -45,20 +46,23 @@ class Filling:
         span: TimeSpan,
         *,
         source: Source = "rest",
+        again: bool = False,
         tell: Tell,
         stopping: Stopping,
         give_up_s: float,
     ) -> None:
+        """`again`: ask for what was refused too."""
         assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
-        assert source == "dumps" or not ends.by_files, "the same"
+        assert source == "dumps" or not ends.files_alone, "the same"
         self._ends = ends
         self._span = span
         self._source: Source = source
+        self._again = again
         self._tell = tell
         self._stopping = stopping
         self._retrying = Retrying(give_up_s, stopping, tell)
-        self._bounds: Bounds = RestBounds(ends.rest)
-        self._file_bounds: Bounds | None = None if ends.files is None else FileBounds(ends.files)
+        self._rest_bounds = RestBounds(ends.rest, ends.calendar)
+        self._file_bounds = None if ends.files is None else FileBounds(ends.files, ends.calendar)
         self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
@@ -66,7 +70,7 @@ class Filling:
         plans: list[SeriesPlan] = []
         for series in self._feeds:
             try:
-                plans.append(await self._plan_of(series))
+                plans.append(await self._plan_of(series, again=self._again))
             except RowsRefused as error:
                 plans.append(SeriesPlan(series, refusal=str(error)))
         return Plan(tuple(plans))
@@ -122,10 +126,19 @@ class Filling:
     async def _series_from_files(self, plan: SeriesPlan, report: SeriesEnded) -> SeriesPlan:
         if not plan.stretches:
             return plan
-        fill = FileFill(self._ends, self._retrying, self._stopping, self._tell, all_holes=self._source == "dumps")
+        fill = FileFill(
+            plan.series.symbol, self._ends, self._retrying, self._stopping, self._tell,
+            all_holes=self._source == "dumps",
+        )  # fmt: skip
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
-        remaining = plan if self._stopping.requested else await self._plan_of(plan.series)
-        report.known = max(0, report.rows - remaining.rows - report.added - report.changed)
+        remaining = plan
+        if not self._stopping.requested:
+            remaining = await self._plan_of(plan.series, again=self._again and self._source == "auto")
+        if self._source == "auto":
+            # REST may have it right, and is asked once.
+            report.refused, report.refused_by = 0, {}
+        settled = report.added + report.changed + report.absent + report.refused
+        report.known = max(0, report.rows - remaining.rows - settled)
         if self._source == "dumps":
             report.unproven = remaining.rows
         return remaining
@@ -137,14 +150,18 @@ class Filling:
             report.outcome, report.reason = "incomplete", "not in the published files"
         self._tell(report)
 
-    async def _plan_of(self, series: Key) -> SeriesPlan:
+    async def _plan_of(self, series: Key, *, again: bool) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
         missing = await self._retrying.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
+        if not again:
+            sources = ("rest", "file") if self._source == "dumps" else ("rest",)
+            refused = await self._retrying.ask(series.label, lambda: self._ends.held.refused(series, sources))
+            missing = without(feed.grid, missing, refused)
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> SeriesFeed:
-        bounds = self._bounds
-        if self._file_bounds is not None and series.symbol in self._ends.by_files:
+        bounds: Bounds = self._rest_bounds
+        if self._file_bounds is not None and series.symbol in self._ends.files_alone:
             bounds = self._file_bounds
         if series.channel == "trade":
             return TradeFeed(series, self._ends, bounds)
@@ -159,8 +176,11 @@ def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:
         added=sum(each.added for each in reports),
         changed=sum(each.changed for each in reports),
         absent=sum(each.absent for each in reports),
+        odd=sum(each.odd for each in reports),
         unproven=sum(each.unproven for each in reports),
         failed=sum(each.outcome == "failed" for each in reports),
         seconds=round(seconds, 3),
         reports=tuple(reports),
+        refused=sum(each.refused for each in reports),
+        refused_by=dict(sum((Counter(each.refused_by) for each in reports), Counter[str]())),
     )

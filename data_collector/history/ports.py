@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFiles, ExchangeApi
 
 
@@ -30,6 +30,10 @@ class Stored(Protocol):
     def known(self) -> int:
         """Those that were there."""
 
+    @property
+    def refused(self) -> Mapping[tuple[str, ...], int]:
+        """Those that validation refused, by the rules that they broke: kept in quarantine and declared as holes."""
+
 
 class Holdings(Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
@@ -41,6 +45,9 @@ class Holdings(Protocol):
 
     async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
         """First and last missing id of each hole of a closed range, without what is recorded as absent."""
+
+    async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
+        """Places of which quarantine keeps what one of these sources gave, ascending."""
 
 
 class StoredRows(Protocol):
@@ -63,12 +70,12 @@ class StoredRows(Protocol):
 
 
 class RowStore(Protocol):
-    """The writing side. Idempotent; a call is stored whole or not at all. Raises the same."""
+    """The writing side, behind the gate. Idempotent; may be broken off only to be called again. Raises the same."""
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Stored:
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Stored:
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Stored:
         """Trades."""
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
@@ -83,8 +90,8 @@ class Ends(Struct, frozen=True):
     store: RowStore
     calendar: Calendar
     files: BulkFiles | None = None
-    by_files: frozenset[str] = frozenset()
-    """Symbols about which the exchange's REST side cannot be asked: files alone are."""
+    files_alone: frozenset[str] = frozenset()
+    """Symbols that the exchange's REST side cannot be asked about: it does not list them now, or does not answer."""
 
 
 class Bounds(Protocol):
@@ -101,9 +108,13 @@ class AnsweredRows(Struct, frozen=True):
     """Rows of one answer of the exchange."""
 
     numbers: Sequence[int]
-    """Rising."""
+    """Rising; also of places where the exchange has something that is no whole candle."""
+    is_full: bool
+    """Whether more may follow."""
     store: Callable[[Callable[[int], bool]], Awaitable[Stored]]
     """Writes the rows whose number passes."""
+    odd: Mapping[int, Kline] = field(default_factory=dict)
+    """What is no whole candle, by its place: the exchange has none there."""
 
 
 class SeriesFeed(Protocol):

@@ -65,6 +65,27 @@ def _months_after(open_ms: int, months: int) -> int:
     return int(following.timestamp()) * 1000
 
 
+def is_whole(calendar: Calendar, interval: str, open_ms: int, close_ms: int) -> bool:
+    """Whether a kline opens on the grid and ends a millisecond before the next one opens.
+
+    Binance's own history has some that do not, from before and after its standstills of 2017 and 2018: they are no
+    klines of their interval, wherever they come from.
+    """
+    if not 0 <= open_ms <= LATEST_MS or not calendar.is_open_time(interval, open_ms):
+        return False
+    return close_ms == calendar.next_open_ms(interval, open_ms) - 1
+
+
+def place_ms(calendar: Calendar, interval: str, open_ms: int) -> int | None:
+    """The open time on the grid at or before any time; None for weeks and `3d`, whose grid only the exchange knows."""
+    if interval.endswith("M"):
+        opened = datetime.fromtimestamp(open_ms / 1000, UTC)
+        first = opened.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return int(first.timestamp()) * 1000
+    step_ms = calendar.next_open_ms(interval, 0)
+    return None if step_ms > DAY_MS else open_ms // step_ms * step_ms
+
+
 def missing_range(calendar: Calendar, interval: str, first_ms: int, until_ms: int) -> tuple[int, int]:
     """Last open time before `until_ms` and how many open times lie from `first_ms` to it, both included."""
     step = calendar.next_open_ms(interval, first_ms) - first_ms

@@ -104,3 +104,15 @@ class BadFrame(CollectorError):
         super().__init__(message)
         self.reason = reason
         self.symbol = symbol
+
+
+def expected_of(group: BaseExceptionGroup[BaseException]) -> CollectorError | None:
+    """The first error of a group that holds ours alone; None when a bug is in it, too."""
+    ours, others = group.split(CollectorError)
+    if ours is None or others is not None:
+        return None
+    error: BaseException = ours
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CollectorError), "the group was split by type"
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -186,3 +187,18 @@ def explained(grid: Grid, first: int, until: int, recorded: Sequence[Gap]) -> li
 def unexplained(grid: Grid, first: int, until: int, recorded: Sequence[Gap]) -> list[tuple[int, int]]:
     """First and last number of those pieces of which nothing was recorded."""
     return [(hole.first, hole.last) for hole in explained(grid, first, until, recorded) if hole.reason == UNEXPLAINED]
+
+
+def crossing(recorded: Sequence[Gap], first: int, last: int) -> Sequence[Gap]:
+    """Those gaps, of ascending ones that do not overlap, that have a number of this closed range."""
+    begin = bisect_left(recorded, first, key=lambda gap: gap.last)
+    return recorded[begin : bisect_right(recorded, last, key=lambda gap: gap.first)]
+
+
+def without(grid: Grid, ranges: Iterable[tuple[int, int]], recorded: Sequence[Gap]) -> list[tuple[int, int]]:
+    """Closed ranges without what was recorded of them, in ascending gaps that do not overlap."""
+    return [
+        piece
+        for first, last in ranges
+        for piece in unexplained(grid, first, grid.following(last), crossing(recorded, first, last))
+    ]

@@ -61,9 +61,21 @@ class StoreKeys(Struct, frozen=True):
         """The newest state of one kline; `timestamp` is the record's own text."""
         return f"{self.key('kline', symbol)}:{interval}:{timestamp}"
 
+    def origin(self, symbol: str, interval: str, timestamp: str) -> str:
+        """Where the record of that kline is from; there is none where that is the stream and no rule marks it."""
+        return self.own(f"origin:{symbol}:{interval}:{timestamp}")
+
     def own(self, name: str) -> str:
         """Of the service's own state."""
         return f"{self.prefix}collector:{name}"
+
+    def epoch(self, symbol: str) -> str:
+        """In which epoch the newest of a symbol's trades is."""
+        return self.own(f"epoch:{symbol}")
+
+    def epoch_order(self, symbol: str) -> str:
+        """The epoch that an operator wants to end."""
+        return self.own(f"epoch_order:{symbol}")
 
     def cursors(self, symbol: str) -> str:
         """What each interval of a symbol's klines must get next."""

@@ -2,12 +2,17 @@
 
 Prices and quantities are the exchange's own decimal text, never a binary float: the digits that came are the
 digits that are stored. Times are integers in UTC with the unit in the name. `received_ns` is the local wall
-clock before decoding, in nanoseconds; 0 for a record that did not come from a stream.
+clock before decoding, in nanoseconds; 0 for a record that did not come from a stream. None is what the exchange does
+not tell, and never zero.
 
 The JSON that users read is made from these in one place, `data_collector.model.wire`.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, Generic, Literal, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -23,7 +28,7 @@ class Trade(Struct, frozen=True, gc=False):
     """When the match took place, by the exchange's clock. Not unique and not an order: ids are."""
     event_ms: int
     """When the exchange sent it; equals `time_ms` where the source has no such time (REST)."""
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
     """True when the taker sold."""
     received_ns: int = 0
     buyer_order_id: int | None = None
@@ -47,10 +52,10 @@ class Kline(Struct, frozen=True, gc=False):
     close: str
     volume: str
     """In base currency."""
-    quote_volume: str
-    taker_buy_base_volume: str
-    taker_buy_quote_volume: str
-    trades: int
+    quote_volume: str | None
+    taker_buy_base_volume: str | None
+    taker_buy_quote_volume: str | None
+    trades: int | None
     """How many trades the kline has."""
     is_closed: bool
     event_ms: int
@@ -138,3 +143,49 @@ class Quote(Struct, frozen=True, gc=False):
 
 
 Record = Trade | Kline | Ticker | AggregateTrade | MiniTicker | Quote
+
+Row = TypeVar("Row", Kline, Trade)
+"""What is kept for good."""
+
+
+Source = Literal["ws", "rest", "built", "file"]
+"""The exchange's stream, its REST side, trade ids that prove a kline without trades, published files."""
+
+
+class Origin(Struct, frozen=True):
+    """Where a stored record is from."""
+
+    source: Source | None = "ws"
+    """None where it is not known."""
+    warnings: tuple[str, ...] = ()
+    """Rules that it is marked with."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names and values in turn, of an entry that holds the record: only what is out of the ordinary."""
+        warnings = ("warnings", ",".join(self.warnings)) if self.warnings else ()
+        return warnings if self.source == "ws" else (*warnings, "src", self.source or "unknown")
+
+
+def received_origin(record: Trade | Kline, warnings: tuple[str, ...] = ()) -> Origin:
+    """Of a record that the exchange has sent us."""
+    return Origin("ws" if record.received_ns else "rest", warnings)
+
+
+def known_origin(source: object, warnings: Iterable[object]) -> Origin:
+    """Of words that anybody may have written: what is none of ours is not known."""
+    rules = tuple(rule for rule in warnings if isinstance(rule, str) and _RULE.fullmatch(rule))
+    return Origin(_SOURCES.get(source), rules)
+
+
+_SOURCES: Final[Mapping[object, Source]] = {name: name for name in get_args(Source)}
+_RULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Sourced(Struct, Generic[Row], frozen=True):
+    """A stored record and where it is from."""
+
+    record: Row
+    origin: Origin
+    epoch: int = 0
+    """In which its trade id is unique."""

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from data_collector.model.calendar import Calendar
+from data_collector.model.errors import VenueRefused
 from data_collector.model.keys import Channel, Key, StoreKeys
 from data_collector.model.records import Kline, Record, Ticker, Trade
 
@@ -75,6 +76,14 @@ class SymbolRules(Struct, frozen=True):
     """Step of its quantities; 0.0 where the list has none."""
 
 
+class TradesRefused(VenueRefused):
+    """What lies before `trades`, in rising order, the exchange will never give; all of it when there are none."""
+
+    def __init__(self, refusal: VenueRefused, trades: list[Trade]) -> None:
+        super().__init__(str(refusal), code=refusal.code)
+        self.trades = trades
+
+
 class TradesApi(Protocol):
     """Trades by their ids."""
 
@@ -82,11 +91,15 @@ class TradesApi(Protocol):
         """Trades with ids from `from_id` on, rising; fewer than `limit` when the newest is among them.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
-        contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`.
+        contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`. Raises
+        `TradesRefused` where the exchange gives a part alone.
         """
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
-        """The first trade id at or after a time; None when nothing was traded since."""
+        """The first trade id at or after a time; None when the answer was empty, which alone proves nothing."""
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """The id of the newest trade, however long ago it was; None when there is none."""
 
 
 class KlinesApi(Protocol):
@@ -95,7 +108,10 @@ class KlinesApi(Protocol):
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
-        """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes."""
+        """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes.
+
+        What the exchange has comes as it is, also what is no whole kline (`model.calendar.is_whole`).
+        """
 
     async def server_time_ms(self) -> int:
         """The exchange's clock."""
@@ -124,6 +140,10 @@ class ExchangeApi(TradesApi, KlinesApi, ListingApi, Protocol):
         """What is used of the budget in the current window."""
 
     @property
+    def key_wanted(self) -> str | None:
+        """A sentence with the cure, where an endpoint asked for an API key that it did not get."""
+
+    @property
     def background_weight_per_minute(self) -> int:
         """What calls that are not urgent may use of the budget in a minute."""
 
@@ -149,8 +169,13 @@ class Counts(Protocol):
 class OpenRest(Protocol):
     """Makes a client of the REST side; the caller closes it."""
 
-    def __call__(self, url: str, *, use_proxy: bool = False, counters: Counts | None = None) -> ExchangeApi:
-        """`url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`."""
+    def __call__(
+        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, api_key: str | None = None
+    ) -> ExchangeApi:
+        """`url` has no path; `use_proxy` obeys HTTPS_PROXY and friends; requests are counted in `counters`.
+
+        `api_key` is sent only where an endpoint asks for one.
+        """
 
 
 class BulkFile(Struct, frozen=True):
@@ -190,7 +215,7 @@ class BulkFiles(Protocol):
         """The files of the single days of a month; empty for a day, and for intervals published by the month only."""
 
     def klines(self, file: BulkFile) -> AsyncGenerator[list[Kline], None]:
-        """The rows of a file of klines."""
+        """The rows of a file of klines, also those that are no whole kline (`model.calendar.is_whole`)."""
 
     def trades(self, file: BulkFile) -> AsyncGenerator[list[Trade], None]:
         """The rows of a file of trades."""
@@ -213,7 +238,7 @@ class StreamLimits(Struct, frozen=True):
     connection_attempts_window_s: float
     streams_per_control_message: int
     ping_interval_s: float
-    """How often the exchange pings; a connection is dead after this plus a margin without any frame."""
+    """How often the exchange pings. After so long without any frame it is pinged by us, and must answer."""
     max_age_s: float
     """After this time the exchange closes the connection."""
 

@@ -80,16 +80,17 @@ def trade_json(trade: Trade, symbol_json: str) -> str:
         orders = _NO_ORDERS
     else:
         orders = f'"buyer_order_id":{_number(buyer)},"seller_order_id":{_number(seller)},"is_buyer_maker":'
+    maker = trade.is_buyer_maker
     return (
-        f'{{"symbol":{symbol_json},"timestamp":"{_newest.text(trade)}","trade_id":{trade.trade_id},'
-        f'"price":{trade.price},"quantity":{trade.quantity},{orders}{"true}" if trade.is_buyer_maker else "false}"}'
+        f'{{"symbol":{symbol_json},"timestamp":"{_newest.text(trade)}","trade_id":{trade.trade_id},"price":{trade.price},'
+        f'"quantity":{trade.quantity},{orders}{"true}" if maker else "false}" if maker is not None else "null}"}'
     )
 
 
 _NO_ORDERS = '"buyer_order_id":null,"seller_order_id":null,"is_buyer_maker":'
 
 
-def _number(number: int | None) -> str:
+def _number(number: int | str | None) -> str:
     return "null" if number is None else str(number)
 
 
@@ -98,10 +99,10 @@ def kline_json(kline: Kline, symbol_json: str) -> str:
     return (
         f'{{"symbol":{symbol_json},"timestamp":"{open_time_text(kline.open_ms)}","interval":"{kline.interval}",'
         f'"open":{kline.open},"high":{kline.high},"low":{kline.low},"close":{kline.close},'
-        f'"volume":{kline.volume},"trades":{kline.trades},'
-        f'"is_closed":{"true" if kline.is_closed else "false"},"quote_volume":{kline.quote_volume},'
-        f'"taker_buy_base_volume":{kline.taker_buy_base_volume},'
-        f'"taker_buy_quote_volume":{kline.taker_buy_quote_volume}}}'
+        f'"volume":{kline.volume},"trades":{_number(kline.trades)},'
+        f'"is_closed":{"true" if kline.is_closed else "false"},"quote_volume":{_number(kline.quote_volume)},'
+        f'"taker_buy_base_volume":{_number(kline.taker_buy_base_volume)},'
+        f'"taker_buy_quote_volume":{_number(kline.taker_buy_quote_volume)}}}'
     )
 
 
@@ -139,18 +140,53 @@ TICKER_FIELDS = tuple(name for name in Ticker.__struct_fields__ if name not in {
 """What a ticker writes into `latest:{symbol}`, beside `price` and `timestamp`."""
 
 
+NONE_AT_ZERO = (
+    "weighted_avg_price", "prev_close_price", "last_price", "last_qty", "bid_price", "ask_price", "open_price",
+    "high_price", "low_price",
+)  # fmt: skip
+"""Of a ticker: zero stands for none in them, in a window without a trade or on an empty side of the book."""
+
+
+def ticker_values(ticker: Ticker) -> dict[str, str | int | None]:
+    """What a ticker says, by `TICKER_FIELDS`; None for what there is not."""
+    values: dict[str, str | int | None] = {name: getattr(ticker, name) for name in TICKER_FIELDS}
+    values |= {name: _price_or_none(str(values[name])) for name in NONE_AT_ZERO}
+    if values["last_price"] is None or values["open_price"] is None:
+        values |= {"price_change": None, "price_change_percent": None}
+    return values
+
+
 def ticker_fields(ticker: Ticker) -> list[str]:
-    """Names and values in turn, as HSET takes them."""
-    return [text for name in TICKER_FIELDS for text in (name, str(getattr(ticker, name)))]
+    """Names and values in turn, as HSET takes them; an empty text for what there is not."""
+    values = ticker_values(ticker).items()
+    return [text for name, value in values for text in (name, "" if value is None else str(value))]
+
+
+def newest_price(ticker: Ticker) -> tuple[str | None, int]:
+    """The newest price that a ticker knows, and since when at the latest, in ms. None for what was never traded.
+
+    In a window without a trade it is that of the last trade before it.
+    """
+    last = _price_or_none(ticker.last_price)
+    if ticker.last_id >= 0:
+        return last, ticker.event_ms
+    return last or _price_or_none(ticker.prev_close_price), ticker.open_time
+
+
+def _price_or_none(text: str) -> str | None:
+    return text if float(text) else None
 
 
 def quote_fields(quote: Quote) -> dict[str, str]:
-    """What a quote writes into `quote:{symbol}`. The exchange tells no time: it is when the quote reached us."""
+    """What a quote writes into `quote:{symbol}`; an empty text for the price of an empty side of the book.
+
+    The exchange tells no time: it is when the quote reached us.
+    """
     return {
         "update_id": str(quote.update_id),
-        "bid": quote.bid,
+        "bid": _price_or_none(quote.bid) or "",
         "bid_quantity": quote.bid_quantity,
-        "ask": quote.ask,
+        "ask": _price_or_none(quote.ask) or "",
         "ask_quantity": quote.ask_quantity,
         "timestamp": trade_time_text(quote.received_ns // 1_000_000),
     }
@@ -160,7 +196,7 @@ def quote_json(quote: Quote) -> str:
     """The `data` of a `quotes:` entry."""
     fields = quote_fields(quote)
     timestamp = fields.pop("timestamp")
-    numbers = ",".join(f'"{name}":{digits}' for name, digits in fields.items())
+    numbers = ",".join(f'"{name}":{digits or "null"}' for name, digits in fields.items())
     return f'{{"symbol":{json_text(quote.symbol)},"timestamp":"{timestamp}",{numbers}}}'
 
 
@@ -175,12 +211,15 @@ def kline_object(kline: Kline) -> dict[str, object]:
 
 
 def ticker_object(ticker: Ticker) -> dict[str, object]:
-    """What `latest:{symbol}` shows of a ticker, numbers as `Decimal`, for subclasses."""
-    head: dict[str, object] = {"symbol": ticker.symbol, "price": Decimal(ticker.last_price)}
-    return head | _object(ticker, ("timestamp", *TICKER_FIELDS[1:]), trade_time_text(ticker.event_ms))
+    """What `latest:{symbol}` shows of a ticker, numbers as `Decimal`, for subclasses; None for what there is not."""
+    price, _ = newest_price(ticker)
+    numbers = {"price": price} | ticker_values(ticker)
+    found: dict[str, object] = {"symbol": numbers.pop("symbol")}
+    found |= {name: Decimal(value) if isinstance(value, str) else value for name, value in numbers.items()}
+    return found | {"timestamp": trade_time_text(ticker.event_ms)}
 
 
-def _object(record: Kline | Trade | Ticker, names: Iterable[str], time_text: str) -> dict[str, object]:
+def _object(record: Kline | Trade, names: Iterable[str], time_text: str) -> dict[str, object]:
     """Fields by name; all texts but the symbol and the interval are numbers."""
     found: dict[str, object] = {}
     for name in names:

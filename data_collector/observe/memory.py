@@ -23,8 +23,11 @@ class Shortage:
     ends_process = False
 
     def meet(self, error: BaseException) -> None:
-        """To be called with every error that would be passed over; none but a `MemoryError` matters."""
-        if isinstance(error, MemoryError):
+        """To be called with every error that would be passed over; only a `MemoryError` matters, in a group too."""
+        if isinstance(error, BaseExceptionGroup):
+            for each in error.exceptions:
+                self.meet(each)
+        elif isinstance(error, MemoryError):
             self.give_up()
 
     def give_up(self) -> None:

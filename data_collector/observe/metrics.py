@@ -70,13 +70,14 @@ REST_OUTCOME = Label(
 ROLLOVER_RESULT = Label(
     "result", "overlap (proven by ids), unproven (the repair takes over), failed (the old connection goes on)"
 )
-CONNECT_FAILURE = Label("reason", "name, connection, timeout, tls, handshake, redirect, answer")
+CONNECT_FAILURE = Label("reason", "name, proxy, connection, timeout, tls, handshake, redirect, answer")
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
+    Annotated[Literal["data_collector_epochs_begun_total"], "Times that trade ids of a symbol began anew"],
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
@@ -102,6 +103,16 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_gx_audit_busy_seconds_total"], "Time that it spent on them"],
     Annotated[Literal["data_collector_gx_audit_rows_total"], "Messages that it has checked, refused ones too", CHANNEL],
     Annotated[Literal["data_collector_gx_audit_skipped_total"], "Messages that it will never check", CHANNEL],
+    Annotated[
+        Literal["data_collector_gx_audit_pairs_total"],
+        "Pairs of a rule in force and a message that it is about, in the batches that were checked",
+        CHANNEL,
+    ],
+    Annotated[
+        Literal["data_collector_gx_audit_evaluated_total"],
+        "Those of them that Great Expectations reports as evaluated: as many, unless a rule cannot be evaluated",
+        CHANNEL,
+    ],
     Annotated[Literal["data_collector_gx_audit_worker_starts_total"], "Times that its process was started"],
     Annotated[
         Literal["data_collector_gx_audit_broken_total"],
@@ -229,6 +240,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
 ]
 
 GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
+    Annotated[
+        Literal["data_collector_epochs_awaited"],
+        "Symbols whose trade ids seem to begin anew and of which nothing is stored until that is decided",
+    ],
     Annotated[Literal["data_collector_health"], "1 for the status that /health tells, 0 for the others", HEALTH],
     Annotated[Literal["data_collector_ready"], "1 while /health/ready is 200, else 0"],
     Annotated[
@@ -247,6 +262,9 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[Literal["data_collector_gx_audit_waiting_rows"], "Messages that wait for it"],
     Annotated[Literal["data_collector_gx_audit_waiting_bytes"], "Memory that they take"],
     Annotated[Literal["data_collector_gx_audit_lag_seconds"], "How long the oldest of them has been waiting"],
+    Annotated[
+        Literal["data_collector_gx_audit_every_seconds"], "How long a message waits at most for it: `GX_AUDIT_SECONDS`"
+    ],
     Annotated[Literal["data_collector_gx_audit_memory_bytes"], "Resident memory of its process"],
     Annotated[
         Literal["data_collector_history_up"], "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from data_collector.model.keys import Channel, Key
 from data_collector.model.status import Snapshot
@@ -18,6 +16,7 @@ from data_collector.pipeline.connections.lateness import Lateness, Twins
 from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address, Resolver
 from data_collector.pipeline.sequence.intake import Intake
+from data_collector.proxies import proxy_of
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
@@ -113,7 +112,8 @@ class Wiring:
         self.extra = extra
         limits = venue.limits
         attempts = max(1, int(limits.connection_attempts * DIALS_PART))
-        address = Address(settings.binance_ws_url + venue.stream_path, _proxy(settings), venue.hint_451)
+        proxy = proxy_of(settings.binance_ws_url) if settings.use_proxy else None
+        address = Address(settings.binance_ws_url + venue.stream_path, proxy, venue.hint_451)
         self._context = LineContext(
             address=address,
             codec=venue.codec,
@@ -152,13 +152,3 @@ class Wiring:
         if len(group.lines) < 2:
             return Lateness(group.lines[0], self._context.counters)
         return Twins(group.lines[0], group.lines[1])
-
-
-def _proxy(settings: Settings) -> str | None:
-    if not settings.use_proxy:
-        return None
-    parts = urlsplit(settings.binance_ws_url)
-    if proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -39,6 +40,9 @@ class PartHealth(Struct, frozen=True):
 
 class Part:
     """One part of the service."""
+
+    awaited: ClassVar[str] = "its parts"
+    """What a stop waits for while this part closes, in words for the operator."""
 
     async def open(self) -> None:
         """Get hold of files, servers and what else is needed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -24,8 +23,10 @@ from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool, SpoolLimits
+from data_collector.service.epochs import EpochHome
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn, names
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
 
 SPOOL_FOLDER = "spool"
 
@@ -41,6 +42,8 @@ GAP_TOLERATED_S = 5.0
 
 class SpoolHome(Part):
     """The spool with its folder. Its task runs with the collection, beside those that need it."""
+
+    awaited = "the spool to reach the disk"
 
     def __init__(self, settings: Settings, folder: Path, counters: Counters, *, empty: bool) -> None:
         self._folder = folder / SPOOL_FOLDER
@@ -59,7 +62,7 @@ class SpoolHome(Part):
     async def close(self) -> None:
         """Write out and sync the spool, when nothing comes any more."""
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with time_limit(CLOSE_S):
                 await self.spool.close()
         except TimeoutError:
             structlog.get_logger().error("spool_left", reason=f"the disk has not answered for {CLOSE_S:g} s")
@@ -70,12 +73,13 @@ class Repairs(Part):
 
     def __init__(
         self, settings: Settings, outlet: Outlet, intake: Intake, rest: ExchangeApi, home: SpoolHome, ledger: Ledger,
-        counters: Counters,
+        epochs: EpochHome, counters: Counters,
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._symbols = home.symbols
         self._spool = spool = home.spool
         self._ledger = ledger
+        self._epochs = epochs
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
@@ -90,7 +94,8 @@ class Repairs(Part):
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled)
+        epochs = self._epochs.known
+        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs)
 
     def use(self, subscriptions: Subscriptions) -> None:
         """These are collected from now on."""
@@ -112,7 +117,9 @@ class Repairs(Part):
         """Gaps, and what the store lacks."""
         snapshot.gaps = gaps = self._ledger.status()
         ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S
-        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet), ready=ready)
+        refusals = sorted(self._of_trades.refusals | self._of_klines.refusals)
+        refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
+        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet) + refused, ready=ready)
 
 
 def is_repaired(gaps: GapsStatus) -> bool:
@@ -145,5 +152,7 @@ def _debt_reasons(outlet: Outlet) -> list[str]:
     owing = outlet.debts.payable()
     if not owing or oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
         return []
-    count = sum(outlet.queues[debt.symbol].next_id - debt.due_id for debt in owing)
+    # Of an epoch that is over only the spool knows how much there is.
+    queues = [(outlet.queues[debt.symbol], debt) for debt in owing]
+    count = sum(queue.next_id - debt.due_id for queue, debt in queues if queue.epoch == debt.epoch)
     return [f"bringing {count:,} trades of {names([debt.symbol for debt in owing])} to the store"]

@@ -42,6 +42,7 @@ from data_collector.service.watches.statistics import Statistics
 from data_collector.settings import Settings
 from data_collector.sinks.redis.functions import with_rights
 from data_collector.sinks.redis.sink import RedisSink
+from data_collector.time_limit import time_limit
 
 ASK_S = 5.0
 """How long the store may take to tell what it has."""
@@ -222,7 +223,7 @@ class Resubscription:
                 await storing.sink.begin_channels(with_own_rights)
 
         try:
-            async with asyncio.timeout(ASK_S):
+            async with time_limit(ASK_S):
                 if trades or klines or with_own_rights:
                     await storing.pump.ask(question)
         except (SinkUnavailable, Misconfigured, TimeoutError) as error:
@@ -270,7 +271,7 @@ class Resubscription:
                     for line in group.lines:
                         changes.create_task(line.carry(group.keys))
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with time_limit(CONNECT_S):
                 for line in touched:
                     await line.complete.wait()
         except TimeoutError:
@@ -294,7 +295,7 @@ class Resubscription:
         """Nothing comes of the removed streams any more: what came is filled up and stored, for so long."""
         symbols = self._leaving(removed)
         try:
-            async with asyncio.timeout(WRITE_OUT_S):
+            async with time_limit(WRITE_OUT_S):
                 while any(self._waits(pump, symbol) for symbol in symbols):
                     await pump.ask(_nothing)
         except TimeoutError:

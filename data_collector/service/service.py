@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 import structlog
 from msgspec import structs
 
 from data_collector.control import Request, serve_control
-from data_collector.model.errors import CollectorError
+from data_collector.model.errors import expected_of
 from data_collector.model.keys import Channel
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import ChangeStatus, DesiredSubscriptions
@@ -25,6 +27,7 @@ from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
+from data_collector.service.epochs import EpochHome
 from data_collector.service.history_writer.part import History
 from data_collector.service.part import Part, PartHealth, spawner
 from data_collector.service.repairs import SpoolHome
@@ -40,6 +43,9 @@ from data_collector.venues.discovery import find_venue
 
 LIVE_FOLDER = "live"
 STOPPED = "stopped by operator"
+
+TOLD_AFTER_S = 1.0
+"""Most stops are over by then."""
 
 
 class Service:
@@ -63,18 +69,20 @@ class Service:
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(settings, home, venue, counters, source=source or rest_url, empty=empty)
-        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters)
+        rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.api_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
+        epochs = EpochHome(settings, home, venue.name, empty=empty)
         validation = Validation(settings, home, counters, use=self._use_gate)
         self._collection = Collection(
-            settings, venue, rest, spool, validation, counters, tap=tap, extra_channels=extra_channels
+            settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels
         )
         self._subscribed = self._collection.subscribed
         self.history = History(
-            settings, home, venue, counters, self._store, self._subscribed, klines=not klines_elsewhere, empty=empty
-        )
+            settings, home, venue, counters, self._store, self._subscribed, epochs.known,
+            klines=not klines_elsewhere, empty=empty,
+        )  # fmt: skip
         exchange = Exchange(venue, rest, settings.symbols, self._collection.statistics)
-        self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, self.history, validation)
+        self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, epochs, self.history, validation)
         """Those that live as long as we, from the ground up."""
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()
@@ -95,8 +103,11 @@ class Service:
                 self._work = group.create_task(self._run_work(group))
                 if control is not None:
                     self._control = group.create_task(self._answer_until_hung_up(control))
-        except* CollectorError as errors:
-            raise _first(errors) from None
+        except BaseExceptionGroup as errors:
+            expected = expected_of(errors)
+            if expected is None:
+                raise
+            raise expected from None
 
     async def stop(self) -> None:
         """End `run` in order. A second call changes nothing: the first must be able to finish."""
@@ -185,18 +196,35 @@ class Service:
             await self._close(tasks)
 
     async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
-        if self._collecting is not None:
-            self._collecting.cancel()
-            await asyncio.wait((self._collecting,))
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for part in reversed(self._parts):
-            await part.close()
-        if self._control is not None:
-            self._control.cancel()
+        async with AsyncExitStack() as stack:
+            # Each is closed whatever becomes of those before it: what nobody ends here would be left to run.
+            if self._control is not None:
+                stack.callback(self._control.cancel)
+            for part in self._parts:
+                stack.push_async_callback(self._close_part, part)
+            if self._collecting is not None:
+                self._collecting.cancel()
+                with self._told("the store to take what was received"):
+                    await asyncio.wait((self._collecting,))
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
         self._log.info("stopped")
+
+    async def _close_part(self, part: Part) -> None:
+        with self._told(part.awaited):
+            await part.close()
+
+    @contextmanager
+    def _told(self, awaited: str) -> Iterator[None]:
+        """Say what a stop waits for when that takes long."""
+        telling = partial(self._log.info, "stop_waits", awaited=awaited)
+        timer = asyncio.get_running_loop().call_later(TOLD_AFTER_S, telling)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _collect(self, sink: RedisSink) -> None:
         """From a start to its stop, or until cancelled; then what waits is written out."""
@@ -229,11 +257,3 @@ def _judge(snapshot: Snapshot, healths: Sequence[PartHealth]) -> None:
         snapshot.condition = "unhealthy"
     else:
         snapshot.condition = "degraded" if snapshot.reasons else "healthy"
-
-
-def _first(errors: BaseExceptionGroup[CollectorError]) -> CollectorError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CollectorError), "the group was split by type"
-    return error

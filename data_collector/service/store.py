@@ -34,6 +34,8 @@ BRING_BACK_S = 5.0
 class StoreHome(Part):
     """The data folder with its lock, the server in it or the address elsewhere, and our one sink."""
 
+    awaited = "the embedded store to write everything out"
+
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, *, source: str, empty: bool
     ) -> None:

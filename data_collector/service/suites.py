@@ -89,7 +89,8 @@ class ServiceSource:
 
     poll_s = SERVICE_POLL_S
 
-    def __init__(self, url: str, port: ServicePort, kept: Path) -> None:
+    def __init__(self, url: str, port: ServicePort, kept: Path | None) -> None:
+        """`kept` None: for a command, which asks once."""
         self._url = url
         self._port = port
         self._kept = kept
@@ -97,6 +98,8 @@ class ServiceSource:
     def first(self) -> LoadedRules:
         """See `SuiteSource`."""
         suites: dict[Kind, Suite] = {}
+        if self._kept is None:
+            return LoadedRules(suites, {})
         for kind in KINDS:
             try:
                 suites[kind] = self._read(kind, (self._kept / f"{kind}.json").read_bytes())
@@ -105,7 +108,7 @@ class ServiceSource:
                 continue
         return LoadedRules(suites, {})
 
-    async def changed(self, known: Mapping[Kind, str]) -> LoadedRules | None:
+    async def changed(self, known: Mapping[Kind, str]) -> LoadedRules:
         """See `SuiteSource`."""
         try:
             listing = msgspec.json.decode(await self._port.get("/suites"), type=_Listing)
@@ -136,6 +139,8 @@ class ServiceSource:
         return suite
 
     def _keep(self, kind: Kind, content: bytes) -> None:
+        if self._kept is None:
+            return
         try:
             self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = self._kept / f".{kind}.{os.getpid()}"

@@ -52,7 +52,8 @@ class Settings(BaseModel):
     """A validation service, such as `http://data-validation:8000`. Unset: validation runs embedded."""
 
     binance_api_key: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
-    """Sent only where an endpoint asks for a key. Public market data needs none. `your_api_key` counts as unset."""
+    """Sent only where an endpoint asks for a key. Binance asks for none, Binance.US for old trades by their ids.
+    `your_api_key` counts as unset."""
 
     binance_api_secret: Annotated[SecretStr | None, texts.parsed(texts.header_value)] = None
     """Not needed for market data. `your_api_secret` counts as unset."""
@@ -119,6 +120,10 @@ class Settings(BaseModel):
     standby: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: collect everything, and write a symbol's trades only while no other collector on the same `REDIS_URL` does."""
 
+    auto_epoch: Annotated[bool, texts.parsed(texts.yes_or_no)] = True
+    """1: where a symbol's trade ids begin anew and the exchange's REST side agrees, its next epoch begins by itself.
+    0: it waits for `data-collector epoch SYMBOL --new`."""
+
     flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 1
     """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""
 
@@ -127,6 +132,10 @@ class Settings(BaseModel):
 
     gx_audit: Annotated[bool, texts.parsed(texts.yes_or_no)] = True
     """1: real Great Expectations checks every message too, in a process of its own. 0: the compiled rules alone do."""
+
+    gx_audit_seconds: Annotated[int, texts.whole_number(1, _DAY_S)] = 300
+    """How long, in seconds, a record waits at most for real Great Expectations, which looks at all that came meanwhile
+    at once; sooner when a batch is full."""
 
     use_proxy: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: `HTTPS_PROXY` and friends are obeyed. 0: they are ignored."""
@@ -144,6 +153,11 @@ class Settings(BaseModel):
     def store_address(self) -> StoreAddress | None:
         """Where `REDIS_URL` points; None for the embedded server."""
         return None if self.redis_url is None else parse_store_url(self.redis_url.get_secret_value())
+
+    @property
+    def api_key(self) -> str | None:
+        """The text of `binance_api_key`, for the exchange's REST side alone."""
+        return None if self.binance_api_key is None else self.binance_api_key.get_secret_value()
 
     def maxlen(self, setting: MaxlenSetting) -> int:
         """Entries that a stream keeps which this setting trims."""

@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
+from data_collector.proxies import proxy_of
 from data_collector.settings.fields import SECRETS, Settings, is_loopback, variables
 from data_collector.settings.texts import YES, shown
 
@@ -43,6 +44,8 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     _drop_samples(values, notices)
     _check_together(values, faults, notices)
     settings = _validated(values, notices, faults)
+    if settings is not None and settings.use_proxy:
+        faults += _proxy_faults(settings)
     if settings is None or faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise Misconfigured(
@@ -144,6 +147,18 @@ def _validated(values: Mapping[str, str], notices: list[str], faults: list[str])
             sentence = fault["msg"].removeprefix("Value error, ")
             faults.append(f"{name}{_given(name, values)}: {sentence}")
     return None
+
+
+def _proxy_faults(settings: Settings) -> list[str]:
+    """A proxy that only some of our clients could use would leave the others to go past it."""
+    faults: dict[str, None] = {}
+    for url in (settings.binance_ws_url, settings.binance_rest_url, settings.validation_service_url):
+        try:
+            if url is not None:
+                proxy_of(url)
+        except Misconfigured as fault:
+            faults[f"USE_PROXY=1: {fault}"] = None
+    return list(faults)
 
 
 def _given(name: str, values: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from data_collector.simulator.streams.connection import StreamConnection
 from data_collector.simulator.streams.delivery import PING, frame, text_frame, wrapped
 from data_collector.simulator.streams.feed import Feed, Prepared
 from data_collector.simulator.streams.streams import StreamSide
+from data_collector.time_limit import time_limit
 
 TICK_S = 0.01
 """How often the market is moved on: the longest that a trade waits before it is sent."""
@@ -57,6 +58,11 @@ class Simulator:
     def rest_url(self) -> str:
         """Base URL of the REST side, for BINANCE_REST_URL."""
         return f"{'http' if self.settings.tls is None else 'https'}://{self._url_host}:{self._rest_port}"
+
+    @property
+    def keys_sent(self) -> dict[str, str]:
+        """The newest API key that came with a request, by path."""
+        return {} if self._rest is None else self._rest.keys_sent
 
     @property
     def _url_host(self) -> str:
@@ -104,7 +110,7 @@ class Simulator:
 
     async def _until_deserted(self) -> None:
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with time_limit(STOP_TIMEOUT_S):
                 await self._feed.hub.deserted.wait()
         except TimeoutError:
             for connection in self.connections():

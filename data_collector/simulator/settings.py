@@ -72,6 +72,8 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     """All clients together count as one address."""
     weight_per_minute: int = 6_000
     error_shape: ErrorShape = "nested"
+    api_key: str | None = None
+    """Asked for where trades are read by their ids, as Binance.US does; None asks for none."""
 
     kline_period_ms: int = 2_000
     """How often a changed candle is sent; `1s` candles and tickers have one second."""

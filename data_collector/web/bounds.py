@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from data_collector.time_limit import time_limit
 from data_collector.web.answers import Rejection, Rejections
 from data_collector.web.guard import SAFE_METHODS
 
@@ -128,7 +129,7 @@ class _BoundedBody:
         loop = asyncio.get_running_loop()
         self._deadline = self._deadline or loop.time() + self._timeout_s
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with time_limit(self._deadline - loop.time()):
                 message = await self._receive()
         except TimeoutError:
             raise self._refused(Rejection(408, "timeout", "The body did not come in time.")) from None

@@ -79,7 +79,7 @@ class Script:
                 "open": self.open_gaps, "missing": 7 * self.open_gaps, "oldest_open_seconds": 3.0,
                 "newest": self.newest_gaps,
             },
-            "audit": {"state": "running", "coverage": 0.5},
+            "audit": {"state": "running", "coverage": 0.5, "every_seconds": 300.0, "next_seconds": 120.0},
         }  # fmt: skip
 
     def completeness_rows(self) -> list[list[object]]:

@@ -118,6 +118,8 @@ def test_best_bid_and_offer_of_the_chart_stand_beside_its_price(page: Watched, s
 
     page.expect_text("#chart-quote", "Bid 45,180.49")
     page.expect_text("#chart-quote", "Ask 45,180.50")
+    service.say("quote", {"symbol": "BTCUSDT", **best, "bid": None, "bid_quantity": "0.00000000"})
+    page.expect_text("#chart-quote", "Bid \N{EN DASH}")
     page.page.get_by_role("button", name="1h", exact=True).click()
     page.expect_text("#chart-text", "BTCUSDT, interval 1h")
     assert page.text("#chart-quote") == ""

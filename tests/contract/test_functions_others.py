@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
+from data_collector.model.calendar import DAY_MS
 from data_collector.model.keys import Key
+from data_collector.model.records import Origin, Sourced
 from data_collector.model.sink import Batch, Behind, NewestUpdate, SideEntry
 from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import quote_fields
 from data_collector.sinks.redis.sink import RedisSink
-from tests.contract.stores import Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade
+from tests.contract.stores import WEEK_S, Reader, klines, limits, minutes, opened, redis_sink, run_of, trades
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
 
 TRADES = f"trades:{SYMBOL}"
 STREAM = f"stream:{SYMBOL}"
 QUOTES = f"quotes:{SYMBOL}"
+ORIGIN = f"collector:origin:{SYMBOL}:1m:2024-01-01T{{}}:00+00:00"
+REST = Origin("rest")
+
+
+def origins(reader: Reader) -> dict[str, object]:
+    """Minute to what stands beside its key."""
+    found = {f"12:0{minute}": reader.client.get(ORIGIN.format(f"12:0{minute}")) for minute in range(3)}
+    return {minute: text for minute, text in found.items() if text is not None}
 
 
 async def test_closed_klines_are_appended_once_and_in_order(sink: RedisSink, other: RedisSink, reader: Reader) -> None:
@@ -156,16 +167,32 @@ async def test_source_and_check_stand_beside_the_record(sink: RedisSink, reader:
     await sink.write(batch)
 
     assert [fields.keys() - {"data"} for _, fields in reader.entries(STREAM)] == [set(), {"src"}, {"check"}]
+    assert origins(reader) == {"12:01": "built "}
+
+
+async def test_where_a_kline_is_from_stands_beside_its_key_for_as_long(sink: RedisSink, reader: Reader) -> None:
+    batch = klines(kline(0, closed=False), kline(0), kline(1))
+    batch.klines[0][0].warnings, batch.klines[0][2].source = ("price_swing",), "rest"
+    await sink.write(Batch(klines=[batch.klines[0][:1]]))
+    assert origins(reader) == {"12:00": "ws price_swing"}
+
+    await sink.write(Batch(klines=[batch.klines[0][1:]]))
+    assert origins(reader) == {"12:01": "rest "}
+    assert WEEK_S - 60 < int(str(reader.client.ttl(ORIGIN.format("12:01")))) <= WEEK_S
+
+    await sink.write(Batch(revisions=[Sourced(kline(0), Origin("rest", ("a", "b"))), Sourced(kline(1), Origin("ws"))]))
+    assert origins(reader) == {"12:00": "rest a,b"}
 
 
 async def test_kline_of_before_the_beginning_goes_into_its_key_alone(sink: RedisSink, reader: Reader) -> None:
     await sink.write(klines(kline(1)))
-    await sink.write(Batch(past=[kline(0), kline(1, close="45150.00")]))
+    await sink.write(Batch(past=[Sourced(kline(0), REST), Sourced(kline(1, close="45150.00"), REST)]))
 
     assert reader.minutes() == [("12:01", True)]
     key = f"kline:{SYMBOL}:1m:2024-01-01T12:0{{}}:00+00:00"
     closes = [json.loads(str(reader.client.get(key.format(minute))))["close"] for minute in (0, 1)]
     assert closes == [45180.50, 45180.50]
+    assert origins(reader) == {"12:00": "rest "}
 
 
 async def test_older_ticker_changes_nothing(sink: RedisSink, reader: Reader) -> None:
@@ -195,6 +222,50 @@ async def test_trade_older_than_the_ticker_does_not_move_the_price_back(sink: Re
     await sink.write(trades(15, 18))
 
     assert reader.latest()["price"] == "9"
+
+
+async def test_day_without_a_trade_leaves_out_its_prices_and_shows_the_one_before(
+    sink: RedisSink, reader: Reader
+) -> None:
+    """`c`, `o`, `h`, `l` = "0.00000000", `x` = "0.00467300", `F` = `L` = -1, `n` = 0, and nobody bids."""
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS - 2 * DAY_MS, last_price="1", last_id=10))]))
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker(bid_price="0.00000000", bid_qty="0.00000000"))]))
+
+    latest = reader.latest()
+    assert (latest["price"], latest["timestamp"]) == ("0.00467300", "2023-12-31T12:00:00.000+00:00")
+    assert (latest["trade_id"], latest["count"], latest["volume"], latest["warnings"]) == ("10", "0", "0.00000000", "")
+    gone = {"last_price", "open_price", "high_price", "low_price", "weighted_avg_price", "last_qty", "bid_price"}
+    assert not {*gone, "price_change", "price_change_percent"} & latest.keys()
+
+    await sink.write(Batch(newest=[NewestUpdate(ticker(NOON_MS + 1_000, last_price="2", last_id=11))]))
+    assert (reader.latest()["price"], reader.latest()["last_price"]) == ("2", "2")
+
+
+async def test_price_of_a_trade_stays_when_a_day_without_one_is_told_late(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker())]))
+    assert reader.latest()["price"] == "0.00467300"
+    await sink.write(Batch(trades=[run_of([trade(11, price="2")])]))
+
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker(NOON_MS + 1_000))]))
+
+    assert (reader.latest()["price"], reader.latest()["trade_id"]) == ("2", "11")
+
+
+async def test_what_was_never_traded_has_no_price(sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(newest=[NewestUpdate(untraded_ticker(prev_close_price="0.00000000"))]))
+
+    assert reader.latest().keys() & {"price", "prev_close_price", "volume"} == {"volume"}
+
+
+async def test_quote_of_an_empty_side_of_the_book_has_no_price_there(sink: RedisSink, reader: Reader) -> None:
+    for record in (quote(update_id=7), quote(update_id=8, bid="0.00000000", bid_quantity="0.00000000")):
+        await sink.write(Batch(newest=[NewestUpdate(record)]))
+
+    stored = reader.client.hgetall(f"quote:{SYMBOL}")
+    assert "bid" not in stored
+    assert (stored["bid_quantity"], stored["ask"]) == ("0.00000000", "25.36520000")
+    newest = reader.records(QUOTES)[-1]
+    assert (newest["bid"], newest["bid_quantity"], newest["ask"]) == (None, 0, Decimal("25.3652"))
 
 
 async def test_trades_alone_make_no_half_filled_latest(sink: RedisSink, reader: Reader) -> None:

@@ -24,6 +24,7 @@ Word = bytes | bytearray | memoryview | str | int | float
 QUARANTINE, LATE = f"quarantine:{SYMBOL}", f"late:{SYMBOL}"
 NOON = "2024-01-01T12:00:00+00:00"
 KLINE_KEY = f"kline:{SYMBOL}:1m:{NOON}"
+ORIGIN_KEY = f"collector:origin:{SYMBOL}:1m:{NOON}"
 DIGITS = trade_json(trade(7, price="0.10000000000000000001000", quantity="1e-8"), json_text(SYMBOL))
 
 
@@ -114,7 +115,19 @@ async def test_closed_kline_goes_into_late_and_into_its_key_that_expires(
 
     assert late(reader) == [{"data": text, "why": "replayed"}]
     assert reader.client.get(KLINE_KEY) == text
+    assert reader.client.get(ORIGIN_KEY) is None
     assert WEEK_S - 60 < int(str(reader.client.ttl(KLINE_KEY))) <= WEEK_S
+
+
+async def test_where_a_kline_is_from_goes_along(streams: QuarantineStreams, reader: Reader) -> None:
+    ids = [refuse(reader, text_of(kline(closed=False))), refuse(reader, text_of(kline()), src="rest")]
+
+    await streams.release(SYMBOL, [released(ids[0], "cap", closed=False)])
+    assert reader.client.get(ORIGIN_KEY) == "ws cap"
+    await streams.release(SYMBOL, [released(ids[1], closed=True)])
+
+    assert reader.client.get(ORIGIN_KEY) == "rest "
+    assert late(reader) == [{"data": text_of(kline()), "why": "replayed", "src": "rest"}]
 
 
 async def test_closed_kline_replaces_an_open_one(streams: QuarantineStreams, reader: Reader) -> None:

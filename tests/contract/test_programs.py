@@ -20,7 +20,16 @@ import pytest
 
 from data_collector.embedded.peer import free_port
 from tests.integration.exactness import KLINE_KEYS
-from tests.integration.processes import ROOT, Exchange, end_embedded_server, exchange, get_json, is_running, variables
+from tests.integration.processes import (
+    ROOT,
+    Exchange,
+    end_embedded_server,
+    exchange,
+    family,
+    get_json,
+    is_running,
+    variables,
+)
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
 
@@ -115,7 +124,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, market: Exchange) -> Itera
 
 def assert_ends_in_order(service: Service) -> None:
     """SIGTERM ends it with exit code 0 and with everything that it started."""
-    children = children_of(service.process.pid)
+    children = family(service.process.pid)
     assert children
 
     assert service.terminate() == 0
@@ -216,7 +225,7 @@ def test_uvicorn_serves_the_same_service(tmp_path: Path, market: Exchange) -> No
     command = [sys.executable, "-m", "uvicorn", "api:app", "--port", str(port)]
     with serving(tmp_path / "var", market, command, port) as service:
         assert service.get("/status")["running"] is True
-        children = children_of(service.process.pid)
+        children = family(service.process.pid)
 
         service.process.send_signal(signal.SIGINT)
         service.process.wait(DEADLINE_S)
@@ -305,13 +314,6 @@ def test_service_answers_503_with_the_reason_while_it_waits_for_its_store(tmp_pa
         health = service.get("/health")
         assert (health["status"], health["collector_running"]) == ("unhealthy", False)
         assert "s3cret" not in json.dumps(health) + json.dumps(service.get("/status")) + service.told()
-
-
-def children_of(pid: int) -> list[int]:
-    """Process ids of all that descends from a process."""
-    shown = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    direct = list(map(int, shown.stdout.split()))
-    return [*direct, *(found for child in direct for found in children_of(child))]
 
 
 def since_of(status: dict[str, object]) -> object:

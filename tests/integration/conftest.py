@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
+from tests.integration.past import Past, past
 from tests.integration.postgres_server import database, database_server
 from tests.integration.processes import Exchange, end_embedded_server, exchange
 from tests.integration.store_reader import Store
@@ -18,7 +19,7 @@ from tests.integration.waiting import until
 
 __all__ = [
     "database", "database_server", "folder", "market", "running_market", "store", "store_server", "timescale",
-    "timescale_server",
+    "timescale_server", "world",
 ]  # fmt: skip
 
 
@@ -71,3 +72,10 @@ def market(running_market: Exchange) -> Iterator[Exchange]:
     """It goes on after a test has stopped it."""
     yield running_market
     running_market.act("resume")
+
+
+@pytest.fixture
+async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
+    """An exchange with a past, and an empty database."""
+    async with past(tmp_path, database) as made:
+        yield made

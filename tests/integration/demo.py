@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.processes import ROOT, end_embedded_postgres, get_json
+from tests.integration.processes import ROOT, end_embedded_postgres, family, get_json
 from tests.integration.store_reader import Store
 from tests.integration.waiting import DEADLINE_S, until
 
@@ -49,6 +49,7 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
     screen = folder / "screen.txt"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
     environment = {**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
+    environment["GX_AUDIT_SECONDS"] = "1"
     with screen.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "data_collector", "demo", "--trades-per-s", "20", *options],
@@ -77,9 +78,3 @@ def first(pattern: str, text: str) -> str:
     found = re.search(pattern, text)
     assert found is not None, text
     return found[1]
-
-
-def family(pid: int) -> list[int]:
-    """All that descends from a process."""
-    shown = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [found for child in map(int, shown.stdout.split()) for found in (child, *family(child))]

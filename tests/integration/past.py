@@ -35,6 +35,8 @@ class Past(Struct):
     simulator: Simulator
     dsn: str
     folder: Path
+    with_gx: bool = False
+    """Whether Great Expectations audits what comes, whose process takes seconds to start."""
     events: list[Event] = field(default_factory=list)
     """What the last run in this event loop told."""
 
@@ -75,6 +77,8 @@ class Past(Struct):
             "BINANCE_WS_URL": self.simulator.ws_url,
             "DATABASE_URL": self.dsn,
             "VAR_DIR": str(self.folder),
+            "SUITES_DIR": str(self.folder / "suites"),
+            "GX_AUDIT": str(int(self.with_gx)),
         }
 
     async def broken_off(self, how: signal.Signals, *words: str, after_rows: int) -> tuple[int | None, str]:

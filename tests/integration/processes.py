@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from data_collector.embedded.peer import free_port
 from data_collector.embedded.postgres import EmbeddedPostgres
@@ -218,6 +219,8 @@ def variables(folder: Path, exchange: Exchange, **settings: str) -> dict[str, st
         "port": "0",
         # Each audit worker takes two seconds of a core to start; tests of the audit switch it on.
         "gx_audit": "0",
+        # What these are told to wait for comes in a moment, and not after five minutes.
+        "gx_audit_seconds": "1",
     }
     chosen = {name.upper(): value for name, value in {**defaults, **settings}.items()}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **chosen}
@@ -255,8 +258,18 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def is_running(pid: int) -> bool:
     """True while the process exists and is no zombie."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(shown.strip()) and not shown.strip().startswith("Z")
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def family(pid: int) -> list[int]:
+    """All that descends from a process."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _choose_store_port(store_folder: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,7 @@ from data_collector.model.records import Kline
 from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.settings import load_settings
 from data_collector.simulator.control.actions import SetStatus
-from tests.integration.past import START_MS, Past, past
+from tests.integration.past import START_MS, Past
 from tests.integration.postgres_server import execute, rows
 from tests.integration.store_reader import Store
 
@@ -24,11 +22,10 @@ NOT_THERE = "'2025-12-30 10:00+00' and '2025-12-30 10:09+00'"
 
 
 @pytest.fixture
-async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
+async def world(world: Past) -> Past:
     """The database holds two days of candles and trades."""
-    async with past(tmp_path, database) as made:
-        await made.told(with_trades=True)
-        yield made
+    await world.told(with_trades=True)
+    return world
 
 
 async def verdict_of(

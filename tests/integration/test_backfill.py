@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec import structs
-from rich.console import Console
 
 from data_collector.cli.history.backfill import BackfillOptions, filled
-from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.history.events import Planned, Waiting
 from data_collector.history.retrying import Stopping
@@ -38,12 +33,6 @@ TWO_DAYS = 2 * 1440
 FROM_MS = START_MS - TWO_DAYS * MINUTE_MS
 
 KLINES = "/api/v3/klines"
-
-
-@pytest.fixture
-async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
-    async with past(tmp_path, database) as made:
-        yield made
 
 
 async def test_only_missing_ranges_are_filled_with_the_exchanges_own_candles(world: Past) -> None:
@@ -74,6 +63,18 @@ async def test_trades_and_every_kind_of_interval_come_too(world: Past) -> None:
         for symbol in ("BTCUSDT", "ETHUSDT") for each in world.simulator.tape(symbol) if each.time_ms >= FROM_MS
     ]  # fmt: skip
     assert world.stored(interval="1h") == list(range(FROM_MS, START_MS - 60 * MINUTE_MS, 60 * MINUTE_MS))
+
+
+async def test_trades_of_a_symbol_that_was_not_traded_for_a_day_come_too(tmp_path: Path, database: str) -> None:
+    """Its 24-hour statistics then say `"lastId":-1,"count":0`."""
+    async with past(tmp_path, database, structs.replace(PAST, trades_per_s=0.0)) as world:
+        world.simulator.advance(2 * DAY_MS)
+        ended = await world.told(intervals="", with_trades=True)
+
+        query = "select trade_id from market_data_trades order by 1"
+        stored = [trade_id for (trade_id,) in rows(database, query)]
+        assert ended.outcome == "complete"
+        assert stored == [each.trade_id for each in world.simulator.tape("BTCUSDT") if each.time_ms >= FROM_MS]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -256,39 +257,6 @@ async def test_embedded_database_is_filled_while_it_runs(world: Past, tmp_path: 
     assert (ended.outcome, kept) == ("complete", [(TWO_DAYS - 1,)])
 
 
-async def test_plain_output_is_one_sentence_a_line(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    ended = await world.told(intervals="1m,1h", shown_on=PlainLines().tell)
-
-    lines = capsys.readouterr().out.splitlines()
-    assert ended.outcome == "complete"
-    assert lines[0] == "BTCUSDT 1m: 2,879 rows missing, 3 requests, weight 6"
-    assert lines[2] == "In all 2,926 rows, 4 requests of weight 8 by REST, about 0 s."
-    assert lines[-1].startswith("Complete: 2,926 rows added in ")
-
-
-async def test_json_is_one_object_per_event_and_a_summary(world: Past, capsys: pytest.CaptureFixture[str]) -> None:
-    await world.told(shown_on=print_json)
-
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["event"] for each in events] == ["plan", *["progress"] * 3, "series", "summary"]
-    assert events[0]["series"] == [{"series": "BTCUSDT 1m", "rows": 2879, "requests": 3, "weight": 6}]
-    assert [each["done"] for each in events[1:4]] == [999, 1998, 2879]
-    assert (events[-1]["added"], events[-1]["outcome"]) == (2879, "complete")
-
-
-async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
-    written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=110, legacy_windows=False)
-
-    await world.told(intervals="1m,1h", shown_on=Bars(console).tell)
-
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
-    assert "BTCUSDT 1m         2,879         3       6" in text
-    assert "2,879 of 2,879 100.0 %" in text
-    assert "rows/s" in text
-    assert "BTCUSDT 1m  2,879        0          0       0          0  complete" in text
-
-
 async def test_plan_only_fetches_nothing(world: Past) -> None:
     ended = await filled(
         load_settings(world.variables, None), BackfillOptions("BTCUSDT", "1m", "2025-12-30"), world.events.append,
@@ -311,28 +279,6 @@ async def test_published_files_alone_leave_what_they_lack(world: Past) -> None:
         39,
     )
     assert rows(world.dsn, "select distinct source from market_data_ohlcv") == [("file",)]
-
-
-async def test_files_decide_over_a_symbol_that_the_exchange_lists_no_more(
-    world: Past, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A day of LUNAUSDT, candles and trades, beside BTCUSDT, which the exchange knows."""
-    day = datetime(2025, 12, 30, tzinfo=UTC)
-    opened = (FROM_MS + number * MINUTE_MS for number in range(1440))
-    csv = "".join(f"{at * 1000},1,2,1,2,3,{(at + MINUTE_MS) * 1000 - 1},4,5,6,7,0\n" for at in opened)
-    laid_out(tmp_path, published(day_file(Key("kline", "LUNAUSDT", "1m"), day), csv))
-    trades = "".join(f"{7 + number},1.5,2,3.0,{FROM_MS + number}000,True,True\n" for number in range(3))
-    laid_out(tmp_path, published(day_file(Key("trade", "LUNAUSDT"), day), trades))
-
-    ended = await world.told(
-        end="2025-12-31", symbols="LUNAUSDT,BTCUSDT", source="dumps", files=str(tmp_path), with_trades=True
-    )
-
-    found = {each.series: (each.outcome, each.added) for each in ended.reports}
-    assert found["LUNAUSDT 1m"] == ("complete", 1440)
-    assert found["LUNAUSDT trades"] == ("complete", 3)
-    assert found["BTCUSDT 1m"] == ("incomplete", 0)
-    assert "does not list LUNAUSDT: it is not asked" in capsys.readouterr().err
 
 
 async def test_files_are_enough_where_the_exchange_is_out_of_reach(
@@ -364,6 +310,30 @@ async def test_files_are_enough_where_the_exchange_is_out_of_reach(
     ]
     assert told.count("\n") == 1
     assert "Files need no exchange: this machine's clock counts" in told
+
+
+async def test_files_decide_over_a_symbol_that_the_exchange_does_not_list_any_more(
+    world: Past, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day, symbol = datetime(2025, 12, 30, tzinfo=UTC), "LUNAUSDT"
+    begin_us = int(day.timestamp()) * 10**6
+    trades = "".join(f"{number},1.5,2,3,{begin_us + number},True,True\n" for number in range(7, 10))
+    candles = "".join(
+        f"{begin_us + minute * 60_000_000},1,2,1,2,5,{begin_us + (minute + 1) * 60_000_000 - 1},9,3,2,4,0\n"
+        for minute in range(1440)
+    )
+    files = published(day_file(Key("trade", symbol), day), trades)
+    files |= published(day_file(Key("kline", symbol, "1m"), day), candles)
+    symbols, place = f"BTCUSDT,{symbol}", str(laid_out(tmp_path / "files", files))
+
+    ended = await world.told(end="2025-12-31", symbols=symbols, files=place, source="dumps", with_trades=True)
+    told = capsys.readouterr().err
+    with pytest.raises(Misconfigured, match=f"does not list {symbol}; .* --source dumps takes the published files"):
+        await world.told(end="2025-12-31", symbols=symbols, files=place, source="auto")
+
+    outcomes = {each.series: (each.outcome, each.added) for each in ended.reports if symbol in each.series}
+    assert set(outcomes.values()) == {("complete", 1440), ("complete", 3)}
+    assert f"does not list {symbol} now: the published files alone decide" in told
 
 
 async def test_files_are_taken_where_they_save_many_requests_and_rest_does_the_rest(

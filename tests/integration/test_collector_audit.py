@@ -8,11 +8,13 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
+from data_collector.embedded.record import read_record
 from data_collector.model.status import Snapshot
 from tests.integration.exactness import assert_trades_exact
-from tests.integration.processes import CollectorProcess, Exchange, collecting
+from tests.integration.processes import CollectorProcess, Exchange, collecting, is_running
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
@@ -86,17 +88,8 @@ def assert_every_message_audited_once(snapshot: Snapshot) -> None:
 
 def worker_pid(collector: CollectorProcess) -> int | None:
     """The audit worker of a collector."""
-    for line in Path("/proc").iterdir():
-        if not line.name.isdigit():
-            continue
-        try:
-            command = (line / "cmdline").read_bytes()
-            parent = int((line / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-        if b"data_collector.validation.audit" in command and parent == collector.process.pid:
-            return int(line.name)
-    return None
+    children = psutil.Process(collector.process.pid).children()
+    return next((each.pid for each in children if "data_collector.validation.audit" in each.cmdline()), None)
 
 
 def test_every_message_is_audited_once_and_nothing_of_it_is_in_the_collector(market: Exchange, folder: Path) -> None:
@@ -171,6 +164,22 @@ def test_killed_worker_delays_and_loses_nothing(market: Exchange, folder: Path) 
         assert_every_message_audited_once(snapshot)
         for symbol in SYMBOLS:
             assert assert_trades_exact(store, symbol, market.trades(symbol)) == []
+
+
+def test_worker_that_hangs_delays_a_stop_and_the_store_ends_all_the_same(market: Exchange, folder: Path) -> None:
+    with collecting(folder, market, gx_audit="1") as collector:
+        collector.embedded_store()
+        record = read_record(folder / "live")
+        pid = until(lambda: worker_pid(collector), "a worker", output=collector.told, deadline_s=DEADLINE_S)
+        await_audit(collector)
+        os.kill(pid, signal.SIGSTOP)
+
+        assert collector.terminate() == 0
+
+        assert record is not None
+        assert not is_running(record.pid)
+        assert not is_running(pid)
+        assert "Traceback" not in collector.output
 
 
 def test_worker_ends_with_its_collector(market: Exchange, folder: Path) -> None:

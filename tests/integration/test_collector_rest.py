@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from data_collector.simulator import RestFault, Simulator
+from data_collector.simulator import FrameFault, RestFault, Simulator
 from data_collector.simulator.control.actions import SetStatus
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.scene import DRIVEN, NO_HOLES, playing
@@ -50,6 +51,52 @@ async def test_rest_that_never_answers_delays_the_start_by_its_timeout_only(
 
         assert any("did not answer" in reason for reason in scene.status.reasons)
         assert scene.assert_trades_exact() == NO_HOLES
+
+
+async def test_exchange_that_wants_a_key_for_old_trades_gives_what_needs_none_and_is_told(
+    store: Store, folder: Path
+) -> None:
+    """Binance.US: 401 and -2014 for trades by their ids. The newest 1,000 need no key, the rest is lost at once."""
+    simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), BinanceCodec())
+    async with playing(store, folder, simulator=simulator) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", count=1_500))
+        await simulator.burst("BTCUSDT", 1_500)
+        await simulator.burst("BTCUSDT", 100)
+        await scene.settled()
+
+        [(first, last, reason)] = scene.assert_trades_exact()["BTCUSDT"]
+        assert (last - first + 1, reason) == (600, "lost")
+        assert any("set BINANCE_API_KEY" in each for each in scene.status.reasons), scene.status.reasons
+
+
+async def test_key_heals_what_the_stream_left_out(store: Store, folder: Path) -> None:
+    simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), BinanceCodec())
+    async with playing(store, folder, simulator=simulator, binance_api_key="a-key") as scene:
+        await scene.subscribed()
+        await scene.trade()
+        simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", count=1_500))
+        await simulator.burst("BTCUSDT", 1_500)
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+        assert set(simulator.keys_sent) == {"/api/v3/historicalTrades"}
+
+
+async def test_empty_answer_at_a_restart_declares_nothing_skipped(store: Store, folder: Path, tmp_path: Path) -> None:
+    """Minute-old trades, and `aggTrades` answers that there are none since an hour."""
+    async with playing(store, folder) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        await scene.collector.stop()
+        await scene.simulator.burst("BTCUSDT", 3_000)
+        scene.simulator.faults.add(RestFault(path="/api/v3/aggTrades", empty=True))
+        async with playing(store, tmp_path / "second", beside=scene) as second:
+            await second.subscribed(after_attempts=1)
+            await second.trade()
+
+            assert second.assert_trades_exact() == NO_HOLES
 
 
 async def test_health_recovers_with_the_rest_side(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

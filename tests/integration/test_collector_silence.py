@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.simulator import FrameFault, SimulatorSettings
+from data_collector.model.calendar import DAY_MS
+from data_collector.service.watches import silence
+from data_collector.simulator import FrameFault, Simulator, SimulatorSettings
 from data_collector.simulator.control.actions import DropStream
+from data_collector.venues.binance.codec import BinanceCodec
 from tests.integration.scene import NO_HOLES, START_MS, SYMBOLS, Scene, playing
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until_async
@@ -19,6 +22,10 @@ TRADES = "btcusdt@trade"
 
 LEARNED_S = 60.0
 """A busy machine makes it slower."""
+
+
+NOT_TRADED = SimulatorSettings(driven=True, start_ms=START_MS, symbols=SYMBOLS, trades_per_s=0.0)
+"""Nothing but the past."""
 
 
 @pytest.fixture
@@ -51,6 +58,23 @@ async def test_quiet_streams_are_left_alone(scene: Scene) -> None:
     scene.simulator.clock.resume()
     await speaks_again(scene)
     await until_async(lambda: scene.counted("streams_quiet") == 0, "streams that speak")
+
+
+async def test_symbol_that_was_not_traded_for_a_day_is_proven_quiet(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its 24-hour statistics say `"lastId":-1,"count":0`, and its streams say nothing."""
+    monkeypatch.setattr(silence, "QUIET_AGAIN_S", 0.1)
+    monkeypatch.setattr(silence, "PROBE_S", 0.1)
+    simulator = Simulator(NOT_TRADED, BinanceCodec())
+    simulator.advance(2 * DAY_MS)
+    async with playing(store, folder, simulator=simulator) as scene:
+        await until_async(lambda: scene.status.ready, "readiness")
+        assert scene.status.condition == "healthy", scene.status.reasons
+        assert scene.counted("streams_mute") == 0
+        latest = store.hash("latest:BTCUSDT")
+        assert latest["price"] == simulator.tape("BTCUSDT")[-1].price
+        assert (latest["count"], "last_price" in latest) == ("0", False)
 
 
 async def test_mute_stream_is_subscribed_to_anew(scene: Scene) -> None:

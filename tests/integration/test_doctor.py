@@ -28,8 +28,8 @@ VENUE = find_venue("binance")
 
 
 @asynccontextmanager
-async def exchange(start_ms: int | None = None) -> AsyncIterator[Simulator]:
-    settings = SimulatorSettings(symbols=("BTCUSDT", "ETHUSDT"), history_trades=10, start_ms=start_ms)
+async def exchange(start_ms: int | None = None, api_key: str | None = None) -> AsyncIterator[Simulator]:
+    settings = SimulatorSettings(symbols=("BTCUSDT", "ETHUSDT"), history_trades=10, start_ms=start_ms, api_key=api_key)
     simulator = Simulator(settings, BinanceCodec())
     await simulator.start()
     try:
@@ -118,6 +118,17 @@ async def test_unknown_symbols_and_intervals_are_named() -> None:
     seen = " ".join(finding.seen for finding in findings)
     assert "does not have NOPEUSDT" in seen
     assert "no interval 10m" in seen
+
+
+async def test_key_that_the_exchange_asks_for_is_named() -> None:
+    async with exchange(api_key="a-key") as simulator:
+        urls = {"BINANCE_WS_URL": simulator.ws_url, "BINANCE_REST_URL": simulator.rest_url}
+        without = await check_exchange(settings(SYMBOLS="BTCUSDT", **urls), VENUE)
+        keyed = await check_exchange(settings(SYMBOLS="BTCUSDT", BINANCE_API_KEY="a-key", **urls), VENUE)
+
+    [told] = [finding for finding in without if finding.check == "old trades"]
+    assert (told.state, told.cure.split(" ")[:2]) == ("warn", ["Set", "BINANCE_API_KEY"])
+    assert "old trades" not in states(keyed)
 
 
 async def test_clock_that_is_far_off_is_told() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from data_collector.embedded import postgres
 from data_collector.embedded.postgres import EmbeddedPostgres, embedded_programs
-from data_collector.model.errors import Misconfigured
+from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.postgres_server import execute, rows
@@ -50,6 +50,50 @@ async def test_rows_are_kept_over_a_stop_a_kill_and_an_end_of_the_collector(
     assert owner(embedded.pid) != 0
 
 
+@pytest.mark.parametrize("is_left", [False, True], ids=["fresh machine", "closed by an earlier start"])
+async def test_root_whose_umask_is_077_gets_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_left: bool
+) -> None:
+    folder = open_folder()
+    programs = linked_programs(tmp_path)
+    monkeypatch.setattr(postgres, "ROOTS_FOLDER", folder / "var" / "data-collector")
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: programs)
+    server = EmbeddedPostgres(tmp_path / "postgres", log=get_log(), port=0)
+    before = os.umask(0o077)
+    try:
+        if is_left:
+            make_closed(postgres.ROOTS_FOLDER)
+        await server.start()
+        assert rows(server.dsn, "select 1") == [(1,)]
+    finally:
+        os.umask(before)
+        await server.stop()
+        shutil.rmtree(folder)
+
+
+async def test_programs_that_may_not_be_run_are_told_in_a_sentence(
+    embedded: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = slow_programs()
+    (folder / "initdb").touch(0o644)
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: folder)
+
+    with pytest.raises(Unavailable, match=r"initdb \(Permission denied\)"):
+        await embedded.start()
+
+    shutil.rmtree(folder)
+
+
+def linked_programs(folder: Path) -> Path:
+    """The server's programs where nobody but us may pass, as in root's home."""
+    programs = embedded_programs()
+    package = programs.parent.parent
+    (folder / package.name).mkdir()
+    (folder / package.name / programs.parent.name).symlink_to(programs.parent)
+    (folder / f"{package.name}.libs").symlink_to(package.with_name(f"{package.name}.libs"))
+    return folder / package.name / programs.parent.name / programs.name
+
+
 async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -> None:
     await embedded.start()
     login, _, place = embedded.dsn.partition("@")
@@ -84,11 +128,23 @@ async def test_a_server_that_replays_is_waited_for(
     shutil.rmtree(folder)
 
 
-def slow_programs() -> Path:
-    """A folder with the slow server."""
-    # Not pytest's folder: the server may be another user, and that one may not pass there.
+def open_folder() -> Path:
+    """Not pytest's folder: the server may be another user, and that one may not pass there."""
     folder = Path(tempfile.mkdtemp(prefix="dc-pg-"))
     folder.chmod(0o755)
+    return folder
+
+
+def make_closed(folder: Path) -> None:
+    """A folder that only we may pass, in one for everybody."""
+    folder.parent.mkdir()
+    folder.parent.chmod(0o755)
+    folder.mkdir(mode=0o700)
+
+
+def slow_programs() -> Path:
+    """A folder with the slow server."""
+    folder = open_folder()
     script = folder / "postgres"
     script.write_text(SLOW.format(programs=embedded_programs()))
     script.chmod(0o755)

@@ -169,7 +169,7 @@ async def test_statement_that_takes_too_long_is_told(database: str, monkeypatch:
     async with connected(database) as other, other.transaction():
         await other.execute(f"lock table {KLINES}")
         await steps_of_a_round(at_work, followed, orders_of(database))
-    await followed.put([], [], [], {"stream:BTCUSDT": "1-0"})
+    await followed.put([], [], [], [], {"stream:BTCUSDT": "1-0"})
     followed.close()
 
     assert at_work.reason is not None

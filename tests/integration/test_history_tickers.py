@@ -23,7 +23,7 @@ from tests.integration.scene import playing
 from tests.integration.store_reader import Store
 from tests.integration.test_history_writer import answers, history, writer_pid
 from tests.integration.waiting import until_async
-from tests.market import NOON_MS, ticker
+from tests.market import NOON_MS, ticker, untraded_ticker
 
 TIMES = ("open_time", "close_time")
 TEXTS = tuple(name for name in TICKER_FIELDS[1:] if name not in TIMES)
@@ -180,6 +180,29 @@ async def test_a_ticker_of_a_known_time_changes_nothing_and_no_digit_is_lost(dat
     assert added == [1, 0]
     query = f"select {TIME.format('timestamp')}, volume::text, last_price::text, count from market_data_tickers"
     assert rows(database, query) == [("2024-01-01T12:00:00.007+00:00", "123456789012.12345678", "0.12300000", 500)]
+
+
+async def test_day_without_a_trade_has_null_for_its_prices(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros and -1 on the wire; `latest:` has left the prices out."""
+    monkeypatch.setattr(history_reading, "ROUND_S", 0.0)
+    untraded = untraded_ticker(bid_price="0.00000000", bid_qty="0.00000000")
+    fields = dict(zip(ticker_fields(untraded)[::2], ticker_fields(untraded)[1::2], strict=True))
+    there = [text for field in fields.items() if field[1] for text in field]
+    store.ask("HSET", "latest:BTCUSDT", "event_ms", NOON_MS, "price", "0.00467300", *there)
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    followed = await FollowedDatabase.open(database, "binance")
+
+    added = await followed.put_tickers(await TickerSampler(connection, orders_for(store, "BTCUSDT")).read())
+    connection.close()
+    followed.close()
+
+    names = "last_price, high_price, price_change, bid_price, prev_close_price::text, bid_qty::text, count, last_id"
+    assert added == 1
+    assert rows(database, f"select {names} from market_data_tickers") == [
+        (None, None, None, None, "0.00467300", "0.00000000", 0, -1)
+    ]
 
 
 async def test_tickers_that_are_too_old_go_a_few_at_a_time(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,12 @@ from data_collector.service.history_writer import writer as history_writer
 from data_collector.service.history_writer.messages import Orders
 from data_collector.service.history_writer.reading import StreamReader
 from data_collector.service.history_writer.writer import HistoryWriter
+from data_collector.sinks.postgres.following import FollowedDatabase
+from data_collector.sinks.postgres.writing import Written
 from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.postgres_server import execute, rows
 from tests.integration.scene import Scene, playing
-from tests.integration.store_reader import Store
+from tests.integration.store_reader import Store, parsed
 from tests.integration.test_postgres_writing import KLINE, TRADE
 from tests.integration.waiting import until_async
 
@@ -42,10 +44,10 @@ async def history(scene: Scene, holds: Callable[[HistoryStatus], bool], what: st
 
 def truth(scene: Scene) -> list[tuple[object, ...]]:
     """What CANDLES answers when every closed candle of the store is there once."""
-    records = [record for symbol in scene.symbols for record in scene.store.records(f"stream:{symbol}")]
+    entries = [entry for symbol in scene.symbols for entry in scene.store.entries(f"stream:{symbol}")]
     return sorted(
-        (r["symbol"], r["interval"], r["timestamp"], str(r["close"]), str(r["volume"]), r["trades"], "ws")
-        for r in records
+        (r["symbol"], r["interval"], r["timestamp"], str(r["close"]), str(r["volume"]), r["trades"], source)
+        for r, source in ((parsed(each["fields"]["data"]), each["fields"].get("src", "ws")) for each in entries)
         if r["is_closed"] and r["interval"] == "1m"
     )
 
@@ -237,6 +239,47 @@ async def test_entries_that_no_database_can_hold_are_counted_and_stop_nothing(st
     await asyncio.wait([running])
 
 
+async def test_rows_tell_where_entries_are_from_and_the_rules_that_mark_them(store: Store, database: str) -> None:
+    marks: list[tuple[str, ...]] = [(), ("src", "rest"), ("src", "built", "check", "ok"), ("warnings", "cap,floor")]
+    for number, fields in enumerate(marks):
+        kline, trade = structs.replace(KLINE, open_ms=60_000 * number), structs.replace(TRADE, trade_id=number)
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(kline, '"BTCUSDT"'), *fields)
+        store.ask("XADD", "trades:BTCUSDT", f"1-{number}", "data", trade_json(trade, '"BTCUSDT"'), *fields)
+    revised = kline_json(structs.replace(KLINE, open_ms=0, close="1"), '"BTCUSDT"')
+    store.ask("XADD", "late:BTCUSDT", "*", "data", revised, "why", "revision", "src", "rest", "warnings", "cap")
+    writer = HistoryWriter(Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=True))
+    running = asyncio.create_task(writer.run())
+
+    await until_async(lambda: (writer.progress.rows["kline"], writer.progress.rows["trade"]) == (4, 4), "the rows")
+
+    running.cancel()
+    await asyncio.wait([running])
+    origins: list[tuple[object, ...]] = [("rest", None), ("built", None), ("ws", ["cap", "floor"])]
+    columns = "select source, warnings from market_data"
+    assert rows(database, f"{columns}_trades order by trade_id") == [("ws", None), *origins]
+    assert rows(database, f'{columns}_ohlcv order by "timestamp"') == [("rest", ["cap"]), *origins]
+    assert rows(database, f"{columns}_ohlcv_revisions") == [("ws", None)]
+
+
+async def test_a_candle_that_rest_brought_into_the_stream_does_not_come_back_over_its_revision(
+    store: Store, database: str
+) -> None:
+    told = kline_json(KLINE, '"BTCUSDT"')
+    store.ask("XADD", "stream:BTCUSDT", "*", "data", told, "src", "rest")
+    store.ask("XADD", "late:BTCUSDT", "*", "data", told.replace('"close":', '"close":1'), "why", "revision")
+    orders = Orders(database, store.url, "", "binance", ("BTCUSDT",), klines=True, trades=False)
+    connection = await StoreConnection.connect(parse_store_url(store.url))
+    followed = await FollowedDatabase.open(database, "binance")
+    for _ in range(2):
+        batch = (await StreamReader(connection, orders, {}).read()).whole()
+        written = await followed.put(batch.klines, batch.revised, batch.trades, [], batch.cursors)
+
+    connection.close()
+    followed.close()
+    assert written[0] == Written(known=2)
+    assert len(rows(database, "select 1 from market_data_ohlcv_revisions")) == 1
+
+
 async def test_each_store_is_read_whole_into_one_database(store: Store, database: str) -> None:
     other = Store(store.url.removesuffix("/0") + "/1")
     texts = [kline_json(structs.replace(KLINE, open_ms=60_000 * number), '"BTCUSDT"') for number in range(3)]
@@ -272,7 +315,8 @@ async def test_a_revision_waits_for_the_candle_that_it_revises(store: Store, mon
     batches = [await reader.read() for _ in range(3)]
 
     connection.close()
-    volumes = [[kline.volume for kline in batch.whole().klines] for batch in batches]
+    rows = [batch.whole() for batch in batches]
+    volumes = [[row.record.volume for row in (*whole.klines, *whole.revised)] for whole in rows]
     plain = KLINE.volume
     assert volumes == [[plain] * 3, [plain, f"1{plain}"], []]
     assert [batch.is_full for batch in batches] == [True, False, False]

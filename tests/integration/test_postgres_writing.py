@@ -14,12 +14,12 @@ from msgspec import structs
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Origin, Sourced, Trade
 from data_collector.sinks.postgres import reading
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
-from data_collector.sinks.postgres.writing import KLINES, PostgresWriter, Written, put
+from data_collector.sinks.postgres.writing import KLINES, LONG, PostgresWriter, Written, put
 from tests.integration.postgres_server import execute, fresh_database
 
 MINUTE_MS = 60_000
@@ -43,8 +43,11 @@ INSERT = (
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 )
 
+BARE = structs.replace(KLINE, quote_volume=None, taker_buy_base_volume=None, taker_buy_quote_volume=None, trades=None)
+"""As an exchange tells it that has no more."""
+
 VALUES = """"timestamp", open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
-  taker_buy_quote_volume"""
+  taker_buy_quote_volume, source, warnings"""
 
 KNOWN_AT = f"""
 select {reading._KLINE} from (
@@ -98,6 +101,71 @@ async def test_candles_and_trades_come_back_with_every_digit(pool: asyncpg.Pool)
 
     assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [KLINE]
     assert await reader.trades("BTCUSDT", START_MS, START_MS + 1, 10) == [TRADE, fine]
+
+
+async def test_what_an_exchange_does_not_tell_comes_back_as_not_told(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    trade = structs.replace(TRADE, is_buyer_maker=None)
+
+    written = [
+        await writer.put_klines([BARE], source="ws") + await writer.put_trades([trade], source="ws") for _ in range(2)
+    ]
+
+    assert written == [Written(added=2), Written(known=2)]
+    assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [BARE]
+    assert await reader.trades("BTCUSDT", START_MS, START_MS + 1, 10) == [trade]
+
+
+async def test_what_another_source_tells_more_is_filled_in_and_not_taken_out_again(pool: asyncpg.Pool) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    bare = structs.replace(TRADE, is_buyer_maker=None)
+
+    written = []
+    for kline, trade in ((BARE, bare), (KLINE, TRADE), (BARE, bare)):
+        of_trades = await writer.put_trades([trade], source="rest")
+        written.append(of_trades + await writer.put_klines([kline], source="rest"))
+
+    assert written == [Written(added=2), Written(changed=2), Written(known=2)]
+    assert await reader.klines("BTCUSDT", "1m", START_MS, START_MS + MINUTE_MS, 10) == [KLINE]
+    assert await reader.trades("BTCUSDT", START_MS, START_MS + 1, 10) == [TRADE]
+
+
+@pytest.mark.parametrize("count", [3, LONG])
+async def test_rows_come_back_with_where_they_are_from(pool: asyncpg.Pool, count: int) -> None:
+    writer, reader = PostgresWriter(pool), PostgresReader(pool)
+    klines = [minute(number) for number in range(count)]
+    trades = [structs.replace(TRADE, trade_id=number) for number in range(count)]
+    marks = {klines[1].open_ms: ("price_swing", "null")}
+
+    await writer.put_klines(klines, source="file", warnings=marks)
+    await writer.put_trades(trades, source="built", warnings={2: ("tick_size",)})
+
+    found = await reader.sourced_klines("BTCUSDT", "1m", START_MS, START_MS + 3 * MINUTE_MS, 10)
+    assert [row.origin for row in found] == [Origin("file"), Origin("file", ("price_swing", "null")), Origin("file")]
+    stored = await reader.sourced_trades_by_id("BTCUSDT", 0, 2, 10)
+    assert [row.origin for row in stored] == [Origin("built"), Origin("built"), Origin("built", ("tick_size",))]
+
+
+async def test_words_of_others_about_the_source_are_not_taken_over(pool: asyncpg.Pool) -> None:
+    await pool.execute(INSERT, "BTCUSDT", "2024-01-01T00:00:00Z", 1, 1, 1, 1, 1, "1m")
+    await pool.execute(
+        """update market_data_ohlcv set source = 'my own', warnings = array['</script>', null, 'fine']"""
+    )
+
+    (found,) = await PostgresReader(pool).sourced_klines("BTCUSDT", "1m", START_MS, START_MS + 1, 10)
+
+    assert found.origin == Origin(None, ("fine",))
+
+
+async def test_a_candle_that_is_replaced_is_kept_with_where_it_was_from(pool: asyncpg.Pool) -> None:
+    writer = PostgresWriter(pool)
+    await writer.put_klines([minute(0)], source="built", warnings={START_MS: ("price_swing",)})
+
+    await writer.put_klines([minute(0, close="42000.16")], source="rest")
+
+    columns = "select source, warnings from market_data_ohlcv"
+    assert [list(row) for row in await pool.fetch(columns)] == [["rest", None]]
+    assert [list(row) for row in await pool.fetch(f"{columns}_revisions")] == [["built", ["price_swing"]]]
 
 
 async def test_what_is_written_again_changes_nothing(pool: asyncpg.Pool) -> None:
@@ -160,7 +228,7 @@ async def test_one_candle_is_known_at_any_time_also_when_two_writers_overlap(poo
         now = await connection.fetchval("select (extract(epoch from now()) * 1000)::bigint from pg_sleep(0.02)")
         began = int(str(now))
         await PostgresWriter(pool).put_klines([minute(0, close="1")], source="rest")
-        await put(connection, KLINES, [minute(0, close="2")], exchange="binance", source="file")
+        await put(connection, KLINES, [Sourced(minute(0, close="2"), Origin("file"))], exchange="binance")
 
     known = [await known_at(pool, START_MS + 1, began + number) for number in (5, 60_000)]
 

@@ -60,7 +60,7 @@ async def test_good_suite_is_counted_and_shown_to_great_expectations(tmp_path: P
     assert (ended.code, ended.errors) == (0, "")
     assert ended.output.splitlines() == [
         "The trade suite is good: 3 new, 0 replaced, 1 switched off.",
-        "Of 28 rules in force the gate judges 15, only the audit 13.",
+        "Of 27 rules in force the gate judges 14, only the audit 13.",
         "Great Expectations loads and runs it.",
     ]
 

@@ -60,6 +60,10 @@ class Exchange:
         return 2700
 
     @property
+    def key_wanted(self) -> str | None:
+        return None
+
+    @property
     def weight_used(self) -> int:
         return 0
 
@@ -87,6 +91,9 @@ class Exchange:
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
         return []
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        return None
 
     async def close(self) -> None:
         pass

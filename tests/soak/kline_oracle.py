@@ -49,10 +49,11 @@ _decode = msgspec.json.Decoder(StoredKline).decode
 
 
 def _true_amounts(kline: Kline) -> Amounts:
-    return (
+    amounts = (
         kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
-        kline.taker_buy_quote_volume, str(kline.trades),
+        kline.taker_buy_quote_volume, kline.trades,
     )  # fmt: skip
+    return tuple(map(str, amounts))
 
 
 class KlineOracle:

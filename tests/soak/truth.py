@@ -72,7 +72,7 @@ class Truth:
             while self.next_id < trade.trade_id and self._marks:
                 self._marks.append(ABSENT)
             time = iso(trade.time_ms)
-            maker = trade.is_buyer_maker
+            maker = bool(trade.is_buyer_maker)
             self._marks.append(mark_of(self.symbol, time, trade.price, trade.quantity, is_buyer_maker=maker))
         surplus = len(self._marks) - KEPT_MAX
         if surplus > KEPT_MAX // 8:

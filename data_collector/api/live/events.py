@@ -92,7 +92,7 @@ class TapeTrade(Struct, frozen=True, array_like=True):
     at_ms: int
     price: str
     quantity: str
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
 
 
 class TapeState(Struct, frozen=True):
@@ -108,9 +108,11 @@ class BestQuote(Struct, frozen=True):
     """Best bid and offer of the focus, where quotes are collected."""
 
     symbol: str
-    bid: str
+    bid: str | None
+    """None while nobody bids."""
     bid_quantity: str
-    ask: str
+    ask: str | None
+    """None while nobody offers."""
     ask_quantity: str
 
 
@@ -172,6 +174,8 @@ class AuditNow(Struct, frozen=True):
 
     state: str
     coverage: float
+    every_seconds: float | None
+    next_seconds: float | None
 
 
 class State(Struct, frozen=True):

@@ -106,7 +106,7 @@ class LiveFeed:
                     await self._unwatched.wait()
                     for task in following:
                         task.cancel()
-            except* Exception:  # noqa: BLE001 - logged whole, and begun anew
+            except ExceptionGroup:
                 _log.exception("live_feed_failed")
                 await asyncio.sleep(STATE_EVERY_S)
 

@@ -158,7 +158,7 @@ def _price(symbol: str, reply: object) -> Price | None:
 
 def _quote(symbol: str, reply: object) -> bytes | None:
     """None while there is none, and for a key of another type."""
-    if not isinstance(reply, list) or not all(isinstance(text, str) for text in reply):
+    if not isinstance(reply, list) or not all(isinstance(quantity, str) for quantity in reply[1::2]):
         return None
     return event_bytes(BestQuote(symbol, *reply))
 

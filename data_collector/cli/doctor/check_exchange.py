@@ -9,9 +9,11 @@ import aiohttp
 
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.venue import ExchangeApi, ListingApi, Venue
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings
+from data_collector.time_limit import time_limit
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 OFFSET_WARN_MS = 1000.0
 OFFSET_FAIL_MS = 60_000.0
@@ -20,12 +22,16 @@ OFFSET_FAIL_MS = 60_000.0
 STREAM_TIMEOUT_S = 10.0
 NAMES_SHOWN = 10
 
+KEY_CURE = (
+    "Set BINANCE_API_KEY to a key of this exchange, which needs no rights. Without one only the newest 1,000 trades "
+    "can be brought again; older ones that are missing are declared lost."
+)
 NETWORK_CURE = "Check the network, BINANCE_REST_URL and BINANCE_WS_URL. `make demo` needs no network."
 
 
 async def check_exchange(settings: Settings, venue: Venue) -> list[Finding]:
     """All findings about the exchange; REST and streams are asked side by side."""
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
     try:
         found, streams = await asyncio.gather(_check_rest(settings, venue, rest), _check_streams(settings, venue))
     finally:
@@ -57,7 +63,7 @@ def _judge_clock(offset_ms: float, round_trip_ms: float) -> Finding:
     return Finding("clock", "ok", seen)
 
 
-async def _check_symbols(settings: Settings, venue: Venue, rest: ListingApi) -> list[Finding]:
+async def _check_symbols(settings: Settings, venue: Venue, rest: ExchangeApi) -> list[Finding]:
     findings = []
     unknown_intervals = [interval for interval in settings.intervals if interval not in venue.intervals]
     if unknown_intervals:
@@ -77,7 +83,21 @@ async def _check_symbols(settings: Settings, venue: Venue, rest: ListingApi) -> 
         findings.append(Finding("symbols", "warn", seen, "They are waited for; nothing to do."))
     if not unknown and not resting:
         findings.append(Finding("symbols", "ok", f"all {len(settings.symbols)} are known and trade"))
+    known = [symbol for symbol in settings.symbols if symbol in listed]
+    if known and "trade" in settings.channels:
+        findings += await _check_old_trades(known[0], rest)
     return findings
+
+
+async def _check_old_trades(symbol: str, rest: ExchangeApi) -> list[Finding]:
+    """Trades by their ids are what gaps are healed with; nothing is said where they are given."""
+    try:
+        await rest.trades(symbol, 0, limit=1)
+    except (VenueUnreachable, VenueRefused) as error:
+        seen = f"trades are not given by their ids: {escaped(str(error))}"
+        cure = KEY_CURE if rest.key_wanted is not None else NETWORK_CURE
+        return [Finding("old trades", "warn", seen, cure)]
+    return []
 
 
 def _listed(names: list[str]) -> str:
@@ -89,8 +109,8 @@ async def _check_streams(settings: Settings, venue: Venue) -> Finding:
     url = settings.binance_ws_url + venue.stream_path
     try:
         async with (
-            asyncio.timeout(STREAM_TIMEOUT_S),
-            aiohttp.ClientSession(trust_env=settings.use_proxy) as session,
+            time_limit(STREAM_TIMEOUT_S),
+            open_session(url, use_proxy=settings.use_proxy) as session,
             session.ws_connect(url, max_msg_size=1024 * 1024, autoping=True),
         ):
             return Finding("streams", "ok", f"{settings.binance_ws_url} opens a WebSocket")
@@ -100,6 +120,6 @@ async def _check_streams(settings: Settings, venue: Venue) -> Finding:
     except TimeoutError:
         seen = f"{settings.binance_ws_url} does not answer in {STREAM_TIMEOUT_S:g} s"
         return Finding("streams", "fail", seen, NETWORK_CURE)
-    except (aiohttp.ClientError, OSError) as error:
-        seen = f"{settings.binance_ws_url} cannot be reached ({escaped(str(error))})"
+    except UNREACHED as error:
+        seen = f"{settings.binance_ws_url} cannot be reached ({escaped(reason_of(error))})"
         return Finding("streams", "fail", seen, NETWORK_CURE)

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from typing import Annotated
 
-import aiohttp
 import msgspec
 import typer
 from rich.console import Console
@@ -15,14 +14,17 @@ from rich.text import Text
 
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
+from data_collector.cli.doctor.check_proxies import check_proxies
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.cli.doctor.check_surroundings import check_folder, check_platform, check_port
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
 from data_collector.settings import Settings, load_settings
+from data_collector.time_limit import time_limit
 from data_collector.validation.rules.folder import RulesFolder
 from data_collector.venues.discovery import find_venue
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 ANSWER_TIMEOUT_S = 5.0
 
@@ -53,6 +55,8 @@ async def examine() -> list[Finding]:
     except Misconfigured as error:
         return [*findings, Finding("settings", "fail", str(error), "Correct them, then run doctor again.")]
     findings.extend(_settings_findings(settings))
+    if settings.use_proxy:
+        findings.append(check_proxies(settings))
     venue = find_venue("binance")
     exchange, store, database, validation, folder, port = await asyncio.gather(
         check_exchange(settings, venue),
@@ -95,15 +99,15 @@ async def _health_of(url: str, *, use_proxy: bool) -> str | None:
     """What is wrong with the service; None when it is well."""
     try:
         async with (
-            asyncio.timeout(ANSWER_TIMEOUT_S),
-            aiohttp.ClientSession(trust_env=use_proxy) as session,
+            time_limit(ANSWER_TIMEOUT_S),
+            open_session(url, use_proxy=use_proxy) as session,
             session.get(f"{url}/health", allow_redirects=False) as response,
         ):
             return None if response.status == 200 else f"answers HTTP {response.status}"
     except TimeoutError:
         return f"does not answer in {ANSWER_TIMEOUT_S:g} s"
-    except (aiohttp.ClientError, OSError) as error:
-        return f"cannot be reached ({escaped(str(error))})"
+    except UNREACHED as error:
+        return f"cannot be reached ({escaped(reason_of(error))})"
 
 
 def _print(findings: list[Finding]) -> None:

@@ -10,30 +10,31 @@ from typing import Annotated
 
 import msgspec
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
-from data_collector.cli.history.backfill_screen import waiting_sentence
+from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
-from data_collector.cli.surroundings.found_database import Database, Surroundings, found_surroundings, opened_database
+from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
-from data_collector.history.events import Ended, Event, Waiting
+from data_collector.history.events import Ended, Event, Waiting, by_count
 from data_collector.history.filling import Filling, TimeSpan
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.keys import Key
-from data_collector.model.venue import ExchangeApi, Venue
+from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
+from data_collector.service.loading.load import opened_load
 from data_collector.settings import Settings, load_settings
-from data_collector.sinks.postgres.rights import rights_to_write
+from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.venues.discovery import find_venue
 
 SETTLING_MS = 60_000
@@ -92,7 +93,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
     surroundings = found_surroundings(settings)
     settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        rights = rights_to_write(trades=options.with_trades) if repair else None
+        rights = rights_to_load(trades=options.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         rest = await stack.enter_async_context(opened_rest(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
@@ -112,7 +113,10 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         ended = None
         if repair and not all(each.is_clean for each in found):
             span = TimeSpan(0 if from_ms is None else from_ms, to_ms, now_ms)
-            ended = await _repaired(venue, rest, database, found, span)
+            async with opened_load(settings, database.writer, database.quarantine) as load:
+                ends_of_repair = Ends(rest, database.reader, load.rows, venue.calendar)
+                ended = await _repaired(ends_of_repair, found, span)
+                ended = structs.replace(ended, gx=await load.audit.finish())
             found = [await at_work.series(each) for each in series]
     return AuditResult(
         all(each.is_clean for each in found), [check for each in found for check in each.checks], notes, ended
@@ -131,11 +135,8 @@ async def _live_store(
     return RedisRows(connection, venue.store_keys, venue.calendar)
 
 
-async def _repaired(
-    venue: Venue, rest: ExchangeApi, database: Database, found: Sequence[SeriesAudit], span: TimeSpan
-) -> Ended:
-    """What is missing or differs is asked for again; the exchange's answer is what counts."""
-    ends = Ends(rest, database.reader, database.writer, venue.calendar)
+async def _repaired(ends: Ends, found: Sequence[SeriesAudit], span: TimeSpan) -> Ended:
+    """What is missing or differs is asked for again; the exchange's answer is what counts, if it breaks no rule."""
     wanted: list[Key] = [each.series for each in found]
     filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), give_up_s=GIVE_UP_S)
     plan = Plan(
@@ -172,26 +173,34 @@ def _print(verdict: AuditResult) -> None:
     if verdict.repair is not None:
         ended = verdict.repair
         typer.echo(f"Repaired: {ended.added:,} added, {ended.changed:,} changed, {ended.absent:,} recorded as absent.")
+        for line in judgement_sentences(ended):
+            typer.echo(escaped(line))
     typer.echo(escaped(_ending(verdict)))
 
 
 def _ending(verdict: AuditResult) -> str:
     if not verdict.equal:
         return "Different."
+    refused = [each for each in verdict.checks if each.refused and each.against == "calendar"]
     unstored = [each.series for each in verdict.checks if each.note == NOTHING_STORED]
     # A symbol that was written wrongly must not look like one that is complete.
-    return f"Equal, but nothing is stored of {', '.join(unstored)}: see `backfill`." if unstored else "Equal."
+    if unstored:
+        return f"Equal, but nothing is stored of {', '.join(unstored)}: see `backfill`."
+    if refused:
+        rows = ", ".join(f"{each.refused:,} of {each.series} ({by_count(each.refused_by)})" for each in refused)
+        return f"Equal, but for what validation refused: {rows}; see `quarantine list`."
+    return "Equal."
 
 
 def _table(checks: Sequence[Check]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("series", no_wrap=True)
     table.add_column("against", no_wrap=True)
-    for name in ("compared", "missing", "doubled", "differing", "unknown"):
+    for name in ("compared", "missing", "doubled", "differing", "unknown", "refused"):
         table.add_column(name, justify="right")
     table.add_column("")
     for each in checks:
-        numbers = (each.compared, each.missing, each.doubled, each.differing, each.unknown)
+        numbers = (each.compared, each.missing, each.doubled, each.differing, each.unknown, each.refused)
         mark = Text("ok", style="green") if each.is_clean else Text("differs", style="bold red")
         row = (each.series, each.against, *(f"{number:,}" for number in numbers))
         table.add_row(*row, Text.assemble(mark, f" {each.note}"))
@@ -203,5 +212,5 @@ def _line(each: Check) -> str:
     counts = (
         f"{each.compared:,} compared, {each.missing:,} missing, {each.doubled:,} doubled, "
         f"{each.differing:,} differing, {each.unknown:,} unknown"
-    )
+    ) + (f", {each.refused:,} refused ({by_count(each.refused_by)})" if each.refused else "")
     return f"{each.series} against {each.against}: {mark}, {counts}" + (f" ({each.note})" if each.note else "")

@@ -13,22 +13,22 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
-from data_collector.cli.surroundings.found_database import Database, found_surroundings, opened_database
+from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
 from data_collector.history.events import Ended, Tell
 from data_collector.history.filling import Filling, Source, TimeSpan
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
-from data_collector.model.keys import Key
 from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
+from data_collector.service.loading.load import opened_load
 from data_collector.settings import Settings, load_settings
-from data_collector.sinks.postgres.rights import rights_to_write
+from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.venues.discovery import find_venue
 
 INTERRUPTED = 130
@@ -37,8 +37,6 @@ EXIT_CODES = {"complete": 0, "incomplete": 1, "failed": 1, "stopped": INTERRUPTE
 GIVE_UP_S = 600.0
 
 OFFLINE = "{reason}. Files need no exchange: this machine's clock counts, and symbols are taken as they were given."
-
-DELISTED = "The exchange does not list {symbols}: it is not asked about them, and their files decide."
 
 
 class BackfillOptions(Struct, frozen=True):
@@ -52,6 +50,7 @@ class BackfillOptions(Struct, frozen=True):
     source: Source = "rest"
     files: str | None = None
     give_up_s: float = GIVE_UP_S
+    again: bool = False
 
 
 def backfill(
@@ -72,15 +71,16 @@ def backfill(
     give_up_after: Annotated[
         float, typer.Option(min=0, help="Seconds without any success after which a series has failed.")
     ] = GIVE_UP_S,
+    again: Annotated[bool, typer.Option("--again", help="Ask again for what validation refused.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
 ) -> None:
     """Bring what the database lacks of the past, and nothing else, from the exchange.
 
     Ctrl-C, a crash or kill -9 lose nothing: the same command goes on where it was. Exit code 0 when nothing is missing
-    any more, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
+    any more but what validation refused, 1 when a series failed or the exchange did not give all, 130 after Ctrl-C.
     """
     settings = load_settings()
-    options = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after)
+    options = BackfillOptions(symbols, intervals, begin, end, trades, source, files, give_up_after, again)
     bars = Bars() if sys.stdout.isatty() and not json else None
     tell = print_json if json else PlainLines().tell if bars is None else bars.tell
     asks = not yes and not json and sys.stdin.isatty() and sys.stdout.isatty()
@@ -116,21 +116,24 @@ async def filled(
     """Plan and fill; None when the plan is not `agreed` to. All that happens is told, the sum of it last."""
     venue = find_venue("binance")
     settings = found_surroundings(settings).settings
-    rights = rights_to_write(trades=options.with_trades)
-    async with opened_database(settings, rights) as database, opened_rest(venue, settings) as rest:
-        filling = await _filling(settings, options, venue, rest, database, tell, stopping)
+    async with (
+        opened_database(settings, rights_to_load(trades=options.with_trades)) as database,
+        opened_load(settings, database.writer, database.quarantine) as load,
+        opened_rest(venue, settings) as rest,
+    ):
+        ends = Ends(rest, database.reader, load.rows, venue.calendar)
+        filling = await _filling(settings, options, venue, ends, tell, stopping)
         plan = await filling.plan()
         tell(filling.planned(plan))
         if not agreed(plan):
             return None
-        ended = await filling.run(plan)
+        ended = structs.replace(await filling.run(plan), gx=await load.audit.finish())
         tell(ended)
         return ended
 
 
 async def _filling(
-    settings: Settings, options: BackfillOptions, venue: Venue, rest: ExchangeApi, database: Database,
-    tell: Tell, stopping: Stopping,
+    settings: Settings, options: BackfillOptions, venue: Venue, ends: Ends, tell: Tell, stopping: Stopping
 ) -> Filling:  # fmt: skip
     retrying = Retrying(options.give_up_s, stopping, tell)
     series = series_of(settings, venue, options.symbols, options.intervals, with_trades=options.with_trades)
@@ -138,16 +141,16 @@ async def _filling(
     # Faults of the command line are told even where the exchange is out of reach.
     moment_ms(options.begin, 0, option="--from")
     moment_ms(options.end, 0, option="--to")
-    now_ms, listed = await _clock_and_symbols(retrying, rest, options.source)
+    now_ms, listed = await _clock_and_symbols(retrying, ends.rest, options.source)
     span = span_of(options.begin, options.end, now_ms)
     check_retention(settings, series, span)
-    if listed is not None and options.source != "dumps":
-        check_symbols(series, listed)
-    by_files = frozenset(each.symbol for each in series if listed is None or each.symbol not in listed)
-    if listed is not None and by_files:
-        typer.echo(escaped(DELISTED.format(symbols=", ".join(sorted(by_files)))), err=True)
-    ends = Ends(rest, database.reader, database.writer, venue.calendar, bulk_files, by_files)
-    return Filling(ends, series, span, source=options.source, tell=tell, stopping=stopping, give_up_s=options.give_up_s)
+    unlisted = sorted({each.symbol for each in series if listed is None or each.symbol not in listed})
+    if listed is not None and unlisted:
+        _judge_unlisted(unlisted, options.source)
+    return Filling(
+        structs.replace(ends, files=bulk_files, files_alone=frozenset(unlisted)), series, span,
+        source=options.source, again=options.again, tell=tell, stopping=stopping, give_up_s=options.give_up_s,
+    )  # fmt: skip
 
 
 async def _clock_and_symbols(
@@ -174,14 +177,15 @@ def span_of(begin: str, end: str, now_ms: int) -> TimeSpan:
     return TimeSpan(from_ms, min(to_ms, now_ms), now_ms)
 
 
-def check_symbols(series: Sequence[Key], listed: Container[str]) -> None:
-    """Every symbol is on the exchange's list."""
-    unknown = sorted({each.symbol for each in series if each.symbol not in listed})
-    if unknown:
+def _judge_unlisted(symbols: Sequence[str], source: Source) -> None:
+    """Today's list says nothing of the past: the files of a symbol stay when it goes."""
+    names = ", ".join(symbols)
+    if source != "dumps":
         raise Misconfigured(
-            f"--symbols: the exchange does not list {', '.join(unknown)}. Of a symbol that it listed once, "
-            "--source dumps takes what its published files hold."
+            f"--symbols: the exchange does not list {names}; of a symbol that it listed once, --source dumps takes the "
+            "published files."
         )
+    typer.echo(f"The exchange does not list {names} now: the published files alone decide.", err=True)
 
 
 def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str | None) -> BulkFiles | None:
@@ -216,7 +220,7 @@ def publishes_files(host: str) -> bool:
 @asynccontextmanager
 async def opened_rest(venue: Venue, settings: Settings) -> AsyncIterator[ExchangeApi]:
     """The exchange's REST side, for the length of the block."""
-    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy)
+    rest = venue.open_rest(settings.binance_rest_url, use_proxy=settings.use_proxy, api_key=settings.api_key)
     try:
         yield rest
     finally:

@@ -12,7 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.history.fitting_bars import FittingBars
-from data_collector.history.events import Ended, Event, FileRefused, Planned, Progressed, SeriesEnded, Waiting
+from data_collector.history.events import (
+    Ended,
+    Event,
+    FileRefused,
+    OddCandle,
+    Planned,
+    Progressed,
+    SeriesEnded,
+    Waiting,
+    by_count,
+)
 from data_collector.observe.escaping import escaped
 
 LINE_PAUSE_S = 5.0
@@ -49,12 +59,12 @@ class PlainLines:
                 return self._progress(event)
             case Waiting():
                 return [waiting_sentence(event)]
-            case FileRefused():
-                return [f"{event.series}: file refused: {event.reason}"]
+            case FileRefused() | OddCandle():
+                return [f"{event.series}: {left_out_sentence(event)}"]
             case SeriesEnded():
                 return [series_sentence(event)]
             case Ended():
-                return [end_sentence(event)]
+                return [*judgement_sentences(event), end_sentence(event)]
             case _:
                 assert_never(event)
 
@@ -102,8 +112,10 @@ class Bars:
             case Waiting():
                 self._open()
                 self._progress.console.print(escaped(waiting_sentence(event)), style="yellow", markup=False)
-            case FileRefused():
-                self._progress.console.print(escaped(f"file refused: {event.reason}"), style="red", markup=False)
+            case FileRefused() | OddCandle():
+                style = "red" if isinstance(event, FileRefused) else "yellow"
+                sentence = escaped(f"{event.series}: {left_out_sentence(event)}")
+                self._progress.console.print(sentence, style=style, markup=False)
             case SeriesEnded():
                 if event.rows:
                     self._advance(event.series, event.done)
@@ -112,6 +124,8 @@ class Bars:
             case Ended():
                 self.close()
                 self._console.print(_end_table(event))
+                for line in judgement_sentences(event):
+                    self._console.print(escaped(line), markup=False)
                 self._console.print(end_sentence(event))
             case _:
                 assert_never(event)
@@ -156,6 +170,13 @@ def waiting_sentence(event: Waiting) -> str:
     return f"{event.series}: {event.reason}; trying again in {event.wait_s:.1f} s"
 
 
+def left_out_sentence(event: FileRefused | OddCandle) -> str:
+    """What was not taken, and why."""
+    if isinstance(event, FileRefused):
+        return f"file refused: {event.reason}"
+    return f"the exchange has a candle from {event.opens} to {event.closes}, which is not whole: left out"
+
+
 def series_sentence(report: SeriesEnded) -> str:
     """What became of a series."""
     parts = [f"{report.series}: {report.outcome}", f"{report.added:,} added"]
@@ -165,6 +186,8 @@ def series_sentence(report: SeriesEnded) -> str:
             (report.changed, "changed"),
             (report.known, "written by others meanwhile"),
             (report.absent, "absent at the exchange"),
+            (report.odd, "of them not whole there"),
+            (report.refused, f"refused ({by_count(report.refused_by)})"),
             (report.unproven, "not given by the exchange"),
             (report.files_refused, "files refused"),
         )
@@ -173,12 +196,24 @@ def series_sentence(report: SeriesEnded) -> str:
     return ", ".join(parts) + (f": {report.reason}" if report.reason else "")
 
 
+def judgement_sentences(event: Ended) -> list[str]:
+    """What validation said of the rows that came."""
+    told = []
+    if event.refused:
+        told.append(
+            f"Refused by validation: {_counted(event.refused, 'row')} ({by_count(event.refused_by)}), kept in "
+            "quarantine and not asked for again: see `data-collector quarantine list`, and `backfill --again`."
+        )
+    return told if event.gx is None else [*told, *event.gx.sentences()]
+
+
 def end_sentence(event: Ended) -> str:
     """The last line."""
     done = f"{event.added:,} rows added in {_duration(event.seconds)}"
     match event.outcome:
         case "complete":
-            return f"Complete: {done}; {event.absent:,} do not exist at the exchange."
+            odd = f", of which it has {event.odd:,} that are not whole" if event.odd else ""
+            return f"Complete: {done}; {event.absent:,} do not exist at the exchange{odd}."
         case "stopped":
             return f"Stopped: {done}. Run the same command again: it goes on from here."
         case "incomplete":
@@ -202,11 +237,11 @@ def _plan_table(event: Planned) -> Table:
 def _end_table(event: Ended) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("series", no_wrap=True)
-    for name in ("added", "changed", "by others", "absent", "not given"):
+    for name in ("added", "changed", "by others", "absent", "refused", "not given"):
         table.add_column(name, justify="right")
     table.add_column("outcome")
     for each in event.reports:
-        numbers = (each.added, each.changed, each.known, each.absent, each.unproven)
+        numbers = (each.added, each.changed, each.known, each.absent, each.refused, each.unproven)
         outcome = Text(f"{each.outcome} {escaped(each.reason)}".rstrip(), style=STYLES[each.outcome])
         table.add_row(each.series, *(f"{number:,}" for number in numbers), outcome)
     return table

@@ -21,6 +21,7 @@ from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+from data_collector.sinks.postgres.quarantine import PostgresQuarantine
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.rights import Rights, demand_rights
 from data_collector.sinks.postgres.writing import PostgresWriter
@@ -129,6 +130,7 @@ class Database(Struct, frozen=True):
 
     reader: PostgresReader
     writer: PostgresWriter
+    quarantine: PostgresQuarantine
     place: str
     """For people: nothing of the login."""
 
@@ -147,7 +149,8 @@ async def opened_database(settings: Settings, rights: Rights | None = None) -> A
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
     try:
-        yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), place)
+        quarantine = PostgresQuarantine(pool, place=place)
+        yield Database(PostgresReader(pool, place=place), PostgresWriter(pool, place=place), quarantine, place)
     finally:
         await pool.close()
 

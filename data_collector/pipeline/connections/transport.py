@@ -17,10 +17,12 @@ from contextlib import suppress
 from aiohappyeyeballs import AddrInfoType, start_connection
 from msgspec import Struct
 from picows import WSError, WSHandshakeError, ws_connect
+from python_socks import ProxyError
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.connections.websocket import MESSAGE_BYTES_MAX, Decode, OnControl, Receive, WebSocket
+from data_collector.time_limit import time_limit
 
 HANDSHAKE_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 15.0
@@ -52,7 +54,7 @@ async def open_websocket(
 ) -> WebSocket:
     """Connect and shake hands. Raises `VenueUnreachable` with a sentence that says what went wrong."""
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with time_limit(CONNECT_TIMEOUT_S):
             _, listener = await ws_connect(
                 lambda: WebSocket(decode, receive, on_control, messages_per_s),
                 address.url,
@@ -69,7 +71,9 @@ async def open_websocket(
         raise _handshake_refused(error, address.hint_451) from error
     except ssl.SSLCertVerificationError as error:
         raise VenueUnreachable(f"its certificate cannot be trusted ({error.verify_message})") from error
-    except (OSError, TimeoutError, EOFError, WSError) as error:
+    except ProxyError as error:
+        raise VenueUnreachable(f"the proxy lets nobody through ({error})") from error
+    except (OSError, EOFError, WSError, UnicodeError) as error:
         words = getattr(error, "strerror", None) or str(error) or f"no answer within {CONNECT_TIMEOUT_S:g} s"
         raise VenueUnreachable(f"cannot connect ({words})") from error
     if not isinstance(listener, WebSocket):
@@ -83,21 +87,20 @@ async def open_websocket(
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+_LABELS = (
+    (ProxyError, "proxy"), (ssl.SSLError, "tls"), (socket.gaierror, "name"), (TimeoutError, "timeout"),
+    ((OSError, EOFError, WSError, UnicodeError), "connection"),
+)  # fmt: skip
+"""The first that fits: most are kinds of `OSError`."""
+
+
 def failure_label(error: VenueUnreachable) -> str:
     """Which step a failed dial failed at, from a closed set (docs/metrics.md)."""
-    match error.__cause__:
-        case WSHandshakeError(response=response):
-            return "redirect" if response is not None and int(response.status) in _REDIRECTS else "handshake"
-        case ssl.SSLError():
-            return "tls"
-        case socket.gaierror():
-            return "name"
-        case TimeoutError():
-            return "timeout"
-        case OSError() | EOFError() | WSError():
-            return "connection"
-        case _:
-            return "answer"
+    cause = error.__cause__
+    if isinstance(cause, WSHandshakeError):
+        response = cause.response
+        return "redirect" if response is not None and int(response.status) in _REDIRECTS else "handshake"
+    return next((label for kinds, label in _LABELS if isinstance(cause, kinds)), "answer")
 
 
 def _handshake_refused(error: WSHandshakeError, hint_451: str) -> VenueUnreachable:
@@ -137,7 +140,7 @@ class Resolver:
         addresses = await self._addresses(host, port)
         timeout_s = TCP_TIMEOUT_S * len(addresses)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 return await start_connection(addresses, happy_eyeballs_delay=TCP_TIMEOUT_S)
         except TimeoutError as error:
             # It has no text of its own.

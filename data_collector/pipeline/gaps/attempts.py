@@ -7,6 +7,10 @@ from data_collector.model.backoff import Backoff
 GAP_DEADLINE_S = 600.0
 """So long without progress, or without an answer, and what is missing is declared lost: the stream must go on."""
 
+BEGUN_LATE_MIN = 3
+BEGUN_LATE_S = 10.0
+"""So many answers, and over so long, must begin too late before nothing earlier is waited for."""
+
 RETRY_FIRST_S = 0.25
 RETRY_CAP_S = 30.0
 
@@ -14,20 +18,22 @@ RETRY_CAP_S = 30.0
 class Attempts:
     """Those to fill one gap, or to bring the store what it lacks."""
 
-    __slots__ = ("_backoff", "failed", "progress_s", "retry_s")
+    __slots__ = ("_backoff", "begun_late", "failed", "progress_s", "retry_s")
 
     def __init__(self, now_s: float, *, first_s: float = RETRY_FIRST_S, cap_s: float = RETRY_CAP_S) -> None:
         """The pause after a failure begins with `first_s` and doubles up to `cap_s`."""
         self._backoff = Backoff(first_s, cap_s, jitter=False)
         self.failed = 0
         """Since the last progress."""
+        self.begun_late = 0
+        """How many answers since then began after what is missing."""
         self.progress_s = now_s
         self.retry_s = 0.0
         """Try no sooner."""
 
     def succeed(self, now_s: float) -> None:
         """Something was brought."""
-        self.failed = 0
+        self.failed = self.begun_late = 0
         self._backoff.reset()
         self.progress_s = now_s
 
@@ -39,6 +45,16 @@ class Attempts:
     def put_off(self, until_s: float) -> None:
         """Not before then."""
         self.retry_s = max(self.retry_s, until_s)
+
+    def begins_late(self, now_s: float) -> bool:
+        """An answer began after what is missing: whether so many have, over so long, that nothing earlier is kept."""
+        self.begun_late += 1
+        return self.begun_late >= BEGUN_LATE_MIN and now_s - self.progress_s >= BEGUN_LATE_S
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the exchange asks for so long a wait that it is time to give up before the next try."""
+        return self.retry_s - self.progress_s >= GAP_DEADLINE_S + RETRY_CAP_S
 
     def is_over(self, now_s: float) -> bool:
         """Whether it is time to give up."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from data_collector.model.backoff import Backoff
-from data_collector.model.calendar import missing_range
+from data_collector.model.calendar import is_whole, missing_range
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -74,7 +74,10 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
+        self._refusals: dict[Key, str] = {}
         self._holes: dict[Key, DueKline] = {}
+        self._odd_ms: dict[Key, int] = {}
+        """Open time of the newest row of REST that was no whole kline."""
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
         """Since when REST has not answered."""
@@ -88,6 +91,11 @@ class KlineRepair:
         """Series that lack a kline whose grace is over, with its open time."""
         now = self._clock()
         return {key: hole.due_ms for key, hole in self._holes.items() if now >= hole.overdue_s + GRACE_S}
+
+    @property
+    def refusals(self) -> set[str]:
+        """Why the exchange will never give what was asked of it last, of some series."""
+        return {reason for key, reason in self._refusals.items() if key in self._klines.series}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -186,15 +194,25 @@ class KlineRepair:
         except VenueUnreachable:
             ledger.noted(series.key, "rest_failed")
             raise
-        except VenueRefused:
-            # It concerns this series alone; the deadline goes on.
+        except VenueRefused as error:
+            # It concerns this series alone, and nobody waits for what will never come.
             ledger.noted(series.key, "rest_refused")
+            self._refusals[series.key] = str(error)
+            if series.first_held_ms is not None:
+                self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)
             return
+        self._refusals.pop(series.key, None)
         hole.answered_s = self._clock()
         for row in rows:
-            if due_ms <= row.open_ms <= last_ms:
+            if not due_ms <= row.open_ms <= last_ms:
+                continue
+            if self._is_whole(row):
                 self._klines.take_told(series, row)
+            elif row.open_ms > self._odd_ms.get(series.key, -1):
+                # The exchange's own oddity: of its open time there is no kline, and its answers go on to say so.
+                self._odd_ms[series.key] = row.open_ms
+                self._klines.set_aside(row)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
             self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
@@ -251,9 +269,13 @@ class KlineRepair:
 
     async def _klines_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
         try:
-            return await self._klines_of_rest(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
+            rows = await self._klines_of_rest(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
         except VenueRefused:
             return []
+        return [row for row in rows if self._is_whole(row)]
+
+    def _is_whole(self, kline: Kline) -> bool:
+        return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms)
 
     def _open_at(self, series: KlineSeries, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""

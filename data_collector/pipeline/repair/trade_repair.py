@@ -18,7 +18,8 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.venue import TradesApi
+from data_collector.model.sink import place_of
+from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -46,6 +47,9 @@ DISPROVED_MIN = 3
 DISPROVED_S = 10.0
 """What the exchange's REST side does not know after so many answers and so long does not exist."""
 
+DISORDER_MS = 60_000
+"""What fills a gap happened before what follows it, or so little later."""
+
 DISPROVED_PAUSE_S = 1.0
 """Between such answers, also where a stream that goes on looks like progress."""
 
@@ -65,8 +69,14 @@ class TradeRepair:
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
+        self._refusals: dict[str, str] = {}
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+
+    @property
+    def refusals(self) -> set[str]:
+        """Why the exchange will never give what was asked of it last, of some symbols."""
+        return {reason for symbol, reason in self._refusals.items() if symbol in self._intake.collected}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -167,9 +177,9 @@ class TradeRepair:
             self._ledger.opened(Key("trade", sequence.symbol), *unreported)
         if await self._skip_what_is_old(sequence, gap):
             return
-        due_id = sequence.next_id
+        due_id, place = sequence.next_id, place_of(sequence.symbol, sequence.epoch)
         source: HealSource = "spool"
-        runs = await self._spool.read(sequence.symbol, due_id, trades_max=READ_TRADES)
+        runs = await self._spool.read(place, due_id, trades_max=READ_TRADES)
         if runs:
             self._intake.take_runs(sequence, runs)
         if sequence.next_id == due_id and sequence.gap is gap:
@@ -198,8 +208,13 @@ class TradeRepair:
             if last_id >= gap.first_id:
                 self._ledger.healed(Key("trade", sequence.symbol), gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
-        elif gap.attempts.is_over(self._clock()):
-            self._intake.pass_over(sequence, gap.last_id, "lost")
+        elif gap.attempts.is_over(self._clock()) or (gap.attempts.is_hopeless and not _is_doubtful(sequence)):
+            self._give_up(sequence, gap, gap.last_id)
+
+    def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
+        """Nobody can give what is missing up to there: those who wait for it wait for nothing."""
+        self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
+        gap.first_id = sequence.next_id
 
     async def _skip_what_is_old(self, sequence: TradeSequence, gap: MissingIds) -> bool:
         """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""
@@ -207,9 +222,13 @@ class TradeRepair:
             return False
         try:
             first_id = await self._refill.oldest_wanted(sequence.symbol, gap.last_id + 1)
-        except (VenueUnreachable, VenueRefused) as error:
+        except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
+            self._note_progress(sequence, gap, sequence.next_id, "rest")
             return True
+        except VenueRefused:
+            # How old it is it will never tell: all of it is asked for by id.
+            first_id = sequence.next_id
         sequence.settle_start()
         if first_id > sequence.next_id:
             last_id = min(first_id - 1, gap.last_id)
@@ -227,16 +246,23 @@ class TradeRepair:
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
             trades = await self._rest.trades(sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
-        except (VenueUnreachable, VenueRefused) as error:
+        except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
             return
-        if not self._refill.believes(trades):
+        except VenueRefused as error:
+            trades = self._note_refusal(sequence, gap, error)
+            if not trades or sequence.gap is not gap or sequence.next_id > gap.last_id:
+                return
+        else:
+            self._refusals.pop(symbol, None)
+        if not self._refill.believes(trades) or _contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
         absent = absent_ranges(trades, due_id)
         for trade in trades:
-            if trade.trade_id > gap.last_id:
+            # The gap may have been filled meanwhile, or its ids have begun anew.
+            if sequence.gap is not gap or trade.trade_id > gap.last_id:
                 break
             self._pass_over_absent(sequence, absent, trade.trade_id)
             self._intake.take_repaired(sequence, trade)
@@ -247,8 +273,25 @@ class TradeRepair:
             self._ended_before(sequence, gap)
             return
         gap.disproved = 0
-        if sequence.next_id == due_id:
+        if sequence.next_id != due_id:
+            return
+        gap.attempts.fail(self._clock())
+        if trades[0].trade_id > due_id and gap.attempts.begins_late(self._clock()):
+            self._give_up(sequence, gap, trades[0].trade_id - 1)
+
+    def _note_refusal(self, sequence: TradeSequence, gap: MissingIds, error: VenueRefused) -> list[Trade]:
+        """What the exchange will never give is final at once; returns what it gave nonetheless."""
+        if sequence.symbol not in self._refusals:
+            structlog.get_logger().warning("repair_refused", symbol=sequence.symbol, reason=str(error))
+        self._refusals[sequence.symbol] = str(error)
+        self._ledger.noted(Key("trade", sequence.symbol), "rest_refused")
+        trades = error.trades if isinstance(error, TradesRefused) else []
+        later = next((trade.trade_id for trade in trades if trade.trade_id >= sequence.next_id), None)
+        if later is None and _is_doubtful(sequence):
             gap.attempts.fail(self._clock())
+        elif later != sequence.next_id:
+            self._give_up(sequence, gap, gap.last_id if later is None else later - 1)
+        return trades
 
     def _pass_over_absent(self, sequence: TradeSequence, absent: list[Gap], before_id: int) -> None:
         for each in absent:
@@ -289,8 +332,21 @@ class TradeRepair:
             self._ledger.withdrawn(Key("trade", sequence.symbol), sequence.next_id, last_id)
             self._end_report(sequence)
 
-    def _put_off(self, sequence: TradeSequence, gap: MissingIds, error: VenueUnreachable | VenueRefused) -> None:
-        gap.attempts.fail(self._clock(), error.retry_after_s if isinstance(error, VenueUnreachable) else None)
+    def _put_off(self, sequence: TradeSequence, gap: MissingIds, error: VenueUnreachable) -> None:
+        gap.attempts.fail(self._clock(), error.retry_after_s)
         self._ledger.noted(Key("trade", sequence.symbol), "rest_failed")
         if gap.attempts.failed == 1:
             structlog.get_logger().warning("repair_put_off", symbol=sequence.symbol, reason=str(error))
+
+
+def _contradicts_order(sequence: TradeSequence, gap: MissingIds, trades: list[Trade]) -> bool:
+    """Whether what should fill the gap is newer than what follows it: the exchange's ids have begun anew."""
+    if not sequence.held:
+        return False
+    latest_ms = max(trade.time_ms for trade in sequence.held.values()) + DISORDER_MS
+    return any(trade.time_ms > latest_ms for trade in trades if trade.trade_id <= gap.last_id)
+
+
+def _is_doubtful(sequence: TradeSequence) -> bool:
+    """Whether one trade or a ticker alone says that something is missing, which may be wrong."""
+    return not sequence.held or sequence.holds_strays

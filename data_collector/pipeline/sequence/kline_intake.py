@@ -115,8 +115,15 @@ class KlineIntake:
             self.release(series)
             return
         starts = series.due_ms < 0
-        order = series.take_closed(kline, () if verdict is None else verdict.warnings, "rest")
-        self._place(series, kline, order, starts=starts)
+        order = series.take_closed(kline, _marks(verdict), "rest")
+        self._place(series, kline, order, _marks(verdict), starts=starts)
+
+    def set_aside(self, kline: Kline) -> None:
+        """REST told something that is no whole kline of its interval."""
+        verdict = self._judge(kline)
+        known = verdict if verdict is not None and verdict.critical else Verdict(("close_time_fits",))
+        self._refusals.count("kline", known)
+        self._refusals.quarantine(kline, known)
 
     def reconcile(self, kline: Kline, theirs: Kline) -> None:
         """A closed kline that contradicts our trades, and what REST told of it."""
@@ -125,14 +132,14 @@ class KlineIntake:
             "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
         )
         if not agrees:
-            self._put_revision(theirs, "revision")
+            self._put_revision(theirs, "revision", _marks(self._judge(theirs)))
 
     def put_past(self, klines: Iterable[Kline]) -> None:
         """Closed klines from before the beginning of their series, for `kline:` alone."""
         for kline in klines:
             verdict = self._judge(kline)
             if verdict is None or not verdict.critical:
-                self._outlet.put_past(kline)
+                self._outlet.side.put_past(kline, _marks(verdict))
 
     def begin(self, cursors: Mapping[Key, int], *, was_filled: bool = False) -> None:
         """Collection starts: the open time that the store must get next, of each series that it has.
@@ -188,21 +195,22 @@ class KlineIntake:
             # Its trade ids may prove that what has not closed had no trade.
             self.release(series)
         next_open_ms = self.calendar.next_open_ms(kline.interval, kline.open_ms)
-        warnings = () if verdict is None else verdict.warnings
-        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, warnings))
+        self._outlet.put_open_kline(KlineUpdate(kline, next_open_ms, _marks(verdict)))
 
     def _take_closed(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
-        order = series.take_closed(kline, () if verdict is None else verdict.warnings)
+        order = series.take_closed(kline, _marks(verdict))
         if order is Order.KNOWN:
             self._tally.copy("kline")
         elif order is Order.IMPLAUSIBLE:
             self._refuse(kline, Verdict(("open_time_off_grid",)))
         else:
             self._accept(kline, verdict, late=order in (Order.LATE, Order.REVISED))
-            self._place(series, kline, order, starts=starts)
+            self._place(series, kline, order, _marks(verdict), starts=starts)
 
-    def _place(self, series: KlineSeries, kline: Kline, order: Order, *, starts: bool) -> None:
+    def _place(
+        self, series: KlineSeries, kline: Kline, order: Order, warnings: tuple[str, ...], *, starts: bool
+    ) -> None:  # fmt: skip
         match order:
             case Order.NEXT | Order.AHEAD:
                 if starts and series.key in self._lost:
@@ -213,19 +221,19 @@ class KlineIntake:
                     self.begun.append(kline)
                 self.release(series)
             case Order.REVISED:
-                self._put_revision(kline, "revision")
+                self._put_revision(kline, "revision", warnings)
             case Order.LATE:
-                self._put_revision(kline, "recovered")
+                self._put_revision(kline, "recovered", warnings)
             case Order.KNOWN | Order.IMPLAUSIBLE:
                 pass
             case _:
                 assert_never(order)
 
-    def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"]) -> None:
+    def _put_revision(self, kline: Kline, why: Literal["revision", "recovered"], warnings: tuple[str, ...]) -> None:
         if why == "revision":
             self._counters.add("data_collector_kline_revisions_total")
         if kline.symbol in self._outlet.queues:
-            self._outlet.put_revision(kline, why)
+            self._outlet.put_revision(kline, why, warnings)
 
     def _judge(self, kline: Kline) -> Verdict | None:
         """By the rules alone: what REST told has no event time."""
@@ -267,3 +275,7 @@ class KlineIntake:
         if kline.interval != CHECKED_INTERVAL:
             return "unchecked"
         return self._trades[kline.symbol].check_minute(kline, id_before)
+
+
+def _marks(verdict: Verdict | None) -> tuple[str, ...]:
+    return () if verdict is None else verdict.warnings

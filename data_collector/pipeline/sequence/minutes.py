@@ -53,7 +53,7 @@ class MinuteVolumes:
             return "unchecked"
         stated = float(kline.volume)
         agrees = (
-            kline.trades == last - first + 1
+            kline.trades in (None, last - first + 1)
             and id_before in (-1, first - 1)
             and abs(volume - stated) <= max(QUANTITY_STEP_HALF, stated * VOLUME_TOLERANCE)
         )

@@ -228,8 +228,8 @@ class KlineSeries:
         self._gaps, self._starts = [], False
         if kline.last_trade_id >= 0:
             self._chain_id = kline.last_trade_id
-        elif kline.trades:
-            # REST names no ids.
+        elif kline.trades != 0:
+            # REST names no ids, or it is not told how many trades there were.
             self._chain_id = -1
         self.due_ms = update.next_open_ms
         self.open_ms, self.event_ms = max((self.open_ms, self.event_ms), (kline.open_ms, kline.event_ms))
@@ -271,7 +271,7 @@ def _is_revision(kline: Kline, before: Kline) -> bool:
     return kline.event_ms > before.event_ms and content(kline) != content(before)
 
 
-def content(kline: Kline) -> tuple[str | int, ...]:
+def content(kline: Kline) -> tuple[str | int | None, ...]:
     """What a revision changes."""
     return (
         kline.open, kline.high, kline.low, kline.close, kline.volume, kline.quote_volume, kline.taker_buy_base_volume,
@@ -284,10 +284,15 @@ def _without_trades(before: Kline, open_ms: int, next_open_ms: int, event_ms: in
     price = before.close
     return Kline(
         before.symbol, before.interval, open_ms, next_open_ms - 1, open=price, high=price, low=price, close=price,
-        volume=_zero_like(before.volume), quote_volume=_zero_like(before.quote_volume),
-        taker_buy_base_volume=_zero_like(before.taker_buy_base_volume),
-        taker_buy_quote_volume=_zero_like(before.taker_buy_quote_volume), trades=0, is_closed=True, event_ms=event_ms,
+        volume=_zero_like(before.volume), quote_volume=_zero_where_told(before.quote_volume),
+        taker_buy_base_volume=_zero_where_told(before.taker_buy_base_volume),
+        taker_buy_quote_volume=_zero_where_told(before.taker_buy_quote_volume),
+        trades=None if before.trades is None else 0, is_closed=True, event_ms=event_ms,
     )  # fmt: skip
+
+
+def _zero_where_told(text: str | None) -> str | None:
+    return None if text is None else _zero_like(text)
 
 
 def _zero_like(text: str) -> str:

@@ -17,7 +17,8 @@ from data_collector.model.records import Trade
 
 CANONICAL = (
     "SHA-256 over one line per trade in the order of ids: trade_id,price,quantity,time_ms,is_buyer_maker; decimals "
-    "without zeros at their end, time in whole milliseconds, 1 for true, 0 for false, each line ends with \\n"
+    "without zeros at their end, time in whole milliseconds, 1 for true, 0 for false, empty where the exchange does "
+    "not tell, each line ends with \\n"
 )
 
 Kind = Literal["missing", "unknown_to_exchange", "differs"]
@@ -77,7 +78,7 @@ class Comparison(Struct):
 
 def canonical_line(trade: Trade) -> str:
     """What of a trade is compared and hashed."""
-    maker = 1 if trade.is_buyer_maker else 0
+    maker = "" if trade.is_buyer_maker is None else int(trade.is_buyer_maker)
     return f"{trade.trade_id},{_plain(trade.price)},{_plain(trade.quantity)},{trade.time_ms},{maker}"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.forgetting import tables_to_forget
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+from data_collector.time_limit import time_limit
 
 COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
 """`--fd N` is appended: the end of the socket pair on which it hears from us."""
@@ -51,13 +53,15 @@ STARTING: Final = "starting"
 class History(Part):
     """What the service holds of PostgreSQL. Nothing of it can disturb the path to the store."""
 
+    awaited = "PostgreSQL to write everything out"
+
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, store: StoreHome,
-        subscribed: Resubscription, *, klines: bool, empty: bool,
+        subscribed: Resubscription, epochs: Mapping[str, int], *, klines: bool, empty: bool,
     ) -> None:  # fmt: skip
-        """Written is what is `subscribed` and in the `store`, without `klines` where a subclass stores those itself.
+        """Written is what is `subscribed` and in the `store`, and the numbers of `epochs`.
 
-        `empty` throws away what the embedded server held.
+        Without `klines` where a subclass stores those itself. `empty` throws away what the embedded server held.
         """
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._venue = venue
@@ -82,6 +86,7 @@ class History(Part):
         self._deletion_failures = 0
         self._store = store
         self._subscribed = subscribed
+        self._epochs = epochs
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
@@ -232,7 +237,7 @@ class History(Part):
         venue, symbols = self._venue, self._subscribed.current.symbols
         return Orders(
             url, address.whole, venue.key_prefix, venue.name, symbols, self._klines, self._trades, self._tickers,
-            *self._keep_days,
+            *self._keep_days, dict(self._epochs),
         )  # fmt: skip
 
     async def _write_once(self) -> str:
@@ -250,7 +255,7 @@ class History(Part):
     async def _listen(self, link: Link[Progress]) -> str:
         while True:
             try:
-                async with asyncio.timeout(SILENT_S):
+                async with time_limit(SILENT_S):
                     self._progress = await link.receive()
             except LinkLost:
                 return "the history writer has died and is started again"

@@ -11,15 +11,17 @@ from msgspec import Struct, field
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import KeyKind, StoreKeys
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Sourced, Ticker, Trade
 from data_collector.model.wire import TICKER_FIELDS
 from data_collector.service.history_writer.messages import Orders
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entry_id
+from data_collector.sinks.redis.entries import entry_id, origin_of
 from data_collector.sinks.redis.sink import WRONG_TYPE
 from data_collector.sinks.redis.stored_records import (
     NO_RECORD,
     DeclaredGap,
+    epoch_or_first,
+    stored_epoch,
     stored_gap,
     stored_kline,
     stored_ticker,
@@ -44,8 +46,10 @@ _TICKER_FIELDS = ("event_ms", *TICKER_FIELDS[1:])
 class Rows(Struct):
     """What is to be written together."""
 
-    klines: list[Kline] = field(default_factory=list)
-    trades: list[Trade] = field(default_factory=list)
+    klines: list[Sourced[Kline]] = field(default_factory=list)
+    revised: list[Sourced[Kline]] = field(default_factory=list)
+    """Out of `late:`."""
+    trades: list[Sourced[Trade]] = field(default_factory=list)
     gaps: list[DeclaredGap] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     """Stream to the last entry read of it."""
@@ -63,13 +67,14 @@ class ReadBatch(Struct):
     @property
     def has_rows(self) -> bool:
         """Whether there is anything but places."""
-        return any(part.klines or part.trades or part.gaps for part in self.parts.values())
+        return any(part.klines or part.revised or part.trades or part.gaps for part in self.parts.values())
 
     def whole(self) -> Rows:
         """All parts as one."""
         whole = Rows()
         for part in self.parts.values():
             whole.klines += part.klines
+            whole.revised += part.revised
             whole.trades += part.trades
             whole.gaps += part.gaps
             whole.cursors |= part.cursors
@@ -127,12 +132,14 @@ class StreamReader:
                 lost.append(name)
         return lost
 
-    async def trimmed(self) -> list[tuple[str, str, str]]:
-        """Streams whose oldest entry is behind the cursor's: name, cursor and oldest entry."""
-        found: list[tuple[str, str, str]] = []
-        for name, oldest in zip(self.streams, await self._ends("XRANGE", "-", "+"), strict=True):
-            if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
-                found.append((name, self.cursors[name], oldest))
+    async def trimmed(self) -> list[tuple[str, str, str, int]]:
+        """Streams whose oldest entry is behind the cursor's: name, cursor, oldest entry, and its epoch."""
+        found: list[tuple[str, str, str, int]] = []
+        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
+        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
+            for oldest, fields in _entries(reply):
+                if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
+                    found.append((name, self.cursors[name], oldest, epoch_or_first(fields)))
         return found
 
     async def lag_s(self) -> float:
@@ -167,15 +174,16 @@ class StreamReader:
 
     def _take(self, part: Rows, name: str, fields: dict[str, str]) -> bool:
         """False for an entry that is no record."""
-        text = fields.get("data", "")
+        text, kind = fields.get("data", ""), self._kind(name)
         try:
-            if self._kind(name) == "gaps":
-                part.gaps.append(stored_gap(text))
+            if kind == "gaps":
+                part.gaps.append(stored_gap(fields))
             elif '"trade_id":' in text:
                 if self._orders.trades:
-                    part.trades.append(stored_trade(text))
+                    part.trades.append(Sourced(stored_trade(text), origin_of(fields), stored_epoch(fields)))
             elif self._orders.klines and _CLOSED in text:
-                part.klines.append(stored_kline(text, self._calendar))
+                klines = part.revised if kind == "late" else part.klines
+                klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
         except NO_RECORD as error:
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
             return False
@@ -272,7 +280,8 @@ def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, number
         return 0
     if (at_ms, at_number) < (first_ms, first_number):
         return length
-    if numbered:
+    if numbered and last_number > at_number:
+        # Else ids began anew in between.
         return min(length, last_number - at_number)
     share = (last_ms - at_ms) / max(1, last_ms - first_ms)
     return min(length, max(1, round(length * share)))

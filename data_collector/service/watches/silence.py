@@ -81,8 +81,8 @@ class Stream:
     def doubt(self, ask_s: float = 0.0) -> None:
         """Ask anew, not before `ask_s`."""
         self.ask_s = ask_s
-        self.last_id = -1
-        """What the exchange said first."""
+        self.last_id: int | None = None
+        """The last trade id that the exchange told first: -1 where nothing was traded for a day. None before."""
         self.moved_s = 0.0
         """When it said something newer; 0 before."""
 
@@ -201,15 +201,18 @@ class SilenceWatch(Part):
                 self._intake.take_statistics(ticker)
             for stream in suspects:
                 if not stream.is_over:
-                    self._compare(stream, last_ids.get(stream.key.symbol, -1))
+                    self._compare(stream, last_ids.get(stream.key.symbol))
         await self._act([stream for stream in suspects if not stream.is_over and self._is_overdue(stream)])
 
-    def _compare(self, stream: Stream, last_id: int) -> None:
+    def _compare(self, stream: Stream, last_id: int | None) -> None:
         now = time.monotonic()
+        if last_id is None:
+            # The exchange left the symbol out: that says nothing of it.
+            return
         known_id = stream.last_id
         if stream.key.channel == "trade" and stream.rhythm.has_spoken and not stream.strikes:
             known_id = self._intake.trades.due_id(stream.key.symbol) - 1
-        elif known_id < 0:
+        elif known_id is None:
             # What was traded before must not count against the stream: only what comes from now on.
             stream.last_id = last_id
             stream.ask_s = now + (PROBE_S if stream.strikes else QUIET_AGAIN_S)

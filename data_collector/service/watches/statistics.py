@@ -65,6 +65,8 @@ class Statistics(Part):
             reasons.append(f"waiting for symbols that do not trade now: {names(states)}")
         if self.down_reason is not None:
             reasons.append(f"the exchange's REST side: {self.down_reason}")
+        if self._rest.key_wanted is not None:
+            reasons.append(f"the exchange gives only its newest trades again: {self._rest.key_wanted}")
         return PartHealth(reasons)
 
     async def run(self) -> None:
@@ -134,6 +136,8 @@ class Statistics(Part):
 
 class Exchange(Part):
     """The REST side for as long as the process lives. Whether it answers later on is told by `Statistics`."""
+
+    awaited = "the exchange's connections to close"
 
     def __init__(self, venue: Venue, rest: ExchangeApi, symbols: Sequence[str], statistics: Statistics) -> None:
         self._venue = venue

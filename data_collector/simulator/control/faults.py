@@ -52,8 +52,8 @@ class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
 
     `overlap`: the page begins `span` rows before what was asked for. `short`: its second half is missing. `shuffle`:
     the two rows in its middle have changed places. `alter`: `set` and `add` are applied to its rows. `missing`: `span`
-    rows in its middle are left out, or those `within` a range, as if REST itself had never had them. Errors are told
-    as usual.
+    rows in its middle are left out, or those `within` a range, as if REST itself had never had them; a range is for
+    `alter` too. Errors are told as usual.
     """
 
     kind: RestFaultKind | None = None
@@ -73,7 +73,7 @@ class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
     """For a 3xx status: where to redirect to."""
     span: int = 1
     within: tuple[int, int] | None = None
-    """Of `missing`: first and last id, or open time of klines."""
+    """Of `missing` and `alter`: first and last id, or open time of klines."""
     row: int | None = None
     """Which row `alter` is for, from 0 or, negative, from the end; None is all."""
     set: dict[str, object] = field(default_factory=dict)

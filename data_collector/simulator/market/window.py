@@ -70,9 +70,10 @@ class RollingWindow:
         tape = self._tape
         empty = self._count == 0
         first = tape.position_of_id(self._first_id)
-        last_price = tape.prices[-1] if len(tape) else 0
+        # Like Binance: it has no last price for a day without a trade, but the price before it.
+        last_price = 0 if empty else tape.prices[-1]
         open_price = 0 if empty else tape.prices[first]
-        change = 0 if empty else last_price - open_price
+        change = last_price - open_price
         average = 0 if empty else rounded_quotient(self._quote_volume * SCALE, self._volume)
         return Ticker(
             symbol=symbol,
@@ -81,7 +82,7 @@ class RollingWindow:
             weighted_avg_price=amount_text(average),
             prev_close_price=amount_text(self._price_before),
             last_price=amount_text(last_price),
-            last_qty=amount_text(tape.quantities[-1] if len(tape) else 0),
+            last_qty=amount_text(0 if empty else tape.quantities[-1]),
             bid_price=amount_text(book.bid),
             bid_qty=amount_text(book.quantity_at(book.bid)),
             ask_price=amount_text(book.ask),

@@ -49,6 +49,12 @@ def _missing_positions(rows: list[object], fault: RestFault) -> Collection[int]:
     return [position for position, number in numbers if number is not None and lowest <= number <= highest]
 
 
+def _altered_positions(rows: list[object], fault: RestFault) -> Collection[int]:
+    if fault.within is not None:
+        return _missing_positions(rows, fault)
+    return range(len(rows)) if fault.row is None else (fault.row % max(1, len(rows)),)
+
+
 def _number(row: object) -> int | None:
     """What rows are found by: an id, or the open time of a kline."""
     match row:
@@ -72,7 +78,7 @@ def lying_body(body: object, fault: RestFault) -> object:
             missing = _missing_positions(body, fault)
             return [row for position, row in enumerate(body) if position not in missing]
         case "alter":
-            hit = range(len(body)) if fault.row is None else (fault.row % max(1, len(body)),)
+            hit = _altered_positions(body, fault)
             return [_altered(row, fault) if position in hit else row for position, row in enumerate(body)]
         case _:
             return body

@@ -18,6 +18,7 @@ from data_collector.simulator.rest.lies import filling_query, lying_body, lying_
 from data_collector.simulator.rest.parameters import RestRefusal
 from data_collector.simulator.rest.published import FOLDER, PublishedFiles
 from data_collector.simulator.settings import SimulatorSettings
+from data_collector.time_limit import time_limit
 
 UNKNOWN_PATH_WEIGHT = 1
 
@@ -43,6 +44,10 @@ RESTRICTED_TEXT = (
     "Please contact customer service if you believe you received this message in error."
 )
 
+KEYED_PATH, KEY_HEADER = "/api/v3/historicalTrades", "X-MBX-APIKEY"
+NO_KEY = (-2014, "API-key format invalid.")
+BAD_KEY = (-2015, "Invalid API-key, IP, or permissions for action.")
+
 DEFAULT_RETRY_AFTER_S = 5
 
 NO_SUCH_KEY = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code></Error>'
@@ -57,6 +62,8 @@ class RestSide:
         self, market: Market, settings: SimulatorSettings, faults: Faults, refresh: Callable[[], None]
     ) -> None:
         self.requests = 0
+        self.keys_sent: dict[str, str] = {}
+        """The newest API key that came with a request, by path."""
         self.weights = WeightCounter(settings.weight_per_minute, enforced=settings.enforce_limits)
         self._answerer = Answerer(market, settings)
         self._published = PublishedFiles(market)
@@ -102,7 +109,15 @@ class RestSide:
             return web.Response(status=404, body=NO_SUCH_KEY, content_type="application/xml")
         return web.Response(body=body, content_type="binary/octet-stream")
 
+    def _check_key(self, request: web.Request) -> None:
+        wanted, key = self._settings.api_key, request.headers.get(KEY_HEADER)
+        if key is not None:
+            self.keys_sent[request.path] = key
+        if wanted is not None and request.path == KEYED_PATH and key != wanted:
+            raise RestRefusal(*(NO_KEY if key is None else BAD_KEY), status=401)
+
     def _body(self, endpoint: Endpoint, request: web.Request, fault: RestFault | None) -> object:
+        self._check_key(request)
         unit = parameters.time_unit(request.headers.get("X-MBX-TIME-UNIT"))
         parameters.check_names(request.query, endpoint.reads)
         if fault is None:
@@ -118,7 +133,7 @@ class RestSide:
 
     async def _hold_up(self, fault: RestFault) -> None:
         try:
-            async with asyncio.timeout(None if fault.hang else fault.delay_s):
+            async with time_limit(None if fault.hang else fault.delay_s):
                 await self._stopping.wait()
         except TimeoutError:
             return

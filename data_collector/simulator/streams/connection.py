@@ -15,6 +15,7 @@ from data_collector.simulator.control.faults import Faults
 from data_collector.simulator.limits import SlidingWindow
 from data_collector.simulator.settings import SimulatorSettings
 from data_collector.simulator.streams.delivery import PING, PONG, Delivery, close_frame, frame, text_frame
+from data_collector.time_limit import time_limit
 
 POLICY_VIOLATION = 1008
 
@@ -49,6 +50,8 @@ class StreamConnection(WSListener):
         self.streams: dict[str, None] = {}
         """In the order in which they were subscribed to."""
         self.frames_sent = 0
+        self.pinged = 0
+        """How often the client has pinged."""
         self.writable = asyncio.Event()
         """Cleared while the client reads too slowly."""
         self.writable.set()
@@ -102,6 +105,7 @@ class StreamConnection(WSListener):
             return
         match frame.msg_type:
             case WSMsgType.PING:
+                self.pinged += 1
                 self._send_control(PONG, frame.get_payload_as_bytes())
             case WSMsgType.PONG:
                 self._on_pong(frame.get_payload_as_bytes())
@@ -228,7 +232,7 @@ class StreamConnection(WSListener):
     async def until_writable(self) -> None:
         """Wait for a client that reads slowly, but not for ever: one that does not read at all is cut off."""
         try:
-            async with asyncio.timeout(READER_TIMEOUT_S):
+            async with time_limit(READER_TIMEOUT_S):
                 await self.writable.wait()
         except TimeoutError:
             self.cut_off()

@@ -5,6 +5,8 @@ In the SQL numbers come as their text, times as whole ms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 import msgspec
 
@@ -12,7 +14,7 @@ from data_collector.model.calendar import Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
 from data_collector.sinks.postgres.failures import named_failures
 
 IDS_AT_ONCE = 2_000_000
@@ -24,9 +26,7 @@ _AT = "to_timestamp({}::bigint / 1000.0)"
 _OPEN_MS = '(extract(epoch from "timestamp") * 1000)::bigint as open_ms'
 
 _KLINE = f"""{_OPEN_MS}, open::text, high::text, low::text, close::text, volume::text,
-  coalesce(trades, 0) as trades, coalesce(quote_volume, 0)::text as quote_volume,
-  coalesce(taker_buy_base_volume, 0)::text as taker_buy_base_volume,
-  coalesce(taker_buy_quote_volume, 0)::text as taker_buy_quote_volume"""
+  trades, quote_volume::text, taker_buy_base_volume::text, taker_buy_quote_volume::text, source, warnings"""
 
 _KLINE_RANGE = f"""exchange = $1 and symbol = $2 and interval = $3
   and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}"""
@@ -45,49 +45,72 @@ from market_data_ohlcv where exchange = $1 and symbol = $2 and interval = $3
 """  # noqa: S608
 
 _TRADE = """trade_id, (extract(epoch from "timestamp") * 1000000)::bigint as time_us, price::text, quantity::text,
-  is_buyer_maker, buyer_order_id, seller_order_id"""
+  is_buyer_maker, buyer_order_id, seller_order_id, source, warnings"""
 
 TRADES = f"""
 select {_TRADE} from market_data_trades
-where exchange = $1 and symbol = $2 and trade_id >= $3
-  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
-order by trade_id limit $6
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4
+  and "timestamp" >= {_AT.format("$5")} and "timestamp" < {_AT.format("$6")}
+order by trade_id limit $7
 """  # noqa: S608
 
 TRADES_BY_ID = f"""
 select {_TRADE} from market_data_trades
-where exchange = $1 and symbol = $2 and trade_id between $3 and $4 order by trade_id limit $5
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4 and $5 order by trade_id limit $6
 """  # noqa: S608
 
 TRADE_FROM = """
 select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint as time_ms from market_data_trades
-where exchange = $1 and symbol = $2 and trade_id >= $3 order by trade_id limit 1
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 order by trade_id limit 1
 """
 
 TRADE_SPAN = """
-select min(trade_id) as first, max(trade_id) as last from market_data_trades where exchange = $1 and symbol = $2
+select min(trade_id) as first, max(trade_id) as last from market_data_trades
+where exchange = $1 and symbol = $2 and epoch = $3
 """
+
+EPOCHS_OF = """
+with recursive epochs as (
+  (select epoch from market_data_trades where exchange = $1 and symbol = $2 order by epoch limit 1)
+  union all
+  select (
+    select following.epoch from market_data_trades as following
+    where following.exchange = $1 and following.symbol = $2 and following.epoch > epochs.epoch
+    order by following.epoch limit 1
+  ) from epochs where epochs.epoch is not null
+)
+select epoch from epochs where epoch is not null
+union select epoch from market_data_epochs where exchange = $1 and symbol = $2
+order by epoch
+"""
+"""Not `distinct`, which would read all trades."""
 
 TRADE_HOLES = """
 select before + 1 as first, trade_id - 1 as last from (
-  select trade_id, lag(trade_id, 1, $3::bigint - 1) over (order by trade_id) as before from (
+  select trade_id, lag(trade_id, 1, $4::bigint - 1) over (order by trade_id) as before from (
     select trade_id from market_data_trades
-    where exchange = $1 and symbol = $2 and trade_id between $3::bigint and $4::bigint
-    union all select $4::bigint + 1
+    where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4::bigint and $5::bigint
+    union all select $5::bigint + 1
   ) as ids
 ) as pairs
 where trade_id > before + 1 order by trade_id
 """
 
 GAPS = """
-select first, last, count, reason from market_data_gaps
-where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 order by first
+select first, last, count, reason, rules from market_data_gaps
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch = $5 order by first
+"""
+
+REFUSED = """
+select key, rules from market_data_quarantine
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and source = any($5::text[]) order by key
 """
 
 
 class PostgresReader:
     """Reads records of one exchange. Ranges include their begin and exclude their end, in ms.
 
+    Trades, and gaps in them, are those of one epoch: of the first unless another was asked for (`in_epoch`).
     Methods raise `SinkUnavailable` and `Misconfigured`.
     """
 
@@ -99,6 +122,7 @@ class PostgresReader:
         place: str = "DATABASE_URL",
         calendar: Calendar | None = None,
         statement_timeout_s: float | None = None,
+        epoch: int = 0,
     ) -> None:
         """`place` is named in errors; the calendar tells when a kline closes.
 
@@ -109,28 +133,58 @@ class PostgresReader:
         self._place = place
         self._calendar = UtcCalendar() if calendar is None else calendar
         self._statement_timeout_s = statement_timeout_s
+        self._epoch = epoch
+
+    def in_epoch(self, epoch: int) -> PostgresReader:
+        """The same for trades of this epoch."""
+        return PostgresReader(
+            self._pool, self._exchange, place=self._place, calendar=self._calendar,
+            statement_timeout_s=self._statement_timeout_s, epoch=epoch,
+        )  # fmt: skip
+
+    async def epochs(self, symbol: str) -> list[int]:
+        """Those of a symbol of which there is something, or was something known, rising; never empty."""
+        rows = await self._fetch(EPOCHS_OF, self._exchange, symbol)
+        return [_number(row["epoch"]) for row in rows] or [0]
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
+        return [each.record for each in await self.sourced_klines(symbol, interval, from_ms, to_ms, limit)]
+
+    async def sourced_klines(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int
+    ) -> list[Sourced[Kline]]:
+        """The same, and where each is from."""
         rows = await self._fetch(KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
-        return [self._kline(symbol, interval, row) for row in rows]
+        return [Sourced(self._kline(symbol, interval, row), _origin(row)) for row in rows]
 
     async def trades(
         self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
     ) -> list[Trade]:
         """The first `limit` trades of the range in the order of their ids, those after `after_id` if it is given."""
+        found = await self.sourced_trades(symbol, from_ms, to_ms, limit, after_id=after_id)
+        return [each.record for each in found]
+
+    async def sourced_trades(
+        self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
+    ) -> list[Sourced[Trade]]:
+        """The same, and where each is from."""
         first = await self._first_id(symbol, from_ms)
         if first is None:
             return []
         if after_id is not None:
             first = max(first, after_id + 1)
-        rows = await self._fetch(TRADES, self._exchange, symbol, first, from_ms, to_ms, limit)
-        return [_trade(symbol, row) for row in rows]
+        rows = await self._fetch(TRADES, self._exchange, symbol, self._epoch, first, from_ms, to_ms, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), self._epoch) for row in rows]
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first `limit` trades of a closed range of ids."""
-        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, first_id, last_id, limit)
-        return [_trade(symbol, row) for row in rows]
+        return [each.record for each in await self.sourced_trades_by_id(symbol, first_id, last_id, limit)]
+
+    async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
+        """The same, and where each is from."""
+        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, self._epoch, first_id, last_id, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), self._epoch) for row in rows]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
@@ -167,7 +221,7 @@ class PostgresReader:
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
-            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, begin, end)
+            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, self._epoch, begin, end)
             found += [(_number(row["first"]), _number(row["last"])) for row in rows]
         return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
@@ -177,16 +231,25 @@ class PostgresReader:
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id stored; None when there is no trade."""
-        return await self._span(TRADE_SPAN, symbol)
+        return await self._span(TRADE_SPAN, symbol, self._epoch)
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
-        rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "")
+        epoch = self._epoch if key.channel == "trade" else 0
+        rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
     async def ping(self) -> None:
         """Ask for nothing."""
         await self._fetch("select")
+
+    async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
+        """Places of which quarantine keeps what one of these sources gave, ascending."""
+        rows = await self._fetch(REFUSED, self._exchange, key.symbol, key.channel, key.interval or "", list(sources))
+        return [
+            Gap(_number(row["key"]), _number(row["key"]), 1, "refused", msgspec.convert(row["rules"], tuple[str, ...]))
+            for row in rows
+        ]
 
     async def _absent(self, key: Key) -> list[Gap]:
         return [gap for gap in await self.gaps(key) if gap.reason == "absent"]
@@ -202,7 +265,7 @@ class PostgresReader:
         low, high = span[0], span[1] + 1
         while low < high:
             middle = (low + high) // 2
-            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, middle)
+            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, self._epoch, middle)
             found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
             if time_ms >= from_ms:
                 high = middle
@@ -235,10 +298,10 @@ class PostgresReader:
             low=str(row["low"]),
             close=str(row["close"]),
             volume=str(row["volume"]),
-            quote_volume=str(row["quote_volume"]),
-            taker_buy_base_volume=str(row["taker_buy_base_volume"]),
-            taker_buy_quote_volume=str(row["taker_buy_quote_volume"]),
-            trades=_number(row["trades"]),
+            quote_volume=_told(row["quote_volume"]),
+            taker_buy_base_volume=_told(row["taker_buy_base_volume"]),
+            taker_buy_quote_volume=_told(row["taker_buy_quote_volume"]),
+            trades=_number_told(row["trades"]),
             is_closed=True,
             event_ms=close_ms,
         )
@@ -247,7 +310,7 @@ class PostgresReader:
 def _trade(symbol: str, row: asyncpg.Record) -> Trade:
     time_us = _number(row["time_us"])
     time_ms, sub_ms_us = divmod(time_us, 1000)
-    buyer, seller = row["buyer_order_id"], row["seller_order_id"]
+    maker = row["is_buyer_maker"]
     return Trade(
         symbol=symbol,
         trade_id=_number(row["trade_id"]),
@@ -255,12 +318,25 @@ def _trade(symbol: str, row: asyncpg.Record) -> Trade:
         quantity=str(row["quantity"]),
         time_ms=time_ms,
         event_ms=time_ms,
-        is_buyer_maker=bool(row["is_buyer_maker"]),
-        buyer_order_id=None if buyer is None else _number(buyer),
-        seller_order_id=None if seller is None else _number(seller),
+        is_buyer_maker=None if maker is None else bool(maker),
+        buyer_order_id=_number_told(row["buyer_order_id"]),
+        seller_order_id=_number_told(row["seller_order_id"]),
         # Whether the source spoke milliseconds or its microseconds were zero cannot be told apart any more.
         sub_ms_us=sub_ms_us or None,
     )
+
+
+def _origin(row: asyncpg.Record) -> Origin:
+    warnings = row["warnings"]
+    return known_origin(row["source"], warnings if isinstance(warnings, list) else ())
+
+
+def _told(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number_told(value: object) -> int | None:
+    return None if value is None else _number(value)
 
 
 def _number(value: object) -> int:

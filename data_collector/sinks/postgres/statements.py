@@ -17,13 +17,14 @@ def _named(kind: str, columns: str) -> str:
 _KLINES = """
   symbol text, interval text, "timestamp" timestamptz, open numeric, high numeric, low numeric, close numeric,
   volume numeric, trades bigint, quote_volume numeric, taker_buy_base_volume numeric, taker_buy_quote_volume numeric,
+  source text, warnings text[],
   -- Whichever of two tables without statistics the planner begins with, the other is not read through for each row.
   primary key (symbol, interval, "timestamp")
 """
 
 _TRADES = """
-  symbol text, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric, is_buyer_maker boolean,
-  buyer_order_id bigint, seller_order_id bigint
+  symbol text, epoch integer, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric,
+  is_buyer_maker boolean, buyer_order_id bigint, seller_order_id bigint, source text, warnings text[]
 """
 
 STAGED_KLINES = _named("staged_klines", _KLINES)
@@ -40,11 +41,11 @@ truncate {STAGED_TRADES}
 """
 
 _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_buy_base_volume,
-  taker_buy_quote_volume"""
+  taker_buy_quote_volume, source, warnings"""
 
 INSERT_KLINES = f"""
-insert into market_data_ohlcv (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, source)
-select $1, symbol, interval, "timestamp", {_KLINE_VALUES}, $2
+insert into market_data_ohlcv (exchange, symbol, interval, "timestamp", {_KLINE_VALUES})
+select $1, symbol, interval, "timestamp", {_KLINE_VALUES}
 from {STAGED_KLINES} order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
@@ -62,25 +63,27 @@ _KLINE_DIFFERS = """(stored.open, stored.high, stored.low, stored.close, stored.
   or stored.taker_buy_base_volume <> staged.taker_buy_base_volume
   or stored.taker_buy_quote_volume <> staged.taker_buy_quote_volume"""
 
-_KLINE_LACKS = """stored.trades is null or stored.quote_volume is null or stored.taker_buy_base_volume is null
-  or stored.taker_buy_quote_volume is null"""
+_MAY_LACK = ("trades", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume")
+
+_KLINE_LACKS = " or ".join(f"stored.{name} is null and staged.{name} is not null" for name in _MAY_LACK)
 
 _CHANGED_AT = "greatest(now(), stored.recorded_at)"
 """A transaction that waited for another began before it: its time would go back, and two klines be known at once."""
 
 FORGET_OLD_KLINES = f"""
 delete from {STAGED_KLINES} as staged using market_data_ohlcv_revisions as stored
-where {_SAME_KLINE} and stored.source = $4 and not ({_KLINE_DIFFERS})
+where {_SAME_KLINE} and stored.source = staged.source and stored.source = any($4::text[]) and not ({_KLINE_DIFFERS})
 """  # noqa: S608
-"""What was already replaced does not come back because somebody reads the stream again from its beginning. Only what
-came from the stream: a correction that REST told first and that the older kline replaced since is news there."""
+"""What was already replaced does not come back because somebody reads the stream again from its beginning. Only of
+sources from which it can have come so: a correction that a backfill told first, and that the older kline replaced
+since, is news where `late:` tells it."""
 
 KEEP_REVISIONS = f"""
 insert into market_data_ohlcv_revisions
-  (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, source, known_from, known_until)
+  (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, known_from, known_until)
 select stored.exchange, stored.symbol, stored.interval, stored."timestamp", stored.open, stored.high, stored.low,
   stored.close, stored.volume, stored.trades, stored.quote_volume, stored.taker_buy_base_volume,
-  stored.taker_buy_quote_volume, stored.source, stored.recorded_at, {_CHANGED_AT}
+  stored.taker_buy_quote_volume, stored.source, stored.warnings, stored.recorded_at, {_CHANGED_AT}
 from {STAGED_KLINES} as staged join market_data_ohlcv as stored on {_SAME_KLINE}
 where {_KLINE_DIFFERS}
 """  # noqa: S608
@@ -89,11 +92,20 @@ REPLACE_KLINES = f"""
 update market_data_ohlcv as stored
 set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,
   trades = staged.trades, quote_volume = staged.quote_volume, taker_buy_base_volume = staged.taker_buy_base_volume,
-  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = $4,
-  recorded_at = case when {_KLINE_DIFFERS} then {_CHANGED_AT} else stored.recorded_at end
+  taker_buy_quote_volume = staged.taker_buy_quote_volume, source = staged.source, warnings = staged.warnings,
+  recorded_at = {_CHANGED_AT}
 from {STAGED_KLINES} as staged
-where {_SAME_KLINE} and ({_KLINE_DIFFERS} or {_KLINE_LACKS})
+where {_SAME_KLINE} and ({_KLINE_DIFFERS})
 """  # noqa: S608
+
+FILL_KLINES = f"""
+update market_data_ohlcv as stored
+set {", ".join(f"{name} = coalesce(stored.{name}, staged.{name})" for name in _MAY_LACK)}, source = staged.source,
+  warnings = staged.warnings
+from {STAGED_KLINES} as staged
+where {_SAME_KLINE} and ({_KLINE_LACKS})
+"""  # noqa: S608
+"""Those that say the same and more."""
 
 LOCK_KLINES = f"""
 select count(*) from (
@@ -103,26 +115,28 @@ select count(*) from (
 """  # noqa: S608
 """Whoever comes second compares with what the first one wrote."""
 
-_TRADE_VALUES = "price, quantity, is_buyer_maker, buyer_order_id, seller_order_id"
+_TRADE_VALUES = "price, quantity, is_buyer_maker, buyer_order_id, seller_order_id, source, warnings"
 
 INSERT_TRADES = f"""
-insert into market_data_trades (exchange, symbol, trade_id, "timestamp", {_TRADE_VALUES}, source)
-select $1, symbol, trade_id, "timestamp", {_TRADE_VALUES}, $2
-from {STAGED_TRADES} order by symbol, trade_id
+insert into market_data_trades (exchange, symbol, epoch, trade_id, "timestamp", {_TRADE_VALUES})
+select $1, symbol, epoch, trade_id, "timestamp", {_TRADE_VALUES}
+from {STAGED_TRADES} order by symbol, epoch, trade_id
 on conflict do nothing
 """  # noqa: S608
 
 REPLACE_TRADES = f"""
 update market_data_trades as stored
 set "timestamp" = staged."timestamp", price = staged.price, quantity = staged.quantity,
-  is_buyer_maker = staged.is_buyer_maker, source = $2, recorded_at = now(),
+  is_buyer_maker = coalesce(staged.is_buyer_maker, stored.is_buyer_maker),
+  source = staged.source, warnings = staged.warnings, recorded_at = now(),
   buyer_order_id = coalesce(staged.buyer_order_id, stored.buyer_order_id),
   seller_order_id = coalesce(staged.seller_order_id, stored.seller_order_id)
 from {STAGED_TRADES} as staged
-where stored.exchange = $1 and stored.symbol = staged.symbol and stored.trade_id = staged.trade_id
+where stored.exchange = $1 and stored.symbol = staged.symbol and stored.epoch = staged.epoch
+  and stored.trade_id = staged.trade_id
   and (
-    (stored.price, stored.quantity, stored.is_buyer_maker)
-      is distinct from (staged.price, staged.quantity, staged.is_buyer_maker)
+    (stored.price, stored.quantity) is distinct from (staged.price, staged.quantity)
+    or stored.is_buyer_maker is distinct from coalesce(staged.is_buyer_maker, stored.is_buyer_maker)
     or (stored."timestamp" <> staged."timestamp"
       -- Milliseconds that agree with stored microseconds are no news.
       and date_trunc('milliseconds', stored."timestamp") <> staged."timestamp")
@@ -138,7 +152,8 @@ select not exists (
 
 IS_EMPTY_OF_TRADES = """
 select not exists (
-  select from market_data_trades where exchange = $1 and symbol = $2 and trade_id between $3::bigint and $4::bigint
+  select from market_data_trades
+  where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4::bigint and $5::bigint
 )
 """
 
@@ -171,13 +186,20 @@ on conflict do nothing
 and numbers in it are texts, so that no digit is lost."""
 
 PUT_GAP = """
-insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
-on conflict (exchange, symbol, channel, interval, first)
-do update set last = excluded.last, count = excluded.count, reason = excluded.reason, recorded_at = now()
+insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason, rules, epoch)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (exchange, symbol, channel, interval, epoch, first)
+do update set last = excluded.last, count = excluded.count, reason = excluded.reason, rules = excluded.rules,
+  recorded_at = now()
 where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
 """What the exchange was proven not to have stays so."""
+
+EPOCHS = "select symbol, max(epoch) as epoch from market_data_epochs where exchange = $1 group by symbol"
+
+PUT_EPOCH = """
+insert into market_data_epochs (exchange, symbol, epoch) values ($1, $2, $3) on conflict do nothing
+"""
 
 CURSORS = "select name, position from market_data_cursors where exchange = $1"
 

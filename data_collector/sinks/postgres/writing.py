@@ -6,9 +6,10 @@ it belongs to. A kline that differs from the stored one replaces it, and the sto
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import Final, Generic, TypeVar
+from types import MappingProxyType
+from typing import Final, Generic
 
 import asyncpg
 import msgspec
@@ -16,8 +17,8 @@ from msgspec import Struct
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.model.records import Kline, Origin, Row, Source, Sourced, Ticker, Trade
+from data_collector.model.wire import open_time_text, ticker_values, trade_time_text
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import named_failures
 
@@ -27,20 +28,19 @@ straight into the table then, at half the cost."""
 
 KLINE_COLUMNS = (
     "symbol", "interval", "timestamp", "open", "high", "low", "close", "volume", "trades", "quote_volume",
-    "taker_buy_base_volume", "taker_buy_quote_volume",
+    "taker_buy_base_volume", "taker_buy_quote_volume", "source", "warnings",
 )  # fmt: skip
 TRADE_COLUMNS = (
-    "symbol", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id", "seller_order_id",
+    "symbol", "epoch", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id",
+    "seller_order_id", "source", "warnings",
 )  # fmt: skip
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
-_ORIGIN = ("exchange", "source")
+LIVE = ("ws", "built")
+"""Sources of klines that come by the store's streams alone."""
 
-LIVE = "ws"
-"""The source of what the live writer read from the store."""
-
-Row = TypeVar("Row", Kline, Trade)
+_NO_WARNINGS: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 RowKey = tuple[str | int, ...]
 """A row's series, and last its number in it."""
@@ -64,13 +64,14 @@ class Destination(Struct, Generic[Row], frozen=True, kw_only=True):
     table: str
     staged: str
     columns: Sequence[str]
-    key: Callable[[Row], RowKey]
-    lines: Callable[[Sequence[Row], Sequence[str]], bytes]
+    key: Callable[[Sourced[Row]], RowKey]
+    lines: Callable[[Sequence[Sourced[Row]], str], bytes]
+    """COPY text, with a further column that holds the same text in each line; none if that is empty."""
     stage: str
     is_empty: str
     insert: str
-    replace: Callable[[asyncpg.Connection, str, str], Awaitable[int]]
-    """Staged rows take the place of stored ones that differ; how many did. Gets exchange and source."""
+    replace: Callable[[asyncpg.Connection, str, Sequence[str]], Awaitable[int]]
+    """Staged rows take the place of stored ones that differ; how many did. Gets the exchange, and `forgetting`."""
 
 
 class PostgresWriter:
@@ -85,51 +86,62 @@ class PostgresWriter:
         self._exchange = exchange
         self._place = place
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: str) -> Written:
-        """Store closed klines; `source` is `ws`, `rest`, `built` or `file`. Of the same kline the later one wins."""
-        return await self._put(KLINES, klines, source)
+    async def put_klines(
+        self, klines: Sequence[Kline], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
+    ) -> Written:
+        """Store closed klines. `warnings` are rules by open time. Of the same kline the later one wins."""
+        rows = [Sourced(each, Origin(source, warnings.get(each.open_ms, ()))) for each in klines]
+        return await self._put(KLINES, rows)
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: str) -> Written:
-        """Store trades. One that differs from the stored one replaces it; a finer time does too."""
-        return await self._put(TRADES, trades, source)
+    async def put_trades(
+        self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS,
+        epoch: int = 0,
+    ) -> Written:  # fmt: skip
+        """Store trades; `warnings` by id. One that differs from the stored one replaces it; a finer time does too."""
+        rows = [Sourced(each, Origin(source, warnings.get(each.trade_id, ())), epoch) for each in trades]
+        return await self._put(TRADES, rows)
 
-    async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
-        """Record ranges that do not exist or could not be had."""
-        rows = [gap_row(self._exchange, key, gap) for gap in gaps]
+    async def put_gaps(self, key: Key, gaps: Sequence[Gap], *, epoch: int = 0) -> None:
+        """Record ranges that do not exist or could not be had; trade ids are of the `epoch`."""
+        rows = [gap_row(self._exchange, key, gap, epoch) for gap in gaps]
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(statements.PUT_GAP, rows)
 
-    async def _put(self, destination: Destination[Row], rows: Sequence[Row], source: str) -> Written:
+    async def _put(self, destination: Destination[Row], rows: Sequence[Sourced[Row]]) -> Written:
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
-                return await put(connection, destination, rows, exchange=self._exchange, source=source)
+                return await put(connection, destination, rows, exchange=self._exchange)
 
 
 async def put(
-    connection: asyncpg.Connection, to: Destination[Row], rows: Sequence[Row], *, exchange: str, source: str
-) -> Written:
-    """Store rows inside the caller's transaction; what the driver raises is not translated."""
+    connection: asyncpg.Connection, to: Destination[Row], rows: Sequence[Sourced[Row]], *, exchange: str,
+    forgetting: Sequence[str] = LIVE,
+) -> Written:  # fmt: skip
+    """Store rows inside the caller's transaction; what the driver raises is not translated.
+
+    Klines of the sources `forgetting` that were stored once and replaced are passed over (`FORGET_OLD_KLINES`).
+    """
     written = Written()
     for batch in _rounds(rows, to.key):
         if await _is_new_series(connection, to, batch, exchange):
-            lines = to.lines([batch[key] for key in sorted(batch)], (exchange, source))
-            if await _copied(connection, to.table, lines, (*to.columns, *_ORIGIN)):
+            lines = to.lines([batch[key] for key in sorted(batch)], exchange)
+            if await _copied(connection, to.table, lines, (*to.columns, "exchange")):
                 written += Written(added=len(batch))
                 continue
         await connection.execute(to.stage)
-        await _copy(connection, to.staged, to.lines(list(batch.values()), ()), to.columns)
-        added = count_of(await connection.execute(to.insert, exchange, source))
+        await _copy(connection, to.staged, to.lines(list(batch.values()), ""), to.columns)
+        added = count_of(await connection.execute(to.insert, exchange))
         changed = 0
         if added < len(batch):
             await connection.execute(statements.NESTED_LOOPS)
-            changed = await to.replace(connection, exchange, source)
+            changed = await to.replace(connection, exchange, forgetting)
         written += Written(added, changed, len(batch) - added - changed)
     return written
 
 
 async def _is_new_series(
-    connection: asyncpg.Connection, to: Destination[Row], batch: dict[RowKey, Row], exchange: str
+    connection: asyncpg.Connection, to: Destination[Row], batch: dict[RowKey, Sourced[Row]], exchange: str
 ) -> bool:  # fmt: skip
     """Whether it is one long series of which nothing is stored."""
     if len(batch) < LONG:
@@ -154,27 +166,29 @@ async def _copy(connection: asyncpg.Connection, table: str, lines: bytes, column
     await connection.copy_to_table(table, source=BytesIO(lines), columns=columns, format="text")
 
 
-async def _replace_klines(connection: asyncpg.Connection, exchange: str, source: str) -> int:
+async def _replace_klines(connection: asyncpg.Connection, exchange: str, forgetting: Sequence[str]) -> int:
     times = await connection.fetchrow(statements.STAGED_TIMES)
     assert times is not None, "a select of aggregates has a row"
     of_batch = (exchange, times["first"], times["last"])
     await connection.fetchval(statements.LOCK_KLINES, *of_batch)
-    if source == LIVE:
-        await connection.execute(statements.FORGET_OLD_KLINES, *of_batch, source)
+    await connection.execute(statements.FORGET_OLD_KLINES, *of_batch, forgetting)
     await connection.execute(statements.KEEP_REVISIONS, *of_batch)
-    return count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch, source))
+    replaced = count_of(await connection.execute(statements.REPLACE_KLINES, *of_batch))
+    return replaced + count_of(await connection.execute(statements.FILL_KLINES, *of_batch))
 
 
-async def _replace_trades(connection: asyncpg.Connection, exchange: str, source: str) -> int:
-    return count_of(await connection.execute(statements.REPLACE_TRADES, exchange, source))
+async def _replace_trades(connection: asyncpg.Connection, exchange: str, _: Sequence[str]) -> int:
+    return count_of(await connection.execute(statements.REPLACE_TRADES, exchange))
 
 
-def _rounds(rows: Sequence[Row], key: Callable[[Row], RowKey]) -> Iterator[dict[RowKey, Row]]:
+def _rounds(
+    rows: Sequence[Sourced[Row]], key: Callable[[Sourced[Row]], RowKey]
+) -> Iterator[dict[RowKey, Sourced[Row]]]:
     """Batches in which each key is there once; a key that comes again with other values waits for the next batch."""
-    waiting: Sequence[Row] = rows
+    waiting: Sequence[Sourced[Row]] = rows
     while waiting:
-        batch: dict[RowKey, Row] = {}
-        later = [row for row in waiting if batch.setdefault(key(row), row) != row]
+        batch: dict[RowKey, Sourced[Row]] = {}
+        later = [row for row in waiting if batch.setdefault(key(row), row).record != row.record]
         yield batch
         waiting = later
 
@@ -186,53 +200,64 @@ def count_of(tag: str) -> int:
 
 async def put_tickers(connection: asyncpg.Connection, tickers: Sequence[Ticker], *, exchange: str) -> int:
     """Store them and return how many were new; what the driver raises is not translated."""
-    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(tickers).decode()))
+    rows = [ticker_values(ticker) | {"event_ms": ticker.event_ms} for ticker in tickers]
+    return count_of(await connection.execute(statements.PUT_TICKERS, exchange, msgspec.json.encode(rows).decode()))
 
 
-def kline_lines(klines: Sequence[Kline], more: Sequence[str] = ()) -> bytes:
+def kline_lines(klines: Sequence[Sourced[Kline]], more: str = "") -> bytes:
     """In the order of `KLINE_COLUMNS`, and behind them the same `more` in every line."""
     end = _end(more)
     lines = [
         f"{_escaped(k.symbol)}\t{k.interval}\t{open_time_text(k.open_ms)}\t{k.open}\t{k.high}\t{k.low}\t{k.close}\t"
-        f"{k.volume}\t{k.trades}\t{k.quote_volume}\t{k.taker_buy_base_volume}\t{k.taker_buy_quote_volume}{end}"
-        for k in klines
+        f"{k.volume}\t{_told(k.trades)}\t{_told(k.quote_volume)}\t{_told(k.taker_buy_base_volume)}\t"
+        f"{_told(k.taker_buy_quote_volume)}\t{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
+        for row in klines
+        for k in (row.record,)
     ]
     return "".join(lines).encode()
 
 
-def trade_lines(trades: Sequence[Trade], more: Sequence[str] = ()) -> bytes:
+def trade_lines(trades: Sequence[Sourced[Trade]], more: str = "") -> bytes:
     """In the order of `TRADE_COLUMNS`, and behind them the same `more` in every line."""
     end = _end(more)
     lines = [
-        f"{_escaped(t.symbol)}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t{t.quantity}\t"
-        f"{'t' if t.is_buyer_maker else 'f'}\t{_optional(t.buyer_order_id)}\t{_optional(t.seller_order_id)}{end}"
-        for t in trades
+        f"{_escaped(t.symbol)}\t{row.epoch}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t"
+        f"{t.quantity}\t{_told(t.is_buyer_maker)}\t{_told(t.buyer_order_id)}\t{_told(t.seller_order_id)}\t"
+        f"{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
+        for row in trades
+        for t in (row.record,)
     ]
     return "".join(lines).encode()
 
 
-def _end(more: Sequence[str]) -> str:
-    return "".join(f"\t{_escaped(text)}" for text in more) + "\n"
+def _end(more: str) -> str:
+    return f"\t{_escaped(more)}\n" if more else "\n"
 
 
 def _escaped(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def _optional(number: int | None) -> str:
-    return "\\N" if number is None else str(number)
+def _told(value: str | int | None) -> str:
+    return "\\N" if value is None else str(value)
 
 
-def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[str | int, ...]:
+def _array(rules: Sequence[str]) -> str:
+    """As PostgreSQL writes an array of texts; none is null."""
+    return "{" + ",".join(f'"{rule}"' for rule in rules) + "}" if rules else "\\N"
+
+
+def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[object, ...]:
     """A row of `market_data_gaps`; the interval of trades is empty."""
-    return (exchange, key.symbol, key.channel, key.interval or "", gap.first, gap.last, gap.count, gap.reason)
+    series = (exchange, key.symbol, key.channel, key.interval or "")
+    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules), epoch)
 
 
 KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
     staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
-    key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
+    key=lambda row: (row.record.symbol, row.record.interval, row.record.open_ms),
     lines=kline_lines,
     stage=statements.STAGE_KLINES,
     is_empty=statements.IS_EMPTY_OF_KLINES,
@@ -244,7 +269,7 @@ TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
     staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
-    key=lambda trade: (trade.symbol, trade.trade_id),
+    key=lambda row: (row.record.symbol, row.epoch, row.record.trade_id),
     lines=trade_lines,
     stage=statements.STAGE_TRADES,
     is_empty=statements.IS_EMPTY_OF_TRADES,

@@ -12,12 +12,13 @@ from msgspec import Struct, field
 from data_collector.model.calendar import Calendar
 from data_collector.model.gaps import Gap, explained_from, gaps_after
 from data_collector.model.keys import Key, StoreKeys
-from data_collector.model.records import Kline, Quote, Ticker
+from data_collector.model.records import Kline, Origin, Quote, Sourced, Ticker
 from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, SideEntry, TradeRun
 from data_collector.model.wire import (
     gap_json,
     json_text,
     kline_json,
+    newest_price,
     open_time_text,
     quote_fields,
     quote_json,
@@ -25,7 +26,7 @@ from data_collector.model.wire import (
     trade_time_text,
 )
 from data_collector.sinks.redis.connection import Command
-from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_NEWEST
+from data_collector.sinks.redis.functions import APPEND_KLINES, APPEND_ONCE, APPEND_TRADES, PUT_KLINE, PUT_NEWEST
 
 KLINES_PER_CALL = 100
 """One call blocks the server; this many take below a millisecond."""
@@ -59,6 +60,12 @@ class KlinePart(Struct):
     updates: list[KlineUpdate]
 
 
+class RevisedKline(Struct):
+    """A closed kline whose place in `stream:` is past."""
+
+    kline: Kline
+
+
 class PastKline(Struct):
     """A closed kline from before the beginning of its series."""
 
@@ -75,7 +82,7 @@ class Call(Struct):
     """A command and what it carries."""
 
     command: Command
-    subject: TradeRun | KlinePart | NewestUpdate | SidePart | Kline | PastKline
+    subject: TradeRun | KlinePart | NewestUpdate | SidePart | RevisedKline | PastKline
     gaps: list[list[Gap]] = field(default_factory=list)
     """What this try declares if the store misses it: of a run one list, of kline updates one for each."""
 
@@ -100,10 +107,10 @@ class CallBuilder:
             yield self.newest(update)
         for entries in _parts(batch.side, SIDE_PER_CALL):
             yield self.side(entries)
-        for kline in batch.revisions:
-            yield self.revision(kline)
-        for kline in batch.past:
-            yield self.past(kline)
+        for revised in batch.revisions:
+            yield self.revision(revised)
+        for past in batch.past:
+            yield self.past(past)
 
     def trades(self, run: TradeRun, *, tail: int | None = None) -> Call:
         """`tail`: the store's own, when it lies within what the run explains; by default right before that."""
@@ -116,10 +123,10 @@ class CallBuilder:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
             (
-                "FCALL", APPEND_TRADES, 4, key("trades", symbol), key("latest", symbol),
-                key("gaps", symbol), key("quarantine", symbol), run.first_id, run.count,
+                "FCALL", APPEND_TRADES, 5, key("trades", symbol), key("latest", symbol),
+                key("gaps", symbol), key("quarantine", symbol), self.keys.epoch(symbol), run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
-                int(run.begins), *run.entries,
+                int(run.begins), run.epoch, run.after_id, *run.entries,
             ),
             run,
             [gaps],
@@ -130,6 +137,7 @@ class CallBuilder:
         symbol = updates[0].kline.symbol
         symbol_json = json_text(symbol)
         keys: list[str] = []
+        origin_keys: list[str] = []
         arguments: list[str | int] = []
         declared: list[list[Gap]] = []
         for update in updates:
@@ -137,20 +145,25 @@ class CallBuilder:
             first_ms = (due or {}).get(kline.interval)
             if first_ms is not None and gaps:
                 gaps = explained_from(self._calendar, kline.interval, gaps, first_ms)
-            words = _further_fields(update)
+            origin = Origin(update.source, update.warnings)
+            told = origin.fields
+            words = told if update.check == "unchecked" else (*told, "check", update.check)
             declared.append(gaps)
-            keys.append(self._kline_key(kline))
+            key = self._kline_key(kline)
+            keys.append(key)
+            # Of an open kline that comes in the ordinary way it is not looked at.
+            origin_keys.append(self._origin_key(kline) if kline.is_closed or told else key)
             arguments += (
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
                 self._limits.kline_ttl_s(kline.interval), gaps[0].first if gaps else "",
                 _gap_texts(Key("kline", symbol, kline.interval), gaps), int(update.begins),
-                kline_json(kline, symbol_json), len(words), *words,
+                kline_json(kline, symbol_json), _origin_text(origin), len(words), *words,
             )  # fmt: skip
         return Call(
             (
-                "FCALL", APPEND_KLINES, 3 + len(updates), self.keys.key("stream", symbol), self.keys.cursors(symbol),
-                self.keys.key("gaps", symbol), *keys, self._limits.stream_maxlen, self._limits.side_maxlen,
-                len(updates), *arguments,
+                "FCALL", APPEND_KLINES, 3 + 2 * len(updates),
+                self.keys.key("stream", symbol), self.keys.cursors(symbol), self.keys.key("gaps", symbol), *keys,
+                *origin_keys, self._limits.stream_maxlen, self._limits.side_maxlen, len(updates), *arguments,
             ),
             KlinePart(updates),
             declared,
@@ -162,9 +175,10 @@ class CallBuilder:
         words: Command
         match record:
             case Ticker():
+                price, price_ms = newest_price(record)
                 words = (
                     PUT_NEWEST["ticker"], 1, key("latest", record.symbol), record.event_ms, record.last_id,
-                    record.last_price, trade_time_text(record.event_ms), *ticker_fields(record), "warnings", marks,
+                    price or "", trade_time_text(price_ms), marks, *ticker_fields(record),
                 )  # fmt: skip
             case Quote():
                 more = ("warnings", marks) if marks else ()
@@ -191,16 +205,24 @@ class CallBuilder:
             SidePart(entries),
         )  # fmt: skip
 
-    def revision(self, kline: Kline) -> Call:
+    def revision(self, revised: Sourced[Kline]) -> Call:
         """A closed kline whose place in `stream:` is past, into its key."""
-        text = kline_json(kline, json_text(kline.symbol))
-        return Call(("SET", self._kline_key(kline), text, "EX", self._limits.kline_ttl_s(kline.interval)), kline)
+        return Call(self._put_kline(revised, only_new=False), RevisedKline(revised.record))
 
-    def past(self, kline: Kline) -> Call:
+    def past(self, past: Sourced[Kline]) -> Call:
         """A closed kline from before its series began: a key that exists has it, or something newer."""
-        text = kline_json(kline, json_text(kline.symbol))
-        life_s = self._limits.kline_ttl_s(kline.interval)
-        return Call(("SET", self._kline_key(kline), text, "NX", "EX", life_s), PastKline(kline))
+        return Call(self._put_kline(past, only_new=True), PastKline(past.record))
+
+    def _put_kline(self, sourced: Sourced[Kline], *, only_new: bool) -> Command:
+        kline = sourced.record
+        return (
+            "FCALL", PUT_KLINE, 2, self._kline_key(kline), self._origin_key(kline),
+            kline_json(kline, json_text(kline.symbol)), self._limits.kline_ttl_s(kline.interval),
+            _origin_text(sourced.origin), int(only_new),
+        )  # fmt: skip
+
+    def _origin_key(self, kline: Kline) -> str:
+        return self.keys.origin(kline.symbol, kline.interval, open_time_text(kline.open_ms))
 
     def _kline_key(self, kline: Kline) -> str:
         return self.keys.kline(kline.symbol, kline.interval, open_time_text(kline.open_ms))
@@ -218,13 +240,5 @@ def _parts(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
         yield list(items[start : start + size])
 
 
-def _further_fields(update: KlineUpdate) -> list[str]:
-    """Beside `data`: only what is out of the ordinary, and of a checked kline the result."""
-    words: list[str] = []
-    if update.warnings:
-        words += ("warnings", ",".join(update.warnings))
-    if update.source != "ws":
-        words += ("src", update.source)
-    if update.check != "unchecked":
-        words += ("check", update.check)
-    return words
+def _origin_text(origin: Origin) -> str:
+    return f"{origin.source} {','.join(origin.warnings)}" if origin.fields else ""

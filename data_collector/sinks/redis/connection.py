@@ -16,6 +16,7 @@ import hiredis
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.store_url import StoreAddress
+from data_collector.time_limit import time_limit
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 10.0
@@ -75,7 +76,7 @@ class StoreConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         make = partial(cls, address.place)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with time_limit(CONNECT_TIMEOUT_S):
                 if address.unix_path is not None:
                     _, connection = await loop.create_unix_connection(make, address.unix_path)
                 else:

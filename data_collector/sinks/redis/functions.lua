@@ -36,9 +36,32 @@ local function entries_of(text, stream, foreign)
   return {}
 end
 
-local function add_gaps(stream, gaps, maxlen)
+-- The epoch of a stream's tail: what the key says (and true) or, where it was lost, the newest entry. Nil without both.
+local function epoch_of(key, stream)
+  local found = exists(key, 'string') and redis.call('GET', key)
+  if found then
+    local epoch = string.match(found, '^%d+$') and tonumber(found)
+    if not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
+    return epoch, true
+  end
+  if not exists(stream, 'stream') then return nil end
+  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  for i = 1, entry and #entry[2] or 0, 2 do
+    if entry[2][i] == 'epoch' then return tonumber(entry[2][i + 1]) end
+  end
+  return 0
+end
+
+-- Further fields: those given, and the epoch where it is above 0.
+local function with_epoch(fields, epoch)
+  if epoch > 0 then fields[#fields + 1], fields[#fields + 2] = 'epoch', string.format('%d', epoch) end
+  return fields
+end
+
+local function add_gaps(stream, gaps, maxlen, epoch)
+  local more = with_epoch({}, epoch)
   for _, gap in ipairs(gaps) do
-    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap)
+    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap, unpack(more))
   end
 end
 
@@ -70,23 +93,33 @@ local function marks_of(text)
   return tonumber(time), more
 end
 
--- keys: trades stream, latest hash, gaps stream, quarantine stream
+-- keys: trades stream, latest hash, gaps stream, quarantine stream, epoch
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
---       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream,
---       then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
+--       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream or an epoch,
+--       epoch, tail of the epoch before that it begins behind, then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
 --       the trade is marked with, and behind a further blank where it came from.
 -- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
 -- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
 -- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where somebody else's entry
 -- is the newest and hides the beginning.
--- Returns {'OK' or 'DUP' or 'GAP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
+-- Ids are unique within an epoch. The stream is in one; a later one begins with its first record, where the caller knows
+-- the tail of the one before, and every ms of its entries is later, so that ids may be smaller.
+-- Returns {'OK' or 'DUP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}, or
+-- {'GAP', tail, epoch of the stream}, also where that is a later one.
 local function append_trades(keys, args)
-  local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
+  local first, count, bridged, epoch = tonumber(args[1]), tonumber(args[2]), 0, tonumber(args[11])
   local tail, ms = tail_of(keys[1])
-  if not tail and args[10] ~= '1' then return {'GAP', -1, 0, 0} end
+  local present, is_kept = epoch_of(keys[5], keys[1])
+  local begins = epoch > (present or 0)
+  if present and epoch < present then return {'GAP', tail or -1, present} end
+  if begins and tail then
+    if args[10] ~= '1' or args[12] ~= string.format('%d', tail) then return {'GAP', tail, present} end
+    tail, ms = nil, ms + 1
+  end
+  if not tail and args[10] ~= '1' then return {'GAP', -1, epoch} end
   local skip = tail and tail + 1 - first or 0
   if skip < 0 then
-    if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
+    if args[7] ~= string.format('%d', tail) then return {'GAP', tail, epoch} end
     skip, bridged = 0, 1
   end
   if skip > 0 and is_foreign(keys[1], tail, ms) then return {'FOREIGN', tail, 0, 0} end
@@ -99,7 +132,7 @@ local function append_trades(keys, args)
   end
   local gaps, refusals = entries_of(args[8], keys[3], foreign), entries_of(args[9], keys[4], foreign)
   if bridged == 1 then
-    add_gaps(keys[3], gaps, args[4])
+    add_gaps(keys[3], gaps, args[4], epoch)
     if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
   end
   for _, refusal in ipairs(refusals) do
@@ -108,10 +141,12 @@ local function append_trades(keys, args)
     end
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
-  local position = 11 + skip * 2
+  if begins or not is_kept then redis.call('SET', keys[5], args[11]) end
+  local position = 13 + skip * 2
   for id = first + skip, first + count - 1 do
     local time, more = tonumber(args[position]), nil
     if not time then time, more = marks_of(args[position]) end
+    if epoch > 0 then more = with_epoch(more or {}, epoch) end
     if time > ms then ms = time end
     local entry = string.format('%d-%d', ms, id)
     if more then
@@ -123,16 +158,22 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  if price_known[1] and (not price_known[2] or tonumber(price_known[2]) < last) then
+  if price_known[1] and (begins or not price_known[2] or tonumber(price_known[2]) < last) then
     redis.call('HSET', keys[2], 'price', args[5], 'timestamp', args[6], 'trade_id', string.format('%d', last))
   end
   return {'OK', last, count - skip, bridged, unpack(foreign)}
 end
 
--- keys: kline stream, state hash, gaps stream, then the kline key of each record
+-- Beside the key of a kline stands where its record is from ('<source> <rules>'), unless it is from the stream and no
+-- rule marks it: the key itself holds the record and nothing else.
+local function put_origin(key, origin, life)
+  if origin == '' then redis.call('DEL', key) else redis.call('SET', key, origin, 'EX', life) end
+end
+
+-- keys: kline stream, state hash, gaps stream, then the kline key of each record, then the origin key of each
 -- args: maxlen, maxlen of the side streams, count, then of each record: interval, open time, next open time, event
 --       time, '1' when closed, time to live in s, first open time that its gaps explain, gaps, '1' when it may begin a
---       series, JSON, how many words follow and the words: names and values of further fields in turn.
+--       series, JSON, its origin, how many words follow and the words: names and values of further fields in turn.
 -- The state of an interval is: the open time that must close next (-1 before the first close), open time and event
 -- time of the newest update. The field `entry` is the id of the newest entry of the stream: a stream that does not
 -- reach it was lost, and what the state says with it. A hole is bridged by gaps that begin where it does.
@@ -155,7 +196,7 @@ local function append_klines(keys, args)
     local interval, open, next_open, event = args[position], tonumber(args[position + 1]), args[position + 2],
         tonumber(args[position + 3])
     local closed, begins = args[position + 4] == '1', args[position + 8] == '1'
-    local words = tonumber(args[position + 10])
+    local words = tonumber(args[position + 11])
     local state = redis.call('HGET', keys[2], interval) or '-1 -1 -1'
     local due, newest, newest_event = string.match(state, '^(%-?%d+) (%-?%d+) (%-?%d+)$')
     local due_open = tonumber(due)
@@ -170,39 +211,67 @@ local function append_klines(keys, args)
     elseif old then
       outcome[i] = 0
     else
-      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2]) end
+      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2], 0) end
       added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
-        unpack(args, position + 11, position + 10 + words))
+        unpack(args, position + 12, position + 11 + words))
       redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
+      if closed or args[position + 10] ~= '' then
+        put_origin(keys[3 + args[3] + i], args[position + 10], args[position + 5])
+      end
       if newer then newest, newest_event = open, event end
       redis.call('HSET', keys[2], interval,
         string.format('%s %d %d', closed and next_open or due, newest, newest_event))
       outcome[i] = hole and 2 or 1
     end
-    position = position + 11 + words
+    position = position + 12 + words
   end
   if added then redis.call('HSET', keys[2], 'entry', added) end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[1])
   return outcome
 end
 
+-- Fields and values in turn, from a position of the arguments on; a field with an empty value goes.
+local function put_fields(key, args, position)
+  local empty = {}
+  for i = position, #args, 2 do
+    if args[i + 1] == '' then empty[#empty + 1] = args[i] end
+  end
+  redis.call('HSET', key, unpack(args, position))
+  if empty[1] then redis.call('HDEL', key, unpack(empty)) end
+end
+
+-- keys: kline key, origin key
+-- args: JSON, time to live in s, its origin, '1' to write only where nothing is
+-- A closed kline whose place in the stream is past.
+local function put_kline(keys, args)
+  if args[4] == '1' and redis.call('EXISTS', keys[1]) == 1 then return 0 end
+  redis.call('SET', keys[1], args[1], 'EX', args[2])
+  put_origin(keys[2], args[3], args[2])
+  return 1
+end
+
 -- keys: latest hash
--- args: event time, last trade id, price, time text, then field and value of each statistic.
--- An older ticker changes nothing, and the price stays that of a newer trade. Returns 1 (stored) or 0 (older).
+-- args: event time, last trade id (-1 when the window has no trade), price ('' when there is none), time text of the
+--       price, warnings, then field and value of each statistic, '' for what there is not.
+-- An older ticker changes nothing, and the price stays that of a newer trade: of one without a trade the price is from
+-- before its window. Returns 1 (stored) or 0 (older).
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
-  local known = redis.call('HMGET', keys[1], 'event_ms', 'trade_id')
+  local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp'), tonumber(args[2])
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
-  redis.call('HSET', keys[1], 'event_ms', args[1], unpack(args, 5))
-  if not known[2] or tonumber(args[2]) >= tonumber(known[2]) then
-    redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4], 'trade_id', args[2])
+  redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
+  put_fields(keys[1], args, 6)
+  local is_newer = not known[2] or id >= tonumber(known[2])
+  if id < 0 and known[3] then is_newer = string.sub(known[3], 1, 23) < args[4] end
+  if is_newer and args[3] ~= '' then
+    redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4], 'trade_id', id < 0 and known[2] or args[2])
   end
   return 1
 end
 
 -- keys: quote hash, quotes stream
 -- args: update id, maxlen, how many words of further fields follow the JSON, JSON, those words, then field and value of
---       the hash in turn.
+--       the hash in turn, '' for what there is not.
 -- An older quote changes nothing. Returns 1 (stored) or 0 (older).
 local function put_quote(keys, args)
   exists(keys[1], 'hash')
@@ -210,7 +279,7 @@ local function put_quote(keys, args)
   local known, words = redis.call('HGET', keys[1], 'update_id'), tonumber(args[3])
   if known and tonumber(args[1]) <= tonumber(known) then return 0 end
   redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', args[4], unpack(args, 5, 4 + words))
-  redis.call('HSET', keys[1], unpack(args, 5 + words))
+  put_fields(keys[1], args, 5 + words)
   return 1
 end
 
@@ -252,7 +321,7 @@ local function closed_in(key)
   return kline.is_closed == true
 end
 
--- keys: quarantine stream, late stream, then, of a kline, its key
+-- keys: quarantine stream, late stream, then, of a kline, its key and its origin's
 -- args: id of the quarantine entry, maxlen of the side streams, rules that the record is marked with, then, of a kline,
 --       '1' when closed, time to live in s.
 -- Moves a record out of quarantine, once: without the entry nothing happens. The text is taken from the entry as it is.
@@ -279,13 +348,19 @@ local function replay(keys, args)
   if outcome == 'late' or outcome == 'newer_kept' then
     local more = {}
     if args[3] ~= '' then more = {'warnings', args[3]} end
-    if given.src then
-      more[#more + 1] = 'src'
-      more[#more + 1] = given.src
+    for _, name in ipairs({'src', 'epoch'}) do
+      if given[name] then
+        more[#more + 1] = name
+        more[#more + 1] = given[name]
+      end
     end
     redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', given.data, 'why', 'replayed', unpack(more))
   end
-  if writes_key then redis.call('SET', keys[3], given.data, 'EX', args[5]) end
+  if writes_key then
+    redis.call('SET', keys[3], given.data, 'EX', args[5])
+    local is_ordinary = args[3] == '' and not given.src
+    put_origin(keys[4], is_ordinary and '' or (given.src or 'ws') .. ' ' .. args[3], args[5])
+  end
   redis.call('XDEL', keys[1], args[1])
   return outcome
 end
@@ -312,7 +387,8 @@ HMGET collector: 1m
 DEL collector:
 GET collector:
 SET collector: x
-SET kline: x NX EX 1
+SET kline: x EX 1
+EXISTS kline:
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:
@@ -334,6 +410,8 @@ XADD late: * data x
 TYPE kline:
 GET kline:
 SET kline: x EX 1
+SET collector: x EX 1
+DEL collector:
 ]]}
 
 -- args: what every key begins with, and for what ('collector', beside it a channel that has a group of its own where it
@@ -357,6 +435,7 @@ redis.register_function{
 }
 redis.register_function('append_trades_@DIGEST@', append_trades)
 redis.register_function('append_klines_@DIGEST@', append_klines)
+redis.register_function('put_kline_@DIGEST@', put_kline)
 redis.register_function('put_ticker_@DIGEST@', put_ticker)
 redis.register_function('put_quote_@DIGEST@', put_quote)
 redis.register_function('append_once_@DIGEST@', append_once)

@@ -19,6 +19,7 @@ DIGEST = hashlib.sha256(_text.encode()).hexdigest()[:12]
 
 APPEND_TRADES = f"append_trades_{DIGEST}"
 APPEND_KLINES = f"append_klines_{DIGEST}"
+PUT_KLINE = f"put_kline_{DIGEST}"
 PUT_NEWEST = {name: f"put_{name}_{DIGEST}" for name, channel in CHANNELS.items() if not channel.has_gaps}
 """Of each channel of which the newest record counts."""
 

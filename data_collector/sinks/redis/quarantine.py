@@ -88,6 +88,7 @@ class QuarantineStreams:
         arguments: list[str | int] = [release.entry_id, SIDE_MAXLEN, ",".join(release.warnings)]
         if kline is not None:
             keys.append(self._keys.kline(symbol, kline.interval, kline.timestamp))
+            keys.append(self._keys.origin(symbol, kline.interval, kline.timestamp))
             arguments += [int(kline.is_closed), kline.ttl_s]
         return ("FCALL", REPLAY, len(keys), *keys, *arguments)
 

@@ -19,6 +19,7 @@ from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.wire import NONE_AT_ZERO
 
 NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
 """What parsers and the calendar raise of things that nobody of ours has written."""
@@ -28,6 +29,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
 _INTERVAL = re.compile("[1-9][0-9]{0,3}[smhdwM]")
 
+EPOCH_DIGITS_MAX = 9
+"""PostgreSQL's integer holds them."""
+
 NUMBER_CHARACTERS_MAX = 64
 """As the gate has it."""
 
@@ -35,6 +39,9 @@ _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Name = Annotated[str, Meta(max_length=64, pattern="^[^\\x00-\\x1f]*$")]
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
+_NOT_THERE = dict.fromkeys((*NONE_AT_ZERO, "price_change", "price_change_percent"), "0")
+"""What `latest:` leaves out where there is none; a ticker has zero then, as the exchange sent it."""
+
 _TIMES = ("event_ms", "open_time", "close_time")
 _INTEGER_MAX = 2**63 - 1
 
@@ -48,7 +55,7 @@ class _StoredKline(Struct):
     low: Raw
     close: Raw
     volume: Raw
-    trades: _Integer
+    trades: _Integer | None
     is_closed: bool
     quote_volume: Raw
     taker_buy_base_volume: Raw
@@ -61,7 +68,7 @@ class _StoredTrade(Struct):
     trade_id: _Integer
     price: Raw
     quantity: Raw
-    is_buyer_maker: bool
+    is_buyer_maker: bool | None
     buyer_order_id: _Integer | None = None
     seller_order_id: _Integer | None = None
 
@@ -86,6 +93,8 @@ class DeclaredGap(Struct, frozen=True):
     gap: Gap
     recorded_at: str
     """ISO-8601 UTC."""
+    epoch: int = 0
+    """Of trade ids."""
 
 
 _kline_decoder = msgspec.json.Decoder(_StoredKline)
@@ -103,8 +112,8 @@ def stored_kline(text: str, calendar: Calendar) -> Kline:
     return Kline(
         symbol=k.symbol, interval=k.interval, open_ms=open_ms, close_ms=close_ms, open=_digits(k.open),
         high=_digits(k.high), low=_digits(k.low), close=_digits(k.close), volume=_digits(k.volume),
-        quote_volume=_digits(k.quote_volume), taker_buy_base_volume=_digits(k.taker_buy_base_volume),
-        taker_buy_quote_volume=_digits(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
+        quote_volume=_told(k.quote_volume), taker_buy_base_volume=_told(k.taker_buy_base_volume),
+        taker_buy_quote_volume=_told(k.taker_buy_quote_volume), trades=k.trades, is_closed=k.is_closed,
         event_ms=close_ms,
     )  # fmt: skip
 
@@ -122,7 +131,7 @@ def stored_trade(text: str) -> Trade:
 
 def stored_ticker(symbol: str, fields: Mapping[str, str]) -> Ticker:
     """The newest ticker in the hash `latest:`. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
-    ticker = msgspec.convert({**fields, "symbol": symbol}, Ticker, strict=False)
+    ticker = msgspec.convert({**_NOT_THERE, **fields, "symbol": symbol}, Ticker, strict=False)
     for name in Ticker.__struct_fields__[1:]:
         value = getattr(ticker, name)
         if isinstance(value, int):
@@ -150,23 +159,40 @@ def trade_or_none(text: str) -> Trade | None:
         return None
 
 
-def gap_or_none(text: str) -> DeclaredGap | None:
-    """None for a text that declares no gap."""
+def gap_or_none(fields: Mapping[str, str]) -> DeclaredGap | None:
+    """None for an entry that declares no gap."""
     try:
-        return stored_gap(text)
+        return stored_gap(fields)
     except NO_RECORD:
         return None
 
 
-def stored_gap(text: str) -> DeclaredGap:
+def stored_epoch(fields: Mapping[str, str]) -> int:
+    """The epoch that an entry is of. Raises `ValueError` for what is none."""
+    text = fields.get("epoch", "0")
+    if not text.isascii() or not text.isdigit() or len(text) > EPOCH_DIGITS_MAX:
+        raise ValueError("an epoch is a number")
+    return int(text)
+
+
+def epoch_or_first(fields: Mapping[str, str]) -> int:
+    """0 also for an entry that nobody of ours has written."""
+    try:
+        return stored_epoch(fields)
+    except ValueError:
+        return 0
+
+
+def stored_gap(fields: Mapping[str, str]) -> DeclaredGap:
     """A `gaps:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
-    found = _gap_decoder.decode(text)
+    found = _gap_decoder.decode(fields.get("data", ""))
     if (found.channel == "kline") != (found.interval is not None):
         raise ValueError("klines have an interval, and nothing else has")
     gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, found.rules)
     if gap.last < gap.first:
         raise ValueError("a gap ends where it begins, or later")
-    return DeclaredGap(Key(found.channel, found.symbol, found.interval), gap, found.recorded_at)
+    key = Key(found.channel, found.symbol, found.interval)
+    return DeclaredGap(key, gap, found.recorded_at, stored_epoch(fields))
 
 
 def _number(value: int | str) -> int:
@@ -177,6 +203,10 @@ def _microseconds(text: str) -> int:
     if not text.endswith("+00:00"):
         raise ValueError("times of records are UTC")
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def _told(raw: Raw) -> str | None:
+    return None if bytes(raw) == b"null" else _digits(raw)
 
 
 def _digits(raw: Raw) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from data_collector.child import Child, FrameTooLong, LinkLost, start_child
 from data_collector.model.errors import Transient
 from data_collector.observe.logs import get_log
+from data_collector.time_limit import time_limit
 from data_collector.validation.auditing.messages import Answer, AuditReport, Request, WorkerFault, answer_decoder
 
 COMMAND: Final = (sys.executable, "-m", "data_collector.validation.audit")
@@ -93,7 +94,7 @@ class AuditWorker:
     async def _or_killed(self, failing: str, timeout_s: float) -> AsyncIterator[None]:
         done = False
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 yield
             done = True
         except TimeoutError as error:

@@ -127,7 +127,9 @@ def whole(number: int | None) -> int | None:
     return None if number is None else max(-INTEGER_MAX - 1, min(number, INTEGER_MAX + 1))
 
 
-def _decimal(text: str, broken: dict[str, None]) -> float | None:
+def _decimal(text: str | None, broken: dict[str, None]) -> float | None:
+    if text is None:
+        return None
     try:
         number = _number(text)
     except _UNREADABLE:
@@ -141,7 +143,7 @@ def _decimal(text: str, broken: dict[str, None]) -> float | None:
 
 def condition_text(kind: Kind, rule: Rule) -> str:
     """What `check` asks of a decoded record for a gated rule, for people: with the constants in their places."""
-    nullable = {name for name, column in COLUMNS[kind].items() if column.nullable}
+    nullable = _nullable_in_check(kind)
     return _guarded(_condition(rule), nullable).format(*map(_constant_text, _condition(rule).constants))
 
 
@@ -170,7 +172,7 @@ def _failed_source(kind: Kind, rules: Sequence[Rule]) -> str:
 
 
 def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
-    nullable = {name for name, column in COLUMNS[kind].items() if column.nullable}
+    nullable = _nullable_in_check(kind)
     decimals = DECIMALS[kind]
     texts = ",".join(f"{{record.{name}}}" for name in decimals)
     asked = [(number, rule) for number, rule in enumerate(rules) if not _is_given(rule, nullable)]
@@ -196,6 +198,11 @@ def _check_source(kind: Kind, rules: Sequence[Rule]) -> str:
         f"    positions = failed({', '.join(_passed(kind))})",
         "    return _verdict(*positions) if positions else None",
     ])  # fmt: skip
+
+
+def _nullable_in_check(kind: Kind) -> set[str]:
+    """A record that lacks a decimal is judged slowly: its text is no JSON number."""
+    return {name for name, column in COLUMNS[kind].items() if column.nullable and column.type != "decimal"}
 
 
 def _passed(kind: Kind) -> Iterator[str]:

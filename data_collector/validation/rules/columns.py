@@ -47,8 +47,8 @@ def _text(name: str, meaning: str) -> Column:
     return Column(name, "text", meaning)
 
 
-def _decimal(name: str, meaning: str) -> Column:
-    return Column(name, "decimal", meaning)
+def _decimal(name: str, meaning: str, *, nullable: bool = False) -> Column:
+    return Column(name, "decimal", meaning, nullable=nullable)
 
 
 def _integer(name: str, meaning: str, *, nullable: bool = False) -> Column:
@@ -77,11 +77,11 @@ _KLINE = (
     _decimal("low", "Lowest price."),
     _decimal("close", "Newest price."),
     _decimal("volume", "In base currency."),
-    _integer("trades", "How many trades."),
+    _integer("trades", "How many trades; null, as the three below, where the exchange does not tell.", nullable=True),
     Column("is_closed", "flag", "Whether it is final."),
-    _decimal("quote_volume", "In quote currency."),
-    _decimal("taker_buy_base_volume", "Bought by takers, in base currency."),
-    _decimal("taker_buy_quote_volume", "Bought by takers, in quote currency."),
+    _decimal("quote_volume", "In quote currency.", nullable=True),
+    _decimal("taker_buy_base_volume", "Bought by takers, in base currency.", nullable=True),
+    _decimal("taker_buy_quote_volume", "Bought by takers, in quote currency.", nullable=True),
     _integer("open_ms", "Open time: the record's `timestamp`."),
     _integer("close_ms", "Last millisecond that belongs to it."),
     *_SENT,
@@ -102,7 +102,7 @@ _TRADE = (
     _decimal("quantity", "In base currency."),
     _integer("buyer_order_id", "Null where the exchange does not send it.", nullable=True),
     _integer("seller_order_id", "Null where the exchange does not send it.", nullable=True),
-    Column("is_buyer_maker", "flag", "True when the taker sold."),
+    Column("is_buyer_maker", "flag", "True when the taker sold; null where the exchange does not tell.", nullable=True),
     _integer("time_ms", "When the match took place: the record's `timestamp`."),
     *_SENT,
     *_JUDGED,

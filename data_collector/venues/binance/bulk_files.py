@@ -25,6 +25,7 @@ from data_collector.venues.binance import bulk_names
 from data_collector.venues.binance.bulk_archive import looks_like_a_page
 from data_collector.venues.binance.bulk_names import CHECKSUM
 from data_collector.venues.binance.bulk_rows import kline_rows, trade_rows
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 FILES_URL = "https://data.binance.vision"
 
@@ -103,7 +104,7 @@ class BinanceBulkFiles:
             yield _Folder(self._folder)
             return
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=STALL_TIMEOUT_S, sock_read=STALL_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=self._use_proxy) as session:
+        async with open_session(self.place, use_proxy=self._use_proxy, timeout=timeout) as session:
             yield _Site(session, self.place)
 
 
@@ -139,8 +140,8 @@ class _Site:
                 if response.status not in (200, 404):
                     raise VenueUnreachable(f"{url} was answered with HTTP {response.status}")
                 yield response if response.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueUnreachable(f"{url} cannot be fetched ({str(error) or 'no answer in time'})") from error
+        except UNREACHED as error:
+            raise VenueUnreachable(f"{url} cannot be fetched ({reason_of(error) or 'no answer in time'})") from error
 
 
 class _Folder:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from data_collector.model.calendar import LENGTHS_MS
 from data_collector.model.errors import BadFile, BadFileReason
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import BulkFile
@@ -52,9 +53,12 @@ _SHOWN_MAX = 60
 
 
 def kline_rows(archive: BinaryIO, file: BulkFile) -> Iterator[list[Kline]]:
-    """Chunks of some thousand klines, read as they are asked for. Raises `BadFile`."""
-    interval = file.key.kline_interval
-    step_of, symbol, due_ms, is_empty = CALENDAR.next_open_ms, file.key.symbol, 0, True
+    """Chunks of some thousand klines, read as they are asked for. Raises `BadFile`.
+
+    Rows that are no whole kline come too, but not where all of a file is like that and looks like another interval.
+    """
+    interval, symbol, is_empty = file.key.kline_interval, file.key.symbol, True
+    step_of, due_ms, foreign, has_whole = CALENDAR.next_open_ms, 0, None, False
     in_microseconds = file.first_ms >= MICROSECONDS_SINCE_MS
     for first, lines in lines_of(archive, file):
         found: list[Kline] = []
@@ -66,13 +70,15 @@ def kline_rows(archive: BinaryIO, file: BulkFile) -> Iterator[list[Kline]]:
             if in_microseconds and int(opened) < MICROSECONDS_FROM:
                 raise _other_product(file, number)
             open_ms, close_ms = _ms(opened), _ms(closed)
-            if open_ms < due_ms or not file.first_ms <= open_ms < file.until_ms:
-                _check_place(file, number, open_ms, due_ms)
+            if not file.first_ms <= open_ms < file.until_ms:
+                _check_period(file, number, open_ms)
             next_ms = step_of(interval, open_ms)
-            if close_ms != next_ms - 1 or not CALENDAR.is_open_time(interval, open_ms):
-                fault = f"{_time(open_ms)} to {_time(close_ms)} is no candle of {name_of_series(file.key)}"
-                raise BadFile(file.name, fault, reason="interval", line=number)
-            due_ms = next_ms
+            if close_ms == next_ms - 1 and CALENDAR.is_open_time(interval, open_ms):
+                if open_ms < due_ms:
+                    raise _disordered_kline(file, number, open_ms, due_ms)
+                due_ms, has_whole = next_ms, True
+            elif foreign is None and close_ms - open_ms + 1 in LENGTHS_MS.values():
+                foreign = number, f"{_time(open_ms)} to {_time(close_ms)}"
             found.append(
                 Kline(
                     symbol, interval, open_ms, close_ms, high_open, high, low, close, volume, quote, bought,
@@ -83,6 +89,9 @@ def kline_rows(archive: BinaryIO, file: BulkFile) -> Iterator[list[Kline]]:
             is_empty = False
             yield found
     _check_filled(file, is_empty=is_empty)
+    if foreign is not None and not has_whole:
+        fault = f"{foreign[1]} is no candle of {name_of_series(file.key)}, and neither is any other row"
+        raise BadFile(file.name, fault, reason="interval", line=foreign[0])
 
 
 def trade_rows(archive: BinaryIO, file: BulkFile, *, repeats: bool = False) -> Iterator[list[Trade]]:
@@ -124,15 +133,17 @@ def _ms(text: str) -> int:
     return stamp if stamp < MICROSECONDS_FROM else stamp // 1000
 
 
-def _check_place(file: BulkFile, number: int, open_ms: int, due_ms: int) -> None:
-    """What came must follow what was there before, and belong to the file's own time."""
-    if open_ms < due_ms:
-        fault = f"the candle of {_time(open_ms)} comes after one that ends at {_time(due_ms)}"
-        raise BadFile(file.name, fault, reason="order", line=number)
+def _check_period(file: BulkFile, number: int, open_ms: int) -> None:
+    """What came must belong to the file's own time."""
     # A week may begin in the month before, if it reaches into this one.
     is_near = file.first_ms - WEEK_MS < open_ms < file.until_ms
     if not is_near or CALENDAR.next_open_ms(file.key.kline_interval, open_ms) <= file.first_ms:
         raise _outside(file, number, open_ms)
+
+
+def _disordered_kline(file: BulkFile, number: int, open_ms: int, due_ms: int) -> BadFile:
+    fault = f"the candle of {_time(open_ms)} comes after one that ends at {_time(due_ms)}"
+    return BadFile(file.name, fault, reason="order", line=number)
 
 
 def _disordered_trade(file: BulkFile, number: int, trade_id: int, before: int) -> BadFile:

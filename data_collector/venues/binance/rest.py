@@ -1,7 +1,8 @@
 """Binance's REST side: one client that knows the weights and obeys the limits.
 
 https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md
-None of these endpoints needs a key, and none gets one.
+On Binance none of these endpoints needs a key. Binance.US asks for one where trades are read by their ids; an endpoint
+that has asked gets it, and no other.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from msgspec import Struct
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import Counts, SymbolRules
+from data_collector.model.venue import Counts, SymbolRules, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.messages import ErrorBody
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight
+from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 TIMEOUT_S = 10.0
 """The exchange's own limit for an answer."""
@@ -40,6 +42,20 @@ HINT_451 = (
     "BINANCE_REST_URL=https://api.binance.us; elsewhere wss://data-stream.binance.vision and "
     "https://data-api.binance.vision serve market data only"
 )
+
+KEY_HEADER = "X-MBX-APIKEY"
+KEY_UNSENT = -2014
+KEY_REFUSED = frozenset({KEY_UNSENT, -2015})
+"""No key was sent, or one that is not taken."""
+
+CURE_UNSENT = "this exchange asks for an API key there: set BINANCE_API_KEY"
+CURE_REFUSED = "the key in BINANCE_API_KEY is not taken: correct it, or its rights and addresses at the exchange"
+
+PASSING = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1015, -1016, -1034})
+"""Codes of errors that pass, whatever the status: the exchange is busy, restarts, or does not know."""
+
+NEVER_STATUSES = frozenset({404, 405, 410})
+"""There is no such endpoint: hosts for market data alone have no trades by id."""
 
 UNSERVED_S = 3600.0
 """After 451."""
@@ -62,14 +78,24 @@ class BinanceRest:
     """
 
     def __init__(
-        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, budget: RestBudget | None = None
-    ) -> None:
+        self, url: str, *, use_proxy: bool = False, counters: Counts | None = None, budget: RestBudget | None = None,
+        api_key: str | None = None,
+    ) -> None:  # fmt: skip
         self._base_url = url
+        self._api_key = api_key
+        self._keyed: set[str] = set()
+        """Paths that have asked for a key."""
+        self._key_wanted: str | None = None
         self._use_proxy = use_proxy
         self._counters = Counters() if counters is None else counters
         self._budget = RestBudget() if budget is None else budget
         self._session: aiohttp.ClientSession | None = None
         self._known_ms = 0
+
+    @property
+    def key_wanted(self) -> str | None:
+        """What was answered where a key is asked for, and the cure."""
+        return self._key_wanted
 
     @property
     def background_weight_per_minute(self) -> int:
@@ -110,15 +136,39 @@ class BinanceRest:
 
     async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup"""
-        query = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
-        rows = await self._get("/api/v3/historicalTrades", query, 25, list[pages.TradeRow], urgent=urgent)
+        path, query = "/api/v3/historicalTrades", {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
+        try:
+            rows = await self._get(path, query, 25, list[pages.TradeRow], urgent=urgent)
+        except VenueRefused as refusal:
+            if refusal.code is not None and refusal.code not in KEY_REFUSED:
+                raise
+            return await self._newest_trades(symbol, from_id, limit, refusal, urgent=urgent)
         return self._trusted(lambda: pages.trades_of(symbol, from_id, limit, rows))
+
+    async def _newest_trades(
+        self, symbol: str, from_id: int, limit: int, refusal: VenueRefused, *, urgent: bool
+    ) -> list[Trade]:
+        """What can be had without a key, or where there are no trades by id: the newest 1,000."""
+        query = {"symbol": symbol, "limit": str(pages.ROWS_MAX)}
+        rows = await self._get("/api/v3/trades", query, 25, list[pages.TradeRow], urgent=urgent)
+        trades = self._trusted(lambda: pages.trades_of(symbol, 0, pages.ROWS_MAX, rows))
+        later = [trade for trade in trades if trade.trade_id >= from_id][:limit]
+        if not trades or trades[0].trade_id <= from_id:
+            return later
+        raise TradesRefused(refusal, later)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """Weight 4: aggregate trades can be asked for by time, and each names its first trade."""
         query = {"symbol": symbol, "startTime": str(since_ms), "limit": "1"}
         rows = await self._get("/api/v3/aggTrades", query, 4, list[pages.AggregateRow], urgent=urgent)
         return self._trusted(lambda: pages.first_trade_of(symbol, since_ms, rows))
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#recent-trades-list"""
+        query = {"symbol": symbol, "limit": "1"}
+        rows = await self._get("/api/v3/trades", query, 25, list[pages.TradeRow], urgent=False)
+        newest = self._trusted(lambda: pages.trades_of(symbol, 0, 1, rows))
+        return newest[0].trade_id if newest else None
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
@@ -170,9 +220,13 @@ class BinanceRest:
             answer = await self._ask(path, query)
             used = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
             passage.used = int(used) if used.isascii() and used.isdigit() and len(used) < 10 else None
-            if answer.status != 200:
+            asks_for_key = answer.status == 401 and path not in self._keyed and self._api_key is not None
+            if answer.status != 200 and not asks_for_key:
                 # Told to the budget before this place is given to another request.
                 raise self._refusal(path, answer)
+        if asks_for_key:
+            self._keyed.add(path)
+            return await self._get(path, query, weight, kind, urgent=urgent)
         try:
             body = msgspec.json.decode(answer.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -185,9 +239,10 @@ class BinanceRest:
     async def _ask(self, path: str, query: Mapping[str, str]) -> _Answer:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=self._use_proxy)
+            self._session = open_session(self._base_url, use_proxy=self._use_proxy, timeout=timeout)
         try:
-            request = self._session.get(self._base_url + path, params=query, allow_redirects=False)
+            headers = {KEY_HEADER: self._api_key} if path in self._keyed and self._api_key is not None else None
+            request = self._session.get(self._base_url + path, params=query, headers=headers, allow_redirects=False)
             async with request as response:
                 body = bytearray()
                 async for part in response.content.iter_any():
@@ -199,9 +254,9 @@ class BinanceRest:
         except TimeoutError as error:
             self._count("timeout")
             raise VenueUnreachable(f"{self._base_url} did not answer within {TIMEOUT_S:g} s") from error
-        except aiohttp.ClientError as error:
+        except UNREACHED as error:
             self._count("unreachable")
-            raise VenueUnreachable(f"{self._base_url} cannot be reached ({error})") from error
+            raise VenueUnreachable(f"{self._base_url} cannot be reached ({reason_of(error)})") from error
 
     def _count(self, outcome: str) -> None:
         self._counters.add("data_collector_rest_requests_total", outcome=outcome)
@@ -222,9 +277,14 @@ class BinanceRest:
         if status == 403:
             self._count("forbidden")
             return self._blocked(reason, self._budget.back_off(reason) if wait_s is None else wait_s)
-        if 400 <= status < 500 and error.code:
+        if status == 401 or error.code in KEY_REFUSED:
             self._count("refused")
-            return VenueRefused(reason, code=error.code)
+            cure = CURE_UNSENT if self._api_key is None else CURE_REFUSED
+            self._key_wanted = f"{reason}; {cure}"
+            return VenueRefused(self._key_wanted, code=error.code or KEY_UNSENT)
+        if 400 <= status < 500 and (error.code or status in NEVER_STATUSES) and error.code not in PASSING:
+            self._count("refused")
+            return VenueRefused(reason, code=None if status in NEVER_STATUSES else error.code)
         self._count("failed")
         return VenueUnreachable(reason) if wait_s is None else self._blocked(reason, wait_s)
 

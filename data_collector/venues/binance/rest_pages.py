@@ -166,7 +166,10 @@ def first_trade_of(symbol: str, since_ms: int, rows: Sequence[AggregateRow]) -> 
 
 
 def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, rows: Sequence[KlineRow]) -> list[Kline]:
-    """Klines that open within `span` (both ends included), in order, and were closed at `now_ms`."""
+    """Klines that open within `span` (both ends included), in order, and were closed at `now_ms`.
+
+    Also those that are not whole (`model.calendar.is_whole`): the exchange's own past has some.
+    """
     first_ms, last_ms = span
     asked = f"klines of {symbol} {interval} from {first_ms} to {last_ms}"
     if len(rows) > ROWS_MAX:
@@ -177,10 +180,6 @@ def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, ro
         kline = _kline(symbol, interval, row)
         if not before < kline.open_ms <= last_ms:
             raise BadPage(f"{asked} came as {kline.open_ms} after {before}")
-        if not CALENDAR.is_open_time(interval, kline.open_ms):
-            raise BadPage(f"{asked} came with one that opens at {kline.open_ms}, off the grid")
-        if kline.close_ms != CALENDAR.next_open_ms(interval, kline.open_ms) - 1:
-            raise BadPage(f"{asked} came with one from {kline.open_ms} to {kline.close_ms}")
         before = kline.open_ms
         if kline.close_ms < now_ms - CLOSED_MARGIN_MS:
             klines.append(kline)

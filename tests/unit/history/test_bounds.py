@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.history.bounds import FileBounds
-from data_collector.model.calendar import DAY_MS
+from data_collector.model.calendar import DAY_MS, UtcCalendar
 from data_collector.model.errors import Unavailable
 from data_collector.model.keys import Key
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
@@ -33,7 +33,7 @@ def trades(day: int, first_id: int, last_id: int) -> dict[str, bytes]:
 
 def bounds(folder: Path, *files: dict[str, bytes]) -> FileBounds:
     content = {path: text for each in files for path, text in each.items()}
-    return FileBounds(BinanceBulkFiles(str(laid_out(folder, content))))
+    return FileBounds(BinanceBulkFiles(str(laid_out(folder, content))), UtcCalendar())
 
 
 async def test_ids_are_those_of_the_outermost_files_that_can_be_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from data_collector.model import wire
+from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.wire import (
@@ -16,6 +17,7 @@ from data_collector.model.wire import (
     json_text,
     kline_json,
     kline_object,
+    newest_price,
     open_time_text,
     quote_fields,
     quote_json,
@@ -26,7 +28,8 @@ from data_collector.model.wire import (
     trade_object,
     trade_time_text,
 )
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade
+from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, quote, ticker, trade, untraded_ticker
 
 SYMBOL_JSON = json_text(SYMBOL)
 
@@ -51,6 +54,21 @@ def test_trade_is_the_contracts_example() -> None:
         '"price": 45180.50, "quantity": 0.123, "buyer_order_id": 987654321, "seller_order_id": 123456789, '
         '"is_buyer_maker": true}'
     )
+
+
+def test_what_an_exchange_does_not_tell_is_null() -> None:
+    lacking = ("trades", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume")
+    bare_kline, bare_trade = kline(**dict.fromkeys(lacking)), trade(is_buyer_maker=None)
+
+    written, made = json.loads(kline_json(bare_kline, SYMBOL_JSON)), kline_object(bare_kline)
+
+    assert [*written] == KLINE_KEYS
+    assert {name: written[name] for name in lacking} == {name: made[name] for name in lacking} == dict.fromkeys(lacking)
+    written = json.loads(trade_json(bare_trade, SYMBOL_JSON))
+    assert [*written] == TRADE_KEYS
+    assert written["is_buyer_maker"] is trade_object(bare_trade)["is_buyer_maker"] is None
+    assert stored_kline(kline_json(bare_kline, SYMBOL_JSON), UtcCalendar()).trades is None
+    assert stored_trade(trade_json(bare_trade, SYMBOL_JSON)).is_buyer_maker is None
 
 
 def test_kline_is_the_contracts_example() -> None:
@@ -179,6 +197,16 @@ def test_ticker_object_shows_price_time_and_statistics() -> None:
     assert shown["volume"] == Decimal("8913.30000000")
     assert shown["count"] == 500
     assert set(shown) == {*TICKER_FIELDS, "price", "timestamp"}
+
+
+def test_ticker_object_of_a_day_without_a_trade_has_no_prices_but_the_one_before() -> None:
+    shown = ticker_object(untraded_ticker())
+
+    assert shown["price"] == shown["prev_close_price"] == Decimal("0.00467300")
+    assert {shown[name] for name in ("last_price", "open_price", "price_change", "weighted_avg_price")} == {None}
+    assert (shown["volume"], shown["count"]) == (0, 0)
+    assert newest_price(untraded_ticker()) == ("0.00467300", untraded_ticker().open_time)
+    assert newest_price(untraded_ticker(last_price="0.00467300"))[0] == "0.00467300"
 
 
 def test_quote_keeps_its_digits_and_tells_when_it_came() -> None:

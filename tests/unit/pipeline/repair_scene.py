@@ -25,6 +25,7 @@ class ScriptedRest:
     """Answers one after the other; the last one again and again."""
 
     weight_used = 0
+    key_wanted: str | None = None
     background_weight_per_minute = 2700
 
     def __init__(self, *answers: Answer) -> None:
@@ -34,6 +35,8 @@ class ScriptedRest:
         self.urgent: list[bool] = []
         self.since_ms: list[int] = []
         self.first_id: int | None = None
+        self.told: list[Ticker] = []
+        """What tickers say."""
         self.clock_error: VenueUnreachable | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the exchange is asked for trades."""
@@ -57,7 +60,7 @@ class ScriptedRest:
         return {}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        return []
+        return self.told
 
     async def server_time_ms(self) -> int:
         return NOON_MS
@@ -66,6 +69,9 @@ class ScriptedRest:
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
     ) -> list[Kline]:
         return []
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        return None
 
     async def close(self) -> None:
         pass

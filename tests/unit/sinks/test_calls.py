@@ -10,6 +10,7 @@ from msgspec import structs
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import StoreKeys
+from data_collector.model.records import Origin, Sourced
 from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, TradeRun
 from data_collector.model.wire import json_text, kline_json, quote_json
 from data_collector.sinks.redis.calls import KLINES_PER_CALL, SIDE_PER_CALL, Call, CallBuilder, StoreLimits
@@ -67,9 +68,15 @@ def test_trades_name_their_keys_and_carry_their_entries() -> None:
     call = CALLS.trades(run())
 
     assert call.command[:2] == ("FCALL", APPEND_TRADES)
-    assert keys_of(call) == ["trades:BTCUSDT", "latest:BTCUSDT", "gaps:BTCUSDT", "quarantine:BTCUSDT"]
+    assert keys_of(call) == [
+        "trades:BTCUSDT",
+        "latest:BTCUSDT",
+        "gaps:BTCUSDT",
+        "quarantine:BTCUSDT",
+        "collector:epoch:BTCUSDT",
+    ]
     assert arguments_of(call) == [
-        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0,
+        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0, 0, -1,
         NOON_MS, '{"trade_id": 10}', NOON_MS + 1, '{"trade_id": 11}',
     ]  # fmt: skip
     assert call.gaps == [[]]
@@ -127,15 +134,17 @@ def test_klines_name_one_key_each_and_carry_their_state() -> None:
         "gaps:BTCUSDT",
         "kline:BTCUSDT:1m:2024-01-01T12:00:00+00:00",
         "kline:BTCUSDT:1m:2024-01-01T12:01:00+00:00",
+        "collector:origin:BTCUSDT:1m:2024-01-01T12:00:00+00:00",
+        "kline:BTCUSDT:1m:2024-01-01T12:01:00+00:00",
     ]
     first, second = kline(0), kline(1, closed=False)
     symbol_json = json_text(SYMBOL)
     assert arguments_of(call) == [
         500, 50, 2,
         "1m", first.open_ms, first.open_ms + MINUTE_MS, first.event_ms, 1, 7, "", "",
-        0, kline_json(first, symbol_json), 0,
+        0, kline_json(first, symbol_json), "", 0,
         "1m", second.open_ms, second.open_ms + MINUTE_MS, second.event_ms, 0, 7, "", "",
-        0, kline_json(second, symbol_json), 0,
+        0, kline_json(second, symbol_json), "", 0,
     ]  # fmt: skip
 
 
@@ -149,7 +158,7 @@ def explained(*updates: KlineUpdate, due: int | None = None) -> list[tuple[objec
     """First explained open time and gaps of every update; `due`: the minute that the store misses."""
     known = None if due is None else {"1m": NOON_MS + due * MINUTE_MS}
     arguments = arguments_of(CALLS.klines(list(updates), due=known))[3:]
-    return list(zip(arguments[6::11], arguments[7::11], strict=True))
+    return list(zip(arguments[6::12], arguments[7::12], strict=True))
 
 
 def times_of(gap: dict[str, object]) -> tuple[object, ...]:
@@ -188,11 +197,20 @@ def test_gaps_are_cut_to_what_the_store_misses() -> None:
 def test_kline_carries_only_what_is_out_of_the_ordinary(changes: dict[str, object], words: list[str]) -> None:
     marked = structs.replace(update(0), **changes)
 
-    assert arguments_of(CALLS.klines([marked]))[13:] == [len(words), *words]
+    assert arguments_of(CALLS.klines([marked]))[14:] == [len(words), *words]
+
+
+def test_open_kline_that_comes_in_the_ordinary_way_names_no_further_key() -> None:
+    key = f"kline:{SYMBOL}:1m:2024-01-01T12:00:00+00:00"
+
+    assert keys_of(CALLS.klines([update(0, closed=False)]))[3:] == [key, key]
+    assert keys_of(CALLS.klines([update(0)]))[3:] == [key, f"collector:origin:{key.partition(':')[2]}"]
 
 
 def test_kline_of_before_the_beginning_spares_a_key_that_exists() -> None:
-    assert CALLS.past(kline()).command[3:] == ("NX", "EX", 7)
+    call = CALLS.past(Sourced(kline(), Origin("rest", ("swing",))))
+
+    assert arguments_of(call) == [kline_json(kline(), json_text(SYMBOL)), 7, "rest swing", 1]
 
 
 def test_ticker_writes_statistics_and_price() -> None:
@@ -200,7 +218,8 @@ def test_ticker_writes_statistics_and_price() -> None:
 
     assert call.command[:5] == ("FCALL", PUT_NEWEST["ticker"], 1, "latest:BTCUSDT", NOON_MS)
     assert arguments_of(call)[1:4] == [500, "45180.50", "2024-01-01T12:00:00.000+00:00"]
-    statistics = arguments_of(call)[4:]
+    warnings, *statistics = arguments_of(call)[4:]
+    assert warnings == ""
     assert statistics[:2] == ["symbol", "BTCUSDT"]
     assert len(statistics) % 2 == 0
 
@@ -246,10 +265,10 @@ def test_only_explained_holes_are_bridged() -> None:
 
 
 def test_revision_replaces_the_key_and_its_expiry() -> None:
-    (call,) = CALLS.calls(Batch(revisions=[kline(0)]))
+    (call,) = CALLS.calls(Batch(revisions=[Sourced(kline(0), Origin("ws"))]))
 
-    key = "kline:BTCUSDT:1m:2024-01-01T12:00:00+00:00"
-    assert call.command == ("SET", key, kline_json(kline(0), json_text(SYMBOL)), "EX", 7)
+    assert keys_of(call)[0] == "kline:BTCUSDT:1m:2024-01-01T12:00:00+00:00"
+    assert arguments_of(call) == [kline_json(kline(0), json_text(SYMBOL)), 7, "", 0]
 
 
 def test_batch_becomes_calls_in_order() -> None:
@@ -270,7 +289,7 @@ def test_many_klines_are_cut_into_calls_that_do_not_block_the_server() -> None:
 
     sizes = [call.command[2] for call in CALLS.calls(Batch(klines=[updates]))]
 
-    assert sizes == [3 + KLINES_PER_CALL, 3 + 1]
+    assert sizes == [3 + 2 * KLINES_PER_CALL, 3 + 2]
 
 
 def test_other_exchanges_have_their_prefix_on_every_key() -> None:
@@ -284,7 +303,7 @@ def test_other_exchanges_have_their_prefix_on_every_key() -> None:
 
     keys = [str(key) for call in calls.calls(batch) for key in keys_of(call)]
 
-    assert len(keys) == 4 + 4 + 1 + 2
+    assert len(keys) == 5 + 5 + 1 + 2
     assert [key for key in keys if not key.startswith("kraken:")] == []
 
 

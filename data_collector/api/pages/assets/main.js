@@ -95,8 +95,9 @@ function takeState(event) {
 
 function takeQuote({ symbol, bid, ask }) {
   if (symbol === focus?.symbol) {
-    const decimals = Math.max(decimalsOf(bid), decimalsOf(ask));
-    setText(quoted, `Bid ${withDecimals(bid, decimals)}   Ask ${withDecimals(ask, decimals)}`);
+    const decimals = Math.max(decimalsOf(bid ?? ask ?? ""), decimalsOf(ask ?? bid ?? ""));
+    const [best, offer] = [bid, ask].map((price) => (price === null ? "–" : withDecimals(price, decimals)));
+    setText(quoted, `Bid ${best}   Ask ${offer}`);
   }
 }
 

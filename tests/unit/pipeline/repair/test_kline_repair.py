@@ -27,6 +27,7 @@ class Market:
     """The REST side of an exchange that has some klines; it is away as long as `away`."""
 
     weight_used = 0
+    key_wanted: str | None = None
     background_weight_per_minute = 2700
 
     def __init__(self) -> None:
@@ -72,6 +73,9 @@ class Market:
         return []
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
+        return None
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
         return None
 
     async def close(self) -> None:
@@ -327,7 +331,7 @@ async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:
         def healed(self, key: Key, first: int, last: int, source: HealSource) -> None:
             told.append(("healed", source, first, last))
 
-        def given_up(self, key: Key, first: int, last: int, reason: GapReason) -> None:
+        def given_up(self, key: Key, first: int, last: int, reason: GapReason, *, epoch: int | None = None) -> None:
             told.append(("given_up", reason, first, last))
 
     await begun(scene)
@@ -366,5 +370,5 @@ async def test_what_contradicts_our_trades_is_compared_with_rest(scene: RepairSc
     await scene.repair.look()
 
     assert scene.asked == [("1m", 0, 0)]
-    assert [one.volume for one in scene.take().revisions] == ["123.457"]
+    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
     assert scene.intake.klines.doubtful == []

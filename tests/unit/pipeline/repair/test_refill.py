@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.sink import TradeRun
+from data_collector.model.venue import TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.refill import QUEUED_MAX, Reach
@@ -171,7 +172,30 @@ def test_exchange_that_is_away_is_asked_again_no_sooner_than_it_wants() -> None:
     assert runs(scene.take()) == [(11, 1)]
 
 
-@pytest.mark.parametrize("answer", [AWAY, NEVER, []])
+def test_what_the_exchange_will_never_give_is_lost_at_once() -> None:
+    scene = forgetful(NEVER, until=13)
+    scene.rest.first_id = 1
+    behind(scene, 11)
+
+    scene.look()
+
+    assert gaps(scene.take()) == [(11, 13, "lost")]
+
+
+def test_store_gets_what_the_exchange_gives_a_part_of() -> None:
+    part = [trade(one, received_ns=0) for one in (12, 13, 14)]
+    scene = forgetful(TradesRefused(NEVER, part), part, until=13)
+    scene.rest.first_id = 1
+    behind(scene, 11)
+
+    scene.look()
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 11, "lost")]
+    assert runs(batch) == [(12, 2)]
+
+
+@pytest.mark.parametrize("answer", [AWAY, []])
 def test_what_nobody_gives_until_the_deadline_is_lost(answer: Answer) -> None:
     scene = forgetful(answer, until=13)
     scene.rest.first_id = 1

@@ -58,6 +58,14 @@ def test_refused_record_says_its_kind_by_the_name_of_its_channel(scene: Scene, r
     assert json.loads(refusal.columns)["kind"] == key_of(record).channel
 
 
+def test_ticker_of_a_day_without_a_trade_leaves_the_last_trade_id_that_was_named(scene: Scene) -> None:
+    """`"F":-1,"L":-1,"n":0`."""
+    scene.begin()
+    scene.send(ticker(NOON_MS, first_id=1, last_id=12), ticker(NOON_MS + 1_000, first_id=-1, last_id=-1, count=0))
+
+    assert scene.sequence.reference_id == 12
+
+
 def test_older_ticker_is_a_copy(scene: Scene) -> None:
     scene.send(ticker(NOON_MS + 2_000), ticker(NOON_MS + 1_000))
 

@@ -92,7 +92,7 @@ def test_revision_of_a_closed_kline_goes_to_late(scene: Scene) -> None:
     (entry,) = batch.side
     assert (entry.kind, entry.symbol) == ("late", "BTCUSDT")
     assert fields(entry)["why"] == "revision"
-    assert [one.close for one in batch.revisions] == ["45180.51"]
+    assert [one.record.close for one in batch.revisions] == ["45180.51"]
     assert scene.counters.value(COPIES, channel="kline") == 1
 
 
@@ -161,7 +161,7 @@ def test_frame_that_differs_from_what_rest_told_is_a_revision(scene: Scene) -> N
     scene.send(kline(1, close="45180.51", event_ms=NOON_MS + 2 * MINUTE_MS + 700))
 
     batch = scene.take()
-    assert [one.close for one in batch.revisions] == ["45180.51"]
+    assert [one.record.close for one in batch.revisions] == ["45180.51"]
     assert scene.counters.value("data_collector_kline_revisions_total") == 1
 
 
@@ -185,7 +185,7 @@ def test_mismatch_is_reconciled_with_what_rest_tells(scene: Scene) -> None:
     assert scene.take().revisions == []
 
     scene.intake.klines.reconcile(frame, told(0, volume="123.457"))
-    assert [one.volume for one in scene.take().revisions] == ["123.457"]
+    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
 
 
 def test_store_that_is_behind_gets_again_what_it_lost(scene: Scene) -> None:

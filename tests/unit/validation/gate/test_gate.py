@@ -9,7 +9,7 @@ from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX
 from data_collector.validation.rules.columns import KINDS, Kind
 from data_collector.validation.rules.suite import shipped_suite
 from tests.judging import refusing, shipped_gate
-from tests.market import MINUTE_MS, NOON_MS, aggregate_trade, kline, mini_ticker, quote, ticker, trade
+from tests.market import MINUTE_MS, NOON_MS, aggregate_trade, kline, mini_ticker, quote, ticker, trade, untraded_ticker
 from tests.planted import PLANTED, TIME_MAX
 
 GATE = shipped_gate()
@@ -190,7 +190,17 @@ def test_ticker_changes_may_be_negative() -> None:
 
 
 def test_ticker_of_a_window_without_trades_passes() -> None:
-    assert refusing(ticker(first_id=-1, last_id=-1, count=0, volume="0", quote_volume="0")) == ()
+    assert GATE.check(untraded_ticker()) is None
+    assert refusing(untraded_ticker(last_price="0.00467300", open_price="0.00467300")) == ()
+
+
+def test_prices_of_zero_are_refused_where_there_were_trades() -> None:
+    assert refusing(untraded_ticker(first_id=7, last_id=8, count=2)) == ("low_price_positive",)
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_quote_of_an_empty_side_of_the_book_passes(side: str) -> None:
+    assert GATE.check(quote(**{side: "0.00000000", f"{side}_quantity": "0.00000000"})) is None
 
 
 def test_sentences_are_of_all_rules() -> None:

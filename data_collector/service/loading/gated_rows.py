@@ -1,0 +1,107 @@
+"""The writing side of a backfill: whatever comes is judged as in the live feed before it is stored.
+
+What a critical rule refuses is kept in quarantine and declared as a hole. A better row in its place ends that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Generic
+
+from msgspec import Struct, field
+
+from data_collector.model.channels import key_of
+from data_collector.model.gaps import Gap
+from data_collector.model.gate import Gate, Verdict
+from data_collector.model.keys import Key
+from data_collector.model.records import Kline, Row, Source, Trade
+from data_collector.service.loading.load_audit import LoadAudit
+from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
+from data_collector.sinks.postgres.writing import PostgresWriter, Written
+
+
+class Loaded(Struct, frozen=True):
+    """What became of the rows of one call."""
+
+    added: int = 0
+    changed: int = 0
+    known: int = 0
+    refused: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    """The rules that rows broke to how many did."""
+
+
+class _Judged(Struct, Generic[Row], frozen=True):
+    """Rows of one series and what the gate says of them."""
+
+    rows: Sequence[Row]
+    verdicts: Mapping[int, Verdict]
+    """By place; the others break no rule."""
+    number_of: Callable[[Row], int]
+
+    @property
+    def good(self) -> Sequence[Row]:
+        """Those that may pass."""
+        refused = {place for place, verdict in self.verdicts.items() if verdict.critical}
+        return [row for place, row in enumerate(self.rows) if place not in refused] if refused else self.rows
+
+    @property
+    def warnings(self) -> dict[int, tuple[str, ...]]:
+        """Number to the rules that a row which may pass is marked with."""
+        marked = ((self.rows[place], verdict) for place, verdict in self.verdicts.items())
+        return {
+            self.number_of(row): verdict.warnings
+            for row, verdict in marked
+            if verdict.warnings and not verdict.critical
+        }
+
+
+class GatedRows:
+    """A `history.ports.RowStore`. Rows of a call are of one series. Raises as `PostgresWriter` does."""
+
+    def __init__(self, writer: PostgresWriter, quarantine: PostgresQuarantine, gate: Gate, audit: LoadAudit) -> None:
+        self._writer = writer
+        self._quarantine = quarantine
+        self._gate = gate
+        self._audit = audit
+
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Loaded:
+        """Closed klines."""
+        judged = _judged(klines, self._gate.check, attrgetter("open_ms"))
+        return await self._put(judged, source, self._writer.put_klines)
+
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Loaded:
+        """Trades."""
+        judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
+        return await self._put(judged, source, self._writer.put_trades)
+
+    async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
+        """What does not exist."""
+        await self._writer.put_gaps(key, gaps)
+
+    async def _put(self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]]) -> Loaded:
+        if not judged.rows:
+            return Loaded()
+        good, number_of = judged.good, judged.number_of
+        refused = [
+            RefusedRow(key_of(row), number_of(row), row, verdict.critical, source)
+            for row, verdict in ((judged.rows[place], verdict) for place, verdict in judged.verdicts.items())
+            if verdict.critical
+        ]
+        # First: whoever is broken off between the two does all of it again.
+        if refused:
+            await self._quarantine.put(refused)
+        written = await put(good, source=source, warnings=judged.warnings)
+        if good:
+            await self._quarantine.settle(key_of(good[0]), [number_of(row) for row in good])
+        # What is stored is audited once, however often that was tried.
+        await self._audit.take(judged.rows, judged.verdicts)
+        return Loaded(written.added, written.changed, written.known, Counter(row.rules for row in refused))
+
+
+def _judged(
+    rows: Sequence[Row], check: Callable[[Row], Verdict | None], number_of: Callable[[Row], int]
+) -> _Judged[Row]:
+    found = ((place, check(row)) for place, row in enumerate(rows))
+    return _Judged(rows, {place: verdict for place, verdict in found if verdict is not None}, number_of)

@@ -1,0 +1,45 @@
+"""The screen of `run` and `demo`: a welcome, and then what stays wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_collector.cli.run import Screen
+from data_collector.model.status import Snapshot
+from data_collector.settings import load_settings
+
+URL = "http://127.0.0.1:8001"
+
+
+def shown(screen: Screen, capsys: pytest.CaptureFixture[str], *reasons: str) -> str:
+    """What it prints at a look that finds these."""
+    screen.show(URL, Snapshot(redis_url="redis://127.0.0.1:6379/0", reasons=list(reasons)))
+    return capsys.readouterr().out
+
+
+def test_what_stays_wrong_is_told_once_and_its_end_too(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(load_settings({}), ending="Ctrl-C ends it.")
+
+    told = [
+        shown(screen, capsys, *reasons)
+        for reasons in (
+            [],
+            ["history: no PostgreSQL (since 3 s)"],
+            ["history: no PostgreSQL (since 8 s)"],
+            ["history: no PostgreSQL (since 13 s)"],
+            [],
+            [],
+            [],
+        )
+    ]
+
+    assert "Data Collector is running." in told[0]
+    assert told[1:] == ["", "Not well: history: no PostgreSQL (since 8 s)\n", "", "", "All is well again.\n", ""]
+
+
+def test_what_is_over_at_the_next_look_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(load_settings({}), ending="Ctrl-C ends it.")
+    shown(screen, capsys)
+
+    assert [shown(screen, capsys, reason) for reason in ("line A is down", "line B is down")] == ["", ""]
+    assert shown(screen, capsys) == ""

@@ -1,0 +1,51 @@
+"""Klines that the exchange will never tell, and what it tells that is no whole kline."""
+
+from __future__ import annotations
+
+import json
+
+from msgspec import structs
+
+from data_collector.model.gaps import Gap
+from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from tests.market import kline
+from tests.unit.pipeline.intake_scene import fields, rules
+from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at, begun, clock
+
+
+async def test_klines_of_rest_that_are_not_whole_are_set_aside_once_and_absent() -> None:
+    """Before a standstill of the exchange one ends early, after it another opens off the grid."""
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.has(1, 2, 5)
+    short, shifted = scene.market.rows["1m", at(1)], scene.market.rows.pop(("1m", at(2)))
+    scene.market.rows["1m", at(1)] = structs.replace(short, close_ms=short.open_ms + 28_788)
+    shifted = structs.replace(shifted, open_ms=at(3) + 13_000, close_ms=at(4) + 12_999, event_ms=at(5))
+    scene.market.rows["1m", shifted.open_ms] = shifted
+    clock(scene, 6)
+
+    for _ in range(3):
+        await scene.pass_s(ASK_AGAIN_S)
+    taken = scene.take()
+
+    assert len(scene.asked) == 3
+    assert [gap for updates in taken.klines for each in updates for gap in each.gaps] == [
+        Gap(at(1), at(4), 4, "absent")
+    ]
+    assert [(rules(entry), json.loads(fields(entry)["columns"])["open_ms"]) for entry in taken.side] == [
+        (["close_time_fits"], at(1)),
+        (["open_time_grid"], at(3) + 13_000),
+    ]
+
+
+async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came() -> None:
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.refused.add("1m")
+    clock(scene, 4)
+    scene.send(kline(3))
+
+    await scene.pass_s(GRACE_S)
+
+    assert scene.gaps() == [Gap(at(1), at(2), 2, "lost")]
+    assert len(scene.repair.refusals) == 1
