@@ -12,7 +12,7 @@ import asyncio
 import platform
 import statistics
 
-from benchmarks import abuse, exactness, history, hour, outage, postgres, reading, recovery, validation, viewers
+from benchmarks import abuse, exactness, history, hour, load, outage, postgres, reading, recovery, validation, viewers
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -25,7 +25,7 @@ WARM_UP = 20_000
 
 PARTS = (
     "feed", "exactness", "outage", "hour", "recovery", "abuse", "viewers", "postgres", "history", "reading",
-    "validation",
+    "load", "validation",
 )  # fmt: skip
 
 
@@ -101,6 +101,8 @@ async def run(arguments: argparse.Namespace) -> None:
         await reading.run(seconds=arguments.seconds)
     if arguments.part in {"all", "postgres"}:
         await postgres.run(rows=min(arguments.messages, 100_000))
+    if arguments.part in {"all", "load"}:
+        await load.run(rows=min(arguments.messages, 400_000))
     if arguments.part in {"all", "validation"}:
         await validation.run(seconds=arguments.seconds)
 
