@@ -16,10 +16,10 @@ from data_collector.pipeline.connections.lateness import Lateness, Twins
 from data_collector.pipeline.connections.line import Line, LineContext
 from data_collector.pipeline.connections.transport import Address, Resolver
 from data_collector.pipeline.sequence.intake import Intake
+from data_collector.proxies import proxy_of
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
-from data_collector.web.proxies import proxy_of
 
 DIALS_PART = 0.9
 """Of the connection attempts that the exchange allows per address: others may share ours."""

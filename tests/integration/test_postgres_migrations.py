@@ -9,9 +9,10 @@ import pytest
 
 from data_collector.embedded.peer import free_port
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.sinks.postgres import migrate as migrate_module
 from data_collector.sinks.postgres.migrate import TABLES, migrate, migrations
 from data_collector.sinks.postgres.pool import open_pool
-from tests.integration.postgres_server import execute, rows
+from tests.integration.postgres_server import connected, execute, login, rows
 
 NEWEST = migrations()[-1].version
 
@@ -78,6 +79,20 @@ async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: in
         assert rows(database, f"select source, warnings from {table}") == [(None, None)]
 
 
+async def test_after_the_step_an_id_may_come_again_in_another_epoch(database: str) -> None:
+    make_schema_of(database, 4)
+    trade = "insert into market_data_trades (symbol, trade_id, timestamp, price, quantity{}) values ({})"
+    execute(database, trade.format("", "'BTCUSDT', 7, '2024-01-01Z', 1, 1"))
+    gap = "insert into market_data_gaps (symbol, channel, first, last, count, reason) values ({})"
+    execute(database, gap.format("'BTCUSDT', 'trade', 1, 1, 1, 'lost'"))
+
+    await migrated(database)
+
+    execute(database, trade.format(", epoch", "'BTCUSDT', 7, '2024-01-01Z', 2, 1, 1"))
+    assert rows(database, "select epoch, price::text from market_data_trades order by 1") == [(0, "1"), (1, "2")]
+    assert rows(database, "select epoch, first from market_data_gaps") == [(0, 1)]
+
+
 async def test_after_the_step_an_exchange_may_leave_out_who_was_the_maker(database: str) -> None:
     make_schema_of(database, 3)
     trade = (
@@ -90,6 +105,29 @@ async def test_after_the_step_an_exchange_may_leave_out_who_was_the_maker(databa
     await migrated(database)
 
     execute(database, trade)
+
+
+async def test_a_login_that_does_not_own_the_tables_is_told_who_does(database: str) -> None:
+    make_schema_of(database, 3)
+    with login(database, "create, usage on schema public", "select, insert on all tables in schema public") as found:
+        name, url = found
+        with pytest.raises(Misconfigured, match=f"their owner alone may: .* GRANT .* TO {name}"):
+            await migrated(url)
+
+    assert rows(database, "select max(version) from market_data_migrations") == [(3,)]
+
+
+async def test_a_table_that_somebody_holds_is_told_and_the_step_comes_later(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate_module, "LOCK_TIMEOUT_S", 0.05)
+    make_schema_of(database, 3)
+    async with connected(database) as other, other.transaction():
+        await other.execute("lock table market_data_ohlcv")
+        with pytest.raises(asyncpg.PostgresError, match="lock timeout"):
+            await migrated(database)
+
+    assert await migrated(database) == NEWEST
 
 
 async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(database: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from msgspec.structs import asdict, replace
 
 from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
 from data_collector.api.series.formats import (
@@ -16,6 +17,7 @@ from data_collector.api.series.formats import (
     CSV,
     MEDIA_TYPES,
     About,
+    AboutTrades,
     Format,
     KlinePage,
     NoDecimal,
@@ -30,7 +32,7 @@ from data_collector.api.series.formats import (
 )
 from data_collector.api.series.reading import Page
 from data_collector.api.series.window import WrongParameter, window_of
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text
 from data_collector.web.answers import Problem, masked
@@ -44,6 +46,7 @@ From = Annotated[str | None, Query(alias="from", max_length=40, description="ISO
 To = Annotated[str | None, Query(max_length=40, description="ISO-8601, or ms since 1970; not included.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Records on a page.")]
 Form = Annotated[Format | None, Query(alias="format", description="Without it as `Accept` says; else JSON.")]
+Meta = Annotated[bool, Query(description="Two fields more: where each record is from, and the rules that mark it.")]
 
 _FORMS = ("JSON, CSV or an Arrow IPC stream; `Link` names the next page", CSV, ARROW_STREAM)
 
@@ -71,20 +74,22 @@ async def klines(
     to: To = None,
     limit: Limit = 500,
     open: Annotated[bool, Query(description="At the end of the series, the kline that is not closed too.")] = False,  # noqa: A002
+    meta: Meta = False,
     form: Form = None,
 ) -> Response:
     """Closed klines by open time, rising, from wherever they are stored."""
     async with _failures_answered(context):
         window = window_of(symbol.upper(), interval, from_text, to)
-        page = await context.series.klines(context.series.place(snapshot), window, limit, with_open=open)
+        place = context.series.place(snapshot)
+        page = await context.series.klines(place, window, limit, with_open=open, with_origin=meta)
         _check_known(page.oldest_ms, window.symbol, snapshot)
         # Open times are whole seconds, and so is the place to go on from.
         following = None if page.end is None else open_time_text(page.end + 999)
         about = _about(page, following, open_time_text)
         forms: dict[Format, Callable[[], bytes]] = {
-            "json": lambda: kline_page_json(window.symbol, interval, page.rows, about),
-            "csv": lambda: kline_page_csv(page.rows),
-            "arrow": lambda: kline_page_arrow(page.rows),
+            "json": lambda: kline_page_json(window.symbol, interval, page.rows, about, meta=meta),
+            "csv": lambda: kline_page_csv(page.rows, meta=meta),
+            "arrow": lambda: kline_page_arrow(page.rows, meta=meta),
         }
         return await _answer(request, form, forms, about, "from")
 
@@ -99,20 +104,25 @@ async def trades(
     from_text: From = None,
     to: To = None,
     after: Annotated[int | None, Query(ge=0, lt=2**63 - 1, description="Trade id: those after it.")] = None,
+    epoch: Annotated[int | None, Query(ge=0, lt=2**31, description="In which ids are unique; default: newest.")] = None,
     limit: Limit = 500,
+    meta: Meta = False,
     form: Form = None,
 ) -> Response:
-    """Trades by trade id, rising, from wherever they are stored."""
+    """Trades of one epoch by trade id, rising, from wherever they are stored."""
     async with _failures_answered(context):
         window = window_of(symbol.upper(), "", from_text, to)
         place, first = context.series.place(snapshot), 0 if after is None else after + 1
+        epochs = await context.series.epochs(place, window.symbol)
+        window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
         page = await context.series.trades(place, window, first, limit)
         _check_known(page.oldest_ms, window.symbol, snapshot)
-        about = _about(page, None if page.end is None else page.end - 1, trade_time_text)
+        told = _about(page, None if page.end is None else page.end - 1, trade_time_text)
+        about = AboutTrades(**asdict(told), epoch=window.epoch, epochs=epochs)
         forms: dict[Format, Callable[[], bytes]] = {
-            "json": lambda: trade_page_json(window.symbol, page.rows, about),
-            "csv": lambda: trade_page_csv(page.rows),
-            "arrow": lambda: trade_page_arrow(page.rows),
+            "json": lambda: trade_page_json(window.symbol, page.rows, about, meta=meta),
+            "csv": lambda: trade_page_csv(page.rows, meta=meta),
+            "arrow": lambda: trade_page_arrow(page.rows, meta=meta),
         }
         return await _answer(request, form, forms, about, "after")
 
@@ -132,7 +142,9 @@ def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None
         raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.")
 
 
-def _about(page: Page[Kline] | Page[Trade], following: str | int | None, text: Callable[[int], str]) -> About:
+def _about(
+    page: Page[Sourced[Kline]] | Page[Sourced[Trade]], following: str | int | None, text: Callable[[int], str]
+) -> About:
     oldest = None if page.oldest_ms is None else text(page.oldest_ms)
     return About(following, oldest, page.stores, [masked(warning) for warning in page.warnings])
 
@@ -145,11 +157,16 @@ async def _answer(
     headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores)}
     if about.reaches_back_to is not None:
         headers["X-Reaches-Back-To"] = about.reaches_back_to
+    if isinstance(about, AboutTrades):
+        headers |= {"X-Epoch": str(about.epoch), "X-Epochs": ", ".join(map(str, about.epochs))}
     if about.warnings:
         # A header holds one line of Latin letters.
         headers["X-Warning"] = " ".join(" ".join(about.warnings).encode("ascii", "replace").decode().split())
     if about.next is not None:
         parameters = [(name, value) for name, value in request.query_params.multi_items() if name != cursor]
+        if isinstance(about, AboutTrades) and "epoch" not in request.query_params:
+            # Also where another one begins before the next page is asked for.
+            parameters.append(("epoch", str(about.epoch)))
         query = urlencode([*parameters, (cursor, str(about.next))])
         headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
     return Response(await asyncio.to_thread(forms[wanted]), media_type=MEDIA_TYPES[wanted], headers=headers)

@@ -44,9 +44,8 @@ def export(
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
     trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
-    decimals: Annotated[
-        Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as the stored text.")
-    ] = "decimal",
+    decimals: Annotated[Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as stored.")] = "decimal",
+    meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
 ) -> None:
@@ -66,6 +65,7 @@ def export(
         replace=overwrite,
         form=form,
         decimals=decimals,
+        with_origin=meta,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )

@@ -139,7 +139,7 @@ class KlineIntake:
         for kline in klines:
             verdict = self._judge(kline)
             if verdict is None or not verdict.critical:
-                self._outlet.put_past(kline, _marks(verdict))
+                self._outlet.side.put_past(kline, _marks(verdict))
 
     def begin(self, cursors: Mapping[Key, int], *, was_filled: bool = False) -> None:
         """Collection starts: the open time that the store must get next, of each series that it has.

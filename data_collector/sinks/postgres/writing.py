@@ -31,8 +31,8 @@ KLINE_COLUMNS = (
     "taker_buy_base_volume", "taker_buy_quote_volume", "source", "warnings",
 )  # fmt: skip
 TRADE_COLUMNS = (
-    "symbol", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id", "seller_order_id",
-    "source", "warnings",
+    "symbol", "epoch", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id",
+    "seller_order_id", "source", "warnings",
 )  # fmt: skip
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -64,7 +64,7 @@ class Destination(Struct, Generic[Row], frozen=True, kw_only=True):
     table: str
     staged: str
     columns: Sequence[str]
-    key: Callable[[Row], RowKey]
+    key: Callable[[Sourced[Row]], RowKey]
     lines: Callable[[Sequence[Sourced[Row]], str], bytes]
     """COPY text, with a further column that holds the same text in each line; none if that is empty."""
     stage: str
@@ -94,15 +94,16 @@ class PostgresWriter:
         return await self._put(KLINES, rows)
 
     async def put_trades(
-        self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
-    ) -> Written:
+        self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS,
+        epoch: int = 0,
+    ) -> Written:  # fmt: skip
         """Store trades; `warnings` by id. One that differs from the stored one replaces it; a finer time does too."""
-        rows = [Sourced(each, Origin(source, warnings.get(each.trade_id, ()))) for each in trades]
+        rows = [Sourced(each, Origin(source, warnings.get(each.trade_id, ())), epoch) for each in trades]
         return await self._put(TRADES, rows)
 
-    async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
-        """Record ranges that do not exist or could not be had."""
-        rows = [gap_row(self._exchange, key, gap) for gap in gaps]
+    async def put_gaps(self, key: Key, gaps: Sequence[Gap], *, epoch: int = 0) -> None:
+        """Record ranges that do not exist or could not be had; trade ids are of the `epoch`."""
+        rows = [gap_row(self._exchange, key, gap, epoch) for gap in gaps]
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(statements.PUT_GAP, rows)
@@ -180,12 +181,14 @@ async def _replace_trades(connection: asyncpg.Connection, exchange: str, _: Sequ
     return count_of(await connection.execute(statements.REPLACE_TRADES, exchange))
 
 
-def _rounds(rows: Sequence[Sourced[Row]], key: Callable[[Row], RowKey]) -> Iterator[dict[RowKey, Sourced[Row]]]:
+def _rounds(
+    rows: Sequence[Sourced[Row]], key: Callable[[Sourced[Row]], RowKey]
+) -> Iterator[dict[RowKey, Sourced[Row]]]:
     """Batches in which each key is there once; a key that comes again with other values waits for the next batch."""
     waiting: Sequence[Sourced[Row]] = rows
     while waiting:
         batch: dict[RowKey, Sourced[Row]] = {}
-        later = [row for row in waiting if batch.setdefault(key(row.record), row).record != row.record]
+        later = [row for row in waiting if batch.setdefault(key(row), row).record != row.record]
         yield batch
         waiting = later
 
@@ -218,8 +221,8 @@ def trade_lines(trades: Sequence[Sourced[Trade]], more: str = "") -> bytes:
     """In the order of `TRADE_COLUMNS`, and behind them the same `more` in every line."""
     end = _end(more)
     lines = [
-        f"{_escaped(t.symbol)}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t{t.quantity}\t"
-        f"{_told(t.is_buyer_maker)}\t{_told(t.buyer_order_id)}\t{_told(t.seller_order_id)}\t"
+        f"{_escaped(t.symbol)}\t{row.epoch}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t"
+        f"{t.quantity}\t{_told(t.is_buyer_maker)}\t{_told(t.buyer_order_id)}\t{_told(t.seller_order_id)}\t"
         f"{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
         for row in trades
         for t in (row.record,)
@@ -244,17 +247,17 @@ def _array(rules: Sequence[str]) -> str:
     return "{" + ",".join(f'"{rule}"' for rule in rules) + "}" if rules else "\\N"
 
 
-def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[object, ...]:
+def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[object, ...]:
     """A row of `market_data_gaps`; the interval of trades is empty."""
     series = (exchange, key.symbol, key.channel, key.interval or "")
-    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules))
+    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules), epoch)
 
 
 KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
     staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
-    key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
+    key=lambda row: (row.record.symbol, row.record.interval, row.record.open_ms),
     lines=kline_lines,
     stage=statements.STAGE_KLINES,
     is_empty=statements.IS_EMPTY_OF_KLINES,
@@ -266,7 +269,7 @@ TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
     staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
-    key=lambda trade: (trade.symbol, trade.trade_id),
+    key=lambda row: (row.record.symbol, row.epoch, row.record.trade_id),
     lines=trade_lines,
     stage=statements.STAGE_TRADES,
     is_empty=statements.IS_EMPTY_OF_TRADES,

@@ -200,7 +200,7 @@ def _put(file: BulkFile, part: bytes, into: BinaryIO) -> int:
 
 def _stated(file: BulkFile, content: bytes) -> str:
     """As `sha256sum` writes it: `<hex>  <name>`."""
-    words = content.decode("ascii", errors="replace").split()
+    words = content.decode(errors="replace").split()
     digest = words[0].lower() if words else ""
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise BadFile(file.name, f"what lies beside it as {CHECKSUM} is no checksum", reason="checksum")
