@@ -134,6 +134,8 @@ class GxCheck(Struct, frozen=True):
     """Rule to rows of which gate and Great Expectations say different things: a bug of ours."""
     failures: dict[str, str] = field(default_factory=dict)
     """Rule to why it could not be evaluated."""
+    unevaluated: int = 0
+    """Pairs of a rule and a row that it is about that it did not look at."""
 
     def sentences(self) -> list[str]:
         """For people."""
@@ -143,6 +145,8 @@ class GxCheck(Struct, frozen=True):
             told.append(f"Rules that rows broke: {by_count(self.broken)}.")
         if self.disagreements:
             told.append(f"Gate and Great Expectations disagree, a bug of ours: {by_count(self.disagreements)}.")
+        if self.unevaluated:
+            told.append(f"Great Expectations left out {self.unevaluated:,} pairs of a rule and a row that it is about.")
         failures = self.failures.items()
         return told + [f"Great Expectations cannot evaluate rule {rule}: {message}" for rule, message in failures]
 
