@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from io import BytesIO
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, Generic
 
@@ -34,6 +35,9 @@ TRADE_COLUMNS = (
     "symbol", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id", "seller_order_id",
     "source", "warnings",
 )  # fmt: skip
+
+_NULL = "\\N"
+"""Null in the text of COPY."""
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -64,6 +68,7 @@ class Destination(Struct, Generic[Row], frozen=True, kw_only=True):
     table: str
     staged: str
     columns: Sequence[str]
+    number: Callable[[Row], int]
     key: Callable[[Row], RowKey]
     lines: Callable[[Sequence[Sourced[Row]], str], bytes]
     """COPY text, with a further column that holds the same text in each line; none if that is empty."""
@@ -90,15 +95,13 @@ class PostgresWriter:
         self, klines: Sequence[Kline], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
     ) -> Written:
         """Store closed klines. `warnings` are rules by open time. Of the same kline the later one wins."""
-        rows = [Sourced(each, Origin(source, warnings.get(each.open_ms, ()))) for each in klines]
-        return await self._put(KLINES, rows)
+        return await self._put(KLINES, _sourced(klines, KLINES, source, warnings))
 
     async def put_trades(
         self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
     ) -> Written:
         """Store trades; `warnings` by id. One that differs from the stored one replaces it; a finer time does too."""
-        rows = [Sourced(each, Origin(source, warnings.get(each.trade_id, ()))) for each in trades]
-        return await self._put(TRADES, rows)
+        return await self._put(TRADES, _sourced(trades, TRADES, source, warnings))
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """Record ranges that do not exist or could not be had."""
@@ -111,6 +114,16 @@ class PostgresWriter:
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 return await put(connection, destination, rows, exchange=self._exchange)
+
+
+def _sourced(
+    rows: Sequence[Row], to: Destination[Row], source: Source, warnings: Mapping[int, tuple[str, ...]]
+) -> list[Sourced[Row]]:  # fmt: skip
+    plain = Origin(source)
+    if not warnings:
+        return [Sourced(row, plain) for row in rows]
+    marked = {number: Origin(source, rules) for number, rules in warnings.items()}
+    return [Sourced(row, marked.get(to.number(row), plain)) for row in rows]
 
 
 async def put(
@@ -206,8 +219,11 @@ def kline_lines(klines: Sequence[Sourced[Kline]], more: str = "") -> bytes:
     end = _end(more)
     lines = [
         f"{_escaped(k.symbol)}\t{k.interval}\t{open_time_text(k.open_ms)}\t{k.open}\t{k.high}\t{k.low}\t{k.close}\t"
-        f"{k.volume}\t{_told(k.trades)}\t{_told(k.quote_volume)}\t{_told(k.taker_buy_base_volume)}\t"
-        f"{_told(k.taker_buy_quote_volume)}\t{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
+        f"{k.volume}\t{_NULL if k.trades is None else k.trades}\t"
+        f"{_NULL if k.quote_volume is None else k.quote_volume}\t"
+        f"{_NULL if k.taker_buy_base_volume is None else k.taker_buy_base_volume}\t"
+        f"{_NULL if k.taker_buy_quote_volume is None else k.taker_buy_quote_volume}\t"
+        f"{row.origin.source or _NULL}\t{_array(row.origin.warnings) if row.origin.warnings else _NULL}{end}"
         for row in klines
         for k in (row.record,)
     ]
@@ -219,8 +235,10 @@ def trade_lines(trades: Sequence[Sourced[Trade]], more: str = "") -> bytes:
     end = _end(more)
     lines = [
         f"{_escaped(t.symbol)}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t{t.quantity}\t"
-        f"{_told(t.is_buyer_maker)}\t{_told(t.buyer_order_id)}\t{_told(t.seller_order_id)}\t"
-        f"{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
+        f"{'t' if t.is_buyer_maker else _NULL if t.is_buyer_maker is None else 'f'}\t"
+        f"{_NULL if t.buyer_order_id is None else t.buyer_order_id}\t"
+        f"{_NULL if t.seller_order_id is None else t.seller_order_id}\t"
+        f"{row.origin.source or _NULL}\t{_array(row.origin.warnings) if row.origin.warnings else _NULL}{end}"
         for row in trades
         for t in (row.record,)
     ]
@@ -235,13 +253,9 @@ def _escaped(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def _told(value: str | int | None) -> str:
-    return "\\N" if value is None else str(value)
-
-
 def _array(rules: Sequence[str]) -> str:
-    """As PostgreSQL writes an array of texts; none is null."""
-    return "{" + ",".join(f'"{rule}"' for rule in rules) + "}" if rules else "\\N"
+    """As PostgreSQL writes an array of texts."""
+    return "{" + ",".join(f'"{rule}"' for rule in rules) + "}"
 
 
 def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[object, ...]:
@@ -254,6 +268,7 @@ KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
     staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
+    number=attrgetter("open_ms"),
     key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
     lines=kline_lines,
     stage=statements.STAGE_KLINES,
@@ -266,6 +281,7 @@ TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
     staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
+    number=attrgetter("trade_id"),
     key=lambda trade: (trade.symbol, trade.trade_id),
     lines=trade_lines,
     stage=statements.STAGE_TRADES,
