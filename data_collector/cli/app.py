@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "version": "Show the versions of the collector, Python and the embedded store.",
     "suites": "The validation rules: read them, check your own, try them on recorded messages (docs/validation.md).",
     "quarantine": "What validation refused: show it, and replay it when its rule was corrected.",
+    "epoch": "Show in which epoch a symbol's trade ids are, or let the next one begin (AUTO_EPOCH=0 waits for that).",
     "collect": "",
     "history-writer": "",
 }

@@ -69,6 +69,14 @@ class StoreKeys(Struct, frozen=True):
         """Of the service's own state."""
         return f"{self.prefix}collector:{name}"
 
+    def epoch(self, symbol: str) -> str:
+        """In which epoch the newest of a symbol's trades is."""
+        return self.own(f"epoch:{symbol}")
+
+    def epoch_order(self, symbol: str) -> str:
+        """The epoch that an operator wants to end."""
+        return self.own(f"epoch_order:{symbol}")
+
     def cursors(self, symbol: str) -> str:
         """What each interval of a symbol's klines must get next."""
         return self.own(f"klines:{symbol}")

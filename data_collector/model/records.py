@@ -191,3 +191,5 @@ class Sourced(Struct, Generic[Row], frozen=True):
 
     record: Row
     origin: Origin
+    epoch: int = 0
+    """In which its trade id is unique."""

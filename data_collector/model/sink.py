@@ -16,6 +16,11 @@ RecordSource = Literal["ws", "rest", "built"]
 """Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
 
 
+def epoch_fields(epoch: int) -> tuple[str, ...]:
+    """What an entry says beside its record: nothing in the first epoch."""
+    return ("epoch", str(epoch)) if epoch else ()
+
+
 class Refusal(Struct, frozen=True):
     """A record or frame that may not pass, as it goes to `quarantine:{symbol}`."""
 
@@ -29,12 +34,30 @@ class Refusal(Struct, frozen=True):
     """JSON object: its kind, and what rules see beside the record's keys."""
     rules: tuple[str, ...]
     source: RecordSource = "ws"
+    epoch: int = 0
+    """Of a trade."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The entry's names and values in turn."""
         source = () if self.source == "ws" else ("src", self.source)
-        return ("data", self.content, "why", self.why, "at", self.at, "columns", self.columns, *source)
+        words = ("data", self.content, "why", self.why, "at", self.at, "columns", self.columns)
+        return words + source + epoch_fields(self.epoch)
+
+
+def place_of(symbol: str, epoch: int) -> str:
+    """Where the spool keeps a symbol's trades of one epoch; no symbol holds a line's end."""
+    return f"{symbol}\n{epoch}" if epoch else symbol
+
+
+def symbol_of(place: str) -> str:
+    """`place_of` undone."""
+    return place.partition("\n")[0]
+
+
+def epoch_of(place: str) -> int:
+    """`place_of` undone."""
+    return int(place.partition("\n")[2] or 0)
 
 
 class TradeRun(Struct):
@@ -59,7 +82,16 @@ class TradeRun(Struct):
     gaps: list[Gap] = field(default_factory=list)
     """What lies between the record before and `first_id`, explained: adjoining, in order, up to `first_id` - 1."""
     begins: bool = False
-    """Whether it may begin a stream where there is none; else a store without one has lost it."""
+    """Whether it may begin a stream, or an epoch, where there is none; else a store without one has lost it."""
+    epoch: int = 0
+    """Trade ids are unique within one (docs/decisions/0016-epochs.md)."""
+    after_id: int = -1
+    """Of a run that begins an epoch: the tail that the epoch before has in the store; -1 where it has none."""
+
+    @property
+    def place(self) -> str:
+        """Where the spool keeps it."""
+        return place_of(self.symbol, self.epoch)
 
     @property
     def start_id(self) -> int:
@@ -126,6 +158,8 @@ class Behind(Struct, frozen=True):
     key: Key
     due: int | None
     """What the store must get next: a trade id, or an open time in ms. None when it has nothing at all."""
+    epoch: int = 0
+    """Of trades: the epoch that the store is in; its next id is `due`, None when it has nothing of ours at all."""
     blocked: bool = False
     """Somebody else's entry is in the way: nothing can be stored until an operator has removed it."""
 
@@ -152,8 +186,17 @@ class TradeTail(Struct, frozen=True):
     """The trades that a store holds of a symbol."""
 
     first_id: int
+    """Of the newest epoch; 0 where the stream begins with an older one."""
     last_id: int
     """Of the last one that was ever appended or passed over."""
+    epoch: int = 0
+    last_ms: int = 0
+    """No trade that the store holds is newer."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and id: what comes later is larger."""
+        return self.epoch, self.last_id
 
 
 class Sink(Protocol):

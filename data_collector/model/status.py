@@ -186,6 +186,8 @@ class GapLife(Struct, array_like=True):
     """Oldest first; a bounded number."""
     events_left_out: int = 0
     """How many are missing in the middle."""
+    epoch: int = 0
+    """In which its trade ids are unique."""
 
 
 class GapTotals(Struct, array_like=True):

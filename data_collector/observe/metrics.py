@@ -77,6 +77,7 @@ ERROR_KIND = Label("kind", "first word of the server's error, or connection")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
+    Annotated[Literal["data_collector_epochs_begun_total"], "Times that trade ids of a symbol began anew"],
     Annotated[Literal["data_collector_messages_received_total"], "Total messages received"],
     Annotated[Literal["data_collector_messages_validated_total"], "Total messages validated"],
     Annotated[Literal["data_collector_validation_errors_total"], "Total messages that validation refused"],
@@ -239,6 +240,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
 ]
 
 GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
+    Annotated[
+        Literal["data_collector_epochs_awaited"],
+        "Symbols whose trade ids seem to begin anew and of which nothing is stored until that is decided",
+    ],
     Annotated[Literal["data_collector_health"], "1 for the status that /health tells, 0 for the others", HEALTH],
     Annotated[Literal["data_collector_ready"], "1 while /health/ready is 200, else 0"],
     Annotated[

@@ -25,6 +25,7 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.tally import Tap
+from data_collector.service.epochs import EpochHome, Epochs
 from data_collector.service.lines import Lines, Wiring
 from data_collector.service.part import Part, spawner
 from data_collector.service.repairs import Repairs, SpoolHome
@@ -44,8 +45,8 @@ class Collection:
     """Holds what stays from one start to the next."""
 
     def __init__(
-        self, settings: Settings, venue: Venue, rest: ExchangeApi, home: SpoolHome, validation: Validation,
-        counters: Counters, *, tap: Tap | None, extra_channels: Sequence[Channel],
+        self, settings: Settings, venue: Venue, rest: ExchangeApi, home: SpoolHome, epochs: EpochHome,
+        validation: Validation, counters: Counters, *, tap: Tap | None, extra_channels: Sequence[Channel],
     ) -> None:  # fmt: skip
         """`tap` gets each record that passed the gate; `extra_channels` are subscribed to for it alone."""
         self._settings = settings
@@ -59,7 +60,8 @@ class Collection:
             ledger=ledger,
         )  # fmt: skip
         self.intake.tally.tap = tap
-        self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, counters)
+        self._epochs = epochs
+        self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, epochs, counters)
         if "trade" not in settings.channels:
             self.intake.trades.collected.clear()
         self.statistics = Statistics(
@@ -98,7 +100,11 @@ class Collection:
         self._watch = SilenceWatch(keys, self._venue.codec, self._rest, intake, self.statistics, counters)
         limits = _limits(self._settings)
         groups = ConsumerGroups(sink, storing.pump.ask, self.streams, self._venue.store_keys, limits, counters)
-        self.parts = (self.statistics, self._watch, self._lines, self._repairs, groups, storing)
+        epochs = Epochs(
+            intake.trades, self._rest, self._epochs, sink, storing.pump.ask, counters,
+            is_automatic=self._settings.auto_epoch,
+        )  # fmt: skip
+        self.parts = (self.statistics, self._watch, self._lines, self._repairs, epochs, groups, storing)
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Run all parts in the group."""

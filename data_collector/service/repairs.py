@@ -23,6 +23,7 @@ from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool, SpoolLimits
+from data_collector.service.epochs import EpochHome
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn, names
 from data_collector.settings import Settings
 from data_collector.time_limit import time_limit
@@ -72,12 +73,13 @@ class Repairs(Part):
 
     def __init__(
         self, settings: Settings, outlet: Outlet, intake: Intake, rest: ExchangeApi, home: SpoolHome, ledger: Ledger,
-        counters: Counters,
+        epochs: EpochHome, counters: Counters,
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._symbols = home.symbols
         self._spool = spool = home.spool
         self._ledger = ledger
+        self._epochs = epochs
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
@@ -92,7 +94,8 @@ class Repairs(Part):
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled)
+        epochs = self._epochs.known
+        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs)
 
     def use(self, subscriptions: Subscriptions) -> None:
         """These are collected from now on."""
@@ -149,5 +152,7 @@ def _debt_reasons(outlet: Outlet) -> list[str]:
     owing = outlet.debts.payable()
     if not owing or oldest_debt_s(outlet) < GAP_TOLD_AFTER_S:
         return []
-    count = sum(outlet.queues[debt.symbol].next_id - debt.due_id for debt in owing)
+    # Of an epoch that is over only the spool knows how much there is.
+    queues = [(outlet.queues[debt.symbol], debt) for debt in owing]
+    count = sum(queue.next_id - debt.due_id for queue, debt in queues if queue.epoch == debt.epoch)
     return [f"bringing {count:,} trades of {names([debt.symbol for debt in owing])} to the store"]

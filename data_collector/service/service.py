@@ -27,6 +27,7 @@ from data_collector.model.venue import Venue
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.tally import Tap
 from data_collector.service.collection import Collection
+from data_collector.service.epochs import EpochHome
 from data_collector.service.history_writer.part import History
 from data_collector.service.part import Part, PartHealth, spawner
 from data_collector.service.repairs import SpoolHome
@@ -70,16 +71,18 @@ class Service:
         self._store = StoreHome(settings, home, venue, counters, source=source or rest_url, empty=empty)
         rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.api_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
+        epochs = EpochHome(settings, home, venue.name, empty=empty)
         validation = Validation(settings, home, counters, use=self._use_gate)
         self._collection = Collection(
-            settings, venue, rest, spool, validation, counters, tap=tap, extra_channels=extra_channels
+            settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels
         )
         self._subscribed = self._collection.subscribed
         self.history = History(
-            settings, home, venue, counters, self._store, self._subscribed, klines=not klines_elsewhere, empty=empty
-        )
+            settings, home, venue, counters, self._store, self._subscribed, epochs.known,
+            klines=not klines_elsewhere, empty=empty,
+        )  # fmt: skip
         exchange = Exchange(venue, rest, settings.symbols, self._collection.statistics)
-        self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, self.history, validation)
+        self._parts: Sequence[Part] = (self.heartbeat, exchange, self._store, spool, epochs, self.history, validation)
         """Those that live as long as we, from the ground up."""
         self._log = structlog.get_logger()
         self._wanted = asyncio.Event()

@@ -12,7 +12,6 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.pump import Pump
 from data_collector.pipeline.repair.standby import Standby
 from data_collector.pipeline.sequence.intake import Intake
-from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.repairs import oldest_debt_s
 from data_collector.settings import Settings
@@ -60,7 +59,6 @@ class Storing(Part):
             "another market? Empty it or choose another"
             for symbol, (tail, trade_id) in self.sink.ahead.items()
         ]
-        reasons += _stranded(self._trades)
         return PartHealth(reasons, ready=down_reason is None, is_losing=is_losing)
 
     async def drain(self) -> None:
@@ -99,14 +97,3 @@ def kept_where(outlet: Outlet, *, spool_refuses: bool) -> tuple[bool, str]:
     if spool_refuses:
         return True, "memory is full and nothing can be spooled: what comes now has to be asked of the exchange again"
     return False, "memory is full: trades wait in the spool"
-
-
-def _stranded(trades: TradeIntake) -> list[str]:
-    """Symbols whose trades all come with ids from far behind."""
-    return [
-        f"trades of {symbol} come with ids far below {sequence.next_id}: have its ids begun anew, or was the "
-        f"store filled from another market? Delete trades:{symbol} and latest:{symbol} while the collector "
-        "runs, and they are collected from there on; or choose another store"
-        for symbol, sequence in trades.sequences.items()
-        if sequence.is_stranded
-    ]

@@ -120,6 +120,10 @@ class Settings(BaseModel):
     standby: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: collect everything, and write a symbol's trades only while no other collector on the same `REDIS_URL` does."""
 
+    auto_epoch: Annotated[bool, texts.parsed(texts.yes_or_no)] = True
+    """1: where a symbol's trade ids begin anew and the exchange's REST side agrees, its next epoch begins by itself.
+    0: it waits for `data-collector epoch SYMBOL --new`."""
+
     flush_ms: Annotated[int, texts.whole_number(1, 1000)] = 1
     """Longest time, in milliseconds, that a record waits for company before it is sent to the store."""
 

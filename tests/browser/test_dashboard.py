@@ -70,7 +70,7 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
             "#valid",
             "Yes",
             "100 %",
-            "Great Expectations has checked 50 % of them again.",
+            "Great Expectations has checked 50 % of them again, and looks at the rest in 2 min.",
         ),
     ):
         page.expect_text(f"{card} .answer", answer)

@@ -130,10 +130,13 @@ async def test_store_tells_where_each_symbol_ends(sink: RedisSink, reader: Reade
     await sink.write(Batch(trades=[run_of([], first_id=15, after=11)]))
     reader.client.set("trades:ETHUSDT", "mine")
 
-    assert await sink.tails([SYMBOL, "ETHUSDT", "BNBUSDT"]) == {SYMBOL: TradeTail(10, 14), "ETHUSDT": None}
+    assert await sink.tails([SYMBOL, "ETHUSDT", "BNBUSDT"]) == {
+        SYMBOL: TradeTail(10, 14, last_ms=NOON_MS + 123),
+        "ETHUSDT": None,
+    }
 
     reader.client.xtrim(TRADES, maxlen=0, approximate=False)
-    assert await sink.tails([SYMBOL]) == {SYMBOL: TradeTail(15, 14)}
+    assert await sink.tails([SYMBOL]) == {SYMBOL: TradeTail(15, 14, last_ms=NOON_MS + 123)}
 
 
 async def test_source_and_warnings_stand_beside_the_record(sink: RedisSink, reader: Reader) -> None:

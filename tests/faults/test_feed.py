@@ -249,29 +249,27 @@ async def test_row_33_empty_and_failing_answers_are_asked_again(scene: Scene) ->
     assert scene.filled() == 200
 
 
-def test_row_18_ids_that_begin_anew_are_told_and_collected_when_the_old_ones_are_deleted(
+def test_row_18_ids_that_begin_anew_begin_an_epoch_and_other_symbols_go_on(
     market: Exchange, folder: Path, store: Store
 ) -> None:
     with api_over(folder, market, store) as api:
         market.act("burst", symbol="BTCUSDT", trades=300)
         progress(store)
-        market.act("restart_ids", symbol="BTCUSDT")
+        api.assert_alive_and_exact()
+        before = store.entries("trades:BTCUSDT")
+        market.act("restart_ids", symbol="BTCUSDT", first_id=0)
         market.act("burst", symbol="BTCUSDT", trades=300)
         market.act("burst", symbol="ETHUSDT", trades=300)
-        until(lambda: "Delete trades:BTCUSDT" in api.ask("GET", "/health")[1], "the new ids told", output=api.told)
-        before = store.entries("trades:BTCUSDT")
-        market.act("burst", symbol="BTCUSDT", trades=300)
-        newest = market.last_id("ETHUSDT")
-        until(lambda: store.tail_id("ETHUSDT") >= newest, "the other symbol's trades", output=api.told)
 
-        assert store.entries("trades:BTCUSDT") == before
+        until(lambda: store.ask("GET", "collector:epoch:BTCUSDT") == "1", "a new epoch", output=api.told)
+        market.act("burst", symbol="BTCUSDT", trades=300)
+        newest = {symbol: market.last_id(symbol) for symbol in ("BTCUSDT", "ETHUSDT")}
+        until(lambda: all(store.tail_id(each) >= newest[each] for each in newest), "all trades", output=api.told)
+
+        entries = store.entries("trades:BTCUSDT")
+        assert entries[: len(before)] == before
+        new = [(int(each["id"].partition("-")[2]), each["fields"].get("epoch")) for each in entries[len(before) :]]
+        assert new == [(number, "1") for number in range(newest["BTCUSDT"] + 1)]
         assert all(store.length(f"{kind}:BTCUSDT") == 0 for kind in ("gaps", "late", "quarantine"))
-
-        store.ask("DEL", "trades:BTCUSDT", "latest:BTCUSDT")
-        until(lambda: store.tail_id("BTCUSDT") > 0, "trades with new ids", output=api.told)
-        market.act("burst", symbol="BTCUSDT", trades=300)
-
-        api.assert_alive_and_exact()
-        until(lambda: "BTCUSDT come with" not in api.ask("GET", "/health")[1], "no such trouble", output=api.told)
-        latest = store.hash("latest:BTCUSDT")
-        assert int(latest["trade_id"]) == market.last_id("BTCUSDT")
+        assert "this is epoch 1" in api.ask("GET", "/health")[1]
+        assert int(store.hash("latest:BTCUSDT")["trade_id"]) == newest["BTCUSDT"]

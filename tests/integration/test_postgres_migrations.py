@@ -79,6 +79,20 @@ async def test_an_earlier_schema_with_rows_keeps_them(database: str, version: in
         assert rows(database, f"select source, warnings from {table}") == [(None, None)]
 
 
+async def test_after_the_step_an_id_may_come_again_in_another_epoch(database: str) -> None:
+    make_schema_of(database, 4)
+    trade = "insert into market_data_trades (symbol, trade_id, timestamp, price, quantity{}) values ({})"
+    execute(database, trade.format("", "'BTCUSDT', 7, '2024-01-01Z', 1, 1"))
+    gap = "insert into market_data_gaps (symbol, channel, first, last, count, reason) values ({})"
+    execute(database, gap.format("'BTCUSDT', 'trade', 1, 1, 1, 'lost'"))
+
+    await migrated(database)
+
+    execute(database, trade.format(", epoch", "'BTCUSDT', 7, '2024-01-01Z', 2, 1, 1"))
+    assert rows(database, "select epoch, price::text from market_data_trades order by 1") == [(0, "1"), (1, "2")]
+    assert rows(database, "select epoch, first from market_data_gaps") == [(0, 1)]
+
+
 async def test_after_the_step_an_exchange_may_leave_out_who_was_the_maker(database: str) -> None:
     make_schema_of(database, 3)
     trade = (

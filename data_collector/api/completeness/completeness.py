@@ -19,7 +19,8 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, epoch_of_entry, pages_of
+from data_collector.sinks.redis.stored_records import epoch_or_first
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
@@ -37,6 +38,8 @@ class SeriesCount(Struct):
     expected: int = 0
     """Records from first to last."""
     held: int = 0
+    epoch: int = 0
+    """Of trades: what lies there of older ones does not count."""
     declared: dict[str, int] = field(default_factory=dict)
     """Reason to records that `gaps:` declares, of those from first to last."""
 
@@ -88,7 +91,7 @@ async def trade_counts(connection: StoreConnection, keys: StoreKeys, symbols: Se
     replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
     counts: dict[str, SeriesCount] = {}
     for symbol, stream, reply in zip(symbols, streams, replies, strict=True):
-        count = counts[symbol] = _count_of(stream, reply)
+        count = counts[symbol] = await _count_of(connection, stream, symbol, reply)
         if count.first is not None and count.expected != count.held:
             count.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, count)
     return counts
@@ -113,7 +116,7 @@ async def kline_counts(
     return counts
 
 
-def _count_of(key: str, reply: object) -> SeriesCount:
+async def _count_of(connection: StoreConnection, key: str, symbol: str, reply: object) -> SeriesCount:
     if isinstance(reply, ReplyError):
         if "no such key" in str(reply):
             return SeriesCount()
@@ -122,8 +125,24 @@ def _count_of(key: str, reply: object) -> SeriesCount:
     facts = dict(zip(reply[::2], reply[1::2], strict=True))
     if not facts["first-entry"]:
         return SeriesCount()
-    first, last = entry_id(facts["first-entry"][0]).number, entry_id(facts["last-generated-id"]).number
-    return SeriesCount(first, last, last - first + 1, int(facts["length"]))
+    first, last, held = entry_id(facts["first-entry"][0]).number, entry_id(facts["last-generated-id"]).number, 0
+    epochs = [epoch_of_entry(facts[name]) for name in ("first-entry", "last-entry")]
+    if epochs[0] != epochs[1]:
+        first, held = await _former(connection, key, symbol, epochs[1], otherwise=last + 1)
+    return SeriesCount(first, last, last - first + 1, int(facts["length"]) - held, epochs[1])
+
+
+async def _former(
+    connection: StoreConnection, key: str, symbol: str, epoch: int, *, otherwise: int
+) -> tuple[int, int]:  # fmt: skip
+    """The first id of an epoch, and how many entries lie before it: counted, since nothing else tells."""
+    count = 0
+    async for entries in pages_of(connection, key, symbol, KLINE_PAGE_ENTRIES):
+        for entry in entries:
+            if epoch_or_first(entry.fields) >= epoch:
+                return entry_id(entry.id).number, count
+            count += 1
+    return otherwise, count
 
 
 async def _declared_trades(connection: StoreConnection, key: str, symbol: str, count: SeriesCount) -> dict[str, int]:
@@ -131,10 +150,10 @@ async def _declared_trades(connection: StoreConnection, key: str, symbol: str, c
     assert count.last is not None, "the caller has looked"
     found: list[Gap] = []
     async for page in declared_pages(connection, key, symbol):
-        trades = [declared.gap for declared in page if declared.key.channel == "trade"]
-        found += trades
+        trades = [each for each in page if each.key.channel == "trade"]
+        found += [each.gap for each in trades if each.epoch == count.epoch]
         # Ranges of trades are declared in the order of their ids.
-        if trades and trades[-1].last < count.first:
+        if trades and (trades[-1].epoch < count.epoch or trades[-1].gap.last < count.first):
             break
     return _declared(IdGrid(), found, count.first, count.last + 1)
 

@@ -60,6 +60,8 @@ class SymbolCompleteness(Answer):
     """One symbol: its trades, what became of its gaps, and its klines if asked for."""
 
     symbol: str
+    epoch: int
+    """In which the trades are that are counted: the newest. Ids of older ones may still lie in the store."""
     trades: Series
     healed: dict[str, int]
     """Trades that were missing and came, by source, since the collector process started."""
@@ -78,6 +80,7 @@ class CompletenessPage(Answer):
         "symbols": [
             {
                 "symbol": "BTCUSDT",
+                "epoch": 0,
                 "trades": {
                     "first": 100,
                     "last": 1099,
@@ -135,6 +138,8 @@ class GapAnswer(Answer):
     closed_at: str | None
     recorded_at: str | None
     """When `gaps:` got it."""
+    epoch: int = 0
+    """In which trade ids are unique."""
 
 
 class GapPage(Answer):
@@ -176,6 +181,7 @@ def completeness_of(
     newest_s = known.open[0].opened_at_s + known.oldest_open_s if known.open else 0.0
     return SymbolCompleteness(
         symbol=symbol,
+        epoch=trades.epoch,
         trades=_series(trades, Key("trade", symbol)),
         healed=of_trades.healed,
         healed_klines=totals["kline"].healed if "kline" in totals else {},

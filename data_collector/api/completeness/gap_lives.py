@@ -19,7 +19,10 @@ from data_collector.pipeline.gaps.ledger import gap_id
 from data_collector.sinks.redis.entries import declared_of, declared_pages
 from data_collector.sinks.redis.stored_records import DeclaredGap
 
-_ID = re.compile(r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))")
+_ID = re.compile(
+    r"(?P<symbol>.+)-(?:trade-(?P<number>\d{1,19})(?:-epoch-(?P<epoch>\d{1,9}))?"
+    r"|(?P<interval>\d+[smhdwM])-(?P<open>[\dT:-]{19}))"
+)
 
 WHY_GIVEN_UP = {
     "lost": "they existed and could not be had",
@@ -47,6 +50,7 @@ class Named(Struct, frozen=True):
 
     key: Key
     first: int
+    epoch: int = 0
 
 
 def named_by(text: str) -> Named | None:
@@ -55,7 +59,7 @@ def named_by(text: str) -> Named | None:
     if found is None:
         return None
     if found["number"] is not None:
-        return Named(Key("trade", found["symbol"]), int(found["number"]))
+        return Named(Key("trade", found["symbol"]), int(found["number"]), int(found["epoch"] or 0))
     try:
         opened = datetime.fromisoformat(found["open"]).replace(tzinfo=UTC)
     except ValueError:
@@ -84,7 +88,7 @@ async def story_of(
     store: StoreReading, store_url: str, keys: StoreKeys, named: Named, known: GapsStatus
 ) -> GapStory | None:
     """The life of one gap; None when neither the store nor the collector knows it. Raises `SinkUnavailable`."""
-    wanted = gap_id(named.key, named.first)
+    wanted = gap_id(named.key, named.first, named.epoch)
     life = next((life for life in (*known.open, *known.closed) if life.id == wanted), None)
     found: list[DeclaredGap] = []
     async with store.turn(store_url) as connection:
@@ -167,7 +171,7 @@ def _gap_of_life(life: GapLife, declared: Iterable[DeclaredGap]) -> GapAnswer:
         number_told(life.key, life.last), life.count, state, life.missing, life.healed, life.given_up,
         sorted({rule for found in of_store for rule in found.gap.rules}),
         _iso(life.opened_at_s), None if life.closed_at_s is None else _iso(life.closed_at_s),
-        max((found.recorded_at for found in of_store), default=None),
+        max((found.recorded_at for found in of_store), default=None), life.epoch,
     )  # fmt: skip
 
 
@@ -176,6 +180,7 @@ def _gap_of_declared(found: DeclaredGap) -> GapAnswer:
     return GapAnswer(
         _id_of(found), key.symbol, _channel(key), key.interval, number_told(key, gap.first), number_told(key, gap.last),
         gap.count, "declared", 0, {}, {gap.reason: gap.count}, list(gap.rules), None, None, found.recorded_at,
+        found.epoch,
     )  # fmt: skip
 
 
@@ -185,11 +190,12 @@ def _channel(key: Key) -> Literal["trade", "kline"]:
 
 def _id_of(found: DeclaredGap) -> str:
     """The id of the gap that this range was the beginning of."""
-    return gap_id(found.key, found.gap.first)
+    return gap_id(found.key, found.gap.first, found.epoch)
 
 
 def _lies_in(found: DeclaredGap, life: GapLife) -> bool:
-    return found.key == life.key and life.first <= found.gap.first and found.gap.last <= life.last
+    is_of = (found.key, found.epoch) == (life.key, life.epoch)
+    return is_of and life.first <= found.gap.first and found.gap.last <= life.last
 
 
 def _counted(key: Key, count: int) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from msgspec.structs import asdict, replace
 
 from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
 from data_collector.api.series.formats import (
@@ -16,6 +17,7 @@ from data_collector.api.series.formats import (
     CSV,
     MEDIA_TYPES,
     About,
+    AboutTrades,
     Format,
     KlinePage,
     NoDecimal,
@@ -102,17 +104,21 @@ async def trades(
     from_text: From = None,
     to: To = None,
     after: Annotated[int | None, Query(ge=0, lt=2**63 - 1, description="Trade id: those after it.")] = None,
+    epoch: Annotated[int | None, Query(ge=0, lt=2**31, description="In which ids are unique; default: newest.")] = None,
     limit: Limit = 500,
     meta: Meta = False,
     form: Form = None,
 ) -> Response:
-    """Trades by trade id, rising, from wherever they are stored."""
+    """Trades of one epoch by trade id, rising, from wherever they are stored."""
     async with _failures_answered(context):
         window = window_of(symbol.upper(), "", from_text, to)
         place, first = context.series.place(snapshot), 0 if after is None else after + 1
+        epochs = await context.series.epochs(place, window.symbol)
+        window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
         page = await context.series.trades(place, window, first, limit)
         _check_known(page.oldest_ms, window.symbol, snapshot)
-        about = _about(page, None if page.end is None else page.end - 1, trade_time_text)
+        told = _about(page, None if page.end is None else page.end - 1, trade_time_text)
+        about = AboutTrades(**asdict(told), epoch=window.epoch, epochs=epochs)
         forms: dict[Format, Callable[[], bytes]] = {
             "json": lambda: trade_page_json(window.symbol, page.rows, about, meta=meta),
             "csv": lambda: trade_page_csv(page.rows, meta=meta),
@@ -151,11 +157,16 @@ async def _answer(
     headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores)}
     if about.reaches_back_to is not None:
         headers["X-Reaches-Back-To"] = about.reaches_back_to
+    if isinstance(about, AboutTrades):
+        headers |= {"X-Epoch": str(about.epoch), "X-Epochs": ", ".join(map(str, about.epochs))}
     if about.warnings:
         # A header holds one line of Latin letters.
         headers["X-Warning"] = " ".join(" ".join(about.warnings).encode("ascii", "replace").decode().split())
     if about.next is not None:
         parameters = [(name, value) for name, value in request.query_params.multi_items() if name != cursor]
+        if isinstance(about, AboutTrades) and "epoch" not in request.query_params:
+            # Also where another one begins before the next page is asked for.
+            parameters.append(("epoch", str(about.epoch)))
         query = urlencode([*parameters, (cursor, str(about.next))])
         headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
     return Response(await asyncio.to_thread(forms[wanted]), media_type=MEDIA_TYPES[wanted], headers=headers)

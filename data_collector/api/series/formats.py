@@ -62,6 +62,15 @@ class About(Struct):
     """Sentences about what the answer may lack."""
 
 
+class AboutTrades(About):
+    """What an answer of trades says too."""
+
+    epoch: int = 0
+    """Trade ids are unique within one."""
+    epochs: list[int] = []
+    """All that can be read."""
+
+
 class KlineRecord(Answer):
     """A kline as it stands in Redis. Numbers carry the exchange's own digits: read them as decimals."""
 
@@ -159,6 +168,10 @@ class TradePage(RecordsPage):
     records: list[TradeRecord]
     next: int | None
     """`after` of the next page; null when nothing follows now."""
+    epoch: int
+    """In which these ids are unique; to be named when the next page is asked for."""
+    epochs: list[int]
+    """All of which there is something; the last one is the default of `epoch`."""
 
 
 def format_of(word: Format | None, accept: str) -> Format:
@@ -185,7 +198,7 @@ def kline_page_json(
     return _page_json({"symbol": symbol, "interval": interval}, records, len(rows), about)
 
 
-def trade_page_json(symbol: str, rows: Sequence[Sourced[Trade]], about: About, *, meta: bool) -> bytes:
+def trade_page_json(symbol: str, rows: Sequence[Sourced[Trade]], about: AboutTrades, *, meta: bool) -> bytes:
     """The JSON of `/trades`."""
     symbol_json = json_text(symbol)
     texts = [trade_json(row.record, symbol_json) for row in rows]

@@ -132,13 +132,14 @@ class PostgresTrades:
     async def first_place(self) -> int | None:
         """Id of the oldest trade."""
         async with self._reading.turn() as reader:
-            span = await reader.trade_span(self._window.symbol)
+            span = await reader.in_epoch(self._window.epoch).trade_span(self._window.symbol)
         return None if span is None else span[0]
 
     async def oldest_ms(self) -> int | None:
         """Time of the oldest trade."""
         symbol = self._window.symbol
-        async with self._reading.turn() as reader:
+        async with self._reading.turn() as every:
+            reader = every.in_epoch(self._window.epoch)
             span = await reader.trade_span(symbol)
             found = [] if span is None else await reader.trades_by_id(symbol, span[0], span[0], 1)
         return found[0].time_ms if found else None
@@ -146,7 +147,7 @@ class PostgresTrades:
     async def page(self, first: int, limit: int) -> SeriesPart[Sourced[Trade]]:
         """Trades of the window with ids from `first` on."""
         async with self._reading.turn() as reader:
-            trades = await self._trades(reader, first, limit + 1)
+            trades = await self._trades(reader.in_epoch(self._window.epoch), first, limit + 1)
         return cut([(each.record.trade_id, each) for each in trades], limit)
 
     async def _trades(self, reader: PostgresReader, first: int, limit: int) -> list[Sourced[Trade]]:

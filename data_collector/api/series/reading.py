@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Generic
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from msgspec import Struct
 from data_collector.api.series.merge import Row, SeriesPart, SeriesStore, united_page
 from data_collector.api.series.postgres import PostgresAway, PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
-from data_collector.api.series.redis_trades import RedisTrades
+from data_collector.api.series.redis_trades import RedisTrades, redis_epochs
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
@@ -86,6 +86,19 @@ class SeriesReading:
             yield
         finally:
             self._turns.release()
+
+    async def epochs(self, place: Place, symbol: str) -> list[int]:
+        """Those of a symbol's trades that can be read now, rising; never empty. A store that is away tells none."""
+        found = {0}
+        postgres = self._database(place)
+        if place.store_url is not None:
+            with suppress(SinkUnavailable):
+                found |= set(await redis_epochs(self._store, place.store_url, place.keys, symbol))
+        if postgres is not None:
+            with suppress(SinkUnavailable):
+                async with postgres.turn() as reader:
+                    found |= set(await reader.epochs(symbol))
+        return sorted(found)
 
     async def trades(self, place: Place, window: Window, first: int, limit: int) -> Page[Sourced[Trade]]:
         """Trades with ids from `first` on. Raises `SinkUnavailable` when no store can be read."""

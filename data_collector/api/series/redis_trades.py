@@ -1,10 +1,12 @@
 """Trades of the store's `trades:` stream, by trade id.
 
-Entry ids are `<ms>-<trade id>`, and neither part ever goes back. So the place of a trade id is found by halving the
-stream, and what lies before a time is passed over by the server.
+Entry ids are `<ms>-<trade id>`; times never go back, and ids do not within an epoch. So the place of an id is found
+by halving the stream, and what lies before a time is passed over by the server.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
@@ -13,7 +15,7 @@ from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Sourced, Trade
 from data_collector.sinks.redis.connection import Command, StoreConnection
 from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, origin_of, pages_of
-from data_collector.sinks.redis.stored_records import trade_or_none
+from data_collector.sinks.redis.stored_records import epoch_or_first, trade_or_none
 
 PAGE_ENTRIES = 1000
 """Decoded between two looks at other requests: some 3 ms."""
@@ -26,7 +28,7 @@ LATE_MS = 60_000
 
 
 class RedisTrades:
-    """The `SeriesStore` of one symbol's trades in Redis."""
+    """The `SeriesStore` of one symbol's trades of one epoch in Redis."""
 
     def __init__(self, store: StoreReading, store_url: str, keys: StoreKeys, window: Window) -> None:
         self._store = store
@@ -47,21 +49,24 @@ class RedisTrades:
     async def page(self, first: int, limit: int) -> SeriesPart[Sourced[Trade]]:
         """Trades of the window with ids from `first` on."""
         rows: list[tuple[int, Sourced[Trade]]] = []
-        until = f"{self._window.to_ms + LATE_MS}-0"
+        until, epoch = f"{self._window.to_ms + LATE_MS}-0", self._window.epoch
         async with self._store.turn(self._store_url) as connection:
-            start = f"{self._window.from_ms}-0" if first <= 0 else await self._start(connection, first)
+            is_whole = first <= 0 and not epoch
+            start = f"{self._window.from_ms}-0" if is_whole else await self._start(connection, max(first, 0))
             if start is None:
                 return cut(rows, limit)
             pages = pages_of(connection, self._key, self._window.symbol, PAGE_ENTRIES, start=start, end=until)
             async for entries in pages:
                 rows += self._rows(entries, first)
-                if len(rows) > limit:
+                if len(rows) > limit or (entries and epoch_or_first(entries[-1].fields) > epoch):
                     break
         return cut(rows, limit)
 
     def _rows(self, entries: list[StreamEntry], first: int) -> list[tuple[int, Sourced[Trade]]]:
         found: list[tuple[int, Sourced[Trade]]] = []
         for entry in entries:
+            if epoch_or_first(entry.fields) != self._window.epoch:
+                continue
             trade = trade_or_none(entry.fields.get("data", ""))
             if trade is not None and trade.trade_id >= first and self._window.holds(trade.time_ms):
                 found.append((trade.trade_id, Sourced(trade, origin_of(entry.fields))))
@@ -69,32 +74,70 @@ class RedisTrades:
 
     async def _oldest(self) -> EntryId | None:
         async with self._store.turn(self._store_url) as connection:
-            return await self._entry(connection, "XRANGE", "-", "+")
+            oldest = await self._entry(connection, "XRANGE", "-")
+            if oldest is not None and oldest.epoch < self._window.epoch:
+                start = await self._start(connection, 0, from_ms=0)
+                if start is None:
+                    return None
+                async for entries in pages_of(connection, self._key, "", PAGE_ENTRIES, start=start):
+                    oldest = next((each for each in map(_place, entries) if each.epoch >= self._window.epoch), None)
+                    if oldest is not None:
+                        break
+        return oldest.id if oldest is not None and oldest.epoch == self._window.epoch else None
 
-    async def _start(self, connection: StoreConnection, first: int) -> str | None:
+    async def _start(self, connection: StoreConnection, first: int, from_ms: int | None = None) -> str | None:
         """Entry id from which trades with ids from `first` on stand; None when there is none."""
-        oldest = await self._entry(connection, "XRANGE", "-", "+")
-        newest = await self._entry(connection, "XREVRANGE", "+", "-")
-        if oldest is None or newest is None or newest.number < first:
+        wanted = (self._window.epoch, first)
+        from_ms = self._window.from_ms if from_ms is None else from_ms
+        oldest = await self._entry(connection, "XRANGE", "-")
+        newest = await self._entry(connection, "XREVRANGE", "+")
+        if oldest is None or newest is None or newest.place < wanted or oldest.epoch > self._window.epoch:
             return None
-        low_ms, high_ms = oldest.ms, newest.ms
-        if oldest.number < first:
-            # The first entry at or after `low_ms` lies before `first`; that at or after `high_ms` does not.
+        low_ms, high_ms = oldest.id.ms, newest.id.ms
+        if oldest.place < wanted:
+            # The first entry at or after `low_ms` lies before the wanted one; that at or after `high_ms` does not.
             while high_ms - low_ms > 1:
                 times = range(low_ms + 1, high_ms, max(1, (high_ms - low_ms) // PROBES))
                 commands: list[Command] = [("XRANGE", self._key, f"{ms}-0", "+", "COUNT", 1) for ms in times]
                 for ms, reply in zip(times, await connection.execute(commands), strict=True):
                     entries = entries_of(reply, self._window.symbol, self._key)
-                    found = entry_id(entries[0].id) if entries else None
-                    if found is not None and found.number < first:
-                        low_ms = max(low_ms, found.ms)
+                    found = _place(entries[0]) if entries else None
+                    if found is not None and found.place < wanted:
+                        low_ms = max(low_ms, found.id.ms)
                     else:
                         high_ms = min(high_ms, ms)
-        if low_ms < self._window.from_ms:
-            return f"{self._window.from_ms}-0"
+        if low_ms < from_ms:
+            return f"{from_ms}-0"
         return f"{low_ms}-{first}"
 
-    async def _entry(self, connection: StoreConnection, command: str, start: str, end: str) -> EntryId | None:
+    async def _entry(self, connection: StoreConnection, command: str, start: str) -> _Place | None:
+        end = "+" if start == "-" else "-"
         (reply,) = await connection.execute([(command, self._key, start, end, "COUNT", 1)])
         entries = entries_of(reply, self._window.symbol, self._key)
-        return entry_id(entries[0].id) if entries else None
+        return _place(entries[0]) if entries else None
+
+
+class _Place(NamedTuple):
+    """Where an entry stands."""
+
+    id: EntryId
+    epoch: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What rises along the stream."""
+        return self.epoch, self.id.number
+
+
+def _place(entry: StreamEntry) -> _Place:
+    return _Place(entry_id(entry.id), epoch_or_first(entry.fields))
+
+
+async def redis_epochs(store: StoreReading, store_url: str, keys: StoreKeys, symbol: str) -> list[int]:
+    """Those of which the store has trades, rising. Raises `SinkUnavailable`."""
+    key = keys.key("trades", symbol)
+    async with store.turn(store_url) as connection:
+        commands: list[Command] = [("XRANGE", key, "-", "+", "COUNT", 1), ("XREVRANGE", key, "+", "-", "COUNT", 1)]
+        ends = [entries_of(reply, symbol, key) for reply in await connection.execute(commands)]
+    found = [epoch_or_first(entries[0].fields) for entries in ends if entries]
+    return list(range(found[0], found[-1] + 1)) if found else []

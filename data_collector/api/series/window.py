@@ -24,6 +24,8 @@ class Window(Struct, frozen=True):
     from_ms: int = 0
     to_ms: int = LATEST_MS
     """Not included."""
+    epoch: int = 0
+    """In which trade ids are unique."""
 
     def holds(self, time_ms: int) -> bool:
         return self.from_ms <= time_ms < self.to_ms

@@ -60,6 +60,8 @@ class Ledger:
         self._counters = counters or Counters()
         self._calendar = calendar or UtcCalendar()
         self._open: dict[Key, list[_OpenGap]] = {}
+        self._epochs: dict[str, int] = {}
+        """Of symbols that are not in their first one."""
         self._closed: dict[str, GapLife] = {}
         self._totals: dict[tuple[str, str], GapTotals] = {}
         self._opened_log = _SparingLog(clock)
@@ -119,15 +121,18 @@ class Ledger:
             self._counters.add("data_collector_gap_filled_total", count, channel=key.channel, source=source)
             self._close_filled(key)
 
-    def given_up(self, key: Key, first: int, last: int, reason: GapReason) -> None:
-        """The range was passed over, and `gaps:` says so. It need not have been told as open before."""
+    def given_up(self, key: Key, first: int, last: int, reason: GapReason, *, epoch: int | None = None) -> None:
+        """The range was passed over, and `gaps:` says so. It need not have been told as open before.
+
+        Trade ids are of that `epoch` (default: the present one).
+        """
         if last < first:
             return
         now_s, end = self._clock(), self._end(key, last)
         count = self._count(key, first, end)
         gaps = [gap for gap, _ in self._take(key, first, last)]
         if not gaps:
-            gap = self._begin(key, first, last, end, is_logged=False)
+            gap = self._begin(key, first, last, end, epoch=epoch, is_logged=False)
             gap.missing.remove(first, end)
             self._open.setdefault(key, []).append(gap)
             gaps = [gap]
@@ -153,8 +158,13 @@ class Ledger:
         self._close_filled(key)
 
     def forget(self, key: Key) -> None:
-        """It is collected no longer, or its numbers have begun anew: nobody waits for what is missing."""
+        """It is collected no longer: nobody waits for what is missing."""
         self._open.pop(key, None)
+
+    def begin_epoch(self, symbol: str, epoch: int) -> None:
+        """Trade ids begin anew: nobody waits for what is missing of the old ones."""
+        self._epochs[symbol] = epoch
+        self.forget(Key("trade", symbol))
 
     def status(self) -> GapsStatus:
         """For the snapshot: the oldest open gaps, the newest closed ones, and symbols with something to tell."""
@@ -174,9 +184,13 @@ class Ledger:
             totals=list(self._totals.values()),
         )
 
-    def _begin(self, key: Key, first: int, last: int, end: int, *, is_logged: bool = True) -> _OpenGap:
+    def _begin(
+        self, key: Key, first: int, last: int, end: int, *, epoch: int | None = None, is_logged: bool = True
+    ) -> _OpenGap:  # fmt: skip
         count, now_s = self._count(key, first, end), self._clock()
-        life = GapLife(gap_id(key, first), key, first, last, count, count, now_s)
+        if epoch is None:
+            epoch = self._epochs.get(key.symbol, 0) if key.channel == "trade" else 0
+        life = GapLife(gap_id(key, first, epoch), key, first, last, count, count, now_s, epoch=epoch)
         life.events.append(GapEvent(now_s, "opened", first, last, count=count))
         self._totals_of(key).gaps += 1
         if is_logged:
@@ -276,9 +290,15 @@ class _SparingLog:
         (self._log.warning if is_warning else self._log.info)(name, **fields)
 
 
-def gap_id(key: Key, first: int) -> str:
-    """`BTCUSDT-trade-1201`, `BTCUSDT-1m-2024-01-01T12:00:00`: stands in a URL as it is."""
-    place = f"trade-{first}" if key.interval is None else f"{key.interval}-{second_text(first // 1000)}"
+def gap_id(key: Key, first: int, epoch: int = 0) -> str:
+    """`BTCUSDT-trade-1201`, in a later epoch `BTCUSDT-trade-1201-epoch-1`, `BTCUSDT-1m-2024-01-01T12:00:00`.
+
+    It stands in a URL as it is.
+    """
+    if key.interval is not None:
+        place = f"{key.interval}-{second_text(first // 1000)}"
+    else:
+        place = f"trade-{first}-epoch-{epoch}" if epoch else f"trade-{first}"
     return f"{quote(key.symbol, safe='')}-{place}"
 
 

@@ -20,10 +20,16 @@ RETRY_S = 1.0
 class Debt:
     """Of one symbol."""
 
-    __slots__ = ("attempts", "begins", "due_id", "gaps", "since_s", "skips", "stands_by", "symbol", "wiped")
+    __slots__ = (
+        "after_id", "attempts", "begins", "due_id", "epoch", "gaps", "since_s", "skips", "stands_by", "symbol", "wiped",
+    )  # fmt: skip
 
-    def __init__(self, symbol: str, due_id: int, now_s: float, *, wiped: bool = False) -> None:
+    def __init__(self, symbol: str, due_id: int, now_s: float, *, epoch: int = 0, wiped: bool = False) -> None:
         self.symbol = symbol
+        self.epoch = epoch
+        """What is brought now; those after it come behind it."""
+        self.after_id = -1
+        """The last id of the epoch before, as the store has it; -1 where it has none."""
         self.due_id = due_id
         """The store must get this id next."""
         self.wiped = wiped
@@ -56,15 +62,15 @@ class Debts:
         """What the store lacks of the symbol; None while what waits follows what it has."""
         return self._debts.get(symbol)
 
-    def open(self, symbol: str, due_id: int, *, wiped: bool = False) -> Debt:
-        """The store wants this id next; a debt that there was is over."""
-        debt = self._debts[symbol] = Debt(symbol, due_id, self._clock(), wiped=wiped)
+    def open(self, symbol: str, due_id: int, *, epoch: int = 0, wiped: bool = False) -> Debt:
+        """The store wants this id of this epoch next; a debt that there was is over."""
+        debt = self._debts[symbol] = Debt(symbol, due_id, self._clock(), epoch=epoch, wiped=wiped)
         self.due.set()
         return debt
 
-    def stand_by(self, symbol: str, due_id: int, *, wiped: bool) -> None:
+    def stand_by(self, symbol: str, due_id: int, *, epoch: int, wiped: bool) -> None:
         """Somebody else writes, and the store gets this id next."""
-        self.open(symbol, due_id, wiped=wiped).stands_by = True
+        self.open(symbol, due_id, epoch=epoch, wiped=wiped).stands_by = True
         self._note_payable()
 
     def take_over(self, debt: Debt) -> None:

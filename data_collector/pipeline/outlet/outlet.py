@@ -25,11 +25,12 @@ from collections.abc import Callable, Sequence
 from data_collector.model.channels import CHANNEL_OF, CHANNELS, NewestRecord
 from data_collector.model.gaps import Gap, add_gap
 from data_collector.model.records import Kline, Sourced, Trade, received_origin
-from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, SideEntry, SideKind, TradeRun
+from data_collector.model.sink import Batch, KlineUpdate, NewestUpdate, Refusal, TradeRun, epoch_fields, place_of
 from data_collector.model.wire import kline_json, trade_json
 from data_collector.pipeline.gaps.ranges import common
 from data_collector.pipeline.outlet.debts import Debt, Debts
 from data_collector.pipeline.outlet.runs import RUN_ENTRIES_MAX, Gathering, entry_time
+from data_collector.pipeline.outlet.side_queue import SideQueue
 from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
 from data_collector.pipeline.spool.spool import Spool
 
@@ -73,11 +74,7 @@ class Outlet:
         self._spool = spool
         self._gathering = Gathering(spool)
         self.records_max = records_max
-        self._side_max = side_max
-        self._side: list[SideEntry] = []
-        self._revisions: list[Sourced[Kline]] = []
-        self._past: list[Sourced[Kline]] = []
-        self._side_number = 0
+        self.side = SideQueue(side_max, self.dropped, self.waiting)
         self._dirty: deque[SymbolQueue] = deque()
         self._refusals = 0
 
@@ -128,9 +125,12 @@ class Outlet:
         queue.start(next_id)
 
     def begin(self, symbol: str, first_id: int) -> None:
-        """The first trade of a symbol that nothing is known of comes next."""
+        """The first trade of a symbol, or of an epoch, that nothing is known of comes next."""
         queue = self.queues[symbol]
         queue.start(first_id)
+        if symbol in self.debts:
+            # What is before it is brought first, and then it is found out where this begins.
+            return
         if queue.lost:
             # From before the first trade, as far back as a start fills.
             queue.lost = False
@@ -218,7 +218,7 @@ class Outlet:
                 continue
             if self.is_full:
                 self.spooled_only += run.count
-                self._open_debt(queue, run.start_id)
+                self._open_debt(queue, run.start_id, run.epoch)
             else:
                 self.bring(symbol, [run])
 
@@ -227,32 +227,44 @@ class Outlet:
         self._gathering.flush()
         self._spool.append(runs)
 
-    def confirm(self, symbol: str, trade_id: int) -> None:
+    def confirm(self, symbol: str, epoch: int, trade_id: int) -> None:
         """The store has it."""
-        self._spool.confirm(symbol, trade_id)
+        self._spool.confirm(place_of(symbol, epoch), trade_id)
 
-    def fall_behind(self, symbol: str, due_id: int | None) -> None:
-        """The store wants `due_id` next (None: it has nothing any more): what waits here does not follow that."""
+    def fall_behind(self, symbol: str, due_id: int | None, epoch: int | None = None) -> None:
+        """The store wants `due_id` next (None: it has nothing any more): what waits here does not follow that.
+
+        It is of that `epoch` (default: the present one).
+        """
         queue = self.queues[symbol]
         self._end_run(queue)
+        epoch = queue.epoch if epoch is None else epoch
         if due_id is not None:
-            self.confirm(symbol, due_id - 1)
+            self.confirm(symbol, epoch, due_id - 1)
         self.records -= queue.drop_runs()
-        self._open_debt(queue, queue.next_id if due_id is None else due_id, wiped=due_id is None)
+        self._open_debt(queue, queue.next_id if due_id is None else due_id, epoch, wiped=due_id is None)
 
-    def begin_anew(self, symbol: str, next_id: int) -> None:
-        """Its ids have: what waits and what the spool has of it is of another market. This one comes next."""
+    def begin_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        """Its ids begin anew; what waits goes to the store first, then what the spool alone has of the epoch before."""
         queue = self.queues[symbol]
-        self._end_run(queue)
-        self._gathering.flush()
-        self._spool.forget(symbol)
-        self.records -= queue.drop_runs()
-        self._refusals -= len(queue.refused)
-        queue.refused.clear()
-        queue.passed = []
-        queue.origin_id = -1
-        queue.start(next_id)
+        self._end_epoch(queue)
+        if symbol not in self.debts:
+            self._open_debt(queue, queue.next_id, queue.epoch)
+        queue.begin_epoch(epoch, next_id)
+
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> int:
+        """Somebody else has begun it, and the store wants `next_id` of it next; how many trades of ours come too late.
+
+        Those are of an epoch that the store has closed.
+        """
+        queue = self.queues[symbol]
+        self._end_epoch(queue)
+        self._spool.forget(queue.place)
+        dropped = queue.drop_runs()
+        self.records -= dropped
+        queue.begin_epoch(epoch, next_id)
         self.debts.close(symbol)
+        return dropped
 
     def catch_up(self, symbol: str, *, begins: bool = False) -> None:
         """What comes next follows what the store has or what waits here; `begins`: it may begin a stream."""
@@ -268,12 +280,15 @@ class Outlet:
         queue = self.queues[symbol]
         self._end_run(queue)
         self.records -= queue.drop_runs()
-        self.debts.stand_by(symbol, queue.next_id if due_id is None else due_id, wiped=due_id is None)
+        self.debts.stand_by(
+            symbol, queue.next_id if due_id is None else due_id, epoch=queue.epoch, wiped=due_id is None
+        )
 
     def take_over(self, debt: Debt) -> None:
         """Nobody else writes any more: the refill brings what the store lacks, and then it is ours to write."""
         if debt.wiped:
-            debt.due_id = self.queues[debt.symbol].next_id
+            queue = self.queues[debt.symbol]
+            debt.epoch, debt.due_id = queue.epoch, queue.next_id
         self.debts.take_over(debt)
 
     def put_closed_kline(self, update: KlineUpdate) -> None:
@@ -308,36 +323,19 @@ class Outlet:
 
     def put_late(self, trade: Trade, why: str, warnings: tuple[str, ...]) -> None:
         """A trade whose place in the stream is past: into `late:`."""
-        record = trade_json(trade, self.queues[trade.symbol].symbol_json)
-        self.put_side("late", trade.symbol, ("data", record, "why", why, *received_origin(trade, warnings).fields))
+        queue = self.queues[trade.symbol]
+        more = received_origin(trade, warnings).fields + epoch_fields(queue.epoch)
+        self.side.put("late", trade.symbol, ("data", trade_json(trade, queue.symbol_json), "why", why, *more))
 
     def put_revision(self, kline: Kline, why: str, warnings: tuple[str, ...]) -> None:
         """A closed kline whose place in the stream is past: into `late:`, and into its key."""
         record, origin = kline_json(kline, self.queues[kline.symbol].symbol_json), received_origin(kline, warnings)
-        self.put_side("late", kline.symbol, ("data", record, "why", why, *origin.fields))
-        if len(self._revisions) < self._side_max:
-            self._revisions.append(Sourced(kline, origin))
-            self.waiting.set()
-
-    def put_past(self, kline: Kline, warnings: tuple[str, ...]) -> None:
-        """A closed kline from before its series began, into its key where nothing is."""
-        if len(self._past) < self._side_max:
-            self._past.append(Sourced(kline, received_origin(kline, warnings)))
-            self.waiting.set()
-
-    def put_side(self, kind: SideKind, symbol: str, fields: tuple[str, ...]) -> None:
-        """An entry for `quarantine:…` or `late:…`."""
-        if len(self._side) >= self._side_max:
-            self.dropped[kind] += 1
-            return
-        self._side_number += 1
-        self._side.append(SideEntry(kind, symbol, fields, self._side_number))
-        self.waiting.set()
+        self.side.put("late", kline.symbol, ("data", record, "why", why, *origin.fields))
+        self.side.put_revision(Sourced(kline, origin))
 
     def take(self) -> Batch:
         """What waits, at most about `BATCH_RECORDS_MAX` records, whole queues at a time."""
-        batch = Batch(side=self._side, revisions=self._revisions, past=self._past)
-        self._side, self._revisions, self._past = [], [], []
+        batch = self.side.take()
         taken = 0
         while self._dirty and taken < BATCH_RECORDS_MAX:
             taken += self._take_queue(self._dirty.popleft(), batch)
@@ -381,11 +379,20 @@ class Outlet:
         elif self.records >= self.records_max:
             self.records -= run.count
             self.spooled_only += run.count
-            self._open_debt(queue, run.start_id)
+            self._open_debt(queue, run.start_id, run.epoch)
         else:
             queue.runs.append(run)
 
-    def _open_debt(self, queue: SymbolQueue, due_id: int, *, wiped: bool = False) -> None:
-        self.debts.open(queue.symbol, due_id, wiped=wiped)
+    def _end_epoch(self, queue: SymbolQueue) -> None:
+        self._end_run(queue)
+        self._gathering.flush()
+        # Their turn does not come any more.
+        for refusal in queue.refused.values():
+            self.side.put("quarantine", queue.symbol, refusal.fields)
+        self._refusals -= len(queue.refused)
+        queue.refused.clear()
+
+    def _open_debt(self, queue: SymbolQueue, due_id: int, epoch: int, *, wiped: bool = False) -> None:
+        self.debts.open(queue.symbol, due_id, epoch=epoch, wiped=wiped)
         # If the store has no stream, then the refill says where it begins.
         queue.begins = False

@@ -17,9 +17,10 @@ import structlog
 
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.keys import Key
-from data_collector.model.sink import Batch, Behind, Sink
+from data_collector.model.sink import Batch, Behind, Sink, TradeTail
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.outlet import Outlet
+from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
 
 Question = Callable[[], Awaitable[None]]
 """What the store is asked between two batches: its connection serves one caller at a time."""
@@ -37,11 +38,8 @@ BLOCKED_S = 1.0
 class TradeOrigin(Protocol):
     """Where the trades come from, for what the store tells of a symbol."""
 
-    def is_stranded(self, symbol: str) -> bool:
-        """Whether the exchange's ids have begun anew: only what we hold of the old ones is ahead of the store."""
-
-    def begin_anew(self, symbol: str, due_id: int | None) -> None:
-        """Somebody has made room for the new ids; the store wants `due_id` next, or has nothing."""
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        """Somebody else has begun an epoch, and the store wants this id of it next."""
 
 
 class Pump:
@@ -185,9 +183,9 @@ class Pump:
             if self._outlet.queues.get(symbol) is not queue:
                 continue
             if symbol not in tails:
-                self.note_behind(Behind(Key("trade", symbol), None))
-            elif tail is not None and tail.last_id < queue.next_id - 1 and not queue.has_trades:
-                self.note_behind(Behind(Key("trade", symbol), tail.last_id + 1))
+                self.note_behind(Behind(Key("trade", symbol), None, queue.epoch))
+            elif tail is not None and not queue.has_trades and _is_apart(tail, queue):
+                self.note_behind(Behind(Key("trade", symbol), tail.last_id + 1, tail.epoch))
 
     def note_behind(self, behind: Behind) -> None:
         """The store lacks something: the refill brings it."""
@@ -195,21 +193,20 @@ class Pump:
         if symbol not in self._outlet.queues:
             # It is collected no longer.
             return
+        queue = self._outlet.queues[symbol]
+        if behind.epoch > queue.epoch and due_id is not None:
+            self._feed.adopt_epoch(symbol, behind.epoch, due_id)
+            return
         if behind.blocked:
-            self._outlet.fall_behind(symbol, due_id)
+            self._outlet.fall_behind(symbol, due_id, behind.epoch)
             debt = self._outlet.debts.get(symbol)
             assert debt is not None, "it fell behind"
             debt.attempts.put_off(time.monotonic() + BLOCKED_S)
             return
-        next_id = self._outlet.queues[symbol].next_id
-        if self._feed.is_stranded(symbol):
-            structlog.get_logger().warning("ids_begin_anew", symbol=symbol, due=due_id, next_id=next_id)
-            self._feed.begin_anew(symbol, due_id)
-            return
         is_wiped = due_id is None
         self._counters.add("data_collector_store_wipes_total" if is_wiped else "data_collector_store_rollbacks_total")
-        structlog.get_logger().warning("store_behind", symbol=symbol, due=due_id, next_id=next_id)
-        self._outlet.fall_behind(symbol, due_id)
+        structlog.get_logger().warning("store_behind", symbol=symbol, due=due_id, next_id=queue.next_id)
+        self._outlet.fall_behind(symbol, due_id, None if is_wiped else behind.epoch)
 
     async def _write(self, batch: Batch) -> None:
         delay_s = RETRY_FIRST_S
@@ -233,9 +230,14 @@ class Pump:
 
     def _settle(self, batch: Batch, behind: list[Behind]) -> None:
         for run in batch.trades:
-            self._outlet.confirm(run.symbol, run.first_id + run.count - 1)
+            self._outlet.confirm(run.symbol, run.epoch, run.first_id + run.count - 1)
         for each in behind:
             if each.key.channel == "trade":
                 self.note_behind(each)
             else:
                 self._go_back(each)
+
+
+def _is_apart(tail: TradeTail, queue: SymbolQueue) -> bool:
+    """Whether the store lacks what it was given, or is in an epoch that somebody else has begun."""
+    return tail.epoch > queue.epoch or tail.place < (queue.epoch, queue.next_id - 1)

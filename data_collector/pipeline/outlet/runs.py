@@ -18,14 +18,16 @@ RUN_ENTRIES_MAX = 400
 """200 trades, two entries each: one call blocks the server for about 0.7 ms."""
 
 
-def runs_of(symbol: str, trades: Iterable[Trade], check: Callable[[Trade], Verdict | None]) -> list[TradeRun]:
+def runs_of(
+    symbol: str, trades: Iterable[Trade], check: Callable[[Trade], Verdict | None], *, epoch: int
+) -> list[TradeRun]:  # fmt: skip
     """Runs of trades whose ids rise; each hole begins a new one. They have been judged: `check` tells their marks."""
     symbol_json = json_text(symbol)
     runs: list[TradeRun] = []
     run: TradeRun | None = None
     for trade in trades:
         if run is None or trade.trade_id != run.first_id + run.count or len(run.entries) >= RUN_ENTRIES_MAX:
-            run = TradeRun(symbol, trade.trade_id, [], "", "", trade.received_ns, 0)
+            run = TradeRun(symbol, trade.trade_id, [], "", "", trade.received_ns, 0, epoch=epoch)
             runs.append(run)
         verdict = check(trade)
         run.entries += (

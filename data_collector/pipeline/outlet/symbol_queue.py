@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Collected
 from data_collector.model.records import Trade
-from data_collector.model.sink import KlineUpdate, NewestUpdate, Refusal, TradeRun
+from data_collector.model.sink import KlineUpdate, NewestUpdate, Refusal, TradeRun, place_of
 from data_collector.model.wire import json_text, trade_time_text
 
 
@@ -13,13 +13,17 @@ class SymbolQueue:
     """One symbol: runs of trades, klines, the newest states."""
 
     __slots__ = (
-        "_end_id", "begins", "closed", "dirty", "entries", "first_id", "lost", "newest", "oldest_ns", "open",
-        "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
+        "_end_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "is_suspended", "lost", "newest",
+        "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.symbol_json = json_text(symbol)
+        self.epoch = 0
+        """Of what is put here now; runs that wait may be of an older one."""
+        self.is_suspended = False
+        """Whether the exchange's ids seem to have begun anew: it cannot be asked for those that we know."""
         self.dirty = False
         """Whether the next batch takes something of it."""
         self.runs: list[TradeRun] = []
@@ -50,6 +54,19 @@ class SymbolQueue:
         """Whether trades wait, or what was passed over."""
         return bool(self.runs or self.entries or self.passed)
 
+    @property
+    def place(self) -> str:
+        """Where the spool keeps what is put here."""
+        return place_of(self.symbol, self.epoch)
+
+    def begin_epoch(self, epoch: int, next_id: int) -> None:
+        """Ids are those of this epoch from now on, and `next_id` comes next; -1 when the feed is to tell."""
+        self.epoch = epoch
+        self.is_suspended = self.begins = self.lost = False
+        self.origin_id = -1
+        self.passed = []
+        self.start(next_id)
+
     def start(self, next_id: int) -> None:
         """No trade is in the run that grows, and this one comes next."""
         self._end_id = next_id
@@ -76,7 +93,7 @@ class SymbolQueue:
             newest_ns = newest.received_ns
         run = TradeRun(
             self.symbol, first_id, self.entries, price, time_text, self.oldest_ns, newest_ns, refused, self.passed,
-            self.begins,
+            self.begins, self.epoch,
         )  # fmt: skip
         self.begins = False
         self.passed = []

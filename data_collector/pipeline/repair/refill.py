@@ -17,7 +17,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
-from data_collector.model.sink import Refusal, TradeRun, TradeTail
+from data_collector.model.sink import Refusal, TradeRun, TradeTail, place_of
 from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
@@ -34,8 +34,14 @@ QUEUED_MAX = 100
 READ_TRADES = 10_000
 """What is read from the spool at a time."""
 
+BEGIN_S = 0.1
+"""How often it is looked whether an epoch's first trade has come."""
+
 AHEAD_MS = 86_400_000
 """The exchange's time is known by what was let through, which may be so old after an outage."""
+
+
+EVERY_FIRST: Mapping[str, int] = {}
 
 
 class Reach(Struct, frozen=True):
@@ -66,7 +72,13 @@ class Refill:
     async def step(self, debt: Debt) -> None:
         """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
         queue = self._outlet.queues[debt.symbol]
+        if debt.epoch < queue.epoch and not await self._bring_former(queue, debt):
+            return
         if debt.wiped:
+            if queue.next_id < 0:
+                # The first trade of the epoch tells where it is.
+                debt.attempts.put_off(self._clock() + BEGIN_S)
+                return
             await self._find_beginning(queue, debt)
             if debt.wiped:
                 return
@@ -75,7 +87,7 @@ class Refill:
             if debt.due_id >= queue.next_id:
                 self._finish(queue, debt)
                 return
-            runs = await self._spool.read(debt.symbol, debt.due_id, trades_max=READ_TRADES)
+            runs = await self._spool.read(queue.place, debt.due_id, trades_max=READ_TRADES)
             if not self._stands(debt):
                 return
             if runs:
@@ -85,6 +97,8 @@ class Refill:
 
     async def oldest_wanted(self, symbol: str, until_id: int) -> int:
         """From which id on a hole that ends before `until_id` is filled. Raises `VenueUnreachable`, `VenueRefused`."""
+        if self._outlet.queues[symbol].is_suspended:
+            raise VenueUnreachable("its trade ids seem to have begun anew")
         oldest = until_id - self._reach.trades
         if not self._reach.seconds:
             return until_id
@@ -107,10 +121,43 @@ class Refill:
         """Else the store was found to want something else while the exchange, or the disk, was asked."""
         return self._outlet.debts.get(debt.symbol) is debt
 
+    async def _bring_former(self, queue: SymbolQueue, debt: Debt) -> bool:
+        """What the spool has of epochs that are over: the exchange has it no more. Whether all of it was brought."""
+        while self._stands(debt) and len(queue.runs) < QUEUED_MAX and not self._outlet.is_full:
+            place = place_of(debt.symbol, debt.epoch)
+            runs = await self._spool.read(place, debt.due_id, trades_max=READ_TRADES)
+            if not self._stands(debt):
+                break
+            kept_id = self._spool.following_id(place, debt.due_id)
+            if runs:
+                self._bring(debt, runs)
+            elif kept_id is not None:
+                # What the disk has lost of it can be had nowhere.
+                kept_id = kept_id if kept_id > debt.due_id else self._spool.end_id(place, debt.due_id)
+                self._explain(debt, kept_id - 1, "lost")
+            else:
+                self._end_former(queue, debt)
+                if debt.epoch == queue.epoch:
+                    return True
+        return False
+
+    def _end_former(self, queue: SymbolQueue, debt: Debt) -> None:
+        if not debt.begins:
+            if debt.gaps:
+                self._bring(debt, [TradeRun(debt.symbol, debt.due_id, [], "", "", 0, 0, epoch=debt.epoch)])
+            debt.after_id = debt.due_id - 1
+        debt.gaps = []
+        debt.begins = True
+        debt.epoch += 1
+        debt.wiped = debt.epoch == queue.epoch
+        debt.due_id = self._spool.oldest_id(place_of(debt.symbol, debt.epoch)) or 0
+
     async def _find_beginning(self, queue: SymbolQueue, debt: Debt) -> None:
-        """Where a stream begins that the store has lost altogether."""
+        """Where a stream begins that the store has lost altogether, or an epoch of which it has nothing yet."""
         self._outlet.end_run(debt.symbol)
-        kept_id = self._spool.oldest_id(queue.symbol)
+        kept_id = self._spool.oldest_id(queue.place)
+        if debt.after_id >= 0 and kept_id is not None:
+            debt.due_id = kept_id
         first_id = queue.next_id if kept_id is None else max(kept_id, queue.next_id - self._reach.trades)
         try:
             wanted_id = await self.oldest_wanted(queue.symbol, queue.next_id)
@@ -139,7 +186,7 @@ class Refill:
             runs = list(dropwhile(lambda run: not run.count, runs))
             if not runs:
                 return
-            runs[0] = structs.replace(runs[0], begins=True, gaps=[])
+            runs[0] = structs.replace(runs[0], begins=True, gaps=[], after_id=debt.after_id)
         elif debt.gaps:
             runs[0] = structs.replace(runs[0], gaps=debt.gaps + runs[0].gaps)
         debt.begins = False
@@ -148,7 +195,7 @@ class Refill:
 
     def _finish(self, queue: SymbolQueue, debt: Debt) -> None:
         if debt.gaps and not debt.begins:
-            self._bring(debt, [TradeRun(debt.symbol, queue.next_id, [], "", "", 0, 0)])
+            self._bring(debt, [TradeRun(debt.symbol, queue.next_id, [], "", "", 0, 0, epoch=queue.epoch)])
         self._outlet.catch_up(debt.symbol, begins=debt.begins)
 
     async def _ask(self, queue: SymbolQueue, debt: Debt) -> bool:
@@ -162,10 +209,10 @@ class Refill:
                 first_id = await self.oldest_wanted(queue.symbol, queue.next_id)
                 debt.skips = False
                 if first_id > due_id:
-                    self._explain(queue, debt, first_id - 1, "skipped")
+                    self._explain(debt, min(first_id, queue.next_id) - 1, "skipped")
                     return True
             trades = await self._rest.trades(queue.symbol, max(due_id - 1, 0))
-            if not self.believes(trades):
+            if not self.believes(trades) or queue.is_suspended:
                 trades = []
         except VenueUnreachable as error:
             retry_after_s = error.retry_after_s
@@ -212,26 +259,26 @@ class Refill:
                 before[trade.trade_id] = gaps, refused
                 gaps, refused = [], {}
             position = trade.trade_id + 1
-        runs = runs_of(queue.symbol, good, self._refusals.gate.check_trade)
+        runs = runs_of(queue.symbol, good, self._refusals.gate.check_trade, epoch=queue.epoch)
         for run in runs:
             run.gaps, run.refused = before[run.first_id]
         if gaps:
-            runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps))
+            runs.append(TradeRun(queue.symbol, position, [], "", "", 0, 0, refused, gaps, epoch=queue.epoch))
         return runs
 
     def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> None:
         """Declare lost what nobody can give."""
-        kept_id = self._spool.oldest_id(queue.symbol)
+        kept_id = self._spool.oldest_id(queue.place)
         last_id = queue.next_id - 1
         if kept_id is not None and kept_id > debt.due_id:
             last_id = min(last_id, kept_id - 1)
         elif trades and trades[0].trade_id > debt.due_id:
             last_id = min(last_id, trades[0].trade_id - 1)
-        self._explain(queue, debt, last_id, "lost")
+        self._explain(debt, last_id, "lost")
 
-    def _explain(self, queue: SymbolQueue, debt: Debt, last_id: int, reason: GapReason) -> None:
-        first_id, last_id = debt.due_id, min(last_id, queue.next_id - 1)
-        self._ledger.given_up(Key("trade", queue.symbol), first_id, last_id, reason)
+    def _explain(self, debt: Debt, last_id: int, reason: GapReason) -> None:
+        first_id = debt.due_id
+        self._ledger.given_up(Key("trade", debt.symbol), first_id, last_id, reason, epoch=debt.epoch)
         debt.gaps.append(Gap(first_id, last_id, last_id - first_id + 1, reason))
         debt.due_id = last_id + 1
         debt.attempts.succeed(self._clock())
@@ -239,42 +286,55 @@ class Refill:
 
 def resume(
     sequences: Iterable[TradeSequence], outlet: Outlet, spool: Spool, tails: Mapping[str, TradeTail | None],
-    *, was_filled: bool = False,
+    *, was_filled: bool = False, epochs: Mapping[str, int] = EVERY_FIRST,
 ) -> None:  # fmt: skip
     """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
 
     `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
-    nothing of was lost.
+    nothing of was lost. `epochs` are those that are known beside the store and the spool.
     """
     for sequence in sequences:
         symbol, next_id = sequence.symbol, sequence.next_id
         # Where collection was only stopped for a while, what waits here follows what the store has.
-        if next_id < 0:
-            if symbol not in tails:
-                next_id = _begin_anew(symbol, outlet, spool, was_filled=was_filled)
-            elif (tail := tails[symbol]) is not None:
-                next_id = _go_on(symbol, outlet, spool, tail)
-        sequence.resume(next_id)
+        if next_id >= 0:
+            continue
+        tail = tails.get(symbol)
+        queue = outlet.queues[symbol]
+        queue.epoch = max(epochs.get(symbol, 0), spool.newest_epoch(symbol), 0 if tail is None else tail.epoch)
+        if symbol not in tails:
+            next_id = _begin_anew(queue, outlet, spool, was_filled=was_filled)
+        elif tail is not None:
+            next_id = (_go_on if tail.epoch == queue.epoch else _end_former)(queue, outlet, spool, tail)
+        sequence.resume(next_id, epoch=queue.epoch, newest_ms=0 if tail is None else tail.last_ms)
 
 
-def _begin_anew(symbol: str, outlet: Outlet, spool: Spool, *, was_filled: bool) -> int:
+def _begin_anew(queue: SymbolQueue, outlet: Outlet, spool: Spool, *, was_filled: bool) -> int:
     """The store has nothing of it. If we hold something, then it was lost."""
-    oldest_id = spool.oldest_id(symbol)
+    symbol, oldest_id = queue.symbol, spool.oldest_id(queue.place)
     if oldest_id is None:
         outlet.resume(symbol, -1, lost=was_filled)
         return -1
-    next_id = spool.end_id(symbol, oldest_id)
+    next_id = spool.end_id(queue.place, oldest_id)
     structlog.get_logger().warning("store_wiped", symbol=symbol, next_id=next_id)
     outlet.resume(symbol, next_id)
     outlet.fall_behind(symbol, None)
     return next_id
 
 
-def _go_on(symbol: str, outlet: Outlet, spool: Spool, tail: TradeTail) -> int:
+def _end_former(queue: SymbolQueue, outlet: Outlet, spool: Spool, tail: TradeTail) -> int:
+    """The store is in an epoch that is over: what we hold of that comes first."""
+    oldest_id = spool.oldest_id(queue.place)
+    next_id = -1 if oldest_id is None else spool.end_id(queue.place, oldest_id)
+    outlet.resume(queue.symbol, next_id)
+    outlet.fall_behind(queue.symbol, tail.last_id + 1, tail.epoch)
+    return next_id
+
+
+def _go_on(queue: SymbolQueue, outlet: Outlet, spool: Spool, tail: TradeTail) -> int:
     """What we hold beyond a hole was never let through: it is read when its turn comes."""
-    due_id = tail.last_id + 1
-    spool.confirm(symbol, tail.last_id)
-    next_id = spool.end_id(symbol, due_id)
+    symbol, due_id = queue.symbol, tail.last_id + 1
+    spool.confirm(queue.place, tail.last_id)
+    next_id = spool.end_id(queue.place, due_id)
     outlet.resume(symbol, next_id, origin_id=tail.first_id)
     if next_id > due_id:
         outlet.fall_behind(symbol, due_id)

@@ -44,15 +44,15 @@ class SharedSink(Sink, Protocol):
 class _Seen:
     """What was seen of a symbol that we stand by for."""
 
-    __slots__ = ("last_id", "since_s", "still_s")
+    __slots__ = ("place", "since_s", "still_s")
 
     def __init__(self, now_s: float) -> None:
-        self.last_id = -1
-        """The store's newest trade."""
-        self.see(-1, now_s)
+        self.place = (-1, -1)
+        """Epoch and id of the store's newest trade."""
+        self.see(self.place, now_s)
 
-    def see(self, last_id: int, now_s: float) -> None:
-        self.last_id = last_id
+    def see(self, place: tuple[int, int], now_s: float) -> None:
+        self.place = place
         self.since_s = now_s
         """Since when there has been something newer than that."""
         self.still_s = STILL_S + random.uniform(0.0, STILL_SPREAD_S)
@@ -101,27 +101,24 @@ class Standby:
 
     def _judge(self, debt: Debt, tail: TradeTail | None) -> None:
         symbol, now_s = debt.symbol, self._clock()
-        seen, next_id = self._seen[symbol], self._outlet.queues[symbol].next_id
-        last_id = -1 if tail is None else tail.last_id
-        if self._feed.is_stranded(symbol):
-            # Only old ids are ours: they must not come back when somebody has made room for the new ones.
-            seen.since_s = now_s
-            if last_id < next_id - 1:
-                self._feed.begin_anew(symbol, None if tail is None else last_id + 1)
-                self._stand_by(symbol, None)
+        seen, queue = self._seen[symbol], self._outlet.queues[symbol]
+        place = (-1, -1) if tail is None else tail.place
+        if tail is not None and tail.epoch > queue.epoch:
+            self._feed.adopt_epoch(symbol, tail.epoch, tail.last_id + 1)
+            self._stand_by(symbol, None)
             return
         debt.wiped = tail is None
-        if last_id != seen.last_id:
-            seen.see(last_id, now_s)
-            debt.due_id = last_id + 1
+        if place != seen.place:
+            seen.see(place, now_s)
             if tail is not None:
-                self._outlet.confirm(symbol, last_id)
-        if next_id < 0 or last_id >= next_id - 1:
+                debt.epoch, debt.due_id = tail.epoch, tail.last_id + 1
+                self._outlet.confirm(symbol, *place)
+        if queue.next_id < 0 or place >= (queue.epoch, queue.next_id - 1):
             # We know of nothing newer.
             seen.since_s = now_s
         elif now_s - seen.since_s >= seen.still_s:
             del self._seen[symbol]
-            structlog.get_logger().warning("symbol_taken_over", symbol=symbol, due=last_id + 1)
+            structlog.get_logger().warning("symbol_taken_over", symbol=symbol, due=debt.due_id)
             self._counters.add("data_collector_takeovers_total")
             self._outlet.take_over(debt)
 

@@ -18,6 +18,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
+from data_collector.model.sink import place_of
 from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
@@ -45,6 +46,9 @@ URGENT_TRADES = 10_000
 DISPROVED_MIN = 3
 DISPROVED_S = 10.0
 """What the exchange's REST side does not know after so many answers and so long does not exist."""
+
+DISORDER_MS = 60_000
+"""What fills a gap happened before what follows it, or so little later."""
 
 DISPROVED_PAUSE_S = 1.0
 """Between such answers, also where a stream that goes on looks like progress."""
@@ -173,9 +177,9 @@ class TradeRepair:
             self._ledger.opened(Key("trade", sequence.symbol), *unreported)
         if await self._skip_what_is_old(sequence, gap):
             return
-        due_id = sequence.next_id
+        due_id, place = sequence.next_id, place_of(sequence.symbol, sequence.epoch)
         source: HealSource = "spool"
-        runs = await self._spool.read(sequence.symbol, due_id, trades_max=READ_TRADES)
+        runs = await self._spool.read(place, due_id, trades_max=READ_TRADES)
         if runs:
             self._intake.take_runs(sequence, runs)
         if sequence.next_id == due_id and sequence.gap is gap:
@@ -251,13 +255,14 @@ class TradeRepair:
                 return
         else:
             self._refusals.pop(symbol, None)
-        if not self._refill.believes(trades):
+        if not self._refill.believes(trades) or _contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
         absent = absent_ranges(trades, due_id)
         for trade in trades:
-            if trade.trade_id > gap.last_id:
+            # The gap may have been filled meanwhile, or its ids have begun anew.
+            if sequence.gap is not gap or trade.trade_id > gap.last_id:
                 break
             self._pass_over_absent(sequence, absent, trade.trade_id)
             self._intake.take_repaired(sequence, trade)
@@ -332,6 +337,14 @@ class TradeRepair:
         self._ledger.noted(Key("trade", sequence.symbol), "rest_failed")
         if gap.attempts.failed == 1:
             structlog.get_logger().warning("repair_put_off", symbol=sequence.symbol, reason=str(error))
+
+
+def _contradicts_order(sequence: TradeSequence, gap: MissingIds, trades: list[Trade]) -> bool:
+    """Whether what should fill the gap is newer than what follows it: the exchange's ids have begun anew."""
+    if not sequence.held:
+        return False
+    latest_ms = max(trade.time_ms for trade in sequence.held.values()) + DISORDER_MS
+    return any(trade.time_ms > latest_ms for trade in trades if trade.trade_id <= gap.last_id)
 
 
 def _is_doubtful(sequence: TradeSequence) -> bool:

@@ -48,17 +48,19 @@ class Refusals:
         """The entry of a record, with the sentences of all rules that it broke."""
         why = json.dumps(self.gate.sentences(record, verdict.rules))
         source: RecordSource = "ws" if record.received_ns else "rest"
-        return Refusal(_content(record, verdict), why, _now(), _columns(record), verdict.critical, source)
+        queue = self._outlet.queues.get(record.symbol) if isinstance(record, Trade) else None
+        epoch = 0 if queue is None else queue.epoch
+        return Refusal(_content(record, verdict), why, _now(), _columns(record), verdict.critical, source, epoch)
 
     def quarantine(self, record: Record, verdict: Verdict) -> None:
         """A record that has no place in a sequence of trades."""
-        self._outlet.put_side("quarantine", record.symbol, self.refusal(record, verdict).fields)
+        self._outlet.side.put("quarantine", record.symbol, self.refusal(record, verdict).fields)
 
     def quarantine_unknown(self, record: Record) -> None:
         """A record of a symbol or interval that was not subscribed."""
         self._counters.add("data_collector_frames_bad_total", reason="not_subscribed")
         content = msgspec.json.encode(record).decode()[:RAW_BYTES_MAX]
-        self._outlet.put_side("quarantine", UNKNOWN, ("data", content, "why", _NOT_SUBSCRIBED, "at", _now()))
+        self._outlet.side.put("quarantine", UNKNOWN, ("data", content, "why", _NOT_SUBSCRIBED, "at", _now()))
 
     def quarantine_frame(self, frame: bytes, error: BadFrame, symbols: Collection[str]) -> None:
         """A frame that is no record."""
@@ -66,7 +68,7 @@ class Refusals:
         why = json.dumps([{"rule": error.reason, "message": str(error)}])
         symbol = UNKNOWN if error.symbol is None or error.symbol not in symbols else error.symbol
         content = frame[:RAW_BYTES_MAX].decode(errors="replace")
-        self._outlet.put_side("quarantine", symbol, ("data", content, "why", why, "at", _now()))
+        self._outlet.side.put("quarantine", symbol, ("data", content, "why", why, "at", _now()))
 
 
 def _now() -> str:

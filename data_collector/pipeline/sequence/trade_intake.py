@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
+import structlog
+
 from data_collector.model.gaps import GapReason
 from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
@@ -21,6 +23,7 @@ from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
 from data_collector.pipeline.sequence.holdback import Holdback
+from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import Tally, also_refused
 from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, Outcome, TradeSequence, contradicts, recent_of
@@ -52,6 +55,8 @@ class TradeIntake:
         self._note = audit.note_trade
         self._clock = clock
         self.holdback = Holdback()
+        self.suspended: dict[str, TradeSequence] = {}
+        """Those whose ids seem to have begun anew: they are not among the collected ones until that is decided."""
         self.conflicts: deque[Trade] = deque()
         """Trades that were let through and came again with other contents; the repair asks which is right."""
         self.use(gate)
@@ -76,6 +81,7 @@ class TradeIntake:
         self.release(sequence, at_once=True)
         self.spill(sequence)
         self.collected.pop(symbol, None)
+        self.suspended.pop(symbol, None)
         sequence.leave()
         self.holdback.note(sequence)
 
@@ -88,7 +94,7 @@ class TradeIntake:
         sequence = self.collected.get(trade.symbol)
         tally = self._tally
         if sequence is None:
-            tally.refuse_unknown(trade)
+            self._take_suspended(trade)
             return
         verdict = self._check(trade)
         if trade.event_ms > tally.event_limit_ms and not tally.is_timely(trade.event_ms):
@@ -163,7 +169,7 @@ class TradeIntake:
         next_id = sequence.next_id
         due: list[TradeRun] = []
         for run in runs:
-            if run.start_id != next_id:
+            if run.start_id != next_id or run.epoch != sequence.epoch:
                 break
             due.append(run)
             next_id = run.first_id + run.count
@@ -194,10 +200,11 @@ class TradeIntake:
         self.holdback.note(sequence)
 
     def settle_conflict(self, first: Trade, truth: Trade) -> Literal["right", "wrong"]:
-        """The exchange has told what is right; where that is not what is stored, it goes to `late:`."""
+        """The exchange has told what is right; other contents go to `late:`, but for those of new ids."""
+        sequence = self.collected.get(first.symbol)
         if not contradicts(first, truth):
             return "right"
-        if first.symbol in self.collected:
+        if sequence is not None and (sequence.next_id < 0 or truth.time_ms <= sequence.newest_ms):
             verdict = self._check(truth)
             self._outlet.put_late(truth, "revision", () if verdict is None else verdict.warnings)
         return "wrong"
@@ -224,7 +231,7 @@ class TradeIntake:
         trades = sequence.take_held()
         if not trades:
             return
-        runs = runs_of(sequence.symbol, trades, self._check)
+        runs = runs_of(sequence.symbol, trades, self._check, epoch=sequence.epoch)
         self._outlet.keep_only(runs)
         self._count_unseen(len(trades))
         for trade in trades:
@@ -240,18 +247,49 @@ class TradeIntake:
         sequence = self.sequences.get(symbol)
         return -1 if sequence is None else sequence.next_id
 
-    def is_stranded(self, symbol: str) -> bool:
-        """Whether the exchange's ids have begun anew: see `TradeSequence`."""
-        return self.sequences[symbol].is_stranded
+    def go_on(self, symbol: str) -> None:
+        """Its ids have not begun anew: what came meanwhile is missing, and repaired."""
+        sequence = self.sequences[symbol]
+        sequence.new_life.reset()
+        self._rejoin(sequence)
 
-    def begin_anew(self, symbol: str, due_id: int | None) -> None:
-        """The exchange's ids have: nothing that we hold counts. `due_id`: what the store wants next, if anything."""
-        sequence, next_id = self.sequences[symbol], -1 if due_id is None else due_id
+    def begin_epoch(self, symbol: str) -> None:
+        """The exchange's ids begin anew. What is held of the old ones goes first."""
+        sequence = self.sequences[symbol]
+        self.spill(sequence)
+        self._outlet.begin_epoch(symbol, sequence.epoch + 1, sequence.new_life.next_id)
+        self._enter_epoch(sequence, sequence.epoch + 1, sequence.new_life.next_id)
+
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        """Somebody else has begun an epoch, and the store wants this id of it next."""
+        sequence = self.sequences[symbol]
         self._count_unseen(len(sequence.held))
-        sequence.begin_anew(next_id)
-        self._ledger.forget(Key("trade", symbol))
+        late = self._outlet.adopt_epoch(symbol, epoch, next_id) + len(sequence.held)
+        structlog.get_logger().warning("epoch_adopted", symbol=symbol, epoch=epoch, next_id=next_id, too_late=late)
+        self._enter_epoch(sequence, epoch, next_id)
+
+    def _enter_epoch(self, sequence: TradeSequence, epoch: int, next_id: int) -> None:
+        sequence.begin_epoch(epoch, next_id)
+        self._ledger.begin_epoch(sequence.symbol, epoch)
+        self._rejoin(sequence)
+
+    def _rejoin(self, sequence: TradeSequence) -> None:
+        self._outlet.queues[sequence.symbol].is_suspended = False
+        if self.suspended.pop(sequence.symbol, None) is not None:
+            self.collected[sequence.symbol] = sequence
         self.holdback.note(sequence)
-        self._outlet.begin_anew(symbol, next_id)
+
+    def _take_suspended(self, trade: Trade) -> None:
+        """A trade of a symbol that is not collected, or not now."""
+        sequence = self.suspended.get(trade.symbol)
+        if sequence is None:
+            self._tally.refuse_unknown(trade)
+        elif trade.trade_id >= sequence.next_id and trade.trade_id > sequence.new_life.next_id + NEW_IDS:
+            self.go_on(trade.symbol)
+            self.take(trade)
+        else:
+            self._tally.copy("trade")
+            sequence.new_life.follow(trade.trade_id)
 
     def _is_collected(self, sequence: TradeSequence) -> bool:
         """Else it was removed while the exchange, or the disk, was asked."""
@@ -299,6 +337,7 @@ class TradeIntake:
                 self._note_held(sequence)
             case Outcome.COPY:
                 self._tally.copy("trade")
+                self._suspend_where_ids_begin_anew(sequence)
             case Outcome.CONFLICT:
                 self._tally.copy("trade")
                 self._take_conflict(sequence.known(trade.trade_id), trade)
@@ -308,6 +347,14 @@ class TradeIntake:
                 self._refuse(sequence, trade, also_refused("trade_id_jump", verdict))
             case never:
                 assert_never(never)
+
+    def _suspend_where_ids_begin_anew(self, sequence: TradeSequence) -> None:
+        """Let nothing through until it is decided: ids that grow would come to those that are due."""
+        symbol, new_life = sequence.symbol, sequence.new_life
+        if new_life.has_begun and self._is_collected(sequence):
+            self.suspended[symbol] = self.collected.pop(symbol)
+            self._outlet.queues[symbol].is_suspended = True
+            structlog.get_logger().warning("ids_seem_to_begin_anew", symbol=symbol, due=sequence.next_id)
 
     def _note_held(self, sequence: TradeSequence) -> None:
         self.holdback.note(sequence)

@@ -19,6 +19,7 @@ from data_collector.model.sink import KlineCheck
 from data_collector.pipeline.gaps.attempts import Attempts
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
+from data_collector.pipeline.sequence.new_life import NewLifeWatch
 
 ARBITRATION_S = 0.15
 """How long a missing or refused id waits for another line to bring a good copy."""
@@ -34,15 +35,6 @@ HOLES_MAX = 256
 
 REFUSED_AHEAD_MAX = 10_000
 """A refused id further ahead gets no place in the sequence."""
-
-FAR_BEHIND_IDS = 100_000
-"""A copy or a late trade is behind by less."""
-
-FAR_BEHIND_MAX = 100
-"""So many trades in a row from far behind the due id, and the ids are taken to have begun anew."""
-
-MARKET_FRESH_MS = 60_000
-"""Such trades have happened a moment ago, by their own send time."""
 
 HEAD_S = 2.0
 """A ticker that names a later trade for so long: the trade stream has lost the newest ones."""
@@ -92,9 +84,9 @@ class TradeSequence:
     """One symbol. The trade intake alone lets trades through; the repair marks what it has told of the gap."""
 
     __slots__ = (
-        "_first_s", "_head_id", "_head_s", "_holes", "_unconfirmed_id", "far_behind", "gap", "held", "minutes",
-        "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported", "resumed_id",
-        "spilled", "symbol",
+        "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_unconfirmed_id", "epoch", "gap", "held", "minutes",
+        "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported",
+        "resumed_id", "spilled", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -125,8 +117,11 @@ class TradeSequence:
         """Last trade id that a ticker named: what the first trade's id is held against."""
         self._holes: list[tuple[int, int]] = []
         self._unconfirmed_id = -1
-        self.far_behind = 0
-        """Trades far behind the due id, one after the other: of another market, or after a reset of ids."""
+        self.epoch = 0
+        """Ids are unique within one: what is here is of this."""
+        self.new_life = NewLifeWatch()
+        self._newest_ms = 0
+        """No trade was newer, of those that are not remembered any more, or never were."""
         self._first_s = 0.0
         """When the first trade came, while none is due."""
         self._head_s = 0.0
@@ -140,9 +135,10 @@ class TradeSequence:
         return -1 if self.next_id < 0 else self.next_id - self.repaired + len(self.held)
 
     @property
-    def is_stranded(self) -> bool:
-        """Whether all that comes is from far behind the due id: the exchange's ids have begun anew."""
-        return self.far_behind >= FAR_BEHIND_MAX
+    def newest_ms(self) -> int:
+        """No trade that was let through happened later."""
+        newest = self.known(self.next_id - 1)
+        return self._newest_ms if newest is None else max(self._newest_ms, newest.time_ms)
 
     @property
     def waits(self) -> bool:
@@ -163,13 +159,18 @@ class TradeSequence:
         """A closed kline of a minute against what was let through: see `MinuteVolumes.check`."""
         return self.minutes.check(kline, id_before, self.next_id)
 
-    def resume(self, next_id: int) -> None:
-        """Collection begins, and this id is due; -1 when the feed is to tell."""
-        self.next_id = self.resumed_id = next_id
+    def resume(self, next_id: int, *, epoch: int = 0, newest_ms: int = 0) -> None:
+        """Collection begins, and this id of an epoch is due; -1 when the feed is to tell.
 
-    def begin_anew(self, next_id: int) -> None:
-        """The exchange's ids have: nothing that is known of the old ones counts."""
-        self.resume(next_id)
+        No trade before it happened after `newest_ms`.
+        """
+        self.next_id = self.resumed_id = next_id
+        self.epoch = epoch
+        self._newest_ms = newest_ms
+
+    def begin_epoch(self, epoch: int, next_id: int) -> None:
+        """The exchange's ids begin anew: nothing that is known of the old ones counts."""
+        self.resume(next_id, epoch=epoch)
         self.recent = [None] * len(self.recent)
         self.minutes = MinuteVolumes()
         self.held.clear()
@@ -177,8 +178,8 @@ class TradeSequence:
         self.refused_s.clear()
         self.gap = self.reported = None
         self._holes = []
-        self._unconfirmed_id = -1
-        self.far_behind = 0
+        self._unconfirmed_id = self.reference_id = -1
+        self.new_life = NewLifeWatch()
 
     def settle_start(self) -> None:
         """It is decided how much is filled of the hole at the start."""
@@ -199,7 +200,6 @@ class TradeSequence:
         if trade_id - self.next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Outcome.IMPLAUSIBLE
-        self.far_behind = 0
         if trade_id in self.held:
             return Outcome.COPY
         self.held[trade_id] = trade
@@ -328,6 +328,7 @@ class TradeSequence:
     def _move_to(self, next_id: int) -> None:
         for trade_id in common(range(self.next_id, next_id), self.refused_s):
             del self.refused_s[trade_id]
+        self._newest_ms = self.newest_ms
         self.next_id = next_id
         self.spilled.pass_to(next_id)
 
@@ -352,14 +353,12 @@ class TradeSequence:
     def _compare(self, trade: Trade) -> Outcome:
         """A trade whose id was let through, with what was."""
         first = self.known(trade.trade_id)
-        if first is not None:
-            self.far_behind = 0
-            return Outcome.CONFLICT if contradicts(first, trade) else Outcome.COPY
-        # Ids that began anew (a testnet's reset, a new listing), or a store that was filled from another market.
-        is_far_behind = trade.trade_id < self.next_id - FAR_BEHIND_IDS
-        is_fresh = trade.event_ms - trade.time_ms < MARKET_FRESH_MS
-        self.far_behind = self.far_behind + 1 if is_far_behind and is_fresh else 0
-        return Outcome.COPY
+        if first is not None and not contradicts(first, trade):
+            self.new_life.reset()
+            return Outcome.COPY
+        # Of ids that begin anew (a testnet's reset, a new listing), or of a store that was filled from another market.
+        is_newer = self.new_life.see(trade, self.next_id, self.newest_ms)
+        return Outcome.COPY if first is None or is_newer else Outcome.CONFLICT
 
 
 def contradicts(first: Trade, second: Trade) -> bool:

@@ -30,7 +30,8 @@ from data_collector.model.sink import TradeRun
 from data_collector.pipeline.spool.shelf import Cover, Shelf, covers_of, join_covers
 
 FORMAT_VERSION = 1
-"""Raise it when `TradeRun`, `Refusal` or `Gap` change: older files are then left unread."""
+"""Raise it when `TradeRun`, `Refusal` or `Gap` change but for a field with a default at the end: older files are then
+left unread."""
 
 MAGIC = b"dcspool\n"
 FRAME_BYTES_MAX = 64 * 1024 * 1024

@@ -1,7 +1,8 @@
 """Runs of trades by symbol and id: the newest ones in memory, and what is decoded from the spool's files.
 
 A *stretch* is a row of runs that follow each other without a hole. A rewind of a symbol hands the same ids out again:
-that begins a new stretch, and where stretches overlap the newest one answers. Pure: no I/O, no clock.
+that begins a new stretch, and where stretches overlap the newest one answers. A "symbol" here is its place,
+by symbol and epoch (`model.sink.place_of`). Pure: no I/O, no clock.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def covers_of(runs: Iterable[TradeRun]) -> dict[str, list[Cover]]:
     """The ids that runs speak of, by symbol, in order of coming."""
     covers: dict[str, list[Cover]] = {}
     for run in runs:
-        join_covers(covers.setdefault(run.symbol, []), (cover_of(run),))
+        join_covers(covers.setdefault(run.place, []), (cover_of(run),))
     return covers
 
 
@@ -129,14 +130,15 @@ class Shelf:
 
     def add(self, run: TradeRun, size: int = 0) -> None:
         """Put a run of `size` bytes behind the others of its symbol. It must speak of an id at least."""
-        stretches = self._stretches.get(run.symbol)
+        place = run.place
+        stretches = self._stretches.get(place)
         if stretches is None:
-            stretches = self._stretches[run.symbol] = deque()
+            stretches = self._stretches[place] = deque()
         if stretches and stretches[-1].cover.extend(cover_of(run)):
             stretches[-1].runs.append(run)
         else:
             stretches.append(_Stretch(run))
-        self._order.append((run.symbol, size))
+        self._order.append((place, size))
         self.bytes += size
         while self.bytes > self._bytes_max:
             self._drop_oldest()
@@ -162,6 +164,10 @@ class Shelf:
                 if trades_max <= 0:
                     break
         return found
+
+    def places(self) -> Iterable[str]:
+        """Of what something is here."""
+        return self._stretches
 
     def covers(self, symbol: str) -> Iterable[Cover]:
         """What is here of a symbol."""

@@ -21,12 +21,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import structlog
 from msgspec import Struct
 
-from data_collector.model.sink import TradeRun
+from data_collector.model.sink import TradeRun, epoch_of, symbol_of
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.spool.segment_writer import DiskCalls, SegmentWriter, WrittenRuns
 from data_collector.pipeline.spool.segments import Segment, SegmentReader, recover, segment_path
@@ -61,7 +62,8 @@ class SpoolLimits(Struct, frozen=True):
 class Spool:
     """Bounded in size, it outlives the process.
 
-    The runs it is given and those it gives back are shared: nobody may change one.
+    The runs it is given and those it gives back are shared: nobody may change one. What is called a symbol is its
+    place, by symbol and epoch (`model.sink.place_of`).
     """
 
     def __init__(
@@ -175,6 +177,18 @@ class Spool:
     def newest_id(self, symbol: str) -> int | None:
         """The largest trade id that is kept (or explained) of a symbol."""
         return max((cover.end - 1 for cover in self._covers(symbol)), default=None)
+
+    def following_id(self, symbol: str, first_id: int) -> int | None:
+        """The smallest id from `first_id` on that is kept, or explained."""
+        starts = (max(cover.start, first_id) for cover in self._covers(symbol) if cover.end > first_id)
+        return min(starts, default=None)
+
+    def newest_epoch(self, symbol: str) -> int:
+        """The newest epoch of which something of a symbol is kept."""
+        self._take_in()
+        self._settle()
+        places = chain(self._ring.places(), *(segment.covers for segment in self._segments))
+        return max((epoch_of(place) for place in places if symbol_of(place) == symbol), default=0)
 
     async def run(self) -> None:
         """Keep the writing thread up and the files within their limits, until cancelled; `close` ends the thread."""
@@ -322,7 +336,7 @@ class Spool:
         return all(
             self._confirmed.get(symbol, -1) >= max(cover.end for cover in covers) - 1
             for symbol, covers in segment.covers.items()
-            if symbol in self._symbols
+            if symbol_of(symbol) in self._symbols
         )
 
     def _covers(self, symbol: str) -> Iterable[Cover]:

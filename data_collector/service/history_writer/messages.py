@@ -26,6 +26,8 @@ class Orders(Struct, frozen=True):
     """None keeps them for ever."""
     keep_trades_days: int | None = None
     keep_tickers_days: int | None = None
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Of symbols whose trade ids are not in their first epoch."""
 
 
 class Progress(Struct, frozen=True):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,11 +57,11 @@ class History(Part):
 
     def __init__(
         self, settings: Settings, folder: Path, venue: Venue, counters: Counters, store: StoreHome,
-        subscribed: Resubscription, *, klines: bool, empty: bool,
+        subscribed: Resubscription, epochs: Mapping[str, int], *, klines: bool, empty: bool,
     ) -> None:  # fmt: skip
-        """Written is what is `subscribed` and in the `store`, without `klines` where a subclass stores those itself.
+        """Written is what is `subscribed` and in the `store`, and the numbers of `epochs`.
 
-        `empty` throws away what the embedded server held.
+        Without `klines` where a subclass stores those itself. `empty` throws away what the embedded server held.
         """
         url = None if settings.database_url is None else settings.database_url.get_secret_value()
         self._venue = venue
@@ -85,6 +86,7 @@ class History(Part):
         self._deletion_failures = 0
         self._store = store
         self._subscribed = subscribed
+        self._epochs = epochs
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
@@ -235,7 +237,7 @@ class History(Part):
         venue, symbols = self._venue, self._subscribed.current.symbols
         return Orders(
             url, address.whole, venue.key_prefix, venue.name, symbols, self._klines, self._trades, self._tickers,
-            *self._keep_days,
+            *self._keep_days, dict(self._epochs),
         )  # fmt: skip
 
     async def _write_once(self) -> str:

@@ -20,6 +20,8 @@ from data_collector.sinks.redis.sink import WRONG_TYPE
 from data_collector.sinks.redis.stored_records import (
     NO_RECORD,
     DeclaredGap,
+    epoch_or_first,
+    stored_epoch,
     stored_gap,
     stored_kline,
     stored_ticker,
@@ -130,12 +132,14 @@ class StreamReader:
                 lost.append(name)
         return lost
 
-    async def trimmed(self) -> list[tuple[str, str, str]]:
-        """Streams whose oldest entry is behind the cursor's: name, cursor and oldest entry."""
-        found: list[tuple[str, str, str]] = []
-        for name, oldest in zip(self.streams, await self._ends("XRANGE", "-", "+"), strict=True):
-            if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
-                found.append((name, self.cursors[name], oldest))
+    async def trimmed(self) -> list[tuple[str, str, str, int]]:
+        """Streams whose oldest entry is behind the cursor's: name, cursor, oldest entry, and its epoch."""
+        found: list[tuple[str, str, str, int]] = []
+        commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
+        for name, reply in zip(self.streams, await self._ask(commands), strict=True):
+            for oldest, fields in _entries(reply):
+                if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
+                    found.append((name, self.cursors[name], oldest, epoch_or_first(fields)))
         return found
 
     async def lag_s(self) -> float:
@@ -173,10 +177,10 @@ class StreamReader:
         text, kind = fields.get("data", ""), self._kind(name)
         try:
             if kind == "gaps":
-                part.gaps.append(stored_gap(text))
+                part.gaps.append(stored_gap(fields))
             elif '"trade_id":' in text:
                 if self._orders.trades:
-                    part.trades.append(Sourced(stored_trade(text), origin_of(fields)))
+                    part.trades.append(Sourced(stored_trade(text), origin_of(fields), stored_epoch(fields)))
             elif self._orders.klines and _CLOSED in text:
                 klines = part.revised if kind == "late" else part.klines
                 klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
@@ -276,7 +280,8 @@ def entries_behind(cursor: str, length: int, oldest: str, newest: str, *, number
         return 0
     if (at_ms, at_number) < (first_ms, first_number):
         return length
-    if numbered:
+    if numbered and last_number > at_number:
+        # Else ids began anew in between.
         return min(length, last_number - at_number)
     share = (last_ms - at_ms) / max(1, last_ms - first_ms)
     return min(length, max(1, round(length * share)))

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -68,6 +68,8 @@ class HistoryWriter:
         """When entries that wait were counted last."""
         self._cursors: dict[str, str] | None = None
         """How far rows are in PostgreSQL; None before it told."""
+        self._epochs: dict[str, int] = {}
+        """Of symbols whose trades in PostgreSQL are not in their first epoch."""
         self._refused: dict[str, str] = {}
         """Symbols whose rows PostgreSQL refuses, and why: their streams are left alone until `_retry_s`."""
         self._retry_s = 0.0
@@ -118,6 +120,8 @@ class HistoryWriter:
             store = f"{address.place}/{address.database}"
             database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
             self._cursors = await database.cursors()
+            self._epochs = await database.epochs()
+            await self._keep_epochs(orders.epochs, database)
             reader = StreamReader(connection, orders, self._cursors)
             await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
@@ -170,16 +174,23 @@ class HistoryWriter:
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
-        gaps: list[tuple[Key, Gap]] = []
-        for name, cursor, oldest in await reader.trimmed():
+        gaps: list[tuple[Key, Gap, int]] = []
+        for name, cursor, oldest, epoch in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
             first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
-            if kind == "trades" and first <= last:
-                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped")))
-        for key, gap in gaps:
-            with self._isolated(key.symbol, reader):
-                await database.put([], [], [], [(key, gap)], {})
+            # Where ids began anew meanwhile, nobody knows how far the old ones went.
+            if kind == "trades" and first <= last and epoch == self._epochs.get(symbol, 0):
+                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped"), epoch))
+        for gap in gaps:
+            with self._isolated(gap[0].symbol, reader):
+                await database.put([], [], [], [gap], {})
+
+    async def _keep_epochs(self, epochs: Mapping[str, int], database: FollowedDatabase) -> None:
+        newer = {symbol: epoch for symbol, epoch in epochs.items() if epoch > self._epochs.get(symbol, 0)}
+        if newer:
+            await database.put_epochs(newer)
+            self._epochs |= newer
 
     async def _begin_anew(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """With all symbols but those whose names the database cannot hold."""
@@ -213,7 +224,8 @@ class HistoryWriter:
                     await self._put(part, database)
 
     async def _put(self, rows: Rows, database: FollowedDatabase) -> None:
-        gaps = [(declared.key, declared.gap) for declared in rows.gaps]
+        await self._keep_epochs({row.record.symbol: row.epoch for row in rows.trades if row.epoch}, database)
+        gaps = [(declared.key, declared.gap, declared.epoch) for declared in rows.gaps]
         of_klines, of_trades = await database.put(rows.klines, rows.revised, rows.trades, gaps, rows.cursors)
         self._rows["kline"] += of_klines.added
         self._rows["trade"] += of_trades.added

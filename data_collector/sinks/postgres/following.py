@@ -81,12 +81,12 @@ class FollowedDatabase:
         klines: Sequence[Sourced[Kline]],
         revised: Sequence[Sourced[Kline]],
         trades: Sequence[Sourced[Trade]],
-        gaps: Sequence[tuple[Key, Gap]],
+        gaps: Sequence[tuple[Key, Gap, int]],
         cursors: Mapping[str, str],
     ) -> tuple[Written, Written]:
-        """Everything or nothing, `revised` klines after the others. What became of klines and trades.
+        """Everything or nothing, `revised` klines after the others; gaps with their epoch.
 
-        Raises `RowsRefused` too.
+        What became of klines and trades. Raises `RowsRefused` too.
         """
         exchange = self._exchange
         with named_failures(self._place):
@@ -95,10 +95,22 @@ class FollowedDatabase:
                 of_klines = await put(connection, KLINES, klines, exchange=exchange, forgetting=(*LIVE, "rest"))
                 of_klines += await put(connection, KLINES, revised, exchange=exchange)
                 of_trades = await put(connection, TRADES, trades, exchange=exchange)
-                await connection.executemany(statements.PUT_GAP, [gap_row(exchange, key, gap) for key, gap in gaps])
+                await connection.executemany(statements.PUT_GAP, [gap_row(exchange, *gap) for gap in gaps])
                 positions = [(exchange, self._prefix + name, position) for name, position in sorted(cursors.items())]
                 await connection.executemany(statements.PUT_CURSOR, positions)
         return of_klines, of_trades
+
+    async def epochs(self) -> dict[str, int]:
+        """Symbols that are not in their first epoch."""
+        with named_failures(self._place):
+            rows = await self._pool.fetch(statements.EPOCHS, self._exchange)
+        return epochs_in(rows)
+
+    async def put_epochs(self, epochs: Mapping[str, int]) -> None:
+        """Keep them."""
+        with named_failures(self._place):
+            rows = [(self._exchange, symbol, epoch) for symbol, epoch in sorted(epochs.items())]
+            await self._pool.executemany(statements.PUT_EPOCH, rows)
 
     async def put_tickers(self, tickers: Sequence[Ticker]) -> int:
         """All or none of them; how many were new. Raises `RowsRefused` too."""
@@ -133,3 +145,20 @@ class FollowedDatabase:
         with named_failures(self._place):
             async with self._pool.acquire() as connection:
                 return await delete_oldest(connection, self._exchange, series)
+
+
+async def kept_epochs(dsn: str, exchange: str) -> dict[str, int]:
+    """Symbols that are not in their first epoch. Raises `SinkUnavailable`, `Misconfigured`."""
+    pool = await open_pool(dsn, size=1)
+    try:
+        with named_failures(place_of(dsn)):
+            if await pool.fetchval("select to_regclass('market_data_epochs')::text") is None:
+                return {}
+            return epochs_in(await pool.fetch(statements.EPOCHS, exchange))
+    finally:
+        pool.terminate()
+
+
+def epochs_in(rows: Sequence[asyncpg.Record]) -> dict[str, int]:
+    """Of the query `EPOCHS`."""
+    return {str(row["symbol"]): int(str(row["epoch"])) for row in rows}

@@ -62,12 +62,12 @@ select symbol, '' as interval from series where (
   where stored.exchange = $1 and stored.symbol = series.symbol order by {number} limit 1
 )
 """
-"""Of trades the first one is that of the least id: times grow with ids."""
+"""Of trades the first one is that of the least epoch and id: times grow with them."""
 
 _OLD_SERIES: dict[OldTable, str] = {
     "market_data_ohlcv": _OLD_KLINES.format(table="market_data_ohlcv", is_old=_IS_OLD),
     "market_data_ohlcv_revisions": _OLD_KLINES.format(table="market_data_ohlcv_revisions", is_old=_IS_OLD),
-    "market_data_trades": _OLD_SYMBOLS.format(table="market_data_trades", is_old=_IS_OLD, number="trade_id"),
+    "market_data_trades": _OLD_SYMBOLS.format(table="market_data_trades", is_old=_IS_OLD, number="epoch, trade_id"),
     "market_data_tickers": _OLD_SYMBOLS.format(table="market_data_tickers", is_old=_IS_OLD, number='"timestamp"'),
 }
 
@@ -83,10 +83,11 @@ where exchange = $1 and symbol = $3 {of_interval} and "timestamp" <= (
 
 _DELETE_TRADES = f"""
 delete from market_data_trades
-where exchange = $1 and symbol = $3 and {_IS_OLD} and trade_id <= (
-  select max(trade_id) from (
-    select trade_id from market_data_trades where exchange = $1 and symbol = $3 order by trade_id limit $4
-  ) as oldest
+where exchange = $1 and symbol = $3 and {_IS_OLD} and (epoch, trade_id) <= (
+  select epoch, trade_id from (
+    select epoch, trade_id from market_data_trades where exchange = $1 and symbol = $3
+    order by epoch, trade_id limit $4
+  ) as oldest order by epoch desc, trade_id desc limit 1
 )
 """  # noqa: S608
 

@@ -17,7 +17,7 @@ LOCK_TIMEOUT_S = 5
 
 TABLES = {
     "market_data_ohlcv": 1, "market_data_ohlcv_revisions": 1, "market_data_trades": 1, "market_data_gaps": 2,
-    "market_data_cursors": 2, "market_data_tickers": 3, "market_data_quarantine": 6,
+    "market_data_cursors": 2, "market_data_tickers": 3, "market_data_epochs": 5, "market_data_quarantine": 6,
 }  # fmt: skip
 """Each table of ours, and the step that makes it."""
 

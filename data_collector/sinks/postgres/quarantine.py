@@ -79,6 +79,8 @@ class RefusedRow(Struct, frozen=True):
     source: str
     at: datetime | None = None
     """When it was refused; None of one that is being put there."""
+    epoch: int = 0
+    """Of a trade that is being put there."""
 
 
 class PostgresQuarantine:
@@ -92,7 +94,7 @@ class PostgresQuarantine:
 
     async def put(self, rows: Sequence[RefusedRow]) -> None:
         """Keep what was refused, and declare its places as holes. What was refused before gives way to it."""
-        gaps = [(row.key, Gap(row.number, row.number, 1, "refused", row.rules)) for row in rows]
+        gaps = [(row.key, Gap(row.number, row.number, 1, "refused", row.rules), row.epoch) for row in rows]
         kept = [
             (
                 *self._series(row.key), row.number, msgspec.json.encode(row.record).decode(), list(row.rules),
@@ -103,9 +105,7 @@ class PostgresQuarantine:
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(PUT, kept)
-                await connection.executemany(
-                    statements.PUT_GAP, [gap_row(self._exchange, key, gap) for key, gap in gaps]
-                )
+                await connection.executemany(statements.PUT_GAP, [gap_row(self._exchange, *gap) for gap in gaps])
 
     async def settle(self, key: Key, numbers: Sequence[int]) -> None:
         """These are stored now: what was refused in their places is out of date."""

@@ -49,31 +49,48 @@ _TRADE = """trade_id, (extract(epoch from "timestamp") * 1000000)::bigint as tim
 
 TRADES = f"""
 select {_TRADE} from market_data_trades
-where exchange = $1 and symbol = $2 and trade_id >= $3
-  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
-order by trade_id limit $6
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4
+  and "timestamp" >= {_AT.format("$5")} and "timestamp" < {_AT.format("$6")}
+order by trade_id limit $7
 """  # noqa: S608
 
 TRADES_BY_ID = f"""
 select {_TRADE} from market_data_trades
-where exchange = $1 and symbol = $2 and trade_id between $3 and $4 order by trade_id limit $5
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4 and $5 order by trade_id limit $6
 """  # noqa: S608
 
 TRADE_FROM = """
 select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint as time_ms from market_data_trades
-where exchange = $1 and symbol = $2 and trade_id >= $3 order by trade_id limit 1
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 order by trade_id limit 1
 """
 
 TRADE_SPAN = """
-select min(trade_id) as first, max(trade_id) as last from market_data_trades where exchange = $1 and symbol = $2
+select min(trade_id) as first, max(trade_id) as last from market_data_trades
+where exchange = $1 and symbol = $2 and epoch = $3
 """
+
+EPOCHS_OF = """
+with recursive epochs as (
+  (select epoch from market_data_trades where exchange = $1 and symbol = $2 order by epoch limit 1)
+  union all
+  select (
+    select following.epoch from market_data_trades as following
+    where following.exchange = $1 and following.symbol = $2 and following.epoch > epochs.epoch
+    order by following.epoch limit 1
+  ) from epochs where epochs.epoch is not null
+)
+select epoch from epochs where epoch is not null
+union select epoch from market_data_epochs where exchange = $1 and symbol = $2
+order by epoch
+"""
+"""Not `distinct`, which would read all trades."""
 
 TRADE_HOLES = """
 select before + 1 as first, trade_id - 1 as last from (
-  select trade_id, lag(trade_id, 1, $3::bigint - 1) over (order by trade_id) as before from (
+  select trade_id, lag(trade_id, 1, $4::bigint - 1) over (order by trade_id) as before from (
     select trade_id from market_data_trades
-    where exchange = $1 and symbol = $2 and trade_id between $3::bigint and $4::bigint
-    union all select $4::bigint + 1
+    where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4::bigint and $5::bigint
+    union all select $5::bigint + 1
   ) as ids
 ) as pairs
 where trade_id > before + 1 order by trade_id
@@ -81,7 +98,7 @@ where trade_id > before + 1 order by trade_id
 
 GAPS = """
 select first, last, count, reason, rules from market_data_gaps
-where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 order by first
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch = $5 order by first
 """
 
 REFUSED = """
@@ -93,6 +110,7 @@ where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and sourc
 class PostgresReader:
     """Reads records of one exchange. Ranges include their begin and exclude their end, in ms.
 
+    Trades, and gaps in them, are those of one epoch: of the first unless another was asked for (`in_epoch`).
     Methods raise `SinkUnavailable` and `Misconfigured`.
     """
 
@@ -104,6 +122,7 @@ class PostgresReader:
         place: str = "DATABASE_URL",
         calendar: Calendar | None = None,
         statement_timeout_s: float | None = None,
+        epoch: int = 0,
     ) -> None:
         """`place` is named in errors; the calendar tells when a kline closes.
 
@@ -114,6 +133,19 @@ class PostgresReader:
         self._place = place
         self._calendar = UtcCalendar() if calendar is None else calendar
         self._statement_timeout_s = statement_timeout_s
+        self._epoch = epoch
+
+    def in_epoch(self, epoch: int) -> PostgresReader:
+        """The same for trades of this epoch."""
+        return PostgresReader(
+            self._pool, self._exchange, place=self._place, calendar=self._calendar,
+            statement_timeout_s=self._statement_timeout_s, epoch=epoch,
+        )  # fmt: skip
+
+    async def epochs(self, symbol: str) -> list[int]:
+        """Those of a symbol of which there is something, or was something known, rising; never empty."""
+        rows = await self._fetch(EPOCHS_OF, self._exchange, symbol)
+        return [_number(row["epoch"]) for row in rows] or [0]
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
@@ -142,8 +174,8 @@ class PostgresReader:
             return []
         if after_id is not None:
             first = max(first, after_id + 1)
-        rows = await self._fetch(TRADES, self._exchange, symbol, first, from_ms, to_ms, limit)
-        return [Sourced(_trade(symbol, row), _origin(row)) for row in rows]
+        rows = await self._fetch(TRADES, self._exchange, symbol, self._epoch, first, from_ms, to_ms, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), self._epoch) for row in rows]
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first `limit` trades of a closed range of ids."""
@@ -151,8 +183,8 @@ class PostgresReader:
 
     async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
         """The same, and where each is from."""
-        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, first_id, last_id, limit)
-        return [Sourced(_trade(symbol, row), _origin(row)) for row in rows]
+        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, self._epoch, first_id, last_id, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), self._epoch) for row in rows]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
@@ -189,7 +221,7 @@ class PostgresReader:
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
-            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, begin, end)
+            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, self._epoch, begin, end)
             found += [(_number(row["first"]), _number(row["last"])) for row in rows]
         return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
@@ -199,11 +231,12 @@ class PostgresReader:
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id stored; None when there is no trade."""
-        return await self._span(TRADE_SPAN, symbol)
+        return await self._span(TRADE_SPAN, symbol, self._epoch)
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
-        rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "")
+        epoch = self._epoch if key.channel == "trade" else 0
+        rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
     async def ping(self) -> None:
@@ -232,7 +265,7 @@ class PostgresReader:
         low, high = span[0], span[1] + 1
         while low < high:
             middle = (low + high) // 2
-            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, middle)
+            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, self._epoch, middle)
             found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
             if time_ms >= from_ms:
                 high = middle

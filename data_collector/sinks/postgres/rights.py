@@ -44,7 +44,9 @@ group by relowner
 
 def rights_to_write(*, klines: bool = True, trades: bool = True, tickers: bool = False) -> Rights:
     """What keeping up with the store takes."""
-    rights: dict[str, tuple[str, ...]] = {"market_data_cursors": _WRITE, "market_data_gaps": _WRITE}
+    rights: dict[str, tuple[str, ...]] = {
+        "market_data_cursors": _WRITE, "market_data_epochs": ("SELECT", "INSERT"), "market_data_gaps": _WRITE,
+    }  # fmt: skip
     if klines:
         rights |= {"market_data_ohlcv": _WRITE, "market_data_ohlcv_revisions": ("SELECT", "INSERT")}
     if trades:

@@ -23,8 +23,8 @@ _KLINES = """
 """
 
 _TRADES = """
-  symbol text, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric, is_buyer_maker boolean,
-  buyer_order_id bigint, seller_order_id bigint, source text, warnings text[]
+  symbol text, epoch integer, trade_id bigint, "timestamp" timestamptz, price numeric, quantity numeric,
+  is_buyer_maker boolean, buyer_order_id bigint, seller_order_id bigint, source text, warnings text[]
 """
 
 STAGED_KLINES = _named("staged_klines", _KLINES)
@@ -88,6 +88,18 @@ from {STAGED_KLINES} as staged join market_data_ohlcv as stored on {_SAME_KLINE}
 where {_KLINE_DIFFERS}
 """  # noqa: S608
 
+WITHDRAW_KLINES = f"""
+with gone as (
+  delete from market_data_ohlcv as stored
+  where exchange = $1 and symbol = $2 and interval = $3 and "timestamp" = any($4::timestamptz[])
+  returning *
+)
+insert into market_data_ohlcv_revisions
+  (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, known_from, known_until)
+select exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, recorded_at, greatest(now(), recorded_at) from gone
+"""  # noqa: S608
+"""What turned out not to exist at the exchange; that it was told stays known."""
+
 REPLACE_KLINES = f"""
 update market_data_ohlcv as stored
 set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,
@@ -118,9 +130,9 @@ select count(*) from (
 _TRADE_VALUES = "price, quantity, is_buyer_maker, buyer_order_id, seller_order_id, source, warnings"
 
 INSERT_TRADES = f"""
-insert into market_data_trades (exchange, symbol, trade_id, "timestamp", {_TRADE_VALUES})
-select $1, symbol, trade_id, "timestamp", {_TRADE_VALUES}
-from {STAGED_TRADES} order by symbol, trade_id
+insert into market_data_trades (exchange, symbol, epoch, trade_id, "timestamp", {_TRADE_VALUES})
+select $1, symbol, epoch, trade_id, "timestamp", {_TRADE_VALUES}
+from {STAGED_TRADES} order by symbol, epoch, trade_id
 on conflict do nothing
 """  # noqa: S608
 
@@ -132,7 +144,8 @@ set "timestamp" = staged."timestamp", price = staged.price, quantity = staged.qu
   buyer_order_id = coalesce(staged.buyer_order_id, stored.buyer_order_id),
   seller_order_id = coalesce(staged.seller_order_id, stored.seller_order_id)
 from {STAGED_TRADES} as staged
-where stored.exchange = $1 and stored.symbol = staged.symbol and stored.trade_id = staged.trade_id
+where stored.exchange = $1 and stored.symbol = staged.symbol and stored.epoch = staged.epoch
+  and stored.trade_id = staged.trade_id
   and (
     (stored.price, stored.quantity) is distinct from (staged.price, staged.quantity)
     or stored.is_buyer_maker is distinct from coalesce(staged.is_buyer_maker, stored.is_buyer_maker)
@@ -151,7 +164,8 @@ select not exists (
 
 IS_EMPTY_OF_TRADES = """
 select not exists (
-  select from market_data_trades where exchange = $1 and symbol = $2 and trade_id between $3::bigint and $4::bigint
+  select from market_data_trades
+  where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4::bigint and $5::bigint
 )
 """
 
@@ -184,14 +198,20 @@ on conflict do nothing
 and numbers in it are texts, so that no digit is lost."""
 
 PUT_GAP = """
-insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason, rules)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-on conflict (exchange, symbol, channel, interval, first)
+insert into market_data_gaps (exchange, symbol, channel, interval, first, last, count, reason, rules, epoch)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (exchange, symbol, channel, interval, epoch, first)
 do update set last = excluded.last, count = excluded.count, reason = excluded.reason, rules = excluded.rules,
   recorded_at = now()
 where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
 """What the exchange was proven not to have stays so."""
+
+EPOCHS = "select symbol, max(epoch) as epoch from market_data_epochs where exchange = $1 group by symbol"
+
+PUT_EPOCH = """
+insert into market_data_epochs (exchange, symbol, epoch) values ($1, $2, $3) on conflict do nothing
+"""
 
 CURSORS = "select name, position from market_data_cursors where exchange = $1"
 

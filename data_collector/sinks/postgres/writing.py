@@ -7,8 +7,8 @@ it belongs to. A kline that differs from the stored one replaces it, and the sto
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from io import BytesIO
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, Generic
 
@@ -32,8 +32,8 @@ KLINE_COLUMNS = (
     "taker_buy_base_volume", "taker_buy_quote_volume", "source", "warnings",
 )  # fmt: skip
 TRADE_COLUMNS = (
-    "symbol", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id", "seller_order_id",
-    "source", "warnings",
+    "symbol", "epoch", "trade_id", "timestamp", "price", "quantity", "is_buyer_maker", "buyer_order_id",
+    "seller_order_id", "source", "warnings",
 )  # fmt: skip
 
 _NULL = "\\N"
@@ -68,8 +68,7 @@ class Destination(Struct, Generic[Row], frozen=True, kw_only=True):
     table: str
     staged: str
     columns: Sequence[str]
-    number: Callable[[Row], int]
-    key: Callable[[Row], RowKey]
+    key: Callable[[Sourced[Row]], RowKey]
     lines: Callable[[Sequence[Sourced[Row]], str], bytes]
     """COPY text, with a further column that holds the same text in each line; none if that is empty."""
     stage: str
@@ -95,19 +94,32 @@ class PostgresWriter:
         self, klines: Sequence[Kline], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
     ) -> Written:
         """Store closed klines. `warnings` are rules by open time. Of the same kline the later one wins."""
-        return await self._put(KLINES, _sourced(klines, KLINES, source, warnings))
+        origin_of = _origins(source, warnings)
+        return await self._put(KLINES, [Sourced(each, origin_of(each.open_ms)) for each in klines])
 
     async def put_trades(
-        self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
-    ) -> Written:
+        self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS,
+        epoch: int = 0,
+    ) -> Written:  # fmt: skip
         """Store trades; `warnings` by id. One that differs from the stored one replaces it; a finer time does too."""
-        return await self._put(TRADES, _sourced(trades, TRADES, source, warnings))
+        origin_of = _origins(source, warnings)
+        return await self._put(TRADES, [Sourced(each, origin_of(each.trade_id), epoch) for each in trades])
 
-    async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
-        """Record ranges that do not exist or could not be had."""
-        rows = [gap_row(self._exchange, key, gap) for gap in gaps]
+    async def put_gaps(self, key: Key, gaps: Sequence[Gap], *, epoch: int = 0) -> None:
+        """Record ranges that do not exist or could not be had; trade ids are of the `epoch`."""
+        rows = [gap_row(self._exchange, key, gap, epoch) for gap in gaps]
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
+                await connection.executemany(statements.PUT_GAP, rows)
+
+    async def withdraw_klines(self, key: Key, open_times: Sequence[int], gaps: Sequence[Gap]) -> None:
+        """Take out klines that the exchange does not have, and record so. They are kept as revisions."""
+        times = [datetime.fromtimestamp(open_ms / 1000, UTC) for open_ms in open_times]
+        rows = [gap_row(self._exchange, key, gap, 0) for gap in gaps]
+        with named_failures(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                of_series = (self._exchange, key.symbol, key.interval)
+                await connection.execute(statements.WITHDRAW_KLINES, *of_series, times)
                 await connection.executemany(statements.PUT_GAP, rows)
 
     async def _put(self, destination: Destination[Row], rows: Sequence[Sourced[Row]]) -> Written:
@@ -116,14 +128,11 @@ class PostgresWriter:
                 return await put(connection, destination, rows, exchange=self._exchange)
 
 
-def _sourced(
-    rows: Sequence[Row], to: Destination[Row], source: Source, warnings: Mapping[int, tuple[str, ...]]
-) -> list[Sourced[Row]]:  # fmt: skip
+def _origins(source: Source, warnings: Mapping[int, tuple[str, ...]]) -> Callable[[int], Origin]:
+    """By the number of a row; those that no rule marks share one."""
     plain = Origin(source)
-    if not warnings:
-        return [Sourced(row, plain) for row in rows]
     marked = {number: Origin(source, rules) for number, rules in warnings.items()}
-    return [Sourced(row, marked.get(to.number(row), plain)) for row in rows]
+    return lambda number: marked.get(number, plain)
 
 
 async def put(
@@ -193,12 +202,14 @@ async def _replace_trades(connection: asyncpg.Connection, exchange: str, _: Sequ
     return count_of(await connection.execute(statements.REPLACE_TRADES, exchange))
 
 
-def _rounds(rows: Sequence[Sourced[Row]], key: Callable[[Row], RowKey]) -> Iterator[dict[RowKey, Sourced[Row]]]:
+def _rounds(
+    rows: Sequence[Sourced[Row]], key: Callable[[Sourced[Row]], RowKey]
+) -> Iterator[dict[RowKey, Sourced[Row]]]:
     """Batches in which each key is there once; a key that comes again with other values waits for the next batch."""
     waiting: Sequence[Sourced[Row]] = rows
     while waiting:
         batch: dict[RowKey, Sourced[Row]] = {}
-        later = [row for row in waiting if batch.setdefault(key(row.record), row).record != row.record]
+        later = [row for row in waiting if batch.setdefault(key(row), row).record != row.record]
         yield batch
         waiting = later
 
@@ -234,8 +245,8 @@ def trade_lines(trades: Sequence[Sourced[Trade]], more: str = "") -> bytes:
     """In the order of `TRADE_COLUMNS`, and behind them the same `more` in every line."""
     end = _end(more)
     lines = [
-        f"{_escaped(t.symbol)}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t{t.quantity}\t"
-        f"{'t' if t.is_buyer_maker else _NULL if t.is_buyer_maker is None else 'f'}\t"
+        f"{_escaped(t.symbol)}\t{row.epoch}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t"
+        f"{t.quantity}\t{'t' if t.is_buyer_maker else _NULL if t.is_buyer_maker is None else 'f'}\t"
         f"{_NULL if t.buyer_order_id is None else t.buyer_order_id}\t"
         f"{_NULL if t.seller_order_id is None else t.seller_order_id}\t"
         f"{row.origin.source or _NULL}\t{_array(row.origin.warnings) if row.origin.warnings else _NULL}{end}"
@@ -258,18 +269,17 @@ def _array(rules: Sequence[str]) -> str:
     return "{" + ",".join(f'"{rule}"' for rule in rules) + "}"
 
 
-def gap_row(exchange: str, key: Key, gap: Gap) -> tuple[object, ...]:
+def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[object, ...]:
     """A row of `market_data_gaps`; the interval of trades is empty."""
     series = (exchange, key.symbol, key.channel, key.interval or "")
-    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules))
+    return (*series, gap.first, gap.last, gap.count, gap.reason, list(gap.rules), epoch)
 
 
 KLINES: Final[Destination[Kline]] = Destination(
     table="market_data_ohlcv",
     staged=statements.STAGED_KLINES,
     columns=KLINE_COLUMNS,
-    number=attrgetter("open_ms"),
-    key=lambda kline: (kline.symbol, kline.interval, kline.open_ms),
+    key=lambda row: (row.record.symbol, row.record.interval, row.record.open_ms),
     lines=kline_lines,
     stage=statements.STAGE_KLINES,
     is_empty=statements.IS_EMPTY_OF_KLINES,
@@ -281,8 +291,7 @@ TRADES: Final[Destination[Trade]] = Destination(
     table="market_data_trades",
     staged=statements.STAGED_TRADES,
     columns=TRADE_COLUMNS,
-    number=attrgetter("trade_id"),
-    key=lambda trade: (trade.symbol, trade.trade_id),
+    key=lambda row: (row.record.symbol, row.epoch, row.record.trade_id),
     lines=trade_lines,
     stage=statements.STAGE_TRADES,
     is_empty=statements.IS_EMPTY_OF_TRADES,

@@ -123,10 +123,10 @@ class CallBuilder:
             refusals = json.dumps([[number, *r.fields] for number, r in sorted(run.refused.items())])
         return Call(
             (
-                "FCALL", APPEND_TRADES, 4, key("trades", symbol), key("latest", symbol),
-                key("gaps", symbol), key("quarantine", symbol), run.first_id, run.count,
+                "FCALL", APPEND_TRADES, 5, key("trades", symbol), key("latest", symbol),
+                key("gaps", symbol), key("quarantine", symbol), self.keys.epoch(symbol), run.first_id, run.count,
                 self._limits.trades_maxlen, side_maxlen, run.price, run.time_text, bridged, texts, refusals,
-                int(run.begins), *run.entries,
+                int(run.begins), run.epoch, run.after_id, *run.entries,
             ),
             run,
             [gaps],

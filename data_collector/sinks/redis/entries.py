@@ -11,7 +11,7 @@ from msgspec import Struct
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import STREAMED, Origin, known_origin
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.stored_records import DeclaredGap, gap_or_none
+from data_collector.sinks.redis.stored_records import DeclaredGap, epoch_or_first, gap_or_none
 
 GAPS_PER_PAGE = 1000
 
@@ -38,6 +38,12 @@ def entry_id(text: object) -> EntryId:
     """An id as the server writes it."""
     ms, _, number = str(text).partition("-")
     return EntryId(int(ms), int(number or 0))
+
+
+def epoch_of_entry(entry: object) -> int:
+    """The epoch that an entry names, as the server answers it: `[id, [name, value, …]]`."""
+    fields = entry[1] if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[1], list) else []
+    return epoch_or_first(dict(zip(fields[::2], fields[1::2], strict=False)))
 
 
 def entries_of(reply: object, symbol: str, key: str) -> list[StreamEntry]:
@@ -82,7 +88,7 @@ def origin_of_text(text: str | None) -> Origin:
 
 def declared_of(entry: StreamEntry) -> DeclaredGap | None:
     """None for an entry that nobody of ours has written."""
-    return gap_or_none(entry.fields.get("data", ""))
+    return gap_or_none(entry.fields)
 
 
 async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> AsyncIterator[list[DeclaredGap]]:

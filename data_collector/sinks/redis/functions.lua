@@ -36,9 +36,32 @@ local function entries_of(text, stream, foreign)
   return {}
 end
 
-local function add_gaps(stream, gaps, maxlen)
+-- The epoch of a stream's tail: what the key says (and true) or, where it was lost, the newest entry. Nil without both.
+local function epoch_of(key, stream)
+  local found = exists(key, 'string') and redis.call('GET', key)
+  if found then
+    local epoch = string.match(found, '^%d+$') and tonumber(found)
+    if not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
+    return epoch, true
+  end
+  if not exists(stream, 'stream') then return nil end
+  local entry = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  for i = 1, entry and #entry[2] or 0, 2 do
+    if entry[2][i] == 'epoch' then return tonumber(entry[2][i + 1]) end
+  end
+  return 0
+end
+
+-- Further fields: those given, and the epoch where it is above 0.
+local function with_epoch(fields, epoch)
+  if epoch > 0 then fields[#fields + 1], fields[#fields + 2] = 'epoch', string.format('%d', epoch) end
+  return fields
+end
+
+local function add_gaps(stream, gaps, maxlen, epoch)
+  local more = with_epoch({}, epoch)
   for _, gap in ipairs(gaps) do
-    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap)
+    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'data', gap, unpack(more))
   end
 end
 
@@ -70,23 +93,33 @@ local function marks_of(text)
   return tonumber(time), more
 end
 
--- keys: trades stream, latest hash, gaps stream, quarantine stream
+-- keys: trades stream, latest hash, gaps stream, quarantine stream, epoch
 -- args: first id, count, maxlen, maxlen of the side streams, price and time text of the newest,
---       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream,
---       then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
+--       bridged tail, gaps, refusals as [trade id, field, value, ..], '1' when it may begin a stream or an epoch,
+--       epoch, tail of the epoch before that it begins behind, then time in ms and JSON of each trade, ids rising by one. Behind the time and a blank may stand the rules that
 --       the trade is marked with, and behind a further blank where it came from.
 -- A hole before the first id is refused with the tail (-1: there is no stream), unless the caller names that very tail
 -- as bridged: then the gaps are recorded and the tail moves over them. With count 0 the tail is moved to first id - 1.
 -- Refusals at or below the tail were written by an earlier call. Nothing is done ('FOREIGN') where somebody else's entry
 -- is the newest and hides the beginning.
--- Returns {'OK' or 'DUP' or 'GAP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}.
+-- Ids are unique within an epoch. The stream is in one; a later one begins with its first record, where the caller knows
+-- the tail of the one before, and every ms of its entries is later, so that ids may be smaller.
+-- Returns {'OK' or 'DUP' or 'FOREIGN', tail, how many were added, 1 when a hole was bridged, then keys of another type}, or
+-- {'GAP', tail, epoch of the stream}, also where that is a later one.
 local function append_trades(keys, args)
-  local first, count, bridged = tonumber(args[1]), tonumber(args[2]), 0
+  local first, count, bridged, epoch = tonumber(args[1]), tonumber(args[2]), 0, tonumber(args[11])
   local tail, ms = tail_of(keys[1])
-  if not tail and args[10] ~= '1' then return {'GAP', -1, 0, 0} end
+  local present, is_kept = epoch_of(keys[5], keys[1])
+  local begins = epoch > (present or 0)
+  if present and epoch < present then return {'GAP', tail or -1, present} end
+  if begins and tail then
+    if args[10] ~= '1' or args[12] ~= string.format('%d', tail) then return {'GAP', tail, present} end
+    tail, ms = nil, ms + 1
+  end
+  if not tail and args[10] ~= '1' then return {'GAP', -1, epoch} end
   local skip = tail and tail + 1 - first or 0
   if skip < 0 then
-    if args[7] ~= string.format('%d', tail) then return {'GAP', tail, 0, 0} end
+    if args[7] ~= string.format('%d', tail) then return {'GAP', tail, epoch} end
     skip, bridged = 0, 1
   end
   if skip > 0 and is_foreign(keys[1], tail, ms) then return {'FOREIGN', tail, 0, 0} end
@@ -99,7 +132,7 @@ local function append_trades(keys, args)
   end
   local gaps, refusals = entries_of(args[8], keys[3], foreign), entries_of(args[9], keys[4], foreign)
   if bridged == 1 then
-    add_gaps(keys[3], gaps, args[4])
+    add_gaps(keys[3], gaps, args[4], epoch)
     if count == 0 then redis.call('XSETID', keys[1], string.format('%d-%d', ms, first - 1)) end
   end
   for _, refusal in ipairs(refusals) do
@@ -108,10 +141,12 @@ local function append_trades(keys, args)
     end
   end
   if skip >= count then return {'DUP', tail or -1, 0, bridged, unpack(foreign)} end
-  local position = 11 + skip * 2
+  if begins or not is_kept then redis.call('SET', keys[5], args[11]) end
+  local position = 13 + skip * 2
   for id = first + skip, first + count - 1 do
     local time, more = tonumber(args[position]), nil
     if not time then time, more = marks_of(args[position]) end
+    if epoch > 0 then more = with_epoch(more or {}, epoch) end
     if time > ms then ms = time end
     local entry = string.format('%d-%d', ms, id)
     if more then
@@ -123,7 +158,7 @@ local function append_trades(keys, args)
   end
   redis.call('XTRIM', keys[1], 'MAXLEN', '~', args[3])
   local last = first + count - 1
-  if price_known[1] and (not price_known[2] or tonumber(price_known[2]) < last) then
+  if price_known[1] and (begins or not price_known[2] or tonumber(price_known[2]) < last) then
     redis.call('HSET', keys[2], 'price', args[5], 'timestamp', args[6], 'trade_id', string.format('%d', last))
   end
   return {'OK', last, count - skip, bridged, unpack(foreign)}
@@ -176,7 +211,7 @@ local function append_klines(keys, args)
     elseif old then
       outcome[i] = 0
     else
-      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2]) end
+      if hole then add_gaps(keys[3], entries_of(args[position + 7], keys[3], {}), args[2], 0) end
       added = redis.call('XADD', keys[1], '*', 'data', args[position + 9],
         unpack(args, position + 12, position + 11 + words))
       redis.call('SET', keys[3 + i], args[position + 9], 'EX', args[position + 5])
@@ -313,9 +348,11 @@ local function replay(keys, args)
   if outcome == 'late' or outcome == 'newer_kept' then
     local more = {}
     if args[3] ~= '' then more = {'warnings', args[3]} end
-    if given.src then
-      more[#more + 1] = 'src'
-      more[#more + 1] = given.src
+    for _, name in ipairs({'src', 'epoch'}) do
+      if given[name] then
+        more[#more + 1] = name
+        more[#more + 1] = given[name]
+      end
     end
     redis.call('XADD', keys[2], 'MAXLEN', '~', args[2], '*', 'data', given.data, 'why', 'replayed', unpack(more))
   end

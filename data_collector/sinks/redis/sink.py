@@ -19,7 +19,8 @@ from data_collector.model.sink import Batch, Behind, KlineUpdate, NewestUpdate, 
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, RevisedKline, SidePart
-from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
+from data_collector.sinks.redis.entries import entry_id, epoch_of_entry
 from data_collector.sinks.redis.functions import check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.suitability import check_store, claim_store
@@ -128,15 +129,26 @@ class RedisSink:
         tails: dict[str, TradeTail | None] = {}
         for start in range(0, len(symbols), TAILS_PER_CALL):
             part = symbols[start : start + TAILS_PER_CALL]
-            replies = await connection.execute([("XINFO", "STREAM", self._keys.key("trades", name)) for name in part])
-            for symbol, reply in zip(part, replies, strict=True):
+            asked: list[Command] = [("XINFO", "STREAM", self._keys.key("trades", name)) for name in part]
+            answers = await connection.execute([*asked, *(("GET", self._keys.epoch(name)) for name in part)])
+            for symbol, reply, epoch in zip(part, answers, answers[len(part) :], strict=False):
                 if isinstance(reply, list):
-                    tails[symbol] = _trade_tail(reply)
+                    tails[symbol] = _trade_tail(reply, epoch)
                 elif isinstance(reply, ReplyError) and reply.kind == WRONG_TYPE:
                     tails[symbol] = None
                 elif isinstance(reply, ReplyError) and "no such key" not in str(reply):
                     raise SinkUnavailable(f"The store at {self._address.place} does not tell its tails: {reply}")
         return tails
+
+    async def epoch_orders(self, symbols: Sequence[str]) -> dict[str, int]:
+        """Symbols of which an operator wants this epoch to end; not to be called beside `write`.
+
+        Raises `SinkUnavailable`.
+        """
+        connection = await self._connected()
+        replies = await connection.execute([("GET", self._keys.epoch_order(symbol)) for symbol in symbols])
+        found = zip(symbols, map(str, replies), strict=True)
+        return {symbol: int(epoch) for symbol, epoch in found if epoch.isdecimal()}
 
     async def begin_channels(self, channels: Collection[Channel]) -> None:
         """They are written from now on. Raises `Misconfigured` where rights are missing, and `SinkUnavailable`."""
@@ -206,19 +218,10 @@ class RedisSink:
 
     def _settle_trades(self, call: Call, run: TradeRun, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_trades answers with an array"
+        symbol = run.symbol
+        if reply[0] == "GAP":
+            return self._settle_gap(call, run, int(reply[1]), int(reply[2]))
         outcome, tail, added, bridged, *foreign = reply
-        symbol, key = run.symbol, Key("trade", run.symbol)
-        if outcome == "GAP":
-            if symbol in self._bridged:
-                # The run before it in this batch closes the hole.
-                return call
-            if run.gaps and int(tail) >= run.start_id and key not in self._behind:
-                # Another writer moved the tail into what this run explains.
-                self._bridged.add(symbol)
-                return self._calls.trades(run, tail=int(tail))
-            due_id = None if int(tail) < 0 else int(tail) + 1
-            self._behind.setdefault(key, Behind(key, due_id))
-            return None
         if outcome == "FOREIGN":
             self._note_hidden(run, int(tail))
             return None
@@ -242,6 +245,19 @@ class RedisSink:
             )  # fmt: skip
         return None
 
+    def _settle_gap(self, call: Call, run: TradeRun, tail: int, epoch: int) -> Call | None:
+        """The run does not follow the store's tail, or is of another epoch."""
+        symbol, key = run.symbol, Key("trade", run.symbol)
+        if symbol in self._bridged:
+            # The run before it in this batch closes the hole.
+            return call
+        if run.gaps and epoch == run.epoch and tail >= run.start_id and key not in self._behind:
+            # Another writer moved the tail into what this run explains.
+            self._bridged.add(symbol)
+            return self._calls.trades(run, tail=tail)
+        self._behind.setdefault(key, Behind(key, None if tail < 0 else tail + 1, epoch))
+        return None
+
     def _note_hidden(self, run: TradeRun, tail: int) -> None:
         self.broken_keys[self._keys.key("trades", run.symbol)] = (
             f"somebody else's entry with id {tail} is the newest, or was, and hides trades before it. Delete the key: "
@@ -249,7 +265,7 @@ class RedisSink:
         )
         self._counters.add("data_collector_store_errors_total", kind="FOREIGN")
         key = Key("trade", run.symbol)
-        self._behind.setdefault(key, Behind(key, run.first_id, blocked=True))
+        self._behind.setdefault(key, Behind(key, run.first_id, run.epoch, blocked=True))
 
     def _settle_klines(self, call: Call, part: KlinePart, reply: object) -> Call | None:
         assert isinstance(reply, list), "append_klines answers with an array"
@@ -312,13 +328,18 @@ class RedisSink:
         raise SinkUnavailable(f"The store at {self._address.place} refuses to write: {error}")
 
 
-def _trade_tail(reply: list[object]) -> TradeTail:
-    """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`."""
+def _trade_tail(reply: list[object], epoch: object) -> TradeTail:
+    """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`. `epoch` is what its key holds, if it does."""
     info = dict(zip(reply[::2], reply[1::2], strict=True))
-    last_id = int(str(info["last-generated-id"]).partition("-")[2])
-    first = info["first-entry"]
-    first_id = int(str(first[0]).partition("-")[2]) if isinstance(first, list) else last_id + 1
-    return TradeTail(first_id, last_id)
+    last, first = entry_id(info["last-generated-id"]), info["first-entry"]
+    first_epoch, last_epoch = epoch_of_entry(first), epoch_of_entry(info["last-entry"])
+    if isinstance(epoch, str) and epoch.isdecimal():
+        last_epoch = int(epoch)
+    if not isinstance(first, list):
+        first_id = last.number + 1
+    else:
+        first_id = entry_id(first[0]).number if first_epoch == last_epoch else 0
+    return TradeTail(first_id, last.number, last_epoch, last.ms)
 
 
 def _due_or_none(due_ms: int) -> int | None:
@@ -336,7 +357,8 @@ def _used_keys(call: Call) -> tuple[str | bytes | int, ...]:
     subject, command = call.subject, call.command
     match subject:
         case TradeRun():
-            return command[3:5] + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
+            used = (*command[3:5], command[7])
+            return used + (command[5:6] if any(call.gaps) else ()) + (command[6:7] if subject.refused else ())
         case KlinePart():
             return command[3:5]
         case NewestUpdate():

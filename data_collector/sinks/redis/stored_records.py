@@ -29,6 +29,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _LENGTH_WITH_MS = len("2024-01-01T12:00:00.123+00:00")
 _INTERVAL = re.compile("[1-9][0-9]{0,3}[smhdwM]")
 
+EPOCH_DIGITS_MAX = 9
+"""PostgreSQL's integer holds them."""
+
 NUMBER_CHARACTERS_MAX = 64
 """As the gate has it."""
 
@@ -90,6 +93,8 @@ class DeclaredGap(Struct, frozen=True):
     gap: Gap
     recorded_at: str
     """ISO-8601 UTC."""
+    epoch: int = 0
+    """Of trade ids."""
 
 
 _kline_decoder = msgspec.json.Decoder(_StoredKline)
@@ -154,23 +159,40 @@ def trade_or_none(text: str) -> Trade | None:
         return None
 
 
-def gap_or_none(text: str) -> DeclaredGap | None:
-    """None for a text that declares no gap."""
+def gap_or_none(fields: Mapping[str, str]) -> DeclaredGap | None:
+    """None for an entry that declares no gap."""
     try:
-        return stored_gap(text)
+        return stored_gap(fields)
     except NO_RECORD:
         return None
 
 
-def stored_gap(text: str) -> DeclaredGap:
+def stored_epoch(fields: Mapping[str, str]) -> int:
+    """The epoch that an entry is of. Raises `ValueError` for what is none."""
+    text = fields.get("epoch", "0")
+    if not text.isascii() or not text.isdigit() or len(text) > EPOCH_DIGITS_MAX:
+        raise ValueError("an epoch is a number")
+    return int(text)
+
+
+def epoch_or_first(fields: Mapping[str, str]) -> int:
+    """0 also for an entry that nobody of ours has written."""
+    try:
+        return stored_epoch(fields)
+    except ValueError:
+        return 0
+
+
+def stored_gap(fields: Mapping[str, str]) -> DeclaredGap:
     """A `gaps:` entry. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
-    found = _gap_decoder.decode(text)
+    found = _gap_decoder.decode(fields.get("data", ""))
     if (found.channel == "kline") != (found.interval is not None):
         raise ValueError("klines have an interval, and nothing else has")
     gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, found.rules)
     if gap.last < gap.first:
         raise ValueError("a gap ends where it begins, or later")
-    return DeclaredGap(Key(found.channel, found.symbol, found.interval), gap, found.recorded_at)
+    key = Key(found.channel, found.symbol, found.interval)
+    return DeclaredGap(key, gap, found.recorded_at, stored_epoch(fields))
 
 
 def _number(value: int | str) -> int:

@@ -35,6 +35,8 @@ class ScriptedRest:
         self.urgent: list[bool] = []
         self.since_ms: list[int] = []
         self.first_id: int | None = None
+        self.told: list[Ticker] = []
+        """What tickers say."""
         self.clock_error: VenueUnreachable | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the exchange is asked for trades."""
@@ -58,7 +60,7 @@ class ScriptedRest:
         return {}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        return []
+        return self.told
 
     async def server_time_ms(self) -> int:
         return NOON_MS

@@ -68,9 +68,15 @@ def test_trades_name_their_keys_and_carry_their_entries() -> None:
     call = CALLS.trades(run())
 
     assert call.command[:2] == ("FCALL", APPEND_TRADES)
-    assert keys_of(call) == ["trades:BTCUSDT", "latest:BTCUSDT", "gaps:BTCUSDT", "quarantine:BTCUSDT"]
+    assert keys_of(call) == [
+        "trades:BTCUSDT",
+        "latest:BTCUSDT",
+        "gaps:BTCUSDT",
+        "quarantine:BTCUSDT",
+        "collector:epoch:BTCUSDT",
+    ]
     assert arguments_of(call) == [
-        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0,
+        10, 2, 1_000, 50, "45180.50", "2024-01-01T12:00:00.001+00:00", "", "", "", 0, 0, -1,
         NOON_MS, '{"trade_id": 10}', NOON_MS + 1, '{"trade_id": 11}',
     ]  # fmt: skip
     assert call.gaps == [[]]
@@ -297,7 +303,7 @@ def test_other_exchanges_have_their_prefix_on_every_key() -> None:
 
     keys = [str(key) for call in calls.calls(batch) for key in keys_of(call)]
 
-    assert len(keys) == 4 + 5 + 1 + 2
+    assert len(keys) == 5 + 5 + 1 + 2
     assert [key for key in keys if not key.startswith("kraken:")] == []
 
 

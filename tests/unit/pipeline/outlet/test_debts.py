@@ -32,7 +32,7 @@ def test_it_is_told_while_one_is_to_be_paid() -> None:
 def test_what_somebody_else_writes_is_not_paid_until_it_is_taken_over() -> None:
     now_s = 0.0
     debts = Debts(lambda: now_s)
-    debts.stand_by("BTCUSDT", 10, wiped=False)
+    debts.stand_by("BTCUSDT", 10, epoch=0, wiped=False)
     debt = debts.get("BTCUSDT")
     assert debt is not None
     assert (debts.payable(), debts.due.is_set()) == ([], False)

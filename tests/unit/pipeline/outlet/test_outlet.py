@@ -215,10 +215,10 @@ def test_full_outlet_drops_closed_klines_too() -> None:
 
 
 def test_side_entries_are_numbered_without_repeat_over_batches(outlet: Outlet) -> None:
-    outlet.put_side("quarantine", "BTCUSDT", ("data", "1"))
+    outlet.side.put("quarantine", "BTCUSDT", ("data", "1"))
     first = outlet.take().side
-    outlet.put_side("late", "BTCUSDT", ("data", "2"))
-    outlet.put_side("late", "BTCUSDT", ("data", "3"))
+    outlet.side.put("late", "BTCUSDT", ("data", "2"))
+    outlet.side.put("late", "BTCUSDT", ("data", "3"))
     second = outlet.take().side
 
     assert [(entry.kind, entry.symbol, entry.number) for entry in first + second] == [
@@ -230,10 +230,10 @@ def test_side_entries_are_numbered_without_repeat_over_batches(outlet: Outlet) -
 
 def test_side_entries_are_bounded_and_counted_by_kind() -> None:
     outlet = Outlet([SYMBOL], in_memory(SYMBOL), side_max=2)
-    outlet.put_side("quarantine", "BTCUSDT", ("data", "1"))
-    outlet.put_side("late", "BTCUSDT", ("data", "1"))
-    outlet.put_side("late", "BTCUSDT", ("data", "1"))
-    outlet.put_side("quarantine", UNKNOWN, ("data", "1"))
+    outlet.side.put("quarantine", "BTCUSDT", ("data", "1"))
+    outlet.side.put("late", "BTCUSDT", ("data", "1"))
+    outlet.side.put("late", "BTCUSDT", ("data", "1"))
+    outlet.side.put("quarantine", UNKNOWN, ("data", "1"))
 
     assert len(outlet.take().side) == 2
     assert outlet.dropped == {"kline": 0, "quarantine": 1, "late": 1}

@@ -51,18 +51,14 @@ class MemorySink:
         return lacks
 
 
-class SteadyFeed:
-    """Ids go on, unless a test says that they have begun anew."""
+class AdoptingFeed:
+    """Notes the epochs that somebody else has begun."""
 
     def __init__(self) -> None:
-        self.stranded = False
-        self.begun_anew: list[int | None] = []
+        self.adopted: list[tuple[int, int]] = []
 
-    def is_stranded(self, symbol: str) -> bool:
-        return self.stranded
-
-    def begin_anew(self, symbol: str, due_id: int | None) -> None:
-        self.begun_anew.append(due_id)
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        self.adopted.append((epoch, next_id))
 
 
 class Scene:
@@ -71,7 +67,7 @@ class Scene:
         self.sink = MemorySink(failures)
         self.counters = Counters()
         self.gone_back: list[Behind] = []
-        self.feed = SteadyFeed()
+        self.feed = AdoptingFeed()
         self.pump = Pump(self.outlet, self.sink, self.feed, self.counters, flush_s=0.0, go_back=self.gone_back.append)
 
     def put(self, *ids: int) -> None:
@@ -303,6 +299,29 @@ async def test_store_that_has_everything_or_cannot_tell_is_left_alone(tail: Trad
     assert scene.due is None
 
 
+async def test_epoch_that_another_collector_has_begun_is_adopted() -> None:
+    scene = await written(10, 11)
+    scene.sink.tail = {SYMBOL: TradeTail(0, 3, epoch=1)}
+
+    await scene.pump.verify_tails()
+
+    assert scene.feed.adopted == [(1, 4)]
+    assert scene.due is None
+
+
+async def test_store_that_rolled_back_over_the_beginning_of_an_epoch_is_brought_the_end_of_the_one_before() -> None:
+    scene = await written(10, 11)
+    scene.outlet.queues[SYMBOL].begin_epoch(1, 0)
+    scene.put(0)
+    await scene.pump.drain()
+    scene.sink.tail = {SYMBOL: TradeTail(10, 10)}
+
+    await scene.pump.verify_tails()
+
+    assert scene.debt is not None
+    assert (scene.debt.epoch, scene.debt.due_id) == (0, 11)
+
+
 async def test_symbol_of_which_something_waits_is_not_asked_about() -> None:
     scene = await written(10, 11)
     scene.put(12)
@@ -358,7 +377,7 @@ async def test_klines_that_the_store_lacks_are_told_to_their_intake() -> None:
 async def test_question_is_asked_between_two_batches_and_its_failure_reaches_who_asked() -> None:
     sink = MemorySink()
     outlet = Outlet([SYMBOL], in_memory(SYMBOL))
-    pump = Pump(outlet, sink, SteadyFeed(), Counters(), flush_s=0.001, go_back=lambda _: None)
+    pump = Pump(outlet, sink, AdoptingFeed(), Counters(), flush_s=0.001, go_back=lambda _: None)
     answers: list[str] = []
 
     async def question() -> None:

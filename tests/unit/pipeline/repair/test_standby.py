@@ -46,8 +46,7 @@ class Scene:
         self.outlet = Outlet([SYMBOL], in_memory(SYMBOL), clock=lambda: self.now_s)
         self.outlet.resume(SYMBOL, 10)
         self.counters = Counters()
-        self.stranded = False
-        self.begun_anew: list[int | None] = []
+        self.adopted: list[tuple[int, int]] = []
         self.standby = Standby(self.outlet, self.store, self, self._ask, self.counters, lambda: self.now_s)
         self.standby.begin()
 
@@ -55,11 +54,9 @@ class Scene:
     def debt(self) -> Debt | None:
         return self.outlet.debts.get(SYMBOL)
 
-    def is_stranded(self, symbol: str) -> bool:
-        return self.stranded
-
-    def begin_anew(self, symbol: str, due_id: int | None) -> None:
-        self.begun_anew.append(due_id)
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        self.adopted.append((epoch, next_id))
+        self.outlet.adopt_epoch(symbol, epoch, next_id)
 
     def stands_by(self) -> bool:
         return self.debt is not None and self.debt.stands_by
@@ -156,18 +153,24 @@ async def test_store_that_nobody_has_begun_is_begun(scene: Scene) -> None:
     assert (scene.stands_by(), scene.debt.wiped, scene.debt.due_id) == (False, True, 11)
 
 
-@pytest.mark.parametrize(("tail", "due_id"), [(None, None), (TradeTail(1, 4), 5)], ids=["deleted", "begun anew"])
-async def test_old_ids_do_not_come_back_after_the_exchange_began_anew(
-    scene: Scene, tail: TradeTail | None, due_id: int | None
-) -> None:
+async def test_epoch_that_the_writer_has_begun_is_adopted(scene: Scene) -> None:
     scene.collect(10, 11)
-    scene.stranded = True
-    scene.store.tail = TradeTail(1, 11)
-    await scene.look(LONG_S)
-    assert scene.begun_anew == []
+    scene.store.tail = TradeTail(0, 4, epoch=1)
 
-    scene.store.tail = tail
-    await scene.look(LONG_S)
+    await scene.look()
 
-    assert scene.begun_anew == [due_id]
+    assert scene.adopted == [(1, 5)]
     assert scene.stands_by()
+
+
+async def test_epoch_that_we_have_begun_and_nobody_writes_is_taken_over(scene: Scene) -> None:
+    scene.store.tail = TradeTail(5, 9)
+    await scene.look()
+    scene.outlet.begin_epoch(SYMBOL, 1, 0)
+    scene.collect(0, 1)
+
+    await scene.look(after_s=1.0)
+
+    assert scene.debt is not None
+    assert not scene.stands_by()
+    assert (scene.debt.epoch, scene.debt.due_id) == (0, 10)

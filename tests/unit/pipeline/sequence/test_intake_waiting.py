@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.model.keys import Key
 from data_collector.pipeline.sequence import holdback as holdback_module
-from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, FAR_BEHIND_IDS, FAR_BEHIND_MAX
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, gaps, rules, runs
 
@@ -263,68 +262,12 @@ def test_trades_that_the_exchange_does_not_know_are_refused(scene: Scene) -> Non
     assert scene.counts == (3, 2, 1)
 
 
-def test_strangers_are_counted_until_a_trade_of_ours_comes(scene: Scene) -> None:
-    scene.begin(FAR_BEHIND_IDS + 100)
-    scene.send(trade(5), trade(6), trade(6))
-    assert scene.sequence.far_behind == 3
-
-    scene.send(trade(FAR_BEHIND_IDS + 100))
-    assert scene.sequence.far_behind == 0
-
-
-def test_old_trades_that_come_again_are_no_strangers(scene: Scene) -> None:
-    scene.begin(FAR_BEHIND_IDS + 100)
-    scene.send(trade(5, event_ms=NOON_MS + 120_000))
-
-    assert scene.sequence.far_behind == 0
-
-
 def test_good_copy_in_the_place_of_a_refused_one_leaves_nothing_to_wait_for(scene: Scene) -> None:
     scene.begin()
     scene.send(trade(11, price="0"), trade(11), trade(12))
 
     assert scene.sequence.refused_s == {}
     assert not scene.intake.trades.holdback.sequences
-
-
-def test_ids_that_begin_anew_are_collected_once_the_store_has_let_go_of_the_old_ones(scene: Scene) -> None:
-    scene.begin(FAR_BEHIND_IDS + 1_000)
-    scene.outlet.end_runs()
-    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + FAR_BEHIND_MAX)))
-    assert scene.sequence.is_stranded
-
-    scene.intake.trades.begin_anew(SYMBOL, None)
-    scene.send(ticker(NOON_MS, first_id=1, last_id=300), trade(300), trade(301))
-    scene.wait(ARBITRATION_S)
-
-    assert scene.sequence.far_behind == 0
-    assert runs(scene.take()) == [(300, 2)]
-    scene.outlet.end_runs()
-    assert scene.kept.oldest_id(SYMBOL) == 300
-
-
-def test_gap_of_the_old_ids_is_forgotten_when_ids_begin_anew(scene: Scene) -> None:
-    scene.begin(FAR_BEHIND_IDS + 1_000)
-    scene.send(trade(FAR_BEHIND_IDS + 1_003))
-    missing = scene.sequence.report()
-    assert missing is not None
-    scene.ledger.opened(Key("trade", SYMBOL), *missing)
-
-    scene.intake.trades.begin_anew(SYMBOL, None)
-
-    assert scene.ledger.status().open_count == 0
-    assert scene.sequence.reported is None
-    assert not scene.intake.trades.holdback.sequences
-
-
-def test_after_another_collector_began_anew_the_feed_goes_on_where_the_store_stands(scene: Scene) -> None:
-    scene.begin(FAR_BEHIND_IDS + 1_000)
-    scene.send(*(trade(trade_id) for trade_id in range(5, 5 + FAR_BEHIND_MAX)))
-
-    scene.intake.trades.begin_anew(SYMBOL, 103)
-    scene.send(trade(105))
-
-    assert gap_of(scene) == (103, 104)
 
 
 def test_spilled_trade_that_the_spool_lost_is_counted_once(scene: Scene) -> None:

@@ -43,12 +43,14 @@ def test_what_was_written_is_read() -> None:
 
 
 def test_the_version_changes_when_what_a_run_consists_of_does() -> None:
-    # Written by an earlier version, files would be misread: raise FORMAT_VERSION, then change this test.
+    # Written by an earlier version, files would be misread: raise FORMAT_VERSION, then change this test. A field with a
+    # default at the end is read as that default from earlier files.
     assert FORMAT_VERSION == 1
     assert TradeRun.__struct_fields__ == (
         "symbol", "first_id", "entries", "price", "time_text", "oldest_ns", "newest_ns", "refused", "gaps", "begins",
+        "epoch", "after_id",
     )  # fmt: skip
-    assert Refusal.__struct_fields__ == ("content", "why", "at", "columns", "rules", "source")
+    assert Refusal.__struct_fields__ == ("content", "why", "at", "columns", "rules", "source", "epoch")
     assert Gap.__struct_fields__ == ("first", "last", "count", "reason", "rules")
 
 

@@ -1,0 +1,135 @@
+"""Decides whether the trade ids of a symbol have begun anew, and begins its next epoch.
+
+Life cycle: the service makes one and runs it in a task. The trade intake suspends a symbol when a hundred ids in a row
+look like those of another life; from then on nothing of it is let through until it is decided here
+(docs/decisions/0016-epochs.md). What is asked is asked again until there is an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.venue import ExchangeApi
+from data_collector.observe.counters import Counters
+from data_collector.pipeline.sequence.trade_intake import TradeIntake
+from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX, TradeSequence, contradicts
+
+LOOK_S = 0.5
+
+RETRY_S = 5.0
+"""Between two questions to an exchange that did not answer, or not clearly."""
+
+
+class EpochRegister(Protocol):
+    """The number of every symbol's epoch, and what operators have ordered."""
+
+    @property
+    def known(self) -> dict[str, int]:
+        """Of symbols that are not in their first epoch."""
+
+    async def remember(self, symbol: str, epoch: int) -> None:
+        """Before anything of it is written."""
+
+    async def ordered(self, symbols: Sequence[str]) -> dict[str, int]:
+        """Symbols of which somebody has ordered that this epoch ends."""
+
+
+class NewLives:
+    """One eternal task."""
+
+    def __init__(
+        self, intake: TradeIntake, rest: ExchangeApi, register: EpochRegister, counters: Counters, *, is_automatic: bool
+    ) -> None:
+        """Unless it `is_automatic`, an epoch begins only where that was ordered."""
+        self._intake = intake
+        self._rest = rest
+        self._register = register
+        self._counters = counters
+        self._is_automatic = is_automatic
+        self.proven: set[str] = set()
+        """Suspended symbols of which the exchange agrees, and which wait for an order."""
+        self.begun: dict[str, tuple[int, float]] = {}
+        """Symbol to the epoch that began last, and when."""
+        self._pause = 0
+        counters.set("data_collector_epochs_awaited", 0)
+        counters.add("data_collector_epochs_begun_total", 0)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Once."""
+        for symbol, sequence in self._intake.sequences.items():
+            if sequence.epoch > self._register.known.get(symbol, 0):
+                # Another collector has begun it.
+                await self._register.remember(symbol, sequence.epoch)
+                break
+        suspended = self._intake.suspended
+        self.proven &= suspended.keys()
+        self._counters.set("data_collector_epochs_awaited", len(suspended))
+        self._pause = max(0, self._pause - 1)
+        if not suspended:
+            return
+        ordered = await self._register.ordered(list(suspended))
+        for symbol, sequence in list(suspended.items()):
+            if ordered.get(symbol) == sequence.epoch:
+                await self._begin(sequence)
+            elif not self._pause and symbol not in self.proven:
+                await self._decide(sequence)
+
+    async def _decide(self, sequence: TradeSequence) -> None:
+        symbol = sequence.symbol
+        agrees = await self._agrees(sequence)
+        if symbol not in self._intake.suspended:
+            # A trade of the old life came meanwhile, or another collector was quicker.
+            return
+        if agrees is None:
+            self._pause = round(RETRY_S / LOOK_S)
+        elif not agrees:
+            structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
+            self._intake.go_on(symbol)
+        elif self._is_automatic:
+            await self._begin(sequence)
+        else:
+            structlog.get_logger().error("epoch_awaits_order", symbol=symbol, epoch=sequence.epoch + 1)
+            self.proven.add(symbol)
+
+    async def _agrees(self, sequence: TradeSequence) -> bool | None:
+        """Whether the exchange's REST side has the new ids too; None where it does not tell."""
+        watch, first = sequence.new_life, sequence.new_life.first
+        assert first is not None, "it has begun"
+        try:
+            tickers = await self._rest.tickers([sequence.symbol])
+            last_id = tickers[0].last_id if tickers else -1
+            if last_id > watch.next_id + JUMP_MAX:
+                return False
+            if last_id < first.trade_id:
+                return None
+            trades = await self._rest.trades(sequence.symbol, first.trade_id, limit=1)
+        except (VenueUnreachable, VenueRefused):
+            return None
+        if not trades:
+            return None
+        return trades[0].trade_id == first.trade_id and not contradicts(trades[0], first)
+
+    async def _begin(self, sequence: TradeSequence) -> None:
+        symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1
+        await self._register.remember(symbol, epoch)
+        if symbol not in self._intake.suspended:
+            return
+        first_id = sequence.new_life.first_id
+        self._intake.begin_epoch(symbol)
+        self.begun[symbol] = epoch, time.monotonic()
+        self._counters.add("data_collector_epochs_begun_total")
+        structlog.get_logger().warning(
+            "epoch_begins", symbol=symbol, epoch=epoch, former_last_id=former_id, first_id=first_id
+        )

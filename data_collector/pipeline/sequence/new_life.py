@@ -1,0 +1,63 @@
+"""Whether the ids of a symbol begin anew: a row of ids below the due one, of trades that are newer than all we have.
+
+Pure. Each trade sequence has one watch; what it finds is no proof, and the exchange's REST side is asked
+(docs/decisions/0016-epochs.md).
+"""
+
+from __future__ import annotations
+
+from data_collector.model.records import Trade
+
+NEW_IDS = 100
+"""So many of them in a row, and the ids seem to have begun anew."""
+
+FRESH_MS = 60_000
+"""A trade that was sent so soon after it happened is no old one that is shown again."""
+
+
+class NewLifeWatch:
+    """Counts ids that follow each other; copies of them, from another line, do not disturb."""
+
+    __slots__ = ("_due_id", "count", "first", "next_id")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: Trade | None = None
+        """The first of the row."""
+        self.next_id = -1
+        """The id after the row."""
+        self._due_id = -1
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the row is long enough."""
+        return self.count >= NEW_IDS
+
+    def reset(self) -> None:
+        """A trade of ours came."""
+        self.count = 0
+
+    def see(self, trade: Trade, due_id: int, newest_ms: int) -> bool:
+        """A trade below the due id that is none of ours; whether it may be one of a row.
+
+        No trade that was let through happened after `newest_ms`.
+        """
+        if trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
+            return False
+        trade_id = trade.trade_id
+        # Where the due id has moved, honest trades came between them.
+        if not self.count or due_id != self._due_id or trade_id > self.next_id or trade_id < self.first_id:
+            self.count, self.first, self.next_id, self._due_id = 0, trade, trade_id, due_id
+        if trade_id == self.next_id:
+            self.count += 1
+            self.next_id += 1
+        return True
+
+    def follow(self, trade_id: int) -> None:
+        """It goes on, while it is found out what it is."""
+        self.next_id += trade_id == self.next_id
+
+    @property
+    def first_id(self) -> int:
+        """Id of the first of the row; -1 before it."""
+        return -1 if self.first is None else self.first.trade_id

@@ -1,0 +1,121 @@
+"""Trade ids that begin anew, and what only looks like it."""
+
+from __future__ import annotations
+
+from data_collector.model.records import Trade
+from data_collector.pipeline.sequence.new_life import NEW_IDS
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
+from tests.market import NOON_MS, SYMBOL, trade
+from tests.unit.pipeline.intake_scene import Scene, gap_of, runs
+
+LATER_MS = NOON_MS + 60_000
+TAIL = 5_000_000
+
+
+def new_trade(trade_id: int, *, time_ms: int = LATER_MS) -> Trade:
+    """One of the ids that begin anew."""
+    return trade(trade_id, price="0.50", time_ms=time_ms, event_ms=time_ms + 1)
+
+
+def new_trades(first_id: int, count: int = NEW_IDS) -> list[Trade]:
+    return [new_trade(trade_id) for trade_id in range(first_id, first_id + count)]
+
+
+def is_suspended(scene: Scene) -> bool:
+    return SYMBOL in scene.intake.trades.suspended
+
+
+def test_hundred_new_ids_in_a_row_suspend_the_symbol(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0, NEW_IDS - 1))
+    assert not is_suspended(scene)
+
+    scene.send(new_trade(NEW_IDS - 1))
+    scene.send(*new_trades(NEW_IDS, 500))
+
+    assert is_suspended(scene)
+    assert runs(scene.take()) == [(TAIL, 1)]
+    assert (scene.sequence.new_life.first_id, scene.sequence.new_life.next_id) == (0, NEW_IDS + 500)
+
+
+def test_copies_of_a_second_line_do_not_disturb_the_row(scene: Scene) -> None:
+    scene.begin(TAIL)
+    for trade_id in range(NEW_IDS):
+        scene.send(new_trade(trade_id), new_trade(max(0, trade_id - 3)))
+
+    assert is_suspended(scene)
+
+
+def test_market_with_few_ids_never_reaches_the_old_ones(scene: Scene) -> None:
+    """Ids that begin anew grow until they are due in the old life, where they must not pass."""
+    scene.begin(150)
+    scene.send(*new_trades(0, 300))
+
+    assert is_suspended(scene)
+    assert runs(scene.take()) == [(150, 1)]
+    assert scene.counters.value("data_collector_trade_conflicts_total") == 0
+
+
+def test_old_trades_of_strangers_between_honest_ones_suspend_nothing(scene: Scene) -> None:
+    """120 old ids, from strangers, between honest trades."""
+    scene.begin(TAIL)
+    for number in range(120):
+        scene.send(trade(number), trade(TAIL + 1 + number))
+
+    assert not is_suspended(scene)
+    assert scene.sequence.next_id == TAIL + 121
+    assert scene.sequence.new_life.count == 0
+
+
+def test_fresh_trades_of_strangers_between_honest_ones_suspend_nothing(scene: Scene) -> None:
+    scene.begin(TAIL)
+    for number in range(120):
+        scene.send(new_trade(number, time_ms=LATER_MS + number), trade(TAIL + 1 + number))
+
+    assert not is_suspended(scene)
+
+
+def test_old_trades_that_are_shown_again_suspend_nothing(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*(trade(number, event_ms=LATER_MS + 120_000) for number in range(120)))
+
+    assert not is_suspended(scene)
+
+
+def test_trade_of_the_old_life_ends_the_suspension(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0))
+    scene.send(trade(TAIL + 3))
+
+    assert not is_suspended(scene)
+    assert gap_of(scene) == (TAIL + 1, TAIL + 2)
+
+
+def test_epoch_begins_behind_all_that_is_held_of_the_one_before(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(trade(TAIL + 2))
+    scene.send(*new_trades(0))
+
+    scene.intake.trades.begin_epoch(SYMBOL)
+    scene.send(*new_trades(NEW_IDS, 2))
+    scene.wait(ARBITRATION_S)
+
+    assert runs(scene.take()) == [(TAIL, 1)]
+    debt = scene.outlet.debts.get(SYMBOL)
+    assert debt is not None
+    assert (debt.epoch, debt.due_id) == (0, TAIL + 1)
+    scene.outlet.end_runs()
+    assert scene.kept.newest_id(SYMBOL) == TAIL + 2
+    assert scene.kept.oldest_id(scene.queue.place) == NEW_IDS
+    assert scene.kept.newest_epoch(SYMBOL) == 1
+
+
+def test_after_another_collector_began_it_the_feed_goes_on_where_the_store_stands(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0))
+
+    scene.intake.trades.adopt_epoch(SYMBOL, 1, 103)
+    scene.send(new_trade(105))
+
+    assert gap_of(scene) == (103, 104)
+    assert scene.queue.epoch == 1
