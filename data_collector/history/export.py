@@ -39,6 +39,9 @@ class StoredHistory(StoredRows, Protocol):
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing."""
 
+    async def epoch_of(self, symbol: str) -> int:
+        """In which the trades are that it reads."""
+
 
 class ExportOrder(Struct, frozen=True, kw_only=True):
     """What is exported, and how."""
@@ -76,6 +79,8 @@ class ExportedFile(Struct, kw_only=True):
     symbol: str
     channel: Channel
     interval: str | None
+    epoch: int | None
+    """In which trade ids are unique; None of klines."""
     rows: int
     first: str | int
     """Open time, or trade id, of the first row."""
@@ -232,6 +237,7 @@ async def _exported(
         symbol=series.symbol,
         channel=series.channel,
         interval=series.interval,
+        epoch=await reader.epoch_of(series.symbol) if series.channel == "trade" else None,
         rows=written.rows,
         first=shown(written.first),
         last=shown(written.last),
