@@ -52,6 +52,9 @@ class Rows(Holdings, StoredRows, Protocol):
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, and why."""
 
+    async def epochs(self, symbol: str) -> list[int]:
+        """Those of a symbol, rising; its trades are read in the newest."""
+
 
 class LiveRows(Struct):
     """What the live store keeps of one series."""
@@ -297,7 +300,9 @@ class DatabaseAudit:
         if ids is None:
             found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
             return
-        calendar = Check(series.label, "calendar")
+        *older, newest = await self._ends.held.epochs(series.symbol)
+        note = f"epoch {newest} alone: the exchange has no older one any more" if older else ""
+        calendar = Check(series.label, "calendar", note=note)
         holes = await self._ends.held.trade_holes(series.symbol, *ids)
         for first, last in _unrefused(calendar, IdGrid(), holes, found.refused):
             calendar.missing += last - first + 1
