@@ -99,12 +99,18 @@ async def run(arguments: argparse.Namespace) -> None:
         await history.run(seconds=arguments.seconds)
     if arguments.part in {"all", "reading"}:
         await reading.run(seconds=arguments.seconds)
-    if arguments.part in {"all", "postgres"}:
-        await postgres.run(rows=min(arguments.messages, 100_000))
-    if arguments.part in {"all", "load"}:
-        await load.run(rows=min(arguments.messages, 400_000))
+    if arguments.part in {"all", "postgres", "load"}:
+        await past(arguments)
     if arguments.part in {"all", "validation"}:
         await validation.run(seconds=arguments.seconds)
+
+
+async def past(arguments: argparse.Namespace) -> None:
+    """What comes into PostgreSQL in bulk."""
+    if arguments.part != "load":
+        await postgres.run(rows=min(arguments.messages, 100_000))
+    if arguments.part != "postgres":
+        await load.run(rows=min(arguments.messages, 400_000))
 
 
 async def feed(arguments: argparse.Namespace) -> None:
