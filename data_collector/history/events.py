@@ -59,7 +59,7 @@ class FileRefused(Struct, frozen=True, tag="file_refused", tag_field="event"):
 
 
 class OddCandle(Struct, frozen=True, tag="odd_candle", tag_field="event"):
-    """The exchange has something that is no candle of the interval: left out, and recorded as absent."""
+    """The exchange has something that is no candle of the interval: refused."""
 
     series: str
     opens: str
@@ -95,7 +95,7 @@ class SeriesEnded(Struct, tag="series", tag_field="event"):
     """Why it failed."""
     files_refused: int = 0
     odd: int = 0
-    """Of those that are absent: the exchange has a candle there that is not whole."""
+    """Of those that were refused: the exchange has a candle there that is not whole."""
     refused: int = 0
     """Validation refused it: kept in quarantine, declared as a hole, and not asked for again."""
     refused_by: dict[str, int] = field(default_factory=dict)
