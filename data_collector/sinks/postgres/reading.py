@@ -103,7 +103,8 @@ where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch
 
 REFUSED = """
 select key, rules from market_data_quarantine
-where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and source = any($5::text[]) order by key
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch = $5 and source = any($6::text[])
+order by key
 """
 
 
@@ -256,7 +257,9 @@ class PostgresReader:
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
         """Places of which quarantine keeps what one of these sources gave, ascending."""
-        rows = await self._fetch(REFUSED, self._exchange, key.symbol, key.channel, key.interval or "", list(sources))
+        epoch = self._epoch if key.channel == "trade" else 0
+        series = (self._exchange, key.symbol, key.channel, key.interval or "", epoch)
+        rows = await self._fetch(REFUSED, *series, list(sources))
         return [
             Gap(_number(row["key"]), _number(row["key"]), 1, "refused", msgspec.convert(row["rules"], tuple[str, ...]))
             for row in rows
