@@ -13,7 +13,20 @@ import platform
 import statistics
 from collections.abc import Callable, Coroutine
 
-from benchmarks import abuse, exactness, history, hour, outage, postgres, reading, recovery, rhythm, validation, viewers
+from benchmarks import (
+    abuse,
+    exactness,
+    history,
+    hour,
+    load,
+    outage,
+    postgres,
+    reading,
+    recovery,
+    rhythm,
+    validation,
+    viewers,
+)  # fmt: skip
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -115,6 +128,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = 
     "history": lambda given: history.run(seconds=given.seconds),
     "reading": lambda given: reading.run(seconds=given.seconds),
     "postgres": lambda given: postgres.run(rows=min(given.messages, 100_000)),
+    "load": lambda given: load.run(rows=min(given.messages, 400_000)),
     "validation": lambda given: validation.run(seconds=given.seconds),
     "rhythm": lambda given: rhythm.run(seconds=given.seconds),
 }

@@ -86,6 +86,7 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
     page.expect_text("#stores", "not used")
     page.expect_text("#buffers", "2.0 KiB")
     page.expect_text("#tape", "Sell")
+    expect(page.page.locator("#tape .side")).to_have_text(["\u2013", "Sell"])
     expect(page.page).to_have_title("Live · Data Collector")
 
 
