@@ -28,7 +28,7 @@ from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import Grid, IdGrid, KlineGrid, crossing, without
+from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, KlineGrid, crossing, explained, without
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
@@ -48,6 +48,16 @@ class Rows(Holdings, StoredRows, Protocol):
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """All of a range, ascending."""
+
+    async def kline_holes(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar, *, with_absent: bool = False
+    ) -> list[Reach]:
+        """As in `Holdings`; `with_absent`: what the exchange itself lacks too."""
+
+    async def trade_holes(
+        self, symbol: str, first_id: int, last_id: int, *, with_absent: bool = False
+    ) -> list[Reach]:  # fmt: skip
+        """The same of trades."""
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, and why."""
@@ -87,6 +97,8 @@ class SeriesAudit(Struct):
     checks: list[Check]
     faults: FaultyRows
     refused: RefusedRows
+    absent: Sequence[Gap]
+    """Recorded as what the exchange itself does not have."""
 
     @property
     def is_clean(self) -> bool:
@@ -123,7 +135,9 @@ class DatabaseAudit:
 
     async def series(self, series: Key) -> SeriesAudit:
         """All checks of one series."""
-        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(await self._ends.held.gaps(series)))
+        gaps = await self._ends.held.gaps(series)
+        absent = [gap for gap in gaps if gap.reason == "absent"]
+        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(gaps), absent)
         if series.channel == "trade":
             await self._trades(found)
         else:
@@ -166,8 +180,10 @@ class DatabaseAudit:
             stored = await held.open_times(symbol, interval, first_ms, until_ms)
             check.doubled += len(stored) - len(set(stored))
             check.compared += len(set(stored))
-            holes = await held.kline_holes(symbol, interval, first_ms, until_ms, self._ends.calendar)
-            for first, last in _unrefused(check, grid, holes, found.refused):
+            holes = await held.kline_holes(
+                symbol, interval, first_ms, until_ms, self._ends.calendar, with_absent=True
+            )  # fmt: skip
+            for first, last in _unexplained(check, grid, holes, found):
                 check.missing += grid.span(first, grid.following(last))[1]
                 check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
                 found.faults.ranges.append((first, last))
@@ -275,12 +291,12 @@ class DatabaseAudit:
             found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
             return
         calendar = Check(series.label, "calendar")
-        holes = await self._ends.held.trade_holes(series.symbol, *ids)
-        for first, last in _unrefused(calendar, IdGrid(), holes, found.refused):
+        holes = await self._ends.held.trade_holes(series.symbol, *ids, with_absent=True)
+        for first, last in _unexplained(calendar, IdGrid(), holes, found):
             calendar.missing += last - first + 1
             calendar.example(f"trades {first} to {last} are missing")
             found.faults.ranges.append((first, last))
-        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing - calendar.refused
+        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing - calendar.refused - calendar.absent
         found.checks.append(calendar)
         if self._ends.live is not None:
             found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
@@ -344,15 +360,21 @@ def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
     faults.ranges.clear()
 
 
-def _unrefused(
-    check: Check, grid: Grid, holes: Sequence[Reach], refused: RefusedRows
-) -> Sequence[Reach]:  # fmt: skip
-    """Of holes, given as closed ranges, what was not refused; what was is noted."""
+def _unexplained(check: Check, grid: Grid, holes: Sequence[Reach], found: SeriesAudit) -> Sequence[Reach]:
+    """Of holes, given as closed ranges, what is neither absent at the exchange nor refused; what is so is noted."""
+    there: list[Reach] = []
     for first, last in holes:
+        for piece in explained(grid, first, grid.following(last), found.absent):
+            if piece.reason == UNEXPLAINED:
+                there.append((piece.first, piece.last))
+            else:
+                check.absent += piece.count
+    refused = found.refused.gaps
+    for first, last in there:
         until = grid.following(last)
-        for gap in crossing(refused.gaps, first, last):
+        for gap in crossing(refused, first, last):
             check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
-    return without(grid, holes, refused.gaps)
+    return without(grid, there, refused)
 
 
 def _within(kline: Kline, span: Reach) -> bool:

@@ -41,6 +41,8 @@ class Check(Struct):
     """Rows that the database lacks because validation refused them: declared, and no difference."""
     refused_by: dict[str, int] = field(default_factory=dict)
     """Rule to rows that broke it; a row may break several."""
+    absent: int = 0
+    """Rows that the database lacks because the exchange itself does not have them: proven and recorded."""
     examples: list[str] = field(default_factory=list)
     note: str = ""
 
