@@ -19,8 +19,9 @@ from data_collector.history.comparison import (
     same_kline,
     same_prices,
     same_trade,
+    without_explained,
 )
-from data_collector.history.feeds import STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
+from data_collector.history.feeds import SETTLED_MS, STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
 from data_collector.history.odd_candles import parted
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
@@ -28,7 +29,7 @@ from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, KlineGrid, crossing, explained, without
+from data_collector.model.grid import IdGrid, KlineGrid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
@@ -48,16 +49,6 @@ class Rows(Holdings, StoredRows, Protocol):
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """All of a range, ascending."""
-
-    async def kline_holes(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar, *, with_absent: bool = False
-    ) -> list[Reach]:
-        """As in `Holdings`; `with_absent`: what the exchange itself lacks too."""
-
-    async def trade_holes(
-        self, symbol: str, first_id: int, last_id: int, *, with_absent: bool = False
-    ) -> list[Reach]:  # fmt: skip
-        """The same of trades."""
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, and why."""
@@ -99,6 +90,8 @@ class SeriesAudit(Struct):
     refused: RefusedRows
     absent: Sequence[Gap]
     """Recorded as what the exchange itself does not have."""
+    unfounded: list[int] = field(default_factory=list)
+    """Open times of candles without trades that were built, and of which the exchange proves to have none."""
 
     @property
     def is_clean(self) -> bool:
@@ -183,7 +176,7 @@ class DatabaseAudit:
             holes = await held.kline_holes(
                 symbol, interval, first_ms, until_ms, self._ends.calendar, with_absent=True
             )  # fmt: skip
-            for first, last in _unexplained(check, grid, holes, found):
+            for first, last in without_explained(check, grid, holes, found.absent, found.refused):
                 check.missing += grid.span(first, grid.following(last))[1]
                 check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
                 found.faults.ranges.append((first, last))
@@ -198,6 +191,15 @@ class DatabaseAudit:
         check.doubled = stored.doubled
         if not theirs:
             check.note = "it keeps none of this time"
+            return check
+        # What it built and the exchange proved not to have was taken out of the database.
+        absent = [gap for gap in await self._ends.held.gaps(key) if gap.reason == "absent"]
+        theirs = {
+            number: row
+            for number, row in theirs.items()
+            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in absent))
+        }
+        if not theirs:
             return check
         ours = await self._ours(key, min(theirs), max(theirs) + 1)
         # The live store declares what it could not have; the database may have got it from REST.
@@ -223,13 +225,25 @@ class DatabaseAudit:
         key = found.series
         check, doubts = Check(key.label, "exchange"), Doubts()
         position, end_ms = span
+        before_ms: int | None = None
         while position < end_ms:
             call = partial(self._exchanges_klines, rest, key, position, end_ms - 1, doubts)
             rows, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
-            compare(check, found.faults, ours, by_open(rows), same=same_kline, refused=found.refused)
+            theirs = by_open(rows)
+            compare(check, found.faults, ours, theirs, same=same_kline, refused=found.refused)
+            if rows:
+                # Of what lies between two rows it has none, whatever ids tell.
+                first_ms = rows[0].open_ms if before_ms is None else before_ms
+                settled_ms = min(rows[-1].open_ms, self._closed_ms - SETTLED_MS)
+                found.unfounded += [
+                    number
+                    for number, row in ours.items()
+                    if first_ms < number < settled_ms and number not in theirs and _is_empty(row)
+                ]
+                before_ms = rows[-1].open_ms
             self._tell(key.label, check.compared)
             position = until_ms
         return check
@@ -292,7 +306,7 @@ class DatabaseAudit:
             return
         calendar = Check(series.label, "calendar")
         holes = await self._ends.held.trade_holes(series.symbol, *ids, with_absent=True)
-        for first, last in _unexplained(calendar, IdGrid(), holes, found):
+        for first, last in without_explained(calendar, IdGrid(), holes, found.absent, found.refused):
             calendar.missing += last - first + 1
             calendar.example(f"trades {first} to {last} are missing")
             found.faults.ranges.append((first, last))
@@ -360,21 +374,9 @@ def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
     faults.ranges.clear()
 
 
-def _unexplained(check: Check, grid: Grid, holes: Sequence[Reach], found: SeriesAudit) -> Sequence[Reach]:
-    """Of holes, given as closed ranges, what is neither absent at the exchange nor refused; what is so is noted."""
-    there: list[Reach] = []
-    for first, last in holes:
-        for piece in explained(grid, first, grid.following(last), found.absent):
-            if piece.reason == UNEXPLAINED:
-                there.append((piece.first, piece.last))
-            else:
-                check.absent += piece.count
-    refused = found.refused.gaps
-    for first, last in there:
-        until = grid.following(last)
-        for gap in crossing(refused, first, last):
-            check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
-    return without(grid, there, refused)
+def _is_empty(kline: Kline) -> bool:
+    """Nothing was traded in it."""
+    return kline.trades == 0 and float(kline.volume) == 0
 
 
 def _within(kline: Kline, span: Reach) -> bool:

@@ -17,7 +17,6 @@ from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
-from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFile, TradesApi
@@ -102,7 +101,7 @@ class FileFill:
     async def _whole(
         self, plan: SeriesPlan, chunks: AsyncGenerator[list[Kline], None], report: SeriesEnded
     ) -> AsyncGenerator[list[Kline], None]:
-        """The chunks without what is no whole candle: that is told, and its places are absent."""
+        """The chunks without what is no whole candle: that is told, and refused."""
         told, before = OddCandles(report, self._tell, SOURCE), list[Kline]()
         async with aclosing(chunks):
             async for rows in chunks:
@@ -111,9 +110,8 @@ class FileFill:
                     places = places_of(self._calendar, odd, [*before[-1:], *whole])
                     wanted = {place: kline for place, kline in places.items() if plan.wants(place)}
                     told.note(list(wanted.values()))
-                    gaps = [Gap(place, place, 1, "absent") for place in wanted]
-                    await self._retrying.write(report.series, partial(self._store.put_gaps, plan.series, gaps))
-                    report.absent += len(gaps)
+                    put_odd = partial(self._store.put_odd, wanted, source=SOURCE)
+                    report.take(await self._retrying.write(report.series, put_odd))
                 before = whole
                 yield whole
 

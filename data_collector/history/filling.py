@@ -136,7 +136,7 @@ class Filling:
             remaining = await self._plan_of(plan.series, again=self._again and self._source == "auto")
         if self._source == "auto":
             # REST may have it right, and is asked once.
-            report.refused, report.refused_by = 0, {}
+            report.refused, report.refused_by, report.odd = 0, {}, 0
         settled = report.added + report.changed + report.absent + report.refused
         report.known = max(0, report.rows - remaining.rows - settled)
         if self._source == "dumps":

@@ -39,11 +39,13 @@ class Holdings(Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def kline_holes(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar, *, with_absent: bool = False
     ) -> list[tuple[int, int]]:
         """First and last missing open time of each hole from an open time on, without what is recorded as absent."""
 
-    async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
+    async def trade_holes(
+        self, symbol: str, first_id: int, last_id: int, *, with_absent: bool = False
+    ) -> list[tuple[int, int]]:  # fmt: skip
         """First and last missing id of each hole of a closed range, without what is recorded as absent."""
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
@@ -74,6 +76,9 @@ class RowStore(Protocol):
 
     async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
+
+    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Stored:
+        """What the exchange has in place of whole klines, by open time: refused."""
 
     async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Stored:
         """Trades."""
@@ -111,10 +116,10 @@ class AnsweredRows(Struct, frozen=True):
     """Rising; also of places where the exchange has something that is no whole candle."""
     is_full: bool
     """Whether more may follow."""
-    store: Callable[[Callable[[int], bool]], Awaitable[Stored]]
+    store: Callable[[Callable[[int], bool]], Awaitable[Sequence[Stored]]]
     """Writes the rows whose number passes."""
     odd: Mapping[int, Kline] = field(default_factory=dict)
-    """What is no whole candle, by its place: the exchange has none there."""
+    """What is no whole candle, by its place; it is refused by `store`."""
 
 
 class SeriesFeed(Protocol):

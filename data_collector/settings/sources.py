@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
-from data_collector.proxies import proxy_of
+from data_collector.model.proxies import proxy_of
 from data_collector.settings.fields import SECRETS, Settings, is_loopback, variables
 from data_collector.settings.texts import YES, shown
 

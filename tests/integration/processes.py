@@ -272,6 +272,11 @@ def family(pid: int) -> list[int]:
         return []
 
 
+def held_by(pid: int) -> set[str]:
+    """What a process has for its input, output and errors: who waits for the end of one of these waits for it."""
+    return {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
+
+
 def _choose_store_port(store_folder: Path) -> None:
     """Let the embedded store come up at a port that no other test's collector asks for in the same moment."""
     store_folder.mkdir(exist_ok=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,7 +18,16 @@ from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
+from tests.faults.service import Api, api_over
+from tests.integration.postgres_server import rows
+from tests.integration.processes import Exchange, variables
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until
 from tests.market import trade
+
+SYMBOL = "BTCUSDT"
+EPOCH = f"collector:epoch:{SYMBOL}"
+PLACES = "select epoch, trade_id from market_data_trades where symbol = 'BTCUSDT' order by 1, 2"
 
 
 @pytest.fixture
@@ -44,3 +57,94 @@ async def test_trades_of_two_epochs_with_the_same_ids_stand_side_by_side(pool: a
     assert [each.price for each in await first.trades_by_id("BTCUSDT", 0, 2, 9)] == [old[0].price] * 3
     assert [each.price for each in await second.trades_by_id("BTCUSDT", 0, 2, 9)] == ["7.5"] * 3
     assert [len(await each.gaps(Key("trade", "BTCUSDT"))) for each in (first, second)] == [0, 1]
+
+
+def stored(store: Store) -> list[tuple[int, int]]:
+    """Epoch and id of every trade in the store."""
+    entries = store.entries(f"trades:{SYMBOL}")
+    return [(int(each["fields"].get("epoch", "0")), int(each["id"].partition("-")[2])) for each in entries]
+
+
+def page(api: Api, query: str = "") -> dict[str, object]:
+    """What `/trades` answers."""
+    status, text = api.ask("GET", f"/trades/{SYMBOL}?limit=5000{query}")
+    assert status == 200, text
+    found: dict[str, object] = json.loads(text)
+    return found
+
+
+def ids(found: dict[str, object]) -> list[int]:
+    records = found["records"]
+    assert isinstance(records, list)
+    return [record["trade_id"] for record in records]
+
+
+def burst(market: Exchange, trades: int = 300) -> int:
+    """Make trades, then stand still; the id of the last one."""
+    market.act("resume")
+    market.act("burst", symbol=SYMBOL, trades=trades)
+    market.act("pause")
+    return market.last_id(SYMBOL)
+
+
+def two_lives(first: list[tuple[int, int]], last_id: int) -> list[tuple[int, int]]:
+    """What both stores hold when the second life is whole."""
+    return first + [(1, number) for number in range(last_id + 1)]
+
+
+@pytest.mark.slow
+def test_market_whose_ids_begin_anew_goes_on_by_itself_and_both_lives_stand_whole(
+    market: Exchange, folder: Path, store: Store, database: str
+) -> None:
+    """Ids begin anew at 0 with POSTGRES_TRADES=1; then the store is flushed, and the collector killed."""
+    with api_over(folder, market, store, database_url=database, postgres_trades="1") as api:
+        last_id = burst(market)
+        until(lambda: store.tail_id(SYMBOL) >= last_id, "the first life", output=api.told)
+        first = stored(store)
+        market.act("restart_ids", symbol=SYMBOL, first_id=0)
+        last_id = burst(market)
+        until(lambda: store.ask("GET", EPOCH) == "1", "the next epoch", output=api.told)
+        last_id = burst(market)
+
+        whole = two_lives(first, last_id)
+        until(lambda: stored(store) == whole, "both lives in the store", output=api.told)
+        until(lambda: rows(database, PLACES) == whole, "both lives in PostgreSQL", output=api.told)
+        newest, oldest = page(api), page(api, "&epoch=0")
+        assert (newest["epoch"], newest["epochs"], oldest["epoch"]) == (1, [0, 1], 0)
+        assert ids(newest) == ids(page(api, "&epoch=1")) == list(range(last_id + 1))
+        assert ids(oldest) == [number for _, number in first]
+
+        store.ask("FLUSHALL")
+        last_id = burst(market)
+        until(lambda: (1, last_id) in stored(store), "the store filled again", output=api.told)
+        assert stored(store) == [(1, number) for number in range(last_id + 1)]
+        assert store.ask("GET", EPOCH) == "1"
+
+    store.ask("FLUSHALL")
+    with api_over(folder, market, store, database_url=database, postgres_trades="1") as api:
+        last_id = burst(market)
+        until(lambda: (1, last_id) in stored(store), "the store filled after a restart", output=api.told)
+        assert {epoch for epoch, _ in stored(store)} == {1}
+        until(lambda: rows(database, PLACES) == two_lives(first, last_id), "all rows", output=api.told)
+
+
+def test_operator_who_decides_is_told_the_command_and_it_begins_the_epoch(
+    market: Exchange, folder: Path, store: Store
+) -> None:
+    with api_over(folder, market, store, auto_epoch="0") as api:
+        last_id = burst(market)
+        until(lambda: store.tail_id(SYMBOL) >= last_id, "the first life", output=api.told)
+        first = stored(store)
+        market.act("restart_ids", symbol=SYMBOL, first_id=0)
+        burst(market)
+        command = f"data-collector epoch {SYMBOL} --new"
+        until(lambda: command in api.ask("GET", "/health")[1], "the cure", output=api.told)
+        last_id = burst(market)
+        assert stored(store) == first
+
+        environment = variables(folder, market, redis_url=store.url)
+        words = [sys.executable, "-m", "data_collector", "epoch", SYMBOL, "--new"]
+        done = subprocess.run(words, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+        assert (done.returncode, "epoch 1 has begun" in done.stdout) == (0, True), done.stderr
+        until(lambda: stored(store) == two_lives(first, last_id), "both lives", output=api.told)

@@ -174,7 +174,7 @@ def left_out_sentence(event: FileRefused | OddCandle) -> str:
     """What was not taken, and why."""
     if isinstance(event, FileRefused):
         return f"file refused: {event.reason}"
-    return f"the exchange has a candle from {event.opens} to {event.closes}, which is not whole: left out"
+    return f"the exchange has a candle from {event.opens} to {event.closes}, which is not whole: refused"
 
 
 def series_sentence(report: SeriesEnded) -> str:
@@ -186,8 +186,8 @@ def series_sentence(report: SeriesEnded) -> str:
             (report.changed, "changed"),
             (report.known, "written by others meanwhile"),
             (report.absent, "absent at the exchange"),
-            (report.odd, "of them not whole there"),
             (report.refused, f"refused ({by_count(report.refused_by)})"),
+            (report.odd, "of them not whole at the exchange"),
             (report.unproven, "not given by the exchange"),
             (report.files_refused, "files refused"),
         )
@@ -204,6 +204,8 @@ def judgement_sentences(event: Ended) -> list[str]:
             f"Refused by validation: {_counted(event.refused, 'row')} ({by_count(event.refused_by)}), kept in "
             "quarantine and not asked for again: see `data-collector quarantine list`, and `backfill --again`."
         )
+    if event.odd:
+        told.append(f"Of them {_counted(event.odd, 'candle')} of the exchange's own that cannot be whole.")
     return told if event.gx is None else [*told, *event.gx.sentences()]
 
 
@@ -212,8 +214,7 @@ def end_sentence(event: Ended) -> str:
     done = f"{event.added:,} rows added in {_duration(event.seconds)}"
     match event.outcome:
         case "complete":
-            odd = f", of which it has {event.odd:,} that are not whole" if event.odd else ""
-            return f"Complete: {done}; {event.absent:,} do not exist at the exchange{odd}."
+            return f"Complete: {done}; {event.absent:,} do not exist at the exchange."
         case "stopped":
             return f"Stopped: {done}. Run the same command again: it goes on from here."
         case "incomplete":

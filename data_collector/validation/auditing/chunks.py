@@ -1,8 +1,7 @@
-"""Judged records as chunks, the form in which real Great Expectations gets them; and having some checked at once."""
+"""Judged records as chunks, the form in which real Great Expectations gets them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -68,21 +67,6 @@ class AuditPort(Protocol):
 
     async def close(self) -> None:
         """Let go of what is held."""
-
-
-async def judge_now(
-    port: AuditPort,
-    suite: CompiledSuite,
-    records: Sequence[Checked],
-    marks: Mapping[int, Mark],
-    listed: Mapping[str, SymbolRules],
-) -> AuditReport:
-    """What real Great Expectations says of records of one kind that the gate judged by this suite.
-
-    `marks`: row to what the gate said of it; of the others it said nothing. Rows of one symbol are in their order, and
-    so are calls: what came before is known to the port's worker. Raises as `AuditPort.audit` does.
-    """
-    return await port.audit(list(seal(suite, suite.suite.encoded(), records, marks, listed, time.monotonic())))
 
 
 def seal(

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from data_collector.model.errors import Transient
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.validation.auditing.audit_worker import AuditWorker
 from data_collector.validation.auditing.chunks import AuditBroken, Sealed
 from data_collector.validation.auditing.messages import (
@@ -26,7 +27,6 @@ from data_collector.validation.auditing.messages import (
     encode,
 )
 from data_collector.validation.rules.columns import Kind
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 AUDIT_TIMEOUT_S: Final = 60.0
 """A full batch takes about 2 s; a worker at the lowest priority on a busy machine much longer."""

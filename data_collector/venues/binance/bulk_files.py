@@ -21,11 +21,11 @@ from data_collector.model.errors import BadFile, Misconfigured, NotPublished, Ve
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import BulkFile
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import bulk_names
 from data_collector.venues.binance.bulk_archive import looks_like_a_page
 from data_collector.venues.binance.bulk_names import CHECKSUM
 from data_collector.venues.binance.bulk_rows import kline_rows, trade_rows
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 FILES_URL = "https://data.binance.vision"
 

@@ -13,7 +13,7 @@ from data_collector.model.errors import Transient
 from data_collector.model.venue import SymbolRules
 from data_collector.validation.auditing import auditor as subject
 from data_collector.validation.auditing.auditor import TRIES_MAX, Auditor
-from data_collector.validation.auditing.chunks import CHUNK_ROWS_MAX, AuditBroken, Mark, Sealed, judge_now
+from data_collector.validation.auditing.chunks import CHUNK_ROWS_MAX, AuditBroken, Mark, Sealed, seal
 from data_collector.validation.auditing.messages import AuditReport, Chunk, Disagreement, chunk_decoder
 from data_collector.validation.rules.columns import Kind
 from tests.judging import gate_with, shipped_gate
@@ -360,14 +360,14 @@ async def test_pairs_of_rule_and_row_are_held_against_what_great_expectations_ev
     assert (auditor.pairs, auditor.evaluated, auditor.newest_unevaluated) == ({"trade": 26}, {"trade": 25}, 1)
 
 
-async def test_records_of_a_caller_are_judged_at_once() -> None:
-    """For loads of the past, which need no rhythm."""
-    port = Port()
+async def test_records_of_a_load_are_sealed_with_what_the_gate_said_of_them() -> None:
+    """Loads of the past need no rhythm."""
+    port, suite = Port(), shipped_gate().suites["trade"]
     records = [trade(number) for number in range(CHUNK_ROWS_MAX + 2)]
     marks = {0: Mark(late=True), CHUNK_ROWS_MAX + 1: Mark(["price_positive"], accepted=False)}
     listed = {SYMBOL: SymbolRules(SYMBOL, "TRADING", "BTC", "USDT", 0.01, 0.001)}
 
-    found = await judge_now(port, shipped_gate().suites["trade"], records, marks, listed)
+    found = await port.audit(list(seal(suite, suite.suite.encoded(), records, marks, listed, 0.0)))
 
     one, two = port.chunks
     assert found.rows == {"trade": CHUNK_ROWS_MAX + 2}
