@@ -19,12 +19,12 @@ ifneq ($(shell $(RUN) -c "print('runs')" 2>/dev/null),runs)
 .PHONY: $(RUNTIME) $(DEVELOPMENT)
 endif
 
-.PHONY: help venv demo run test test-all test-long differential soak lint format bench dashboards lock sbom fuzz clean
+.PHONY: help venv demo run test test-all test-slow test-long differential soak lint format bench dashboards lock sbom fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "  Variables: ARGS='--help' goes to demo, run, bench and soak; PYTHON=python3.12 names the Python to use."
+	@echo "  Variables: ARGS='--help' goes to demo, run, bench and soak; PYTHON=python3.12 names the Python to use, VENV=.venv-3.12 where it goes."
 
 demo: $(RUNTIME) ## Exchange simulator, store, collector and API on this machine, no account, no exchange (Ctrl-C ends it)
 	@exec $(RUN) -m data_collector demo $(ARGS)
@@ -42,8 +42,12 @@ test-all: $(DEVELOPMENT) ## Every kind of test, slow ones too, then the fuzzers 
 	@$(RUN) -m pytest $(WORKERS) -m "not long" $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory fuzz
 
-test-long: $(DEVELOPMENT) ## What asks the same in numbers: hundreds of kills, every version, every market
+test-slow: $(DEVELOPMENT) ## Those that `make test` leaves to CI
+	@$(RUN) -m pytest $(WORKERS) -m "slow and not long" $(PYTEST_ARGS)
+
+test-long: $(DEVELOPMENT) ## What asks the same in numbers: hundreds of kills, every version, every market; and CI with its Pythons exchanged
 	@$(RUN) -m pytest $(WORKERS) -m long $(PYTEST_ARGS)
+	@CROSSWISE=1 .ci/run
 
 differential: $(DEVELOPMENT) ## Hold compiled suites against Great Expectations, DIFFERENTIAL_EXAMPLES random ones (5000)
 	@DIFFERENTIAL_EXAMPLES=$(DIFFERENTIAL_EXAMPLES) $(RUN) -m pytest tests/differential $(PYTEST_ARGS)
@@ -51,12 +55,13 @@ differential: $(DEVELOPMENT) ## Hold compiled suites against Great Expectations,
 soak: $(DEVELOPMENT) ## Random faults, drawn from SEED (1), for MINUTES (2), against an oracle; docs/soak.md
 	@exec $(RUN) -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
-lint: $(DEVELOPMENT) ## Format, lint, types, layers, and nothing in the tree that only this machine has
+lint: $(DEVELOPMENT) ## Format, lint, types, layers, no secret and nothing of this machine alone in the tree
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
 	@$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	@$(RUN) -m pytest -q --no-header tests/docs/test_tree.py
+	@git ls-files -z --cached --others --exclude-standard | xargs -0 $(RUN) -m detect_secrets.pre_commit_hook --baseline .secrets.baseline
 
 format: $(DEVELOPMENT) ## Format the code and mend what can be mended without thought
 	@$(RUN) -m ruff format .

@@ -11,8 +11,22 @@ import argparse
 import asyncio
 import platform
 import statistics
+from collections.abc import Callable, Coroutine
 
-from benchmarks import abuse, exactness, history, hour, outage, postgres, reading, recovery, validation, viewers
+from benchmarks import (
+    abuse,
+    exactness,
+    history,
+    hour,
+    load,
+    outage,
+    postgres,
+    reading,
+    recovery,
+    rhythm,
+    validation,
+    viewers,
+)  # fmt: skip
 from benchmarks.feeder import Plan
 from benchmarks.latency import quantiles
 from benchmarks.rig import Reading, collecting, feeding
@@ -22,11 +36,6 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 
 WARM_UP = 20_000
 """Messages before the first reading: connection, first keys and caches are not what a message costs."""
-
-PARTS = (
-    "feed", "exactness", "outage", "hour", "recovery", "abuse", "viewers", "postgres", "history", "reading",
-    "validation",
-)  # fmt: skip
 
 
 async def cost(name: str, plan: Plan, *, measured: int) -> tuple[float, float]:
@@ -78,33 +87,6 @@ async def memory(symbols: int) -> None:
     print(f"  {symbols:5,} symbols  {reading.memory_bytes / 2**20:6.1f} MiB   ({lines} connections)", flush=True)
 
 
-async def run(arguments: argparse.Namespace) -> None:
-    """The parts that are asked for."""
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    if arguments.part in {"all", "feed"}:
-        await feed(arguments)
-    if arguments.part in {"all", "exactness"}:
-        await exactness.run(messages=arguments.messages, seconds=arguments.seconds)
-    if arguments.part in {"all", "outage"}:
-        await outage.run(trades=arguments.messages)
-    if arguments.part in {"all", "hour"}:
-        await hour.run(trades=hour.HOUR_TRADES if arguments.part == "hour" else arguments.messages)
-    if arguments.part in {"all", "recovery"}:
-        await recovery.run()
-    if arguments.part in {"all", "abuse"}:
-        await abuse.run(seconds=arguments.seconds)
-    if arguments.part in {"all", "viewers"}:
-        await viewers.run(seconds=arguments.seconds)
-    if arguments.part in {"all", "history"}:
-        await history.run(seconds=arguments.seconds)
-    if arguments.part in {"all", "reading"}:
-        await reading.run(seconds=arguments.seconds)
-    if arguments.part in {"all", "postgres"}:
-        await postgres.run(rows=min(arguments.messages, 100_000))
-    if arguments.part in {"all", "validation"}:
-        await validation.run(seconds=arguments.seconds)
-
-
 async def feed(arguments: argparse.Namespace) -> None:
     """Cost, latency and memory of the way from the socket to the store."""
     symbols = (
@@ -128,6 +110,37 @@ async def feed(arguments: argparse.Namespace) -> None:
     print("Resident memory of the collector process:")
     for count in (1, 100, 2_000):
         await memory(count)
+
+
+def _hour_trades(arguments: argparse.Namespace) -> int:
+    trades: int = hour.HOUR_TRADES if arguments.part == "hour" else arguments.messages
+    return trades
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, None]]] = {
+    "feed": feed,
+    "exactness": lambda given: exactness.run(messages=given.messages, seconds=given.seconds),
+    "outage": lambda given: outage.run(trades=given.messages),
+    "hour": lambda given: hour.run(trades=_hour_trades(given)),
+    "recovery": lambda _: recovery.run(),
+    "abuse": lambda given: abuse.run(seconds=given.seconds),
+    "viewers": lambda given: viewers.run(seconds=given.seconds),
+    "history": lambda given: history.run(seconds=given.seconds),
+    "reading": lambda given: reading.run(seconds=given.seconds),
+    "postgres": lambda given: postgres.run(rows=min(given.messages, 100_000)),
+    "load": lambda given: load.run(rows=min(given.messages, 400_000)),
+    "validation": lambda given: validation.run(seconds=given.seconds),
+    "rhythm": lambda given: rhythm.run(seconds=given.seconds),
+}
+"""In the order in which they run."""
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    """The parts that are asked for."""
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name, part in PARTS.items():
+        if arguments.part in {"all", name}:
+            await part(arguments)
 
 
 def _met(met: bool) -> str:

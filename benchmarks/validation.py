@@ -123,7 +123,7 @@ async def coverage(per_s: int, *, seconds: int) -> None:
     """How much of a feed the audit has checked, and how far behind it was."""
     plan = Plan(SYMBOLS, frames=per_s * seconds, per_s=per_s, mix=(90, 8, 2))
     waiting: list[int] = []
-    async with feeding(plan) as url, collecting(SYMBOLS, url, GX_AUDIT="1") as rig:
+    async with feeding(plan) as url, collecting(SYMBOLS, url, GX_AUDIT="1", GX_AUDIT_SECONDS="1") as rig:
         while True:
             snapshot = await rig.snapshot()
             audit = snapshot.validation.audit
@@ -161,7 +161,7 @@ async def latency_with_and_without(per_s: int, *, seconds: int) -> None:
 
 async def _p99(per_s: int, seconds: int, audit: str) -> float:
     plan = Plan(SYMBOLS, frames=per_s * (seconds + 8), per_s=per_s)
-    async with feeding(plan) as url, collecting(SYMBOLS, url, GX_AUDIT=audit) as rig:
+    async with feeding(plan) as url, collecting(SYMBOLS, url, GX_AUDIT=audit, GX_AUDIT_SECONDS="1") as rig:
         # The worker's start is over by then.
         before = await rig.read_until(lambda reading: reading.received >= per_s * 6, timeout_s=90)
         await asyncio.sleep(seconds)

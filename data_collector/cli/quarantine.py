@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -18,15 +18,20 @@ from data_collector.api.answers import Refused
 from data_collector.api.quarantine import newest_refusals
 from data_collector.api.store_reading import StoreReading
 from data_collector.cli.replay import Replay, SortedCount, SymbolReport
+from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
-from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.history.events import GxCheck
+from data_collector.model.errors import SinkUnavailable, Unavailable
 from data_collector.model.keys import UNKNOWN
+from data_collector.model.store_url import StoreAddress
 from data_collector.observe.escaping import escaped
+from data_collector.service.loading.load import gate_in_force, opened_load
+from data_collector.service.loading.release import Release, SeriesRelease
+from data_collector.service.running import running_collectors
 from data_collector.settings import Settings, load_settings
+from data_collector.sinks.postgres.quarantine import RefusedRow
+from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
-from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
-from data_collector.validation.rules.columns import Kind
-from data_collector.validation.rules.folder import RulesFolder
 from data_collector.venues.discovery import find_venue
 
 NEVER_REPLAYED = (
@@ -51,6 +56,10 @@ class _Answer(Struct):
     rule: str | None
     symbols: list[SymbolReport]
     foreign_keys: list[str]
+    history: list[SeriesRelease]
+    """Of PostgreSQL."""
+    gx: GxCheck | None
+    """What real Great Expectations said of what history got."""
 
 
 @quarantine.command("list")
@@ -60,11 +69,10 @@ def list_refused(
 ) -> None:
     """Show the newest refused records and frames with the rules that they broke."""
     settings = load_settings()
-    entries = asyncio.run(_newest(settings, _named(symbols, settings), limit))
-    if not entries:
+    rows = asyncio.run(_newest(settings, symbols, limit))
+    if not rows:
         typer.echo("Nothing is in quarantine.", err=True)
         return
-    rows = [[entry.at, entry.symbol, _rules(entry), escaped(_content(entry))] for entry in entries]
     if not sys.stdout.isatty():
         print("\n".join("  ".join(row) for row in rows))
         return
@@ -84,17 +92,15 @@ def replay(
 ) -> None:
     """Judge refused records by the rules in force now, and move those that pass to `late:` and `kline:`.
 
-    `trades:` and `stream:` only go forward, so what comes after its place was passed does not go there.
+    `trades:` and `stream:` only go forward, so what comes after its place was passed does not go there. What backfill
+    and repair were refused is in PostgreSQL, and is stored there.
     """
-    settings = load_settings()
-    suites = _suites(settings)
-    replaying = Replay(suites, settings, rule, is_dry=dry_run, tell=_tell_progress)
-    reports, foreign = asyncio.run(_replayed(replaying, _named(symbols, settings)))
+    answer = asyncio.run(_replayed(load_settings(), symbols, rule, is_dry=dry_run))
     if json:
-        print(msgspec.json.encode(_Answer(dry_run, rule, reports, foreign)).decode())
+        print(msgspec.json.encode(answer).decode())
     else:
-        _print([report for report in reports if report.read or symbols], is_dry=dry_run)
-    for sentence in foreign:
+        _print(answer, all_named=bool(symbols))
+    for sentence in answer.foreign_keys:
         typer.echo(f"{escaped(sentence)}: what needs this key stays in quarantine.", err=True)
 
 
@@ -106,16 +112,53 @@ def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
     return [UNKNOWN if name == UNKNOWN.upper() else name for name in names]
 
 
-async def _newest(settings: Settings, symbols: Sequence[str], limit: int) -> list[Refused]:
-    address = await find_store(settings=settings)
-    store = StoreReading()
+async def _newest(settings: Settings, symbols: Sequence[str] | None, limit: int) -> list[list[str]]:
+    """Rows of the table, newest first, of the store and of PostgreSQL."""
+    surroundings = _with_database(settings)
+    address = await _store(settings, is_needed=surroundings is None)
+    rows: list[list[str]] = []
+    if address is not None:
+        store = StoreReading()
+        keys = find_venue("binance").store_keys
+        try:
+            page = await newest_refusals(store, address.whole, keys, _named(symbols, settings), limit)
+        except SinkUnavailable as error:
+            raise Unavailable(str(error)) from error
+        finally:
+            store.close()
+        rows += [[entry.at, entry.symbol, _rules(entry), escaped(_content(entry))] for entry in page.errors]
+    if surroundings is not None:
+        async with opened_database(surroundings.settings, {"market_data_quarantine": ("SELECT",)}) as database:
+            named = _named(symbols, settings) if symbols else await database.quarantine.symbols()
+            kept = await database.quarantine.newest(named, limit)
+        rows += [[_when(row), row.key.label, ",".join(row.rules), escaped(_text(row))] for row in kept]
+    return sorted(rows, key=lambda row: row[0], reverse=True)[:limit]
+
+
+def _when(row: RefusedRow) -> str:
+    return "" if row.at is None else row.at.isoformat(timespec="milliseconds")
+
+
+def _text(row: RefusedRow) -> str:
+    return "" if row.record is None else msgspec.json.encode(row.record).decode()
+
+
+def _with_database(settings: Settings) -> Surroundings | None:
+    """The database of the settings, or of a collector that runs; None where there is none."""
+    if settings.database_url is None and not any(each.database for _, each in running_collectors(settings.var_dir)):
+        return None
+    return found_surroundings(settings, with_exchange=False)
+
+
+async def _store(settings: Settings, *, is_needed: bool) -> StoreAddress | None:
+    """Where none runs and there is a database, it is not needed: who only backfills has none."""
     try:
-        page = await newest_refusals(store, address.whole, find_venue("binance").store_keys, symbols, limit)
-    except SinkUnavailable as error:
-        raise Unavailable(str(error)) from error
-    finally:
-        store.close()
-    return page.errors
+        return await find_store(settings=settings)
+    except Unavailable as error:
+        if is_needed:
+            raise
+        typer.echo(f"PostgreSQL alone: {escaped(str(error))}", err=True)
+        return None
 
 
 def _rules(entry: Refused) -> str:
@@ -126,25 +169,32 @@ def _content(entry: Refused) -> str:
     return bytes(entry.record).decode() if entry.frame is None else entry.frame
 
 
-def _suites(settings: Settings) -> Mapping[Kind, CompiledSuite]:
+async def _replayed(settings: Settings, symbols: Sequence[str] | None, rule: str | None, *, is_dry: bool) -> _Answer:
     """Raises `Misconfigured`: nothing is moved by rules other than those that the user has written."""
-    shelved = RulesFolder(settings.suites_dir).load()
-    if shelved.faults:
-        raise Misconfigured("\n".join([*shelved.faults.values(), "Nothing was replayed. Correct the rules first."]))
-    if settings.validation_service_url is not None:
-        typer.echo("Records are judged by SUITES_DIR here; VALIDATION_SERVICE_URL is not asked.", err=True)
-    return {kind: compile_suite(suite) for kind, suite in shelved.suites.items()}
-
-
-async def _replayed(replaying: Replay, symbols: Sequence[str]) -> tuple[list[SymbolReport], list[str]]:
-    address = await find_store(settings=replaying.settings)
-    async with opened(address) as connection:
-        streams = QuarantineStreams(connection, find_venue("binance").store_keys)
-        try:
-            return await replaying.run(streams, symbols), sorted(streams.foreign)
-        finally:
-            if sys.stderr.isatty():
-                sys.stderr.write("\r\x1b[K")
+    surroundings = _with_database(settings)
+    address = await _store(settings, is_needed=surroundings is None)
+    gate = await gate_in_force(settings)
+    answer = _Answer(is_dry, rule, [], [], [], None)
+    if address is not None:
+        replaying = Replay(gate.suites, settings, rule, is_dry=is_dry, tell=_tell_progress)
+        async with opened(address) as connection:
+            streams = QuarantineStreams(connection, find_venue("binance").store_keys)
+            try:
+                answer.symbols = await replaying.run(streams, _named(symbols, settings))
+            finally:
+                if sys.stderr.isatty():
+                    sys.stderr.write("\r\x1b[K")
+            answer.foreign_keys = sorted(streams.foreign)
+    if surroundings is not None:
+        rights = {"market_data_quarantine": ("SELECT",)} if is_dry else rights_to_load()
+        async with (
+            opened_database(surroundings.settings, rights) as database,
+            opened_load(settings, database.writer, database.quarantine) as load,
+        ):
+            release = Release(load, database.quarantine, rule, is_dry)
+            answer.history = await release.run(_named(symbols, settings) if symbols else ())
+            answer.gx = await load.audit.finish()
+    return answer
 
 
 def _tell_progress(report: SymbolReport) -> None:
@@ -153,13 +203,19 @@ def _tell_progress(report: SymbolReport) -> None:
         sys.stderr.flush()
 
 
-def _print(reports: Sequence[SymbolReport], *, is_dry: bool) -> None:
-    if not reports:
+def _print(answer: _Answer, *, all_named: bool) -> None:
+    reports = [report for report in answer.symbols if report.read or all_named]
+    if not reports and not answer.history:
         typer.echo("Nothing is in quarantine.", err=True)
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("symbol", "would be replayed" if is_dry else "replayed", "still refused", "not replayable"):
-        table.add_column(name, overflow="fold")
+    if reports:
+        _print_store(reports, is_dry=answer.dry_run)
+    if answer.history:
+        _print_history(answer)
+
+
+def _print_store(reports: Sequence[SymbolReport], *, is_dry: bool) -> None:
+    table = _table("symbol", "would be replayed" if is_dry else "replayed", "still refused", "not replayable")
     table.add_column("passed over", justify="right")
     table.add_column("already gone", justify="right")
     for report in reports:
@@ -169,6 +225,27 @@ def _print(reports: Sequence[SymbolReport], *, is_dry: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if any(report.not_replayable.count for report in reports):
         typer.echo(NEVER_REPLAYED)
+
+
+def _print_history(answer: _Answer) -> None:
+    table = _table("in PostgreSQL", "would be stored" if answer.dry_run else "stored", "still refused")
+    for name in ("passed over", "stored before", "unreadable"):
+        table.add_column(name, justify="right")
+    for report in answer.history:
+        refused = _cell(SortedCount(report.still_refused, report.still_refused_by))
+        counts = (report.passed_over, report.known, report.unreadable)
+        cells = [report.series, f"{report.released:,}", refused, *(f"{count:,}" for count in counts)]
+        table.add_row(*(Text(escaped(cell)) for cell in cells))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for sentence in () if answer.gx is None else answer.gx.sentences():
+        typer.echo(escaped(sentence))
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def _cell(count: SortedCount) -> str:

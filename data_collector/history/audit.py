@@ -20,7 +20,7 @@ from data_collector.history.comparison import (
     same_prices,
     same_trade,
 )
-from data_collector.history.feeds import STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
+from data_collector.history.feeds import SETTLED_MS, STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
 from data_collector.history.odd_candles import parted
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
@@ -90,6 +90,8 @@ class SeriesAudit(Struct):
     checks: list[Check]
     faults: FaultyRows
     refused: RefusedRows
+    unfounded: list[int] = field(default_factory=list)
+    """Open times of candles without trades that were built, and of which the exchange proves to have none."""
 
     @property
     def is_clean(self) -> bool:
@@ -186,6 +188,15 @@ class DatabaseAudit:
         if not theirs:
             check.note = "it keeps none of this time"
             return check
+        # What it built and the exchange proved not to have was taken out of the database.
+        absent = [gap for gap in await self._ends.held.gaps(key) if gap.reason == "absent"]
+        theirs = {
+            number: row
+            for number, row in theirs.items()
+            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in absent))
+        }
+        if not theirs:
+            return check
         ours = await self._ours(key, min(theirs), max(theirs) + 1)
         # The live store declares what it could not have; the database may have got it from REST.
         compare(check, found.faults, ours, theirs, same=same_kline, passed_over=ours.keys(), refused=found.refused)
@@ -210,13 +221,25 @@ class DatabaseAudit:
         key = found.series
         check, doubts = Check(key.label, "exchange"), Doubts()
         position, end_ms = span
+        before_ms: int | None = None
         while position < end_ms:
             call = partial(self._exchanges_klines, rest, key, position, end_ms - 1, doubts)
             rows, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
-            compare(check, found.faults, ours, by_open(rows), same=same_kline, refused=found.refused)
+            theirs = by_open(rows)
+            compare(check, found.faults, ours, theirs, same=same_kline, refused=found.refused)
+            if rows:
+                # Of what lies between two rows it has none, whatever ids tell.
+                first_ms = rows[0].open_ms if before_ms is None else before_ms
+                settled_ms = min(rows[-1].open_ms, self._closed_ms - SETTLED_MS)
+                found.unfounded += [
+                    number
+                    for number, row in ours.items()
+                    if first_ms < number < settled_ms and number not in theirs and _is_empty(row)
+                ]
+                before_ms = rows[-1].open_ms
             self._tell(key.label, check.compared)
             position = until_ms
         return check
@@ -358,6 +381,11 @@ def _unrefused(
         for gap in crossing(refused.gaps, first, last):
             check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
     return without(grid, holes, refused.gaps)
+
+
+def _is_empty(kline: Kline) -> bool:
+    """Nothing was traded in it."""
+    return kline.trades == 0 and float(kline.volume) == 0
 
 
 def _within(kline: Kline, span: Reach) -> bool:

@@ -8,7 +8,7 @@ the larger half (`venues.binance.rest_budget`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -19,7 +19,7 @@ from data_collector.history.plan import Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
-from data_collector.model.grid import Grid, joined
+from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
 
 SERIES_AT_ONCE = 4
@@ -116,8 +116,9 @@ class _SeriesFill:
 
     async def _store(self, answer: AnsweredRows, stretch: Stretch, position: int) -> None:
         # What lies before the position was stored with the answer before.
-        stored = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
-        self._report.take(stored)
+        called = await self._write(lambda: answer.store(lambda number: number >= position and stretch.wants(number)))
+        for stored in called:
+            self._report.take(stored)
 
     async def _note(self, page: CheckedPage, stretch: Stretch, answer: AnsweredRows) -> None:
         for missing in page.absent:
@@ -126,7 +127,7 @@ class _SeriesFill:
             await self._note_missing(stretch, page.lead, proven=await self._lead_is_absent(page.lead, answer))
 
     def _read(self, answer: AnsweredRows, position: int, last: int) -> CheckedPage:
-        return read_page(self._feed.grid, position, last, answer.numbers, full=answer.is_full, odd=answer.odd.keys())
+        return read_page(self._feed.grid, position, last, answer.numbers, full=answer.is_full)
 
     async def _note_missing(self, stretch: Stretch, missing: Range, *, proven: bool) -> None:
         ranges = stretch.overlap(*missing)
@@ -176,13 +177,8 @@ class CheckedPage(Struct, frozen=True):
     """Where to ask on; None when it told about all."""
 
 
-def read_page(
-    grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool, odd: Collection[int] = ()
-) -> CheckedPage:
-    """What `numbers` (rising, an answer's own) tell about `position` to `last`; `full`: more may follow.
-
-    Of the `odd` ones among them the exchange has something that is no whole record: they prove as much, and are absent.
-    """
+def read_page(grid: Grid, position: int, last: int, numbers: Sequence[int], *, full: bool) -> CheckedPage:
+    """What `numbers` (rising, an answer's own) tell about `position` to `last`; `full`: more may follow."""
     until = grid.following(last)
     absent: list[Range] = []
     lead: Range | None = None
@@ -196,11 +192,8 @@ def read_page(
                 absent.append(missing)
         if number >= expected:
             expected = grid.following(number)
-            if number in odd and number < until:
-                absent.append((number, number))
-    proven = tuple(joined(grid, absent))
     if expected >= until:
-        return CheckedPage(proven, lead)
+        return CheckedPage(tuple(absent), lead)
     if full:
-        return CheckedPage(proven, lead, next_number=expected)
-    return CheckedPage(proven, lead, tail=(expected, last))
+        return CheckedPage(tuple(absent), lead, next_number=expected)
+    return CheckedPage(tuple(absent), lead, tail=(expected, last))

@@ -1,4 +1,4 @@
-"""Where a stretch of a series begins and ends: told by the exchange, or by its files where it is out of reach."""
+"""Where a stretch of a series begins and ends: told by the exchange, or by its files where it cannot be asked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from data_collector.model.keys import Key
 from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi
 
 NO_FILE = (
-    "No published file of {series} in this time can be read, and the exchange, which knows {what}, does not answer. "
-    "Ask for another time, or try again when it does."
+    "No published file of {series} in this time can be read, and the exchange, which may know {what}, does not answer, "
+    "or does not list it. Ask for another time, or check the symbol."
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from msgspec import Struct, field
@@ -59,7 +59,7 @@ class FileRefused(Struct, frozen=True, tag="file_refused", tag_field="event"):
 
 
 class OddCandle(Struct, frozen=True, tag="odd_candle", tag_field="event"):
-    """The exchange has something that is no candle of the interval: left out, and recorded as absent."""
+    """The exchange has something that is no candle of the interval: refused."""
 
     series: str
     opens: str
@@ -95,7 +95,7 @@ class SeriesEnded(Struct, tag="series", tag_field="event"):
     """Why it failed."""
     files_refused: int = 0
     odd: int = 0
-    """Of those that are absent: the exchange has a candle there that is not whole."""
+    """Of those that were refused: the exchange has a candle there that is not whole."""
     refused: int = 0
     """Validation refused it: kept in quarantine, declared as a hole, and not asked for again."""
     refused_by: dict[str, int] = field(default_factory=dict)
@@ -129,11 +129,32 @@ class GxCheck(Struct, frozen=True):
     reason: str | None = None
     """Why not all of them were checked."""
     broken: dict[str, int] = field(default_factory=dict)
-    """`kline/close_outlier` to rows that broke it: of the rules that only it judges."""
+    """`kline/close_outlier` to rows that broke it, for the gate or for Great Expectations."""
     disagreements: dict[str, int] = field(default_factory=dict)
     """Rule to rows of which gate and Great Expectations say different things: a bug of ours."""
     failures: dict[str, str] = field(default_factory=dict)
     """Rule to why it could not be evaluated."""
+    unevaluated: int = 0
+    """Pairs of a rule and a row that it is about that it did not look at."""
+
+    def sentences(self) -> list[str]:
+        """For people."""
+        why = "" if self.reason is None or self.checked == self.rows else f": {self.reason.rstrip('.')}"
+        told = [f"Great Expectations checked {self.checked:,} of {self.rows:,} row{'s' * (self.rows != 1)}{why}."]
+        if self.broken:
+            told.append(f"Rules that rows broke: {by_count(self.broken)}.")
+        if self.disagreements:
+            told.append(f"Gate and Great Expectations disagree, a bug of ours: {by_count(self.disagreements)}.")
+        if self.unevaluated:
+            told.append(f"Great Expectations left out {self.unevaluated:,} pairs of a rule and a row that it is about.")
+        failures = self.failures.items()
+        return told + [f"Great Expectations cannot evaluate rule {rule}: {message}" for rule, message in failures]
+
+
+def by_count(counts: Mapping[str, int]) -> str:
+    """Rules and how many rows broke each: `high_not_below_low 2, volume_not_negative 1`."""
+    most_first = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in most_first) or "by which rule is not known"
 
 
 class Ended(Struct, frozen=True, tag="summary", tag_field="event"):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Table
+from data_collector.history.export_format import STATED_DECIMALS, Decimals, Form, Rows, Table
 from data_collector.history.ports import StoredRows
 from data_collector.history.retention import Retention
 from data_collector.model.calendar import LATEST_MS, Calendar
@@ -25,7 +25,7 @@ from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Holes, IdGrid, KlineGrid
 from data_collector.model.keys import Channel, Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade
 
 PAGE_ROWS = 50_000
 """Read, kept in memory and written at once."""
@@ -41,6 +41,14 @@ class StoredHistory(StoredRows, Protocol):
 
     async def epoch_of(self, symbol: str) -> int:
         """In which the trades are that it reads."""
+
+    async def sourced_klines(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int
+    ) -> list[Sourced[Kline]]:
+        """As `klines`."""
+
+    async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
+        """As `trades_by_id`."""
 
 
 class ExportOrder(Struct, frozen=True, kw_only=True):
@@ -58,6 +66,8 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
     """Whether an earlier export in the folder gives way."""
     form: Form = "parquet"
     decimals: Decimals = "decimal"
+    with_origin: bool = False
+    """Whether rows tell where they are from."""
     exchange: str = "binance"
     made_by: str
     now_ms: int
@@ -224,8 +234,9 @@ async def _exported(
         "series": series.interval or "trades",
     }  # fmt: skip
     table = open_table(
-        path, of_trades=series.channel == "trade", form=order.form, decimals=order.decimals, stated=stated
-    )
+        path, of_trades=series.channel == "trade", with_origin=order.with_origin, form=order.form,
+        decimals=order.decimals, stated=stated,
+    )  # fmt: skip
     try:
         written = await _write(reader, calendar, order.now_ms, planned, table, tell)
     finally:
@@ -273,7 +284,8 @@ async def _write(
     grid = IdGrid() if key.channel == "trade" else KlineGrid(calendar, key.kline_interval)
     written = _Written(Holes(grid, await reader.gaps(key), planned.first), 0, -1, planned.first - 1)
     while page := await _page(reader, planned, written.last + 1):
-        numbers = [row.open_ms if isinstance(row, Kline) else row.trade_id for row in page]
+        records: list[Kline | Trade] = [row.record for row in page]
+        numbers = [row.open_ms if isinstance(row, Kline) else row.trade_id for row in records]
         for number in numbers:
             written.holes.take(number)
         await asyncio.to_thread(table.add, page)
@@ -290,11 +302,11 @@ async def _write(
     return written
 
 
-async def _page(reader: StoredHistory, planned: _Planned, first: int) -> list[Kline] | list[Trade]:
+async def _page(reader: StoredHistory, planned: _Planned, first: int) -> Rows:
     key = planned.series
     if key.channel == "trade":
-        return await reader.trades_by_id(key.symbol, first, planned.until - 1, PAGE_ROWS)
-    return await reader.klines(key.symbol, key.kline_interval, first, planned.until, PAGE_ROWS)
+        return await reader.sourced_trades_by_id(key.symbol, first, planned.until - 1, PAGE_ROWS)
+    return await reader.sourced_klines(key.symbol, key.kline_interval, first, planned.until, PAGE_ROWS)
 
 
 def _share(planned: _Planned, reached: int) -> float:

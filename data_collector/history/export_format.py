@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Literal, Protocol
 
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Origin, Sourced, Trade
 
 Form = Literal["parquet", "csv"]
 Decimals = Literal["decimal", "text"]
@@ -22,17 +22,22 @@ STATED_DECIMALS = {
 
 
 INTEGERS = frozenset(("trades", "trade_id", "buyer_order_id", "seller_order_id"))
-TEXTS = frozenset(("symbol", "interval"))
+TEXTS = frozenset(("symbol", "interval", "source"))
 FLAGS = frozenset(("is_closed", "is_buyer_maker"))
 """Fields of records; the others are numbers in the exchange's own digits."""
 
+ORIGIN_NAMES = ("source", "warnings")
+"""Columns behind those of a record."""
+
 Column = Sequence[object]
+
+Rows = Sequence[Sourced[Kline]] | Sequence[Sourced[Trade]]
 
 
 class Table(Protocol):
     """A file that is being written."""
 
-    def add(self, records: Sequence[Kline] | Sequence[Trade]) -> None:
+    def add(self, rows: Rows) -> None:
         """A page of rows."""
 
     def close(self) -> None:
@@ -40,25 +45,31 @@ class Table(Protocol):
 
 
 def columns_of(
-    records: Sequence[Kline] | Sequence[Trade],
+    rows: Rows,
     names: Sequence[str],
     times: Column,
     number: Callable[[str], object],
     flag: Callable[[bool], object] = bool,
+    rules: Callable[[Sequence[str]], object] = list,
 ) -> list[Column]:
     """What the fields of `names` hold; `times` are the timestamps."""
+    records: list[Kline | Trade] = [row.record for row in rows]
+    origins: list[Origin] = [row.origin for row in rows]
     columns: list[Column] = []
     for name in names:
         if name == "timestamp":
             columns.append(times)
             continue
-        values = map(attrgetter(name), records)
+        if name == "warnings":
+            columns.append([rules(origin.warnings) for origin in origins])
+            continue
+        values = map(attrgetter(name), origins if name in ORIGIN_NAMES else records)
         make = flag if name in FLAGS else number
         told = values if name in INTEGERS | TEXTS else (None if value is None else make(value) for value in values)
         columns.append(list(told))
     return columns
 
 
-def text_columns(records: Sequence[Kline] | Sequence[Trade], names: Sequence[str], times: Column) -> list[Column]:
-    """For CSV: the words of JSON, and nothing for what is not told."""
-    return columns_of(records, names, times, str, lambda truth: "true" if truth else "false")
+def text_columns(rows: Rows, names: Sequence[str], times: Column) -> list[Column]:
+    """For CSV: the words of JSON, nothing for what is not told, and commas between rules."""
+    return columns_of(rows, names, times, str, lambda truth: "true" if truth else "false", ",".join)

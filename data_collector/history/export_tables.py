@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 from data_collector.history.export_format import (
     FLAGS,
     INTEGERS,
+    ORIGIN_NAMES,
     PRECISION,
     SCALE,
     STATED_DECIMALS,
     TEXTS,
     Decimals,
     Form,
+    Rows,
     Table,
     columns_of,
     text_columns,
@@ -35,9 +37,11 @@ EXPORTED_KLINE_NAMES = tuple(name for name in KLINE_NAMES if name != "is_closed"
 """All of them are closed."""
 
 
-def open_table(path: Path, *, of_trades: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]) -> Table:
+def open_table(
+    path: Path, *, of_trades: bool, with_origin: bool, form: Form, decimals: Decimals, stated: Mapping[str, str]
+) -> Table:
     """A new file; `stated` goes into its metadata, where it has any."""
-    names = TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES
+    names = (TRADE_NAMES if of_trades else EXPORTED_KLINE_NAMES) + (ORIGIN_NAMES if with_origin else ())
     if form == "csv":
         return _CsvTable(path, names)
     return _ParquetTable(path, arrow_types(names, decimals, "us" if of_trades else "ms"), decimals, stated)
@@ -53,9 +57,9 @@ class _ParquetTable:
         self._path = path
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
-    def add(self, records: Sequence[Kline] | Sequence[Trade]) -> None:
+    def add(self, rows: Rows) -> None:
         arrays = []
-        columns = columns_of(records, list(self._types), list(map(_stamp, records)), self._number)
+        columns = columns_of(rows, list(self._types), [_stamp(row.record) for row in rows], self._number)
         for (name, type_), column in zip(self._types.items(), columns, strict=True):
             try:
                 arrays.append(pa.array(column, type_))
@@ -77,9 +81,9 @@ class _CsvTable:
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(names)
 
-    def add(self, records: Sequence[Kline] | Sequence[Trade]) -> None:
-        times = list(map(_time_text, records))
-        self._rows.writerows(zip(*text_columns(records, self._names, times), strict=True))
+    def add(self, rows: Rows) -> None:
+        times = [_time_text(row.record) for row in rows]
+        self._rows.writerows(zip(*text_columns(rows, self._names, times), strict=True))
 
     def close(self) -> None:
         self._file.close()
@@ -97,6 +101,8 @@ def arrow_types(names: Sequence[str], decimals: Decimals, time_unit: Literal["ms
     """Name to type of the columns of records."""
     exact = pa.decimal128(PRECISION, SCALE) if decimals == "decimal" else pa.string()
     types = dict.fromkeys(names, exact) | {"timestamp": pa.timestamp(time_unit, tz="UTC")}
+    if "warnings" in types:
+        types["warnings"] = pa.list_(pa.string())
     for known, type_ in ((INTEGERS, pa.int64()), (TEXTS, pa.string()), (FLAGS, pa.bool_())):
         types |= {name: type_ for name in names if name in known}
     return types

@@ -69,8 +69,12 @@ class KlineFeed:
         places = places_of(self._ends.calendar, odd, rows)
         self._doubts.settle(faults_of_klines(rows))
 
-        async def store(wanted: Callable[[int], bool]) -> Stored:
-            return await self._ends.store.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE)
+        async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:
+            refused = {place: kline for place, kline in places.items() if wanted(place)}
+            return (
+                await self._ends.store.put_klines([row for row in rows if wanted(row.open_ms)], source=SOURCE),
+                await self._ends.store.put_odd(refused, source=SOURCE),
+            )
 
         numbers = sorted([*(row.open_ms for row in rows), *places])
         return AnsweredRows(numbers, len(answer) >= ROWS_PER_CALL, store, places)
@@ -118,8 +122,8 @@ class TradeFeed:
         rows = await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
         self._doubts.settle(faults_of_trades(rows))
 
-        async def store(wanted: Callable[[int], bool]) -> Stored:
-            return await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE)
+        async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:
+            return (await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE),)
 
         return AnsweredRows([row.trade_id for row in rows], len(rows) >= ROWS_PER_CALL, store)
 

@@ -17,7 +17,6 @@ from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
-from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFile, TradesApi
@@ -33,13 +32,15 @@ Row = TypeVar("Row", Kline, Trade)
 class FileFill:
     """One series, from files."""
 
-    def __init__(self, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool) -> None:
+    def __init__(
+        self, symbol: str, ends: Ends, retrying: Retrying, stopping: Stopping, tell: Tell, *, all_holes: bool
+    ) -> None:
         """`all_holes`: also those that REST would give in a few calls."""
         assert ends.files is not None, "checked by whoever offers the choice"
         self._files = ends.files
         self._store = ends.store
         self._calendar = ends.calendar
-        self._rest = ends.rest if ends.is_reachable else None
+        self._rest = ends.rest if symbol not in ends.files_alone else None
         self._retrying = retrying
         self._stopping = stopping
         self._tell = tell
@@ -100,7 +101,7 @@ class FileFill:
     async def _whole(
         self, plan: SeriesPlan, chunks: AsyncGenerator[list[Kline], None], report: SeriesEnded
     ) -> AsyncGenerator[list[Kline], None]:
-        """The chunks without what is no whole candle: that is told, and its places are absent."""
+        """The chunks without what is no whole candle: that is told, and refused."""
         told, before = OddCandles(report, self._tell, SOURCE), list[Kline]()
         async with aclosing(chunks):
             async for rows in chunks:
@@ -109,9 +110,8 @@ class FileFill:
                     places = places_of(self._calendar, odd, [*before[-1:], *whole])
                     wanted = {place: kline for place, kline in places.items() if plan.wants(place)}
                     told.note(list(wanted.values()))
-                    gaps = [Gap(place, place, 1, "absent") for place in wanted]
-                    await self._retrying.write(report.series, partial(self._store.put_gaps, plan.series, gaps))
-                    report.absent += len(gaps)
+                    put_odd = partial(self._store.put_odd, wanted, source=SOURCE)
+                    report.take(await self._retrying.write(report.series, put_odd))
                 before = whole
                 yield whole
 

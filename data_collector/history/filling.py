@@ -53,7 +53,7 @@ class Filling:
     ) -> None:
         """`again`: ask for what was refused too."""
         assert source == "rest" or ends.files is not None, "checked by whoever offers the choice"
-        assert source == "dumps" or ends.is_reachable, "the same"
+        assert source == "dumps" or not ends.files_alone, "the same"
         self._ends = ends
         self._span = span
         self._source: Source = source
@@ -61,9 +61,8 @@ class Filling:
         self._tell = tell
         self._stopping = stopping
         self._retrying = Retrying(give_up_s, stopping, tell)
-        self._bounds: Bounds = RestBounds(ends.rest, ends.calendar)
-        if ends.files is not None and not ends.is_reachable:
-            self._bounds = FileBounds(ends.files, ends.calendar)
+        self._rest_bounds = RestBounds(ends.rest, ends.calendar)
+        self._file_bounds = None if ends.files is None else FileBounds(ends.files, ends.calendar)
         self._feeds: dict[Key, SeriesFeed] = {each: self._feed(each) for each in series}
 
     async def plan(self) -> Plan:
@@ -127,14 +126,17 @@ class Filling:
     async def _series_from_files(self, plan: SeriesPlan, report: SeriesEnded) -> SeriesPlan:
         if not plan.stretches:
             return plan
-        fill = FileFill(self._ends, self._retrying, self._stopping, self._tell, all_holes=self._source == "dumps")
+        fill = FileFill(
+            plan.series.symbol, self._ends, self._retrying, self._stopping, self._tell,
+            all_holes=self._source == "dumps",
+        )  # fmt: skip
         await fill.fill(plan, self._feeds[plan.series].grid, self._span.from_ms, self._span.to_ms, report)
         remaining = plan
         if not self._stopping.requested:
             remaining = await self._plan_of(plan.series, again=self._again and self._source == "auto")
         if self._source == "auto":
             # REST may have it right, and is asked once.
-            report.refused, report.refused_by = 0, {}
+            report.refused, report.refused_by, report.odd = 0, {}, 0
         settled = report.added + report.changed + report.absent + report.refused
         report.known = max(0, report.rows - remaining.rows - settled)
         if self._source == "dumps":
@@ -158,9 +160,12 @@ class Filling:
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> SeriesFeed:
+        bounds: Bounds = self._rest_bounds
+        if self._file_bounds is not None and series.symbol in self._ends.files_alone:
+            bounds = self._file_bounds
         if series.channel == "trade":
-            return TradeFeed(series, self._ends, self._bounds)
-        return KlineFeed(series, self._ends, self._bounds, self._span.now_ms)
+            return TradeFeed(series, self._ends, bounds)
+        return KlineFeed(series, self._ends, bounds, self._span.now_ms)
 
 
 def summary_of(reports: Sequence[SeriesEnded], seconds: float) -> Ended:

@@ -1,4 +1,4 @@
-"""What the exchange has and what is no whole candle of its interval: named, counted, and absent where it lies.
+"""What the exchange has and what is no whole candle of its interval: named, counted and refused.
 
 Binance's own past has such rows: before a standstill a candle ends early, after one some open off the grid.
 """

@@ -75,6 +75,9 @@ class RowStore(Protocol):
     async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
 
+    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Stored:
+        """What the exchange has in place of whole klines, by open time: refused."""
+
     async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Stored:
         """Trades."""
 
@@ -90,8 +93,8 @@ class Ends(Struct, frozen=True):
     store: RowStore
     calendar: Calendar
     files: BulkFiles | None = None
-    is_reachable: bool = True
-    """Whether the exchange's REST side can be asked; if not, files alone are."""
+    files_alone: frozenset[str] = frozenset()
+    """Symbols that the exchange's REST side cannot be asked about: it does not list them now, or does not answer."""
 
 
 class Bounds(Protocol):
@@ -111,10 +114,10 @@ class AnsweredRows(Struct, frozen=True):
     """Rising; also of places where the exchange has something that is no whole candle."""
     is_full: bool
     """Whether more may follow."""
-    store: Callable[[Callable[[int], bool]], Awaitable[Stored]]
+    store: Callable[[Callable[[int], bool]], Awaitable[Sequence[Stored]]]
     """Writes the rows whose number passes."""
     odd: Mapping[int, Kline] = field(default_factory=dict)
-    """What is no whole candle, by its place: the exchange has none there."""
+    """What is no whole candle, by its place; it is refused by `store`."""
 
 
 class SeriesFeed(Protocol):

@@ -81,7 +81,7 @@ class NotPublished(CollectorError):
 
 BadFileReason = Literal[
     "checksum", "no_checksum", "web_page", "not_zip", "cut_short", "member", "symbol", "series", "too_large", "empty",
-    "encoding", "columns", "number", "interval", "period", "order", "unreadable",
+    "encoding", "columns", "number", "interval", "period", "order", "product", "unreadable",
 ]  # fmt: skip
 
 

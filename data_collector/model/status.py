@@ -75,13 +75,25 @@ class AuditStatus(Struct):
     rows: dict[str, int] = field(default_factory=dict)
     """Checked messages per kind, refused ones too."""
     waiting: int = 0
+    """Messages that wait for the next audit."""
     oldest_seconds: float = 0.0
+    """How long the oldest of them has been waiting."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Messages that will never be checked, per kind."""
     disagreements: dict[str, int] = field(default_factory=dict)
     """`kind/rule` to rows of which gate and Great Expectations say different things: a bug of ours."""
     failures: dict[str, str] = field(default_factory=dict)
     """`kind/rule` to why Great Expectations could not evaluate it in the newest audit."""
+    every_seconds: float | None = None
+    """GX_AUDIT_SECONDS: how long a message waits at most; null while the audit is off."""
+    next_seconds: float | None = None
+    """Until the next audit begins at the latest; 0 while one is under way or late, null while nothing waits."""
+    waiting_bytes: int = 0
+    """Memory of what waits in sealed chunks. A batch that is full is audited at once."""
+    pairs: int = 0
+    """Of a rule and a row that it is about, in the batches that were checked: as many as there should be."""
+    evaluated: int = 0
+    """Such pairs that Great Expectations reports as evaluated: as many as there were."""
 
 
 class ValidationStatus(Struct):

@@ -238,7 +238,7 @@ class StreamLimits(Struct, frozen=True):
     connection_attempts_window_s: float
     streams_per_control_message: int
     ping_interval_s: float
-    """How often the exchange pings; a connection is dead after this plus a margin without any frame."""
+    """How often the exchange pings. After so long without any frame it is pinged by us, and must answer."""
     max_age_s: float
     """After this time the exchange closes the connection."""
 

@@ -19,6 +19,9 @@ FIELD_CHARACTERS_MAX = 2048
 TRACEBACK_CHARACTERS_MAX = 16 * 1024
 """A traceback's end tells most, so its beginning is what is cut."""
 
+_TRACEBACK = "Traceback (most recent call last):"
+"""Some libraries (uvicorn, of a start that fails) log it as the event itself."""
+
 FIELDS_MAX = 64
 
 _FIRST = ("timestamp", "level", "event")
@@ -73,7 +76,14 @@ def _clean_field(name: str, value: object) -> object:
     if name == "exception":
         # A traceback is many lines by nature: they are kept, everything else is escaped.
         return "\n".join(escaped(line) for line in text[-TRACEBACK_CHARACTERS_MAX:].splitlines())
-    return escaped(text if len(text) <= FIELD_CHARACTERS_MAX else text[:FIELD_CHARACTERS_MAX] + "…")
+    return escaped(_cut(text))
+
+
+def _cut(text: str) -> str:
+    """What of a long text is kept: both ends, and of a traceback more of its end, where the error stands."""
+    end = TRACEBACK_CHARACTERS_MAX if _TRACEBACK in text else FIELD_CHARACTERS_MAX // 2
+    begin = FIELD_CHARACTERS_MAX // 2
+    return text if len(text) <= begin + end else f"{text[:begin]}…{text[-end:]}"
 
 
 def _configure_libraries(output: TextIO, shared: list[Processor], renderer: Processor) -> None:

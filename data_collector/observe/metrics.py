@@ -103,6 +103,16 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_gx_audit_busy_seconds_total"], "Time that it spent on them"],
     Annotated[Literal["data_collector_gx_audit_rows_total"], "Messages that it has checked, refused ones too", CHANNEL],
     Annotated[Literal["data_collector_gx_audit_skipped_total"], "Messages that it will never check", CHANNEL],
+    Annotated[
+        Literal["data_collector_gx_audit_pairs_total"],
+        "Pairs of a rule in force and a message that it is about, in the batches that were checked",
+        CHANNEL,
+    ],
+    Annotated[
+        Literal["data_collector_gx_audit_evaluated_total"],
+        "Those of them that Great Expectations reports as evaluated: as many, unless a rule cannot be evaluated",
+        CHANNEL,
+    ],
     Annotated[Literal["data_collector_gx_audit_worker_starts_total"], "Times that its process was started"],
     Annotated[
         Literal["data_collector_gx_audit_broken_total"],
@@ -252,6 +262,9 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     Annotated[Literal["data_collector_gx_audit_waiting_rows"], "Messages that wait for it"],
     Annotated[Literal["data_collector_gx_audit_waiting_bytes"], "Memory that they take"],
     Annotated[Literal["data_collector_gx_audit_lag_seconds"], "How long the oldest of them has been waiting"],
+    Annotated[
+        Literal["data_collector_gx_audit_every_seconds"], "How long a message waits at most for it: `GX_AUDIT_SECONDS`"
+    ],
     Annotated[Literal["data_collector_gx_audit_memory_bytes"], "Resident memory of its process"],
     Annotated[
         Literal["data_collector_history_up"], "1 while PostgreSQL takes rows, else 0; absent without DATABASE_URL"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from data_collector.model.keys import Channel, Key
+from data_collector.model.proxies import proxy_of
 from data_collector.model.status import Snapshot
 from data_collector.model.subscriptions import Subscriptions
 from data_collector.model.venue import Venue
@@ -19,7 +20,6 @@ from data_collector.pipeline.sequence.intake import Intake
 from data_collector.service.part import Part, PartHealth, Spawn
 from data_collector.service.subscription_plan import GroupPlan, plan_groups
 from data_collector.settings import Settings
-from data_collector.web.proxies import proxy_of
 
 DIALS_PART = 0.9
 """Of the connection attempts that the exchange allows per address: others may share ours."""

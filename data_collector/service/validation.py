@@ -26,11 +26,12 @@ NOT_INSTALLED: Final = (
 )
 SWITCHED_OFF: Final = "GX_AUDIT=0"
 LAG_S: Final = 60.0
-"""Chunks that wait longer are told: a worker that starts on a busy machine needs some seconds."""
+"""Messages that wait so much longer than the audit's rhythm are told: a worker that starts on a busy machine needs
+some seconds."""
 
 SKIPPED_TOLD_S: Final = 600.0
-DRAIN_S: Final = 0.5
-"""What a stop spends on the audit of the last messages."""
+DRAIN_S: Final = 5.0
+"""What a stop spends on the audit of the last messages: Great Expectations starts in 3 s and looks in 1 s or 2."""
 
 
 class Validation(Part):
@@ -53,7 +54,8 @@ class Validation(Part):
             self.keeper = SuiteKeeper(ServiceSource(self._url, service, folder / KEPT_FOLDER), self._install)
         else:
             self.keeper = SuiteKeeper(FolderSource(settings.suites_dir, worker), self._install)
-        self.auditor = Auditor(self.keeper.gate, None if self._off is not None else worker or service)
+        port = None if self._off is not None else worker or service
+        self.auditor = Auditor(self.keeper.gate, port, settings.gx_audit_seconds)
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
@@ -101,6 +103,7 @@ class Validation(Part):
         counters.set("data_collector_gx_audit_waiting_rows", auditor.waiting_rows)
         counters.set("data_collector_gx_audit_waiting_bytes", auditor.waiting_bytes)
         counters.set("data_collector_gx_audit_lag_seconds", auditor.oldest_s)
+        counters.set("data_collector_gx_audit_every_seconds", auditor.every_s)
         counters.set("data_collector_gx_audit_up", 0 if self._off is not None or auditor.down_reason else 1)
         counters.set("data_collector_gx_audits_total", auditor.reports)
         counters.set("data_collector_gx_audit_busy_seconds_total", auditor.report_seconds)
@@ -111,6 +114,8 @@ class Validation(Part):
         for kind in KINDS:
             counters.set("data_collector_gx_audit_rows_total", auditor.checked[kind], channel=kind)
             counters.set("data_collector_gx_audit_skipped_total", auditor.skipped[kind], channel=kind)
+            counters.set("data_collector_gx_audit_pairs_total", auditor.pairs[kind], channel=kind)
+            counters.set("data_collector_gx_audit_evaluated_total", auditor.evaluated[kind], channel=kind)
         by_rule: dict[CounterName, Mapping[tuple[Kind, str], int]] = {
             "data_collector_gx_audit_broken_total": auditor.broken,
             "data_collector_gx_audit_failures_total": auditor.failures,
@@ -127,13 +132,21 @@ class Validation(Part):
 
     def _audit_reasons(self) -> Iterator[str]:
         auditor = self.auditor
-        if auditor.oldest_s > LAG_S:
+        if auditor.oldest_s > auditor.every_s + LAG_S:
             why = f": {auditor.down_reason}" if auditor.down_reason else ""
-            yield f"{auditor.waiting_rows} messages wait for the audit by Great Expectations{why}"
+            yield (
+                f"{auditor.waiting_rows} messages wait for the audit by Great Expectations, the oldest for"
+                f" {auditor.oldest_s:.0f} s instead of at most {auditor.every_s:.0f} s (GX_AUDIT_SECONDS){why}"
+            )
         if time.monotonic() - auditor.skipped_s < SKIPPED_TOLD_S:
             yield f"{auditor.skipped.total()} messages will never be audited (the audit failed, or its buffer was full)"
         for (kind, rule), rows in auditor.disagreements.items():
             yield f"gate and Great Expectations disagree on {kind} rule {rule} ({rows} rows): a bug of ours"
+        if auditor.newest_unevaluated and not auditor.newest_failures:
+            yield (
+                f"of the newest batch Great Expectations evaluated {auditor.newest_unevaluated} pairs of rule and row"
+                " fewer than the rules ask for: a bug of ours"
+            )
         for failure in auditor.newest_failures:
             yield (
                 f"Great Expectations cannot evaluate rule {failure.rule} of the {failure.kind} suite: {failure.message}"
@@ -148,7 +161,12 @@ class Validation(Part):
             coverage=round(auditor.coverage, 6),
             rows={kind: auditor.checked[kind] for kind in KINDS},
             waiting=auditor.waiting_rows,
+            waiting_bytes=auditor.waiting_bytes,
             oldest_seconds=round(auditor.oldest_s, 3),
+            every_seconds=None if self._off is not None else auditor.every_s,
+            next_seconds=None if auditor.next_s is None else round(auditor.next_s, 3),
+            pairs=auditor.pairs.total(),
+            evaluated=auditor.evaluated.total(),
             skipped={kind: auditor.skipped[kind] for kind in KINDS},
             disagreements={f"{kind}/{rule}": rows for (kind, rule), rows in auditor.disagreements.items()},
             failures={f"{found.kind}/{found.rule}": found.message for found in auditor.newest_failures},

@@ -133,6 +133,10 @@ class Settings(BaseModel):
     gx_audit: Annotated[bool, texts.parsed(texts.yes_or_no)] = True
     """1: real Great Expectations checks every message too, in a process of its own. 0: the compiled rules alone do."""
 
+    gx_audit_seconds: Annotated[int, texts.whole_number(1, _DAY_S)] = 300
+    """How long, in seconds, a record waits at most for real Great Expectations, which looks at all that came meanwhile
+    at once; sooner when a batch is full."""
+
     use_proxy: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: `HTTPS_PROXY` and friends are obeyed. 0: they are ignored."""
 

@@ -11,9 +11,9 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_collector.model.errors import Misconfigured
+from data_collector.model.proxies import proxy_of
 from data_collector.settings.fields import SECRETS, Settings, is_loopback, variables
 from data_collector.settings.texts import YES, shown
-from data_collector.web.proxies import proxy_of
 
 SECRET_FILE_BYTES_MAX = 64 * 1024
 """A secret is a line; a larger file is the wrong one."""

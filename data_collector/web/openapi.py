@@ -12,7 +12,8 @@ from typing import get_args, get_type_hints
 
 import msgspec
 from fastapi import FastAPI
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import fields
 
 from data_collector.web.answers import Answer, Problem
 
@@ -53,8 +54,8 @@ def _schemas() -> dict[str, dict[str, object]]:
         schema = schemas[struct.__name__]
         for name, text in _field_texts(struct).items():
             schema["properties"][name]["description"] = text
-        # Whatever a struct is made with, its answer has every field.
-        schema["required"] = list(schema["properties"])
+        # Whatever a struct is made with, its answer has every field, but for those that are there when asked for.
+        schema["required"] = [field.encode_name for field in fields(struct) if field.default is not UNSET]
         for field in schema["properties"].values():
             field.pop("default", None)
         if issubclass(struct, Answer) and struct.example:

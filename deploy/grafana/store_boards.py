@@ -48,8 +48,12 @@ VALIDATION: Final = Dashboard(
             "Share of the validated messages that real Great Expectations has checked too.", unit="percentunit",
         ),
         Panel(
-            "Audit lag", (Query("data_collector_gx_audit_lag_seconds"),),
-            "How long the oldest message has been waiting for it.", unit="s",
+            "Audit lag",
+            (
+                Query("data_collector_gx_audit_lag_seconds", "{{instance}}"),
+                Query("data_collector_gx_audit_every_seconds", "at most, {{instance}}"),
+            ),
+            "How long the oldest message has been waiting for it; GX_AUDIT_SECONDS is how long it may.", unit="s",
         ),
         Panel(
             "Audited", (rate("data_collector_gx_audit_rows_total", "channel"),),

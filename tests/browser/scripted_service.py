@@ -79,11 +79,16 @@ class Script:
                 "open": self.open_gaps, "missing": 7 * self.open_gaps, "oldest_open_seconds": 3.0,
                 "newest": self.newest_gaps,
             },
-            "audit": {"state": "running", "coverage": 0.5},
+            "audit": {"state": "running", "coverage": 0.5, "every_seconds": 300.0, "next_seconds": 120.0},
         }  # fmt: skip
 
     def completeness_rows(self) -> list[list[object]]:
         return self.completeness or [[symbol, 100.0, True, 1000, 1000, 0, 0, 0] for symbol in self.symbols]
+
+
+def tape() -> list[list[object]]:
+    """A sale, and a trade of which the exchange does not tell who took it."""
+    return [[1, now_ms(), "100.5", "0.25", True], [2, now_ms(), "100.5", "0.25", None]]
 
 
 def now_ms() -> int:
@@ -179,7 +184,7 @@ class ScriptedService:
             yield event("prices", {"at": now_ms(), "rows": script.rows(script.symbols)})
             yield event("completeness", {"rows": script.completeness_rows()})
             if symbol is not None:
-                yield event("tape", {"symbol": symbol, "trades": [[1, now_ms(), "100.5", "0.25", True]], "left_out": 0})
+                yield event("tape", {"symbol": symbol, "trades": tape(), "left_out": 0})
             while True:
                 yield event("state", script.state())
                 try:

@@ -70,7 +70,7 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
             "#valid",
             "Yes",
             "100 %",
-            "Great Expectations has checked 50 % of them again.",
+            "Great Expectations has checked 50 % of them again, and looks at the rest in 2 min.",
         ),
     ):
         page.expect_text(f"{card} .answer", answer)
@@ -86,6 +86,7 @@ def test_answers_and_panels_say_what_the_feed_says(page: Watched) -> None:
     page.expect_text("#stores", "not used")
     page.expect_text("#buffers", "2.0 KiB")
     page.expect_text("#tape", "Sell")
+    expect(page.page.locator("#tape .side")).to_have_text(["\u2013", "Sell"])
     expect(page.page).to_have_title("Live · Data Collector")
 
 

@@ -70,3 +70,30 @@ def test_complete_is_answered_with_the_reason(page: Watched, rows: object, answe
 
     assert verdict["answer"] == answer
     assert reason in verdict["reason"]
+
+
+def progress(page: Watched, **audit: object) -> tuple[object, object]:
+    """What the tile and the answer say of the audit."""
+    state = {**Script().state(), "audit": {"state": "running", "every_seconds": 300.0, **audit}}
+    found = page.page.evaluate(
+        """async (state) => {
+          const { validVerdict } = await import("/assets/verdicts.js");
+          const { ValidationPanel } = await import("/assets/validation.js");
+          new ValidationPanel().take(state);
+          return [document.getElementById("audited").textContent, validVerdict(state, null, 0).reason];
+        }""",
+        state,
+    )
+    return found[0], found[1].partition("every rule. ")[2]
+
+
+def test_page_follows_the_rhythm_of_the_audit(page: Watched) -> None:
+    """Before the first look 0 % is no news, and what waits for the next one is not behind."""
+    looked = "Great Expectations has checked"
+
+    for coverage, next_s, tile, reason in (
+        (0.0, 240.0, "in 4 min", f"{looked} 0 % of them again, and looks at the rest in 4 min."),
+        (0.9876, 30.0, "98.7 %", f"{looked} 98.7 % of them again, and looks at the rest in 30 s."),
+        (1.0, None, "100 %", f"{looked} 100 % of them again."),
+    ):
+        assert progress(page, coverage=coverage, next_seconds=next_s) == (tile, reason)

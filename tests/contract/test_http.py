@@ -64,7 +64,10 @@ def tell(service: HttpService, **changes: object) -> None:
 
 def test_validation_tells_rules_audit_and_faults(service: HttpService) -> None:
     rule = RuleStatus("trade", "price_positive", "critical", "The price must be above zero.", "shipped", True, 3, 2)
-    audit = AuditStatus("running", None, 0.5, {"trade": 9}, 9, 1.5, {"trade": 0}, {"trade/x": 1}, {"trade/y": "why"})
+    audit = AuditStatus(
+        "running", None, 0.5, {"trade": 9}, 9, 1.5, {"trade": 0}, {"trade/x": 1}, {"trade/y": "why"},
+        every_seconds=300.0, next_seconds=298.5, waiting_bytes=1_024, pairs=26, evaluated=26,
+    )  # fmt: skip
     tell(service, validation=ValidationStatus({"trade": "0123"}, ["http://u:secret@host is refused"], [rule], audit))
 
     answer = service.get("/validation").json
@@ -74,6 +77,7 @@ def test_validation_tells_rules_audit_and_faults(service: HttpService) -> None:
     assert answer["audit"] == {
         "state": "running", "reason": None, "coverage": 0.5, "rows": {"trade": 9}, "waiting": 9, "oldest_seconds": 1.5,
         "skipped": {"trade": 0}, "disagreements": {"trade/x": 1}, "failures": {"trade/y": "why"},
+        "every_seconds": 300.0, "next_seconds": 298.5, "waiting_bytes": 1_024, "pairs": 26, "evaluated": 26,
     }  # fmt: skip
     assert answer["rules"] == [
         {

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from decimal import Decimal
 from uuid import uuid4
 
-import pyarrow
 import pytest
 
 from data_collector.embedded.peer import free_port
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import Batch
 from data_collector.model.status import Snapshot
-from data_collector.model.wire import json_text, kline_json, open_time_text, trade_json
+from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
@@ -234,45 +230,6 @@ async def test_rows_that_a_program_put_anywhere_leave_the_series_readable(
     assert (found["count"], found["warnings"]) == (3, [])
     assert found["reaches_back_to"] == "2024-01-01T00:00:00+00:00"
     assert [found["records"][0][name] for name in ("open", "high", "low", "close")] == [None, None, None, 1]
-
-
-async def test_csv_has_the_columns_of_the_json(service: HttpService, sink: RedisSink, dsn: str) -> None:
-    await put_klines(dsn, [0])
-    await sink.write(stores.klines(kline(1)))
-    await put_trades(dsn, [1])
-
-    for path in (MINUTES, f"/trades/{SYMBOL}"):
-        asked = service.get(path, Accept="text/csv")
-        table = list(csv.reader(io.StringIO(asked.text)))
-        rows = [json.loads(text, parse_float=str, parse_int=str) for text in records(service.get(path))]
-        assert asked.headers["Content-Type"] == "text/csv; charset=utf-8"
-        assert table == [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
-
-
-async def test_arrow_has_exact_decimals_and_times(service: HttpService, sink: RedisSink, dsn: str) -> None:
-    await put_klines(dsn, [0], volume="123456789012.12345678")
-    await sink.write(stores.klines(kline(1)))
-    await put_trades(dsn, [1], sub_ms_us=456)
-
-    minutes = pyarrow.ipc.open_stream(service.get(f"{MINUTES}&format=arrow").body).read_all()
-    ticks = pyarrow.ipc.open_stream(service.get(f"/trades/{SYMBOL}?format=arrow").body).read_all()
-
-    first, second = minutes.to_pylist()
-    assert (first["volume"], second["volume"]) == (Decimal("123456789012.12345678"), Decimal("123.456"))
-    assert [str(row["timestamp"]).replace(" ", "T") for row in (first, second)] == [
-        open_time_text(NOON_MS), open_time_text(NOON_MS + MINUTE_MS)
-    ]  # fmt: skip
-    (tick,) = ticks.to_pylist()
-    assert str(tick["timestamp"]).replace(" ", "T") == "2024-01-01T12:00:00.123456+00:00"
-    assert (tick["trade_id"], tick["price"], tick["buyer_order_id"]) == (1, Decimal("45180.50"), None)
-
-
-async def test_number_that_arrow_cannot_hold_is_told(service: HttpService, sink: RedisSink) -> None:
-    await sink.write(Batch(trades=[stores.run_of([trade(1, price="0.1234567890123456789")])]))
-
-    answer = service.get(f"/trades/{SYMBOL}?format=arrow")
-
-    assert (answer.status, "price: a number has more than 18 decimal places" in answer.text) == (422, True)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ async def test_bad_record_is_kept_apart_or_marked(
 async def test_great_expectations_finds_each_of_them_and_agrees_with_the_gate(
     sink: RedisSink, reader: Reader, worker: EmbeddedPort
 ) -> None:
-    auditor = Auditor(shipped_gate(), worker)
+    auditor = Auditor(shipped_gate(), worker, every_s=0.0)
     way = Way(sink, auditor)
     await way.begin()
     for kind, rule_id in SEVERE:
@@ -212,7 +212,7 @@ async def test_audit_finds_what_no_single_record_shows(worker: EmbeddedPort) -> 
     for (kind, rule), records in PLANTED_FOR_THE_AUDIT.items():
         # Another source has another history.
         worker._source += "x"
-        auditor = Auditor(shipped_gate(), worker)
+        auditor = Auditor(shipped_gate(), worker, every_s=0.0)
         auditor.learn(LISTED)
         note(auditor, ordinary(kind))
         await auditor.drain(60)

@@ -246,7 +246,7 @@ async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings:
     info = (recordings / "gocryptotrader" / "exchangeInfo_2025-08-07_25symbols.json").read_bytes()
     listed = symbols_of(msgspec.json.decode(info, type=ExchangeInfo))
     port = EmbeddedPort()
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     auditor.learn(listed)
     try:
         for name, records in recorded(recordings).items():

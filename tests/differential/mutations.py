@@ -79,5 +79,6 @@ def _change(kind: Kind, name: str) -> st.SearchStrategy[tuple[str, object]]:
         "integer": st.sampled_from(TIMES),
         "flag": st.booleans(),
     }
-    value = values[COLUMNS[kind][name].type]
-    return st.tuples(st.just(name), st.none() | value if name.endswith("order_id") else value)
+    column = COLUMNS[kind][name]
+    value = values[column.type]
+    return st.tuples(st.just(name), st.none() | value if column.nullable else value)

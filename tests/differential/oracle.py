@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import great_expectations as gx
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from msgspec import Raw as Encoded
 from msgspec import Struct
 from pandas import DataFrame, Series
 
 from data_collector.validation.audit.engine import Engine, LoadedSuite, load
-from data_collector.validation.audit.frames import batches_of, frame_of_batch, frame_of_rows
+from data_collector.validation.audit.frames import AuditBatch, frame_of_batch, frame_of_rows
 from data_collector.validation.audit.memory import Memory
 from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.rules.columns import Value
@@ -43,7 +44,8 @@ class Oracle:
 
     def broken_by_records(self, suite: Suite, chunk: Chunk) -> list[set[str]]:
         """The same of decoded records."""
-        (batch,) = batches_of([chunk])
+        batch = AuditBatch(chunk.kind, chunk.digest)
+        batch.add(chunk, Encoded())
         return self._broken(suite, frame_of_batch("test", batch, Memory()))
 
     def raw(self, expectations: Sequence[Mapping[str, object]], frame: DataFrame) -> dict[str, Raw]:

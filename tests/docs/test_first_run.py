@@ -25,7 +25,7 @@ def programs(tmp_path: Path) -> Path:
 
 
 def test_a_shim_that_does_not_run_is_passed_over(programs: Path, tmp_path: Path) -> None:
-    put(programs / "python3.13", BROKEN_SHIM)
+    put(programs / "python3.14", BROKEN_SHIM)
     put(programs / "python3.12", TOO_OLD)
     put(programs / "python3", WORKING)
 
@@ -42,7 +42,7 @@ def test_without_a_suitable_python_it_says_which_are(programs: Path, tmp_path: P
     made = make_venv(programs, tmp_path / "environment")
 
     assert made.returncode == 1
-    assert last_line(made.stderr).startswith("No Python 3.11, 3.12 or 3.13 was found.")
+    assert last_line(made.stderr).startswith("No Python 3.11, 3.12, 3.13 or 3.14 was found.")
 
 
 def test_a_named_python_is_the_only_one_tried(programs: Path, tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from typing import assert_never
 
 import msgspec
 
-from data_collector.validation.auditing.messages import Audit, Chunk, encode
+from data_collector.validation.auditing.audit_worker import AuditWorker
+from data_collector.validation.auditing.messages import Audit, AuditReport, Chunk, encode
 from data_collector.validation.gate.compiler import CompiledSuite, compile_suite
 from data_collector.validation.rules.columns import Checked, Kind, kind_of
 from data_collector.validation.rules.suite import Suite, read_suite, shipped_suite
 from tests.market import MINUTE_MS, NOON_MS, kline, quote, ticker, trade
 
 MS = 1_000_000
+PATIENCE_S = 60.0
 SIZES = {"BTCUSDT": (0.01, 0.001)}
 
 
@@ -72,3 +74,10 @@ def shipped_audit(kind: Kind, count: int, source: str = "test") -> Audit:
     """Good records under the shipped suite."""
     suite = shipped_suite(kind)
     return audit_of(chunk_of(compile_suite(suite), good_records(kind, count)), suites=[suite], source=source)
+
+
+async def audited(worker: AuditWorker, request: Audit) -> AuditReport:
+    """What the worker found."""
+    answer = await worker.ask(request, PATIENCE_S)
+    assert isinstance(answer, AuditReport), answer
+    return answer

@@ -49,6 +49,7 @@ def demo(folder: Path, *options: str) -> Iterator[Demo]:
     screen = folder / "screen.txt"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
     environment = {**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
+    environment["GX_AUDIT_SECONDS"] = "1"
     with screen.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "data_collector", "demo", "--trades-per-s", "20", *options],

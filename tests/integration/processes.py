@@ -219,6 +219,8 @@ def variables(folder: Path, exchange: Exchange, **settings: str) -> dict[str, st
         "port": "0",
         # Each audit worker takes two seconds of a core to start; tests of the audit switch it on.
         "gx_audit": "0",
+        # What these are told to wait for comes in a moment, and not after five minutes.
+        "gx_audit_seconds": "1",
     }
     chosen = {name.upper(): value for name, value in {**defaults, **settings}.items()}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **chosen}
@@ -268,6 +270,11 @@ def family(pid: int) -> list[int]:
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def held_by(pid: int) -> set[str]:
+    """What a process has for its input, output and errors: who waits for the end of one of these waits for it."""
+    return {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
 
 
 def _choose_store_port(store_folder: Path) -> None:

@@ -139,6 +139,44 @@ async def test_what_the_exchange_never_had_is_not_missing(world: Past) -> None:
     assert proven.equal, proven
 
 
+async def test_candles_that_were_built_where_the_exchange_stood_still_are_taken_out_and_absent(
+    world: Past, store: Store
+) -> None:
+    """The ids follow each other across three candles that the exchange does not have."""
+    await world.simulator.perform(SetStatus("BTCUSDT", "BREAK"))
+    world.simulator.advance(3 * MINUTE_MS)
+    await world.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
+    world.simulator.advance(60 * MINUTE_MS)
+    values = "101, 101, 101, 101, 0.000, 0, 0.00, 0.000, 0.00, 'built'"
+    execute(
+        world.dsn,
+        f"""insert into market_data_ohlcv (symbol, interval, "timestamp", open, high, low, close, volume, trades,
+          quote_volume, taker_buy_base_volume, taker_buy_quote_volume, source)
+        select 'BTCUSDT', '1m', to_timestamp({START_MS // 1000} + 60 * number), {values}
+        from generate_series(0, 2) as number""",
+    )
+    for minute in range(3):
+        open_ms = START_MS + minute * MINUTE_MS
+        built = Kline(
+            "BTCUSDT", "1m", open_ms, open_ms + MINUTE_MS - 1, "101", "101", "101", "101", "0.000", "0.00", "0.000",
+            "0.00", 0, is_closed=True, event_ms=open_ms + MINUTE_MS,
+        )  # fmt: skip
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(built, json_text("BTCUSDT")), "src", "built")
+    await world.told(with_trades=True)
+
+    found = await verdict_of(world, exchange=True, store=store)
+    healed = await verdict_of(world, exchange=True, repair=True, store=store)
+    again = await world.told(with_trades=True)
+
+    assert check_of(found, "exchange").unknown == 3
+    assert healed.equal, healed
+    assert healed.repair is not None
+    assert healed.repair.absent == 3
+    assert ("kline", "1m", START_MS, START_MS + 2 * MINUTE_MS, 3, "absent") in world.gaps()
+    assert rows(world.dsn, "select count(*), max(source) from market_data_ohlcv_revisions") == [(3, "built")]
+    assert (again.outcome, again.added) == ("complete", 0)
+
+
 async def test_what_the_retention_has_let_go_is_neither_missing_nor_fetched_again(world: Past) -> None:
     old = rows(world.dsn, """select trade_id from market_data_trades where "timestamp" < '2025-12-31' order by 1""")
     execute(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from msgspec import structs
+from msgspec import Raw, structs
 from pandas import DataFrame
 
-from data_collector.validation.audit.frames import AuditBatch, batches_of, decimals, frame_of_batch, frame_of_rows
+from data_collector.validation.audit.frames import AuditBatch, add_chunks, decimals, frame_of_batch, frame_of_rows
 from data_collector.validation.audit.memory import TYPICAL_OF, TYPICAL_OF_MIN, Memory
 from data_collector.validation.audit.specimens import specimen_frame
-from data_collector.validation.auditing.messages import Chunk
+from data_collector.validation.auditing.messages import Chunk, encode
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, values_of
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, Checked, Kind, Value, kind_of
 from tests.market import NOON_MS, kline, quote, ticker, trade
@@ -34,8 +34,17 @@ BAD_TEXTS = ("", " ", "x", "1,2", "[1", "1]", "1.", "NaN", "Infinity", "1e400", 
 
 
 def framed(*records: Checked, memory: Memory | None = None, source: str = "test", **said: object) -> DataFrame:
-    batch = structs.replace(AuditBatch(kind_of(records[0]), ""), records=list(records), **said)
+    chunk = structs.replace(Chunk(kind_of(records[0]), ""), **said)
+    chunk.records = list(records)
+    batch = AuditBatch(chunk.kind, "")
+    batch.add(chunk, Raw())
     return frame_of_batch(source, batch, Memory() if memory is None else memory)
+
+
+def batches_of(*chunks: Chunk) -> list[AuditBatch]:
+    batches: dict[tuple[Kind, str], AuditBatch] = {}
+    add_chunks(batches, [Raw(encode(chunk)) for chunk in chunks])
+    return list(batches.values())
 
 
 def column(frame: DataFrame, name: str) -> list[object]:
@@ -98,12 +107,14 @@ def test_chunks_of_one_kind_and_suite_become_one_batch() -> None:
     other = Chunk("trade", "b", trades=[trade(9)])
     second = Chunk("trade", "a", trades=[trade(3), trade(4)], broken={0: ["r", "s"]}, late=[1], sizes={"B": (3.0, 4.0)})
 
-    one, two = batches_of([first, other, second, Chunk("kline", "k")])
+    batches = batches_of(first, other, second, Chunk("kline", "k"))
+    one, two = batches
 
-    assert [record.trade_id for record in one.records if hasattr(record, "trade_id")] == [1, 2, 3, 4]
+    assert [one.record(row) for row in range(one.rows)] == [trade(1), trade(2), trade(3), trade(4)]
+    assert column(frame_of_batch("test", one, Memory()), "trade_id") == [1, 2, 3, 4]
     assert (one.broken, one.refused, one.late) == ({"r": {1, 2}, "s": {2}}, [1], [3])
     assert one.sizes == {"A": (1.0, 2.0), "B": (3.0, 4.0)}
-    assert (two.digest, len(two.records)) == ("b", 1)
+    assert (two.digest, two.rows) == ("b", 1)
 
 
 @pytest.mark.parametrize("said", [{"late": [1]}, {"refused": [-1]}, {"broken": {5: ["r"]}}])
@@ -111,7 +122,7 @@ def test_row_that_does_not_exist_is_refused(said: dict[str, object]) -> None:
     chunk = structs.replace(Chunk("trade", "a", trades=[trade(1)]), **said)
 
     with pytest.raises(ValueError, match="does not have"):
-        batches_of([chunk])
+        batches_of(chunk)
 
 
 def test_flags_say_what_became_of_each_row() -> None:

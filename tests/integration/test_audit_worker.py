@@ -29,7 +29,9 @@ from data_collector.validation.gate.compiler import compile_suite
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, KINDS, ColumnType, Kind, Value
 from data_collector.validation.rules.suite import shipped_suite
 from tests.integration.audit_requests import (
+    PATIENCE_S,
     audit_of,
+    audited,
     chunk_of,
     good_records,
     shipped_audit,
@@ -39,7 +41,6 @@ from tests.market import NOON_MS, trade
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PATIENCE_S = 60.0
 LEAK_BYTES_MAX = 5 * 1024 * 1024
 
 
@@ -51,12 +52,6 @@ async def worker() -> AsyncIterator[AuditWorker]:
     yield worker
     await worker.close()
     assert not worker.alive
-
-
-async def audited(worker: AuditWorker, request: Audit) -> AuditReport:
-    answer = await worker.ask(request, PATIENCE_S)
-    assert isinstance(answer, AuditReport), answer
-    return answer
 
 
 @pytest.mark.parametrize("kind", KINDS)

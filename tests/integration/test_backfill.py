@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ from data_collector.history.events import Planned, Waiting
 from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.model.keys import Key
 from data_collector.observe.logs import get_log
 from data_collector.settings import load_settings
 from data_collector.simulator.control.actions import SetStatus
 from data_collector.simulator.control.faults import RestFault
+from data_collector.venues.binance.bulk_names import day_file
+from tests.bulk_archives import laid_out, published
 from tests.integration.command import running
 from tests.integration.past import PAST, START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
@@ -306,6 +310,30 @@ async def test_files_are_enough_where_the_exchange_is_out_of_reach(
     ]
     assert told.count("\n") == 1
     assert "Files need no exchange: this machine's clock counts" in told
+
+
+async def test_files_decide_over_a_symbol_that_the_exchange_does_not_list_any_more(
+    world: Past, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day, symbol = datetime(2025, 12, 30, tzinfo=UTC), "LUNAUSDT"
+    begin_us = int(day.timestamp()) * 10**6
+    trades = "".join(f"{number},1.5,2,3,{begin_us + number},True,True\n" for number in range(7, 10))
+    candles = "".join(
+        f"{begin_us + minute * 60_000_000},1,2,1,2,5,{begin_us + (minute + 1) * 60_000_000 - 1},9,3,2,4,0\n"
+        for minute in range(1440)
+    )
+    files = published(day_file(Key("trade", symbol), day), trades)
+    files |= published(day_file(Key("kline", symbol, "1m"), day), candles)
+    symbols, place = f"BTCUSDT,{symbol}", str(laid_out(tmp_path / "files", files))
+
+    ended = await world.told(end="2025-12-31", symbols=symbols, files=place, source="dumps", with_trades=True)
+    told = capsys.readouterr().err
+    with pytest.raises(Misconfigured, match=f"does not list {symbol}; .* --source dumps takes the published files"):
+        await world.told(end="2025-12-31", symbols=symbols, files=place, source="auto")
+
+    outcomes = {each.series: (each.outcome, each.added) for each in ended.reports if symbol in each.series}
+    assert set(outcomes.values()) == {("complete", 1440), ("complete", 3)}
+    assert f"does not list {symbol} now: the published files alone decide" in told
 
 
 async def test_files_are_taken_where_they_save_many_requests_and_rest_does_the_rest(

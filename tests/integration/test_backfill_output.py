@@ -43,4 +43,4 @@ async def test_bars_are_shown_and_end_with_a_table(world: Past) -> None:
     assert "BTCUSDT 1m         2,879         3       6" in text
     assert "2,879 of 2,879 100.0 %" in text
     assert "rows/s" in text
-    assert "BTCUSDT 1m  2,879        0          0       0          0  complete" in text
+    assert "BTCUSDT 1m  2,879        0          0       0        0          0  complete" in text

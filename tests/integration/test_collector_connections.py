@@ -115,6 +115,22 @@ async def test_connection_that_has_fallen_silent_is_replaced(
         assert scene.filled() > 0
 
 
+async def test_quiet_connection_of_an_exchange_that_pings_seldom_is_kept(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Binance.US pings every three minutes; a quiet symbol says nothing for longer than Binance's twenty seconds."""
+    monkeypatch.setattr("data_collector.pipeline.connections.line.SILENCE_MARGIN_S", 0.5)
+    seldom = structs.replace(DRIVEN, ping_interval_s=180.0)
+    async with playing(store, folder, seldom, exchange=venue(ping_interval_s=0.2)) as scene:
+        await scene.subscribed()
+        [connection] = scene.simulator.connections()
+        await until_async(lambda: connection.pinged >= 5, "our own pings")
+        await scene.trade()
+
+        assert scene.status.connections[0].reconnects == 0
+        assert scene.simulator.connections() == [connection]
+
+
 async def test_stall_shorter_than_the_limit_loses_nothing(scene: Scene) -> None:
     await scene.simulator.perform(Stall(seconds=0.3))
 

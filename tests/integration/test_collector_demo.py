@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
 SYMBOL = "BTCUSDT"
+PROGRAM = re.compile(r"\b(?<!\.)(curl|jq|redis-cli|watch)\b")
 KINDS = (f"trades:{SYMBOL}", f"stream:{SYMBOL}")
 
 
@@ -43,6 +46,7 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         grows(running.store)
         until(lambda: running.health()["status"] == "healthy", "health", output=running.screen)
         assert_commands_work(running)
+        assert_commands_of_operators_work(running)
         suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
         assert set(msgspec.convert(suites["suites"], dict[str, object])) == set(CHANNELS)
         started = family(running.process.pid)
@@ -81,6 +85,46 @@ def assert_commands_work(running: Demo) -> None:
     assert "price" in ran.stdout
     assert planned.stderr.startswith("As the collector in demo that runs: PostgreSQL at 127.0.0.1:")
     assert "rows missing" in planned.stdout
+
+
+MONITORING = {
+    "curl http://localhost:8001/health": '"status":"healthy"',
+    "curl http://localhost:8001/status": '"running":true',
+    "watch -n 1 'curl -s http://localhost:8001/metrics | jq'": '"messages_received": ',
+    "redis-cli --json HGETALL latest:BTCUSDT": '"price":"',
+    "redis-cli GET latest:BTCUSDT": "WRONGTYPE",
+    "redis-cli XREAD BLOCK 0 STREAMS stream:BTCUSDT $": '"is_closed":',
+    "redis-cli XLEN stream:BTCUSDT": "",
+    "curl https://api.binance.com/api/v3/ping": "{}",
+    "curl http://localhost:8000/health": '"status":"',
+    "curl http://localhost:8001/metrics | jq '.validation_errors'": "0\n",
+    "redis-cli -u $REDIS_URL ping": "PONG",
+    "redis-cli INFO memory": "used_memory:",
+}
+"""What people type to look at it and when something is wrong, and what must be among the answer."""
+
+
+def assert_commands_of_operators_work(running: Demo) -> None:
+    """Of those whose programs this machine has."""
+    validation = first(r"Validation +(\S+)/suites", running.screen())
+    rest = first(r"Exchange +\S+, (\S+)", running.screen())
+    places = {
+        "http://localhost:8001": running.url,
+        "http://localhost:8000": validation,
+        "https://api.binance.com": rest,
+        "redis-cli ": f"redis-cli -p {urlsplit(running.store.url).port} ",
+    }
+    environment = {**os.environ, "REDIS_URL": running.store.url, "TERM": "xterm", "COLUMNS": "200", "LINES": "60"}
+    for command, expected in MONITORING.items():
+        if not all(map(shutil.which, PROGRAM.findall(command))):
+            continue
+        line = reduce(lambda text, place: text.replace(*place), places.items(), command)
+        # `watch` goes on until it is told to end.
+        line = f"timeout 3 {line}" if line.startswith("watch") else line
+        ran = subprocess.run(
+            ["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert expected in ran.stdout, f"{command}\n{ran.stdout}{ran.stderr}"
 
 
 def test_demo_whose_database_does_not_come_up_says_so_on_its_screen(tmp_path: Path) -> None:

@@ -175,6 +175,40 @@ async def test_texts_keep_zeros_at_the_end(pool: asyncpg.Pool, tmp_path: Path) -
         }  # fmt: skip
 
 
+async def test_rows_tell_where_they_are_from_when_that_is_asked_for(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    marked = candle(START_MS + 20 * MINUTE_MS)
+    await PostgresWriter(pool).put_klines([marked], source="built", warnings={marked.open_ms: ("cap", "floor")})
+
+    await exported(pool, tmp_path / "parquet", CANDLES, TRADES, with_origin=True)
+    await exported(pool, tmp_path / "csv", CANDLES, form="csv", with_origin=True)
+
+    rows = pq.read_table(tmp_path / "parquet" / "BTCUSDT-1m.parquet").to_pylist()
+    assert [(row["source"], row["warnings"]) for row in (rows[0], rows[-1])] == [
+        ("rest", []), ("built", ["cap", "floor"])
+    ]  # fmt: skip
+    assert pq.read_table(tmp_path / "parquet" / "BTCUSDT-trades.parquet").to_pylist()[0]["source"] == "ws"
+    with (tmp_path / "csv" / "BTCUSDT-1m.csv").open() as opened:
+        *_, last = csv.DictReader(opened)
+    assert (last["source"], last["warnings"]) == ("built", "cap,floor")
+
+
+async def test_what_an_exchange_does_not_tell_is_null_and_empty(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    lacking = dict.fromkeys(("trades", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume"))
+    await PostgresWriter(pool).put_klines([structs.replace(candle(START_MS - MINUTE_MS), **lacking)], source="ws")
+    await PostgresWriter(pool).put_trades([structs.replace(trade(100), is_buyer_maker=None)], source="ws")
+
+    for decimals in ("decimal", "text"):
+        await exported(pool, tmp_path / decimals, CANDLES, TRADES, decimals=decimals)
+        row = pq.read_table(tmp_path / decimals / "BTCUSDT-1m.parquet").to_pylist()[0]
+        assert {name: row[name] for name in lacking} == lacking
+        assert pq.read_table(tmp_path / decimals / "BTCUSDT-trades.parquet").to_pylist()[-1]["is_buyer_maker"] is None
+    await exported(pool, tmp_path / "csv", CANDLES, form="csv")
+    with (tmp_path / "csv" / "BTCUSDT-1m.csv").open() as opened:
+        assert {name: text for name, text in next(csv.DictReader(opened)).items() if not text} == dict.fromkeys(
+            lacking, ""
+        )
+
+
 async def test_month_and_minute_are_files_of_different_names(pool: asyncpg.Pool, tmp_path: Path) -> None:
     manifest = await exported(pool, tmp_path / "out", CANDLES, MONTHS)
 

@@ -132,7 +132,7 @@ async def test_repair_of_an_audit_stores_nothing_that_breaks_a_rule(world: Past)
 
     assert verdict.repair is not None
     assert (verdict.repair.added, verdict.repair.refused) == (0, 1)
-    assert verdict.checks[0].refused_by == {"volume_not_negative": 1}
+    assert (verdict.checks[0].refused, verdict.checks[0].refused_by["volume_not_negative"]) == (1, 1)
 
 
 @pytest.mark.parametrize(("changed", "rule"), [({"2": "NaN"}, "number_text"), ({"8": 2**63}, "trades_range")])
@@ -166,6 +166,32 @@ async def test_great_expectations_itself_checks_all_that_comes(world: Past) -> N
     assert machine.gx is not None
     assert (machine.gx.rows, machine.gx.checked, machine.gx.reason) == (60, 60, None)
     assert machine.gx.disagreements == {}
+
+
+async def test_refused_history_is_listed_and_comes_back_when_its_rule_was_corrected(world: Past) -> None:
+    """Where a row came meanwhile, that one stays; what breaks a rule still stays in quarantine."""
+    write_rules(world.folder)
+    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", row=3, set={"2": "98", "3": "102"}))
+    await world.told(FROM)
+    listed = await world.run("quarantine", "list", "--limit", "2")
+    (world.folder / "suites" / "kline.json").unlink()
+    (came,) = rows(world.dsn, "select max(key) from market_data_quarantine")
+    execute(world.dsn, f"""insert into market_data_ohlcv (symbol, "timestamp", open, high, low, close, volume, interval)
+        values ('BTCUSDT', to_timestamp({came[0]} / 1000), 7, 7, 7, 7, 0, '1m')""")  # fmt: skip
+
+    dry = await world.run("quarantine", "replay", "--dry-run", "--json")
+    ended = await world.run("quarantine", "replay", "BTCUSDT", "--json")
+
+    assert [" BTCUSDT 1m  no_bitcoin  " in line for line in listed.output.splitlines()] == [True, True], listed
+    [would], [did] = (json.loads(each.output)["history"] for each in (dry, ended))
+    assert did == would
+    assert (did["read"], did["released"], did["known"], did["still_refused"]) == (59, 57, 1, 1), ended
+    assert did["still_refused_by"]["high_not_below_low"] == 1
+    assert "PostgreSQL alone: No store is running" in ended.errors
+    assert len(world.stored()) == 58
+    assert rows(world.dsn, """select close::text from market_data_ohlcv where close = 7""") == [("7",)]
+    assert [gap[2] for gap in world.gaps()] == [FIRST_MS + 2 * MINUTE_MS]
+    assert rows(world.dsn, "select key from market_data_quarantine") == [(FIRST_MS + 2 * MINUTE_MS,)]
 
 
 async def test_load_without_great_expectations_says_so(world: Past) -> None:

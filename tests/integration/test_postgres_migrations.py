@@ -9,9 +9,10 @@ import pytest
 
 from data_collector.embedded.peer import free_port
 from data_collector.model.errors import Misconfigured, SinkUnavailable
+from data_collector.sinks.postgres import migrate as migrate_module
 from data_collector.sinks.postgres.migrate import TABLES, migrate, migrations
 from data_collector.sinks.postgres.pool import open_pool
-from tests.integration.postgres_server import execute, rows
+from tests.integration.postgres_server import connected, execute, login, rows
 
 NEWEST = migrations()[-1].version
 
@@ -104,6 +105,29 @@ async def test_after_the_step_an_exchange_may_leave_out_who_was_the_maker(databa
     await migrated(database)
 
     execute(database, trade)
+
+
+async def test_a_login_that_does_not_own_the_tables_is_told_who_does(database: str) -> None:
+    make_schema_of(database, 3)
+    with login(database, "create, usage on schema public", "select, insert on all tables in schema public") as found:
+        name, url = found
+        with pytest.raises(Misconfigured, match=f"their owner alone may: .* GRANT .* TO {name}"):
+            await migrated(url)
+
+    assert rows(database, "select max(version) from market_data_migrations") == [(3,)]
+
+
+async def test_a_table_that_somebody_holds_is_told_and_the_step_comes_later(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate_module, "LOCK_TIMEOUT_S", 0.05)
+    make_schema_of(database, 3)
+    async with connected(database) as other, other.transaction():
+        await other.execute("lock table market_data_ohlcv")
+        with pytest.raises(asyncpg.PostgresError, match="lock timeout"):
+            await migrated(database)
+
+    assert await migrated(database) == NEWEST
 
 
 async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(database: str) -> None:

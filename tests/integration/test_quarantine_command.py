@@ -161,7 +161,7 @@ async def test_rules_that_cannot_be_read_move_nothing(tmp_path: Path, store: Sto
     ended = await command(tmp_path, store, "replay")
 
     assert ended.code == 78
-    assert "Nothing was replayed." in ended.errors
+    assert "Nothing was done." in ended.errors
     assert "Traceback" not in ended.errors
     assert store.length(QUARANTINE) == 1
 

@@ -20,6 +20,7 @@ from data_collector.sinks.postgres.migrate import TABLES, migrate, migrations
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
 from tests.integration.postgres_server import execute, rows
+from tests.integration.test_postgres_migrations import make_schema_of
 from tests.market import MINUTE_MS, kline, ticker
 
 pytestmark = pytest.mark.slow
@@ -96,6 +97,21 @@ async def test_partitions_stay_partitions_when_the_extension_comes_later(timesca
     assert rows(timescale, STORED) == [("binance", 0), ("binance", 1), ("binance", 400)]
     assert layout.startswith("partitions by year, made before TimescaleDB")
     assert "not used" in (await said(timescale))[0]
+
+
+async def test_a_hypertable_with_rows_is_brought_up_to_date(timescale: str) -> None:
+    execute(timescale, INSTALL)
+    make_schema_of(timescale, 3)
+    candle = (
+        "insert into market_data_ohlcv (symbol, timestamp, open, high, low, close, volume, interval, source) values "
+        "('BTCUSDT', now() - interval '{} days', 1, 1, 1, 1, 1, '1m', 'ws')"
+    )
+    execute(timescale, candle.format(400), candle.format(0))
+
+    (await filled(timescale, ages_days=(1,))).close()
+
+    stored = "select source, warnings from market_data_ohlcv order by timestamp"
+    assert rows(timescale, stored) == [("ws", None), ("rest", None), ("ws", None)]
 
 
 async def test_partitions_change_over_by_a_copy_into_a_schema_of_its_own(timescale: str) -> None:

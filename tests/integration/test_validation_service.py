@@ -153,6 +153,7 @@ def test_edits_by_put_and_by_hand_come_into_force_and_wrong_ones_are_told(tmp_pa
         assert service.validate().json["results"] == [{"valid": True, "failed": []}]
 
 
+@pytest.mark.slow
 def test_killed_worker_leaves_compiled_validation_and_comes_back(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         pid = service.worker_pid()
@@ -171,6 +172,7 @@ def test_killed_worker_leaves_compiled_validation_and_comes_back(tmp_path: Path)
         assert "data_validation_worker_restarts_total 1.0" in metrics
 
 
+@pytest.mark.slow
 def test_data_docs_are_built_from_audits_and_survive_a_restart(tmp_path: Path) -> None:
     with serving(tmp_path, "--docs-every-s", "2") as service:
         service.worker_pid()

@@ -38,12 +38,17 @@ def trades(*, microseconds: bool) -> st.SearchStrategy[Trade]:
     )
 
 
+_KLINE_AMOUNTS = {
+    "quote_volume": TEXTS, "taker_buy_base_volume": TEXTS, "taker_buy_quote_volume": TEXTS, "trades": INTEGERS,
+}  # fmt: skip
+
+
 def records(*, microseconds: bool) -> st.SearchStrategy[Record]:
-    """Of every kind."""
+    """Of every kind, with all that Binance sends."""
     times = {"open_ms": TIMES_MS, "close_ms": TIMES_MS, "event_ms": TIMES_MS, "received_ns": st.just(7)}
     return st.one_of(
         trades(microseconds=microseconds),
-        st.builds(Kline, **times),
+        st.builds(Kline, **_KLINE_AMOUNTS, **times),
         st.builds(Ticker, open_time=TIMES_MS, close_time=TIMES_MS, event_ms=TIMES_MS, received_ns=st.just(7)),
         st.builds(AggregateTrade, time_ms=TIMES_MS, event_ms=TIMES_MS, received_ns=st.just(7)),
         st.builds(MiniTicker, event_ms=TIMES_MS, received_ns=st.just(7)),

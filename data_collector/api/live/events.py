@@ -174,6 +174,8 @@ class AuditNow(Struct, frozen=True):
 
     state: str
     coverage: float
+    every_seconds: float | None
+    next_seconds: float | None
 
 
 class State(Struct, frozen=True):

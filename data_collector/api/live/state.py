@@ -47,7 +47,12 @@ class RecentState:
             stores=[_redis(snapshot, status.redis_url), _postgres(snapshot)],
             buffers=_buffers(snapshot),
             gaps=GapsNow(snapshot.gaps.open_count, snapshot.gaps.missing, snapshot.gaps.oldest_open_s, newest_gaps),
-            audit=AuditNow(snapshot.validation.audit.state, status.metrics.gx_audit_coverage),
+            audit=AuditNow(
+                snapshot.validation.audit.state,
+                status.metrics.gx_audit_coverage,
+                snapshot.validation.audit.every_seconds,
+                snapshot.validation.audit.next_seconds,
+            ),
         )
 
     def _window(self, snapshot: Snapshot, now_s: float) -> tuple[_Reading, _Reading]:

@@ -32,7 +32,7 @@ from data_collector.api.series.formats import (
 )
 from data_collector.api.series.reading import Page
 from data_collector.api.series.window import WrongParameter, window_of
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import open_time_text, trade_time_text
 from data_collector.web.answers import Problem, masked
@@ -46,6 +46,7 @@ From = Annotated[str | None, Query(alias="from", max_length=40, description="ISO
 To = Annotated[str | None, Query(max_length=40, description="ISO-8601, or ms since 1970; not included.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Records on a page.")]
 Form = Annotated[Format | None, Query(alias="format", description="Without it as `Accept` says; else JSON.")]
+Meta = Annotated[bool, Query(description="Two fields more: where each record is from, and the rules that mark it.")]
 
 _FORMS = ("JSON, CSV or an Arrow IPC stream; `Link` names the next page", CSV, ARROW_STREAM)
 
@@ -73,20 +74,22 @@ async def klines(
     to: To = None,
     limit: Limit = 500,
     open: Annotated[bool, Query(description="At the end of the series, the kline that is not closed too.")] = False,  # noqa: A002
+    meta: Meta = False,
     form: Form = None,
 ) -> Response:
     """Closed klines by open time, rising, from wherever they are stored."""
     async with _failures_answered(context):
         window = window_of(symbol.upper(), interval, from_text, to)
-        page = await context.series.klines(context.series.place(snapshot), window, limit, with_open=open)
+        place = context.series.place(snapshot)
+        page = await context.series.klines(place, window, limit, with_open=open, with_origin=meta)
         _check_known(page.oldest_ms, window.symbol, snapshot)
         # Open times are whole seconds, and so is the place to go on from.
         following = None if page.end is None else open_time_text(page.end + 999)
         about = _about(page, following, open_time_text)
         forms: dict[Format, Callable[[], bytes]] = {
-            "json": lambda: kline_page_json(window.symbol, interval, page.rows, about),
-            "csv": lambda: kline_page_csv(page.rows),
-            "arrow": lambda: kline_page_arrow(page.rows),
+            "json": lambda: kline_page_json(window.symbol, interval, page.rows, about, meta=meta),
+            "csv": lambda: kline_page_csv(page.rows, meta=meta),
+            "arrow": lambda: kline_page_arrow(page.rows, meta=meta),
         }
         return await _answer(request, form, forms, about, "from")
 
@@ -103,6 +106,7 @@ async def trades(
     after: Annotated[int | None, Query(ge=0, lt=2**63 - 1, description="Trade id: those after it.")] = None,
     epoch: Annotated[int | None, Query(ge=0, lt=2**31, description="In which ids are unique; default: newest.")] = None,
     limit: Limit = 500,
+    meta: Meta = False,
     form: Form = None,
 ) -> Response:
     """Trades of one epoch by trade id, rising, from wherever they are stored."""
@@ -116,9 +120,9 @@ async def trades(
         told = _about(page, None if page.end is None else page.end - 1, trade_time_text)
         about = AboutTrades(**asdict(told), epoch=window.epoch, epochs=epochs)
         forms: dict[Format, Callable[[], bytes]] = {
-            "json": lambda: trade_page_json(window.symbol, page.rows, about),
-            "csv": lambda: trade_page_csv(page.rows),
-            "arrow": lambda: trade_page_arrow(page.rows),
+            "json": lambda: trade_page_json(window.symbol, page.rows, about, meta=meta),
+            "csv": lambda: trade_page_csv(page.rows, meta=meta),
+            "arrow": lambda: trade_page_arrow(page.rows, meta=meta),
         }
         return await _answer(request, form, forms, about, "after")
 
@@ -138,7 +142,9 @@ def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None
         raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.")
 
 
-def _about(page: Page[Kline] | Page[Trade], following: str | int | None, text: Callable[[int], str]) -> About:
+def _about(
+    page: Page[Sourced[Kline]] | Page[Sourced[Trade]], following: str | int | None, text: Callable[[int], str]
+) -> About:
     oldest = None if page.oldest_ms is None else text(page.oldest_ms)
     return About(following, oldest, page.stores, [masked(warning) for warning in page.warnings])
 

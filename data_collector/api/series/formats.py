@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from data_collector.history.export_format import PRECISION, SCALE, Column, columns_of, text_columns
-from data_collector.model.records import Kline, Trade
+from data_collector.history.export_format import (
+    ORIGIN_NAMES,
+    PRECISION,
+    SCALE,
+    Column,
+    Rows,
+    columns_of,
+    text_columns,
+)
+from data_collector.model.records import Kline, Origin, Source, Sourced, Trade
 from data_collector.model.wire import (
     KLINE_NAMES,
     TRADE_NAMES,
@@ -80,6 +89,10 @@ class KlineRecord(Answer):
     quote_volume: float | None
     taker_buy_base_volume: float | None
     taker_buy_quote_volume: float | None
+    source: Source | UnsetType | None = UNSET
+    """With `meta=1` only: where it is from; null where that is not known."""
+    warnings: list[str] | UnsetType = UNSET
+    """With `meta=1` only: rules that it is marked with."""
 
 
 class TradeRecord(Answer):
@@ -93,6 +106,10 @@ class TradeRecord(Answer):
     buyer_order_id: int | None
     seller_order_id: int | None
     is_buyer_maker: bool | None
+    source: Source | UnsetType | None = UNSET
+    """With `meta=1` only: where it is from; null where that is not known."""
+    warnings: list[str] | UnsetType = UNSET
+    """With `meta=1` only: rules that it is marked with."""
 
 
 class RecordsPage(Answer):
@@ -170,40 +187,58 @@ def format_of(word: Format | None, accept: str) -> Format:
     return "json"
 
 
-def kline_page_json(symbol: str, interval: str, klines: Sequence[Kline], about: About) -> bytes:
+def kline_page_json(
+    symbol: str, interval: str, rows: Sequence[Sourced[Kline]], about: About, *, meta: bool
+) -> bytes:  # fmt: skip
     """The JSON of `/klines`. What is no number in PostgreSQL, where a program may put such rows, is null."""
-    records = ",".join(kline_json(kline, json_text(kline.symbol)) for kline in klines)
+    texts = [kline_json(row.record, json_text(row.record.symbol)) for row in rows]
+    records = ",".join(_with_origins(texts, rows) if meta else texts)
     if "NaN" in records or "Infinity" in records:
         records = _NO_NUMBER.sub("null", records)
-    return _page_json({"symbol": symbol, "interval": interval}, records, len(klines), about)
+    return _page_json({"symbol": symbol, "interval": interval}, records, len(rows), about)
 
 
-def trade_page_json(symbol: str, trades: Sequence[Trade], about: AboutTrades) -> bytes:
+def trade_page_json(symbol: str, rows: Sequence[Sourced[Trade]], about: AboutTrades, *, meta: bool) -> bytes:
     """The JSON of `/trades`."""
     symbol_json = json_text(symbol)
-    records = ",".join(trade_json(trade, symbol_json) for trade in trades)
-    return _page_json({"symbol": symbol}, records, len(trades), about)
+    texts = [trade_json(row.record, symbol_json) for row in rows]
+    return _page_json({"symbol": symbol}, ",".join(_with_origins(texts, rows) if meta else texts), len(rows), about)
 
 
-def kline_page_csv(klines: Sequence[Kline]) -> bytes:
+def kline_page_csv(rows: Sequence[Sourced[Kline]], *, meta: bool) -> bytes:
     """With a line of names, those of the JSON."""
-    return _csv(KLINE_NAMES, text_columns(klines, KLINE_NAMES, [open_time_text(k.open_ms) for k in klines]))
+    names = _names(KLINE_NAMES, meta=meta)
+    return _csv(names, text_columns(rows, names, [open_time_text(row.record.open_ms) for row in rows]))
 
 
-def trade_page_csv(trades: Sequence[Trade]) -> bytes:
+def trade_page_csv(rows: Sequence[Sourced[Trade]], *, meta: bool) -> bytes:
     """With a line of names, those of the JSON; order ids that the source does not tell are empty."""
-    times = [trade_time_text(t.time_ms, t.sub_ms_us) for t in trades]
-    return _csv(TRADE_NAMES, text_columns(trades, TRADE_NAMES, times))
+    names = _names(TRADE_NAMES, meta=meta)
+    times = [trade_time_text(row.record.time_ms, row.record.sub_ms_us) for row in rows]
+    return _csv(names, text_columns(rows, names, times))
 
 
-def kline_page_arrow(klines: Sequence[Kline]) -> bytes:
+def kline_page_arrow(rows: Sequence[Sourced[Kline]], *, meta: bool) -> bytes:
     """The columns of the JSON. Raises `NoDecimal`."""
-    return _arrow(klines, KLINE_NAMES, [1000 * k.open_ms for k in klines])
+    return _arrow(rows, _names(KLINE_NAMES, meta=meta), [1000 * row.record.open_ms for row in rows])
 
 
-def trade_page_arrow(trades: Sequence[Trade]) -> bytes:
+def trade_page_arrow(rows: Sequence[Sourced[Trade]], *, meta: bool) -> bytes:
     """The columns of the JSON. Raises `NoDecimal`."""
-    return _arrow(trades, TRADE_NAMES, [1000 * t.time_ms + (t.sub_ms_us or 0) for t in trades])
+    times = [1000 * row.record.time_ms + (row.record.sub_ms_us or 0) for row in rows]
+    return _arrow(rows, _names(TRADE_NAMES, meta=meta), times)
+
+
+def _names(names: Sequence[str], *, meta: bool) -> Sequence[str]:
+    return (*names, *ORIGIN_NAMES) if meta else names
+
+
+def _with_origins(texts: Sequence[str], rows: Rows) -> list[str]:
+    origins: list[Origin] = [row.origin for row in rows]
+    return [
+        f'{text[:-1]},"source":{json.dumps(origin.source)},"warnings":{json.dumps(origin.warnings)}}}'
+        for text, origin in zip(texts, origins, strict=True)
+    ]
 
 
 def _page_json(subject: dict[str, str], records: str, count: int, about: About) -> bytes:
@@ -218,7 +253,7 @@ def _csv(names: Sequence[str], columns: Sequence[Column]) -> bytes:
     return text.getvalue().encode()
 
 
-def _arrow(records: Sequence[Kline] | Sequence[Trade], names: Sequence[str], times: Column) -> bytes:
+def _arrow(rows: Rows, names: Sequence[str], times: Column) -> bytes:
     # The library takes 0.15 s and 45 MB; most services are never asked for Arrow.
     import pyarrow as pa  # noqa: PLC0415
 
@@ -226,7 +261,7 @@ def _arrow(records: Sequence[Kline] | Sequence[Trade], names: Sequence[str], tim
 
     types = arrow_types(names, "decimal", "us")
     arrays = []
-    for (name, type_), values in zip(types.items(), columns_of(records, names, times, Decimal), strict=True):
+    for (name, type_), values in zip(types.items(), columns_of(rows, names, times, Decimal), strict=True):
         try:
             arrays.append(pa.array(values, type_))
         except pa.ArrowInvalid:

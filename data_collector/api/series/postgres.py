@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
 from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -111,15 +111,15 @@ class PostgresKlines:
         """The oldest open time: of klines it is the place too."""
         return await self.first_place()
 
-    async def page(self, first: int, limit: int) -> SeriesPart[Kline]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Sourced[Kline]]:
         """Klines of the window that open at `first` or later."""
         window = self._window
         first = max(first, window.from_ms)
         if first >= window.to_ms:
             return SeriesPart([])
         async with self._reading.turn() as reader:
-            klines = await reader.klines(window.symbol, window.interval, first, window.to_ms, limit + 1)
-        return cut([(kline.open_ms, kline) for kline in klines], limit)
+            klines = await reader.sourced_klines(window.symbol, window.interval, first, window.to_ms, limit + 1)
+        return cut([(each.record.open_ms, each) for each in klines], limit)
 
 
 class PostgresTrades:
@@ -144,18 +144,18 @@ class PostgresTrades:
             found = [] if span is None else await reader.trades_by_id(symbol, span[0], span[0], 1)
         return found[0].time_ms if found else None
 
-    async def page(self, first: int, limit: int) -> SeriesPart[Trade]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Sourced[Trade]]:
         """Trades of the window with ids from `first` on."""
         async with self._reading.turn() as reader:
             trades = await self._trades(reader.in_epoch(self._window.epoch), first, limit + 1)
-        return cut([(trade.trade_id, trade) for trade in trades], limit)
+        return cut([(each.record.trade_id, each) for each in trades], limit)
 
-    async def _trades(self, reader: PostgresReader, first: int, limit: int) -> list[Trade]:
+    async def _trades(self, reader: PostgresReader, first: int, limit: int) -> list[Sourced[Trade]]:
         """A page that goes on behind another is found by its id, which is much quicker than by time."""
         window = self._window
         if first > 0 or window.from_ms == 0:
-            found = await reader.trades_by_id(window.symbol, first, LATEST_ID, limit)
-            if all(window.holds(trade.time_ms) for trade in found):
+            found = await reader.sourced_trades_by_id(window.symbol, first, LATEST_ID, limit)
+            if all(window.holds(each.record.time_ms) for each in found):
                 return found
         after_id = first - 1 if first > 0 else None
-        return await reader.trades(window.symbol, window.from_ms, window.to_ms, limit, after_id=after_id)
+        return await reader.sourced_trades(window.symbol, window.from_ms, window.to_ms, limit, after_id=after_id)

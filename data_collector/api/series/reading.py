@@ -18,7 +18,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
@@ -100,19 +100,24 @@ class SeriesReading:
                     found |= set(await reader.epochs(symbol))
         return sorted(found)
 
-    async def trades(self, place: Place, window: Window, first: int, limit: int) -> Page[Trade]:
+    async def trades(self, place: Place, window: Window, first: int, limit: int) -> Page[Sourced[Trade]]:
         """Trades with ids from `first` on. Raises `SinkUnavailable` when no store can be read."""
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             redis = RedisTrades(self._store, place.store_url, place.keys, window)
         return await _page(redis, None if postgres is None else PostgresTrades(postgres, window), place, first, limit)
 
-    async def klines(self, place: Place, window: Window, limit: int, *, with_open: bool) -> Page[Kline]:
-        """Klines of the window, at its end the one that is not closed if wanted. Raises as `trades`."""
+    async def klines(
+        self, place: Place, window: Window, limit: int, *, with_open: bool, with_origin: bool
+    ) -> Page[Sourced[Kline]]:
+        """Klines of the window, at its end the one that is not closed if wanted. Raises as `trades`.
+
+        Where those of Redis are from is read only `with_origin`.
+        """
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
-            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping)
+            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping, with_origin=with_origin)
         klines = None if postgres is None else PostgresKlines(postgres, window)
         page = await _page(redis, klines, place, window.from_ms, limit)
         if with_open and page.end is None and redis is not None:
@@ -120,7 +125,7 @@ class SeriesReading:
         if page.oldest_ms is not None and window.from_ms <= page.oldest_ms:
             # Not what the expiry can have left, but what it has.
             if page.rows:
-                page.oldest_ms = page.rows[0].open_ms
+                page.oldest_ms = page.rows[0].record.open_ms
             elif page.end is None and window.to_ms == LATEST_MS:
                 page.oldest_ms = None
         return page
@@ -193,12 +198,12 @@ async def _page(
     return Page(rows, part.end, min(oldest, default=None), stores, warnings)
 
 
-def _add_open(page: Page[Kline], kline: Kline | None, window: Window, limit: int) -> None:
+def _add_open(page: Page[Sourced[Kline]], kline: Sourced[Kline] | None, window: Window, limit: int) -> None:
     """Behind the closed ones; one that lies before the newest of them was never closed in Redis."""
-    newest_ms = page.rows[-1].open_ms if page.rows else window.from_ms - 1
-    if kline is None or kline.open_ms <= newest_ms or not window.holds(kline.open_ms):
+    newest_ms = page.rows[-1].record.open_ms if page.rows else window.from_ms - 1
+    if kline is None or kline.record.open_ms <= newest_ms or not window.holds(kline.record.open_ms):
         return
     if len(page.rows) < limit:
         page.rows.append(kline)
     else:
-        page.end = kline.open_ms
+        page.end = kline.record.open_ms

@@ -18,10 +18,10 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
-from data_collector.model.records import Kline
+from data_collector.model.records import Kline, Sourced
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import entries_of, entry_id, pages_of
+from data_collector.sinks.redis.entries import entries_of, entry_id, origin_of, origin_of_text, pages_of
 from data_collector.sinks.redis.stored_records import kline_or_none
 
 KEYS_PER_COMMAND = 250
@@ -67,13 +67,18 @@ class _State(Struct, frozen=True):
 class RedisKlines:
     """The `SeriesStore` of one symbol's closed klines of one interval in Redis."""
 
-    def __init__(self, store: StoreReading, store_url: str, keys: StoreKeys, window: Window, keeping: Keeping) -> None:
+    def __init__(
+        self, store: StoreReading, store_url: str, keys: StoreKeys, window: Window, keeping: Keeping,
+        *, with_origin: bool,
+    ) -> None:  # fmt: skip
+        """Without `with_origin` all seem to be from the stream: where they are from takes as many keys again."""
         self._store = store
         self._store_url = store_url
         self._keys = keys
         self._window = window
         self._keeping = keeping
-        self.open: Kline | None = None
+        self._with_origin = with_origin
+        self.open: Sourced[Kline] | None = None
         """The newest kline that is not closed, of those that the pages so far came across."""
 
     async def first_place(self) -> int | None:
@@ -92,7 +97,7 @@ class RedisKlines:
         """The oldest open time that the expiry can have left: what it has left is not searched for."""
         return await self.first_place()
 
-    async def page(self, first: int, limit: int) -> SeriesPart[Kline]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Sourced[Kline]]:
         """Closed klines of the window that open at `first` or later."""
         first = max(first, self._window.from_ms)
         async with self._store.turn(self._store_url) as connection:
@@ -134,43 +139,55 @@ class RedisKlines:
     def _expired_ms(self, state: _State) -> int:
         return state.now_ms - 1000 * self._keeping.key_life_s
 
-    async def _of_keys(self, connection: StoreConnection, state: _State, first: int, limit: int) -> SeriesPart[Kline]:
+    async def _of_keys(
+        self, connection: StoreConnection, state: _State, first: int, limit: int
+    ) -> SeriesPart[Sourced[Kline]]:
         interval = self._window.interval
         newest_ms = state.now_ms if state.due_ms is None else state.due_ms
         end = min(self._window.to_ms, _after(interval, newest_ms, AHEAD))
         places = _open_times(interval, first, end, state.due_ms)
-        rows: list[tuple[int, Kline]] = []
+        rows: list[tuple[int, Sourced[Kline]]] = []
         asked, size = 0, limit + 1
         while asked < KEYS_PER_PAGE and len(rows) <= limit:
             wanted = list(islice(places, min(size, KEYS_PER_BATCH)))
             if not wanted:
                 return cut(rows, limit)
-            for place, text in zip(wanted, await self._texts(connection, wanted), strict=True):
+            for place, (text, origin) in zip(wanted, await self._texts(connection, wanted), strict=True):
                 kline = None if text is None else kline_or_none(text, _CALENDAR)
-                if kline is not None and kline.is_closed:
-                    rows.append((place, kline))
-                elif kline is not None:
-                    self.open = kline
+                if kline is None:
+                    continue
+                sourced = Sourced(kline, origin_of_text(origin))
+                if kline.is_closed:
+                    rows.append((place, sourced))
+                else:
+                    self.open = sourced
             asked, size = asked + len(wanted), 2 * size
         return cut(rows, limit) if len(rows) > limit else SeriesPart(rows, next(places, None))
 
-    async def _texts(self, connection: StoreConnection, places: list[int]) -> list[str | None]:
-        key = self._keys.kline(self._window.symbol, self._window.interval, "")
+    async def _texts(self, connection: StoreConnection, places: list[int]) -> list[tuple[str | None, str | None]]:
+        """Of each place the record, and what stands beside it."""
+        series = self._window.symbol, self._window.interval
+        key, texts_of = self._keys.kline(*series, ""), [open_time_text(place) for place in places]
+        names = [key + text for text in texts_of]
+        if self._with_origin:
+            names += [self._keys.origin(*series, text) for text in texts_of]
         commands: list[Command] = [
-            ("MGET", *(key + open_time_text(place) for place in places[start : start + KEYS_PER_COMMAND]))
-            for start in range(0, len(places), KEYS_PER_COMMAND)
+            ("MGET", *names[start : start + KEYS_PER_COMMAND]) for start in range(0, len(names), KEYS_PER_COMMAND)
         ]
         texts: list[str | None] = []
         for reply in await connection.execute(commands):
             if isinstance(reply, ReplyError):
                 raise SinkUnavailable(f"The store refused to read {key}… ({reply.kind}).")
             texts += msgspec.convert(reply, list[str | None])
-        return texts
+        count = len(places)
+        return list(zip(texts[:count], texts[count:] or [None] * count, strict=True))
 
-    async def _of_stream(self, connection: StoreConnection, state: _State, first: int, limit: int) -> SeriesPart[Kline]:
+    async def _of_stream(
+        self, connection: StoreConnection, state: _State, first: int, limit: int
+    ) -> SeriesPart[Sourced[Kline]]:
         """Those whose keys have expired. Within an interval they stand in the order of their open times."""
         window, key = self._window, self._keys.key("stream", self._window.symbol)
-        rows: list[tuple[int, Kline]] = []
+        rows: list[tuple[int, Sourced[Kline]]] = []
         until = str(self._expired_ms(state))
         async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES, end=until):
             for entry in entries:
@@ -180,20 +197,20 @@ class RedisKlines:
                 # A record that a fail-over brought back stands there twice.
                 is_new = not rows or kline.open_ms > rows[-1][0]
                 if kline.open_ms >= first and window.holds(kline.open_ms) and is_new:
-                    rows.append((kline.open_ms, kline))
+                    rows.append((kline.open_ms, Sourced(kline, origin_of(entry.fields))))
             if len(rows) > limit:
                 break
         return cut(rows, limit)
 
-    async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> SeriesPart[Kline]:
+    async def _of_late(self, connection: StoreConnection, first: int, limit: int) -> SeriesPart[Sourced[Kline]]:
         """Those that came, or were corrected, when their place in `stream:` was past: `late:` outlives their keys."""
         window, key = self._window, self._keys.key("late", self._window.symbol)
-        found: dict[int, Kline] = {}
+        found: dict[int, Sourced[Kline]] = {}
         async for entries in pages_of(connection, key, window.symbol, STREAM_PAGE_ENTRIES):
             for entry in entries:
                 kline = kline_or_none(entry.fields.get("data", ""), _CALENDAR)
                 if kline is not None and kline.is_closed and kline.interval == window.interval:
-                    found[kline.open_ms] = kline
+                    found[kline.open_ms] = Sourced(kline, origin_of(entry.fields))
         return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)
 
 

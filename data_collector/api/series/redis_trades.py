@@ -12,9 +12,9 @@ from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.keys import StoreKeys
-from data_collector.model.records import Trade
+from data_collector.model.records import Sourced, Trade
 from data_collector.sinks.redis.connection import Command, StoreConnection
-from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, pages_of
+from data_collector.sinks.redis.entries import EntryId, StreamEntry, entries_of, entry_id, origin_of, pages_of
 from data_collector.sinks.redis.stored_records import epoch_or_first, trade_or_none
 
 PAGE_ENTRIES = 1000
@@ -46,9 +46,9 @@ class RedisTrades:
         oldest = await self._oldest()
         return None if oldest is None else oldest.ms
 
-    async def page(self, first: int, limit: int) -> SeriesPart[Trade]:
+    async def page(self, first: int, limit: int) -> SeriesPart[Sourced[Trade]]:
         """Trades of the window with ids from `first` on."""
-        rows: list[tuple[int, Trade]] = []
+        rows: list[tuple[int, Sourced[Trade]]] = []
         until, epoch = f"{self._window.to_ms + LATE_MS}-0", self._window.epoch
         async with self._store.turn(self._store_url) as connection:
             is_whole = first <= 0 and not epoch
@@ -62,14 +62,14 @@ class RedisTrades:
                     break
         return cut(rows, limit)
 
-    def _rows(self, entries: list[StreamEntry], first: int) -> list[tuple[int, Trade]]:
-        found: list[tuple[int, Trade]] = []
+    def _rows(self, entries: list[StreamEntry], first: int) -> list[tuple[int, Sourced[Trade]]]:
+        found: list[tuple[int, Sourced[Trade]]] = []
         for entry in entries:
             if epoch_or_first(entry.fields) != self._window.epoch:
                 continue
             trade = trade_or_none(entry.fields.get("data", ""))
             if trade is not None and trade.trade_id >= first and self._window.holds(trade.time_ms):
-                found.append((trade.trade_id, trade))
+                found.append((trade.trade_id, Sourced(trade, origin_of(entry.fields))))
         return found
 
     async def _oldest(self) -> EntryId | None:

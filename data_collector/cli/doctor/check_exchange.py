@@ -11,9 +11,9 @@ from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.settings import Settings
 from data_collector.time_limit import time_limit
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 OFFSET_WARN_MS = 1000.0
 OFFSET_FAIL_MS = 60_000.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from data_collector.cli.doctor.finding import Finding
+from data_collector.model.proxies import place_of, proxy_of
 from data_collector.settings import Settings
 from data_collector.venues.binance.bulk_files import FILES_URL
-from data_collector.web.proxies import place_of, proxy_of
 
 DIRECTLY = "directly"
 

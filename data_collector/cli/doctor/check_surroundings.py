@@ -18,7 +18,7 @@ from data_collector.embedded.binary import server_binary
 from data_collector.model.errors import Misconfigured
 from data_collector.settings import Settings
 
-PYTHON_OLDEST, PYTHON_NEWEST = (3, 11), (3, 13)
+PYTHON_OLDEST, PYTHON_NEWEST = (3, 11), (3, 14)
 SYSTEMS = ("Linux", "Darwin")
 
 DISK_WARN_BYTES = 2 * 1024**3
@@ -37,7 +37,7 @@ def check_platform() -> Finding:
     """Python and the system."""
     seen = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     if not PYTHON_OLDEST <= sys.version_info[:2] <= PYTHON_NEWEST:
-        return Finding("platform", "fail", seen, "Use Python 3.11, 3.12 or 3.13.")
+        return Finding("platform", "fail", seen, "Use Python 3.11, 3.12, 3.13 or 3.14.")
     if platform.system() not in SYSTEMS:
         return Finding("platform", "fail", seen, "Use Linux or macOS, or the container image.")
     return Finding("platform", "ok", seen)

@@ -20,11 +20,11 @@ from data_collector.cli.doctor.check_surroundings import check_folder, check_pla
 from data_collector.cli.doctor.finding import Finding
 from data_collector.model.errors import Misconfigured
 from data_collector.observe.escaping import escaped
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.settings import Settings, load_settings
 from data_collector.time_limit import time_limit
 from data_collector.validation.rules.folder import RulesFolder
 from data_collector.venues.discovery import find_venue
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 ANSWER_TIMEOUT_S = 5.0
 

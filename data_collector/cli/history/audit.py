@@ -16,18 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.history.backfill import GIVE_UP_S, BackfillOptions, opened_rest
-from data_collector.cli.history.backfill_screen import by_count, judgement_sentences, waiting_sentence
+from data_collector.cli.history.backfill_screen import judgement_sentences, waiting_sentence
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit, LiveStore, SeriesAudit
 from data_collector.history.comparison import Check
-from data_collector.history.events import Ended, Event, Waiting
+from data_collector.history.events import Ended, Event, Waiting, by_count
 from data_collector.history.filling import Filling, TimeSpan
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.retrying import Retrying, Stopping
+from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import grid_of, joined
 from data_collector.model.keys import Key
 from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
@@ -35,6 +38,7 @@ from data_collector.service.live_rows import RedisRows
 from data_collector.service.loading.load import opened_load
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_load
+from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.venues.discovery import find_venue
 
 SETTLING_MS = 60_000
@@ -116,6 +120,8 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
             async with opened_load(settings, database.writer, database.quarantine) as load:
                 ends_of_repair = Ends(rest, database.reader, load.rows, venue.calendar)
                 ended = await _repaired(ends_of_repair, found, span)
+                withdrawn = await _withdrawn(database.writer, venue.calendar, found)
+                ended = structs.replace(ended, absent=ended.absent + withdrawn)
                 ended = structs.replace(ended, gx=await load.audit.finish())
             found = [await at_work.series(each) for each in series]
     return AuditResult(
@@ -143,6 +149,17 @@ async def _repaired(ends: Ends, found: Sequence[SeriesAudit], span: TimeSpan) ->
         tuple(filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found)
     )
     return await filling.run(plan)
+
+
+async def _withdrawn(writer: PostgresWriter, calendar: Calendar, found: Sequence[SeriesAudit]) -> int:
+    """Candles without trades that were built, and that the exchange does not have, are absent; how many."""
+    for each in found:
+        grid = grid_of(each.series, calendar)
+        ranges = joined(grid, [(open_ms, open_ms) for open_ms in sorted(each.unfounded)])
+        gaps = [Gap(first, last, grid.span(first, grid.following(last))[1], "absent") for first, last in ranges]
+        if gaps:
+            await writer.withdraw_klines(each.series, each.unfounded, gaps)
+    return sum(len(each.unfounded) for each in found)
 
 
 def _tell_progress(series: str, rows: int) -> None:

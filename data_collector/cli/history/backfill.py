@@ -24,7 +24,6 @@ from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreachable
-from data_collector.model.keys import Key
 from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.loading.load import opened_load
@@ -145,10 +144,11 @@ async def _filling(
     now_ms, listed = await _clock_and_symbols(retrying, ends.rest, options.source)
     span = span_of(options.begin, options.end, now_ms)
     check_retention(settings, series, span)
-    if listed is not None:
-        check_symbols(series, listed)
+    unlisted = sorted({each.symbol for each in series if listed is None or each.symbol not in listed})
+    if listed is not None and unlisted:
+        _judge_unlisted(unlisted, options.source)
     return Filling(
-        structs.replace(ends, files=bulk_files, is_reachable=listed is not None), series, span,
+        structs.replace(ends, files=bulk_files, files_alone=frozenset(unlisted)), series, span,
         source=options.source, again=options.again, tell=tell, stopping=stopping, give_up_s=options.give_up_s,
     )  # fmt: skip
 
@@ -177,11 +177,15 @@ def span_of(begin: str, end: str, now_ms: int) -> TimeSpan:
     return TimeSpan(from_ms, min(to_ms, now_ms), now_ms)
 
 
-def check_symbols(series: Sequence[Key], listed: Container[str]) -> None:
-    """Every symbol is on the exchange's list."""
-    unknown = sorted({each.symbol for each in series if each.symbol not in listed})
-    if unknown:
-        raise Misconfigured(f"--symbols: the exchange does not list {', '.join(unknown)}.")
+def _judge_unlisted(symbols: Sequence[str], source: Source) -> None:
+    """Today's list says nothing of the past: the files of a symbol stay when it goes."""
+    names = ", ".join(symbols)
+    if source != "dumps":
+        raise Misconfigured(
+            f"--symbols: the exchange does not list {names}; of a symbol that it listed once, --source dumps takes the "
+            "published files."
+        )
+    typer.echo(f"The exchange does not list {names} now: the published files alone decide.", err=True)
 
 
 def bulk_files_of(settings: Settings, venue: Venue, source: Source, place: str | None) -> BulkFiles | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import assert_never
 
 import msgspec
@@ -17,12 +16,12 @@ from data_collector.history.events import (
     Ended,
     Event,
     FileRefused,
-    GxCheck,
     OddCandle,
     Planned,
     Progressed,
     SeriesEnded,
     Waiting,
+    by_count,
 )
 from data_collector.observe.escaping import escaped
 
@@ -175,7 +174,7 @@ def left_out_sentence(event: FileRefused | OddCandle) -> str:
     """What was not taken, and why."""
     if isinstance(event, FileRefused):
         return f"file refused: {event.reason}"
-    return f"the exchange has a candle from {event.opens} to {event.closes}, which is not whole: left out"
+    return f"the exchange has a candle from {event.opens} to {event.closes}, which is not whole: refused"
 
 
 def series_sentence(report: SeriesEnded) -> str:
@@ -187,8 +186,8 @@ def series_sentence(report: SeriesEnded) -> str:
             (report.changed, "changed"),
             (report.known, "written by others meanwhile"),
             (report.absent, "absent at the exchange"),
-            (report.odd, "of them not whole there"),
             (report.refused, f"refused ({by_count(report.refused_by)})"),
+            (report.odd, "of them not whole at the exchange"),
             (report.unproven, "not given by the exchange"),
             (report.files_refused, "files refused"),
         )
@@ -205,26 +204,9 @@ def judgement_sentences(event: Ended) -> list[str]:
             f"Refused by validation: {_counted(event.refused, 'row')} ({by_count(event.refused_by)}), kept in "
             "quarantine and not asked for again: see `data-collector quarantine list`, and `backfill --again`."
         )
-    return told if event.gx is None else [*told, *_gx_sentences(event.gx)]
-
-
-def _gx_sentences(gx: GxCheck) -> list[str]:
-    told = [f"Great Expectations checked {gx.checked:,} of {_counted(gx.rows, 'row')}"]
-    told[0] += "." if gx.reason is None or gx.checked == gx.rows else f": {gx.reason.rstrip('.')}."
-    if gx.broken:
-        told.append(f"Rules that rows broke: {by_count(gx.broken)}.")
-    if gx.disagreements:
-        told.append(f"Gate and Great Expectations disagree, a bug of ours: {by_count(gx.disagreements)}.")
-    return told + [
-        f"Great Expectations cannot evaluate rule {rule}: {message}" for rule, message in gx.failures.items()
-    ]
-
-
-def by_count(counts: Mapping[str, int]) -> str:
-    """`high_not_below_low 2, volume_not_negative 1`."""
-    return ", ".join(
-        f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    )
+    if event.odd:
+        told.append(f"Of them {_counted(event.odd, 'candle')} of the exchange's own that cannot be whole.")
+    return told if event.gx is None else [*told, *event.gx.sentences()]
 
 
 def end_sentence(event: Ended) -> str:
@@ -232,8 +214,7 @@ def end_sentence(event: Ended) -> str:
     done = f"{event.added:,} rows added in {_duration(event.seconds)}"
     match event.outcome:
         case "complete":
-            odd = f", of which it has {event.odd:,} that are not whole" if event.odd else ""
-            return f"Complete: {done}; {event.absent:,} do not exist at the exchange{odd}."
+            return f"Complete: {done}; {event.absent:,} do not exist at the exchange."
         case "stopped":
             return f"Stopped: {done}. Run the same command again: it goes on from here."
         case "incomplete":

@@ -45,9 +45,8 @@ def export(
     trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
     epoch: Annotated[int | None, typer.Option(min=0, help="Of the trades; default: the newest.")] = None,
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
-    decimals: Annotated[
-        Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as the stored text.")
-    ] = "decimal",
+    decimals: Annotated[Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as stored.")] = "decimal",
+    meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of sentences.")] = False,
 ) -> None:
@@ -67,6 +66,7 @@ def export(
         replace=overwrite,
         form=form,
         decimals=decimals,
+        with_origin=meta,
         made_by=f"data-collector {__version__}",
         now_ms=now_ms,
     )

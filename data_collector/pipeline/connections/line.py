@@ -30,7 +30,7 @@ from data_collector.pipeline.connections.transport import Address, Connect, fail
 from data_collector.pipeline.connections.websocket import Control, Receive, WebSocket
 
 SILENCE_MARGIN_S = 5.0
-"""On top of the ping interval: without any frame for that long the connection is dead."""
+"""On top of the ping interval, when our own ping is sent: a peer that answers nothing for that long is dead."""
 
 POLICY_FACTOR = 4.0
 """After a close for a broken limit (1008) the wait is so much longer: who is cut again and again gets banned."""
@@ -274,8 +274,9 @@ class Line:
 
     async def _watch(self, live: Connection) -> bool:
         """Until the connection has ended (False) or the next one is due beside it (True)."""
-        heard_s = time.monotonic()
-        silence_max_s = self._context.limits.ping_interval_s + SILENCE_MARGIN_S
+        heard_s, asked = time.monotonic(), False
+        quiet_max_s = self._context.limits.ping_interval_s
+        silence_max_s = quiet_max_s + SILENCE_MARGIN_S
         socket = live.socket
         while True:
             now = time.monotonic()
@@ -283,16 +284,19 @@ class Line:
             if now >= due_s and not self._rollover_lock.locked() and not socket.ended.done():
                 return True
             if socket.heard:
-                socket.heard = False
+                socket.heard, asked = False, False
                 heard_s = now
             elif now - heard_s >= silence_max_s:
                 self._counters.add("data_collector_watchdogs_total", kind="connection")
                 socket.close("silent")
+            elif not asked and now - heard_s >= quiet_max_s:
+                # Some exchanges ping seldom, and a quiet symbol says nothing: its answer tells it from a dead peer.
+                asked = socket.ping()
             if now >= live.check_s:
                 live.put_check_off()
                 await self._mend_subscriptions(socket)
             # Half a second, so that an announced shutdown is acted on at once.
-            reason = await socket.wait_ended(min(0.5, silence_max_s, max(0.05, due_s - now)))
+            reason = await socket.wait_ended(min(0.5, quiet_max_s, max(0.05, due_s - now)))
             if reason is not None:
                 self._lost(live, reason)
                 return False

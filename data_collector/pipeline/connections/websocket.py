@@ -113,6 +113,13 @@ class WebSocket(WSListener):
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.send(WSMsgType.TEXT, message)
 
+    def ping(self) -> bool:
+        """Ask the peer for a sign of life, if the message limit allows; every frame is one. Whether it was asked."""
+        if self._transport is None or self._transport.is_disconnected or not self._messages.try_now():
+            return False
+        self._transport.send_ping(b"")
+        return True
+
     def close(self, reason: str, code: WSCloseCode = WSCloseCode.OK) -> None:
         """Close from our side; `ended` is done then, whatever the peer does."""
         self._end(reason)

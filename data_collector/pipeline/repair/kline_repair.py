@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from data_collector.model.backoff import Backoff
-from data_collector.model.calendar import is_whole, missing_range
+from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -40,6 +40,12 @@ ABSENT_S = 10.0
 ASK_AGAIN_S = 5.0
 ASK_AGAIN_MAX_S = 60.0
 """The pauses between calls that tell nothing of what is due: they double."""
+
+ROWS_MAX = 1_000
+"""What one answer holds at most."""
+
+IDS_DECIDE_S = 60.0
+"""REST has not answered for so long: trade ids alone decide what had no trade."""
 
 PAST_KLINES = 500
 """Fetched before the first closed kline of a series, so that charts are not empty."""
@@ -76,8 +82,6 @@ class KlineRepair:
         self._backoff = Backoff()
         self._refusals: dict[Key, str] = {}
         self._holes: dict[Key, DueKline] = {}
-        self._odd_ms: dict[Key, int] = {}
-        """Open time of the newest row of REST that was no whole kline."""
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
         """Since when REST has not answered."""
@@ -115,7 +119,7 @@ class KlineRepair:
             self._give_up(now, now_ms)
             if now < self._blocked_until_s:
                 return
-            asked = [key for key, hole in self._holes.items() if now >= hole.next_s]
+            asked = [key for key, hole in self._holes.items() if now >= hole.next_s or self._has_news(key, hole)]
             for key in sorted(asked, key=lambda key: self._holes[key].due_ms):
                 series, hole = self._klines.series.get(key), self._holes.get(key)
                 if series is not None and hole is not None:
@@ -128,6 +132,8 @@ class KlineRepair:
             if self._failed_s is None:
                 self._failed_s = now
                 structlog.get_logger().warning("klines_unanswered", reason=str(error))
+            elif now - self._failed_s >= IDS_DECIDE_S:
+                self._leave_to_ids()
 
     async def _exchange_ms(self, now: float) -> int:
         """The exchange's clock: its newest event time, and what has passed here since.
@@ -144,6 +150,21 @@ class KlineRepair:
             self._doubted_ms = -1 if is_plausible else event_ms
             self._event_ms, self._event_seen_s = event_ms if is_plausible else rest_ms, self._clock()
         return self._event_ms + int((now - self._event_seen_s) * 1000)
+
+    def _has_news(self, key: Key, hole: DueKline) -> bool:
+        """A later kline has come since REST answered without the due one: now it can prove that there is none."""
+        was_answered = hole.answered_s > hole.overdue_s
+        return was_answered and not hole.left_out and self._klines.series[key].first_held_ms is not None
+
+    def _leave_to_ids(self) -> None:
+        """REST stays away: what trade ids prove to be without trades needs not wait for it."""
+        for key, hole in list(self._holes.items()):
+            series = self._klines.series.get(key)
+            if series is not None:
+                series.leave_to_ids(self._open_at(series, self._event_ms))
+                self._klines.release(series)
+            if series is None or series.due_ms != hole.due_ms:
+                del self._holes[key]
 
     def _skip_old(self, now_ms: int) -> None:
         """Of what the store told us to lack, only the younger part is fetched, and that at once."""
@@ -204,15 +225,17 @@ class KlineRepair:
             return
         self._refusals.pop(series.key, None)
         hole.answered_s = self._clock()
+        whole = {row.open_ms for row in rows if self._is_whole(row)}
         for row in rows:
             if not due_ms <= row.open_ms <= last_ms:
                 continue
-            if self._is_whole(row):
+            if row.open_ms in whole:
                 self._klines.take_told(series, row)
-            elif row.open_ms > self._odd_ms.get(series.key, -1):
-                # The exchange's own oddity: of its open time there is no kline, and its answers go on to say so.
-                self._odd_ms[series.key] = row.open_ms
-                self._klines.set_aside(row)
+            elif place_ms(self._calendar, row.interval, row.open_ms) not in whole:
+                # The exchange's own oddity: in place of a kline it has something else.
+                self._klines.set_aside(series, row)
+        is_full = len(rows) >= ROWS_MAX
+        series.leave_to_rest(rows[-1].open_ms if is_full else last_ms)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
             self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)

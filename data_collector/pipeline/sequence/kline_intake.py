@@ -13,7 +13,7 @@ from typing import Literal, assert_never
 
 import structlog
 
-from data_collector.model.calendar import Calendar
+from data_collector.model.calendar import Calendar, place_ms
 from data_collector.model.gate import Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
@@ -118,12 +118,20 @@ class KlineIntake:
         order = series.take_closed(kline, _marks(verdict), "rest")
         self._place(series, kline, order, _marks(verdict), starts=starts)
 
-    def set_aside(self, kline: Kline) -> None:
-        """REST told something that is no whole kline of its interval."""
+    def set_aside(self, series: KlineSeries, kline: Kline) -> None:
+        """REST told something that is no whole kline of its interval: its place is refused, unless that is past."""
+        place = place_ms(self.calendar, kline.interval, kline.open_ms)
+        if place is None or not series.is_awaited(place):
+            return
         verdict = self._judge(kline)
         known = verdict if verdict is not None and verdict.critical else Verdict(("close_time_fits",))
         self._refusals.count("kline", known)
         self._refusals.quarantine(kline, known)
+        series.refuse(place, known.critical)
+        if place == series.due_ms:
+            # No other copy will come.
+            series.pass_refused()
+        self.release(series)
 
     def reconcile(self, kline: Kline, theirs: Kline) -> None:
         """A closed kline that contradicts our trades, and what REST told of it."""

@@ -28,6 +28,10 @@ REFUSED_MAX = 1_000
 RECENT_KEPT = 64
 """Closed klines remembered: what comes again is compared with them, and a store that lost them gets them again."""
 
+BUILT_WITHIN_MS = 300_000
+"""Trade ids that come later than this after the end of a kline do not build it: REST has had time to tell it, and where
+the exchange stood still REST has none, although the ids follow each other."""
+
 Check = Callable[[Kline, int], KlineCheck]
 """How a closed kline compares with our own trades; the second is the last trade id before it, -1 when unknown."""
 
@@ -47,8 +51,8 @@ class KlineSeries:
     """The state of one symbol and interval."""
 
     __slots__ = (
-        "_calendar", "_chain_id", "_check", "_gaps", "_held", "_interval", "_later_gaps", "_newest", "_recent",
-        "_refused", "_starts", "due_ms", "event_ms", "key", "open_ms",
+        "_calendar", "_chain_id", "_check", "_decided_ms", "_gaps", "_held", "_interval", "_later_gaps", "_newest",
+        "_recent", "_refused", "_starts", "_trusted_ms", "due_ms", "event_ms", "key", "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
@@ -63,6 +67,10 @@ class KlineSeries:
         self._check = check
         self._chain_id = -1
         """The last trade id up to the end of the newest closed kline; -1 when unknown."""
+        self._decided_ms = -1
+        """The last open time up to which REST answered what it has: what it left out is not built."""
+        self._trusted_ms = -1
+        """The last open time up to which trade ids alone decide, because REST does not answer."""
         self._starts = True
         """Whether the next closed kline may begin the series in the store."""
         self._newest: Kline | None = None
@@ -106,6 +114,18 @@ class KlineSeries:
             gaps = known.gaps if known is not None else []
             self._held[open_ms] = KlineUpdate(kline, next_open_ms, warnings, source=source, gaps=gaps)
         return Order.NEXT if open_ms == self.due_ms else Order.AHEAD
+
+    def leave_to_rest(self, last_ms: int) -> None:
+        """REST has answered, and what it left out up to this open time it may not have at all."""
+        self._decided_ms = max(self._decided_ms, last_ms)
+
+    def leave_to_ids(self, last_ms: int) -> None:
+        """REST does not answer: what trade ids prove up to this open time is built."""
+        self._trusted_ms = max(self._trusted_ms, last_ms)
+
+    def is_awaited(self, open_ms: int) -> bool:
+        """Whether nothing is known yet of the kline that opens then."""
+        return 0 <= self.due_ms <= open_ms and open_ms not in self._held and open_ms not in self._refused
 
     def refuse(self, open_ms: int, rules: tuple[str, ...]) -> None:
         """A closed kline may not pass. A good copy takes its place until a later one has closed."""
@@ -209,6 +229,9 @@ class KlineSeries:
         if evidence is None or evidence.first_trade_id != self._chain_id + 1 or before is None:
             return None
         next_open_ms = self._calendar.next_open_ms(self._interval, self.due_ms)
+        is_prompt = self.due_ms > self._decided_ms and evidence.event_ms - next_open_ms <= BUILT_WITHIN_MS
+        if not is_prompt and self.due_ms > self._trusted_ms:
+            return None
         kline = _without_trades(before.kline, self.due_ms, next_open_ms, evidence.event_ms)
         return KlineUpdate(kline, next_open_ms, source="built")
 

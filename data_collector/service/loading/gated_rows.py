@@ -21,6 +21,9 @@ from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
 
+NOT_WHOLE = "close_time_fits"
+"""The rule for what is no whole kline, where the rules in force have none."""
+
 
 class Loaded(Struct, frozen=True):
     """What became of the rows of one call."""
@@ -71,6 +74,17 @@ class GatedRows:
         judged = _judged(klines, self._gate.check, attrgetter("open_ms"))
         return await self._put(judged, source, self._writer.put_klines)
 
+    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Loaded:
+        """What stands in place of whole klines, by open time."""
+        refused: list[RefusedRow] = []
+        for open_ms, kline in places.items():
+            verdict = self._gate.check(kline)
+            rules = verdict.critical if verdict is not None and verdict.critical else (NOT_WHOLE,)
+            refused.append(RefusedRow(key_of(kline), open_ms, kline, rules, source))
+        if refused:
+            await self._quarantine.put(refused)
+        return Loaded(refused=Counter(row.rules for row in refused))
+
     async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Loaded:
         """Trades."""
         judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
@@ -81,6 +95,8 @@ class GatedRows:
         await self._writer.put_gaps(key, gaps)
 
     async def _put(self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]]) -> Loaded:
+        if not judged.rows:
+            return Loaded()
         good, number_of = judged.good, judged.number_of
         refused = [
             RefusedRow(key_of(row), number_of(row), row, verdict.critical, source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.validation.auditing.ports import EmbeddedPort, ServicePort
 from data_collector.validation.gate.gate import CompiledGate, gate_of
 from data_collector.validation.rules.columns import KINDS
-from data_collector.validation.rules.folder import RulesFolder
+from data_collector.validation.rules.folder import LoadedRules, RulesFolder
 
 
 class Load(Struct, frozen=True):
@@ -34,33 +34,36 @@ async def opened_load(
     settings: Settings, writer: PostgresWriter, quarantine: PostgresQuarantine
 ) -> AsyncIterator[Load]:  # fmt: skip
     """For the length of the block. Raises `Misconfigured` for wrong rules, `Unavailable` when nobody tells them."""
-    off = why_off(settings)
-    async with AsyncExitStack() as stack:
-        port: EmbeddedPort | ServicePort | None = None
-        if settings.validation_service_url is not None:
-            port = ServicePort(settings.validation_service_url, use_proxy=settings.use_proxy)
-        elif off is None:
-            port = EmbeddedPort(quiet=True)
-        if port is not None:
-            stack.push_async_callback(port.close)
-        gate = await rules_in_force(settings, port if isinstance(port, ServicePort) else None)
-        audit = LoadAudit(gate, port if off is None else None, off)
-        stack.push_async_callback(audit.close)
+    gate, off = await gate_in_force(settings), why_off(settings)
+    url = settings.validation_service_url
+    port = EmbeddedPort(quiet=True) if url is None else ServicePort(url, use_proxy=settings.use_proxy)
+    audit = LoadAudit(gate, port if off is None else None, off)
+    try:
         yield Load(gate, GatedRows(writer, quarantine, gate, audit), audit)
+    finally:
+        await audit.close()
+        await port.close()
 
 
-async def rules_in_force(settings: Settings, service: ServicePort | None) -> CompiledGate:
-    """Those of `SUITES_DIR`, or of the service. Nothing is judged by other rules than those that were meant."""
-    if settings.validation_service_url is not None and service is not None:
-        source = ServiceSource(settings.validation_service_url, service, kept=None)
-        try:
-            offered = await source.changed(dict.fromkeys(KINDS, ""))
-        except Transient as error:
-            raise Unavailable(
-                f"{error}. It has the rules in force (VALIDATION_SERVICE_URL): nothing was done."
-            ) from error
-    else:
-        offered = RulesFolder(settings.suites_dir).load()
+async def gate_in_force(settings: Settings) -> CompiledGate:
+    """By the rules of `SUITES_DIR`, or of the service: nothing is judged by other rules than those that were meant.
+
+    Raises `Misconfigured` where they are wrong, `Unavailable` where the service does not answer.
+    """
+    offered = await _offered(settings)
     if offered.faults:
         raise Misconfigured("\n".join([*offered.faults.values(), "Nothing was done. Correct the rules first."]))
     return gate_of(offered.suites)
+
+
+async def _offered(settings: Settings) -> LoadedRules:
+    url = settings.validation_service_url
+    if url is None:
+        return RulesFolder(settings.suites_dir).load()
+    port = ServicePort(url, use_proxy=settings.use_proxy)
+    try:
+        return await ServiceSource(url, port, kept=None).changed(dict.fromkeys(KINDS, ""))
+    except Transient as error:
+        raise Unavailable(f"{error}. VALIDATION_SERVICE_URL has the rules: nothing was done.") from error
+    finally:
+        await port.close()

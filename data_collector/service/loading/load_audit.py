@@ -16,16 +16,19 @@ from data_collector.history.events import GxCheck
 from data_collector.model.errors import Transient
 from data_collector.model.gate import Verdict
 from data_collector.model.records import Kline, Trade
-from data_collector.validation.auditing.auditor import AuditPort, Sealed
-from data_collector.validation.auditing.messages import AuditReport, Chunk, encode
+from data_collector.model.venue import SymbolRules
+from data_collector.validation.auditing.chunks import AuditBroken, AuditPort, Mark, Sealed, seal
+from data_collector.validation.auditing.messages import AuditReport
 from data_collector.validation.gate.compiler import READING_RULES
 from data_collector.validation.gate.gate import CompiledGate
 from data_collector.validation.rules.columns import kind_of
 
-DELIVERY_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Some 40,000 rows: Great Expectations costs about the same for one."""
+BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Some 80,000 rows: Great Expectations costs nearly as much for one."""
 
-CHUNK_ROWS_MAX: Final = 1_000
+NOT_LISTED: Final[Mapping[str, SymbolRules]] = {}
+"""No tick and step sizes: the exchange tells those of today, and they were others in the past."""
+
 TRIES: Final = 2
 """A worker that died is started again once."""
 
@@ -36,12 +39,14 @@ class LoadAudit:
     def __init__(self, gate: CompiledGate, port: AuditPort | None, why_off: str | None) -> None:
         """Without a port nothing is checked, and `why_off` says why."""
         self._gate = gate
+        self._documents = {kind: compiled.suite.encoded() for kind, compiled in gate.suites.items()}
         self._port = port
         self._reason = why_off
         self._waiting: list[Sealed] = []
         self._waiting_bytes = 0
         self._at_work: asyncio.Task[None] | None = None
-        self._rows = self._checked = 0
+        self._turn = asyncio.Lock()
+        self._rows = self._checked = self._unevaluated = 0
         self._broken: Counter[str] = Counter()
         self._disagreements: Counter[str] = Counter()
         self._failures: dict[str, str] = {}
@@ -51,24 +56,31 @@ class LoadAudit:
         self._rows += len(rows)
         for verdict in verdicts.values():
             self._broken.update(f"{kind_of(rows[0])}/{rule}" for rule in verdict.rules)
-        if self._port is None:
+        port = self._port
+        if port is None:
             return
-        for start in range(0, len(rows), CHUNK_ROWS_MAX):
-            sealed = self._seal(rows[start : start + CHUNK_ROWS_MAX], start, verdicts)
-            if self._waiting_bytes + len(sealed.body) > DELIVERY_BYTES_MAX:
+        kind = kind_of(rows[0])
+        marks = {
+            place: Mark([rule for rule in found.rules if rule not in READING_RULES], accepted=not found.critical)
+            for place, found in verdicts.items()
+        }
+        for sealed in seal(self._gate.suites[kind], self._documents[kind], rows, marks, NOT_LISTED, time.monotonic()):
+            if self._waiting and self._waiting_bytes + sealed.size > min(BATCH_BYTES_MAX, port.batch_bytes_max):
                 await self._deliver()
             self._waiting.append(sealed)
-            self._waiting_bytes += len(sealed.body)
+            self._waiting_bytes += sealed.size
 
     async def finish(self) -> GxCheck | None:
         """Have the rest checked; None where no row came."""
         await self._deliver()
-        await self._settled()
+        if self._at_work is not None:
+            await self._at_work
         if not self._rows:
             return None
         return GxCheck(
-            self._rows, self._checked, self._reason, dict(self._broken), dict(self._disagreements), self._failures
-        )
+            self._rows, self._checked, self._reason, dict(self._broken), dict(self._disagreements), self._failures,
+            self._unevaluated,
+        )  # fmt: skip
 
     async def close(self) -> None:
         """Let go of what is under way."""
@@ -76,45 +88,32 @@ class LoadAudit:
             self._at_work.cancel()
             await asyncio.wait([self._at_work])
 
-    def _seal(self, rows: Sequence[Kline | Trade], start: int, verdicts: Mapping[int, Verdict]) -> Sealed:
-        kind = kind_of(rows[0])
-        suite = self._gate.suites[kind]
-        # No tick and step sizes: the exchange tells those of today, and they were others in the past.
-        chunk = Chunk(kind, suite.digest)
-        chunk.records = rows
-        marked = {place - start: verdicts[place] for place in range(start, start + len(rows)) if place in verdicts}
-        chunk.broken = {
-            row: [rule for rule in verdict.rules if rule not in READING_RULES] for row, verdict in marked.items()
-        }
-        chunk.refused = [row for row, verdict in marked.items() if verdict.critical]
-        accepted = len(rows) - len(chunk.refused)
-        document = suite.suite.encoded()
-        return Sealed(kind, chunk.digest, document, len(rows), accepted, encode(chunk), time.monotonic())
-
     async def _deliver(self) -> None:
-        await self._settled()
-        batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        if batch:
-            self._at_work = asyncio.create_task(self._check(batch), name="audit of a load")
-
-    async def _settled(self) -> None:
-        if self._at_work is not None:
-            await self._at_work
-            self._at_work = None
+        """When what was delivered before is checked. Series are loaded side by side."""
+        async with self._turn:
+            if self._at_work is not None:
+                await self._at_work
+            batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            self._at_work = asyncio.create_task(self._check(batch), name="audit of a load") if batch else None
 
     async def _check(self, batch: Sequence[Sealed]) -> None:
-        assert self._port is not None, "nothing waits without one"
         for _ in range(TRIES):
+            if self._port is None:
+                return
             try:
                 report = await self._port.audit(batch)
-            except Transient as error:
+            except AuditBroken as error:
                 self._reason = str(error)
+            except Transient as error:
+                # Nobody can be asked, and the load does not wait for them.
+                self._reason, self._port = str(error), None
             else:
                 self._count(report)
                 return
 
     def _count(self, report: AuditReport) -> None:
         self._checked += sum(report.rows.values())
+        self._unevaluated += abs(sum(report.pairs.values()) - sum(report.evaluated.values()))
         for kind, broken in report.broken.items():
             gated = {rule.id for rule in self._gate.suites[kind].gated}
             self._broken.update({f"{kind}/{rule}": rows for rule, rows in broken.items() if rule not in gated})

@@ -50,6 +50,8 @@ class StreamConnection(WSListener):
         self.streams: dict[str, None] = {}
         """In the order in which they were subscribed to."""
         self.frames_sent = 0
+        self.pinged = 0
+        """How often the client has pinged."""
         self.writable = asyncio.Event()
         """Cleared while the client reads too slowly."""
         self.writable.set()
@@ -103,6 +105,7 @@ class StreamConnection(WSListener):
             return
         match frame.msg_type:
             case WSMsgType.PING:
+                self.pinged += 1
                 self._send_control(PONG, frame.get_payload_as_bytes())
             case WSMsgType.PONG:
                 self._on_pong(frame.get_payload_as_bytes())

@@ -8,10 +8,12 @@ import asyncpg
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
-from data_collector.sinks.postgres.rights import demand_rights, demand_tables_can_be_made
+from data_collector.sinks.postgres.rights import demand_ownership, demand_rights, demand_tables_can_be_made
 
 LOCK = 0x6D61726B6574
 """Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
+
+LOCK_TIMEOUT_S = 5
 
 TABLES = {
     "market_data_ohlcv": 1, "market_data_ohlcv_revisions": 1, "market_data_trades": 1, "market_data_gaps": 2,
@@ -62,6 +64,9 @@ async def migrate(connection: asyncpg.Connection) -> int:
         await _refuse_foreign_tables(connection, version)
         if version < known[-1].version:
             await demand_tables_can_be_made(connection)
+            await demand_ownership(connection, [name for name, step in TABLES.items() if step <= version])
+            # A table that somebody locks is told soon, and nobody waits behind us meanwhile.
+            await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
         if version == 0:
             await connection.execute(_RECORD)
         for migration in known:

@@ -53,6 +53,16 @@ select symbol, channel, interval, key, record, rules, source, at from {TABLE}
 where exchange = $1 and symbol = any($2::text[]) order by at desc, symbol, channel, interval, key limit $3
 """  # noqa: S608
 
+STORED_TRADES = """
+select trade_id from market_data_trades where exchange = $1 and symbol = $2 and trade_id = any($3::bigint[])
+"""
+
+STORED_KLINES = """
+select (extract(epoch from "timestamp") * 1000)::bigint from market_data_ohlcv
+where exchange = $1 and symbol = $2 and interval = $4
+  and "timestamp" = any(array(select to_timestamp(open_ms / 1000.0) from unnest($3::bigint[]) as open_ms))
+"""
+
 SYMBOLS = f"select distinct symbol from {TABLE} where exchange = $1 order by 1"  # noqa: S608
 
 
@@ -107,6 +117,15 @@ class PostgresQuarantine:
                 if await connection.fetchval(HOLDS_ANY, *series, min(numbers), max(numbers)):
                     await connection.execute(LET_GO, *series, numbers)
                     await connection.execute(CLOSE_GAPS, *series, numbers)
+
+    async def outdated(self, key: Key, numbers: Sequence[int]) -> set[int]:
+        """Those of which a row is stored: it came later, and was right."""
+        with named_failures(self._place):
+            if key.channel == "trade":
+                rows = await self._pool.fetch(STORED_TRADES, self._exchange, key.symbol, numbers)
+            else:
+                rows = await self._pool.fetch(STORED_KLINES, self._exchange, key.symbol, numbers, key.interval)
+        return {msgspec.convert(row[0], int) for row in rows}
 
     async def symbols(self) -> list[str]:
         """Of which something is kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import asyncpg
 
@@ -29,6 +29,16 @@ from (
   where not has_table_privilege(pg_class.oid, privilege)
 ) as missing
 group by table_name order by 2, 1
+"""
+
+
+_FOREIGN = """
+select string_agg(format('%I.%I', nspname, relname), ', ' order by relname) as tables,
+  quote_ident(pg_get_userbyid(relowner)) as owner
+from unnest($1::text[]) as name
+join pg_class on pg_class.oid = to_regclass(name) join pg_namespace on pg_namespace.oid = relnamespace
+where not pg_has_role(relowner, 'USAGE')
+group by relowner
 """
 
 
@@ -70,6 +80,19 @@ async def demand_tables_can_be_made(connection: asyncpg.Connection) -> None:
         raise Misconfigured(
             "The tables in PostgreSQL are to be made or brought up to date, and that takes "
             f"GRANT CREATE ON SCHEMA {server['schema']} TO {server['login']} by its owner"
+        )
+
+
+async def demand_ownership(connection: asyncpg.Connection, tables: Iterable[str]) -> None:
+    """For when a migration changes tables that are there. Raises `Misconfigured`, and what the driver raises."""
+    rows = await connection.fetch(_FOREIGN, list(tables))
+    if rows:
+        login = await connection.fetchval("select quote_ident(current_user)")
+        owners = ", and ".join(f"{row['owner']} ({row['tables']})" for row in rows)
+        grants = "; ".join(f"GRANT {row['owner']} TO {login}" for row in rows)
+        raise Misconfigured(
+            f"The tables in PostgreSQL are to be brought up to date, which their owner alone may: {owners}. Run "
+            f"`data-collector backfill` or the collector once with that login in DATABASE_URL, or {grants}"
         )
 
 

@@ -88,6 +88,18 @@ from {STAGED_KLINES} as staged join market_data_ohlcv as stored on {_SAME_KLINE}
 where {_KLINE_DIFFERS}
 """  # noqa: S608
 
+WITHDRAW_KLINES = f"""
+with gone as (
+  delete from market_data_ohlcv as stored
+  where exchange = $1 and symbol = $2 and interval = $3 and "timestamp" = any($4::timestamptz[])
+  returning *
+)
+insert into market_data_ohlcv_revisions
+  (exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, known_from, known_until)
+select exchange, symbol, interval, "timestamp", {_KLINE_VALUES}, recorded_at, greatest(now(), recorded_at) from gone
+"""  # noqa: S608
+"""What turned out not to exist at the exchange; that it was told stays known."""
+
 REPLACE_KLINES = f"""
 update market_data_ohlcv as stored
 set open = staged.open, high = staged.high, low = staged.low, close = staged.close, volume = staged.volume,

@@ -7,6 +7,7 @@ it belongs to. A kline that differs from the stored one replaces it, and the sto
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from io import BytesIO
 from types import MappingProxyType
 from typing import Final, Generic
@@ -122,6 +123,16 @@ class PostgresWriter:
             reader = PostgresReader(self._pool, self._exchange, place=self._place)
             self._newest[symbol] = await reader.epoch_of(symbol)
         return self._newest[symbol]
+
+    async def withdraw_klines(self, key: Key, open_times: Sequence[int], gaps: Sequence[Gap]) -> None:
+        """Take out klines that the exchange does not have, and record so. They are kept as revisions."""
+        times = [datetime.fromtimestamp(open_ms / 1000, UTC) for open_ms in open_times]
+        rows = [gap_row(self._exchange, key, gap, 0) for gap in gaps]
+        with named_failures(self._place):
+            async with self._pool.acquire() as connection, connection.transaction():
+                of_series = (self._exchange, key.symbol, key.interval)
+                await connection.execute(statements.WITHDRAW_KLINES, *of_series, times)
+                await connection.executemany(statements.PUT_GAP, rows)
 
     async def _put(self, destination: Destination[Row], rows: Sequence[Sourced[Row]]) -> Written:
         with named_failures(self._place):

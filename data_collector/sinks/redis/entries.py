@@ -78,6 +78,14 @@ def origin_of(fields: Mapping[str, str]) -> Origin:
     return known_origin(fields.get("src", "ws"), fields.get("warnings", "").split(","))
 
 
+def origin_of_text(text: str | None) -> Origin:
+    """What stands beside the key of a kline; nothing does where it came by the stream and no rule marks it."""
+    if text is None:
+        return _STREAMED
+    source, _, rules = text.partition(" ")
+    return known_origin(source, rules.split(","))
+
+
 _STREAMED = Origin("ws")
 
 

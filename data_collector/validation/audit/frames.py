@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from pandas import DataFrame, Series, set_option
 
 from data_collector.validation.audit.memory import Column, Mask, Memory
-from data_collector.validation.auditing.messages import Chunk
+from data_collector.validation.auditing.messages import Chunk, chunk_decoder
 from data_collector.validation.gate.compiler import NUMBER_CHARACTERS_MAX, whole
 from data_collector.validation.rules.columns import COLUMNS, GATE_COLUMNS, INTEGER_MAX, Checked, ColumnType, Kind, Value
 
@@ -35,25 +35,32 @@ _PYTHON_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
 
 
 class AuditBatch(Struct):
-    """The chunks of one kind that one suite judged, one after the other."""
+    """The chunks of one kind that one suite judged, one after the other, as columns: records would take ten times as
+    much memory."""
 
     kind: Kind
     digest: str
-    records: list[Checked] = field(default_factory=list)
+    rows: int = 0
+    pieces: list[dict[str, Column]] = field(default_factory=list)
+    """Of each chunk the columns that the gate knows too."""
+    chunks: list[tuple[int, msgspec.Raw]] = field(default_factory=list)
+    """Each with its first row."""
     broken: dict[str, set[int]] = field(default_factory=dict)
     """Rule to the rows that the gate found to break it."""
     refused: list[int] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
     sizes: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: Chunk, raw: msgspec.Raw) -> None:
         """Append the rows of a chunk. Raises `ValueError` when it speaks of a row that it does not have."""
         records = chunk.records
         named = (*chunk.broken, *chunk.refused, *chunk.late)
         if named and (min(named) < 0 or max(named) >= len(records)):
             raise ValueError(f"a chunk of {len(records)} {chunk.kind} records speaks of a row that it does not have")
-        first = len(self.records)
-        self.records += records
+        first = self.rows
+        self.rows += len(records)
+        self.pieces.append({name: _recorded(chunk.kind, name, records) for name in GATE_COLUMNS[chunk.kind]})
+        self.chunks.append((first, raw))
         for row, rules in chunk.broken.items():
             for rule in rules:
                 self.broken.setdefault(rule, set()).add(first + row)
@@ -61,19 +68,24 @@ class AuditBatch(Struct):
         self.late += [first + row for row in chunk.late]
         self.sizes |= chunk.sizes
 
+    def record(self, row: int) -> Checked:
+        """As it was sent."""
+        first, raw = next((first, raw) for first, raw in reversed(self.chunks) if first <= row)
+        return chunk_decoder.decode(raw).records[row - first]
 
-def batches_of(chunks: Sequence[Chunk]) -> list[AuditBatch]:
-    """The chunks by kind and suite; those of one batch stay in their order."""
-    batches: dict[tuple[Kind, str], AuditBatch] = {}
-    for chunk in chunks:
-        batches.setdefault((chunk.kind, chunk.digest), AuditBatch(chunk.kind, chunk.digest)).add(chunk)
-    return [batch for batch in batches.values() if batch.records]
+
+def add_chunks(batches: dict[tuple[Kind, str], AuditBatch], chunks: Sequence[msgspec.Raw]) -> None:
+    """Each to the batch of its kind and suite; those of one batch stay in their order."""
+    for raw in chunks:
+        chunk = chunk_decoder.decode(raw)
+        if chunk.records:
+            batches.setdefault((chunk.kind, chunk.digest), AuditBatch(chunk.kind, chunk.digest)).add(chunk, raw)
 
 
 def frame_of_batch(source: str, batch: AuditBatch, memory: Memory) -> DataFrame:
-    """The frame of a batch, which is remembered."""
-    kind, count = batch.kind, len(batch.records)
-    columns = {name: _recorded(kind, name, batch.records) for name in GATE_COLUMNS[kind]}
+    """The frame of a batch, which is remembered. The batch has no columns afterwards."""
+    kind, count = batch.kind, batch.rows
+    columns = {name: np.concatenate([piece.pop(name) for piece in batch.pieces]) for name in GATE_COLUMNS[kind]}
     accepted, late = ~_mask(batch.refused, count), _mask(batch.late, count)
     columns |= {"accepted": accepted, "late": late}
     columns |= {name: _size(column, columns["symbol"], batch.sizes) for name, column in _size_columns(kind)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 from pandas import DataFrame
 
 from data_collector.model.records import Kline, Quote, Ticker, Trade
 from data_collector.validation.audit.frames import AuditBatch, frame_of_batch
 from data_collector.validation.audit.memory import Memory
+from data_collector.validation.auditing.messages import Chunk
 from data_collector.validation.rules.columns import COLUMNS, Checked, Kind
 
 ROWS = 5
@@ -23,9 +25,11 @@ def specimen_frame(kind: Kind) -> DataFrame:
     make: Mapping[Kind, Callable[[int], Checked]] = {
         "trade": _trade, "kline": _kline, "ticker": _ticker, "quote": _quote,
     }  # fmt: skip
-    records = [make[kind](number) for number in range(ROWS)]
-    sizes = {"BTCUSDT": (0.01, 0.001)}
-    frame = frame_of_batch("", AuditBatch(kind, "", records=records, sizes=sizes), Memory())
+    chunk = Chunk(kind, "", sizes={"BTCUSDT": (0.01, 0.001)})
+    chunk.records = [make[kind](number) for number in range(ROWS)]
+    batch = AuditBatch(kind, "")
+    batch.add(chunk, msgspec.Raw())
+    frame = frame_of_batch("", batch, Memory())
     for name in COLUMNS[kind]:
         source = name.removeprefix("previous_").removeprefix("typical_")
         if source != name:

@@ -1,9 +1,11 @@
 """The collector's side of the audit: every judged message is kept until real Great Expectations has checked it.
 
 Life cycle: the service makes one; the intake notes messages synchronously; two eternal tasks seal what was noted into
-chunks, four times a second, and deliver chunks to a port (the worker process, or a validation service). A port that is
-slow or dead delays nothing: chunks wait, up to `WAITING_BYTES_MAX`; then the oldest are dropped and counted as skipped.
-A chunk is delivered until it is answered, and counted then, once; one that breaks the audit again and again is skipped.
+chunks, and deliver chunks to a port (the worker process, or a validation service). Great Expectations costs about the
+same for one row as for ten thousand, so a delivery waits until it is full or its oldest message has waited for
+`every_s`: the audit's rhythm. A port that is slow or dead delays nothing: chunks wait, up to `WAITING_BYTES_MAX`; then
+the oldest are dropped and counted as skipped. A chunk is delivered until it is answered, and counted then, once; one
+that breaks the audit again and again is skipped.
 """
 
 from __future__ import annotations
@@ -13,10 +15,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
-from msgspec import Struct, structs
 
 from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient
@@ -24,27 +25,17 @@ from data_collector.model.gate import Verdict
 from data_collector.model.records import Record, Trade
 from data_collector.model.venue import SymbolRules
 from data_collector.time_limit import time_limit
-from data_collector.validation.auditing.messages import AuditReport, Chunk, Failure, encode
-from data_collector.validation.gate.compiler import READING_RULES, whole
+from data_collector.validation.auditing.chunks import CHUNK_ROWS_MAX, AuditBroken, AuditPort, Mark, Sealed, seal
+from data_collector.validation.auditing.messages import AuditReport, Failure
+from data_collector.validation.gate.compiler import READING_RULES
 from data_collector.validation.gate.gate import ORDER_RULES, CompiledGate
 from data_collector.validation.rules.columns import KINDS, Checked, Kind, kind_of
 
-SEAL_S: Final = 0.25
-CHUNK_ROWS_MAX: Final = 1_000
-"""Encoding so many takes about 0.3 ms of the event loop."""
+LOOK_S: Final = 0.25
+"""How often full chunks are sealed, so that never many rows are sealed at once."""
 
-WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
-"""About 300,000 trades."""
-
-CHUNK_OVERHEAD_BYTES: Final = 300
-"""What a chunk takes beside its body: at low rates a chunk is a row or two."""
-
-DELIVERY_BYTES_MAX: Final = 8 * 1024 * 1024
-DELIVERY_ROWS_MAX: Final = 40_000
-INTERVAL_S: Final = 1.0
-DUTY_SHARE: Final = 0.25
-"""Great Expectations costs about the same for one row as for ten thousand, so deliveries are spaced: the worker works
-at most this share of the time, unless so much waits that a delivery is full."""
+WAITING_BYTES_MAX: Final = 96 * 1024 * 1024
+"""About 500,000 trades: a full delivery, and as much again that comes while it is checked."""
 
 TRIES_MAX: Final = 2
 """A chunk that broke the audit so often, alone, is skipped: it would break the next one too."""
@@ -57,56 +48,10 @@ RETRY_CAP_S: Final = 15.0
 _NOT_OF_A_SUITE = READING_RULES.keys() | ORDER_RULES.keys()
 
 
-class Sealed(Struct, frozen=True):
-    """Messages of one kind that were judged by one suite."""
+class AuditCounts:
+    """What was judged, checked and found since the start."""
 
-    kind: Kind
-    digest: str
-    document: bytes
-    """That suite, as JSON."""
-    rows: int
-    accepted: int
-    body: bytes
-    """msgpack of a `Chunk`."""
-    sealed_s: float
-    """Monotonic."""
-
-
-class AuditBroken(Transient):
-    """The audit worker died or failed while it had this delivery."""
-
-
-class AuditPort(Protocol):
-    """Where chunks are checked."""
-
-    async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
-        """Check all of them. Raises `AuditBroken`, or `Transient` when nobody answers at all."""
-
-    async def close(self) -> None:
-        """Let go of what is held."""
-
-
-class Auditor:
-    """The `AuditNotes` of the intake."""
-
-    def __init__(self, gate: CompiledGate, port: AuditPort | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Without a port nothing is kept."""
-        self._port = port
-        self._clock = clock
-        self._rows: dict[Kind, list[Checked]] = {kind: [] for kind in KINDS}
-        self._marks: dict[Kind, dict[int, tuple[list[str], bool, bool]]] = {kind: {} for kind in KINDS}
-        self._gate = gate
-        self._documents = {kind: gate.suites[kind].suite.encoded() for kind in KINDS}
-        self._listed: Mapping[str, SymbolRules] = {}
-        self._waiting: deque[Sealed] = deque()
-        self._arrived = asyncio.Event()
-        self.down_reason: str | None = None
-        """What is in the way of the port; None while it answers."""
-        self.waiting_bytes = 0
-        """Of sealed chunks."""
-        self._sealed_rows = 0
-        self._dropped = 0
-        """Chunks that gave way to newer ones: always the oldest."""
+    def __init__(self) -> None:
         self.judged: Counter[Kind] = Counter()
         """Accepted messages that were noted and sealed."""
         self.checked: Counter[Kind] = Counter()
@@ -120,11 +65,53 @@ class Auditor:
         """Rows of which gate and Great Expectations say different things, since the start."""
         self.disagreements: Counter[tuple[Kind, str]] = Counter()
         """Such rows by rules of the suites in force: the alarms."""
+        self.pairs: Counter[Kind] = Counter()
+        """Of a rule and a row that it is about, counted by us; and those that Great Expectations says it evaluated."""
+        self.evaluated: Counter[Kind] = Counter()
+        self.newest_unevaluated = 0
+        """By how much the two differ in the newest audit."""
         self.failures: Counter[tuple[Kind, str]] = Counter()
         self.newest_failures: list[Failure] = []
         self.reports = 0
         self.report_seconds = 0.0
         self.worker_memory_bytes = 0
+
+
+class Auditor(AuditCounts):
+    """The `AuditNotes` of the intake."""
+
+    def __init__(
+        self,
+        gate: CompiledGate,
+        port: AuditPort | None,
+        every_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Without a port nothing is kept."""
+        super().__init__()
+        self._port = port
+        self.every_s = every_s
+        self._clock = clock
+        self._rows: dict[Kind, list[Checked]] = {kind: [] for kind in KINDS}
+        self._marks: dict[Kind, dict[int, Mark]] = {kind: {} for kind in KINDS}
+        self._since_s: dict[Kind, float] = {}
+        """Since when the oldest row that is not sealed waits, to a moment."""
+        self._gate = gate
+        self._documents = {kind: gate.suites[kind].suite.encoded() for kind in KINDS}
+        self._listed: Mapping[str, SymbolRules] = {}
+        self._waiting: deque[Sealed] = deque()
+        self._due = asyncio.Event()
+        self.down_reason: str | None = None
+        """What is in the way of the port; None while it answers."""
+        self.waiting_bytes = 0
+        """Of sealed chunks."""
+        self._sealed_rows = 0
+        self._suspects = 0
+        """The oldest chunks, one of which broke the audit."""
+        self._chunks_max = 1
+        """How many of those are delivered at once."""
+        self._dropped = 0
+        """Chunks that gave way to newer ones: always the oldest."""
         # The methods of the lists themselves: a call into Python would cost three times as much per trade.
         self.note_trade: Callable[[Trade], None] = self._rows["trade"].append if port is not None else _forget
 
@@ -135,8 +122,16 @@ class Auditor:
 
     @property
     def oldest_s(self) -> float:
-        """How long the oldest chunk has been waiting; 0.0 when none does."""
-        return self._clock() - self._waiting[0].sealed_s if self._waiting else 0.0
+        """How long the oldest message has been waiting, to a moment; 0.0 when none does."""
+        since_s = [sealed.since_s for sealed in self._waiting]
+        since_s.extend(self._since_s.values())
+        return self._clock() - min(since_s) if since_s else 0.0
+
+    @property
+    def next_s(self) -> float | None:
+        """In how many seconds the next audit begins at the latest, 0.0 while one is under way or late; None when
+        nothing waits, as then nothing is audited."""
+        return max(0.0, self.every_s - self.oldest_s) if self.waiting_rows else None
 
     @property
     def coverage(self) -> float:
@@ -165,83 +160,104 @@ class Auditor:
         rows = self._rows[kind]
         if verdict is not None or not accepted or late:
             rules = [] if verdict is None else [rule for rule in verdict.rules if rule not in _NOT_OF_A_SUITE]
-            self._marks[kind][len(rows)] = (rules, accepted, late)
+            self._marks[kind][len(rows)] = Mark(rules, accepted, late)
         rows.append(record)
 
     async def seal_forever(self) -> None:
-        """Seal what was noted; never returns."""
+        """Seal what was noted when it is much, and look whether an audit is due; never returns."""
         while True:
-            await asyncio.sleep(SEAL_S)
-            self._seal()
+            await asyncio.sleep(LOOK_S)
+            now = self._clock()
+            for kind, rows in self._rows.items():
+                if rows:
+                    self._since_s.setdefault(kind, now)
+            self._seal(rows_min=CHUNK_ROWS_MAX)
+            self._look_whether_due()
 
     async def deliver_forever(self) -> None:
-        """Deliver what was sealed; never returns."""
+        """Deliver what was sealed, in the audit's rhythm; never returns."""
         assert self._port is not None, "there is somebody to deliver to"
-        backoff, tries, alone = Backoff(RETRY_FIRST_S, RETRY_CAP_S, jitter=False), 0, 0
+        backoff, tries = Backoff(RETRY_FIRST_S, RETRY_CAP_S, jitter=False), 0
         batch: list[Sealed] = []
         while True:
-            await self._arrived.wait()
+            if not batch and not self._suspects:
+                await self._due.wait()
+                self._seal()
             dropped = self._dropped
             # The same again until it is settled, so that whoever answered in vain knows it.
-            batch = batch or self._next_delivery(chunks_max=1 if alone else None)
+            batch = batch or self._next_delivery()
+            pause_s = 0.0
             try:
                 report = await self._port.audit(batch)
             except Transient as error:
                 self._note_down(str(error))
                 batch = batch[self._dropped - dropped :]
-                if isinstance(error, AuditBroken):
-                    alone, tries, batch = self._divide(batch, alone, tries, error)
+                if isinstance(error, AuditBroken) and batch:
+                    tries, batch = self._divide(batch, tries, error)
                 delay_s = backoff.next_delay_s()
                 pause_s = min(error.retry_after_s or delay_s, RETRY_CAP_S)
             else:
                 self._settle(batch[self._dropped - dropped :], report)
-                pause_s = self._rest_s(report)
-                tries, alone, batch = 0, max(0, alone - 1), []
+                self._clear(len(batch))
+                tries, batch = 0, []
                 backoff.reset()
+            self._look_whether_due()
             await asyncio.sleep(pause_s)
 
-    def _divide(self, batch: list[Sealed], alone: int, tries: int, error: AuditBroken) -> tuple[int, int, list[Sealed]]:
-        """What broke the audit together is delivered chunk by chunk, so that only the one to blame is skipped."""
+    def _look_whether_due(self) -> None:
+        full = self._port is not None and self.waiting_bytes >= self._port.batch_bytes_max
+        if full or (self.waiting_rows and self.oldest_s >= self.every_s):
+            self._due.set()
+        else:
+            self._due.clear()
+
+    def _divide(self, batch: list[Sealed], tries: int, error: AuditBroken) -> tuple[int, list[Sealed]]:
+        """What broke the audit together is delivered in halves, so that only the chunk to blame is skipped."""
         if len(batch) > 1:
-            return len(batch), 0, []
+            self._suspects, self._chunks_max = max(self._suspects, len(batch)), len(batch) // 2
+            return 0, []
         if tries + 1 < TRIES_MAX:
-            return max(1, alone), tries + 1, batch
-        self._remove(len(batch))
+            return tries + 1, batch
+        self._remove(1)
         self._count_skipped(batch, f"the audit failed {tries + 1} times: {error}")
-        return max(0, alone - 1), 0, []
+        self._clear(1)
+        return 0, []
+
+    def _clear(self, chunks: int) -> None:
+        """So many are no longer suspected of breaking the audit."""
+        self._suspects = min(max(0, self._suspects - chunks), len(self._waiting))
+        self._chunks_max *= 2
 
     async def drain(self, timeout_s: float) -> None:
-        """At a stop: what is left is delivered if that takes no longer than this."""
-        if self._port is None or self.down_reason is not None:
+        """At a stop: what is left is audited if that takes no longer than this, and else told as not audited."""
+        if self._port is None:
             return
         self._seal()
+        why = self.down_reason
         try:
             async with time_limit(timeout_s):
-                while self._waiting:
+                while self._waiting and why is None:
                     batch = self._next_delivery()
                     self._settle(batch, await self._port.audit(batch))
-        except (TimeoutError, Transient):
-            structlog.get_logger().info("audit_left", rows=self.waiting_rows)
-
-    def _rest_s(self, report: AuditReport) -> float:
-        if self._sealed_rows >= DELIVERY_ROWS_MAX:
-            return 0.0
-        return max(INTERVAL_S, report.seconds * (1 / DUTY_SHARE - 1))
+        except TimeoutError:
+            why = f"Great Expectations did not get to them within {timeout_s:g} s"
+        except Transient as error:
+            why = str(error)
+        if self._waiting:
+            structlog.get_logger().warning("stopped_without_audit", rows=self.waiting_rows, reason=why)
 
     def _unsealed(self) -> int:
         return sum(map(len, self._rows.values()))
 
     def _unsealed_accepted(self) -> int:
-        refused = sum(not accepted for marks in self._marks.values() for _, accepted, _ in marks.values())
+        refused = sum(not mark.accepted for marks in self._marks.values() for mark in marks.values())
         return self._unsealed() - refused
 
-    def _seal(self) -> None:
+    def _seal(self, rows_min: int = 1) -> None:
+        """The rows of kinds that have so many."""
         for kind, rows in self._rows.items():
-            for start in range(0, len(rows), CHUNK_ROWS_MAX):
-                self._seal_chunk(kind, start, min(start + CHUNK_ROWS_MAX, len(rows)))
-            self._marks[kind].clear()
-            # Cleared, not replaced: the intake holds their methods.
-            rows.clear()
+            if len(rows) >= rows_min:
+                self._seal_kind(kind, rows)
         full: list[Sealed] = []
         while self.waiting_bytes > WAITING_BYTES_MAX:
             full.append(self._waiting[0])
@@ -250,34 +266,25 @@ class Auditor:
             self._dropped += len(full)
             self._count_skipped(full, "the buffer was full")
 
-    def _seal_chunk(self, kind: Kind, start: int, end: int) -> None:
-        chunk = Chunk(kind, self._gate.suites[kind].digest)
-        records = chunk.records = self._rows[kind][start:end]
-        marks = self._marks[kind]
-        marked = [(row - start, mark) for row, mark in marks.items() if start <= row < end] if marks else []
-        chunk.broken = {row: rules for row, (rules, _, _) in marked if rules}
-        chunk.refused = [row for row, (_, accepted, _) in marked if not accepted]
-        chunk.late = [row for row, (_, _, late) in marked if late]
-        chunk.sizes = self._sizes({record.symbol for record in records})
-        body, count = _encoded(chunk), end - start
-        accepted = count - len(chunk.refused)
-        self.judged[kind] += accepted
-        sealed = Sealed(kind, chunk.digest, self._documents[kind], count, accepted, body, self._clock())
-        self._waiting.append(sealed)
-        self.waiting_bytes += len(body) + CHUNK_OVERHEAD_BYTES
-        self._sealed_rows += count
-        self._arrived.set()
+    def _seal_kind(self, kind: Kind, rows: list[Checked]) -> None:
+        since_s = self._since_s.pop(kind, self._clock())
+        suite, document = self._gate.suites[kind], self._documents[kind]
+        for sealed in seal(suite, document, rows, self._marks[kind], self._listed, since_s):
+            self.judged[kind] += sealed.accepted
+            self._waiting.append(sealed)
+            self.waiting_bytes += sealed.size
+            self._sealed_rows += sealed.rows
+        self._marks[kind].clear()
+        # Cleared, not replaced: the intake holds their methods.
+        rows.clear()
 
-    def _sizes(self, symbols: set[str]) -> dict[str, tuple[float, float]]:
-        listed = self._listed
-        return {name: (listed[name].tick_size, listed[name].step_size) for name in symbols if name in listed}
-
-    def _next_delivery(self, chunks_max: int | None = None) -> list[Sealed]:
+    def _next_delivery(self) -> list[Sealed]:
+        assert self._port is not None, "there is somebody to deliver to"
         batch: list[Sealed] = []
-        rows = size = 0
-        for chunk in islice(self._waiting, chunks_max):
-            rows, size = rows + chunk.rows, size + len(chunk.body)
-            if batch and (rows > DELIVERY_ROWS_MAX or size > DELIVERY_BYTES_MAX):
+        size = 0
+        for chunk in islice(self._waiting, self._chunks_max if self._suspects else None):
+            size += chunk.size
+            if batch and size > self._port.batch_bytes_max:
                 break
             batch.append(chunk)
         return batch
@@ -286,10 +293,8 @@ class Auditor:
         """The oldest."""
         for _ in range(chunks):
             chunk = self._waiting.popleft()
-            self.waiting_bytes -= len(chunk.body) + CHUNK_OVERHEAD_BYTES
+            self.waiting_bytes -= chunk.size
             self._sealed_rows -= chunk.rows
-        if not self._waiting:
-            self._arrived.clear()
 
     def _count_skipped(self, chunks: Sequence[Sealed], reason: str) -> None:
         for chunk in chunks:
@@ -308,6 +313,10 @@ class Auditor:
         if self.down_reason is not None:
             self.down_reason = None
             structlog.get_logger().info("audit_up")
+        for kind, pairs in report.pairs.items():
+            self.pairs[kind] += pairs
+            self.evaluated[kind] += report.evaluated.get(kind, 0)
+        self.newest_unevaluated = sum(report.pairs.values()) - sum(report.evaluated.values())
         for chunk in batch:
             self.checked[chunk.kind] += chunk.rows
             self.checked_accepted[chunk.kind] += chunk.accepted
@@ -331,24 +340,6 @@ class Auditor:
                 "gate_and_audit_disagree", kind=found.kind, rule=found.rule, gate_only=found.gate_only,
                 gx_only=found.gx_only, sample=found.sample,
             )  # fmt: skip
-
-
-def _encoded(chunk: Chunk) -> bytes:
-    try:
-        return encode(chunk)
-    except OverflowError:
-        # Refused records may hold integers that msgpack has no room for; rules see them clamped anyway.
-        chunk.records = [_clamped(record) for record in chunk.records]
-        return encode(chunk)
-
-
-def _clamped(record: Checked) -> Checked:
-    numbers = {
-        name: whole(value)
-        for name in record.__struct_fields__
-        if name != "received_ns" and type(value := getattr(record, name)) is int
-    }
-    return structs.replace(record, **numbers)
 
 
 def _forget(_trade: Trade) -> None:

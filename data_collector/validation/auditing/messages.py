@@ -52,6 +52,14 @@ class Chunk(Struct, omit_defaults=True):
         setattr(self, f"{self.kind}s", records)
 
 
+class AuditPart(Struct, tag=True):
+    """Chunks of the `Audit` that comes next, which may be long. Answered with `Taken`."""
+
+    chunks: list[msgspec.Raw]
+    """msgpack of `Chunk`."""
+    is_first: bool
+
+
 class Audit(Struct, tag=True):
     """Check chunks with real Great Expectations. Answered with an `AuditReport`."""
 
@@ -61,6 +69,8 @@ class Audit(Struct, tag=True):
     """Digest to the suite document (JSON), of every chunk."""
     chunks: list[msgspec.Raw]
     """msgpack of `Chunk`."""
+    chunks_before: int = 0
+    """How many have come in parts; these come first."""
     for_docs: bool = False
     """Whether the results are kept for `BuildDocs`, which costs some milliseconds a batch."""
 
@@ -102,7 +112,7 @@ class BuildDocs(Struct, tag=True):
     """At most so many validation results are shown."""
 
 
-Request = Audit | Validate | CheckSuite | BuildDocs
+Request = AuditPart | Audit | Validate | CheckSuite | BuildDocs
 
 
 class Disagreement(Struct):
@@ -139,6 +149,15 @@ class AuditReport(Struct, tag=True):
     seconds: float
     """CPU time: on a busy machine a worker of low priority waits more than it works."""
     memory_bytes: int
+    pairs: dict[Kind, int] = {}
+    """Pairs of a rule in force and a row that its `row_condition` selects, as we count them; of rules about a batch as
+    a whole none."""
+    evaluated: dict[Kind, int] = {}
+    """Such pairs that Great Expectations says it has evaluated."""
+
+
+class Taken(Struct, tag=True):
+    """A part has come."""
 
 
 class ValidateReport(Struct, tag=True):
@@ -170,7 +189,7 @@ class WorkerFault(Struct, tag=True):
     message: str
 
 
-Answer = AuditReport | ValidateReport | CheckReport | DocsReport | WorkerFault
+Answer = Taken | AuditReport | ValidateReport | CheckReport | DocsReport | WorkerFault
 
 encode: Final = msgspec.msgpack.Encoder().encode
 request_decoder: Final = msgspec.msgpack.Decoder(Request)

@@ -11,10 +11,13 @@ import aiohttp
 import msgspec
 
 from data_collector.model.errors import Transient
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.validation.auditing.audit_worker import AuditWorker
-from data_collector.validation.auditing.auditor import AuditBroken, Sealed
+from data_collector.validation.auditing.chunks import AuditBroken, Sealed
 from data_collector.validation.auditing.messages import (
+    Answer,
     Audit,
+    AuditPart,
     AuditReport,
     AuditUpload,
     CheckReport,
@@ -24,10 +27,18 @@ from data_collector.validation.auditing.messages import (
     encode,
 )
 from data_collector.validation.rules.columns import Kind
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 AUDIT_TIMEOUT_S: Final = 60.0
-"""40,000 rows of three kinds take about 2 s; a worker at the lowest priority on a busy machine much longer."""
+"""A full batch takes about 2 s; a worker at the lowest priority on a busy machine much longer."""
+
+BATCH_BYTES_MAX: Final = 48 * 1024 * 1024
+"""About 250,000 trades, which take 150 MiB more of the worker while it looks at them."""
+
+PART_BYTES_MAX: Final = 2 * 1024 * 1024
+"""A batch goes over the link in parts, so that handing it over never takes more than a millisecond of the loop."""
+
+SERVICE_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A service takes at most 16 MiB at once, from any collector."""
 
 CHECK_TIMEOUT_S: Final = 20.0
 """Loading a suite and running it over a few records takes less than a second."""
@@ -46,25 +57,34 @@ ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 class EmbeddedPort:
     """A worker process, started when it is needed, and started again when it died or had grown too large."""
 
+    batch_bytes_max = BATCH_BYTES_MAX
+
     def __init__(self, *, quiet: bool = False) -> None:
         """`quiet`: for a command whose terminal belongs to people."""
         self._worker = AuditWorker(quiet=quiet)
         self._source = uuid.uuid4().hex
         self._starting = asyncio.Lock()
+        self._auditing = asyncio.Lock()
         self.starts = 0
 
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
-        """See `AuditPort`. Raises `AuditBroken`."""
-        await self._ready()
-        suites = {chunk.digest: chunk.document for chunk in chunks}
-        request = Audit(self._source, suites, [msgspec.Raw(chunk.body) for chunk in chunks])
+        """See `AuditPort`. Raises `AuditBroken`, and `Transient` when no worker can be started."""
+        async with self._auditing:
+            await self._ready()
+            *before, last = _parts(chunks)
+            for number, part in enumerate(before):
+                await self._ask(AuditPart(part, is_first=number == 0))
+            suites = {chunk.digest: chunk.document for chunk in chunks}
+            answer = await self._ask(Audit(self._source, suites, last, chunks_before=len(chunks) - len(last)))
+            if not isinstance(answer, AuditReport):
+                raise AuditBroken(f"The audit worker refused: {_reason_of(answer)}")
+            return answer
+
+    async def _ask(self, request: AuditPart | Audit) -> Answer:
         try:
-            answer = await self._worker.ask(request, timeout_s=AUDIT_TIMEOUT_S)
+            return await self._worker.ask(request, timeout_s=AUDIT_TIMEOUT_S)
         except Transient as error:
             raise AuditBroken(f"The audit worker failed: {error}") from error
-        if not isinstance(answer, AuditReport):
-            raise AuditBroken(f"The audit worker refused: {_reason_of(answer)}")
-        return answer
 
     async def check(self, kind: Kind, document: bytes) -> list[str]:
         """What Great Expectations has against a suite. Raises `Transient` when it cannot be asked."""
@@ -91,6 +111,8 @@ class EmbeddedPort:
 
 class ServicePort:
     """A validation service over HTTP."""
+
+    batch_bytes_max = SERVICE_BATCH_BYTES_MAX
 
     def __init__(self, url: str, *, use_proxy: bool) -> None:
         self._url = url
@@ -152,6 +174,19 @@ class ServicePort:
             raise Transient(f"{self._url} did not answer within {timeout_s:g} s") from error
         except UNREACHED as error:
             raise Transient(f"{self._url} cannot be reached ({reason_of(error)})") from error
+
+
+def _parts(chunks: Sequence[Sealed]) -> list[list[msgspec.Raw]]:
+    """At least one, and each of one chunk at least."""
+    parts: list[list[msgspec.Raw]] = [[]]
+    size = 0
+    for chunk in chunks:
+        if size + len(chunk.body) > PART_BYTES_MAX and parts[-1]:
+            parts.append([])
+            size = 0
+        parts[-1].append(msgspec.Raw(chunk.body))
+        size += len(chunk.body)
+    return parts
 
 
 def _seconds(text: str) -> float | None:

@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, BinaryIO
 
 from data_collector.model.errors import BadFile
@@ -36,6 +37,7 @@ RATIO_EXEMPT_BYTES = 2**20
 _LOCAL_HEADER = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _ENCRYPTED = 0x1
+_NAME_IS_UTF8 = 0x800
 _NAME = re.compile(r"(?P<symbol>.+)-(?P<series>[^-]+)-(?P<period>\d{4}-\d{2}(?:-\d{2})?)\.csv")
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
@@ -95,8 +97,9 @@ def _only_member(opened: zipfile.ZipFile, file: BulkFile) -> zipfile.ZipInfo:
     if len(members) != 1:
         raise BadFile(file.name, f"it holds {len(members)} files instead of {expected} alone", reason="member")
     (member,) = members
-    if member.filename != expected:
-        raise _other_member(file, expected, member.filename)
+    name = _name_of(member)
+    if name != expected:
+        raise _other_member(file, expected, name)
     if member.flag_bits & _ENCRYPTED:
         raise BadFile(file.name, "it is encrypted", reason="unreadable")
     # The other methods unpack as much as they like at once, and fail with an error of the disk.
@@ -105,6 +108,14 @@ def _only_member(opened: zipfile.ZipFile, file: BulkFile) -> zipfile.ZipInfo:
         raise BadFile(file.name, sentence, reason="unreadable")
     _check_size(member, file)
     return member
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """Programs that pack write a name in UTF-8 without the mark for it; Python takes it for an old code page then."""
+    if not member.flag_bits & _NAME_IS_UTF8:
+        with suppress(UnicodeError):
+            return member.filename.encode("cp437").decode()
+    return member.filename
 
 
 def _other_member(file: BulkFile, expected: str, found: str) -> BadFile:

@@ -21,11 +21,11 @@ from data_collector.model.errors import BadFile, Misconfigured, NotPublished, Ve
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import BulkFile
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import bulk_names
 from data_collector.venues.binance.bulk_archive import looks_like_a_page
 from data_collector.venues.binance.bulk_names import CHECKSUM
 from data_collector.venues.binance.bulk_rows import kline_rows, trade_rows
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 FILES_URL = "https://data.binance.vision"
 
@@ -200,7 +200,7 @@ def _put(file: BulkFile, part: bytes, into: BinaryIO) -> int:
 
 def _stated(file: BulkFile, content: bytes) -> str:
     """As `sha256sum` writes it: `<hex>  <name>`."""
-    words = content.decode("ascii", errors="replace").split()
+    words = content.decode(errors="replace").split()
     digest = words[0].lower() if words else ""
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise BadFile(file.name, f"what lies beside it as {CHECKSUM} is no checksum", reason="checksum")

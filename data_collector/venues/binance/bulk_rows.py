@@ -1,11 +1,12 @@
 """The rows of Binance's published files as records, each one checked against the file that it stands in. Pure.
 
-Columns (https://github.com/binance/binance-public-data), with or without a line of their names on top:
+Columns (https://github.com/binance/binance-public-data), without a line of their names:
 
 - klines: `1706659200000,42283.58,42284.00,42280.10,42281.50,12.5,1706659259999,528500.1,321,6.2,262100.3,0`
 - trades: `3373457461,42283.58000000,0.00098000,41.43790840,1706659200001,True,True`
 
-Times are milliseconds before 2025 and microseconds from 2025 on.
+Times are milliseconds before 2025 and microseconds from 2025 on. Files of futures have the same columns and names: what
+they alone have (names of columns, milliseconds in 2025) tells them apart.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from data_collector.venues.binance.bulk_names import CALENDAR, name_of_series
 MICROSECONDS_FROM = 10**15
 """A number this large is a time in microseconds."""
 
+MICROSECONDS_SINCE_MS = 1_735_689_600_000
+"""2025-01-01: files of this time and later have no others."""
+
 WEEK_MS = 7 * 86_400_000
 """No candle but that of a month is longer."""
 
@@ -41,7 +45,9 @@ _TRADE_ROW = re.compile(",".join(_TRADE_COLUMNS) + "\r?")
 _KLINE_ROW = re.compile(",".join(_KLINE_COLUMNS) + "\r?")
 
 _HEADER = re.compile(r"[A-Za-z][\w ]*(?:,[A-Za-z][\w ]*)+\r?", re.ASCII)
-"""Futures have such a line, and nobody promised that spot never will."""
+"""Files of futures begin with such a line, and those of spot never did."""
+
+_NOT_SPOT = "as files of futures have: those of spot lie under data/spot"
 
 _SHOWN_MAX = 60
 
@@ -53,15 +59,16 @@ def kline_rows(archive: BinaryIO, file: BulkFile) -> Iterator[list[Kline]]:
     """
     interval, symbol, is_empty = file.key.kline_interval, file.key.symbol, True
     step_of, due_ms, foreign, has_whole = CALENDAR.next_open_ms, 0, None, False
+    in_microseconds = file.first_ms >= MICROSECONDS_SINCE_MS
     for first, lines in lines_of(archive, file):
         found: list[Kline] = []
         for number, line in enumerate(lines, start=first):
             match = _KLINE_ROW.fullmatch(line)
             if match is None:
-                if number == 1 and _HEADER.fullmatch(line):
-                    continue
                 raise _bad_row(file, number, line, _KLINE_COLUMNS)
             opened, high_open, high, low, close, volume, closed, quote, count, bought, bought_quote = match.groups()
+            if in_microseconds and int(opened) < MICROSECONDS_FROM:
+                raise _other_product(file, number)
             open_ms, close_ms = _ms(opened), _ms(closed)
             if not file.first_ms <= open_ms < file.until_ms:
                 _check_period(file, number, open_ms)
@@ -94,18 +101,19 @@ def trade_rows(archive: BinaryIO, file: BulkFile, *, repeats: bool = False) -> I
     """
     symbol, first_ms, until_ms, is_empty = file.key.symbol, file.first_ms, file.until_ms, True
     least_id, surplus = 0, 0 if repeats else 1
+    in_microseconds = first_ms >= MICROSECONDS_SINCE_MS
     for first, lines in lines_of(archive, file):
         found: list[Trade] = []
         for number, line in enumerate(lines, start=first):
             match = _TRADE_ROW.fullmatch(line)
             if match is None:
-                if number == 1 and _HEADER.fullmatch(line):
-                    continue
                 raise _bad_row(file, number, line, _TRADE_COLUMNS)
             id_text, price, quantity, _, time, maker, _ = match.groups()
             trade_id, time_ms, sub_ms_us = int(id_text), int(time), None
             if time_ms >= MICROSECONDS_FROM:
                 time_ms, sub_ms_us = divmod(time_ms, 1000)
+            elif in_microseconds:
+                raise _other_product(file, number)
             if trade_id < least_id:
                 raise _disordered_trade(file, number, trade_id, least_id - surplus)
             if not first_ms <= time_ms < until_ms:
@@ -148,6 +156,11 @@ def _outside(file: BulkFile, number: int, time_ms: int) -> BadFile:
     return BadFile(file.name, fault, reason="period", line=number)
 
 
+def _other_product(file: BulkFile, number: int) -> BadFile:
+    fault = f"its time of 2025 or later is in milliseconds, {_NOT_SPOT}"
+    return BadFile(file.name, fault, reason="product", line=number)
+
+
 def _check_filled(file: BulkFile, *, is_empty: bool) -> None:
     if is_empty:
         raise BadFile(file.name, "it holds no row", reason="empty")
@@ -155,6 +168,8 @@ def _check_filled(file: BulkFile, *, is_empty: bool) -> None:
 
 def _bad_row(file: BulkFile, number: int, line: str, columns: tuple[str, ...]) -> BadFile:
     """What is wrong with a line that has not the form."""
+    if number == 1 and _HEADER.fullmatch(line):
+        return BadFile(file.name, f"it names its columns, {_NOT_SPOT}", reason="product", line=number)
     fields = line.rstrip("\r").split(",")
     reason: BadFileReason = "columns"
     fault = f"{len(fields)} {'column' if len(fields) == 1 else 'columns'} instead of {len(columns)}"

@@ -20,10 +20,10 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.venue import Counts, SymbolRules, TradesRefused
 from data_collector.observe.counters import Counters
+from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.messages import ErrorBody
 from data_collector.venues.binance.rest_budget import SYMBOLS_PER_CALL, RestBudget, tickers_weight
-from data_collector.web.outgoing import UNREACHED, open_session, reason_of
 
 TIMEOUT_S = 10.0
 """The exchange's own limit for an answer."""

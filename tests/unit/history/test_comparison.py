@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_collector.history.comparison import KlineMaker
+import pytest
+from msgspec import structs
+
+from data_collector.history.comparison import KlineMaker, same_kline, same_prices, same_trade
 from data_collector.model.records import Kline, Trade
+from tests.market import kline
 
 MINUTE_MS = 60_000
 NOON_MS = 1_704_110_400_000
@@ -64,3 +68,28 @@ def test_trade_that_is_told_with_an_earlier_time_belongs_to_its_own_candle() -> 
 
     assert minutes(klines) == [1, 2]
     assert [kline.trades for kline in klines] == [2, 1]
+
+
+LACKING = ("trades", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume")
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_what_only_the_other_side_tells_is_a_difference_and_the_reverse_is_none(name: str) -> None:
+    full = kline()
+    bare = structs.replace(full, **{name: None})
+
+    assert [same_kline(*pair) for pair in ((full, bare), (bare, bare), (bare, full))] == [True, True, False]
+
+
+def test_trades_of_our_own_do_not_contradict_a_count_that_is_not_told() -> None:
+    full = kline()
+
+    assert same_prices(structs.replace(full, trades=None), full)
+    assert not same_prices(structs.replace(full, trades=5), full)
+
+
+def test_side_that_is_not_told_is_compared_in_the_same_way() -> None:
+    told = trade(1, 0)
+    bare = structs.replace(told, is_buyer_maker=None)
+
+    assert [same_trade(*pair) for pair in ((told, bare), (bare, bare), (bare, told))] == [True, True, False]

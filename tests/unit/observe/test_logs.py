@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 import structlog
+from starlette.applications import Starlette
+from uvicorn import Config
+from uvicorn.lifespan.on import LifespanOn
 
 from data_collector.model.store_url import parse_store_url
 from data_collector.observe.logs import configure_logs, get_log
@@ -92,6 +96,37 @@ def test_traceback_is_kept_and_holds_no_local_variables(output: io.StringIO) -> 
     (line,) = lines(output)
     assert "RuntimeError: 6 characters" in str(line["exception"])
     assert "in fail" in str(line["exception"])
+
+
+async def test_start_that_fails_within_uvicorn_tells_its_error(output: io.StringIO) -> None:
+    """The traceback comes as a text, the error at its end."""
+
+    def down(depth: int) -> None:
+        if depth == 0:
+            raise RuntimeError("the folder cannot be written to")
+        further(depth - 1)
+
+    def further(depth: int) -> None:
+        down(depth)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        down(30)
+        yield
+
+    await LifespanOn(Config(Starlette(lifespan=lifespan), lifespan="on", log_config=None)).startup()
+
+    event = next(str(line["event"]) for line in lines(output) if "Traceback" in str(line["event"]))
+    assert event.startswith("Traceback (most recent call last):")
+    assert event.removesuffix("\\u000a").endswith("RuntimeError: the folder cannot be written to")
+
+
+def test_long_field_keeps_both_ends(output: io.StringIO) -> None:
+    get_log().info("big", text=f"begin {'x' * 10_000} end")
+
+    (line,) = lines(output)
+    assert str(line["text"]).startswith("begin x")
+    assert str(line["text"]).endswith("x end")
 
 
 def test_libraries_log_in_the_same_form(output: io.StringIO) -> None:

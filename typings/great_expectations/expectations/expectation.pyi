@@ -7,6 +7,8 @@ class _Field(Protocol):
 class Expectation:
     __fields__: ClassVar[dict[str, _Field]]
 
+class ColumnMapExpectation(Expectation): ...
+
 class ColumnPairMapExpectation(Expectation):
     map_metric: ClassVar[str]
     domain_keys: ClassVar[tuple[str, ...]]

@@ -47,9 +47,10 @@ export class Tape {
       setText(cells[0], clock(ms));
       setText(cells[1], withDecimals(price, this.#priceDecimals));
       setText(cells[2], withDecimals(quantity, this.#quantityDecimals));
-      // The buyer waited in the book, so the taker sold.
-      setText(cells[3], isBuyerMaker ? "Sell" : "Buy");
-      body.rows[i].dataset.direction = isBuyerMaker ? "down" : "up";
+      // The buyer waited in the book, so the taker sold; some exchanges do not tell.
+      const [side, direction] = isBuyerMaker === null ? ["–", ""] : isBuyerMaker ? ["Sell", "down"] : ["Buy", "up"];
+      setText(cells[3], side);
+      body.rows[i].dataset.direction = direction;
     });
     setText(byId("tape-note"), this.#leftOut > 0 ? `${whole(this.#leftOut)} not shown` : "");
   };

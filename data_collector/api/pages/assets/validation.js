@@ -1,6 +1,6 @@
 // What the rules refused: the counts of each `state`, and the newest refusals, which are asked for when there are more.
 
-import { byId, clock, element, percentDown, resize, setText, whole } from "/assets/text.js";
+import { byId, clock, element, percentDown, resize, setText, span, whole } from "/assets/text.js";
 
 const LIMIT = 20;
 const EVERY_MS = 3000;
@@ -21,7 +21,7 @@ export class ValidationPanel {
     setText(byId("passed"), whole(passed));
     setText(byId("refused"), whole(refused));
     byId("refused").dataset.tone = refused > 0 ? "warn" : "";
-    setText(byId("audited"), audit.state === "running" ? percentDown(audit.coverage * 100, 1) : audit.state);
+    setText(byId("audited"), audit.state === "running" ? progressOf(audit) : audit.state);
     byId("audited").dataset.tone = audit.state === "down" ? "bad" : "";
     if (refused !== this.#refused && !this.#isAsking && performance.now() - this.#askedAt > EVERY_MS) {
       this.#ask(refused);
@@ -50,6 +50,11 @@ export class ValidationPanel {
     resize(list, errors.length, makeEntry);
     errors.forEach((error, i) => writeEntry(list.children[i], error));
   }
+}
+
+/** Nothing is audited before the first rhythm is over: then not 0 % is the news, but when. */
+function progressOf({ coverage, next_seconds: next }) {
+  return coverage === 0 && next > 0 ? `in ${span(next)}` : percentDown(coverage * 100, 1);
 }
 
 function sentenceOf({ reasons, symbol }) {

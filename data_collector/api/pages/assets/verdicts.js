@@ -128,7 +128,11 @@ export function unheard(before) {
 }
 
 function audited(audit) {
-  return audit.state === "running" ? `Great Expectations has checked ${percentDown(audit.coverage * 100, 1)} of them again.` : "";
+  if (audit.state !== "running") {
+    return "";
+  }
+  const next = audit.next_seconds > 0 ? `, and looks at the rest in ${span(audit.next_seconds)}` : "";
+  return `Great Expectations has checked ${percentDown(audit.coverage * 100, 1)} of them again${next}.`;
 }
 
 function named(symbols) {

@@ -13,7 +13,7 @@ from tests.unit.pipeline.intake_scene import fields, rules
 from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at, begun, clock
 
 
-async def test_klines_of_rest_that_are_not_whole_are_set_aside_once_and_absent() -> None:
+async def test_klines_of_rest_that_are_not_whole_are_refused_once_and_the_rest_goes_on() -> None:
     """Before a standstill of the exchange one ends early, after it another opens off the grid."""
     scene = RepairScene()
     await begun(scene)
@@ -24,13 +24,13 @@ async def test_klines_of_rest_that_are_not_whole_are_set_aside_once_and_absent()
     scene.market.rows["1m", shifted.open_ms] = shifted
     clock(scene, 6)
 
-    for _ in range(3):
+    for _ in range(4):
         await scene.pass_s(ASK_AGAIN_S)
     taken = scene.take()
 
-    assert len(scene.asked) == 3
     assert [gap for updates in taken.klines for each in updates for gap in each.gaps] == [
-        Gap(at(1), at(4), 4, "absent")
+        Gap(at(1), at(1), 1, "refused", ("close_time_fits",)),
+        Gap(at(2), at(4), 3, "absent"),
     ]
     assert [(rules(entry), json.loads(fields(entry)["columns"])["open_ms"]) for entry in taken.side] == [
         (["close_time_fits"], at(1)),

@@ -14,8 +14,9 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import KlineUpdate
+from data_collector.pipeline.sequence.minutes import MinuteVolumes
 from data_collector.pipeline.sequence.series import HELD_MAX, RECENT_KEPT, KlineSeries, Order
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 
 def series() -> KlineSeries:
@@ -168,6 +169,32 @@ def test_kline_of_rest_breaks_the_chain() -> None:
     made.take_closed(ids(3, 8, 8))
 
     assert told(made.release()) == [(1, "rest")]
+
+
+def test_kline_that_tells_no_count_is_none_without_trades() -> None:
+    made, _ = fed(ids(0, 5, 7))
+    made.take_closed(kline(1, first_trade_id=-1, last_trade_id=-1, trades=None))
+    made.take_closed(ids(3, 8, 8))
+
+    assert told(made.release()) == [(1, "ws")]
+
+
+def test_what_is_built_lacks_what_the_exchange_does_not_tell() -> None:
+    bare = structs.replace(ids(0, 5, 7), trades=None, quote_volume=None)
+    _, released = fed(bare, ids(2, 8, 9))
+
+    built = released[1].kline
+    assert (built.volume, built.trades, built.quote_volume) == ("0.000", None, None)
+    assert built.taker_buy_base_volume is not None
+
+
+@pytest.mark.parametrize(("quantity", "result"), [("123.456", "ok"), ("1", "mismatch")])
+def test_volume_alone_is_held_against_trades_where_no_count_is_told(quantity: str, result: str) -> None:
+    volumes = MinuteVolumes()
+    volumes.add(trade(5, time_ms=NOON_MS, quantity=quantity))
+    volumes.add(trade(6, time_ms=NOON_MS + MINUTE_MS))
+
+    assert volumes.check(structs.replace(ids(0, 5, 5), trades=None), 4, 7) == result
 
 
 def test_what_is_passed_over_goes_with_the_next_closed_kline() -> None:

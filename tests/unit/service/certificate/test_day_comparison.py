@@ -36,6 +36,12 @@ async def test_equal_sides_have_the_same_digest() -> None:
     assert found.store.sha256 == hashlib.sha256(lines.encode()).hexdigest()
 
 
+async def test_side_that_the_exchange_does_not_tell_is_neither_of_both() -> None:
+    lines = {canonical_line(trade(1, is_buyer_maker=maker)).rpartition(",")[2] for maker in (True, False, None)}
+
+    assert lines == {"1", "0", ""}
+
+
 async def test_days_without_trades_are_equal() -> None:
     assert (await compared([], [])).is_equal
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from data_collector.model.errors import Transient
 from data_collector.model.venue import SymbolRules
 from data_collector.validation.auditing import auditor as subject
-from data_collector.validation.auditing.auditor import CHUNK_ROWS_MAX, TRIES_MAX, AuditBroken, Auditor, Sealed
+from data_collector.validation.auditing.auditor import TRIES_MAX, Auditor
+from data_collector.validation.auditing.chunks import CHUNK_ROWS_MAX, AuditBroken, Mark, Sealed, seal
 from data_collector.validation.auditing.messages import AuditReport, Chunk, Disagreement, chunk_decoder
 from data_collector.validation.rules.columns import Kind
 from tests.judging import gate_with, shipped_gate
@@ -33,6 +35,8 @@ def report(chunks: Sequence[Sealed], **changes: object) -> AuditReport:
 
 class Port:
     """An audit that does as it is told."""
+
+    batch_bytes_max = 10_000_000
 
     def __init__(self, *outcomes: Exception | None) -> None:
         """In turn what is raised, or None for a report; afterwards reports."""
@@ -58,7 +62,7 @@ class Port:
 @asynccontextmanager
 async def delivering(auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Both tasks, in a hurry."""
-    for name in ("SEAL_S", "INTERVAL_S", "RETRY_FIRST_S"):
+    for name in ("LOOK_S", "RETRY_FIRST_S"):
         monkeypatch.setattr(subject, name, 0.001)
     tasks = [asyncio.create_task(auditor.seal_forever()), asyncio.create_task(auditor.deliver_forever())]
     try:
@@ -77,7 +81,7 @@ async def settled(auditor: Auditor) -> None:
 
 async def test_chunk_says_what_the_gate_said_of_each_row() -> None:
     port = Port()
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     bad = trade(12, price="0")
     auditor.note_trade(trade(10))
     auditor.note(trade(9), None, late=True)
@@ -96,7 +100,7 @@ async def test_chunk_says_what_the_gate_said_of_each_row() -> None:
 
 async def test_rules_of_the_pipeline_are_none_of_the_suite() -> None:
     port = Port()
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     unreadable = trade(price="x")
 
     auditor.note(unreadable, shipped_gate().check(unreadable), accepted=False)
@@ -107,7 +111,7 @@ async def test_rules_of_the_pipeline_are_none_of_the_suite() -> None:
 
 async def test_large_numbers_of_rows_are_cut_into_chunks() -> None:
     port = Port()
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     for number in range(CHUNK_ROWS_MAX + 1):
         auditor.note_trade(trade(number))
     odd = trade(CHUNK_ROWS_MAX + 1, price="0")
@@ -126,7 +130,7 @@ async def test_large_numbers_of_rows_are_cut_into_chunks() -> None:
 
 async def test_what_is_not_answered_is_delivered_again_and_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     port = Port(Transient("away"), AuditBroken("died"), Transient("away"))
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     auditor.note_trade(trade(10))
 
     async with delivering(auditor, monkeypatch):
@@ -140,7 +144,7 @@ async def test_what_is_not_answered_is_delivered_again_and_counted_once(monkeypa
 
 async def test_delivery_that_breaks_the_audit_again_and_again_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     port = Port(*[AuditBroken("died")] * TRIES_MAX)
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     auditor.note_trade(trade(10))
 
     async with delivering(auditor, monkeypatch):
@@ -162,7 +166,7 @@ async def test_only_the_chunk_to_blame_is_skipped(monkeypatch: pytest.MonkeyPatc
                 raise AuditBroken("died of a kline")
             return await super().audit(chunks)
 
-    auditor = Auditor(shipped_gate(), Choosy())
+    auditor = Auditor(shipped_gate(), Choosy(), every_s=0.0)
     auditor.note_trade(trade(10))
     auditor.note(kline(), None)
     auditor.note(ticker(), None)
@@ -177,7 +181,7 @@ async def test_only_the_chunk_to_blame_is_skipped(monkeypatch: pytest.MonkeyPatc
 
 async def test_integers_that_no_message_can_carry_are_clamped() -> None:
     port = Port()
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     poisoned = trade(2**70)
 
     auditor.note(poisoned, shipped_gate().check(poisoned), accepted=False)
@@ -189,7 +193,7 @@ async def test_integers_that_no_message_can_carry_are_clamped() -> None:
 
 async def test_audit_that_is_away_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     port = Port(*[Transient("away")] * (TRIES_MAX * 3))
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     auditor.note_trade(trade(10))
 
     async with delivering(auditor, monkeypatch):
@@ -202,7 +206,7 @@ async def test_audit_that_is_away_is_waited_for_without_end(monkeypatch: pytest.
 
 def test_buffer_is_bounded_and_the_oldest_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "WAITING_BYTES_MAX", 5_000)
-    auditor = Auditor(shipped_gate(), Port())
+    auditor = Auditor(shipped_gate(), Port(), every_s=0.0)
 
     for number in range(100):
         auditor.note_trade(trade(number))
@@ -216,7 +220,7 @@ def test_buffer_is_bounded_and_the_oldest_is_skipped(monkeypatch: pytest.MonkeyP
 
 async def test_other_rules_begin_another_chunk() -> None:
     port = Port()
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     other = gate_with("trade", {"max_value": 1e9})
     auditor.note_trade(trade(10))
 
@@ -233,7 +237,7 @@ async def test_other_rules_begin_another_chunk() -> None:
 async def test_disagreement_is_kept_until_the_rules_change() -> None:
     port = Port()
     port.findings = {"disagreements": [Disagreement("trade", "price_positive", 1, 2, "{}")]}
-    auditor = Auditor(shipped_gate(), port)
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
     auditor.note_trade(trade(10))
 
     await auditor.drain(5)
@@ -244,11 +248,140 @@ async def test_disagreement_is_kept_until_the_rules_change() -> None:
     assert auditor.disagreed == {("trade", "price_positive"): 3}
 
 
+class Clock:
+    """Stands still until it is set, and knows how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now_s
+
+    async def looked_at(self) -> None:
+        """Both tasks have had their turns."""
+        enough = self.looks + 50
+        while self.looks < enough:  # noqa: ASYNC110 - the clock has no event for it
+            await asyncio.sleep(0.001)
+
+
+async def test_nothing_is_audited_before_the_oldest_message_has_waited_long_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A message a second and one rule file cost the same as ten thousand messages, so the audit has a rhythm."""
+    port, clock = Port(), Clock()
+    auditor = Auditor(shipped_gate(), port, every_s=300.0, clock=clock)
+
+    async with delivering(auditor, monkeypatch):
+        auditor.note(kline(), None)
+        await clock.looked_at()
+        clock.now_s += 200
+        auditor.note_trade(trade(10))
+        await clock.looked_at()
+        assert (auditor.oldest_s, auditor.next_s, auditor.waiting_rows) == (200.0, 100.0, 2)
+        clock.now_s += 99.9
+        await clock.looked_at()
+        assert port.asked == []
+        clock.now_s += 0.1
+        await settled(auditor)
+        auditor.note_trade(trade(11))
+        await clock.looked_at()
+
+    assert [[chunk.kind for chunk in batch] for batch in port.asked] == [["kline", "trade"]]
+    assert auditor.waiting_rows == 1
+    assert auditor.next_s == 300.0
+
+
+async def test_full_batch_is_audited_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, clock = Port(), Clock()
+    port.batch_bytes_max = 100_000
+    auditor = Auditor(shipped_gate(), port, every_s=300.0, clock=clock)
+
+    async with delivering(auditor, monkeypatch):
+        for number in range(3 * CHUNK_ROWS_MAX):
+            auditor.note_trade(trade(number))
+        while auditor.waiting_bytes >= port.batch_bytes_max or not port.asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+    assert [[chunk.rows for chunk in batch] for batch in port.asked] == [[CHUNK_ROWS_MAX]] * 3
+
+
+async def test_chunk_to_blame_is_found_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Poisoned(Port):
+        """Breaks at one chunk."""
+
+        async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
+            self.asked.append(list(chunks))
+            if any(first_id(chunk) == 40 * CHUNK_ROWS_MAX for chunk in chunks):
+                raise AuditBroken("died of it")
+            return report(chunks)
+
+    port, clock = Poisoned(), Clock()
+    auditor = Auditor(shipped_gate(), port, every_s=300.0, clock=clock)
+    for number in range(100 * CHUNK_ROWS_MAX):
+        auditor.note_trade(trade(number))
+    clock.now_s += 300
+
+    async with delivering(auditor, monkeypatch):
+        monkeypatch.setattr(subject, "RETRY_CAP_S", 0.001)
+        await settled(auditor)
+
+    assert auditor.skipped == {"trade": CHUNK_ROWS_MAX}
+    assert auditor.checked == {"trade": 99 * CHUNK_ROWS_MAX}
+    assert len(port.asked) < 25
+
+
+def first_id(chunk: Sealed) -> int:
+    return chunk_decoder.decode(chunk.body).trades[0].trade_id
+
+
+async def test_what_a_stop_leaves_is_told() -> None:
+    auditor = Auditor(shipped_gate(), Port(Transient("The service is away.")), every_s=300.0)
+    auditor.note_trade(trade(10))
+
+    with capture_logs() as told:
+        await auditor.drain(5)
+
+    assert [(line["event"], line["rows"], line["reason"]) for line in told] == [
+        ("stopped_without_audit", 1, "The service is away.")
+    ]
+    assert auditor.waiting_rows == 1
+
+
+async def test_pairs_of_rule_and_row_are_held_against_what_great_expectations_evaluated() -> None:
+    port = Port()
+    port.findings = {"pairs": {"trade": 26}, "evaluated": {"trade": 25}}
+    auditor = Auditor(shipped_gate(), port, every_s=0.0)
+    auditor.note_trade(trade(10))
+
+    await auditor.drain(5)
+
+    assert (auditor.pairs, auditor.evaluated, auditor.newest_unevaluated) == ({"trade": 26}, {"trade": 25}, 1)
+
+
+async def test_records_of_a_load_are_sealed_with_what_the_gate_said_of_them() -> None:
+    """Loads of the past need no rhythm."""
+    port, suite = Port(), shipped_gate().suites["trade"]
+    records = [trade(number) for number in range(CHUNK_ROWS_MAX + 2)]
+    marks = {0: Mark(late=True), CHUNK_ROWS_MAX + 1: Mark(["price_positive"], accepted=False)}
+    listed = {SYMBOL: SymbolRules(SYMBOL, "TRADING", "BTC", "USDT", 0.01, 0.001)}
+
+    found = await port.audit(list(seal(suite, suite.suite.encoded(), records, marks, listed, 0.0)))
+
+    one, two = port.chunks
+    assert found.rows == {"trade": CHUNK_ROWS_MAX + 2}
+    assert (len(one.trades), one.late, one.refused, one.broken) == (CHUNK_ROWS_MAX, [0], [], {})
+    assert (len(two.trades), two.late, two.refused, two.broken) == (2, [], [1], {1: ["price_positive"]})
+    assert one.sizes == two.sizes == {SYMBOL: (0.01, 0.001)}
+
+
 def test_without_a_port_nothing_is_kept() -> None:
-    auditor = Auditor(shipped_gate(), None)
+    auditor = Auditor(shipped_gate(), None, every_s=0.0)
 
     auditor.note_trade(trade(10))
     auditor.note(kline(), None)
 
     assert auditor.waiting_rows == 0
+    assert auditor.next_s is None
     assert auditor.coverage == 0.0

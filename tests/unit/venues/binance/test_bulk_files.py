@@ -22,6 +22,7 @@ from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file, month_file
 from data_collector.venues.binance.bulk_rows import kline_rows
 from tests.bulk_archives import csv_name, laid_out, published, with_checksum, zipped
+from tests.integration.day_file_server import serving
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
 DAY_MS = 1_706_659_200_000
@@ -87,13 +88,33 @@ async def test_microseconds_are_known_by_their_size(tmp_path: Path) -> None:
     assert (trade.time_ms, trade.sub_ms_us) == (DAY_MS + 1, 234)
 
 
+FUTURES = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+"""What files of futures begin with."""
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-async def test_names_of_columns_on_top_are_no_row(tmp_path: Path, ending: str) -> None:
-    names = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,x,ignore\n"
+async def test_file_of_futures_is_known_by_the_names_of_its_columns(tmp_path: Path, ending: str) -> None:
+    files = published(KLINES, f"{FUTURES}\n{HOUR}".replace("\n", ending))
 
-    found = await klines(tmp_path, published(KLINES, (names + HOUR).replace("\n", ending)))
+    with pytest.raises(BadFile, match=r"BTCUSDT-1m-2024-01-31.zip, line 1: it names its columns, as files of futures"):
+        await klines(tmp_path, files)
 
-    assert len(found) == 60
+
+async def test_file_of_futures_is_known_by_milliseconds_in_2025(tmp_path: Path) -> None:
+    """Both kinds, where somebody cut the names of the columns off."""
+    day = datetime(2025, 1, 1, tzinfo=UTC)
+    day_ms = int(day.timestamp()) * 1000
+    of_klines, of_trades = day_file(KLINES.key, day), day_file(TRADES.key, day)
+    reader = BinanceBulkFiles(str(tmp_path))
+    laid_out(tmp_path, published(of_klines, kline_row(0, first_ms=day_ms)))
+    laid_out(tmp_path, published(of_trades, trade_row(0, time=day_ms)))
+
+    with pytest.raises(BadFile, match=r"BTCUSDT-1m-2025-01-01.zip, line 1: .* milliseconds, as files of futures"):
+        await anext(reader.klines(of_klines))
+    with pytest.raises(BadFile, match=r"BTCUSDT-trades-2025-01-01.zip, line 1: .* milliseconds, as files of futures"):
+        await anext(reader.trades(of_trades))
 
 
 async def test_last_line_needs_no_end(tmp_path: Path) -> None:
@@ -142,6 +163,28 @@ async def test_rows_that_are_no_whole_candle_refuse_no_file(tmp_path: Path) -> N
         (11 * MINUTE_MS, MINUTE_MS),
     ]  # fmt: skip
     assert len(alone) == 1
+
+
+NAMED = day_file(Key("kline", "币安人生USDT", "1m"), DAY)
+
+
+def named(*, marked: bool) -> Files:
+    """A file of a symbol outside ASCII, whose archive says or does not say that the name in it is UTF-8."""
+    packed = bytearray(zipped((csv_name(NAMED), HOUR)))
+    for place in (6, packed.rindex(b"PK\x01\x02") + 8):
+        flags = struct.unpack_from("<H", packed, place)[0]
+        struct.pack_into("<H", packed, place, flags | 0x800 if marked else flags & ~0x800)
+    return with_checksum(NAMED, bytes(packed))
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["marked as UTF-8", "without a mark"])
+async def test_name_outside_ascii_is_read_in_path_checksum_and_archive(tmp_path: Path, *, marked: bool) -> None:
+    """`.CHECKSUM` of 币安人生USDT in UTF-8, from a folder and from a site."""
+    async with serving({f"/{path}": content for path, content in named(marked=marked).items()}) as site:
+        for place in (str(laid_out(tmp_path, named(marked=marked))), site):
+            found = [each async for chunk in BinanceBulkFiles(place).klines(NAMED) for each in chunk]
+
+            assert (len(found), found[0].symbol) == (60, "币安人生USDT")
 
 
 async def test_file_that_is_not_there_is_not_published(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from data_collector.model.errors import Misconfigured
+from data_collector.model.proxies import proxy_of
 from data_collector.settings import load_settings
-from data_collector.web.proxies import proxy_of
 
 PROXY = "http://proxy.example:3128"
 OTHER = "http://other.example:8080"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from data_collector.web.proxies import proxy_of
+from data_collector.model.proxies import proxy_of
 
 UNREACHED = (aiohttp.ClientError, OSError, UnicodeError)
 """What a request raises that did not get through. `TimeoutError` is an `OSError`: catch it before, it has no words."""
@@ -17,7 +17,9 @@ def open_session(url: str, *, use_proxy: bool, timeout: aiohttp.ClientTimeout | 
 
 
 def reason_of(error: Exception) -> str:
-    """Why a request did not get through. What the library says of a proxy's refusal shows the login."""
+    """Why a request did not get through. What the library says of a proxy's answers shows the login."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy refuses with HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"what answers does not speak HTTP: {error.message}"
     return str(error)

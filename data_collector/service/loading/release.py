@@ -1,0 +1,88 @@
+"""Goes through what history's quarantine keeps, and stores what the rules in force now let pass.
+
+A row is stored before it is let go, so it does not matter how often this is begun, killed or run beside another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from itertools import groupby
+
+from msgspec import Struct, field
+
+from data_collector.model.keys import Key
+from data_collector.model.records import Kline, Source, Trade, known_origin
+from data_collector.service.loading.load import Load
+from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
+
+
+class SeriesRelease(Struct):
+    """What became of the rows of one series."""
+
+    series: str
+    read: int = 0
+    released: int = 0
+    """Stored now; in a dry run those that would be."""
+    known: int = 0
+    """Another row is stored in their place already: let go."""
+    still_refused: int = 0
+    still_refused_by: dict[str, int] = field(default_factory=dict)
+    """By rule; a row may break several."""
+    unreadable: int = 0
+    """No records of ours."""
+    passed_over: int = 0
+    """Refused for other rules than the one asked for."""
+
+
+class Release(Struct, frozen=True):
+    """What is asked for."""
+
+    load: Load
+    quarantine: PostgresQuarantine
+    rule: str | None
+    """Only what was refused for it."""
+    is_dry: bool
+    """Nothing is written."""
+
+    async def run(self, symbols: Sequence[str]) -> list[SeriesRelease]:
+        """Go through these, or through all if none is named. Raises `SinkUnavailable`, `Misconfigured`."""
+        reports: dict[Key, SeriesRelease] = {}
+        async for key, source, rows in self._runs(symbols or await self.quarantine.symbols()):
+            await self._release(key, source, rows, reports.setdefault(key, SeriesRelease(key.label)))
+        return list(reports.values())
+
+    async def _runs(self, symbols: Sequence[str]) -> AsyncIterator[tuple[Key, Source | None, list[RefusedRow]]]:
+        """Rows of one series and source, in their order."""
+        async for page in self.quarantine.pages(symbols):
+            for (key, source), rows in groupby(page, key=lambda row: (row.key, row.source)):
+                yield key, known_origin(source, ()).source, list(rows)
+
+    async def _release(
+        self, key: Key, source: Source | None, rows: Sequence[RefusedRow], report: SeriesRelease
+    ) -> None:  # fmt: skip
+        report.read += len(rows)
+        asked = [row for row in rows if self.rule is None or self.rule in row.rules]
+        report.passed_over += len(rows) - len(asked)
+        outdated = await self.quarantine.outdated(key, [row.number for row in asked])
+        report.known += len(outdated)
+        passing = [
+            row.record for row in asked if row.number not in outdated and self._passes(row.record, source, report)
+        ]
+        report.released += len(passing)
+        if self.is_dry or source is None:
+            return
+        await self.quarantine.settle(key, sorted(outdated))
+        await self.load.rows.put_klines([record for record in passing if isinstance(record, Kline)], source=source)
+        await self.load.rows.put_trades([record for record in passing if isinstance(record, Trade)], source=source)
+
+    def _passes(self, record: Kline | Trade | None, source: Source | None, report: SeriesRelease) -> bool:
+        if record is None or source is None:
+            report.unreadable += 1
+            return False
+        verdict = self.load.gate.check(record)
+        if verdict is None or not verdict.critical:
+            return True
+        report.still_refused += 1
+        report.still_refused_by = dict(Counter(report.still_refused_by) + Counter(verdict.critical))
+        return False
