@@ -47,6 +47,9 @@ class StoredHistory(StoredRows, Protocol):
     async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
         """As `trades_by_id`."""
 
+    async def epoch_of(self, symbol: str) -> int:
+        """In which the trades are that it reads."""
+
 
 class ExportOrder(Struct, frozen=True, kw_only=True):
     """What is exported, and how."""
@@ -86,6 +89,8 @@ class ExportedFile(Struct, kw_only=True):
     symbol: str
     channel: Channel
     interval: str | None
+    epoch: int | None
+    """In which trade ids are unique; None of klines."""
     rows: int
     first: str | int
     """Open time, or trade id, of the first row."""
@@ -243,6 +248,7 @@ async def _exported(
         symbol=series.symbol,
         channel=series.channel,
         interval=series.interval,
+        epoch=await reader.epoch_of(series.symbol) if series.channel == "trade" else None,
         rows=written.rows,
         first=shown(written.first),
         last=shown(written.last),

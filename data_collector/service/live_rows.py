@@ -14,7 +14,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import StreamEntry, pages_of
-from data_collector.sinks.redis.stored_records import NO_RECORD, stored_kline, stored_trade
+from data_collector.sinks.redis.stored_records import NO_RECORD, epoch_or_first, stored_kline, stored_trade
 
 PAGE_ENTRIES = 2000
 
@@ -43,12 +43,15 @@ class RedisRows:
         return LiveRows(klines=kept, doubled=doubled)
 
     async def kept_trades(self, symbol: str) -> LiveRows:
-        """All of `trades:`."""
+        """All of `trades:` that is of the newest epoch."""
         kept: dict[int, Trade] = {}
-        doubled = 0
+        doubled = newest = 0
         async for entries in pages_of(self._connection, self._keys.key("trades", symbol), symbol, PAGE_ENTRIES):
             for entry in entries:
-                trade = trade_of(entry)
+                trade, epoch = trade_of(entry), epoch_or_first(entry.fields)
+                if epoch > newest:
+                    doubled, newest = 0, epoch
+                    kept.clear()
                 doubled += trade.trade_id in kept
                 kept[trade.trade_id] = trade
         return LiveRows(trades=kept, doubled=doubled)

@@ -43,6 +43,7 @@ def export(
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
     trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Of the trades; default: the newest.")] = None,
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
     decimals: Annotated[Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as stored.")] = "decimal",
     meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,
@@ -72,7 +73,7 @@ def export(
     for line in cuts_told(settings, order.series, order.from_ms, now_ms):
         typer.echo(line, err=True)
     with _progress(order, quiet=json) as tell:
-        manifest = asyncio.run(_exported(settings, order, tell))
+        manifest = asyncio.run(_exported(settings, order, tell, epoch))
     if json:
         print(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
         return
@@ -81,12 +82,13 @@ def export(
     typer.echo(f"Manifest: {out / MANIFEST}")
 
 
-async def _exported(settings: Settings, order: ExportOrder, tell: Tell) -> Manifest:
+async def _exported(settings: Settings, order: ExportOrder, tell: Tell, epoch: int | None) -> Manifest:
     venue = find_venue("binance")
     settings = found_surroundings(settings, with_exchange=False).settings
     async with opened_database(settings) as database:
+        reader = database.reader if epoch is None else database.reader.in_epoch(epoch)
         try:
-            return await exported(database.reader, venue.calendar, order, tell, place=database.place)
+            return await exported(reader, venue.calendar, order, tell, place=database.place)
         except SinkUnavailable as error:
             raise Unavailable(f"{error}. Nothing was exported.") from error
 

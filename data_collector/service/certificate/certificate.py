@@ -23,6 +23,7 @@ from data_collector.service.certificate.day_trades import (
     Progress,
     declared_trades,
     file_of,
+    newest_epoch,
     span_of,
     trades_of_file,
     trades_of_rest,
@@ -118,10 +119,11 @@ async def _compare(
         theirs = trades_of_rest(exchange.rest, symbol, span, progress)
     else:
         theirs = trades_of_file(archive, symbol, day, progress)
-    ours = trades_of_store(held.connection, held.keys.key("trades", symbol), symbol, span)
+    epoch = await newest_epoch(held.connection, held.keys.key("trades", symbol), symbol)
+    ours = trades_of_store(held.connection, held.keys.key("trades", symbol), symbol, span, epoch=epoch)
     found = await compare(theirs, ours, differences_max=differences_max)
     if found.missing:
-        declare(found, await declared_trades(held.connection, held.keys.key("gaps", symbol), symbol))
+        declare(found, await declared_trades(held.connection, held.keys.key("gaps", symbol), symbol, epoch=epoch))
     return found
 
 

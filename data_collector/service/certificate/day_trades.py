@@ -18,6 +18,7 @@ from data_collector.model.venue import BulkFile, TradesApi
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
 from data_collector.sinks.redis.entries import declared_pages, pages_of
+from data_collector.sinks.redis.stored_records import epoch_or_first
 from data_collector.venues.binance.bulk_names import day_file
 from data_collector.venues.binance.bulk_rows import trade_rows
 
@@ -48,23 +49,34 @@ def span_of(day: date) -> range:
     return range(start_ms, start_ms + DAY_MS)
 
 
-async def trades_of_store(connection: StoreConnection, key: str, symbol: str, span: range) -> AsyncIterator[Trade]:
-    """In the order of ids. Raises `SinkUnavailable`, or `Unavailable` for an entry that is no trade."""
+async def newest_epoch(connection: StoreConnection, key: str, symbol: str) -> int:
+    """The one that the exchange knows too. Raises `SinkUnavailable`."""
+    async for entries in pages_of(connection, key, symbol, 1, start="+", end="-"):
+        return epoch_or_first(entries[0].fields) if entries else 0
+    return 0
+
+
+async def trades_of_store(
+    connection: StoreConnection, key: str, symbol: str, span: range, *, epoch: int
+) -> AsyncIterator[Trade]:  # fmt: skip
+    """Of one epoch, in the order of ids. Raises `SinkUnavailable`, or `Unavailable` for an entry that is no trade."""
     start, end = f"{span.start}-0", f"{span.stop + LATE_MS}-0"
     async for entries in pages_of(connection, key, symbol, STORE_PAGE_ENTRIES, start=start, end=end):
         for entry in entries:
+            if epoch_or_first(entry.fields) != epoch:
+                continue
             trade = trade_of(entry)
             if trade.time_ms in span:
                 yield trade
 
 
-async def declared_trades(connection: StoreConnection, key: str, symbol: str) -> list[Gap]:
-    """What `gaps:` says of trades, all of it (the stream is bounded). Raises `SinkUnavailable`."""
+async def declared_trades(connection: StoreConnection, key: str, symbol: str, *, epoch: int) -> list[Gap]:
+    """What `gaps:` says of an epoch's trades, all of it (the stream is bounded). Raises `SinkUnavailable`."""
     return [
         found.gap
         async for page in declared_pages(connection, key, symbol)
         for found in page
-        if found.key.channel == "trade"
+        if found.key.channel == "trade" and found.epoch == epoch
     ]
 
 

@@ -111,7 +111,7 @@ order by key
 class PostgresReader:
     """Reads records of one exchange. Ranges include their begin and exclude their end, in ms.
 
-    Trades, and gaps in them, are those of one epoch: of the first unless another was asked for (`in_epoch`).
+    Trades, and gaps in them, are those of one epoch: of the symbol's newest unless another was asked for (`in_epoch`).
     Methods raise `SinkUnavailable` and `Misconfigured`.
     """
 
@@ -123,7 +123,7 @@ class PostgresReader:
         place: str = "DATABASE_URL",
         calendar: Calendar | None = None,
         statement_timeout_s: float | None = None,
-        epoch: int = 0,
+        epoch: int | None = None,
     ) -> None:
         """`place` is named in errors; the calendar tells when a kline closes.
 
@@ -135,6 +135,7 @@ class PostgresReader:
         self._calendar = UtcCalendar() if calendar is None else calendar
         self._statement_timeout_s = statement_timeout_s
         self._epoch = epoch
+        self._newest: dict[str, int] = {}
 
     def in_epoch(self, epoch: int) -> PostgresReader:
         """The same for trades of this epoch."""
@@ -147,6 +148,14 @@ class PostgresReader:
         """Those of a symbol of which there is something, or was something known, rising; never empty."""
         rows = await self._fetch(EPOCHS_OF, self._exchange, symbol)
         return [_number(row["epoch"]) for row in rows] or [0]
+
+    async def epoch_of(self, symbol: str) -> int:
+        """The one that is read; the newest is found once."""
+        if self._epoch is not None:
+            return self._epoch
+        if symbol not in self._newest:
+            self._newest[symbol] = (await self.epochs(symbol))[-1]
+        return self._newest[symbol]
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
@@ -175,8 +184,9 @@ class PostgresReader:
             return []
         if after_id is not None:
             first = max(first, after_id + 1)
-        rows = await self._fetch(TRADES, self._exchange, symbol, self._epoch, first, from_ms, to_ms, limit)
-        return [Sourced(_trade(symbol, row), _origin(row), self._epoch) for row in rows]
+        epoch = await self.epoch_of(symbol)
+        rows = await self._fetch(TRADES, self._exchange, symbol, epoch, first, from_ms, to_ms, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), epoch) for row in rows]
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
         """The first `limit` trades of a closed range of ids."""
@@ -184,8 +194,9 @@ class PostgresReader:
 
     async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
         """The same, and where each is from."""
-        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, self._epoch, first_id, last_id, limit)
-        return [Sourced(_trade(symbol, row), _origin(row), self._epoch) for row in rows]
+        epoch = await self.epoch_of(symbol)
+        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, epoch, first_id, last_id, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), epoch) for row in rows]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
@@ -193,15 +204,22 @@ class PostgresReader:
         return [_number(row["open_ms"]) for row in rows]
 
     async def kline_holes(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
+        self,
+        symbol: str,
+        interval: str,
+        from_ms: int,
+        to_ms: int,
+        calendar: Calendar,
+        *,
+        with_absent: bool = False,
     ) -> list[tuple[int, int]]:
-        """First and last missing open time of each hole, without klines that the exchange itself lacks.
+        """First and last missing open time of each hole, `with_absent` or without those that the exchange lacks.
 
         `from_ms` must be an open time. Years of minutes are half a million numbers: ask for a year at a time.
         """
         grid = KlineGrid(calendar, interval)
         stored = await self.open_times(symbol, interval, from_ms, to_ms)
-        absent = await self._absent(Key("kline", symbol, interval))
+        absent = [] if with_absent else await self._absent(Key("kline", symbol, interval))
         holes: list[tuple[int, int]] = []
         expected = from_ms
         for open_ms in [*stored, to_ms]:
@@ -216,13 +234,16 @@ class PostgresReader:
                 expected = grid.following(open_ms)
         return holes
 
-    async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
-        """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
-        absent, grid = await self._absent(Key("trade", symbol)), IdGrid()
+    async def trade_holes(
+        self, symbol: str, first_id: int, last_id: int, *, with_absent: bool = False
+    ) -> list[tuple[int, int]]:  # fmt: skip
+        """First and last missing id of each hole of a closed range; absent ids are none unless `with_absent`."""
+        absent, grid = [] if with_absent else await self._absent(Key("trade", symbol)), IdGrid()
+        epoch = await self.epoch_of(symbol)
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
-            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, self._epoch, begin, end)
+            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, epoch, begin, end)
             found += [(_number(row["first"]), _number(row["last"])) for row in rows]
         return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
@@ -232,11 +253,11 @@ class PostgresReader:
 
     async def trade_span(self, symbol: str) -> tuple[int, int] | None:
         """First and last trade id stored; None when there is no trade."""
-        return await self._span(TRADE_SPAN, symbol, self._epoch)
+        return await self._span(TRADE_SPAN, symbol, await self.epoch_of(symbol))
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
-        epoch = self._epoch if key.channel == "trade" else 0
+        epoch = await self.epoch_of(key.symbol) if key.channel == "trade" else 0
         rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
@@ -265,10 +286,10 @@ class PostgresReader:
         span = await self.trade_span(symbol)
         if span is None:
             return None
-        low, high = span[0], span[1] + 1
+        low, high, epoch = span[0], span[1] + 1, await self.epoch_of(symbol)
         while low < high:
             middle = (low + high) // 2
-            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, self._epoch, middle)
+            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, epoch, middle)
             found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
             if time_ms >= from_ms:
                 high = middle
