@@ -82,8 +82,9 @@ class Repairs(Part):
         self._epochs = epochs
         reach = Reach(settings.catch_up_seconds, settings.trades_maxlen)
         refill = Refill(
-            outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms, time.monotonic
-        )
+            outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms,
+            time.monotonic, note=intake.tally.note_refilled,
+        )  # fmt: skip
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest)
 

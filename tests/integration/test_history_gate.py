@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from data_collector.simulator.control.faults import RestFault
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
+from tests.integration.command import running
 from tests.integration.past import START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
 from tests.market import trade
@@ -215,6 +217,21 @@ async def test_refused_trades_of_two_lives_of_a_market_are_kept_apart(database: 
     assert both == [(0, 5), (1, 5)]
     for table in ("market_data_quarantine", "market_data_gaps"):
         assert rows(database, f"select epoch from {table}") == [(0,)]
+
+
+async def test_ctrl_c_does_not_wait_for_great_expectations(world: Past) -> None:
+    world.with_gx = True
+
+    async with running(world.folder, *world.words("--from", FROM, "--json"), **world.variables) as process:
+        assert process.stdout is not None, "it is a pipe"
+        while json.loads(await process.stdout.readline())["event"] != "series":
+            pass
+        process.send_signal(signal.SIGINT)
+        output, errors = await process.communicate()
+
+    ended = json.loads(output.splitlines()[-1])
+    assert (process.returncode, ended["outcome"], ended["added"]) == (0, "complete", 59), errors
+    assert (ended["gx"]["checked"], ended["gx"]["reason"]) == (0, "the load was stopped")
 
 
 async def test_load_without_great_expectations_says_so(world: Past) -> None:

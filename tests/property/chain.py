@@ -209,7 +209,7 @@ class Chain:
         )  # fmt: skip
         refill = Refill(
             self.outlet, self.intake.refusals, self.memory, self.exchange, self.ledger, EVERYTHING, lambda: NOON_MS,
-            self.clock,
+            self.clock, note=self.intake.tally.note_refilled,
         )  # fmt: skip
         self.repair = TradeRepair(
             self.outlet, self.intake.trades, refill, self.memory, self.exchange, self.ledger, counters, self.clock

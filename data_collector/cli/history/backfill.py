@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from data_collector.cli.history.backfill_screen import Bars, PlainLines, print_json
 from data_collector.cli.history.options import check_retention, moment_ms, series_of
 from data_collector.cli.surroundings.found_database import found_surroundings, opened_database
-from data_collector.history.events import Ended, Tell
+from data_collector.history.events import Ended, GxCheck, Tell
 from data_collector.history.filling import Filling, Source, TimeSpan
 from data_collector.history.plan import Plan
 from data_collector.history.ports import Ends
@@ -27,6 +27,7 @@ from data_collector.model.errors import Misconfigured, VenueRefused, VenueUnreac
 from data_collector.model.venue import BulkFiles, ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.loading.load import opened_load
+from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.venues.discovery import find_venue
@@ -127,9 +128,24 @@ async def filled(
         tell(filling.planned(plan))
         if not agreed(plan):
             return None
-        ended = structs.replace(await filling.run(plan), gx=await load.audit.finish())
+        ended = structs.replace(await filling.run(plan), gx=await _checked(load.audit, stopping))
         tell(ended)
         return ended
+
+
+async def _checked(audit: LoadAudit, stopping: Stopping) -> GxCheck | None:
+    """What Great Expectations says of all rows, or of those that it has seen when we are to stop."""
+    try:
+        with stopping.interruptible():
+            return await audit.finish()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not stopping.requested or task is None:
+            raise
+        # The end that was asked for is this one.
+        while task.uncancel():
+            pass
+        return audit.break_off()
 
 
 async def _filling(

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
+from data_collector.model.gate import Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import Refusal, TradeRun, TradeTail, place_of
@@ -57,9 +58,9 @@ class Refill:
 
     def __init__(
         self, outlet: Outlet, refusals: Refusals, spool: Spool, rest: TradesApi, ledger: Ledger, reach: Reach,
-        now_ms: Callable[[], int], clock: Callable[[], float],
+        now_ms: Callable[[], int], clock: Callable[[], float], *, note: Callable[[Trade, Verdict | None], None],
     ) -> None:  # fmt: skip
-        """`now_ms` is the exchange's time."""
+        """`now_ms` is the exchange's time; `note` gets each trade of the exchange that is brought or refused."""
         self._outlet = outlet
         self._refusals = refusals
         self._spool = spool
@@ -67,6 +68,7 @@ class Refill:
         self._ledger = ledger
         self._reach = reach
         self._now_ms = now_ms
+        self._note = note
         self._clock = clock
 
     async def step(self, debt: Debt) -> None:
@@ -226,6 +228,9 @@ class Refill:
                 self._ledger.given_up(Key("trade", queue.symbol), gap.first, gap.last, gap.reason)
             self._outlet.keep_only(runs)
             self._bring(debt, runs)
+            for trade in trades:
+                if due_id <= trade.trade_id < debt.due_id:
+                    self._note(trade, self._refusals.gate.check_trade(trade))
             return True
         debt.attempts.fail(self._clock(), retry_after_s)
         begins_late = bool(trades) and trades[0].trade_id > due_id and debt.attempts.begins_late(self._clock())

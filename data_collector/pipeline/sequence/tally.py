@@ -106,6 +106,17 @@ class Tally:
         if self.tap is not None:
             self.tap(record)
 
+    def note_refilled(self, trade: Trade, verdict: Verdict | None) -> None:
+        """A trade that the exchange gave for the store alone, behind the feed: judged and audited as any other."""
+        if verdict is not None and verdict.critical:
+            self.refuse(trade, "trade", verdict)
+            return
+        self.judged += 1
+        self.validated += 1
+        if verdict is not None:
+            self._refusals.count_marks("trade", verdict)
+        self._note(trade, verdict, late=True)
+
     def refuse(self, record: Record, channel: str, verdict: Verdict) -> None:
         """A record was refused; keeping it is the caller's."""
         self.judged += 1

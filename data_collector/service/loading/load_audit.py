@@ -75,6 +75,14 @@ class LoadAudit:
         await self._deliver()
         if self._at_work is not None:
             await self._at_work
+        return self._told()
+
+    def break_off(self) -> GxCheck | None:
+        """What was found until now; the rest is not checked."""
+        self._reason = "the load was stopped"
+        return self._told()
+
+    def _told(self) -> GxCheck | None:
         if not self._rows:
             return None
         return GxCheck(

@@ -86,7 +86,7 @@ class RepairScene(Scene):
         trades = self.intake.trades
         self.refill = Refill(
             self.outlet, self.intake.refusals, self.kept, self.rest, self.ledger, reach, lambda: NOON_MS,
-            lambda: self.now_s,
+            lambda: self.now_s, note=self.intake.tally.note_refilled,
         )  # fmt: skip
         self.repair = TradeRepair(
             self.outlet, trades, self.refill, self.kept, self.rest, self.ledger, self.counters, lambda: self.now_s,

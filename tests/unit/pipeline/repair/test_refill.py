@@ -110,6 +110,24 @@ def test_absent_and_refused_trades_of_the_exchange_are_explained() -> None:
     assert [number for run in batch.trades for number in run.refused] == [13]
 
 
+def test_what_the_exchange_gives_the_store_is_judged_counted_and_audited_as_the_feed() -> None:
+    """After a downtime the trades of it come so: one without a price among them."""
+    bad = trade(11, price="0", received_ns=0)
+    scene = forgetful([trade(10), bad, trade(12, received_ns=0)], until=12)
+    scene.rest.first_id = 1
+    behind(scene, 11)
+    known = len(scene.notebook.others)
+
+    scene.look()
+
+    noted = scene.notebook.others[known:]
+    assert [(note[0], note[2], note[3]) for note in noted] == [
+        (bad, False, False), (trade(12, received_ns=0), True, True)
+    ]  # fmt: skip
+    refused = scene.counters.value("data_collector_records_refused_total", channel="trade", rule="price_positive")
+    assert refused == 1
+
+
 def test_refused_trade_at_the_end_is_explained_without_a_trade() -> None:
     scene = forgetful([trade(10), trade(11, price="0", received_ns=0)], until=11)
     scene.rest.first_id = 1
