@@ -19,6 +19,7 @@ from data_collector.history.comparison import (
     same_kline,
     same_prices,
     same_trade,
+    without_explained,
 )
 from data_collector.history.feeds import SETTLED_MS, STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
 from data_collector.history.odd_candles import parted
@@ -28,7 +29,7 @@ from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import Grid, IdGrid, KlineGrid, crossing, without
+from data_collector.model.grid import IdGrid, KlineGrid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
@@ -90,6 +91,8 @@ class SeriesAudit(Struct):
     checks: list[Check]
     faults: FaultyRows
     refused: RefusedRows
+    absent: Sequence[Gap]
+    """Recorded as what the exchange itself does not have."""
     unfounded: list[int] = field(default_factory=list)
     """Open times of candles without trades that were built, and of which the exchange proves to have none."""
 
@@ -128,7 +131,9 @@ class DatabaseAudit:
 
     async def series(self, series: Key) -> SeriesAudit:
         """All checks of one series."""
-        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(await self._ends.held.gaps(series)))
+        gaps = await self._ends.held.gaps(series)
+        absent = [gap for gap in gaps if gap.reason == "absent"]
+        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(gaps), absent)
         if series.channel == "trade":
             await self._trades(found)
         else:
@@ -171,8 +176,10 @@ class DatabaseAudit:
             stored = await held.open_times(symbol, interval, first_ms, until_ms)
             check.doubled += len(stored) - len(set(stored))
             check.compared += len(set(stored))
-            holes = await held.kline_holes(symbol, interval, first_ms, until_ms, self._ends.calendar)
-            for first, last in _unrefused(check, grid, holes, found.refused):
+            holes = await held.kline_holes(
+                symbol, interval, first_ms, until_ms, self._ends.calendar, with_absent=True
+            )  # fmt: skip
+            for first, last in without_explained(check, grid, holes, found.absent, found.refused):
                 check.missing += grid.span(first, grid.following(last))[1]
                 check.example(f"{open_time_text(first)} to {open_time_text(last)} is missing")
                 found.faults.ranges.append((first, last))
@@ -303,12 +310,12 @@ class DatabaseAudit:
         *older, newest = await self._ends.held.epochs(series.symbol)
         note = f"epoch {newest} alone: the exchange has no older one any more" if older else ""
         calendar = Check(series.label, "calendar", note=note)
-        holes = await self._ends.held.trade_holes(series.symbol, *ids)
-        for first, last in _unrefused(calendar, IdGrid(), holes, found.refused):
+        holes = await self._ends.held.trade_holes(series.symbol, *ids, with_absent=True)
+        for first, last in without_explained(calendar, IdGrid(), holes, found.absent, found.refused):
             calendar.missing += last - first + 1
             calendar.example(f"trades {first} to {last} are missing")
             found.faults.ranges.append((first, last))
-        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing - calendar.refused
+        calendar.compared = ids[1] - ids[0] + 1 - calendar.missing - calendar.refused - calendar.absent
         found.checks.append(calendar)
         if self._ends.live is not None:
             found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
@@ -370,17 +377,6 @@ def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
     calendar.missing = 0
     calendar.examples.clear()
     faults.ranges.clear()
-
-
-def _unrefused(
-    check: Check, grid: Grid, holes: Sequence[Reach], refused: RefusedRows
-) -> Sequence[Reach]:  # fmt: skip
-    """Of holes, given as closed ranges, what was not refused; what was is noted."""
-    for first, last in holes:
-        until = grid.following(last)
-        for gap in crossing(refused.gaps, first, last):
-            check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
-    return without(grid, holes, refused.gaps)
 
 
 def _is_empty(kline: Kline) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeVar
 
 from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import Grid, crossing, joined
+from data_collector.model.grid import UNEXPLAINED, Grid, crossing, explained, joined, without
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
@@ -41,6 +41,8 @@ class Check(Struct):
     """Rows that the database lacks because validation refused them: declared, and no difference."""
     refused_by: dict[str, int] = field(default_factory=dict)
     """Rule to rows that broke it; a row may break several."""
+    absent: int = 0
+    """Rows that the database lacks because the exchange itself does not have them: proven and recorded."""
     examples: list[str] = field(default_factory=list)
     note: str = ""
 
@@ -117,6 +119,24 @@ def compare(
         if number not in passed_over:
             check.unknown += 1
             check.example(f"{place_of(ours[number])} is unknown there")
+
+
+def without_explained(
+    check: Check, grid: Grid, holes: Sequence[tuple[int, int]], absent: Sequence[Gap], refused: RefusedRows
+) -> Sequence[tuple[int, int]]:  # fmt: skip
+    """Of holes, given as closed ranges, what is neither absent at the exchange nor refused; what is so is noted."""
+    there: list[tuple[int, int]] = []
+    for first, last in holes:
+        for piece in explained(grid, first, grid.following(last), absent):
+            if piece.reason == UNEXPLAINED:
+                there.append((piece.first, piece.last))
+            else:
+                check.absent += piece.count
+    for first, last in there:
+        until = grid.following(last)
+        for gap in crossing(refused.gaps, first, last):
+            check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
+    return without(grid, there, refused.gaps)
 
 
 def same_kline(mine: Kline, other: Kline) -> bool:

@@ -39,9 +39,6 @@ class StoredHistory(StoredRows, Protocol):
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing."""
 
-    async def epoch_of(self, symbol: str) -> int:
-        """In which the trades are that it reads."""
-
     async def sourced_klines(
         self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int
     ) -> list[Sourced[Kline]]:
@@ -49,6 +46,9 @@ class StoredHistory(StoredRows, Protocol):
 
     async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
         """As `trades_by_id`."""
+
+    async def epoch_of(self, symbol: str) -> int:
+        """In which the trades are that it reads."""
 
 
 class ExportOrder(Struct, frozen=True, kw_only=True):

@@ -39,11 +39,13 @@ class Holdings(Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def kline_holes(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar, *, with_absent: bool = False
     ) -> list[tuple[int, int]]:
         """First and last missing open time of each hole from an open time on, without what is recorded as absent."""
 
-    async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
+    async def trade_holes(
+        self, symbol: str, first_id: int, last_id: int, *, with_absent: bool = False
+    ) -> list[tuple[int, int]]:  # fmt: skip
         """First and last missing id of each hole of a closed range, without what is recorded as absent."""
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:

@@ -167,6 +167,10 @@ class Origin(Struct, frozen=True):
         return warnings if self.source == "ws" else (*warnings, "src", self.source or "unknown")
 
 
+STREAMED = Origin("ws")
+"""From the stream, and no rule marks it: the ordinary case."""
+
+
 def received_origin(record: Trade | Kline, warnings: tuple[str, ...] = ()) -> Origin:
     """Of a record that the exchange has sent us."""
     return Origin("ws" if record.received_ns else "rest", warnings)

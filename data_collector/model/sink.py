@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from data_collector.model.channels import NewestRecord
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Sourced
+from data_collector.model.records import Kline, Origin, Sourced
 
 RecordSource = Literal["ws", "rest", "built"]
 """Where a record came from: the stream, the exchange's REST side, or trade ids that prove a kline without trades."""
@@ -121,6 +121,11 @@ class KlineUpdate(Struct):
     """What lies between the closed kline before and this one, explained: open times in ms, adjoining, in order."""
     begins: bool = False
     """Whether it may begin a series where there is none; else a store without one has lost it."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is from."""
+        return Origin(self.source, self.warnings)
 
 
 class NewestUpdate(Struct, frozen=True):

@@ -90,19 +90,22 @@ def trade_json(trade: Trade, symbol_json: str) -> str:
 _NO_ORDERS = '"buyer_order_id":null,"seller_order_id":null,"is_buyer_maker":'
 
 
-def _number(number: int | str | None) -> str:
+def _number(number: int | None) -> str:
     return "null" if number is None else str(number)
 
 
 def kline_json(kline: Kline, symbol_json: str) -> str:
     """The contract's kline record; its timestamp is the open time."""
+    trades, quote = kline.trades, kline.quote_volume
+    taker_base, taker_quote = kline.taker_buy_base_volume, kline.taker_buy_quote_volume
     return (
         f'{{"symbol":{symbol_json},"timestamp":"{open_time_text(kline.open_ms)}","interval":"{kline.interval}",'
         f'"open":{kline.open},"high":{kline.high},"low":{kline.low},"close":{kline.close},'
-        f'"volume":{kline.volume},"trades":{_number(kline.trades)},'
-        f'"is_closed":{"true" if kline.is_closed else "false"},"quote_volume":{_number(kline.quote_volume)},'
-        f'"taker_buy_base_volume":{_number(kline.taker_buy_base_volume)},'
-        f'"taker_buy_quote_volume":{_number(kline.taker_buy_quote_volume)}}}'
+        f'"volume":{kline.volume},"trades":{"null" if trades is None else trades},'
+        f'"is_closed":{"true" if kline.is_closed else "false"},'
+        f'"quote_volume":{"null" if quote is None else quote},'
+        f'"taker_buy_base_volume":{"null" if taker_base is None else taker_base},'
+        f'"taker_buy_quote_volume":{"null" if taker_quote is None else taker_quote}}}'
     )
 
 

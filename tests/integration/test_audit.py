@@ -137,6 +137,32 @@ async def test_what_the_exchange_never_had_is_not_missing(world: Past) -> None:
     assert before.repair is not None
     assert before.repair.absent == 30
     assert proven.equal, proven
+    assert [check_of(each, "calendar").absent for each in (before, proven)] == [30, 30]
+
+
+async def test_rows_that_are_recorded_as_absent_are_told(world: Past) -> None:
+    """Three candles and five trades that the exchange itself does not have: all is equal, and not all is there."""
+    first_ms = START_MS - 600 * MINUTE_MS
+    (ids,) = rows(world.dsn, "select max(trade_id) - 15, max(trade_id) - 11 from market_data_trades")
+    execute(
+        world.dsn,
+        f"""delete from market_data_ohlcv where "timestamp" in (select to_timestamp({first_ms} / 1000.0 + 60 * number)
+            from generate_series(0, 2) as number)""",
+        f"delete from market_data_trades where trade_id between {ids[0]} and {ids[1]}",
+        f"""insert into market_data_gaps (symbol, channel, interval, first, last, count, reason) values
+            ('BTCUSDT', 'kline', '1m', {first_ms}, {first_ms + 2 * MINUTE_MS}, 3, 'absent'),
+            ('BTCUSDT', 'trade', '', {ids[0]}, {ids[1]}, 5, 'absent')""",
+    )
+    held = int(str(rows(world.dsn, "select count(*) from market_data_trades")[0][0]))
+
+    ended = await world.run("audit", "--symbols", "BTCUSDT", "--intervals", "1m", "--trades")
+
+    assert ended.code == 0, ended
+    assert f"BTCUSDT 1m against calendar: ok, {2 * 1440 - 4:,} compared, 0 missing" in ended.output
+    assert f"BTCUSDT trades against calendar: ok, {held:,} compared, 0 missing" in ended.output
+    assert ended.output.splitlines()[-1] == (
+        "Equal, but for what the exchange itself does not have: 3 of BTCUSDT 1m, 5 of BTCUSDT trades."
+    )
 
 
 async def test_candles_that_were_built_where_the_exchange_stood_still_are_taken_out_and_absent(

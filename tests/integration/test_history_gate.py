@@ -11,10 +11,15 @@ import pytest
 from data_collector.cli.history.audit import AuditResult, audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.history.events import Waiting
+from data_collector.model.keys import Key
 from data_collector.settings import load_settings
 from data_collector.simulator.control.faults import RestFault
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from tests.integration.past import START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
+from tests.market import trade
 
 MINUTE_MS = 60_000
 FROM = "2025-12-31T23:00"
@@ -192,6 +197,24 @@ async def test_refused_history_is_listed_and_comes_back_when_its_rule_was_correc
     assert rows(world.dsn, """select close::text from market_data_ohlcv where close = 7""") == [("7",)]
     assert [gap[2] for gap in world.gaps()] == [FIRST_MS + 2 * MINUTE_MS]
     assert rows(world.dsn, "select key from market_data_quarantine") == [(FIRST_MS + 2 * MINUTE_MS,)]
+
+
+async def test_refused_trades_of_two_lives_of_a_market_are_kept_apart(database: str) -> None:
+    pool = await open_pool(database, size=1)
+    async with pool.acquire() as connection:
+        await migrate(connection)
+    refused = RefusedRow(Key("trade", "BTCUSDT"), 5, trade(5, price="0"), ("price_positive",), "rest")
+    await PostgresQuarantine(pool).put([refused])
+    execute(database, "insert into market_data_epochs (symbol, epoch) values ('BTCUSDT', 1)")
+    second = PostgresQuarantine(pool)
+    await second.put([refused])
+    both = rows(database, "select epoch, key from market_data_quarantine order by 1")
+    await second.settle(refused.key, [5])
+    await pool.close()
+
+    assert both == [(0, 5), (1, 5)]
+    for table in ("market_data_quarantine", "market_data_gaps"):
+        assert rows(database, f"select epoch from {table}") == [(0,)]
 
 
 async def test_load_without_great_expectations_says_so(world: Past) -> None:

@@ -198,26 +198,31 @@ def _print(verdict: AuditResult) -> None:
 def _ending(verdict: AuditResult) -> str:
     if not verdict.equal:
         return "Different."
-    refused = [each for each in verdict.checks if each.refused and each.against == "calendar"]
+    calendar = [each for each in verdict.checks if each.against == "calendar"]
     unstored = [each.series for each in verdict.checks if each.note == NOTHING_STORED]
     # A symbol that was written wrongly must not look like one that is complete.
     if unstored:
         return f"Equal, but nothing is stored of {', '.join(unstored)}: see `backfill`."
-    if refused:
-        rows = ", ".join(f"{each.refused:,} of {each.series} ({by_count(each.refused_by)})" for each in refused)
-        return f"Equal, but for what validation refused: {rows}; see `quarantine list`."
-    return "Equal."
+    absent = ", ".join(f"{each.absent:,} of {each.series}" for each in calendar if each.absent)
+    refused = ", ".join(
+        f"{each.refused:,} of {each.series} ({by_count(each.refused_by)})" for each in calendar if each.refused
+    )
+    but = [f"what the exchange itself does not have: {absent}"] if absent else []
+    but += [f"what validation refused: {refused}; see `quarantine list`"] if refused else []
+    return f"Equal, but for {'; and for '.join(but)}." if but else "Equal."
 
 
 def _table(checks: Sequence[Check]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("series", no_wrap=True)
     table.add_column("against", no_wrap=True)
-    for name in ("compared", "missing", "doubled", "differing", "unknown", "refused"):
+    for name in ("compared", "missing", "doubled", "differing", "unknown", "absent", "refused"):
         table.add_column(name, justify="right")
     table.add_column("")
     for each in checks:
-        numbers = (each.compared, each.missing, each.doubled, each.differing, each.unknown, each.refused)
+        numbers = (
+            each.compared, each.missing, each.doubled, each.differing, each.unknown, each.absent, each.refused
+        )  # fmt: skip
         mark = Text("ok", style="green") if each.is_clean else Text("differs", style="bold red")
         row = (each.series, each.against, *(f"{number:,}" for number in numbers))
         table.add_row(*row, Text.assemble(mark, f" {each.note}"))
@@ -229,5 +234,7 @@ def _line(each: Check) -> str:
     counts = (
         f"{each.compared:,} compared, {each.missing:,} missing, {each.doubled:,} doubled, "
         f"{each.differing:,} differing, {each.unknown:,} unknown"
-    ) + (f", {each.refused:,} refused ({by_count(each.refused_by)})" if each.refused else "")
+    )
+    counts += f", {each.absent:,} absent" if each.absent else ""
+    counts += f", {each.refused:,} refused ({by_count(each.refused_by)})" if each.refused else ""
     return f"{each.series} against {each.against}: {mark}, {counts}" + (f" ({each.note})" if each.note else "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Generic
 
@@ -85,21 +86,24 @@ class GatedRows:
             await self._quarantine.put(refused)
         return Loaded(refused=Counter(row.rules for row in refused))
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: Source) -> Loaded:
-        """Trades."""
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Loaded:
+        """Trades of an epoch; None is the newest of their symbol."""
         judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
-        return await self._put(judged, source, self._writer.put_trades)
+        put = self._writer.put_trades if epoch is None else partial(self._writer.put_trades, epoch=epoch)
+        return await self._put(judged, source, put, epoch)
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """What does not exist."""
         await self._writer.put_gaps(key, gaps)
 
-    async def _put(self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]]) -> Loaded:
+    async def _put(
+        self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]], epoch: int | None = None
+    ) -> Loaded:
         if not judged.rows:
             return Loaded()
         good, number_of = judged.good, judged.number_of
         refused = [
-            RefusedRow(key_of(row), number_of(row), row, verdict.critical, source)
+            RefusedRow(key_of(row), number_of(row), row, verdict.critical, source, epoch=epoch)
             for row, verdict in ((judged.rows[place], verdict) for place, verdict in judged.verdicts.items())
             if verdict.critical
         ]
@@ -108,7 +112,7 @@ class GatedRows:
             await self._quarantine.put(refused)
         written = await put(good, source=source, warnings=judged.warnings)
         if good:
-            await self._quarantine.settle(key_of(good[0]), [number_of(row) for row in good])
+            await self._quarantine.settle(key_of(good[0]), [number_of(row) for row in good], epoch=epoch)
         # What is stored is audited once, however often that was tried.
         await self._audit.take(judged.rows, judged.verdicts)
         return Loaded(written.added, written.changed, written.known, Counter(row.rules for row in refused))

@@ -48,23 +48,23 @@ class Release(Struct, frozen=True):
     async def run(self, symbols: Sequence[str]) -> list[SeriesRelease]:
         """Go through these, or through all if none is named. Raises `SinkUnavailable`, `Misconfigured`."""
         reports: dict[Key, SeriesRelease] = {}
-        async for key, source, rows in self._runs(symbols or await self.quarantine.symbols()):
-            await self._release(key, source, rows, reports.setdefault(key, SeriesRelease(key.label)))
+        async for rows in self._runs(symbols or await self.quarantine.symbols()):
+            key = rows[0].key
+            await self._release(rows, reports.setdefault(key, SeriesRelease(key.label)))
         return list(reports.values())
 
-    async def _runs(self, symbols: Sequence[str]) -> AsyncIterator[tuple[Key, Source | None, list[RefusedRow]]]:
-        """Rows of one series and source, in their order."""
+    async def _runs(self, symbols: Sequence[str]) -> AsyncIterator[list[RefusedRow]]:
+        """Rows of one series, epoch and source, in their order."""
         async for page in self.quarantine.pages(symbols):
-            for (key, source), rows in groupby(page, key=lambda row: (row.key, row.source)):
-                yield key, known_origin(source, ()).source, list(rows)
+            for _, rows in groupby(page, key=lambda row: (row.key, row.epoch, row.source)):
+                yield list(rows)
 
-    async def _release(
-        self, key: Key, source: Source | None, rows: Sequence[RefusedRow], report: SeriesRelease
-    ) -> None:  # fmt: skip
+    async def _release(self, rows: Sequence[RefusedRow], report: SeriesRelease) -> None:
+        key, epoch, source = rows[0].key, rows[0].epoch, known_origin(rows[0].source, ()).source
         report.read += len(rows)
         asked = [row for row in rows if self.rule is None or self.rule in row.rules]
         report.passed_over += len(rows) - len(asked)
-        outdated = await self.quarantine.outdated(key, [row.number for row in asked])
+        outdated = await self.quarantine.outdated(key, [row.number for row in asked], epoch=epoch)
         report.known += len(outdated)
         passing = [
             row.record for row in asked if row.number not in outdated and self._passes(row.record, source, report)
@@ -72,9 +72,11 @@ class Release(Struct, frozen=True):
         report.released += len(passing)
         if self.is_dry or source is None:
             return
-        await self.quarantine.settle(key, sorted(outdated))
-        await self.load.rows.put_klines([record for record in passing if isinstance(record, Kline)], source=source)
-        await self.load.rows.put_trades([record for record in passing if isinstance(record, Trade)], source=source)
+        await self.quarantine.settle(key, sorted(outdated), epoch=epoch)
+        klines = [record for record in passing if isinstance(record, Kline)]
+        trades = [record for record in passing if isinstance(record, Trade)]
+        await self.load.rows.put_klines(klines, source=source)
+        await self.load.rows.put_trades(trades, source=source, epoch=epoch)
 
     def _passes(self, record: Kline | Trade | None, source: Source | None, report: SeriesRelease) -> bool:
         if record is None or source is None:

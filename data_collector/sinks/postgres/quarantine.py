@@ -19,42 +19,44 @@ from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Trade
 from data_collector.sinks.postgres import statements
 from data_collector.sinks.postgres.failures import named_failures
+from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.writing import gap_row
 
 PAGE_ROWS: Final = 1_000
 
 TABLE: Final = "market_data_quarantine"
 
-_SERIES = "exchange = $1 and symbol = $2 and channel = $3 and interval = $4"
+_SERIES = "exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch = $5"
 
 PUT = f"""
-insert into {TABLE} (exchange, symbol, channel, interval, key, record, rules, source)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
-on conflict (exchange, symbol, channel, interval, key)
+insert into {TABLE} (exchange, symbol, channel, interval, epoch, key, record, rules, source)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+on conflict (exchange, symbol, channel, interval, epoch, key)
 do update set record = excluded.record, rules = excluded.rules, source = excluded.source, at = now()
 """  # noqa: S608 - fixed names
 
-HOLDS_ANY = f"select exists (select from {TABLE} where {_SERIES} and key between $5 and $6)"  # noqa: S608
+HOLDS_ANY = f"select exists (select from {TABLE} where {_SERIES} and key between $6 and $7)"  # noqa: S608
 
-LET_GO = f"delete from {TABLE} where {_SERIES} and key = any($5::bigint[])"  # noqa: S608
+LET_GO = f"delete from {TABLE} where {_SERIES} and key = any($6::bigint[])"  # noqa: S608
 
 CLOSE_GAPS = f"""
-delete from market_data_gaps where {_SERIES} and first = any($5::bigint[]) and last = first and reason = 'refused'
+delete from market_data_gaps where {_SERIES} and first = any($6::bigint[]) and last = first and reason = 'refused'
 """  # noqa: S608
 
 PAGE = f"""
-select symbol, channel, interval, key, record, rules, source, at from {TABLE}
-where exchange = $1 and symbol = any($2::text[]) and (symbol, channel, interval, key) > ($3, $4, $5, $6)
-order by symbol, channel, interval, key limit $7
+select symbol, channel, interval, epoch, key, record, rules, source, at from {TABLE}
+where exchange = $1 and symbol = any($2::text[]) and (symbol, channel, interval, epoch, key) > ($3, $4, $5, $6, $7)
+order by symbol, channel, interval, epoch, key limit $8
 """  # noqa: S608
 
 NEWEST = f"""
-select symbol, channel, interval, key, record, rules, source, at from {TABLE}
-where exchange = $1 and symbol = any($2::text[]) order by at desc, symbol, channel, interval, key limit $3
+select symbol, channel, interval, epoch, key, record, rules, source, at from {TABLE}
+where exchange = $1 and symbol = any($2::text[]) order by at desc, symbol, channel, interval, epoch, key limit $3
 """  # noqa: S608
 
 STORED_TRADES = """
-select trade_id from market_data_trades where exchange = $1 and symbol = $2 and trade_id = any($3::bigint[])
+select trade_id from market_data_trades
+where exchange = $1 and symbol = $2 and epoch = $4 and trade_id = any($3::bigint[])
 """
 
 STORED_KLINES = """
@@ -79,8 +81,8 @@ class RefusedRow(Struct, frozen=True):
     source: str
     at: datetime | None = None
     """When it was refused; None of one that is being put there."""
-    epoch: int = 0
-    """Of a trade that is being put there."""
+    epoch: int | None = None
+    """In which the id of a trade is unique; None of one that is being put there: the newest of its symbol."""
 
 
 class PostgresQuarantine:
@@ -91,40 +93,44 @@ class PostgresQuarantine:
         self._pool = pool
         self._exchange = exchange
         self._place = place
+        self._newest: dict[str, int] = {}
+        """Epochs, by symbol."""
 
     async def put(self, rows: Sequence[RefusedRow]) -> None:
         """Keep what was refused, and declare its places as holes. What was refused before gives way to it."""
-        gaps = [(row.key, Gap(row.number, row.number, 1, "refused", row.rules), row.epoch) for row in rows]
-        kept = [
-            (
-                *self._series(row.key), row.number, msgspec.json.encode(row.record).decode(), list(row.rules),
-                row.source,
-            )
-            for row in rows
-        ]  # fmt: skip
+        kept: list[tuple[object, ...]] = []
+        gaps: list[tuple[object, ...]] = []
+        for row in rows:
+            epoch = await self._epoch(row.key, row.epoch)
+            record = msgspec.json.encode(row.record).decode()
+            kept.append((*self._series(row.key), epoch, row.number, record, list(row.rules), row.source))
+            gap = Gap(row.number, row.number, 1, "refused", row.rules)
+            gaps.append(gap_row(self._exchange, row.key, gap, epoch))
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(PUT, kept)
-                await connection.executemany(statements.PUT_GAP, [gap_row(self._exchange, *gap) for gap in gaps])
+                await connection.executemany(statements.PUT_GAP, gaps)
 
-    async def settle(self, key: Key, numbers: Sequence[int]) -> None:
+    async def settle(self, key: Key, numbers: Sequence[int], *, epoch: int | None = None) -> None:
         """These are stored now: what was refused in their places is out of date."""
         if not numbers:
             return
-        series = self._series(key)
+        series = (*self._series(key), await self._epoch(key, epoch))
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 if await connection.fetchval(HOLDS_ANY, *series, min(numbers), max(numbers)):
                     await connection.execute(LET_GO, *series, numbers)
                     await connection.execute(CLOSE_GAPS, *series, numbers)
 
-    async def outdated(self, key: Key, numbers: Sequence[int]) -> set[int]:
+    async def outdated(self, key: Key, numbers: Sequence[int], *, epoch: int | None = None) -> set[int]:
         """Those of which a row is stored: it came later, and was right."""
+        ids = (self._exchange, key.symbol, numbers)
+        epoch = await self._epoch(key, epoch)
         with named_failures(self._place):
             if key.channel == "trade":
-                rows = await self._pool.fetch(STORED_TRADES, self._exchange, key.symbol, numbers)
+                rows = await self._pool.fetch(STORED_TRADES, *ids, epoch)
             else:
-                rows = await self._pool.fetch(STORED_KLINES, self._exchange, key.symbol, numbers, key.interval)
+                rows = await self._pool.fetch(STORED_KLINES, *ids, key.interval)
         return {msgspec.convert(row[0], int) for row in rows}
 
     async def symbols(self) -> list[str]:
@@ -140,7 +146,7 @@ class PostgresQuarantine:
     async def pages(self, symbols: Iterable[str]) -> AsyncIterator[list[RefusedRow]]:
         """All of these symbols, series by series. Rows may be let go meanwhile."""
         named = list(symbols)
-        after: tuple[str, str, str, int] = ("", "", "", -1)
+        after: tuple[str, str, str, int, int] = ("", "", "", -1, -1)
         while True:
             with named_failures(self._place):
                 found = await self._pool.fetch(PAGE, self._exchange, named, *after, PAGE_ROWS)
@@ -150,7 +156,15 @@ class PostgresQuarantine:
             if len(page) < PAGE_ROWS:
                 return
             last = page[-1]
-            after = (last.key.symbol, last.key.channel, last.key.interval or "", last.number)
+            after = (last.key.symbol, last.key.channel, last.key.interval or "", last.epoch or 0, last.number)
+
+    async def _epoch(self, key: Key, known: int | None) -> int:
+        if known is not None or key.channel != "trade":
+            return known or 0
+        if key.symbol not in self._newest:
+            reader = PostgresReader(self._pool, self._exchange, place=self._place)
+            self._newest[key.symbol] = (await reader.epochs(key.symbol))[-1]
+        return self._newest[key.symbol]
 
     def _series(self, key: Key) -> tuple[str, str, str, str]:
         return self._exchange, key.symbol, key.channel, key.interval or ""
@@ -163,7 +177,8 @@ def _row(row: asyncpg.Record) -> RefusedRow:
     assert isinstance(at, datetime), "the column is a time"
     rules = msgspec.convert(row["rules"], tuple[str, ...])
     record = _record(channel, str(row["record"]))
-    return RefusedRow(key, msgspec.convert(row["key"], int), record, rules, str(row["source"]), at)
+    epoch = msgspec.convert(row["epoch"], int)
+    return RefusedRow(key, msgspec.convert(row["key"], int), record, rules, str(row["source"]), at, epoch)
 
 
 def _record(channel: Channel, text: str) -> Kline | Trade | None:

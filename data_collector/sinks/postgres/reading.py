@@ -103,7 +103,8 @@ where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch
 
 REFUSED = """
 select key, rules from market_data_quarantine
-where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and source = any($5::text[]) order by key
+where exchange = $1 and symbol = $2 and channel = $3 and interval = $4 and epoch = $5 and source = any($6::text[])
+order by key
 """
 
 
@@ -203,15 +204,22 @@ class PostgresReader:
         return [_number(row["open_ms"]) for row in rows]
 
     async def kline_holes(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, calendar: Calendar
+        self,
+        symbol: str,
+        interval: str,
+        from_ms: int,
+        to_ms: int,
+        calendar: Calendar,
+        *,
+        with_absent: bool = False,
     ) -> list[tuple[int, int]]:
-        """First and last missing open time of each hole, without klines that the exchange itself lacks.
+        """First and last missing open time of each hole, `with_absent` or without those that the exchange lacks.
 
         `from_ms` must be an open time. Years of minutes are half a million numbers: ask for a year at a time.
         """
         grid = KlineGrid(calendar, interval)
         stored = await self.open_times(symbol, interval, from_ms, to_ms)
-        absent = await self._absent(Key("kline", symbol, interval))
+        absent = [] if with_absent else await self._absent(Key("kline", symbol, interval))
         holes: list[tuple[int, int]] = []
         expected = from_ms
         for open_ms in [*stored, to_ms]:
@@ -226,9 +234,12 @@ class PostgresReader:
                 expected = grid.following(open_ms)
         return holes
 
-    async def trade_holes(self, symbol: str, first_id: int, last_id: int) -> list[tuple[int, int]]:
-        """First and last missing id of each hole of a closed range, without ids that the exchange itself lacks."""
-        absent, grid, epoch = await self._absent(Key("trade", symbol)), IdGrid(), await self.epoch_of(symbol)
+    async def trade_holes(
+        self, symbol: str, first_id: int, last_id: int, *, with_absent: bool = False
+    ) -> list[tuple[int, int]]:  # fmt: skip
+        """First and last missing id of each hole of a closed range; absent ids are none unless `with_absent`."""
+        absent, grid = [] if with_absent else await self._absent(Key("trade", symbol)), IdGrid()
+        epoch = await self.epoch_of(symbol)
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
@@ -256,7 +267,9 @@ class PostgresReader:
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
         """Places of which quarantine keeps what one of these sources gave, ascending."""
-        rows = await self._fetch(REFUSED, self._exchange, key.symbol, key.channel, key.interval or "", list(sources))
+        epoch = self._epoch if key.channel == "trade" else 0
+        series = (self._exchange, key.symbol, key.channel, key.interval or "", epoch)
+        rows = await self._fetch(REFUSED, *series, list(sources))
         return [
             Gap(_number(row["key"]), _number(row["key"]), 1, "refused", msgspec.convert(row["rules"], tuple[str, ...]))
             for row in rows

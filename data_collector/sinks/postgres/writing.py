@@ -37,6 +37,9 @@ TRADE_COLUMNS = (
     "seller_order_id", "source", "warnings",
 )  # fmt: skip
 
+_NULL = "\\N"
+"""Null in the text of COPY."""
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 LIVE = ("ws", "built")
@@ -93,8 +96,8 @@ class PostgresWriter:
         self, klines: Sequence[Kline], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
     ) -> Written:
         """Store closed klines. `warnings` are rules by open time. Of the same kline the later one wins."""
-        rows = [Sourced(each, Origin(source, warnings.get(each.open_ms, ()))) for each in klines]
-        return await self._put(KLINES, rows)
+        origin_of = _origins(source, warnings)
+        return await self._put(KLINES, [Sourced(each, origin_of(each.open_ms)) for each in klines])
 
     async def put_trades(
         self, trades: Sequence[Trade], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS,
@@ -106,8 +109,8 @@ class PostgresWriter:
         """
         if epoch is None:
             epoch = await self._epoch_of(trades[0].symbol) if trades else 0
-        rows = [Sourced(each, Origin(source, warnings.get(each.trade_id, ())), epoch) for each in trades]
-        return await self._put(TRADES, rows)
+        origin_of = _origins(source, warnings)
+        return await self._put(TRADES, [Sourced(each, origin_of(each.trade_id), epoch) for each in trades])
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap], *, epoch: int | None = None) -> None:
         """Record ranges that do not exist or could not be had; trade ids are of the `epoch`, as with `put_trades`."""
@@ -117,12 +120,6 @@ class PostgresWriter:
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(statements.PUT_GAP, rows)
-
-    async def _epoch_of(self, symbol: str) -> int:
-        if symbol not in self._newest:
-            reader = PostgresReader(self._pool, self._exchange, place=self._place)
-            self._newest[symbol] = await reader.epoch_of(symbol)
-        return self._newest[symbol]
 
     async def withdraw_klines(self, key: Key, open_times: Sequence[int], gaps: Sequence[Gap]) -> None:
         """Take out klines that the exchange does not have, and record so. They are kept as revisions."""
@@ -134,10 +131,23 @@ class PostgresWriter:
                 await connection.execute(statements.WITHDRAW_KLINES, *of_series, times)
                 await connection.executemany(statements.PUT_GAP, rows)
 
+    async def _epoch_of(self, symbol: str) -> int:
+        if symbol not in self._newest:
+            reader = PostgresReader(self._pool, self._exchange, place=self._place)
+            self._newest[symbol] = await reader.epoch_of(symbol)
+        return self._newest[symbol]
+
     async def _put(self, destination: Destination[Row], rows: Sequence[Sourced[Row]]) -> Written:
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
                 return await put(connection, destination, rows, exchange=self._exchange)
+
+
+def _origins(source: Source, warnings: Mapping[int, tuple[str, ...]]) -> Callable[[int], Origin]:
+    """By the number of a row; those that no rule marks share one."""
+    plain = Origin(source)
+    marked = {number: Origin(source, rules) for number, rules in warnings.items()}
+    return lambda number: marked.get(number, plain)
 
 
 async def put(
@@ -235,8 +245,11 @@ def kline_lines(klines: Sequence[Sourced[Kline]], more: str = "") -> bytes:
     end = _end(more)
     lines = [
         f"{_escaped(k.symbol)}\t{k.interval}\t{open_time_text(k.open_ms)}\t{k.open}\t{k.high}\t{k.low}\t{k.close}\t"
-        f"{k.volume}\t{_told(k.trades)}\t{_told(k.quote_volume)}\t{_told(k.taker_buy_base_volume)}\t"
-        f"{_told(k.taker_buy_quote_volume)}\t{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
+        f"{k.volume}\t{_NULL if k.trades is None else k.trades}\t"
+        f"{_NULL if k.quote_volume is None else k.quote_volume}\t"
+        f"{_NULL if k.taker_buy_base_volume is None else k.taker_buy_base_volume}\t"
+        f"{_NULL if k.taker_buy_quote_volume is None else k.taker_buy_quote_volume}\t"
+        f"{row.origin.source or _NULL}\t{_array(row.origin.warnings) if row.origin.warnings else _NULL}{end}"
         for row in klines
         for k in (row.record,)
     ]
@@ -248,8 +261,10 @@ def trade_lines(trades: Sequence[Sourced[Trade]], more: str = "") -> bytes:
     end = _end(more)
     lines = [
         f"{_escaped(t.symbol)}\t{row.epoch}\t{t.trade_id}\t{trade_time_text(t.time_ms, t.sub_ms_us)}\t{t.price}\t"
-        f"{t.quantity}\t{_told(t.is_buyer_maker)}\t{_told(t.buyer_order_id)}\t{_told(t.seller_order_id)}\t"
-        f"{_told(row.origin.source)}\t{_array(row.origin.warnings)}{end}"
+        f"{t.quantity}\t{'t' if t.is_buyer_maker else _NULL if t.is_buyer_maker is None else 'f'}\t"
+        f"{_NULL if t.buyer_order_id is None else t.buyer_order_id}\t"
+        f"{_NULL if t.seller_order_id is None else t.seller_order_id}\t"
+        f"{row.origin.source or _NULL}\t{_array(row.origin.warnings) if row.origin.warnings else _NULL}{end}"
         for row in trades
         for t in (row.record,)
     ]
@@ -264,13 +279,9 @@ def _escaped(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def _told(value: str | int | None) -> str:
-    return "\\N" if value is None else str(value)
-
-
 def _array(rules: Sequence[str]) -> str:
-    """As PostgreSQL writes an array of texts; none is null."""
-    return "{" + ",".join(f'"{rule}"' for rule in rules) + "}" if rules else "\\N"
+    """As PostgreSQL writes an array of texts."""
+    return "{" + ",".join(f'"{rule}"' for rule in rules) + "}"
 
 
 def gap_row(exchange: str, key: Key, gap: Gap, epoch: int) -> tuple[object, ...]:

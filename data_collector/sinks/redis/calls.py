@@ -145,8 +145,10 @@ class CallBuilder:
             first_ms = (due or {}).get(kline.interval)
             if first_ms is not None and gaps:
                 gaps = explained_from(self._calendar, kline.interval, gaps, first_ms)
-            origin = Origin(update.source, update.warnings)
-            told = origin.fields
+            told: tuple[str, ...] = ()
+            origin = ""
+            if update.source != "ws" or update.warnings:
+                told, origin = update.origin.fields, _origin_text(update.origin)
             words = told if update.check == "unchecked" else (*told, "check", update.check)
             declared.append(gaps)
             key = self._kline_key(kline)
@@ -157,7 +159,7 @@ class CallBuilder:
                 kline.interval, kline.open_ms, update.next_open_ms, kline.event_ms, int(kline.is_closed),
                 self._limits.kline_ttl_s(kline.interval), gaps[0].first if gaps else "",
                 _gap_texts(Key("kline", symbol, kline.interval), gaps), int(update.begins),
-                kline_json(kline, symbol_json), _origin_text(origin), len(words), *words,
+                kline_json(kline, symbol_json), origin, len(words), *words,
             )  # fmt: skip
         return Call(
             (

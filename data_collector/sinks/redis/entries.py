@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.records import Origin, known_origin
+from data_collector.model.records import STREAMED, Origin, known_origin
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import DeclaredGap, epoch_or_first, gap_or_none
 
@@ -74,19 +74,16 @@ async def pages_of(
 def origin_of(fields: Mapping[str, str]) -> Origin:
     """Where the record of an entry is from; without a word it came by the stream."""
     if len(fields) == 1:
-        return _STREAMED
+        return STREAMED
     return known_origin(fields.get("src", "ws"), fields.get("warnings", "").split(","))
 
 
 def origin_of_text(text: str | None) -> Origin:
     """What stands beside the key of a kline; nothing does where it came by the stream and no rule marks it."""
     if text is None:
-        return _STREAMED
+        return STREAMED
     source, _, rules = text.partition(" ")
     return known_origin(source, rules.split(","))
-
-
-_STREAMED = Origin("ws")
 
 
 def declared_of(entry: StreamEntry) -> DeclaredGap | None:

@@ -5,12 +5,13 @@ create table market_data_quarantine (
   symbol text not null,
   channel text not null check (channel in ('trade', 'kline')),
   interval text not null default '',
+  epoch integer not null default 0,
   key bigint not null,
   record json not null,
   rules text[] not null,
   source text not null,
   at timestamptz not null default now(),
-  primary key (exchange, symbol, channel, interval, key)
+  primary key (exchange, symbol, channel, interval, epoch, key)
 );
 
 alter table market_data_gaps add column rules text[] not null default '{}';

@@ -1,0 +1,33 @@
+"""Validation as a part of the service: what it tells of the audit follows the audit's rhythm."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from data_collector.model.status import Snapshot
+from data_collector.observe.counters import Counters
+from data_collector.service.validation import LAG_S, Validation
+from data_collector.settings import load_settings
+from tests.market import trade
+
+EVERY_S = 300
+
+
+@pytest.mark.parametrize(("waited_s", "is_behind"), [(EVERY_S + LAG_S - 1, False), (EVERY_S + LAG_S + 1, True)])
+def test_only_what_waits_longer_than_the_rhythm_is_behind(tmp_path: Path, waited_s: float, *, is_behind: bool) -> None:
+    """A lag of two minutes, which used to be told as one, is nothing where an audit comes every five."""
+    settings = load_settings({"VALIDATION_SERVICE_URL": "http://127.0.0.1:9", "GX_AUDIT_SECONDS": str(EVERY_S)}, None)
+    validation = Validation(settings, tmp_path, Counters(), lambda _: None)
+    validation.auditor.note_trade(trade())
+    validation.auditor._since_s["trade"] = time.monotonic() - waited_s
+    snapshot = Snapshot()
+
+    reasons = [reason for reason in validation.report(snapshot).reasons if "wait for the audit" in reason]
+
+    audit = snapshot.validation.audit
+    assert (audit.every_seconds, audit.next_seconds, audit.waiting) == (EVERY_S, 0.0, 1)
+    assert bool(reasons) is is_behind
+    assert all("GX_AUDIT_SECONDS" in reason for reason in reasons)
