@@ -38,7 +38,8 @@ end
 
 -- The epoch of a stream's tail: what the key says (and true) or, where it was lost, the newest entry. Nil without both.
 local function epoch_of(key, stream)
-  local found = exists(key, 'string') and redis.call('GET', key)
+  local found = redis.pcall('GET', key)
+  if type(found) == 'table' then exists(key, 'string') end
   if found then
     local epoch = string.match(found, '^%d+$') and tonumber(found)
     if not epoch then error({err = 'WRONGTYPE ' .. key .. ' holds no number'}) end
