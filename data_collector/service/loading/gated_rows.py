@@ -89,8 +89,7 @@ class GatedRows:
     async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Loaded:
         """Trades of an epoch; None is the newest of their symbol."""
         judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
-        put = self._writer.put_trades if epoch is None else partial(self._writer.put_trades, epoch=epoch)
-        return await self._put(judged, source, put, epoch)
+        return await self._put(judged, source, partial(self._writer.put_trades, epoch=epoch), epoch)
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap]) -> None:
         """What does not exist."""

@@ -163,7 +163,7 @@ class PostgresQuarantine:
             return known or 0
         if key.symbol not in self._newest:
             reader = PostgresReader(self._pool, self._exchange, place=self._place)
-            self._newest[key.symbol] = (await reader.epochs(key.symbol))[-1]
+            self._newest[key.symbol] = await reader.epoch_of(key.symbol)
         return self._newest[key.symbol]
 
     def _series(self, key: Key) -> tuple[str, str, str, str]:

@@ -267,7 +267,7 @@ class PostgresReader:
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
         """Places of which quarantine keeps what one of these sources gave, ascending."""
-        epoch = self._epoch if key.channel == "trade" else 0
+        epoch = await self.epoch_of(key.symbol) if key.channel == "trade" else 0
         series = (self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         rows = await self._fetch(REFUSED, *series, list(sources))
         return [
