@@ -69,6 +69,7 @@ async def test_user_who_may_only_read_the_tables_is_told_the_grants_and_is_well_
     tables_written = "public.market_data_cursors, public.market_data_gaps, public.market_data_trades"
     assert tables.state == "fail"
     assert statements == [
+        f"GRANT INSERT ON public.market_data_epochs TO {name}",
         f"GRANT INSERT, DELETE ON public.market_data_ohlcv_revisions TO {name}",
         f"GRANT INSERT, UPDATE ON {tables_written} TO {name}",
         f"GRANT INSERT, UPDATE, DELETE ON public.market_data_ohlcv TO {name}",
