@@ -18,6 +18,7 @@ from data_collector.embedded.lock import FileLock, prepare_directory
 from data_collector.embedded.orphan import (
     POLL_S,
     STOP_TIMEOUT_S,
+    WATCH_POLL_S,
     identify_orphan,
     orphan_pid,
     stop_orphan,
@@ -94,7 +95,7 @@ class EmbeddedValkey:
         self._log = log
         self._lock = FileLock(self._directory / "valkey.lock")
         self._server_log = ServerLog(self._directory / "valkey.log")
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._record: ServerRecord | None = None
 
     @property
@@ -142,7 +143,7 @@ class EmbeddedValkey:
     async def wait(self) -> int | None:
         """Return when the server has ended: its exit code, or None for an adopted one."""
         if self._process is not None:
-            return await self._process.wait()
+            return await _ended(self._process)
         await until_orphan_gone(self._lock, self._started.port)
         return None
 
@@ -187,7 +188,7 @@ class EmbeddedValkey:
         """Start at `port`; False when somebody was quicker to take that port."""
         arguments = self._arguments(binary, port)
         await asyncio.to_thread(self._server_log.begin)
-        process = await self._spawn(arguments)
+        process = await asyncio.to_thread(self._spawn, arguments)
         self._record = ServerRecord(
             pid=process.pid,
             port=port,
@@ -201,7 +202,7 @@ class EmbeddedValkey:
             ready = await self._until_ready(process.pid)
         except BaseException:
             # Nobody would hold it: neither a failed nor a cancelled start may leave a server behind.
-            if process.returncode is None:
+            if process.poll() is None:
                 process.terminate()
             raise
         if ready:
@@ -212,11 +213,13 @@ class EmbeddedValkey:
         last_words = await asyncio.to_thread(self._server_log.last_words)
         raise Unavailable(f"The embedded store ended at once with exit code {process.returncode}. {last_words}")
 
-    async def _spawn(self, arguments: list[str]) -> asyncio.subprocess.Process:
-        output = await asyncio.to_thread(os.open, self._server_log.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def _spawn(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+        # Not asyncio's way: uvloop leaves copies of our own output open in what it starts, and who reads our terminal
+        # to its end would wait for a server that outlives us.
+        output = os.open(self._server_log.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            return await asyncio.create_subprocess_exec(
-                *arguments,
+            return subprocess.Popen(  # noqa: S603 - our own program and arguments
+                arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -234,7 +237,7 @@ class EmbeddedValkey:
         """False when our child ended. Raises `Unavailable` when it takes too long."""
         reported = False
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
-        while self._process is None or self._process.returncode is None:
+        while self._process is None or self._process.poll() is None:
             identity = await identify(port=self._started.port)
             # The process id tells our server from one that took the port in the same moment.
             ours = identity is not None and identity.pid == pid
@@ -267,14 +270,21 @@ class EmbeddedValkey:
         binary = await asyncio.to_thread(server_binary)
         return identity.pid == record.pid and record.arguments == self._arguments(binary, record.port)
 
-    async def _stop_child(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is None:
+    async def _stop_child(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
             process.terminate()
         try:
             async with time_limit(STOP_TIMEOUT_S):
-                await process.wait()
+                await _ended(process)
         except TimeoutError:
             self._log.warning("embedded_store_killed", pid=process.pid, after_s=STOP_TIMEOUT_S)
             process.kill()
-            await process.wait()
+            await _ended(process)
         self._log.info("embedded_store_stopped", pid=process.pid, exit_code=process.returncode)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code, when it has ended."""
+    while (code := process.poll()) is None:  # noqa: ASYNC110 - a process that is not asyncio's announces nothing
+        await asyncio.sleep(WATCH_POLL_S)
+    return code

@@ -273,8 +273,8 @@ def family(pid: int) -> list[int]:
 
 
 def held_by(pid: int) -> set[str]:
-    """What a process has for its input, output and errors: who waits for the end of one of these waits for it."""
-    return {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
+    """All that a process has open by name: who waits for the end of one of these waits for it."""
+    return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 def _choose_store_port(store_folder: Path) -> None:

@@ -173,10 +173,10 @@ def test_worker_that_hangs_delays_a_stop_and_the_store_ends_all_the_same(market:
         pid = until(lambda: worker_pid(collector), "a worker", output=collector.told, deadline_s=DEADLINE_S)
         await_audit(collector)
         os.kill(pid, signal.SIGSTOP)
+        assert record is not None
 
         assert collector.terminate() == 0
 
-        assert record is not None
         assert not is_running(record.pid)
         assert not is_running(pid)
         assert "Traceback" not in collector.output

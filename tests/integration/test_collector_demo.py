@@ -17,12 +17,13 @@ import psutil
 import pytest
 
 from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.embedded.record import read_record
 from data_collector.model.channels import CHANNELS
 from data_collector.observe.logs import get_log
 from tests.docs.tree import read
 from tests.integration.demo import Demo, demo, first
 from tests.integration.postgres_server import rows
-from tests.integration.processes import ROOT, family, get_json, is_running
+from tests.integration.processes import ROOT, family, get_json, held_by, is_running
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 
@@ -51,6 +52,10 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         assert set(msgspec.convert(suites["suites"], dict[str, object])) == set(CHANNELS)
         started = family(running.process.pid)
         assert len(started) >= 4, "collector, store, exchange and validation service"
+        record = read_record(tmp_path / "var" / "demo")
+        assert record is not None
+        # Left behind by a demo that is killed, the store must not keep who reads its screen from coming to the end.
+        assert str(running.screen_file) not in held_by(record.pid)
         password = urlsplit(first(r"psql (postgresql://\S+)", running.screen())).password
         assert password
         assert not any(password in word for pid in started for word in psutil.Process(pid).cmdline())

@@ -17,7 +17,6 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.postgres_server import execute, rows
-from tests.integration.processes import held_by
 
 
 @pytest.fixture
@@ -93,12 +92,6 @@ def linked_programs(folder: Path) -> Path:
     (folder / package.name / programs.parent.name).symlink_to(programs.parent)
     (folder / f"{package.name}.libs").symlink_to(package.with_name(f"{package.name}.libs"))
     return folder / package.name / programs.parent.name / programs.name
-
-
-async def test_server_that_is_left_behind_holds_no_terminal(embedded: EmbeddedPostgres) -> None:
-    await embedded.start()
-
-    assert held_by(embedded.pid) == {"/dev/null", str(embedded.folder / "postgres.log")}
 
 
 async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -> None:

@@ -26,7 +26,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.logs import get_log
 from data_collector.sinks.redis.connection import StoreConnection
-from tests.integration.processes import held_by, is_running
+from tests.integration.processes import is_running
 from tests.integration.waiting import until_async
 
 DEADLINE_S = 20.0
@@ -356,12 +356,6 @@ async def test_server_does_not_inherit_our_variables(store: EmbeddedValkey, monk
     await store.start()
 
     assert "canary" not in str(psutil.Process(store.pid).environ())
-
-
-async def test_server_that_is_left_behind_holds_no_terminal(store: EmbeddedValkey, folder: Path) -> None:
-    await store.start()
-
-    assert held_by(store.pid) == {"/dev/null", str(folder / "valkey.log")}
 
 
 async def test_something_else_at_a_port_has_no_identity() -> None:
