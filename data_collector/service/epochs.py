@@ -140,7 +140,7 @@ class Epochs(Part):
 
     def _waiting(self, symbol: str) -> str:
         sequence = self._intake.sequences[symbol]
-        came = f"trades of {symbol} come with ids below {sequence.next_id}, as if they began anew"
+        came = f"trades of {symbol} come with ids that were given before, as if they began anew"
         if symbol in self._lives.proven:
             return (
                 f"{came}, and the exchange agrees: none is stored until you run `data-collector epoch {symbol} --new`, "

@@ -17,6 +17,7 @@ import structlog
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.venue import ExchangeApi
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX, TradeSequence, contradicts
 
@@ -96,6 +97,7 @@ class NewLives:
             self._pause = round(RETRY_S / LOOK_S)
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
+            sequence.new_life.disproved_id = sequence.next_id - 1
             self._intake.go_on(symbol)
         elif self._is_automatic:
             await self._begin(sequence)
@@ -114,12 +116,16 @@ class NewLives:
                 return False
             if last_id < first.trade_id:
                 return None
-            trades = await self._rest.trades(sequence.symbol, first.trade_id, limit=1)
+            # Those before it happened later than all that is ours too: a single trade may be wrong.
+            from_id = max(first.trade_id - NEW_IDS + 1, 0)
+            trades = await self._rest.trades(sequence.symbol, from_id, limit=NEW_IDS)
         except (VenueUnreachable, VenueRefused):
             return None
-        if not trades:
+        if not trades or trades[-1].trade_id < first.trade_id:
             return None
-        return trades[0].trade_id == first.trade_id and not contradicts(trades[0], first)
+        return any(trade.trade_id == first.trade_id and not contradicts(trade, first) for trade in trades) and all(
+            trade.time_ms > sequence.newest_ms for trade in trades
+        )
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1

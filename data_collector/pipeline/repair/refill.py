@@ -130,10 +130,10 @@ class Refill:
             runs = await self._spool.read(place, debt.due_id, trades_max=READ_TRADES)
             if not self._stands(debt):
                 break
-            kept_id = self._spool.following_id(place, debt.due_id)
+            kept_id, end_id = self._spool.following_id(place, debt.due_id), queue.former_ends.get(debt.epoch)
             if runs:
                 self._bring(debt, runs)
-            elif kept_id is not None:
+            elif kept_id is not None and (end_id is None or kept_id < end_id):
                 # What the disk has lost of it can be had nowhere.
                 kept_id = kept_id if kept_id > debt.due_id else self._spool.end_id(place, debt.due_id)
                 self._explain(debt, kept_id - 1, "lost")
@@ -310,7 +310,10 @@ def resume(
             next_id = _begin_anew(queue, outlet, spool, was_filled=was_filled)
         elif tail is not None:
             next_id = (_go_on if tail.epoch == queue.epoch else _end_former)(queue, outlet, spool, tail)
-        sequence.resume(next_id, epoch=queue.epoch, newest_ms=0 if tail is None else tail.last_ms)
+        newest_ms, stored_id = (0, -1) if tail is None else (tail.last_ms, tail.stored_id)
+        if tail is not None and tail.epoch < queue.epoch:
+            stored_id = -1
+        sequence.resume(next_id, epoch=queue.epoch, newest_ms=newest_ms, stored_id=stored_id)
 
 
 def _begin_anew(queue: SymbolQueue, outlet: Outlet, spool: Spool, *, was_filled: bool) -> int:

@@ -222,6 +222,10 @@ class TradeRepair:
             return False
         try:
             first_id = await self._refill.oldest_wanted(sequence.symbol, gap.last_id + 1)
+            # Else the stored id is in the answer that fills the hole.
+            is_asked = first_id > sequence.next_id or sequence.stored_id < sequence.next_id - 1
+            if is_asked and await self._begins_anew(sequence):
+                return True
         except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
             self._note_progress(sequence, gap, sequence.next_id, "rest")
@@ -259,6 +263,11 @@ class TradeRepair:
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
+        if not self._suspends(sequence, trades):
+            self._take_answer(sequence, gap, trades, due_id)
+
+    def _take_answer(self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], due_id: int) -> None:
+        """Let through what it has from `due_id` on, which was due when it was asked for."""
         absent = absent_ranges(trades, due_id)
         for trade in trades:
             # The gap may have been filled meanwhile, or its ids have begun anew.
@@ -278,6 +287,25 @@ class TradeRepair:
         gap.attempts.fail(self._clock())
         if trades[0].trade_id > due_id and gap.attempts.begins_late(self._clock()):
             self._give_up(sequence, gap, trades[0].trade_id - 1)
+
+    async def _begins_anew(self, sequence: TradeSequence) -> bool:
+        """Whether the newest id of the store is another trade's now. Raises `VenueUnreachable`."""
+        if sequence.stored_id < 0:
+            return False
+        try:
+            trades = await self._rest.trades(sequence.symbol, sequence.stored_id, limit=1)
+        except VenueRefused:
+            # Nobody can tell.
+            return False
+        return self._suspends(sequence, trades)
+
+    def _suspends(self, sequence: TradeSequence, trades: list[Trade]) -> bool:
+        """Whether an answer of the exchange has another trade under an id of ours: what it has beyond is not ours."""
+        is_collected = self._intake.collected.get(sequence.symbol) is sequence
+        if not is_collected or not self._refill.believes(trades) or not sequence.recognise(trades):
+            return False
+        self._intake.suspend_where_ids_begin_anew(sequence)
+        return True
 
     def _note_refusal(self, sequence: TradeSequence, gap: MissingIds, error: VenueRefused) -> list[Trade]:
         """What the exchange will never give is final at once; returns what it gave nonetheless."""

@@ -1,5 +1,7 @@
 """Whether the ids of a symbol begin anew: a row of ids below the due one, of trades that are newer than all we have.
 
+Or they ran past ours while nobody looked, and the exchange has a later trade under an id that we have.
+
 Pure. Each trade sequence has one watch; what it finds is no proof, and the exchange's REST side is asked
 (docs/decisions/0016-epochs.md).
 """
@@ -18,7 +20,7 @@ FRESH_MS = 60_000
 class NewLifeWatch:
     """Counts ids that follow each other; copies of them, from another line, do not disturb."""
 
-    __slots__ = ("_due_id", "count", "first", "next_id")
+    __slots__ = ("_due_id", "_wanted", "count", "disproved_id", "first", "is_past", "next_id")
 
     def __init__(self) -> None:
         self.count = 0
@@ -26,21 +28,27 @@ class NewLifeWatch:
         """The first of the row."""
         self.next_id = -1
         """The id after the row."""
+        self.is_past = False
+        """Whether the new ids ran past the due one unseen: what came with later ids is of the new life."""
+        self.disproved_id = -1
+        """Up to this id the exchange was asked for the trades that it has now: they are ours."""
         self._due_id = -1
+        self._wanted = NEW_IDS
 
     @property
     def has_begun(self) -> bool:
         """Whether the row is long enough."""
-        return self.count >= NEW_IDS
+        return self.count >= self._wanted
 
     def reset(self) -> None:
         """A trade of ours came."""
         self.count = 0
+        self.is_past = False
 
-    def see(self, trade: Trade, due_id: int, newest_ms: int) -> bool:
+    def see(self, trade: Trade, due_id: int, newest_ms: int, *, is_start: bool = False) -> bool:
         """A trade below the due id that is none of ours; whether it may be one of a row.
 
-        No trade that was let through happened after `newest_ms`.
+        No trade that was let through happened after `newest_ms`; `is_start`: none was since collection began.
         """
         if trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
             return False
@@ -51,7 +59,14 @@ class NewLifeWatch:
         if trade_id == self.next_id:
             self.count += 1
             self.next_id += 1
+        # The due id itself would be let through: an old life may have had no hundred, or the row began close below it.
+        self._wanted = 1 if is_start and self.next_id == due_id else max(1, min(NEW_IDS, due_id - 1))
         return True
+
+    def recognise(self, trade: Trade, next_id: int) -> None:
+        """The exchange has this later trade under an id of ours; what came has ids below `next_id`."""
+        self.first, self.next_id, self.count, self._wanted = trade, next_id, NEW_IDS, NEW_IDS
+        self.is_past = True
 
     def follow(self, trade_id: int) -> None:
         """It goes on, while it is found out what it is."""
