@@ -97,6 +97,11 @@ class Refill:
             elif not await self._ask(queue, debt):
                 return
 
+    @property
+    def fills_starts(self) -> bool:
+        """Whether anything of the hole after a start is filled; else nobody waits for the exchange there."""
+        return self._reach.seconds > 0
+
     async def oldest_wanted(self, symbol: str, until_id: int) -> int:
         """From which id on a hole that ends before `until_id` is filled. Raises `VenueUnreachable`, `VenueRefused`."""
         if self._outlet.queues[symbol].is_suspended:

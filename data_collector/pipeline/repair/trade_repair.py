@@ -294,7 +294,9 @@ class TradeRepair:
             return False
         try:
             trades = await self._rest.trades(sequence.symbol, sequence.stored_id, limit=1)
-        except VenueRefused:
+        except (VenueRefused, VenueUnreachable) as error:
+            if isinstance(error, VenueUnreachable) and self._refill.fills_starts:
+                raise
             # Nobody can tell.
             return False
         return self._suspends(sequence, trades)

@@ -10,11 +10,11 @@ import pytest
 from data_collector.model.records import Trade
 from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.repair.new_lives import NewLives
-from data_collector.pipeline.repair.refill import resume
+from data_collector.pipeline.repair.refill import Reach, resume
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, ticker, trade
-from tests.unit.pipeline.repair_scene import AWAY, NEVER, Answer, RepairScene
+from tests.unit.pipeline.repair_scene import AN_HOUR, AWAY, NEVER, Answer, RepairScene
 from tests.unit.pipeline.sequence.test_new_life import is_suspended, new_trade, new_trades
 
 OLD_TAIL = 150
@@ -63,8 +63,10 @@ class LifeScene(RepairScene):
 class StartScene(LifeScene):
     """The store ends with 150; while nothing was collected, ids began anew at 0, and the feed brings 400 and 401."""
 
-    def __init__(self, *answers: Answer, passed_over: int = 0, first_id: int = 0) -> None:
-        RepairScene.__init__(self, *answers)
+    def __init__(
+        self, *answers: Answer, passed_over: int = 0, first_id: int = 0, reach: Reach = AN_HOUR
+    ) -> None:  # fmt: skip
+        RepairScene.__init__(self, *answers, reach=reach)
         self.register = Register()
         self.rest.told = [ticker(NOON_MS, last_id=401)]
         self.rest.first_id = first_id
@@ -238,6 +240,17 @@ def test_trades_of_the_new_life_that_memory_had_no_room_for_do_not_get_into_the_
     assert sum(run.count for run in runs) == 402
 
 
+def test_outage_of_the_line_in_which_ids_began_anew_ends_in_the_next_epoch() -> None:
+    """Nothing was restarted: the newest trade that was let through is still known."""
+    scene = RepairScene(new_life(OLD_TAIL))
+    scene.send(*(trade(trade_id) for trade_id in range(11, OLD_TAIL + 1)))
+    scene.send(new_trade(400), new_trade(401))
+    scene.look()
+
+    assert is_suspended(scene)
+    assert sum(run.count for run in scene.take().trades) == OLD_TAIL - 10
+
+
 def test_start_after_which_the_ids_go_on_fills_its_hole() -> None:
     scene = StartScene(old_life())
     scene.look()
@@ -256,6 +269,16 @@ def test_exchange_that_takes_back_what_it_said_of_the_stored_tail_is_not_asked_f
     scene.look()
     scene.look()
     assert (is_suspended(scene), scene.sequence.next_id) == (False, 402)
+
+
+@pytest.mark.parametrize(("answer", "epoch"), [(new_life(OLD_TAIL)[:1], 1), (AWAY, 0)])
+def test_start_that_fills_nothing_finds_it_too_but_waits_for_no_exchange(answer: Answer, epoch: int) -> None:
+    """CATCH_UP_SECONDS=0"""
+    scene = StartScene(answer, new_life(OLD_TAIL - NEW_IDS + 1), reach=Reach(0, 1_000))
+    scene.look()
+    scene.decide()
+
+    assert (scene.sequence.epoch, scene.sequence.next_id) == (epoch, 402)
 
 
 def test_exchange_that_never_tells_of_the_stored_tail_proves_nothing() -> None:
