@@ -29,7 +29,7 @@ from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
@@ -133,7 +133,7 @@ class DatabaseAudit:
         """All checks of one series."""
         gaps = await self._ends.held.gaps(series)
         absent = [gap for gap in gaps if gap.reason == "absent"]
-        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(gaps), absent)
+        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(grid_of(series, self._ends.calendar), gaps), absent)
         if series.channel == "trade":
             await self._trades(found)
         else:

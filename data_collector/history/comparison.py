@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import UNEXPLAINED, Grid, crossing, explained, joined, without
+from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
@@ -63,17 +63,17 @@ class Check(Struct):
 
 
 class RefusedRows:
-    """Which numbers of a series were refused."""
+    """Which numbers of a series were refused: live feed and history may have declared the same ones."""
 
-    def __init__(self, gaps: Iterable[Gap]) -> None:
-        self.gaps = sorted((gap for gap in gaps if gap.reason == "refused"), key=lambda gap: gap.first)
+    def __init__(self, grid: Grid, gaps: Iterable[Gap]) -> None:
+        self.gaps = disjoint(grid, (gap for gap in gaps if gap.reason == "refused"))
 
     def of(self, number: int) -> Gap | None:
         """The range that a number lies in."""
         return next(iter(crossing(self.gaps, number, number)), None)
 
 
-NONE_REFUSED = RefusedRows(())
+NONE_REFUSED = RefusedRows(IdGrid(), ())
 
 
 class FaultyRows(Struct):

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
-from data_collector.history.comparison import KlineMaker, same_kline, same_prices, same_trade
+from data_collector.history.comparison import (
+    Check,
+    KlineMaker,
+    RefusedRows,
+    same_kline,
+    same_prices,
+    same_trade,
+    without_explained,
+)
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid
 from data_collector.model.records import Kline, Trade
 from tests.market import kline
 
@@ -93,3 +103,22 @@ def test_side_that_is_not_told_is_compared_in_the_same_way() -> None:
     bare = structs.replace(told, is_buyer_maker=None)
 
     assert [same_trade(*pair) for pair in ((told, bare), (bare, bare), (bare, told))] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("declared", "hole", "by"),
+    [
+        ([(5000, 5004, "a"), (5002, 5002, "b")], (5000, 5004), {"a": 5, "b": 1}),
+        ([(5000, 5010, "a"), (5002, 5002, "b"), (5003, 5003, "b"), (5004, 5004, "a")], (5008, 5009), {"a": 2}),
+    ],
+)
+def test_row_that_two_ranges_declare_as_refused_counts_once_and_is_not_missing(
+    declared: Sequence[tuple[int, int, str]], hole: tuple[int, int], by: dict[str, int]
+) -> None:
+    """The live feed declared a range, a backfill single ids in it."""
+    gaps = [Gap(first, last, last - first + 1, "refused", (rule,)) for first, last, rule in declared]
+    refused, check = RefusedRows(IdGrid(), gaps), Check("BTCUSDT trades", "calendar")
+
+    assert without_explained(check, IdGrid(), [hole], (), refused) == []
+    assert (check.refused, check.refused_by) == (hole[1] - hole[0] + 1, by)
+    assert all(refused.of(number) is not None for number in range(hole[0], hole[1] + 1))
