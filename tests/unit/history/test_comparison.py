@@ -8,7 +8,9 @@ import pytest
 from msgspec import structs
 
 from data_collector.history.comparison import (
+    AbsentRows,
     Check,
+    FaultyRows,
     KlineMaker,
     RefusedRows,
     same_kline,
@@ -122,3 +124,17 @@ def test_row_that_two_ranges_declare_as_refused_counts_once_and_is_not_missing(
     assert without_explained(check, IdGrid(), [hole], (), refused) == []
     assert (check.refused, check.refused_by) == (hole[1] - hole[0] + 1, by)
     assert all(refused.of(number) is not None for number in range(hole[0], hole[1] + 1))
+
+
+def test_ids_that_nobody_has_are_absent_inside_the_answers_and_missing_behind_them() -> None:
+    """The database lacks 3 to 5 and 8 to 10; the exchange tells 1, 2, 4 and then 6, 7."""
+    calendar, exchange = Check("BTCUSDT trades", "calendar"), Check("BTCUSDT trades", "exchange", missing=1)
+    faults, absent = FaultyRows({4}), AbsentRows(IdGrid())
+    absent.take([1, 2, 4], 100)
+    absent.take([6, 7], 100)
+
+    proven = absent.settle(calendar, exchange, faults, [(3, 5), (8, 10)])
+
+    assert proven == [Gap(3, 3, 1, "absent"), Gap(5, 5, 1, "absent")]
+    assert (calendar.absent, exchange.missing) == (2, 4)
+    assert faults.as_ranges(IdGrid()) == [(4, 4), (8, 10)]
