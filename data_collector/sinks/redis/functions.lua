@@ -245,8 +245,8 @@ end
 -- args: JSON, time to live in s, its origin, '1' to write only where nothing is
 -- A closed kline whose place in the stream is past.
 local function put_kline(keys, args)
-  if args[4] == '1' and redis.call('EXISTS', keys[1]) == 1 then return 0 end
-  redis.call('SET', keys[1], args[1], 'EX', args[2])
+  local condition = args[4] == '1' and { 'NX' } or {}
+  if not redis.call('SET', keys[1], args[1], 'EX', args[2], unpack(condition)) then return 0 end
   put_origin(keys[2], args[3], args[2])
   return 1
 end
@@ -389,7 +389,6 @@ DEL collector:
 GET collector:
 SET collector: x
 SET kline: x EX 1
-EXISTS kline:
 TYPE gaps:
 XADD gaps: * data x
 TYPE quarantine:
