@@ -109,3 +109,15 @@ async def test_rows_that_a_constraint_refuses_wait_in_the_store_until_it_is_gone
 
         await until_async(lambda: rows(database, trades) == [("BTCUSDT", 3), ("ETHUSDT", 3)], "all trades")
         await until_async(lambda: not writer.progress.refused, "nothing refused")
+
+
+async def test_gap_with_rules_that_no_database_can_hold_is_recorded_without_them(store: Store, database: str) -> None:
+    """Somebody's entry of `gaps:` with the rules "a, zero byte, b" and cap."""
+    text = '{"symbol":"BTCUSDT","channel":"trade","interval":null,"first":3,"last":4,"count":2,"reason":"refused"'
+    store.ask("XADD", "gaps:BTCUSDT", "*", "data", text + ',"rules":["a\\u0000b","cap"]}')
+    store.ask("XADD", "trades:BTCUSDT", "1000-5", "data", trade_json(structs.replace(TRADE, trade_id=5), '"BTCUSDT"'))
+    async with writing(database, store, "BTCUSDT") as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
+
+        assert not writer.progress.refused
+    assert rows(database, "select first, last, rules from market_data_gaps") == [(3, 4, ["cap"])]
