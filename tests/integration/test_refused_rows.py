@@ -35,8 +35,12 @@ def latin(database_server: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def writing(dsn: str, store: Store, *symbols: str) -> AsyncIterator[HistoryWriter]:
-    orders = Orders(dsn, store.url, "", "binance", symbols, klines=True, trades=True, tickers=True)
+async def writing(
+    dsn: str, store: Store, *symbols: str, epochs: dict[str, int] | None = None
+) -> AsyncIterator[HistoryWriter]:  # fmt: skip
+    orders = Orders(
+        dsn, store.url, "", "binance", symbols, klines=True, trades=True, tickers=True, epochs=epochs or {}
+    )  # fmt: skip
     writer = HistoryWriter(orders)
     running = asyncio.create_task(writer.run())
     try:
@@ -63,6 +67,17 @@ async def test_symbol_that_the_encoding_cannot_hold_keeps_no_other_out_and_is_to
 
     assert list(progress.refused) == [NAMED]
     assert "ENCODING 'UTF8'" in progress.refused[NAMED]
+
+
+async def test_epoch_of_a_symbol_that_the_encoding_cannot_hold_stops_no_other(store: Store, latin: str) -> None:
+    """LATIN1, and 币安人生USDT in epoch 1."""
+    store.ask("XADD", "trades:BTCUSDT", f"1000-{TRADE.trade_id}", "data", trade_json(TRADE, '"BTCUSDT"'))
+    async with writing(latin, store, "BTCUSDT", NAMED, epochs={"BTCUSDT": 2, NAMED: 1}) as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade of the other")
+        refused = list(writer.progress.refused)
+
+    assert refused == [NAMED]
+    assert rows(latin, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 2)]
 
 
 async def test_backfill_fills_the_series_that_the_encoding_can_hold(tmp_path: Path, latin: str) -> None:

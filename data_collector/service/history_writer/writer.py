@@ -123,7 +123,6 @@ class HistoryWriter:
             )
             self._cursors = await database.cursors()
             self._epochs = await database.epochs()
-            await self._keep_epochs(orders.epochs, database)
             reader = StreamReader(connection, orders, self._cursors)
             await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
@@ -200,6 +199,10 @@ class HistoryWriter:
         reader.release()
         for symbol, reason in (await database.unfit(self._orders.symbols)).items():
             self._refuse(symbol, reason, reader)
+        for symbol in self._orders.symbols:
+            if symbol in self._orders.epochs and symbol not in self._refused:
+                with self._isolated(symbol, reader):
+                    await self._keep_epochs({symbol: self._orders.epochs[symbol]}, database)
         await self._tell_trimmed(reader, database)
 
     @contextlib.contextmanager
