@@ -136,3 +136,24 @@ async def test_gap_with_rules_that_no_database_can_hold_is_recorded_without_them
 
         assert not writer.progress.refused
     assert rows(database, "select first, last, rules from market_data_gaps") == [(3, 4, ["cap"])]
+
+
+async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Store, database: str) -> None:
+    """Somebody's entries of epoch 999999999 in late: and trades:, and honest ones of epoch 1 that just began."""
+
+    def add(key: str, number: int, epoch: int) -> None:
+        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(key.partition(":")[2]))
+        store.ask("XADD", key, f"{epoch + 1}000-{number}", "data", text, "epoch", str(epoch))
+
+    store.ask("SET", "collector:epoch:BTCUSDT", "1")
+    for key in ("late:BTCUSDT", "trades:BTCUSDT"):
+        add(key, 7, 1)
+        add(key, 8, 999_999_999)
+    add("late:ETHUSDT", 9, 1)
+    async with writing(database, store, "BTCUSDT", "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
+        assert not writer.progress.refused
+        assert writer.progress.unreadable == 3
+
+    assert rows(database, "select symbol, epoch, trade_id from market_data_trades") == [("BTCUSDT", 1, 7)]
+    assert rows(database, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 1)]

@@ -84,7 +84,14 @@ class ReadBatch(Struct):
 class StreamReader:
     """Reads on from where `cursors` say. The owner puts them back when it could not write what was read."""
 
-    def __init__(self, connection: StoreConnection, orders: Orders, cursors: dict[str, str]) -> None:
+    def __init__(
+        self, connection: StoreConnection, orders: Orders, cursors: dict[str, str],
+        epochs: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """`epochs` are those that the owner knows, now and later."""
+        self._epochs = orders.epochs if epochs is None else epochs
+        self._begun: dict[str, int] = {}
+        """Epochs that the collector has begun in the store, and the owner does not know yet."""
         self._connection = connection
         self._orders = orders
         self._calendar = UtcCalendar()
@@ -101,6 +108,7 @@ class StreamReader:
         # Not blocking: the writer would be woken for each update of an open kline.
         reply = (await self._ask([("XREAD", "COUNT", count, "STREAMS", *self.streams, *positions)]))[0]
         answered = list(_answered(reply))
+        await self._look_for_epochs(answered)
         late = [pair for pair in answered if self._kind(pair[0]) == "late"]
         others = [pair for pair in answered if self._kind(pair[0]) != "late"]
         batch.is_full = any(len(entries) == count for _, entries in others)
@@ -172,6 +180,24 @@ class StreamReader:
             for reply in await self._ask([(command, name, start, end, "COUNT", 1) for name in self.streams])
         ]
 
+    async def _look_for_epochs(self, answered: Sequence[tuple[str, list[tuple[str, dict[str, str]]]]]) -> None:
+        """Ask for those of symbols whose entries name one that is not known: its key is set with the first of them."""
+        symbols = {
+            self._symbol(name)
+            for name, entries in answered
+            for _, fields in entries
+            if "epoch" in fields and epoch_or_first(fields) > self._known_epoch(self._symbol(name))
+        }
+        if symbols:
+            keys = StoreKeys(self._orders.prefix)
+            commands: list[Command] = [("GET", keys.epoch(symbol)) for symbol in symbols]
+            replies = await self._ask(commands)
+            for symbol, reply in zip(symbols, replies, strict=True):
+                self._begun[symbol] = epoch_or_first({} if reply is None else {"epoch": str(reply)})
+
+    def _known_epoch(self, symbol: str) -> int:
+        return max(self._epochs.get(symbol, 0), self._begun.get(symbol, 0))
+
     def _take(self, part: Rows, name: str, fields: dict[str, str]) -> bool:
         """False for an entry that is no record."""
         text, kind = fields.get("data", ""), self._kind(name)
@@ -180,7 +206,11 @@ class StreamReader:
                 part.gaps.append(stored_gap(fields))
             elif '"trade_id":' in text:
                 if self._orders.trades:
-                    part.trades.append(Sourced(stored_trade(text), origin_of(fields), stored_epoch(fields)))
+                    trade, epoch = stored_trade(text), stored_epoch(fields)
+                    # A higher one for good would make all that comes later old.
+                    if epoch > self._known_epoch(trade.symbol):
+                        raise ValueError(f"nobody has begun the epoch {epoch}")
+                    part.trades.append(Sourced(trade, origin_of(fields), epoch))
             elif self._orders.klines and _CLOSED in text:
                 klines = part.revised if kind == "late" else part.klines
                 klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))

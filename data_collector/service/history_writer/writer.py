@@ -123,7 +123,7 @@ class HistoryWriter:
             )
             self._cursors = await database.cursors()
             self._epochs = await database.epochs()
-            reader = StreamReader(connection, orders, self._cursors)
+            reader = StreamReader(connection, orders, self._cursors, self._epochs)
             await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
             self._down_reason = None
