@@ -157,3 +157,18 @@ async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Sto
 
     assert rows(database, "select symbol, epoch, trade_id from market_data_trades") == [("BTCUSDT", 1, 7)]
     assert rows(database, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 1)]
+
+
+async def test_what_waits_of_a_refused_symbol_is_counted_and_told_when_it_is_trimmed(store: Store, latin: str) -> None:
+    """LATIN1, five old trades of 币安人生USDT, and the store keeps two."""
+    for number in range(1, 6):
+        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(NAMED))
+        store.ask("XADD", f"trades:{NAMED}", f"1000-{number}", "data", text)
+    async with writing(latin, store, NAMED) as writer:
+        await until_async(lambda: writer.progress.lag_entries == 5, "the count")
+        before = writer.progress
+        store.ask("XTRIM", f"trades:{NAMED}", "MAXLEN", 2)
+        await until_async(lambda: writer.progress.trimmed == [NAMED], "that they are gone")
+
+    assert before.lag_seconds > 1_000_000
+    assert before.trimmed == []

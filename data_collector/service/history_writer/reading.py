@@ -96,6 +96,12 @@ class StreamReader:
         self._orders = orders
         self._calendar = UtcCalendar()
         self.streams = list(_streams(orders))
+        """Without those that are held."""
+        self._all = tuple(self.streams)
+        self._first_held: dict[str, str] = {}
+        """Held stream to the entry that waited first when it was looked at first."""
+        self.trimmed_held: set[str] = set()
+        """Symbols that are held, and of which the store has trimmed what waited."""
         self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
 
     async def read(self) -> ReadBatch:
@@ -129,7 +135,7 @@ class StreamReader:
 
     def release(self) -> None:
         """Read all streams again."""
-        self.streams = list(_streams(self._orders))
+        self.streams = list(self._all)
 
     async def go_back_where_the_store_lost(self) -> list[str]:
         """Streams that end before their cursor are read from the beginning: another store, or one that was emptied."""
@@ -151,16 +157,27 @@ class StreamReader:
         return found
 
     async def lag_s(self) -> float:
-        """Age of the oldest entry behind a cursor; 0 without one."""
-        commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self.streams]
-        waiting = [each for reply in await self._ask(commands) for each, _ in _entries(reply)]
-        oldest_ms = min((entry_id(each).ms for each in waiting), default=None)
+        """Age of the oldest entry behind a cursor, of held streams too; 0 without one."""
+        commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self._all]
+        replies = await self._ask(commands)
+        waiting = {name: _first_id(reply) for name, reply in zip(self._all, replies, strict=True) if reply}
+        self._look_at_held(waiting)
+        oldest_ms = min((entry_id(each).ms for each in waiting.values()), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 
+    def _look_at_held(self, waiting: Mapping[str, str]) -> None:
+        held = set(self._all).difference(self.streams)
+        self._first_held = {name: first for name, first in {**waiting, **self._first_held}.items() if name in held}
+        self.trimmed_held = {
+            self._symbol(name)
+            for name, first in self._first_held.items()
+            if entry_id(waiting.get(name, first)) > entry_id(first)
+        }
+
     async def waiting(self) -> int:
-        """About how many entries lie behind the cursors (`entries_behind`), those that are no rows for us too."""
+        """About how many entries lie behind the cursors (`entries_behind`), rows or not, held or not."""
         commands: list[Command] = []
-        for name in self.streams:
+        for name in self._all:
             commands += [
                 ("XLEN", name),
                 ("XRANGE", name, "-", "+", "COUNT", 1),
@@ -168,7 +185,7 @@ class StreamReader:
             ]
         replies = iter(await self._ask(commands))
         count = 0
-        for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
+        for name, length, first, last in zip(self._all, replies, replies, replies, strict=True):
             oldest, newest, numbered = _first_id(first), _first_id(last), self._kind(name) == "trades"
             count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
         return count

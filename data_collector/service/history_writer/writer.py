@@ -75,6 +75,8 @@ class HistoryWriter:
         self._retry_s = 0.0
         self._told: dict[str, str] = {}
         """The same, as the starter knows it: it does not blink while they are tried again."""
+        self._trimmed: list[str] = []
+        """Of these symbols the store has thrown away some of what waited."""
         self._caught_up_s = time.monotonic()
         self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
@@ -87,6 +89,7 @@ class HistoryWriter:
         return Progress(
             self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
+            self._trimmed,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -155,13 +158,17 @@ class HistoryWriter:
             await self._sample(sampler, reader, database)
             self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
-            self._lag_s = await reader.lag_s() if batch.is_full else 0.0
+            self._lag_s = await reader.lag_s() if batch.is_full or self._refused else 0.0
+            self._trimmed = sorted(reader.trimmed_held.intersection(self._refused))
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
                 await self._count_waiting(reader)
             else:
-                self._lag_entries = 0
+                if self._refused:
+                    await self._count_waiting(reader)
+                else:
+                    self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
                     async with time_limit(POLL_S):
