@@ -44,6 +44,9 @@ HELD_UP_S = 5.0
 COUNT_S = 3.0
 """How often entries that wait are counted while there are some."""
 
+ID_MAX = 2**63 - 1
+"""The database's."""
+
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
 
@@ -182,17 +185,27 @@ class HistoryWriter:
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
-        gaps: list[tuple[Key, Gap, int]] = []
         for name, cursor, oldest, epoch in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
-            first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
-            # Where ids began anew meanwhile, nobody knows how far the old ones went.
-            if kind == "trades" and first <= last and epoch == self._epochs.get(symbol, 0):
-                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped"), epoch))
-        for gap in gaps:
-            with self._isolated(gap[0].symbol, reader):
-                await database.put([], [], [], [gap], {})
+            if kind == "trades" and epoch <= self._epochs.get(symbol, 0):
+                with self._isolated(symbol, reader):
+                    await self._declare_trimmed(
+                        symbol, epoch, entry_id(cursor).number, entry_id(oldest).number, database
+                    )
+
+    async def _declare_trimmed(
+        self, symbol: str, epoch: int, read: int, oldest: int, database: FollowedDatabase
+    ) -> None:  # fmt: skip
+        """All before the `oldest` of its epoch. Where ids began anew, nobody knows how far the former ones went."""
+        up_to = read
+        if epoch:
+            up_to = await database.trades_up_to(symbol, epoch, min(read, ID_MAX), min(oldest, ID_MAX))
+            if up_to != read:
+                self._log.warning("history_end_of_epoch_unknown", symbol=symbol, read_up_to=read, next_epoch=epoch)
+        if up_to + 1 < oldest:
+            gap = Gap(up_to + 1, oldest - 1, oldest - 1 - up_to, "skipped")
+            await database.put([], [], [], [(Key("trade", symbol), gap, epoch)], {})
 
     async def _keep_epochs(self, epochs: Mapping[str, int], database: FollowedDatabase) -> None:
         newer = {symbol: epoch for symbol, epoch in epochs.items() if epoch > self._epochs.get(symbol, 0)}
