@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final, Generic, Literal, TypeVar, get_args
 
 from msgspec import Struct
@@ -178,11 +179,19 @@ def received_origin(record: Trade | Kline, warnings: tuple[str, ...] = ()) -> Or
 
 def known_origin(source: object, warnings: Iterable[object]) -> Origin:
     """Of words that anybody may have written: what is none of ours is not known."""
-    rules = tuple(rule for rule in warnings if isinstance(rule, str) and _RULE.fullmatch(rule))
-    return Origin(_SOURCES.get(source), rules)
+    return Origin(_SOURCES.get(source), known_rules(warnings))
+
+
+def known_rules(words: Iterable[object]) -> tuple[str, ...]:
+    """Those of the words that a rule may be named by."""
+    rules = (word for word in words if isinstance(word, str) and _RULE.fullmatch(word))
+    return tuple(islice(rules, RULES_MAX))
 
 
 _SOURCES: Final[Mapping[object, Source]] = {name: name for name in get_args(Source)}
+RULES_MAX = 1000
+"""Of one row; no suite has as many."""
+
 _RULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 

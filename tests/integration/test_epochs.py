@@ -14,6 +14,7 @@ from msgspec import structs
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
+from data_collector.model.wire import trade_json
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -22,7 +23,8 @@ from tests.faults.service import Api, api_over
 from tests.integration.postgres_server import rows
 from tests.integration.processes import Exchange, variables
 from tests.integration.store_reader import Store
-from tests.integration.waiting import until
+from tests.integration.test_refused_rows import writing
+from tests.integration.waiting import until, until_async
 from tests.market import trade
 
 SYMBOL = "BTCUSDT"
@@ -96,6 +98,22 @@ def burst(market: Exchange, trades: int = 300) -> int:
 def two_lives(first: list[tuple[int, int]], last_id: int) -> list[tuple[int, int]]:
     """What both stores hold when the second life is whole."""
     return first + [(1, number) for number in range(last_id + 1)]
+
+
+async def test_trades_that_were_trimmed_across_two_epochs_are_declared_in_the_new_one(
+    store: Store, database: str
+) -> None:
+    """Read up to 694 of epoch 0, epoch 1 begins, and the store is trimmed to 900 of it; then to 904 of the same."""
+    texts = {number: trade_json(trade(number), '"BTCUSDT"') for number in (694, 900, 904)}
+    gaps = "select epoch, first, last, reason from market_data_gaps order by 1, 2"
+    expected: list[tuple[object, ...]] = [(1, 0, 899, "skipped"), (1, 901, 903, "skipped")]
+    for epoch, number in ((0, 694), (1, 900), (1, 904)):
+        store.ask("DEL", f"trades:{SYMBOL}")
+        store.ask("XADD", f"trades:{SYMBOL}", f"{number}000-{number}", "data", texts[number], "epoch", str(epoch))
+        async with writing(database, store, SYMBOL, epochs={SYMBOL: epoch}) as writer:
+            await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
+
+    assert rows(database, gaps) == expected
 
 
 @pytest.mark.slow

@@ -35,8 +35,12 @@ def latin(database_server: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def writing(dsn: str, store: Store, *symbols: str) -> AsyncIterator[HistoryWriter]:
-    orders = Orders(dsn, store.url, "", "binance", symbols, klines=True, trades=True, tickers=True)
+async def writing(
+    dsn: str, store: Store, *symbols: str, epochs: dict[str, int] | None = None
+) -> AsyncIterator[HistoryWriter]:  # fmt: skip
+    orders = Orders(
+        dsn, store.url, "", "binance", symbols, klines=True, trades=True, tickers=True, epochs=epochs or {}
+    )  # fmt: skip
     writer = HistoryWriter(orders)
     running = asyncio.create_task(writer.run())
     try:
@@ -63,6 +67,17 @@ async def test_symbol_that_the_encoding_cannot_hold_keeps_no_other_out_and_is_to
 
     assert list(progress.refused) == [NAMED]
     assert "ENCODING 'UTF8'" in progress.refused[NAMED]
+
+
+async def test_epoch_of_a_symbol_that_the_encoding_cannot_hold_stops_no_other(store: Store, latin: str) -> None:
+    """LATIN1, and 币安人生USDT in epoch 1."""
+    store.ask("XADD", "trades:BTCUSDT", f"1000-{TRADE.trade_id}", "data", trade_json(TRADE, '"BTCUSDT"'))
+    async with writing(latin, store, "BTCUSDT", NAMED, epochs={"BTCUSDT": 2, NAMED: 1}) as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade of the other")
+        refused = list(writer.progress.refused)
+
+    assert refused == [NAMED]
+    assert rows(latin, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 2)]
 
 
 async def test_backfill_fills_the_series_that_the_encoding_can_hold(tmp_path: Path, latin: str) -> None:
@@ -109,3 +124,51 @@ async def test_rows_that_a_constraint_refuses_wait_in_the_store_until_it_is_gone
 
         await until_async(lambda: rows(database, trades) == [("BTCUSDT", 3), ("ETHUSDT", 3)], "all trades")
         await until_async(lambda: not writer.progress.refused, "nothing refused")
+
+
+async def test_gap_with_rules_that_no_database_can_hold_is_recorded_without_them(store: Store, database: str) -> None:
+    """Somebody's entry of `gaps:` with the rules "a, zero byte, b" and cap."""
+    text = '{"symbol":"BTCUSDT","channel":"trade","interval":null,"first":3,"last":4,"count":2,"reason":"refused"'
+    store.ask("XADD", "gaps:BTCUSDT", "*", "data", text + ',"rules":["a\\u0000b","cap"]}')
+    store.ask("XADD", "trades:BTCUSDT", "1000-5", "data", trade_json(structs.replace(TRADE, trade_id=5), '"BTCUSDT"'))
+    async with writing(database, store, "BTCUSDT") as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
+
+        assert not writer.progress.refused
+    assert rows(database, "select first, last, rules from market_data_gaps") == [(3, 4, ["cap"])]
+
+
+async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Store, database: str) -> None:
+    """Somebody's entries of epoch 999999999 in late: and trades:, and honest ones of epoch 1 that just began."""
+
+    def add(key: str, number: int, epoch: int) -> None:
+        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(key.partition(":")[2]))
+        store.ask("XADD", key, f"{epoch + 1}000-{number}", "data", text, "epoch", str(epoch))
+
+    store.ask("SET", "collector:epoch:BTCUSDT", "1")
+    for key in ("late:BTCUSDT", "trades:BTCUSDT"):
+        add(key, 7, 1)
+        add(key, 8, 999_999_999)
+    add("late:ETHUSDT", 9, 1)
+    async with writing(database, store, "BTCUSDT", "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
+        assert not writer.progress.refused
+        assert writer.progress.unreadable == 3
+
+    assert rows(database, "select symbol, epoch, trade_id from market_data_trades") == [("BTCUSDT", 1, 7)]
+    assert rows(database, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 1)]
+
+
+async def test_what_waits_of_a_refused_symbol_is_counted_and_told_when_it_is_trimmed(store: Store, latin: str) -> None:
+    """LATIN1, five old trades of 币安人生USDT, and the store keeps two."""
+    for number in range(1, 6):
+        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(NAMED))
+        store.ask("XADD", f"trades:{NAMED}", f"1000-{number}", "data", text)
+    async with writing(latin, store, NAMED) as writer:
+        await until_async(lambda: writer.progress.lag_entries == 5, "the count")
+        before = writer.progress
+        store.ask("XTRIM", f"trades:{NAMED}", "MAXLEN", 2)
+        await until_async(lambda: writer.progress.trimmed == [NAMED], "that they are gone")
+
+    assert before.lag_seconds > 1_000_000
+    assert before.trimmed == []

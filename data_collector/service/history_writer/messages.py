@@ -53,6 +53,8 @@ class Progress(Struct, frozen=True):
     """Why old rows stay."""
     deletion_completed_s: float | None = None
     """When none were left the last time, in seconds since 1970."""
+    trimmed: list[str] = field(default_factory=list)
+    """Those of `refused` of which the store no longer has all that waited."""
 
 
 def stored_rows() -> dict[str, int]:

@@ -144,7 +144,7 @@ class History(Part):
             waits = f"the store keeps what waits (since {progress.lag_seconds:.0f} s)"
             return [f"history: {progress.down_reason}; {waits}"]
         reasons = [
-            f"history: the rows of {symbol} are refused, the others are written; the store keeps what waits: {reason}"
+            f"history: the rows of {symbol} are refused, the others are written; {_kept(symbol, progress)}: {reason}"
             for symbol, reason in sorted(progress.refused.items())[:REFUSALS_TOLD]
         ]
         if len(progress.refused) > REFUSALS_TOLD:
@@ -278,3 +278,9 @@ class History(Part):
                     await link.send(newest)
                     sent = newest
                 await asyncio.sleep(ORDERS_CHECK_S)
+
+
+def _kept(symbol: str, progress: Progress) -> str:
+    if symbol in progress.trimmed:
+        return "the store has already trimmed some of what waited, which a backfill can bring once rows are taken"
+    return "the store keeps what waits"

@@ -84,11 +84,24 @@ class ReadBatch(Struct):
 class StreamReader:
     """Reads on from where `cursors` say. The owner puts them back when it could not write what was read."""
 
-    def __init__(self, connection: StoreConnection, orders: Orders, cursors: dict[str, str]) -> None:
+    def __init__(
+        self, connection: StoreConnection, orders: Orders, cursors: dict[str, str],
+        epochs: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """`epochs` are those that the owner knows, now and later."""
+        self._epochs = orders.epochs if epochs is None else epochs
+        self._begun: dict[str, int] = {}
+        """Epochs that the collector has begun in the store, and the owner does not know yet."""
         self._connection = connection
         self._orders = orders
         self._calendar = UtcCalendar()
         self.streams = list(_streams(orders))
+        """Without those that are held."""
+        self._all = tuple(self.streams)
+        self._first_held: dict[str, str] = {}
+        """Held stream to the entry that waited first when it was looked at first."""
+        self.trimmed_held: set[str] = set()
+        """Symbols that are held, and of which the store has trimmed what waited."""
         self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
 
     async def read(self) -> ReadBatch:
@@ -101,6 +114,7 @@ class StreamReader:
         # Not blocking: the writer would be woken for each update of an open kline.
         reply = (await self._ask([("XREAD", "COUNT", count, "STREAMS", *self.streams, *positions)]))[0]
         answered = list(_answered(reply))
+        await self._look_for_epochs(answered)
         late = [pair for pair in answered if self._kind(pair[0]) == "late"]
         others = [pair for pair in answered if self._kind(pair[0]) != "late"]
         batch.is_full = any(len(entries) == count for _, entries in others)
@@ -121,7 +135,7 @@ class StreamReader:
 
     def release(self) -> None:
         """Read all streams again."""
-        self.streams = list(_streams(self._orders))
+        self.streams = list(self._all)
 
     async def go_back_where_the_store_lost(self) -> list[str]:
         """Streams that end before their cursor are read from the beginning: another store, or one that was emptied."""
@@ -143,16 +157,27 @@ class StreamReader:
         return found
 
     async def lag_s(self) -> float:
-        """Age of the oldest entry behind a cursor; 0 without one."""
-        commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self.streams]
-        waiting = [each for reply in await self._ask(commands) for each, _ in _entries(reply)]
-        oldest_ms = min((entry_id(each).ms for each in waiting), default=None)
+        """Age of the oldest entry behind a cursor, of held streams too; 0 without one."""
+        commands: list[Command] = [("XRANGE", name, f"({self.cursors[name]}", "+", "COUNT", 1) for name in self._all]
+        replies = await self._ask(commands)
+        waiting = {name: _first_id(reply) for name, reply in zip(self._all, replies, strict=True) if reply}
+        self._look_at_held(waiting)
+        oldest_ms = min((entry_id(each).ms for each in waiting.values()), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 
+    def _look_at_held(self, waiting: Mapping[str, str]) -> None:
+        held = set(self._all).difference(self.streams)
+        self._first_held = {name: first for name, first in {**waiting, **self._first_held}.items() if name in held}
+        self.trimmed_held = {
+            self._symbol(name)
+            for name, first in self._first_held.items()
+            if entry_id(waiting.get(name, first)) > entry_id(first)
+        }
+
     async def waiting(self) -> int:
-        """About how many entries lie behind the cursors (`entries_behind`), those that are no rows for us too."""
+        """About how many entries lie behind the cursors (`entries_behind`), rows or not, held or not."""
         commands: list[Command] = []
-        for name in self.streams:
+        for name in self._all:
             commands += [
                 ("XLEN", name),
                 ("XRANGE", name, "-", "+", "COUNT", 1),
@@ -160,7 +185,7 @@ class StreamReader:
             ]
         replies = iter(await self._ask(commands))
         count = 0
-        for name, length, first, last in zip(self.streams, replies, replies, replies, strict=True):
+        for name, length, first, last in zip(self._all, replies, replies, replies, strict=True):
             oldest, newest, numbered = _first_id(first), _first_id(last), self._kind(name) == "trades"
             count += entries_behind(self.cursors[name], int(str(length)), oldest, newest, numbered=numbered)
         return count
@@ -172,6 +197,24 @@ class StreamReader:
             for reply in await self._ask([(command, name, start, end, "COUNT", 1) for name in self.streams])
         ]
 
+    async def _look_for_epochs(self, answered: Sequence[tuple[str, list[tuple[str, dict[str, str]]]]]) -> None:
+        """Ask for those of symbols whose entries name one that is not known: its key is set with the first of them."""
+        symbols = {
+            self._symbol(name)
+            for name, entries in answered
+            for _, fields in entries
+            if "epoch" in fields and epoch_or_first(fields) > self._known_epoch(self._symbol(name))
+        }
+        if symbols:
+            keys = StoreKeys(self._orders.prefix)
+            commands: list[Command] = [("GET", keys.epoch(symbol)) for symbol in symbols]
+            replies = await self._ask(commands)
+            for symbol, reply in zip(symbols, replies, strict=True):
+                self._begun[symbol] = epoch_or_first({} if reply is None else {"epoch": str(reply)})
+
+    def _known_epoch(self, symbol: str) -> int:
+        return max(self._epochs.get(symbol, 0), self._begun.get(symbol, 0))
+
     def _take(self, part: Rows, name: str, fields: dict[str, str]) -> bool:
         """False for an entry that is no record."""
         text, kind = fields.get("data", ""), self._kind(name)
@@ -180,7 +223,11 @@ class StreamReader:
                 part.gaps.append(stored_gap(fields))
             elif '"trade_id":' in text:
                 if self._orders.trades:
-                    part.trades.append(Sourced(stored_trade(text), origin_of(fields), stored_epoch(fields)))
+                    trade, epoch = stored_trade(text), stored_epoch(fields)
+                    # A higher one for good would make all that comes later old.
+                    if epoch > self._known_epoch(trade.symbol):
+                        raise ValueError(f"nobody has begun the epoch {epoch}")
+                    part.trades.append(Sourced(trade, origin_of(fields), epoch))
             elif self._orders.klines and _CLOSED in text:
                 klines = part.revised if kind == "late" else part.klines
                 klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))

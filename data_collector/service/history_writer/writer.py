@@ -44,6 +44,9 @@ HELD_UP_S = 5.0
 COUNT_S = 3.0
 """How often entries that wait are counted while there are some."""
 
+ID_MAX = 2**63 - 1
+"""The database's."""
+
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 10.0
 
@@ -75,6 +78,8 @@ class HistoryWriter:
         self._retry_s = 0.0
         self._told: dict[str, str] = {}
         """The same, as the starter knows it: it does not blink while they are tried again."""
+        self._trimmed: list[str] = []
+        """Of these symbols the store has thrown away some of what waited."""
         self._caught_up_s = time.monotonic()
         self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
@@ -87,6 +92,7 @@ class HistoryWriter:
         return Progress(
             self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
+            self._trimmed,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -123,8 +129,7 @@ class HistoryWriter:
             )
             self._cursors = await database.cursors()
             self._epochs = await database.epochs()
-            await self._keep_epochs(orders.epochs, database)
-            reader = StreamReader(connection, orders, self._cursors)
+            reader = StreamReader(connection, orders, self._cursors, self._epochs)
             await self._begin_anew(reader, database)
             self._log.info("history_up", candles_in=await database.layout())
             self._down_reason = None
@@ -156,13 +161,17 @@ class HistoryWriter:
             await self._sample(sampler, reader, database)
             self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
-            self._lag_s = await reader.lag_s() if batch.is_full else 0.0
+            self._lag_s = await reader.lag_s() if batch.is_full or self._refused else 0.0
+            self._trimmed = sorted(reader.trimmed_held.intersection(self._refused))
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
                 await self._count_waiting(reader)
             else:
-                self._lag_entries = 0
+                if self._refused:
+                    await self._count_waiting(reader)
+                else:
+                    self._lag_entries = 0
                 self._caught_up_s = time.monotonic()
                 with contextlib.suppress(TimeoutError):
                     async with time_limit(POLL_S):
@@ -176,17 +185,27 @@ class HistoryWriter:
 
     async def _tell_trimmed(self, reader: StreamReader, database: FollowedDatabase) -> None:
         """Log what the store threw away unread, and record trades for the backfill; klines it finds by comparing."""
-        gaps: list[tuple[Key, Gap, int]] = []
         for name, cursor, oldest, epoch in await reader.trimmed():
             self._log.warning("history_stream_trimmed", stream=name, read_up_to=cursor, oldest=oldest)
             kind, _, symbol = name.removeprefix(self._orders.prefix).partition(":")
-            first, last = entry_id(cursor).number + 1, entry_id(oldest).number - 1
-            # Where ids began anew meanwhile, nobody knows how far the old ones went.
-            if kind == "trades" and first <= last and epoch == self._epochs.get(symbol, 0):
-                gaps.append((Key("trade", symbol), Gap(first, last, last - first + 1, "skipped"), epoch))
-        for gap in gaps:
-            with self._isolated(gap[0].symbol, reader):
-                await database.put([], [], [], [gap], {})
+            if kind == "trades" and epoch <= self._epochs.get(symbol, 0):
+                with self._isolated(symbol, reader):
+                    await self._declare_trimmed(
+                        symbol, epoch, entry_id(cursor).number, entry_id(oldest).number, database
+                    )
+
+    async def _declare_trimmed(
+        self, symbol: str, epoch: int, read: int, oldest: int, database: FollowedDatabase
+    ) -> None:  # fmt: skip
+        """All before the `oldest` of its epoch. Where ids began anew, nobody knows how far the former ones went."""
+        up_to = read
+        if epoch:
+            up_to = await database.trades_up_to(symbol, epoch, min(read, ID_MAX), min(oldest, ID_MAX))
+            if up_to != read:
+                self._log.warning("history_end_of_epoch_unknown", symbol=symbol, read_up_to=read, next_epoch=epoch)
+        if up_to + 1 < oldest:
+            gap = Gap(up_to + 1, oldest - 1, oldest - 1 - up_to, "skipped")
+            await database.put([], [], [], [(Key("trade", symbol), gap, epoch)], {})
 
     async def _keep_epochs(self, epochs: Mapping[str, int], database: FollowedDatabase) -> None:
         newer = {symbol: epoch for symbol, epoch in epochs.items() if epoch > self._epochs.get(symbol, 0)}
@@ -200,6 +219,10 @@ class HistoryWriter:
         reader.release()
         for symbol, reason in (await database.unfit(self._orders.symbols)).items():
             self._refuse(symbol, reason, reader)
+        for symbol in self._orders.symbols:
+            if symbol in self._orders.epochs and symbol not in self._refused:
+                with self._isolated(symbol, reader):
+                    await self._keep_epochs({symbol: self._orders.epochs[symbol]}, database)
         await self._tell_trimmed(reader, database)
 
     @contextlib.contextmanager

@@ -107,6 +107,15 @@ class FollowedDatabase:
             rows = await self._pool.fetch(statements.EPOCHS, self._exchange)
         return epochs_in(rows)
 
+    async def trades_up_to(self, symbol: str, epoch: int, read: int, oldest: int) -> int:
+        """Up to which id trades of the epoch are here, below the `oldest` in the store; -1 without any.
+
+        That is the last one `read`, unless it was of another epoch. Raises `RowsRefused` too.
+        """
+        with named_failures(self._place):
+            found = await self._pool.fetchval(statements.TRADES_UP_TO, self._exchange, symbol, epoch, read, oldest)
+        return -1 if found is None else int(str(found))
+
     async def put_epochs(self, epochs: Mapping[str, int]) -> None:
         """Keep them."""
         with named_failures(self._place):

@@ -207,6 +207,18 @@ where market_data_gaps.reason <> 'absent' or excluded.reason = 'absent'
 """
 """What the exchange was proven not to have stays so."""
 
+TRADES_UP_TO = """
+select case
+  when exists (
+    select from market_data_trades where exchange = $1 and symbol = $2 and epoch = $3 and trade_id = $4::bigint
+  ) then $4::bigint
+  else (
+    select max(trade_id) from market_data_trades
+    where exchange = $1 and symbol = $2 and epoch = $3 and trade_id < $5::bigint
+  )
+end
+"""
+
 EPOCHS = "select symbol, max(epoch) as epoch from market_data_epochs where exchange = $1 group by symbol"
 
 PUT_EPOCH = """

@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Ticker, Trade, known_rules
 from data_collector.model.wire import NONE_AT_ZERO
 
 NO_RECORD = (msgspec.MsgspecError, ValueError, KeyError, IndexError, OverflowError)
@@ -188,7 +188,7 @@ def stored_gap(fields: Mapping[str, str]) -> DeclaredGap:
     found = _gap_decoder.decode(fields.get("data", ""))
     if (found.channel == "kline") != (found.interval is not None):
         raise ValueError("klines have an interval, and nothing else has")
-    gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, found.rules)
+    gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, known_rules(found.rules))
     if gap.last < gap.first:
         raise ValueError("a gap ends where it begins, or later")
     key = Key(found.channel, found.symbol, found.interval)
