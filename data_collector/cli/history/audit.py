@@ -37,7 +37,7 @@ from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.service.loading.load import Load, opened_load
 from data_collector.settings import Settings, load_settings
-from data_collector.sinks.postgres.rights import rights_to_load
+from data_collector.sinks.postgres.rights import rights_to_repair
 from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.venues.discovery import find_venue
 
@@ -97,7 +97,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
     surroundings = found_surroundings(settings)
     settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        rights = rights_to_load(trades=options.with_trades) if repair else None
+        rights = rights_to_repair(trades=options.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         rest = await stack.enter_async_context(opened_rest(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
