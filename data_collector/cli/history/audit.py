@@ -145,10 +145,8 @@ async def _repaired(ends: Ends, found: Sequence[SeriesAudit], span: TimeSpan) ->
     """What is missing or differs is asked for again; the exchange's answer is what counts, if it breaks no rule."""
     wanted: list[Key] = [each.series for each in found]
     filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), give_up_s=GIVE_UP_S)
-    plan = Plan(
-        tuple(filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found)
-    )
-    return await filling.run(plan)
+    plans = [await filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found]
+    return await filling.run(Plan(tuple(plans)))
 
 
 async def _withdrawn(writer: PostgresWriter, calendar: Calendar, found: Sequence[SeriesAudit]) -> int:
@@ -197,7 +195,8 @@ def _print(verdict: AuditResult) -> None:
     if verdict.repair is not None:
         ended = verdict.repair
         typer.echo(f"Repaired: {ended.added:,} added, {ended.changed:,} changed, {ended.absent:,} recorded as absent.")
-        for line in judgement_sentences(ended):
+        reasons = [f"{each.series}: {each.reason}" for each in ended.reports if each.outcome == "failed"]
+        for line in (*reasons, *judgement_sentences(ended)):
             typer.echo(escaped(line))
     typer.echo(escaped(_ending(verdict)))
 
