@@ -255,7 +255,7 @@ async def _release(settings: Settings, surroundings: Surroundings, named: Sequen
         opened_database(surroundings.settings, rights) as database,
         opened_load(settings, database.writer, database.quarantine) as load,
     ):
-        release = Release(load, database.quarantine, answer.rule, answer.dry_run)
+        release = Release(load, database.quarantine, find_venue("binance").calendar, answer.rule, answer.dry_run)
         answer.history = await release.run(named)
         answer.gx = await load.audit.finish()
 

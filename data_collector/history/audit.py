@@ -368,7 +368,9 @@ class DatabaseAudit:
             rows = [row for row in page if row.trade_id <= ids[1]]
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
-            compare(check, found.faults, ours, by_id(rows), same=same_trade, refused=found.refused)
+            theirs = by_id(rows)
+            compare(check, found.faults, ours, theirs, same=same_trade, refused=found.refused)
+            found.faults.leave_others(ours, theirs)
             absent.take((row.trade_id for row in page), LARGEST_INTEGER)
             self._tell(series.label, check.compared)
             position = last + 1

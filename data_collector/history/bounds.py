@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from data_collector.history.comparison import is_same_time
 from data_collector.history.odd_candles import parted
+from data_collector.history.ports import HeldTrades
 from data_collector.model.calendar import Calendar
-from data_collector.model.errors import BadFile, NotPublished, Unavailable, VenueUnreachable
+from data_collector.model.errors import BadFile, NotPublished, RowsRefused, Unavailable, VenueRefused, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi
+from data_collector.model.venue import BulkFile, BulkFiles, ExchangeApi, TradesApi
 
 NO_FILE = (
     "No published file of {series} in this time can be read, and the exchange, which may know {what}, does not answer, "
     "or does not list it. Ask for another time, or check the symbol."
+)
+
+BEGAN_ANEW = (
+    "Trade ids of {symbol} began anew at the exchange: {what}. Nothing of its trades was stored. Run `data-collector "
+    "epoch {symbol} --new` beside a running collector, and then this again."
 )
 
 
@@ -103,3 +110,25 @@ class FileBounds:
                     return ids[0]
                 found = ids[-1] if ids else found
         return found
+
+
+async def demand_same_life(symbol: str, held: HeldTrades, rest: TradesApi) -> None:
+    """Raises `RowsRefused` where an id of the database is another trade at the exchange."""
+    span = await held.trade_span(symbol)
+    newest_id = None if span is None else await rest.newest_trade_id(symbol)
+    if span is None or newest_id is None:
+        return
+    # REST may lag behind the live feed: what both should have is compared.
+    both_id = min(newest_id, span[1])
+    mine = await held.trades_by_id(symbol, both_id, both_id, 1) or await held.trades_by_id(symbol, span[0], both_id, 1)
+    if not mine:
+        what = f"its newest is {newest_id}, and the database begins with {span[0]}"
+        raise RowsRefused(BEGAN_ANEW.format(symbol=symbol, what=what))
+    try:
+        other = await rest.trades(symbol, mine[0].trade_id, limit=1)
+    except VenueRefused:
+        # Whoever asks for its trades is told.
+        return
+    if other and other[0].trade_id == mine[0].trade_id and not is_same_time(mine[0], other[0]):
+        what = f"trade {mine[0].trade_id} has another time there"
+        raise RowsRefused(BEGAN_ANEW.format(symbol=symbol, what=what))

@@ -19,6 +19,9 @@ Against = Literal["calendar", "live store", "exchange", "own trades"]
 
 EXAMPLES_MAX = 5
 
+SAME_TIME_MS = 1_000
+"""A trade that two sides tell with times further apart is not the same one."""
+
 EARLY_MS = 1_000
 """The exchange's times go back now and then by less: a kline is known to be over when a trade is that much later."""
 
@@ -85,6 +88,10 @@ class FaultyRows(Struct):
 
     numbers: set[int] = field(default_factory=set)
     ranges: list[tuple[int, int]] = field(default_factory=list)
+
+    def leave_others(self, ours: Mapping[int, Trade], theirs: Mapping[int, Trade]) -> None:
+        """A trade of another time is another trade, which may not take the place of ours."""
+        self.numbers -= {number for number in ours.keys() & theirs if not is_same_time(ours[number], theirs[number])}
 
     def as_ranges(self, grid: Grid) -> list[tuple[int, int]]:
         """All of them, ascending, without overlap."""
@@ -220,6 +227,10 @@ def same_trade(mine: Trade, other: Trade) -> bool:
         and _agrees(mine.price, other.price)
         and _agrees(mine.quantity, other.quantity)
     )
+
+
+def is_same_time(mine: Trade, other: Trade) -> bool:
+    return abs(mine.time_ms - other.time_ms) <= SAME_TIME_MS
 
 
 def by_open(klines: Iterable[Kline]) -> dict[int, Kline]:

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from data_collector.history.backfill import Backfill
-from data_collector.history.bounds import FileBounds, RestBounds
+from data_collector.history.bounds import FileBounds, RestBounds, demand_same_life
 from data_collector.history.events import Ended, Outcome, Planned, SeriesEnded, SeriesPlanned, Tell
 from data_collector.history.feeds import KlineFeed, TradeFeed
 from data_collector.history.files import FileFill
@@ -79,8 +79,13 @@ class Filling:
         """How a series is numbered."""
         return self._feeds[series].grid
 
-    def plan_for(self, series: Key, ranges: Sequence[tuple[int, int]]) -> SeriesPlan:
+    async def plan_for(self, series: Key, ranges: Sequence[tuple[int, int]]) -> SeriesPlan:
         """Ask for these numbers, whether the database has them or not."""
+        if ranges:
+            try:
+                await self._demand_same_life(series)
+            except RowsRefused as error:
+                return SeriesPlan(series, refusal=str(error))
         return plan_series(series, ranges, self.grid(series))
 
     def planned(self, plan: Plan) -> Planned:
@@ -152,12 +157,18 @@ class Filling:
 
     async def _plan_of(self, series: Key, *, again: bool) -> SeriesPlan:
         feed, span = self._feeds[series], self._span
+        await self._demand_same_life(series)
         missing = await self._retrying.ask(series.label, lambda: feed.missing(span.from_ms, span.to_ms, span.now_ms))
         if not again:
             sources = ("rest", "file") if self._source == "dumps" else ("rest",)
             refused = await self._retrying.ask(series.label, lambda: self._ends.held.refused(series, sources))
             missing = without(feed.grid, missing, disjoint(feed.grid, refused))
         return plan_series(series, missing, feed.grid)
+
+    async def _demand_same_life(self, series: Key) -> None:
+        ends, symbol = self._ends, series.symbol
+        if series.channel == "trade" and symbol not in ends.files_alone:
+            await self._retrying.ask(series.label, lambda: demand_same_life(symbol, ends.held, ends.rest))
 
     def _feed(self, series: Key) -> SeriesFeed:
         bounds: Bounds = self._rest_bounds

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from data_collector.history.events import ODD_TOLD, OddCandle, SeriesEnded, Tell
 from data_collector.model.calendar import LATEST_MS, Calendar, is_whole, place_ms
+from data_collector.model.grid import KlineGrid
 from data_collector.model.records import Kline
 from data_collector.model.wire import trade_time_text
 
@@ -26,8 +27,20 @@ def parted(calendar: Calendar, klines: Iterable[Kline]) -> tuple[list[Kline], li
 def places_of(calendar: Calendar, odd: Iterable[Kline], whole: Iterable[Kline]) -> dict[int, Kline]:
     """By the open times of which the exchange has them in place of a whole one."""
     taken = {kline.open_ms for kline in whole}
+    # Whole weeks tell on which midnights the others open.
+    anchor_ms = next(iter(taken), None)
     places = {place_ms(calendar, kline.interval, kline.open_ms): kline for kline in odd}
-    return {place: kline for place, kline in places.items() if place is not None and place not in taken}
+    return {
+        place: kline
+        for place, kline in places.items()
+        if place is not None
+        and place not in taken
+        and _is_on_grid(KlineGrid(calendar, kline.interval), place, anchor_ms)
+    }
+
+
+def _is_on_grid(grid: KlineGrid, place: int, anchor_ms: int | None) -> bool:
+    return anchor_ms is None or not grid.needs_anchor or grid.first_open(place, anchor_ms) == place
 
 
 class OddCandles:

@@ -35,7 +35,17 @@ class Stored(Protocol):
         """Those that validation refused, by the rules that they broke: kept in quarantine and declared as holes."""
 
 
-class Holdings(Protocol):
+class HeldTrades(Protocol):
+    """Trades of the newest epoch. Methods raise `SinkUnavailable`, `Misconfigured`."""
+
+    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
+        """The first `limit` trades of a closed range of ids."""
+
+    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
+        """First and last trade id."""
+
+
+class Holdings(HeldTrades, Protocol):
     """The reading side of the database. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def kline_holes(
@@ -52,7 +62,7 @@ class Holdings(Protocol):
         """Places of which quarantine keeps what one of these sources gave, ascending."""
 
 
-class StoredRows(Protocol):
+class StoredRows(HeldTrades, Protocol):
     """The rows of the database. Ranges of time exclude their end. Methods raise `SinkUnavailable`, `Misconfigured`."""
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
@@ -61,14 +71,8 @@ class StoredRows(Protocol):
     async def trades(self, symbol: str, from_ms: int, to_ms: int, limit: int) -> list[Trade]:
         """The first `limit` trades of the range in the order of their ids."""
 
-    async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
-        """The first `limit` trades of a closed range of ids."""
-
     async def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
         """First and last open time."""
-
-    async def trade_span(self, symbol: str) -> tuple[int, int] | None:
-        """First and last trade id."""
 
 
 class RowStore(Protocol):

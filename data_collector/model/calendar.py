@@ -77,13 +77,18 @@ def is_whole(calendar: Calendar, interval: str, open_ms: int, close_ms: int) -> 
 
 
 def place_ms(calendar: Calendar, interval: str, open_ms: int) -> int | None:
-    """The open time on the grid at or before any time; None for weeks and `3d`, whose grid only the exchange knows."""
+    """The open time on the grid at or before any time.
+
+    Of weeks and `3d` only the exchange knows the grid: it is a time at which one can open, and None for others.
+    """
     if interval.endswith("M"):
         opened = datetime.fromtimestamp(open_ms / 1000, UTC)
         first = opened.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return int(first.timestamp()) * 1000
     step_ms = calendar.next_open_ms(interval, 0)
-    return None if step_ms > DAY_MS else open_ms // step_ms * step_ms
+    if step_ms > DAY_MS:
+        return open_ms if calendar.is_open_time(interval, open_ms) else None
+    return open_ms // step_ms * step_ms
 
 
 def missing_range(calendar: Calendar, interval: str, first_ms: int, until_ms: int) -> tuple[int, int]:

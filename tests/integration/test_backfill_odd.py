@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,25 @@ async def test_candles_of_the_exchange_that_are_not_whole_are_named_and_refused_
     ]
     assert (second.outcome, second.added, second.odd, second.refused) == ("complete", 0, 0, 0)
     assert audit.code == 0, audit.output
+
+
+async def test_replay_stores_no_candle_that_is_not_whole_where_the_rule_only_warns(world: Past) -> None:
+    """It ends 31 seconds early, and the user made `close_time_fits` a warning."""
+    odd_ms = FROM_MS + 5 * MINUTE_MS
+    world.simulator.faults.add(RestFault(path=KLINES, kind="alter", within=(odd_ms, odd_ms), add={"6": -31_212}))
+    await world.told("2025-12-30", "2025-12-30T00:14")
+    shipped = json.loads((files("data_collector.validation.suites") / "kline.json").read_text())
+    rules = [each for each in shipped["expectations"] if each["meta"]["rule_id"] == "close_time_fits"]
+    (world.folder / "suites").mkdir()
+    (world.folder / "suites" / "kline.json").write_text(
+        json.dumps({"expectations": [each | {"severity": "warning"} for each in rules]})
+    )
+
+    ended = await world.run("quarantine", "replay", "BTCUSDT", "--json")
+
+    (report,) = json.loads(ended.output)["history"]
+    assert (report["released"], report["still_refused_by"]) == (0, {"close_time_fits": 1})
+    assert odd_ms not in world.stored()
 
 
 async def test_candles_of_files_that_are_not_whole_are_named_and_the_others_taken(world: Past) -> None:

@@ -37,7 +37,7 @@ from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.service.loading.load import Load, opened_load
 from data_collector.settings import Settings, load_settings
-from data_collector.sinks.postgres.rights import rights_to_load
+from data_collector.sinks.postgres.rights import rights_to_repair
 from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.venues.discovery import find_venue
 
@@ -97,7 +97,7 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
     surroundings = found_surroundings(settings)
     settings = surroundings.settings
     async with AsyncExitStack() as stack:
-        rights = rights_to_load(trades=options.with_trades) if repair else None
+        rights = rights_to_repair(trades=options.with_trades) if repair else None
         database = await stack.enter_async_context(opened_database(settings, rights))
         rest = await stack.enter_async_context(opened_rest(venue, settings))
         live = await _live_store(stack, surroundings, venue, notes)
@@ -145,10 +145,8 @@ async def _repaired(ends: Ends, found: Sequence[SeriesAudit], span: TimeSpan) ->
     """What is missing or differs is asked for again; the exchange's answer is what counts, if it breaks no rule."""
     wanted: list[Key] = [each.series for each in found]
     filling = Filling(ends, wanted, span, tell=_tell_waits, stopping=Stopping(), give_up_s=GIVE_UP_S)
-    plan = Plan(
-        tuple(filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found)
-    )
-    return await filling.run(plan)
+    plans = [await filling.plan_for(each.series, each.faults.as_ranges(filling.grid(each.series))) for each in found]
+    return await filling.run(Plan(tuple(plans)))
 
 
 async def _withdrawn(writer: PostgresWriter, calendar: Calendar, found: Sequence[SeriesAudit]) -> int:
@@ -197,7 +195,8 @@ def _print(verdict: AuditResult) -> None:
     if verdict.repair is not None:
         ended = verdict.repair
         typer.echo(f"Repaired: {ended.added:,} added, {ended.changed:,} changed, {ended.absent:,} recorded as absent.")
-        for line in judgement_sentences(ended):
+        reasons = [f"{each.series}: {each.reason}" for each in ended.reports if each.outcome == "failed"]
+        for line in (*reasons, *judgement_sentences(ended)):
             typer.echo(escaped(line))
     typer.echo(escaped(_ending(verdict)))
 

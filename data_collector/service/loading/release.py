@@ -11,8 +11,10 @@ from itertools import groupby
 
 from msgspec import Struct, field
 
+from data_collector.model.calendar import Calendar, is_whole
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade, known_origin
+from data_collector.service.loading.gated_rows import NOT_WHOLE
 from data_collector.service.loading.load import Load
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 
@@ -40,6 +42,7 @@ class Release(Struct, frozen=True):
 
     load: Load
     quarantine: PostgresQuarantine
+    calendar: Calendar
     rule: str | None
     """Only what was refused for it."""
     is_dry: bool
@@ -83,8 +86,13 @@ class Release(Struct, frozen=True):
             report.unreadable += 1
             return False
         verdict = self.load.gate.check(record)
-        if verdict is None or not verdict.critical:
+        broken = () if verdict is None else verdict.critical
+        if not broken and isinstance(record, Kline):
+            # The table has no place for one that is not whole, whatever the rules in force say of it.
+            fits = is_whole(self.calendar, record.interval, record.open_ms, record.close_ms)
+            broken = () if fits else (NOT_WHOLE,)
+        if not broken:
             return True
         report.still_refused += 1
-        report.still_refused_by = dict(Counter(report.still_refused_by) + Counter(verdict.critical))
+        report.still_refused_by = dict(Counter(report.still_refused_by) + Counter(broken))
         return False

@@ -62,6 +62,11 @@ def rights_to_load(*, trades: bool = True) -> Rights:
     return {**rights_to_write(trades=trades), **kept}
 
 
+def rights_to_repair(*, trades: bool = True) -> Rights:
+    """What a repair takes: it takes out candles of which the exchange proves to have none."""
+    return {**rights_to_load(trades=trades), "market_data_ohlcv": (*_WRITE, "DELETE")}
+
+
 def rights_to_forget(*tables: str) -> Rights:
     """What the retention takes."""
     return dict.fromkeys(tables, ("SELECT", "DELETE"))

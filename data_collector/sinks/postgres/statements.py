@@ -46,9 +46,16 @@ _KLINE_VALUES = """open, high, low, close, volume, trades, quote_volume, taker_b
 INSERT_KLINES = f"""
 insert into market_data_ohlcv (exchange, symbol, interval, "timestamp", {_KLINE_VALUES})
 select $1, symbol, interval, "timestamp", {_KLINE_VALUES}
-from {STAGED_KLINES} order by symbol, interval, "timestamp"
+from {STAGED_KLINES} as staged
+where source is distinct from 'built' or not exists (
+  select from market_data_gaps as gap
+  where gap.exchange = $1 and gap.symbol = staged.symbol and gap.channel = 'kline' and gap.interval = staged.interval
+    and gap.reason = 'absent' and (extract(epoch from staged."timestamp") * 1000)::bigint between gap.first and gap.last
+)
+order by symbol, interval, "timestamp"
 on conflict do nothing
 """  # noqa: S608 - fixed column names
+"""A built candle of which the exchange proved to have none does not come back with the stream that told it."""
 
 STAGED_TIMES = f'select min("timestamp") as first, max("timestamp") as last from {STAGED_KLINES}'  # noqa: S608
 

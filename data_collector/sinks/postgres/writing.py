@@ -179,8 +179,8 @@ async def put(
 async def _is_new_series(
     connection: asyncpg.Connection, to: Destination[Row], batch: dict[RowKey, Sourced[Row]], exchange: str
 ) -> bool:  # fmt: skip
-    """Whether it is one long series of which nothing is stored."""
-    if len(batch) < LONG:
+    """Whether it is one long series of which nothing is stored, nor recorded as what was wrongly built."""
+    if len(batch) < LONG or any(row.origin.source == "built" for row in batch.values()):
         return False
     first, last = min(batch), max(batch)
     if first[:-1] != last[:-1]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from data_collector.model.calendar import UtcCalendar, missing_range
+from data_collector.model.calendar import UtcCalendar, missing_range, place_ms
 
 CALENDAR = UtcCalendar()
 
@@ -72,3 +72,17 @@ def test_missing_range_is_the_last_open_time_before_the_end_and_the_count(
 def test_month_that_opens_off_the_grid_is_no_crash() -> None:
     # An exchange can send any open time; what follows is only used to judge the next kline.
     assert CALENDAR.next_open_ms("1M", ms("2024-01-31T00:00")) > ms("2024-01-31T00:00")
+
+
+@pytest.mark.parametrize(
+    ("interval", "time", "place"),
+    [
+        ("1w", "2024-01-01", "2024-01-01"),
+        ("1w", "2024-01-01T00:01", None),
+        ("3d", "2024-01-02", "2024-01-02"),
+        ("1M", "2024-01-31T23:59", "2024-01-01"),
+        ("5m", "2024-01-01T00:09", "2024-01-01T00:05"),
+    ],
+)
+def test_place_of_an_odd_candle(interval: str, time: str, place: str | None) -> None:
+    assert place_ms(CALENDAR, interval, ms(time)) == (None if place is None else ms(place))
