@@ -218,6 +218,7 @@ class TradeRepair:
             last_id = min(last_id, kept_id - 1)
         self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
         gap.first_id = sequence.next_id
+        gap.attempts.succeed(self._clock())
 
     async def _skip_what_is_old(self, sequence: TradeSequence, gap: MissingIds) -> bool:
         """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""

@@ -40,6 +40,20 @@ def test_what_the_spool_keeps_after_what_is_refused_is_not_lost() -> None:
     assert scene.rest.asked == [10]
 
 
+def test_what_the_spool_keeps_does_not_wait_for_an_exchange_that_banned_us() -> None:
+    """The exchange asks for an hour, 11 and 12 are nowhere, and from 13 on the spool has all."""
+    scene = RepairScene(VenueUnreachable("This address is banned.", retry_after_s=3_600.0))
+    scene.outlet.keep_only([TradeRun(SYMBOL, 13, [1, '{"trade_id":1}'] * 3, "1", "", 3, 1)])
+    scene.send(trade(16), trade(17))
+
+    scene.look()
+    scene.look(1.0)
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 12, "lost")]
+    assert [run for run in runs(batch) if run[1]] == [(13, 3), (16, 2)]
+
+
 def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> None:
     scene = RepairScene(TradesRefused(NEVER, [trade(one, received_ns=0) for one in (13, 14, 15)]))
     scene.send(trade(15), trade(16))
