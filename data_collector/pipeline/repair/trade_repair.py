@@ -254,16 +254,18 @@ class TradeRepair:
             self._put_off(sequence, gap, error)
             return
         except VenueRefused as error:
-            trades = self._note_refusal(sequence, gap, error)
-            if not trades or sequence.gap is not gap or sequence.next_id > gap.last_id:
-                return
+            is_refused = True
+            trades = self._note_refusal(sequence, error)
         else:
+            is_refused = False
             self._refusals.pop(symbol, None)
         if not self._refill.believes(trades) or _contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
         absent = absent_ranges(trades, due_id)
+        if is_refused and not self._give_up_refused(sequence, gap, trades, absent):
+            return
         for trade in trades:
             # The gap may have been filled meanwhile, or its ids have begun anew.
             if sequence.gap is not gap or trade.trade_id > gap.last_id:
@@ -283,19 +285,27 @@ class TradeRepair:
         if trades[0].trade_id > due_id and gap.attempts.begins_late(self._clock()):
             self._give_up(sequence, gap, trades[0].trade_id - 1)
 
-    def _note_refusal(self, sequence: TradeSequence, gap: MissingIds, error: VenueRefused) -> list[Trade]:
-        """What the exchange will never give is final at once; returns what it gave nonetheless."""
+    def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:
+        """Returns what the exchange gave nonetheless."""
         if sequence.symbol not in self._refusals:
             structlog.get_logger().warning("repair_refused", symbol=sequence.symbol, reason=str(error))
         self._refusals[sequence.symbol] = str(error)
         self._ledger.noted(Key("trade", sequence.symbol), "rest_refused")
-        trades = error.trades if isinstance(error, TradesRefused) else []
+        return error.trades if isinstance(error, TradesRefused) else []
+
+    def _give_up_refused(
+        self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], absent: list[Gap]
+    ) -> bool:
+        """What the exchange will never give is final at once, but for what it gave nonetheless: whether that helps."""
+        if sequence.gap is not gap:
+            return False
+        self._pass_over_absent(sequence, absent, gap.last_id + 1)
         later = next((trade.trade_id for trade in trades if trade.trade_id >= sequence.next_id), None)
         if later is None and _is_doubtful(sequence):
             gap.attempts.fail(self._clock())
         elif later != sequence.next_id:
             self._give_up(sequence, gap, gap.last_id if later is None else later - 1)
-        return trades
+        return bool(trades) and sequence.gap is gap and sequence.next_id <= gap.last_id
 
     def _pass_over_absent(self, sequence: TradeSequence, absent: list[Gap], before_id: int) -> None:
         for each in absent:
