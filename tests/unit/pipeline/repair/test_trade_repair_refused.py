@@ -151,3 +151,17 @@ def test_start_waits_no_longer_than_the_deadline_for_an_exchange_that_is_away() 
     scene.look(GAP_DEADLINE_S)
 
     assert gaps(scene.take()) == [(11, 12, "lost")]
+
+
+def test_exchange_that_never_tells_how_old_trades_are_is_asked_by_id_for_the_store() -> None:
+    """The store wants 11 and 12 of an exchange, or of a proxy in between, that has no aggregate trades."""
+    scene = RepairScene([10, 11, 12])
+    scene.skip_to(13)
+    scene.rest.clock_error = NEVER
+    scene.outlet.fall_behind(SYMBOL, 11)
+
+    scene.look()
+
+    batch = scene.take()
+    assert gaps(batch) == []
+    assert runs(batch) == [(11, 2)]
