@@ -69,6 +69,16 @@ async def test_first_questions_at_once_all_get_the_key(market: Simulator) -> Non
     assert rest.key_wanted is None
 
 
+@pytest.mark.parametrize("code", [None, -1002])
+async def test_every_401_takes_the_newest_trades(market: Simulator, code: int | None) -> None:
+    """Whatever code comes with it, and also where a page of a proxy has none."""
+    market.faults.add(RestFault(path=TRADES, status=401, code=code, message="You are not authorized."))
+    async with client(market) as rest:
+        trades = await rest.trades("BTCUSDT", ids(market)[-3])
+
+    assert [trade.trade_id for trade in trades] == ids(market)[-3:]
+
+
 async def test_key_is_wanted_no_more_once_it_is_taken(market: Simulator) -> None:
     market.faults.add(RestFault(path=TRADES, status=401, code=-2015, message="No rights."))
     known = ids(market)

@@ -285,7 +285,7 @@ class BinanceRest:
             self._count("refused")
             cure = CURE_UNSENT if self._api_key is None else CURE_REFUSED
             self._keys_wanted[path] = f"{reason}; {cure}"
-            return VenueRefused(self._keys_wanted[path], code=error.code or KEY_UNSENT)
+            return VenueRefused(self._keys_wanted[path], code=error.code if error.code in KEY_REFUSED else KEY_UNSENT)
         if 400 <= status < 500 and (error.code or status in NEVER_STATUSES) and error.code not in PASSING:
             self._count("refused")
             return VenueRefused(reason, code=None if status in NEVER_STATUSES else error.code)
