@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -54,6 +55,40 @@ async def test_key_is_sent_only_where_it_is_asked_for(market: Simulator) -> None
     assert [trade.trade_id for trade in [*first, *again]] == known[5:9]
     assert rest.key_wanted is None
     assert market.keys_sent == {TRADES: KEY}
+
+
+async def test_first_questions_at_once_all_get_the_key(market: Simulator) -> None:
+    """After a start several symbols are asked for before the first answer tells that a key is wanted."""
+    await market.burst("BTCUSDT", 1_500)
+    market.faults.add(RestFault(path=TRADES, delay_s=0.1))
+    known = ids(market)
+    async with client(market, KEY) as rest:
+        answers = await asyncio.gather(*(rest.trades("BTCUSDT", known[5], limit=2, urgent=True) for _ in range(3)))
+
+    assert [[trade.trade_id for trade in answer] for answer in answers] == [known[5:7]] * 3
+    assert rest.key_wanted is None
+
+
+@pytest.mark.parametrize("code", [None, -1002])
+async def test_every_401_takes_the_newest_trades(market: Simulator, code: int | None) -> None:
+    """Whatever code comes with it, and also where a page of a proxy has none."""
+    market.faults.add(RestFault(path=TRADES, status=401, code=code, message="You are not authorized."))
+    async with client(market) as rest:
+        trades = await rest.trades("BTCUSDT", ids(market)[-3])
+
+    assert [trade.trade_id for trade in trades] == ids(market)[-3:]
+
+
+async def test_key_is_wanted_no_more_once_it_is_taken(market: Simulator) -> None:
+    market.faults.add(RestFault(path=TRADES, status=401, code=-2015, message="No rights."))
+    known = ids(market)
+    async with client(market, KEY) as rest:
+        await rest.trades("BTCUSDT", known[-3], limit=2)
+        assert rest.key_wanted is not None
+        market.faults.clear()
+        await rest.trades("BTCUSDT", known[5], limit=2)
+
+        assert rest.key_wanted is None
 
 
 async def test_without_a_key_what_needs_none_is_given_and_the_rest_refused_with_the_cure(market: Simulator) -> None:

@@ -14,6 +14,10 @@ BEGUN_LATE_S = 10.0
 RETRY_FIRST_S = 0.25
 RETRY_CAP_S = 30.0
 
+PROGRESS_PAUSE_S = 1.0
+"""No longer is waited after progress: the spool may have what comes next, and the exchange's own wait is kept where
+it is asked."""
+
 
 class Attempts:
     """Those to fill one gap, or to bring the store what it lacks."""
@@ -36,6 +40,7 @@ class Attempts:
         self.failed = self.begun_late = 0
         self._backoff.reset()
         self.progress_s = now_s
+        self.retry_s = min(self.retry_s, now_s + PROGRESS_PAUSE_S)
 
     def fail(self, now_s: float, retry_after_s: float | None = None) -> None:
         """Nothing was; `retry_after_s` is what the exchange asks for."""

@@ -213,7 +213,7 @@ class Refill:
         is_final = False
         try:
             if debt.skips:
-                first_id = await self.oldest_wanted(queue.symbol, queue.next_id)
+                first_id = await self._oldest_given(queue)
                 debt.skips = False
                 if first_id > due_id:
                     self._explain(debt, min(first_id, queue.next_id) - 1, "skipped")
@@ -244,6 +244,13 @@ class Refill:
             return False
         self._give_up(queue, debt, trades)
         return True
+
+    async def _oldest_given(self, queue: SymbolQueue) -> int:
+        try:
+            return await self.oldest_wanted(queue.symbol, queue.next_id)
+        except VenueRefused:
+            # How old it is it will never tell: all that the store keeps is asked for by id.
+            return queue.next_id - self._reach.trades
 
     def _runs(self, queue: SymbolQueue, trades: list[Trade], due_id: int) -> list[TradeRun]:
         """Runs of what an answer holds from `due_id` on, with what it proves to be absent and what may not pass."""

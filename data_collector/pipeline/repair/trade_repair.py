@@ -218,6 +218,7 @@ class TradeRepair:
             last_id = min(last_id, kept_id - 1)
         self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
         gap.first_id = sequence.next_id
+        gap.attempts.succeed(self._clock())
 
     async def _skip_what_is_old(self, sequence: TradeSequence, gap: MissingIds) -> bool:
         """After a start: only so much of the hole is filled. Whether the answer has to be waited for."""
@@ -257,21 +258,25 @@ class TradeRepair:
             self._put_off(sequence, gap, error)
             return
         except VenueRefused as error:
-            trades = self._note_refusal(sequence, gap, error)
-            if not trades or sequence.gap is not gap or sequence.next_id > gap.last_id:
-                return
+            is_refused = True
+            trades = self._note_refusal(sequence, error)
         else:
+            is_refused = False
             self._refusals.pop(symbol, None)
         if not self._refill.believes(trades) or _contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
-        if not self._suspends(sequence, trades):
-            self._take_answer(sequence, gap, trades, due_id)
-
-    def _take_answer(self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], due_id: int) -> None:
-        """Let through what it has from `due_id` on, which was due when it was asked for."""
+        if self._suspends(sequence, trades):
+            return
         absent = absent_ranges(trades, due_id)
+        if not is_refused or self._give_up_refused(sequence, gap, trades, absent):
+            self._take_answer(sequence, gap, trades, absent, due_id)
+
+    def _take_answer(
+        self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], absent: list[Gap], due_id: int
+    ) -> None:
+        """Let through what it has from `due_id` on, which was due when it was asked for."""
         for trade in trades:
             # The gap may have been filled meanwhile, or its ids have begun anew.
             if sequence.gap is not gap or trade.trade_id > gap.last_id:
@@ -312,19 +317,27 @@ class TradeRepair:
         self._intake.suspend_where_ids_begin_anew(sequence)
         return True
 
-    def _note_refusal(self, sequence: TradeSequence, gap: MissingIds, error: VenueRefused) -> list[Trade]:
-        """What the exchange will never give is final at once; returns what it gave nonetheless."""
+    def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:
+        """Returns what the exchange gave nonetheless."""
         if sequence.symbol not in self._refusals:
             structlog.get_logger().warning("repair_refused", symbol=sequence.symbol, reason=str(error))
         self._refusals[sequence.symbol] = str(error)
         self._ledger.noted(Key("trade", sequence.symbol), "rest_refused")
-        trades = error.trades if isinstance(error, TradesRefused) else []
+        return error.trades if isinstance(error, TradesRefused) else []
+
+    def _give_up_refused(
+        self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], absent: list[Gap]
+    ) -> bool:
+        """What the exchange will never give is final at once, but for what it gave nonetheless: whether that helps."""
+        if sequence.gap is not gap:
+            return False
+        self._pass_over_absent(sequence, absent, gap.last_id + 1)
         later = next((trade.trade_id for trade in trades if trade.trade_id >= sequence.next_id), None)
         if later is None and _is_doubtful(sequence):
             gap.attempts.fail(self._clock())
         elif later != sequence.next_id:
             self._give_up(sequence, gap, gap.last_id if later is None else later - 1)
-        return trades
+        return bool(trades) and sequence.gap is gap and sequence.next_id <= gap.last_id
 
     def _pass_over_absent(self, sequence: TradeSequence, absent: list[Gap], before_id: int) -> None:
         for each in absent:

@@ -85,7 +85,8 @@ class BinanceRest:
         self._api_key = api_key
         self._keyed: set[str] = set()
         """Paths that have asked for a key."""
-        self._key_wanted: str | None = None
+        self._keys_wanted: dict[str, str] = {}
+        """What was answered there last for want of a key."""
         self._use_proxy = use_proxy
         self._counters = Counters() if counters is None else counters
         self._budget = RestBudget() if budget is None else budget
@@ -95,7 +96,7 @@ class BinanceRest:
     @property
     def key_wanted(self) -> str | None:
         """What was answered where a key is asked for, and the cure."""
-        return self._key_wanted
+        return next(iter(self._keys_wanted.values()), None)
 
     @property
     def background_weight_per_minute(self) -> int:
@@ -217,10 +218,12 @@ class BinanceRest:
         self, path: str, query: Mapping[str, str], weight: int, kind: type[Body], *, urgent: bool = True
     ) -> Body:
         async with self._budget.passage(weight, urgent=urgent) as passage:
-            answer = await self._ask(path, query)
+            # Others that ask meanwhile may learn first that the path wants it.
+            key = self._api_key if path in self._keyed else None
+            answer = await self._ask(path, query, key)
             used = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
             passage.used = int(used) if used.isascii() and used.isdigit() and len(used) < 10 else None
-            asks_for_key = answer.status == 401 and path not in self._keyed and self._api_key is not None
+            asks_for_key = answer.status == 401 and key is None and self._api_key is not None
             if answer.status != 200 and not asks_for_key:
                 # Told to the budget before this place is given to another request.
                 raise self._refusal(path, answer)
@@ -232,16 +235,17 @@ class BinanceRest:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._count("malformed")
             raise VenueUnreachable(f"{path} was answered with something else ({error})") from error
+        self._keys_wanted.pop(path, None)
         self._count("ok")
         self._budget.all_is_well()
         return body
 
-    async def _ask(self, path: str, query: Mapping[str, str]) -> _Answer:
+    async def _ask(self, path: str, query: Mapping[str, str], key: str | None) -> _Answer:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
             self._session = open_session(self._base_url, use_proxy=self._use_proxy, timeout=timeout)
         try:
-            headers = {KEY_HEADER: self._api_key} if path in self._keyed and self._api_key is not None else None
+            headers = None if key is None else {KEY_HEADER: key}
             request = self._session.get(self._base_url + path, params=query, headers=headers, allow_redirects=False)
             async with request as response:
                 body = bytearray()
@@ -280,8 +284,8 @@ class BinanceRest:
         if status == 401 or error.code in KEY_REFUSED:
             self._count("refused")
             cure = CURE_UNSENT if self._api_key is None else CURE_REFUSED
-            self._key_wanted = f"{reason}; {cure}"
-            return VenueRefused(self._key_wanted, code=error.code or KEY_UNSENT)
+            self._keys_wanted[path] = f"{reason}; {cure}"
+            return VenueRefused(self._keys_wanted[path], code=error.code if error.code in KEY_REFUSED else KEY_UNSENT)
         if 400 <= status < 500 and (error.code or status in NEVER_STATUSES) and error.code not in PASSING:
             self._count("refused")
             return VenueRefused(reason, code=None if status in NEVER_STATUSES else error.code)

@@ -37,7 +37,7 @@ class ScriptedRest:
         self.first_id: int | None = None
         self.told: list[Ticker] = []
         """What tickers say."""
-        self.clock_error: VenueUnreachable | None = None
+        self.clock_error: VenueUnreachable | VenueRefused | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the exchange is asked for trades."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, RETRY_CAP_S, Attempts
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, PROGRESS_PAUSE_S, RETRY_CAP_S, Attempts
 
 
 def test_pauses_double_up_to_a_cap_and_begin_anew_with_progress() -> None:
@@ -24,6 +24,17 @@ def test_exchange_that_asks_for_more_time_gets_it() -> None:
     attempts.fail(10.0, 7.0)
 
     assert attempts.retry_s == 17.0
+
+
+def test_progress_ends_a_long_wait_but_not_a_short_one() -> None:
+    attempts = Attempts(0.0)
+    attempts.fail(10.0, 3_600.0)
+    attempts.succeed(10.0)
+    assert attempts.retry_s == 10.0 + PROGRESS_PAUSE_S
+
+    attempts.succeed(10.5)
+
+    assert attempts.retry_s == 10.0 + PROGRESS_PAUSE_S
 
 
 def test_what_was_put_off_for_longer_stays_so() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from data_collector.model.errors import VenueUnreachable
 from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.outlet.outlet import Outlet
-from data_collector.pipeline.repair.refill import QUEUED_MAX, Reach
+from data_collector.pipeline.repair.refill import QUEUED_MAX, READ_TRADES, Reach
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AN_HOUR, AWAY, NEVER, Answer, RepairScene
@@ -254,6 +255,18 @@ def test_hole_between_what_the_spool_keeps_takes_nothing_after_it_along() -> Non
     batch = scene.take()
     assert gaps(batch) == [(11, 12, "lost")]
     assert runs(batch) == [(13, 3)]
+
+
+def test_store_does_not_wait_for_an_exchange_that_banned_us() -> None:
+    scene = forgetful(VenueUnreachable("Banned.", retry_after_s=3_600.0), until=12)
+    scene.outlet.keep_only([TradeRun(SYMBOL, 13 + n, [1, "{}"], "1", "", 1, 1) for n in range(2 * READ_TRADES)])
+    scene.skip_to(13 + 2 * READ_TRADES)
+    behind(scene, 11)
+    brought = 0
+    for _ in range(5):
+        scene.look(1.0)
+        brought += sum(count for _, count in runs(scene.take()))
+    assert brought == 2 * READ_TRADES
 
 
 def test_wiped_store_begins_with_what_catching_up_reaches() -> None:

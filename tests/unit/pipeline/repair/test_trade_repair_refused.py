@@ -8,6 +8,7 @@ from data_collector.model.errors import VenueUnreachable
 from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.repair.refill import AHEAD_MS
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
@@ -40,6 +41,20 @@ def test_what_the_spool_keeps_after_what_is_refused_is_not_lost() -> None:
     assert scene.rest.asked == [10]
 
 
+def test_what_the_spool_keeps_does_not_wait_for_an_exchange_that_banned_us() -> None:
+    """The exchange asks for an hour, 11 and 12 are nowhere, and from 13 on the spool has all."""
+    scene = RepairScene(VenueUnreachable("This address is banned.", retry_after_s=3_600.0))
+    scene.outlet.keep_only([TradeRun(SYMBOL, 13, [1, '{"trade_id":1}'] * 3, "1", "", 3, 1)])
+    scene.send(trade(16), trade(17))
+
+    scene.look()
+    scene.look(1.0)
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 12, "lost")]
+    assert [run for run in runs(batch) if run[1]] == [(13, 3), (16, 2)]
+
+
 def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> None:
     scene = RepairScene(TradesRefused(NEVER, [trade(one, received_ns=0) for one in (13, 14, 15)]))
     scene.send(trade(15), trade(16))
@@ -49,6 +64,34 @@ def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> No
     batch = scene.take()
     assert gaps(batch) == [(11, 12, "lost")]
     assert runs(batch) == [(13, 4)]
+
+
+def test_page_that_cannot_be_true_makes_nothing_lost_although_the_rest_is_refused() -> None:
+    """The newest trades come from the future; the next answer is right, and holds all."""
+    future = [trade(one, time_ms=NOON_MS + 2 * AHEAD_MS, received_ns=0) for one in (13, 14)]
+    scene = RepairScene(TradesRefused(NEVER, future), [10, 11, 12, 13])
+    scene.send(trade(13), trade(14))
+    scene.look()
+    assert scene.take().trades == []
+    assert scene.counters.value("data_collector_rest_bad_pages_total") == 1
+
+    scene.look(1.0)
+
+    batch = scene.take()
+    assert gaps(batch) == []
+    assert sum(count for _, count in runs(batch)) == 4
+
+
+def test_what_a_refusal_shows_to_be_absent_is_not_lost() -> None:
+    """The newest trades hold both sides of 11 and 12, and nothing between."""
+    scene = RepairScene(TradesRefused(NEVER, [trade(one, received_ns=0) for one in (10, 13, 14)]))
+    scene.send(trade(14), trade(15))
+
+    scene.look()
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 12, "absent")]
+    assert runs(batch) == [(13, 3)]
 
 
 def test_exchange_that_asks_for_a_wait_beyond_the_deadline_is_not_waited_for() -> None:
@@ -108,3 +151,17 @@ def test_start_waits_no_longer_than_the_deadline_for_an_exchange_that_is_away() 
     scene.look(GAP_DEADLINE_S)
 
     assert gaps(scene.take()) == [(11, 12, "lost")]
+
+
+def test_exchange_that_never_tells_how_old_trades_are_is_asked_by_id_for_the_store() -> None:
+    """The store wants 11 and 12 of an exchange, or of a proxy in between, that has no aggregate trades."""
+    scene = RepairScene([10, 11, 12])
+    scene.skip_to(13)
+    scene.rest.clock_error = NEVER
+    scene.outlet.fall_behind(SYMBOL, 11)
+
+    scene.look()
+
+    batch = scene.take()
+    assert gaps(batch) == []
+    assert runs(batch) == [(11, 2)]
