@@ -128,6 +128,10 @@ class KlineRepair:
                     await self._ask(series, hole, now_ms)
             if not asked:
                 await self._ask_less_urgent()
+            if not self._holes:
+                # Nobody waits for REST: a failure of long ago says nothing of the next one.
+                self._failed_s = None
+                self._backoff.reset()
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
