@@ -139,8 +139,13 @@ class KlineIntake:
         structlog.get_logger().warning(
             "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
         )
-        if not agrees:
-            self._put_revision(theirs, "revision", _marks(self._judge(theirs)))
+        if agrees:
+            return
+        verdict = self._judge(theirs)
+        if verdict is not None and verdict.critical:
+            self._refuse(theirs, verdict)
+            return
+        self._put_revision(theirs, "revision", _marks(verdict))
 
     def put_past(self, klines: Iterable[Kline]) -> None:
         """Closed klines from before the beginning of their series, for `kline:` alone."""

@@ -38,6 +38,22 @@ async def test_klines_of_rest_that_are_not_whole_are_refused_once_and_the_rest_g
     ]
 
 
+async def test_correction_that_may_not_pass_is_no_revision() -> None:
+    """What we have contradicts our trades, and what REST tells instead has its low above its high."""
+    scene = RepairScene()
+    await begun(scene)
+    scene.intake.klines.doubtful.append(kline(0))
+    scene.market.has(0, high="98", low="102")
+    _, _, errors = scene.counts
+
+    await scene.repair.look()
+
+    taken = scene.take()
+    assert taken.revisions == []
+    assert [rules(entry)[0] for entry in taken.side] == ["high_not_below_low"]
+    assert scene.counts[2] == errors + 1
+
+
 async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came() -> None:
     scene = RepairScene()
     await begun(scene)

@@ -184,8 +184,8 @@ def test_mismatch_is_reconciled_with_what_rest_tells(scene: Scene) -> None:
     scene.intake.klines.reconcile(frame, told(0))
     assert scene.take().revisions == []
 
-    scene.intake.klines.reconcile(frame, told(0, volume="123.457"))
-    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
+    scene.intake.klines.reconcile(frame, told(0, volume="123.455"))
+    assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
 
 
 def test_store_that_is_behind_gets_again_what_it_lost(scene: Scene) -> None:
