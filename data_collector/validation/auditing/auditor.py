@@ -229,11 +229,14 @@ class Auditor(AuditCounts):
         self._chunks_max *= 2
 
     async def drain(self, timeout_s: float) -> None:
-        """At a stop: what is left is audited if that takes no longer than this, and else told as not audited."""
+        """At a stop: what is left is audited if that takes no longer than this, and else told as not audited.
+
+        0: there is no time to start Great Expectations.
+        """
         if self._port is None:
             return
         self._seal()
-        why = self.down_reason
+        why = self.down_reason or (None if timeout_s else "Great Expectations was not running")
         try:
             async with time_limit(timeout_s):
                 while self._waiting and why is None:
