@@ -179,7 +179,10 @@ class Auditor(AuditCounts):
         assert self._port is not None, "there is somebody to deliver to"
         backoff, tries = Backoff(RETRY_FIRST_S, RETRY_CAP_S, jitter=False), 0
         batch: list[Sealed] = []
+        dropped = self._dropped
         while True:
+            # Of what is delivered again, chunks may have given way during the pause.
+            batch = batch[self._dropped - dropped :]
             if not batch and not self._suspects:
                 await self._due.wait()
                 self._seal()
@@ -191,7 +194,7 @@ class Auditor(AuditCounts):
                 report = await self._port.audit(batch)
             except Transient as error:
                 self._note_down(str(error))
-                batch = batch[self._dropped - dropped :]
+                batch, dropped = batch[self._dropped - dropped :], self._dropped
                 if isinstance(error, AuditBroken) and batch:
                     tries, batch = self._divide(batch, tries, error)
                 delay_s = backoff.next_delay_s()
