@@ -7,6 +7,7 @@ import json
 from msgspec import structs
 
 from data_collector.model.gaps import Gap
+from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
 from tests.market import kline
 from tests.unit.pipeline.intake_scene import fields, rules
@@ -65,3 +66,20 @@ async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came()
 
     assert scene.gaps() == [Gap(at(1), at(2), 2, "lost")]
     assert len(scene.repair.refusals) == 1
+
+
+async def test_refusal_is_told_as_long_as_something_is_missing_and_not_for_ever() -> None:
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.refused.add("1m")
+    clock(scene, 2)
+    for _ in range(int(REFUSED_TOLD_S / 30)):
+        await scene.pass_s(30)
+        assert len(scene.repair.refusals) == 1
+    scene.send(kline(1))
+    for minute in range(2, 40):
+        scene.send(kline(minute))
+        scene.now_s += 60
+        await scene.repair.look()
+
+    assert scene.repair.refusals == set()

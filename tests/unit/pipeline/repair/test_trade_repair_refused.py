@@ -6,7 +6,7 @@ from msgspec import structs
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.venue import TradesRefused
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, REFUSED_TOLD_S
 from tests.market import NOON_MS, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
@@ -22,6 +22,8 @@ def test_what_the_exchange_will_never_give_is_lost_at_once_and_told() -> None:
     assert gaps(batch) == [(11, 12, "lost")]
     assert runs(batch) == [(13, 2)]
     assert scene.repair.refusals == {str(NEVER)}
+    scene.now_s += REFUSED_TOLD_S
+    assert scene.repair.refusals == set()
 
 
 def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> None:
