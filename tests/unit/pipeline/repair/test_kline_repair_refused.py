@@ -7,6 +7,7 @@ import json
 from msgspec import structs
 
 from data_collector.model.gaps import Gap
+from data_collector.model.records import Kline
 from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
 from tests.market import kline
@@ -83,3 +84,19 @@ async def test_refusal_is_told_as_long_as_something_is_missing_and_not_for_ever(
         await scene.repair.look()
 
     assert scene.repair.refusals == set()
+
+
+async def test_klines_of_rest_are_counted_and_audited_as_those_of_the_stream() -> None:
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.has(1, 2, 3)
+    scene.market.has(2, low="-1")
+    clock(scene, 4)
+    judged, validated, errors = scene.counts
+    scene.notebook.others.clear()
+
+    await scene.pass_s(GRACE_S)
+
+    assert scene.counts == (judged + 3, validated + 2, errors + 1)
+    noted = [(record.open_ms, ok) for record, _, ok, _ in scene.notebook.others if isinstance(record, Kline)]
+    assert noted == [(at(1), True), (at(2), False), (at(3), True)]
