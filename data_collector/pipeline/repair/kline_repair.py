@@ -20,7 +20,7 @@ from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinesApi
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, REFUSED_TOLD_S
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import KlineSeries
 
@@ -82,7 +82,8 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
-        self._refusals: dict[Key, str] = {}
+        self._refusals: dict[Key, tuple[str, float]] = {}
+        """Why, and when last."""
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
@@ -100,8 +101,9 @@ class KlineRepair:
 
     @property
     def refusals(self) -> set[str]:
-        """Why the exchange will never give what was asked of it last, of some series."""
-        return {reason for key, reason in self._refusals.items() if key in self._klines.series}
+        """Why the exchange will never give what was asked of it of late, of some series."""
+        since_s, series = self._clock() - REFUSED_TOLD_S, self._klines.series
+        return {reason for key, (reason, at_s) in self._refusals.items() if key in series and at_s > since_s}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -128,6 +130,10 @@ class KlineRepair:
                     await self._ask(series, hole, now_ms)
             if not asked:
                 await self._ask_less_urgent()
+            if not self._holes:
+                # Nobody waits for REST: a failure of long ago says nothing of the next one.
+                self._failed_s = None
+                self._backoff.reset()
         except (VenueUnreachable, VenueRefused) as error:
             retry_after_s = error.retry_after_s if isinstance(error, VenueUnreachable) else None
             self._blocked_until_s = now + self._backoff.next_delay_s(retry_after_s=retry_after_s)
@@ -221,7 +227,7 @@ class KlineRepair:
         except VenueRefused as error:
             # It concerns this series alone, and nobody waits for what will never come.
             ledger.noted(series.key, "rest_refused")
-            self._refusals[series.key] = str(error)
+            self._refusals[series.key] = str(error), self._clock()
             if series.first_held_ms is not None:
                 self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)

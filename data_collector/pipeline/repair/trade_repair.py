@@ -21,6 +21,7 @@ from data_collector.model.records import Trade
 from data_collector.model.sink import place_of
 from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
@@ -69,14 +70,19 @@ class TradeRepair:
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
-        self._refusals: dict[str, str] = {}
+        self._refusals: dict[str, tuple[str, float]] = {}
+        """Why, and when last."""
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
 
     @property
     def refusals(self) -> set[str]:
-        """Why the exchange will never give what was asked of it last, of some symbols."""
-        return {reason for symbol, reason in self._refusals.items() if symbol in self._intake.collected}
+        """Why the exchange will never give what was asked of it of late, of some symbols."""
+        return {self._refusals[symbol][0] for symbol in self._refusals if self._is_refused(symbol)}
+
+    def _is_refused(self, symbol: str) -> bool:
+        _, at_s = self._refusals.get(symbol, ("", float("-inf")))
+        return symbol in self._intake.collected and self._clock() - at_s < REFUSED_TOLD_S
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -319,9 +325,9 @@ class TradeRepair:
 
     def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:
         """Returns what the exchange gave nonetheless."""
-        if sequence.symbol not in self._refusals:
+        if not self._is_refused(sequence.symbol):
             structlog.get_logger().warning("repair_refused", symbol=sequence.symbol, reason=str(error))
-        self._refusals[sequence.symbol] = str(error)
+        self._refusals[sequence.symbol] = str(error), self._clock()
         self._ledger.noted(Key("trade", sequence.symbol), "rest_refused")
         return error.trades if isinstance(error, TradesRefused) else []
 

@@ -108,7 +108,7 @@ class KlineIntake:
         """A closed kline that REST told; its place is due, or behind others that are."""
         verdict = self._judge(kline)
         if verdict is not None and verdict.critical:
-            self._refusals.quarantine(kline, verdict)
+            self._refuse(kline, verdict)
             series.refuse(kline.open_ms, verdict.critical)
             # No other copy will come.
             series.pass_refused()
@@ -116,6 +116,12 @@ class KlineIntake:
             return
         starts = series.due_ms < 0
         order = series.take_closed(kline, _marks(verdict), "rest")
+        if order is Order.KNOWN:
+            return
+        if order is Order.IMPLAUSIBLE:
+            self._refuse(kline, Verdict(("open_time_off_grid",)))
+            return
+        self._tally.note_told(kline, "kline", verdict, late=order in (Order.LATE, Order.REVISED))
         self._place(series, kline, order, _marks(verdict), starts=starts)
 
     def set_aside(self, series: KlineSeries, kline: Kline) -> None:
@@ -124,9 +130,9 @@ class KlineIntake:
         if place is None or not series.is_awaited(place):
             return
         verdict = self._judge(kline)
-        known = verdict if verdict is not None and verdict.critical else Verdict(("close_time_fits",))
-        self._refusals.count("kline", known)
-        self._refusals.quarantine(kline, known)
+        fault = "close_time_fits" if self.calendar.is_open_time(kline.interval, kline.open_ms) else "open_time_off_grid"
+        known = verdict if verdict is not None and verdict.critical else Verdict((fault,))
+        self._refuse(kline, known)
         series.refuse(place, known.critical)
         if place == series.due_ms:
             # No other copy will come.
@@ -139,8 +145,13 @@ class KlineIntake:
         structlog.get_logger().warning(
             "candle_mismatch", symbol=kline.symbol, open_ms=kline.open_ms, rest_agrees_with_frame=agrees
         )
-        if not agrees:
-            self._put_revision(theirs, "revision", _marks(self._judge(theirs)))
+        if agrees:
+            return
+        verdict = self._judge(theirs)
+        if verdict is not None and verdict.critical:
+            self._refuse(theirs, verdict)
+            return
+        self._put_revision(theirs, "revision", _marks(verdict))
 
     def put_past(self, klines: Iterable[Kline]) -> None:
         """Closed klines from before the beginning of their series, for `kline:` alone."""

@@ -111,11 +111,15 @@ class Tally:
         if verdict is not None and verdict.critical:
             self.refuse(trade, "trade", verdict)
             return
+        self.note_told(trade, "trade", verdict, late=True)
+
+    def note_told(self, record: Record, channel: str, verdict: Verdict | None, *, late: bool = False) -> None:
+        """A record passed that the exchange's REST side told."""
         self.judged += 1
         self.validated += 1
         if verdict is not None:
-            self._refusals.count_marks("trade", verdict)
-        self._note(trade, verdict, late=True)
+            self._refusals.count_marks(channel, verdict)
+        self._note(record, verdict, late=late)
 
     def refuse(self, record: Record, channel: str, verdict: Verdict) -> None:
         """A record was refused; keeping it is the caller's."""

@@ -179,7 +179,10 @@ class Auditor(AuditCounts):
         assert self._port is not None, "there is somebody to deliver to"
         backoff, tries = Backoff(RETRY_FIRST_S, RETRY_CAP_S, jitter=False), 0
         batch: list[Sealed] = []
+        dropped = self._dropped
         while True:
+            # Of what is delivered again, chunks may have given way during the pause.
+            batch = batch[self._dropped - dropped :]
             if not batch and not self._suspects:
                 await self._due.wait()
                 self._seal()
@@ -191,7 +194,7 @@ class Auditor(AuditCounts):
                 report = await self._port.audit(batch)
             except Transient as error:
                 self._note_down(str(error))
-                batch = batch[self._dropped - dropped :]
+                batch, dropped = batch[self._dropped - dropped :], self._dropped
                 if isinstance(error, AuditBroken) and batch:
                     tries, batch = self._divide(batch, tries, error)
                 delay_s = backoff.next_delay_s()
@@ -229,11 +232,14 @@ class Auditor(AuditCounts):
         self._chunks_max *= 2
 
     async def drain(self, timeout_s: float) -> None:
-        """At a stop: what is left is audited if that takes no longer than this, and else told as not audited."""
+        """At a stop: what is left is audited if that takes no longer than this, and else told as not audited.
+
+        0: there is no time to start Great Expectations.
+        """
         if self._port is None:
             return
         self._seal()
-        why = self.down_reason
+        why = self.down_reason or (None if timeout_s else "Great Expectations was not running")
         try:
             async with time_limit(timeout_s):
                 while self._waiting and why is None:

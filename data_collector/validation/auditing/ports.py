@@ -67,6 +67,11 @@ class EmbeddedPort:
         self._auditing = asyncio.Lock()
         self.starts = 0
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the worker runs, and need not be started first."""
+        return self._worker.alive
+
     async def audit(self, chunks: Sequence[Sealed]) -> AuditReport:
         """See `AuditPort`. Raises `AuditBroken`, and `Transient` when no worker can be started."""
         async with self._auditing:

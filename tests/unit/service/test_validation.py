@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from data_collector.model.status import Snapshot
 from data_collector.observe.counters import Counters
@@ -31,3 +32,18 @@ def test_only_what_waits_longer_than_the_rhythm_is_behind(tmp_path: Path, waited
     assert (audit.every_seconds, audit.next_seconds, audit.waiting) == (EVERY_S, 0.0, 1)
     assert bool(reasons) is is_behind
     assert all("GX_AUDIT_SECONDS" in reason for reason in reasons)
+
+
+async def test_stop_starts_no_great_expectations_for_the_last_messages(tmp_path: Path) -> None:
+    """A reload stops and starts within 5 s; to start Great Expectations takes 3 s of them."""
+    validation = Validation(load_settings({}, None), tmp_path, Counters(), lambda _: None)
+    validation.auditor.note_trade(trade())
+
+    with capture_logs() as told:
+        await validation.close()
+
+    assert validation._worker is not None
+    assert validation._worker.starts == 0
+    assert [(line["event"], line["rows"], line["reason"]) for line in told] == [
+        ("stopped_without_audit", 1, "Great Expectations was not running")
+    ]

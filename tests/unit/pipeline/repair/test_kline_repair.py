@@ -410,10 +410,10 @@ async def test_what_contradicts_our_trades_is_compared_with_rest(scene: RepairSc
     await begun(scene)
     frame = kline(0)
     scene.intake.klines.doubtful.append(frame)
-    scene.market.has(0, volume="123.457")
+    scene.market.has(0, volume="123.455")
 
     await scene.repair.look()
 
     assert scene.asked == [("1m", 0, 0)]
-    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
+    assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
     assert scene.intake.klines.doubtful == []

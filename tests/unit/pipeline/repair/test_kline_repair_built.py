@@ -54,3 +54,27 @@ async def test_minute_is_built_where_rest_stays_away() -> None:
     assert scene.stored()[:7] == [(minute, "built") for minute in range(1, 8)]
     assert scene.gaps() == []
     assert at(1) > NOON_MS
+
+
+async def test_failure_of_an_hour_ago_does_not_let_the_next_one_build_klines() -> None:
+    """The exchange stood still for three hours, trade ids go on, and REST fails for the first time since long."""
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.away = True
+    clock(scene, 2)
+    await scene.pass_s(GRACE_S)
+    scene.market.away = False
+    for minute in range(1, 62):
+        scene.now_s += 60
+        clock(scene, minute + 1)
+        scene.send(kline(minute))
+        await scene.repair.look()
+    scene.stored()
+    scene.market.away = True
+    scene.now_s += 180 * 60
+    clock(scene, 242)
+    next_id = kline(61).last_trade_id + 1
+    scene.send(kline(241, closed=False, first_trade_id=next_id, last_trade_id=next_id + 49))
+    await scene.pass_s(GRACE_S)
+
+    assert scene.stored() == []

@@ -7,6 +7,8 @@ import json
 from msgspec import structs
 
 from data_collector.model.gaps import Gap
+from data_collector.model.records import Kline
+from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
 from tests.market import kline
 from tests.unit.pipeline.intake_scene import fields, rules
@@ -38,6 +40,22 @@ async def test_klines_of_rest_that_are_not_whole_are_refused_once_and_the_rest_g
     ]
 
 
+async def test_correction_that_may_not_pass_is_no_revision() -> None:
+    """What we have contradicts our trades, and what REST tells instead has its low above its high."""
+    scene = RepairScene()
+    await begun(scene)
+    scene.intake.klines.doubtful.append(kline(0))
+    scene.market.has(0, high="98", low="102")
+    _, _, errors = scene.counts
+
+    await scene.repair.look()
+
+    taken = scene.take()
+    assert taken.revisions == []
+    assert [rules(entry)[0] for entry in taken.side] == ["high_not_below_low"]
+    assert scene.counts[2] == errors + 1
+
+
 async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came() -> None:
     scene = RepairScene()
     await begun(scene)
@@ -49,3 +67,36 @@ async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came()
 
     assert scene.gaps() == [Gap(at(1), at(2), 2, "lost")]
     assert len(scene.repair.refusals) == 1
+
+
+async def test_refusal_is_told_as_long_as_something_is_missing_and_not_for_ever() -> None:
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.refused.add("1m")
+    clock(scene, 2)
+    for _ in range(int(REFUSED_TOLD_S / 30)):
+        await scene.pass_s(30)
+        assert len(scene.repair.refusals) == 1
+    scene.send(kline(1))
+    for minute in range(2, 40):
+        scene.send(kline(minute))
+        scene.now_s += 60
+        await scene.repair.look()
+
+    assert scene.repair.refusals == set()
+
+
+async def test_klines_of_rest_are_counted_and_audited_as_those_of_the_stream() -> None:
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.has(1, 2, 3)
+    scene.market.has(2, low="-1")
+    clock(scene, 4)
+    judged, validated, errors = scene.counts
+    scene.notebook.others.clear()
+
+    await scene.pass_s(GRACE_S)
+
+    assert scene.counts == (judged + 3, validated + 2, errors + 1)
+    noted = [(record.open_ms, ok) for record, _, ok, _ in scene.notebook.others if isinstance(record, Kline)]
+    assert noted == [(at(1), True), (at(2), False), (at(3), True)]

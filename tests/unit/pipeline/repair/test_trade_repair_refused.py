@@ -7,7 +7,7 @@ from msgspec import structs
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradesRefused
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, REFUSED_TOLD_S
 from data_collector.pipeline.repair.refill import AHEAD_MS
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
@@ -24,6 +24,8 @@ def test_what_the_exchange_will_never_give_is_lost_at_once_and_told() -> None:
     assert gaps(batch) == [(11, 12, "lost")]
     assert runs(batch) == [(13, 2)]
     assert scene.repair.refusals == {str(NEVER)}
+    scene.now_s += REFUSED_TOLD_S
+    assert scene.repair.refusals == set()
 
 
 def test_what_the_spool_keeps_after_what_is_refused_is_not_lost() -> None:

@@ -139,7 +139,7 @@ def test_first_frame_of_a_later_kline_builds_the_ones_without_trades(scene: Scen
     assert scene.counters.value(CLOSED, source="built") == 2
 
 
-def test_kline_of_rest_is_no_message_and_is_judged_all_the_same(scene: Scene) -> None:
+def test_kline_of_rest_is_judged_and_counted_as_one_of_the_stream(scene: Scene) -> None:
     scene.send(kline(0))
     klines = scene.intake.klines
     series = klines.series[Key("kline", SYMBOL, "1m")]
@@ -152,7 +152,7 @@ def test_kline_of_rest_is_no_message_and_is_judged_all_the_same(scene: Scene) ->
         ("ws", NOON_MS, 0), ("rest", NOON_MS + MINUTE_MS, 0), ("rest", NOON_MS + 3 * MINUTE_MS, 1),
     ]  # fmt: skip
     assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
-    assert scene.counts == (1, 1, 0)
+    assert scene.counts == (4, 3, 1)
 
 
 def test_frame_that_differs_from_what_rest_told_is_a_revision(scene: Scene) -> None:
@@ -184,8 +184,8 @@ def test_mismatch_is_reconciled_with_what_rest_tells(scene: Scene) -> None:
     scene.intake.klines.reconcile(frame, told(0))
     assert scene.take().revisions == []
 
-    scene.intake.klines.reconcile(frame, told(0, volume="123.457"))
-    assert [one.record.volume for one in scene.take().revisions] == ["123.457"]
+    scene.intake.klines.reconcile(frame, told(0, volume="123.455"))
+    assert [one.record.volume for one in scene.take().revisions] == ["123.455"]
 
 
 def test_store_that_is_behind_gets_again_what_it_lost(scene: Scene) -> None:
