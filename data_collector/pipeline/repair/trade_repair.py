@@ -202,6 +202,9 @@ class TradeRepair:
         self._intake.holdback.note(sequence)
 
     def _note_progress(self, sequence: TradeSequence, gap: MissingIds, due_id: int, source: HealSource) -> None:
+        if sequence.gap is not gap:
+            # A stream has filled it, or its ids are of an epoch that is over.
+            return
         last_id = min(sequence.next_id - 1, gap.last_id)
         if sequence.next_id > due_id:
             gap.attempts.succeed(self._clock())
@@ -213,6 +216,8 @@ class TradeRepair:
 
     def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
         """Nobody can give what is missing up to there: those who wait for it wait for nothing."""
+        if sequence.gap is not gap:
+            return
         self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
         gap.first_id = sequence.next_id
 
@@ -229,6 +234,8 @@ class TradeRepair:
         except VenueRefused:
             # How old it is it will never tell: all of it is asked for by id.
             first_id = sequence.next_id
+        if sequence.gap is not gap:
+            return True
         sequence.settle_start()
         if first_id > sequence.next_id:
             last_id = min(first_id - 1, gap.last_id)
