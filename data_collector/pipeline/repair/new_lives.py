@@ -56,7 +56,8 @@ class NewLives:
         """Suspended symbols of which the exchange agrees, and which wait for an order."""
         self.begun: dict[str, tuple[int, float]] = {}
         """Symbol to the epoch that began last, and when."""
-        self._pause = 0
+        self._pauses: dict[str, int] = {}
+        """Suspended symbols that wait for so many more looks until the exchange is asked about them again."""
         counters.set("data_collector_epochs_awaited", 0)
         counters.add("data_collector_epochs_begun_total", 0)
 
@@ -76,14 +77,14 @@ class NewLives:
         suspended = self._intake.suspended
         self.proven &= suspended.keys()
         self._counters.set("data_collector_epochs_awaited", len(suspended))
-        self._pause = max(0, self._pause - 1)
+        self._pauses = {symbol: left - 1 for symbol, left in self._pauses.items() if left > 1 and symbol in suspended}
         if not suspended:
             return
         ordered = await self._register.ordered(list(suspended))
         for symbol, sequence in list(suspended.items()):
             if ordered.get(symbol) == sequence.epoch:
                 await self._begin(sequence)
-            elif not self._pause and symbol not in self.proven:
+            elif symbol not in self._pauses and symbol not in self.proven:
                 await self._decide(sequence)
 
     async def _decide(self, sequence: TradeSequence) -> None:
@@ -93,7 +94,7 @@ class NewLives:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
         if agrees is None:
-            self._pause = round(RETRY_S / LOOK_S)
+            self._pauses[symbol] = round(RETRY_S / LOOK_S)
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
             self._intake.go_on(symbol)

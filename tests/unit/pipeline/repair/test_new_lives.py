@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+import pytest
+
+from data_collector.model.records import Ticker
 from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.repair.refill import resume
@@ -15,6 +19,7 @@ from tests.unit.pipeline.repair_scene import AWAY, Answer, RepairScene
 from tests.unit.pipeline.sequence.test_new_life import is_suspended, new_trade, new_trades
 
 OLD_TAIL = 150
+OTHER = "ETHUSDT"
 
 
 class Register:
@@ -94,6 +99,24 @@ def test_exchange_that_does_not_answer_is_asked_again() -> None:
     for _ in range(10):
         scene.decide()
     assert scene.sequence.epoch == 1
+
+
+def test_market_of_which_the_exchange_does_not_tell_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = LifeScene([msgspec.structs.replace(new_trade(0), symbol=OTHER)])
+    scene.send(ticker(NOON_MS, last_id=1000, symbol=OTHER))
+    scene.send(*(msgspec.structs.replace(trade(1000 + number), symbol=OTHER) for number in range(2)))
+    scene.wait(ARBITRATION_S)
+    scene.send(*(msgspec.structs.replace(each, symbol=OTHER) for each in new_trades(0)))
+    assert list(scene.intake.trades.suspended) == [SYMBOL, OTHER]
+
+    async def tickers(symbols: Sequence[str]) -> list[Ticker]:
+        return [] if symbols == [SYMBOL] else [ticker(NOON_MS, last_id=NEW_IDS, symbol=OTHER)]
+
+    monkeypatch.setattr(scene.rest, "tickers", tickers)
+    scene.decide()
+
+    assert scene.register.known == {OTHER: 1}
+    assert is_suspended(scene)
 
 
 def test_operator_who_wants_to_decide_is_waited_for() -> None:
