@@ -52,14 +52,17 @@ class NewLives:
         self._register = register
         self._counters = counters
         self._is_automatic = is_automatic
-        self.proven: set[str] = set()
-        """Suspended symbols of which the exchange agrees, and which wait for an order."""
         self.begun: dict[str, tuple[int, float]] = {}
         """Symbol to the epoch that began last, and when."""
         self._pauses: dict[str, int] = {}
         """Suspended symbols that wait for so many more looks until the exchange is asked about them again."""
         counters.set("data_collector_epochs_awaited", 0)
         counters.add("data_collector_epochs_begun_total", 0)
+
+    @property
+    def proven(self) -> set[str]:
+        """Suspended symbols of which the exchange agrees, and which wait for an order."""
+        return {symbol for symbol, sequence in self._intake.suspended.items() if sequence.new_life.is_proven}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -75,7 +78,6 @@ class NewLives:
                 await self._register.remember(symbol, sequence.epoch)
                 break
         suspended = self._intake.suspended
-        self.proven &= suspended.keys()
         self._counters.set("data_collector_epochs_awaited", len(suspended))
         self._pauses = {symbol: left - 1 for symbol, left in self._pauses.items() if left > 1 and symbol in suspended}
         if not suspended:
@@ -84,7 +86,7 @@ class NewLives:
         for symbol, sequence in list(suspended.items()):
             if ordered.get(symbol) == sequence.epoch:
                 await self._begin(sequence)
-            elif symbol not in self._pauses and symbol not in self.proven:
+            elif symbol not in self._pauses and not sequence.new_life.is_proven:
                 await self._decide(sequence)
 
     async def _decide(self, sequence: TradeSequence) -> None:
@@ -102,7 +104,7 @@ class NewLives:
             await self._begin(sequence)
         else:
             structlog.get_logger().error("epoch_awaits_order", symbol=symbol, epoch=sequence.epoch + 1)
-            self.proven.add(symbol)
+            sequence.new_life.is_proven = True
 
     async def _agrees(self, sequence: TradeSequence) -> bool | None:
         """Whether the exchange's REST side has the new ids too; None where it does not tell."""

@@ -18,7 +18,7 @@ FRESH_MS = 60_000
 class NewLifeWatch:
     """Counts ids that follow each other; copies of them, from another line, do not disturb."""
 
-    __slots__ = ("_due_id", "count", "first", "next_id")
+    __slots__ = ("_ahead_id", "_due_id", "count", "first", "is_proven", "next_id")
 
     def __init__(self) -> None:
         self.count = 0
@@ -26,7 +26,11 @@ class NewLifeWatch:
         """The first of the row."""
         self.next_id = -1
         """The id after the row."""
+        self.is_proven = False
+        """Whether the exchange agrees, and only an order is waited for."""
         self._due_id = -1
+        self._ahead_id = -1
+        """One that came further ahead, while it is found out; a second one that follows it vouches for it."""
 
     @property
     def has_begun(self) -> bool:
@@ -36,6 +40,7 @@ class NewLifeWatch:
     def reset(self) -> None:
         """A trade of ours came."""
         self.count = 0
+        self.is_proven = False
 
     def see(self, trade: Trade, due_id: int, newest_ms: int) -> bool:
         """A trade below the due id that is none of ours; whether it may be one of a row.
@@ -53,9 +58,20 @@ class NewLifeWatch:
             self.next_id += 1
         return True
 
-    def follow(self, trade_id: int) -> None:
-        """It goes on, while it is found out what it is."""
-        self.next_id += trade_id == self.next_id
+    def ends_with(self, trade_id: int, due_id: int) -> bool:
+        """Whether this id is one of the old life, which goes on."""
+        return not self.is_proven and trade_id >= due_id and trade_id > self.next_id + NEW_IDS
+
+    def follow(self, trade: Trade) -> None:
+        """It goes on, while it is found out what it is; some of its ids may be missing."""
+        trade_id = trade.trade_id
+        if self.first is None or trade_id < self.next_id or trade.time_ms < self.first.time_ms:
+            # A copy, or an old trade that is shown again.
+            return
+        if trade_id <= self.next_id + NEW_IDS or trade_id == self._ahead_id + 1:
+            self.next_id = trade_id + 1
+        else:
+            self._ahead_id = trade_id
 
     @property
     def first_id(self) -> int:

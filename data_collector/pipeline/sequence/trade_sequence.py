@@ -189,6 +189,7 @@ class TradeSequence:
         """Its trades are collected no longer: nothing is waited for."""
         self.gap = self.reported = None
         self.refused_s.clear()
+        self.new_life.reset()
 
     def offer(self, trade: Trade, now_s: float) -> Outcome:
         """A trade that is not simply the due one. What it makes due is let go by `begin` and `take_due`."""

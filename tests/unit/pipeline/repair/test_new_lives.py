@@ -132,6 +132,28 @@ def test_operator_who_wants_to_decide_is_waited_for() -> None:
     assert (scene.lives.proven, scene.sequence.epoch) == (set(), 1)
 
 
+def test_ids_that_the_exchange_knows_never_end_the_suspension_by_themselves() -> None:
+    """A reconnect has left out more of them than may be missing, and they grow past the old ones."""
+    scene = LifeScene([new_trade(0)], is_automatic=False)
+    scene.decide()
+
+    scene.send(*new_trades(3 * NEW_IDS))
+
+    assert is_suspended(scene)
+    assert scene.lives.proven == {SYMBOL}
+
+
+def test_ids_that_grow_past_the_old_ones_while_the_exchange_is_away_do_not_join_them() -> None:
+    """Two of them are missing since a reconnect."""
+    scene = LifeScene(AWAY)
+    scene.decide()
+
+    scene.send(*new_trades(NEW_IDS, 10), *new_trades(NEW_IDS + 12, 150))
+
+    assert is_suspended(scene)
+    assert scene.take().trades == []
+
+
 def test_store_gets_the_end_of_the_old_life_then_the_new_one_from_its_beginning() -> None:
     """Killed, or kept waiting, in between: what the spool has of the old epoch comes first."""
     scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
