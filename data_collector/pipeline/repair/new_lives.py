@@ -2,7 +2,8 @@
 
 Life cycle: the service makes one and runs it in a task. The trade intake suspends a symbol when a hundred ids in a row
 look like those of another life; from then on nothing of it is let through until it is decided here
-(docs/decisions/0016-epochs.md). What is asked is asked again until there is an answer.
+(docs/decisions/0016-epochs.md). What is asked is asked again until there is an answer, or a refusal: then an operator
+decides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.records import Trade
 from data_collector.model.venue import ExchangeApi
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
@@ -59,11 +61,6 @@ class NewLives:
         counters.set("data_collector_epochs_awaited", 0)
         counters.add("data_collector_epochs_begun_total", 0)
 
-    @property
-    def proven(self) -> set[str]:
-        """Suspended symbols of which the exchange agrees, and which wait for an order."""
-        return {symbol for symbol, sequence in self._intake.suspended.items() if sequence.new_life.is_proven}
-
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -86,16 +83,23 @@ class NewLives:
         for symbol, sequence in list(suspended.items()):
             if ordered.get(symbol) == sequence.epoch:
                 await self._begin(sequence)
-            elif symbol not in self._pauses and not sequence.new_life.is_proven:
+            elif symbol not in self._pauses and not sequence.new_life.awaits_order:
                 await self._decide(sequence)
 
     async def _decide(self, sequence: TradeSequence) -> None:
         symbol = sequence.symbol
-        agrees = await self._agrees(sequence)
+        refusal: str | None = None
+        try:
+            agrees = await self._agrees(sequence)
+        except VenueRefused as error:
+            agrees, refusal = None, str(error)
         if symbol not in self._intake.suspended:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
-        if agrees is None:
+        if refusal is not None:
+            structlog.get_logger().error("epoch_awaits_order", symbol=symbol, reason=refusal)
+            sequence.new_life.refusal = refusal
+        elif agrees is None:
             self._pauses[symbol] = round(RETRY_S / LOOK_S)
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
@@ -107,9 +111,13 @@ class NewLives:
             sequence.new_life.is_proven = True
 
     async def _agrees(self, sequence: TradeSequence) -> bool | None:
-        """Whether the exchange's REST side has the new ids too; None where it does not tell."""
-        watch, first = sequence.new_life, sequence.new_life.first
+        """Whether the exchange's REST side has the new ids too; None where it does not tell now.
+
+        Raises `VenueRefused` where it never will.
+        """
+        watch, first, last = sequence.new_life, sequence.new_life.first, sequence.new_life.last
         assert first is not None, "it has begun"
+        assert last is not None, "it has begun"
         try:
             tickers = await self._rest.tickers([sequence.symbol])
             last_id = tickers[0].last_id if tickers else -1
@@ -117,12 +125,18 @@ class NewLives:
                 return False
             if last_id < first.trade_id:
                 return None
-            trades = await self._rest.trades(sequence.symbol, first.trade_id, limit=1)
-        except (VenueUnreachable, VenueRefused):
+            try:
+                return await self._has(first)
+            except VenueRefused:
+                # Where a key is wanted for older ones, the newest can be had without.
+                return await self._has(last)
+        except VenueUnreachable:
             return None
-        if not trades:
-            return None
-        return trades[0].trade_id == first.trade_id and not contradicts(trades[0], first)
+
+    async def _has(self, came: Trade) -> bool | None:
+        """Whether the exchange's REST side has this trade; None where it has none from there on."""
+        trades = await self._rest.trades(came.symbol, came.trade_id, limit=1)
+        return (trades[0].trade_id == came.trade_id and not contradicts(trades[0], came)) if trades else None
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1

@@ -18,16 +18,20 @@ FRESH_MS = 60_000
 class NewLifeWatch:
     """Counts ids that follow each other; copies of them, from another line, do not disturb."""
 
-    __slots__ = ("_ahead_id", "_due_id", "count", "first", "is_proven", "next_id")
+    __slots__ = ("_ahead_id", "_due_id", "count", "first", "is_proven", "last", "next_id", "refusal")
 
     def __init__(self) -> None:
         self.count = 0
         self.first: Trade | None = None
         """The first of the row."""
+        self.last: Trade | None = None
+        """Its last."""
         self.next_id = -1
         """The id after the row."""
         self.is_proven = False
         """Whether the exchange agrees, and only an order is waited for."""
+        self.refusal: str | None = None
+        """Why the exchange will never tell: only an order helps."""
         self._due_id = -1
         self._ahead_id = -1
         """One that came further ahead, while it is found out; a second one that follows it vouches for it."""
@@ -37,10 +41,16 @@ class NewLifeWatch:
         """Whether the row is long enough."""
         return self.count >= NEW_IDS
 
+    @property
+    def awaits_order(self) -> bool:
+        """Whether the exchange need not be asked any more."""
+        return self.is_proven or self.refusal is not None
+
     def reset(self) -> None:
         """A trade of ours came."""
         self.count = 0
         self.is_proven = False
+        self.refusal = None
 
     def see(self, trade: Trade, due_id: int, newest_ms: int) -> bool:
         """A trade below the due id that is none of ours; whether it may be one of a row.
@@ -56,6 +66,7 @@ class NewLifeWatch:
         if trade_id == self.next_id:
             self.count += 1
             self.next_id += 1
+            self.last = trade
         return True
 
     def ends_with(self, trade_id: int, due_id: int) -> bool:
@@ -70,6 +81,7 @@ class NewLifeWatch:
             return
         if trade_id <= self.next_id + NEW_IDS or trade_id == self._ahead_id + 1:
             self.next_id = trade_id + 1
+            self.last = trade
         else:
             self._ahead_id = trade_id
 

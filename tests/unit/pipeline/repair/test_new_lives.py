@@ -15,7 +15,7 @@ from data_collector.pipeline.repair.refill import resume
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, ticker, trade
-from tests.unit.pipeline.repair_scene import AWAY, Answer, RepairScene
+from tests.unit.pipeline.repair_scene import AWAY, NEVER, Answer, RepairScene
 from tests.unit.pipeline.sequence.test_new_life import is_suspended, new_trade, new_trades
 
 OLD_TAIL = 150
@@ -119,17 +119,39 @@ def test_market_of_which_the_exchange_does_not_tell_keeps_no_other_waiting(monke
     assert is_suspended(scene)
 
 
+def test_exchange_that_refuses_the_first_id_is_asked_for_the_last() -> None:
+    """Without a key the newest trades alone can be had."""
+    scene = LifeScene(NEVER, [new_trade(NEW_IDS - 1)])
+    scene.decide()
+
+    assert scene.rest.asked == [0, NEW_IDS - 1]
+    assert scene.sequence.epoch == 1
+
+
+def test_exchange_that_will_never_tell_is_asked_no_more_and_an_order_is_waited_for() -> None:
+    scene = LifeScene(NEVER)
+    for _ in range(100):
+        scene.decide()
+    assert scene.rest.asked == [0, NEW_IDS - 1]
+    assert is_suspended(scene)
+    assert scene.sequence.new_life.refusal == str(NEVER)
+
+    scene.register.orders = {SYMBOL: 0}
+    scene.decide()
+    assert scene.sequence.epoch == 1
+
+
 def test_operator_who_wants_to_decide_is_waited_for() -> None:
     scene = LifeScene([new_trade(0)], is_automatic=False)
     scene.decide()
     assert is_suspended(scene)
-    assert scene.lives.proven == {SYMBOL}
+    assert scene.sequence.new_life.is_proven
 
     scene.register.orders = {SYMBOL: 0}
     scene.decide()
     assert scene.sequence.epoch == 1
     scene.decide()
-    assert (scene.lives.proven, scene.sequence.epoch) == (set(), 1)
+    assert (scene.sequence.new_life.is_proven, scene.sequence.epoch) == (False, 1)
 
 
 def test_ids_that_the_exchange_knows_never_end_the_suspension_by_themselves() -> None:
@@ -140,7 +162,7 @@ def test_ids_that_the_exchange_knows_never_end_the_suspension_by_themselves() ->
     scene.send(*new_trades(3 * NEW_IDS))
 
     assert is_suspended(scene)
-    assert scene.lives.proven == {SYMBOL}
+    assert scene.sequence.new_life.is_proven
 
 
 def test_ids_that_grow_past_the_old_ones_while_the_exchange_is_away_do_not_join_them() -> None:
