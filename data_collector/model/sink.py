@@ -192,6 +192,8 @@ class TradeTail(Struct, frozen=True):
     epoch: int = 0
     last_ms: int = 0
     """No trade that the store holds is newer."""
+    stored_id: int = -1
+    """Of the newest trade in the stream; -1 without one. What was passed over since is behind it."""
 
     @property
     def place(self) -> tuple[int, int]:

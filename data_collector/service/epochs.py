@@ -143,7 +143,7 @@ class Epochs(Part):
 def explain_waiting(sequence: TradeSequence) -> str:
     """Why nothing of a suspended symbol is stored, and what helps."""
     symbol = sequence.symbol
-    came = f"trades of {symbol} come with ids below {sequence.next_id}, as if they began anew"
+    came = f"trades of {symbol} come with ids that were given before, as if they began anew"
     order = (
         f"none is stored until you run `data-collector epoch {symbol} --new`, which begins epoch "
         f"{sequence.epoch + 1} and leaves what is stored as it is"

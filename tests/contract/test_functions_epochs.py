@@ -46,7 +46,7 @@ async def test_epoch_begins_behind_the_tail_that_is_named_and_smaller_ids_follow
     assert times == sorted(times)
     assert times[1] < times[2]
     assert reader.client.get(EPOCH) == "1"
-    assert await sink.tails([SYMBOL]) == {SYMBOL: TradeTail(0, 2, 1, times[-1])}
+    assert await sink.tails([SYMBOL]) == {SYMBOL: TradeTail(0, 2, 1, times[-1], 2)}
 
 
 @pytest.mark.parametrize("begins_after", [None, 999, 1_002])

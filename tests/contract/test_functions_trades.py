@@ -131,7 +131,7 @@ async def test_store_tells_where_each_symbol_ends(sink: RedisSink, reader: Reade
     reader.client.set("trades:ETHUSDT", "mine")
 
     assert await sink.tails([SYMBOL, "ETHUSDT", "BNBUSDT"]) == {
-        SYMBOL: TradeTail(10, 14, last_ms=NOON_MS + 123),
+        SYMBOL: TradeTail(10, 14, last_ms=NOON_MS + 123, stored_id=11),
         "ETHUSDT": None,
     }
 

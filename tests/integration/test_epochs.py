@@ -137,6 +137,24 @@ def test_market_whose_ids_begin_anew_goes_on_by_itself_and_both_lives_stand_whol
         until(lambda: in_database(database) == two_lives(first, last_id), "all rows", output=api.told)
 
 
+def test_ids_that_began_anew_and_ran_past_the_stored_tail_while_nothing_was_collected_begin_an_epoch(
+    market: Exchange, folder: Path, store: Store
+) -> None:
+    """A testnet's reset over a weekend: at the start the ids are far beyond the stored ones."""
+    with api_over(folder, market, store) as api:
+        last_id = burst(market)
+        until(lambda: store.tail_id(SYMBOL) >= last_id, "the first life", output=api.told)
+    first, first_id = stored(store), last_id - 150
+    market.act("restart_ids", symbol=SYMBOL, first_id=first_id)
+    burst(market)
+
+    with api_over(folder, market, store) as api:
+        last_id = burst(market)
+        until(lambda: (1, last_id) in stored(store), "the next epoch", output=api.told)
+        assert stored(store) == first + [(1, number) for number in range(first_id, last_id + 1)]
+        assert "this is epoch 1" in api.ask("GET", "/health")[1]
+
+
 def test_operator_who_decides_is_told_the_command_and_it_begins_the_epoch(
     market: Exchange, folder: Path, store: Store
 ) -> None:

@@ -13,8 +13,8 @@ class SymbolQueue:
     """One symbol: runs of trades, klines, the newest states."""
 
     __slots__ = (
-        "_end_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "is_suspended", "lost", "newest",
-        "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
+        "_end_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "former_ends", "is_suspended", "lost",
+        "newest", "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -22,6 +22,8 @@ class SymbolQueue:
         self.symbol_json = json_text(symbol)
         self.epoch = 0
         """Of what is put here now; runs that wait may be of an older one."""
+        self.former_ends: dict[int, int] = {}
+        """Epochs whose ids the next one ran past unseen: what the spool has of them from this id on is none of them."""
         self.is_suspended = False
         """Whether the exchange's ids seem to have begun anew: it cannot be asked for those that we know."""
         self.dirty = False

@@ -19,6 +19,7 @@ from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Trade
 from data_collector.model.venue import ExchangeApi
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX, TradeSequence, contradicts
 
@@ -103,6 +104,7 @@ class NewLives:
             self._pauses[symbol] = round(RETRY_S / LOOK_S)
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
+            sequence.new_life.disproved_id = sequence.next_id - 1
             self._intake.go_on(symbol)
         elif self._is_automatic:
             await self._begin(sequence)
@@ -126,17 +128,22 @@ class NewLives:
             if last_id < first.trade_id:
                 return None
             try:
-                return await self._has(first)
+                return await self._has(first, sequence.newest_ms)
             except VenueRefused:
                 # Where a key is wanted for older ones, the newest can be had without.
-                return await self._has(last)
+                return await self._has(last, sequence.newest_ms)
         except VenueUnreachable:
             return None
 
-    async def _has(self, came: Trade) -> bool | None:
-        """Whether the exchange's REST side has this trade; None where it has none from there on."""
-        trades = await self._rest.trades(came.symbol, came.trade_id, limit=1)
-        return (trades[0].trade_id == came.trade_id and not contradicts(trades[0], came)) if trades else None
+    async def _has(self, came: Trade, newest_ms: int) -> bool | None:
+        """Whether the exchange's REST side has this trade; None where it does not reach it."""
+        # Those before it happened later than all that is ours too: a single trade may be wrong.
+        trades = await self._rest.trades(came.symbol, max(came.trade_id - NEW_IDS + 1, 0), limit=NEW_IDS)
+        if not trades or trades[-1].trade_id < came.trade_id:
+            return None
+        return any(trade.trade_id == came.trade_id and not contradicts(trade, came) for trade in trades) and all(
+            trade.time_ms > newest_ms for trade in trades
+        )
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1

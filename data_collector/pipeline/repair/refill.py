@@ -97,6 +97,11 @@ class Refill:
             elif not await self._ask(queue, debt):
                 return
 
+    @property
+    def fills_starts(self) -> bool:
+        """Whether anything of the hole after a start is filled; else nobody waits for the exchange there."""
+        return self._reach.seconds > 0
+
     async def oldest_wanted(self, symbol: str, until_id: int) -> int:
         """From which id on a hole that ends before `until_id` is filled. Raises `VenueUnreachable`, `VenueRefused`."""
         if self._outlet.queues[symbol].is_suspended:
@@ -130,10 +135,10 @@ class Refill:
             runs = await self._spool.read(place, debt.due_id, trades_max=READ_TRADES)
             if not self._stands(debt):
                 break
-            kept_id = self._spool.following_id(place, debt.due_id)
+            kept_id, end_id = self._spool.following_id(place, debt.due_id), queue.former_ends.get(debt.epoch)
             if runs:
                 self._bring(debt, runs)
-            elif kept_id is not None:
+            elif kept_id is not None and (end_id is None or kept_id < end_id):
                 # What the disk has lost of it can be had nowhere.
                 kept_id = kept_id if kept_id > debt.due_id else self._spool.end_id(place, debt.due_id)
                 self._explain(debt, kept_id - 1, "lost")
@@ -273,13 +278,10 @@ class Refill:
 
     def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> None:
         """Declare lost what nobody can give."""
-        kept_id = self._spool.oldest_id(queue.place)
-        last_id = queue.next_id - 1
-        if kept_id is not None and kept_id > debt.due_id:
-            last_id = min(last_id, kept_id - 1)
-        elif trades and trades[0].trade_id > debt.due_id:
-            last_id = min(last_id, trades[0].trade_id - 1)
-        self._explain(debt, last_id, "lost")
+        kept_id = self._spool.following_id(queue.place, debt.due_id)
+        given_id = trades[0].trade_id if trades else None
+        nearest = [each for each in (kept_id, given_id) if each is not None and each > debt.due_id]
+        self._explain(debt, min([queue.next_id, *nearest]) - 1, "lost")
 
     def _explain(self, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id = debt.due_id
@@ -310,7 +312,10 @@ def resume(
             next_id = _begin_anew(queue, outlet, spool, was_filled=was_filled)
         elif tail is not None:
             next_id = (_go_on if tail.epoch == queue.epoch else _end_former)(queue, outlet, spool, tail)
-        sequence.resume(next_id, epoch=queue.epoch, newest_ms=0 if tail is None else tail.last_ms)
+        newest_ms, stored_id = (0, -1) if tail is None else (tail.last_ms, tail.stored_id)
+        if tail is not None and tail.epoch < queue.epoch:
+            stored_id = -1
+        sequence.resume(next_id, epoch=queue.epoch, newest_ms=newest_ms, stored_id=stored_id)
 
 
 def _begin_anew(queue: SymbolQueue, outlet: Outlet, spool: Spool, *, was_filled: bool) -> int:

@@ -215,9 +215,12 @@ class TradeRepair:
             self._give_up(sequence, gap, gap.last_id)
 
     def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
-        """Nobody can give what is missing up to there: those who wait for it wait for nothing."""
+        """Nobody can give what is missing up to there, or to what the spool keeps: waiting for it is for nothing."""
         if sequence.gap is not gap:
             return
+        kept_id = self._spool.following_id(place_of(sequence.symbol, sequence.epoch), sequence.next_id)
+        if kept_id is not None and kept_id > sequence.next_id:
+            last_id = min(last_id, kept_id - 1)
         self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
         gap.first_id = sequence.next_id
 
@@ -227,6 +230,10 @@ class TradeRepair:
             return False
         try:
             first_id = await self._refill.oldest_wanted(sequence.symbol, gap.last_id + 1)
+            # Else the stored id is in the answer that fills the hole.
+            is_asked = first_id > sequence.next_id or sequence.stored_id < sequence.next_id - 1
+            if is_asked and await self._begins_anew(sequence):
+                return True
         except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
             self._note_progress(sequence, gap, sequence.next_id, "rest")
@@ -266,6 +273,11 @@ class TradeRepair:
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
+        if not self._suspends(sequence, trades):
+            self._take_answer(sequence, gap, trades, due_id)
+
+    def _take_answer(self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], due_id: int) -> None:
+        """Let through what it has from `due_id` on, which was due when it was asked for."""
         absent = absent_ranges(trades, due_id)
         for trade in trades:
             # The gap may have been filled meanwhile, or its ids have begun anew.
@@ -285,6 +297,27 @@ class TradeRepair:
         gap.attempts.fail(self._clock())
         if trades[0].trade_id > due_id and gap.attempts.begins_late(self._clock()):
             self._give_up(sequence, gap, trades[0].trade_id - 1)
+
+    async def _begins_anew(self, sequence: TradeSequence) -> bool:
+        """Whether the newest id of the store is another trade's now. Raises `VenueUnreachable`."""
+        if sequence.stored_id < 0:
+            return False
+        try:
+            trades = await self._rest.trades(sequence.symbol, sequence.stored_id, limit=1)
+        except (VenueRefused, VenueUnreachable) as error:
+            if isinstance(error, VenueUnreachable) and self._refill.fills_starts:
+                raise
+            # Nobody can tell.
+            return False
+        return self._suspends(sequence, trades)
+
+    def _suspends(self, sequence: TradeSequence, trades: list[Trade]) -> bool:
+        """Whether an answer of the exchange has another trade under an id of ours: what it has beyond is not ours."""
+        is_collected = self._intake.collected.get(sequence.symbol) is sequence
+        if not is_collected or not self._refill.believes(trades) or not sequence.recognise(trades):
+            return False
+        self._intake.suspend_where_ids_begin_anew(sequence)
+        return True
 
     def _note_refusal(self, sequence: TradeSequence, gap: MissingIds, error: VenueRefused) -> list[Trade]:
         """What the exchange will never give is final at once; returns what it gave nonetheless."""

@@ -40,11 +40,9 @@ class TradeIntake:
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._put = outlet.put_trade
-        self.sequences: dict[str, TradeSequence] = {}
-        """Of every symbol: tickers name trade ids too."""
         recent = recent_of(len(outlet.queues))
-        for symbol in outlet.queues:
-            self.sequences[symbol] = TradeSequence(symbol, recent)
+        self.sequences = {symbol: TradeSequence(symbol, recent) for symbol in outlet.queues}
+        """Of every symbol: tickers name trade ids too."""
         self.collected = dict(self.sequences)
         """Those whose trades are collected."""
         self._tally = tally
@@ -182,8 +180,7 @@ class TradeIntake:
         symbol, first_id = sequence.symbol, sequence.next_id
         if last_id < first_id or not self._is_collected(sequence):
             return
-        rules = self._outlet.rules(symbol, range(first_id, last_id + 1))
-        gaps = sequence.pass_over(last_id, reason, rules)
+        gaps = sequence.pass_over(last_id, reason, self._outlet.rules(symbol, range(first_id, last_id + 1)))
         self._outlet.pass_over(symbol, gaps)
         for gap in gaps:
             self._ledger.given_up(Key("trade", symbol), gap.first, gap.last, gap.reason)
@@ -235,10 +232,9 @@ class TradeIntake:
         self._count_unseen(len(trades))
         for trade in trades:
             self._count_once(sequence, trade.trade_id)
+            self._note(trade)
         sequence.spilled.add(runs, trades[-1].trade_id)
         self._counters.add("data_collector_trades_spilled_total", len(trades))
-        for trade in trades:
-            self._note(trade)
         self.holdback.note(sequence)
 
     def due_id(self, symbol: str) -> int:
@@ -255,19 +251,23 @@ class TradeIntake:
     def begin_epoch(self, symbol: str) -> None:
         """The exchange's ids begin anew. What is held of the old ones goes first."""
         sequence = self.sequences[symbol]
-        self.spill(sequence)
-        self._outlet.begin_epoch(symbol, sequence.epoch + 1, sequence.new_life.next_id)
-        self._enter_epoch(sequence, sequence.epoch + 1, sequence.new_life.next_id)
+        epoch, new_life = sequence.epoch + 1, sequence.new_life
+        if new_life.is_past:
+            self._outlet.queues[symbol].former_ends[sequence.epoch] = sequence.next_id
+        else:
+            self.spill(sequence)
+        self._outlet.begin_epoch(symbol, epoch, new_life.next_id)
+        self._enter_epoch(sequence, epoch, new_life.next_id)
 
     def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
         """Somebody else has begun an epoch, and the store wants this id of it next."""
         sequence = self.sequences[symbol]
-        self._count_unseen(len(sequence.held))
         late = self._outlet.adopt_epoch(symbol, epoch, next_id) + len(sequence.held)
         structlog.get_logger().warning("epoch_adopted", symbol=symbol, epoch=epoch, next_id=next_id, too_late=late)
         self._enter_epoch(sequence, epoch, next_id)
 
     def _enter_epoch(self, sequence: TradeSequence, epoch: int, next_id: int) -> None:
+        self._count_unseen(len(sequence.held))
         sequence.begin_epoch(epoch, next_id)
         self._ledger.begin_epoch(sequence.symbol, epoch)
         self._rejoin(sequence)
@@ -336,7 +336,7 @@ class TradeIntake:
                 self._note_held(sequence)
             case Outcome.COPY:
                 self._tally.copy("trade")
-                self._suspend_where_ids_begin_anew(sequence)
+                self.suspend_where_ids_begin_anew(sequence)
             case Outcome.CONFLICT:
                 self._tally.copy("trade")
                 self._take_conflict(sequence.known(trade.trade_id), trade)
@@ -347,7 +347,7 @@ class TradeIntake:
             case never:
                 assert_never(never)
 
-    def _suspend_where_ids_begin_anew(self, sequence: TradeSequence) -> None:
+    def suspend_where_ids_begin_anew(self, sequence: TradeSequence) -> None:
         """Let nothing through until it is decided: ids that grow would come to those that are due."""
         symbol, new_life = sequence.symbol, sequence.new_life
         if new_life.has_begun and self._is_collected(sequence):

@@ -10,7 +10,7 @@ what comes late but fills a hole that was passed over goes to `late:`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from data_collector.model.gaps import Gap, GapReason, explain_ids
@@ -86,7 +86,7 @@ class TradeSequence:
     __slots__ = (
         "_first_s", "_head_id", "_head_s", "_holes", "_newest_ms", "_unconfirmed_id", "epoch", "gap", "held", "minutes",
         "new_life", "next_id", "recent", "recent_mask", "reference_id", "refused_s", "repaired", "reported",
-        "resumed_id", "spilled", "symbol",
+        "resumed_id", "spilled", "stored_id", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, recent: int = RECENT_MAX) -> None:
@@ -113,6 +113,8 @@ class TradeSequence:
         """Ids before the due one that no stream brought."""
         self.resumed_id = -1
         """The id that was due when collection began: of a hole from there on only the newer part is filled."""
+        self.stored_id = -1
+        """The newest trade that the store had then; -1 where that is not known."""
         self.reference_id = -1
         """Last trade id that a ticker named: what the first trade's id is held against."""
         self._holes: list[tuple[int, int]] = []
@@ -159,12 +161,13 @@ class TradeSequence:
         """A closed kline of a minute against what was let through: see `MinuteVolumes.check`."""
         return self.minutes.check(kline, id_before, self.next_id)
 
-    def resume(self, next_id: int, *, epoch: int = 0, newest_ms: int = 0) -> None:
+    def resume(self, next_id: int, *, epoch: int = 0, newest_ms: int = 0, stored_id: int = -1) -> None:
         """Collection begins, and this id of an epoch is due; -1 when the feed is to tell.
 
-        No trade before it happened after `newest_ms`.
+        `stored_id` is that of the newest trade in the store, of which none happened after `newest_ms`.
         """
         self.next_id = self.resumed_id = next_id
+        self.stored_id = stored_id
         self.epoch = epoch
         self._newest_ms = newest_ms
 
@@ -180,6 +183,22 @@ class TradeSequence:
         self._holes = []
         self._unconfirmed_id = self.reference_id = -1
         self.new_life = NewLifeWatch()
+
+    def recognise(self, trades: Sequence[Trade]) -> bool:
+        """What the exchange answered: whether it has a later trade now under an id that we have."""
+        for trade in trades:
+            known, known_ms = self.known(trade.trade_id), self._newest_ms
+            if known is not None:
+                known_ms = known.time_ms
+            elif trade.trade_id != self.stored_id:
+                continue
+            if trade.time_ms > known_ms and trade.trade_id > self.new_life.disproved_id:
+                came = [held_id for held_id in self.held if held_id - 1 in self.held] or self.held
+                self.new_life.recognise(trade, max(trade.trade_id, self.spilled.last_id, *came) + 1)
+                # It is opened anew, with all the time to fill it, if the ids go on.
+                self.gap = None
+                return True
+        return False
 
     def settle_start(self) -> None:
         """It is decided how much is filled of the hole at the start."""
@@ -363,7 +382,8 @@ class TradeSequence:
             self.new_life.reset()
             return Outcome.COPY
         # Of ids that begin anew (a testnet's reset, a new listing), or of a store that was filled from another market.
-        is_newer = self.new_life.see(trade, self.next_id, self.newest_ms)
+        is_start = self.stored_id == self.next_id - 1
+        is_newer = self.new_life.see(trade, self.next_id, self.newest_ms, is_start=is_start)
         return Outcome.COPY if first is None or is_newer else Outcome.CONFLICT
 
 

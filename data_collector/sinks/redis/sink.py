@@ -331,15 +331,16 @@ class RedisSink:
 def _trade_tail(reply: list[object], epoch: object) -> TradeTail:
     """Of XINFO STREAM: names and values in turn; ids are `ms-trade id`. `epoch` is what its key holds, if it does."""
     info = dict(zip(reply[::2], reply[1::2], strict=True))
-    last, first = entry_id(info["last-generated-id"]), info["first-entry"]
-    first_epoch, last_epoch = epoch_of_entry(first), epoch_of_entry(info["last-entry"])
+    last, first, newest = entry_id(info["last-generated-id"]), info["first-entry"], info["last-entry"]
+    first_epoch, last_epoch = epoch_of_entry(first), epoch_of_entry(newest)
     if isinstance(epoch, str) and epoch.isdecimal():
         last_epoch = int(epoch)
     if not isinstance(first, list):
         first_id = last.number + 1
     else:
         first_id = entry_id(first[0]).number if first_epoch == last_epoch else 0
-    return TradeTail(first_id, last.number, last_epoch, last.ms)
+    stored_id = entry_id(newest[0]).number if isinstance(newest, list) else -1
+    return TradeTail(first_id, last.number, last_epoch, last.ms, stored_id)
 
 
 def _due_or_none(due_ms: int) -> int | None:

@@ -56,6 +56,25 @@ def test_market_with_few_ids_never_reaches_the_old_ones(scene: Scene) -> None:
     assert scene.counters.value("data_collector_trade_conflicts_total") == 0
 
 
+def test_old_life_without_a_hundred_ids_is_told_from_the_new_one(scene: Scene) -> None:
+    """A listing with 50 trades, and the new one under its name."""
+    scene.begin(49)
+    scene.send(*new_trades(0, 60))
+
+    assert is_suspended(scene)
+    assert runs(scene.take()) == [(49, 1)]
+
+
+def test_new_ids_that_reach_the_stored_tail_after_a_start_do_not_pass_it(scene: Scene) -> None:
+    """The first trade that comes has an id only 20 below the stored one."""
+    scene.sequence.resume(TAIL + 1, newest_ms=NOON_MS + 123, stored_id=TAIL)
+    scene.outlet.resume(SYMBOL, TAIL + 1)
+    scene.send(*new_trades(TAIL - 20, 40))
+
+    assert is_suspended(scene)
+    assert runs(scene.take()) == []
+
+
 def test_old_trades_of_strangers_between_honest_ones_suspend_nothing(scene: Scene) -> None:
     """120 old ids, from strangers, between honest trades."""
     scene.begin(TAIL)
