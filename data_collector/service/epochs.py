@@ -18,6 +18,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.outlet.pump import Question
 from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
@@ -127,7 +128,7 @@ class Epochs(Part):
 
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Symbols that wait for a decision, and those of which an epoch began a short while ago."""
-        waiting = [self._waiting(symbol) for symbol in self._intake.suspended]
+        waiting = [explain_waiting(sequence) for sequence in self._intake.suspended.values()]
         now_s = time.monotonic()
         begun = [
             f"the trade ids of {symbol} began anew {now_s - at_s:.0f} s ago: this is epoch {epoch}, and what was "
@@ -138,16 +139,20 @@ class Epochs(Part):
         reasons = _some(waiting, "symbols wait for their next epoch") + _some(begun, "symbols are in a new epoch")
         return PartHealth(reasons, ready=not waiting)
 
-    def _waiting(self, symbol: str) -> str:
-        sequence = self._intake.sequences[symbol]
-        came = f"trades of {symbol} come with ids that were given before, as if they began anew"
-        if symbol in self._lives.proven:
-            return (
-                f"{came}, and the exchange agrees: none is stored until you run `data-collector epoch {symbol} --new`, "
-                f"which begins epoch {sequence.epoch + 1} and leaves what is stored as it is (AUTO_EPOCH=1 does it by "
-                "itself)"
-            )
-        return f"{came}: the exchange is being asked whether they do"
+
+def explain_waiting(sequence: TradeSequence) -> str:
+    """Why nothing of a suspended symbol is stored, and what helps."""
+    symbol = sequence.symbol
+    came = f"trades of {symbol} come with ids that were given before, as if they began anew"
+    order = (
+        f"none is stored until you run `data-collector epoch {symbol} --new`, which begins epoch "
+        f"{sequence.epoch + 1} and leaves what is stored as it is"
+    )
+    if sequence.new_life.is_proven:
+        return f"{came}, and the exchange agrees: {order} (AUTO_EPOCH=1 does it by itself)"
+    if sequence.new_life.refusal is not None:
+        return f"{came}, and the exchange refuses to tell whether they do ({sequence.new_life.refusal}): {order}"
+    return f"{came}: the exchange is being asked whether they do"
 
 
 def _some(sentences: Sequence[str], of: str) -> list[str]:

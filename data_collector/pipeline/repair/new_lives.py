@@ -2,7 +2,8 @@
 
 Life cycle: the service makes one and runs it in a task. The trade intake suspends a symbol when a hundred ids in a row
 look like those of another life; from then on nothing of it is let through until it is decided here
-(docs/decisions/0016-epochs.md). What is asked is asked again until there is an answer.
+(docs/decisions/0016-epochs.md). What is asked is asked again until there is an answer, or a refusal: then an operator
+decides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.records import Trade
 from data_collector.model.venue import ExchangeApi
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.new_life import NEW_IDS
@@ -53,11 +55,10 @@ class NewLives:
         self._register = register
         self._counters = counters
         self._is_automatic = is_automatic
-        self.proven: set[str] = set()
-        """Suspended symbols of which the exchange agrees, and which wait for an order."""
         self.begun: dict[str, tuple[int, float]] = {}
         """Symbol to the epoch that began last, and when."""
-        self._pause = 0
+        self._pauses: dict[str, int] = {}
+        """Suspended symbols that wait for so many more looks until the exchange is asked about them again."""
         counters.set("data_collector_epochs_awaited", 0)
         counters.add("data_collector_epochs_begun_total", 0)
 
@@ -75,26 +76,32 @@ class NewLives:
                 await self._register.remember(symbol, sequence.epoch)
                 break
         suspended = self._intake.suspended
-        self.proven &= suspended.keys()
         self._counters.set("data_collector_epochs_awaited", len(suspended))
-        self._pause = max(0, self._pause - 1)
+        self._pauses = {symbol: left - 1 for symbol, left in self._pauses.items() if left > 1 and symbol in suspended}
         if not suspended:
             return
         ordered = await self._register.ordered(list(suspended))
         for symbol, sequence in list(suspended.items()):
             if ordered.get(symbol) == sequence.epoch:
                 await self._begin(sequence)
-            elif not self._pause and symbol not in self.proven:
+            elif symbol not in self._pauses and not sequence.new_life.awaits_order:
                 await self._decide(sequence)
 
     async def _decide(self, sequence: TradeSequence) -> None:
         symbol = sequence.symbol
-        agrees = await self._agrees(sequence)
+        refusal: str | None = None
+        try:
+            agrees = await self._agrees(sequence)
+        except VenueRefused as error:
+            agrees, refusal = None, str(error)
         if symbol not in self._intake.suspended:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
-        if agrees is None:
-            self._pause = round(RETRY_S / LOOK_S)
+        if refusal is not None:
+            structlog.get_logger().error("epoch_awaits_order", symbol=symbol, reason=refusal)
+            sequence.new_life.refusal = refusal
+        elif agrees is None:
+            self._pauses[symbol] = round(RETRY_S / LOOK_S)
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
             sequence.new_life.disproved_id = sequence.next_id - 1
@@ -103,12 +110,16 @@ class NewLives:
             await self._begin(sequence)
         else:
             structlog.get_logger().error("epoch_awaits_order", symbol=symbol, epoch=sequence.epoch + 1)
-            self.proven.add(symbol)
+            sequence.new_life.is_proven = True
 
     async def _agrees(self, sequence: TradeSequence) -> bool | None:
-        """Whether the exchange's REST side has the new ids too; None where it does not tell."""
-        watch, first = sequence.new_life, sequence.new_life.first
+        """Whether the exchange's REST side has the new ids too; None where it does not tell now.
+
+        Raises `VenueRefused` where it never will.
+        """
+        watch, first, last = sequence.new_life, sequence.new_life.first, sequence.new_life.last
         assert first is not None, "it has begun"
+        assert last is not None, "it has begun"
         try:
             tickers = await self._rest.tickers([sequence.symbol])
             last_id = tickers[0].last_id if tickers else -1
@@ -116,15 +127,22 @@ class NewLives:
                 return False
             if last_id < first.trade_id:
                 return None
-            # Those before it happened later than all that is ours too: a single trade may be wrong.
-            from_id = max(first.trade_id - NEW_IDS + 1, 0)
-            trades = await self._rest.trades(sequence.symbol, from_id, limit=NEW_IDS)
-        except (VenueUnreachable, VenueRefused):
+            try:
+                return await self._has(first, sequence.newest_ms)
+            except VenueRefused:
+                # Where a key is wanted for older ones, the newest can be had without.
+                return await self._has(last, sequence.newest_ms)
+        except VenueUnreachable:
             return None
-        if not trades or trades[-1].trade_id < first.trade_id:
+
+    async def _has(self, came: Trade, newest_ms: int) -> bool | None:
+        """Whether the exchange's REST side has this trade; None where it does not reach it."""
+        # Those before it happened later than all that is ours too: a single trade may be wrong.
+        trades = await self._rest.trades(came.symbol, max(came.trade_id - NEW_IDS + 1, 0), limit=NEW_IDS)
+        if not trades or trades[-1].trade_id < came.trade_id:
             return None
-        return any(trade.trade_id == first.trade_id and not contradicts(trade, first) for trade in trades) and all(
-            trade.time_ms > sequence.newest_ms for trade in trades
+        return any(trade.trade_id == came.trade_id and not contradicts(trade, came) for trade in trades) and all(
+            trade.time_ms > newest_ms for trade in trades
         )
 
     async def _begin(self, sequence: TradeSequence) -> None:

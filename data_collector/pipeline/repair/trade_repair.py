@@ -208,6 +208,9 @@ class TradeRepair:
         self._intake.holdback.note(sequence)
 
     def _note_progress(self, sequence: TradeSequence, gap: MissingIds, due_id: int, source: HealSource) -> None:
+        if sequence.gap is not gap:
+            # A stream has filled it, or its ids are of an epoch that is over.
+            return
         last_id = min(sequence.next_id - 1, gap.last_id)
         if sequence.next_id > due_id:
             gap.attempts.succeed(self._clock())
@@ -219,6 +222,8 @@ class TradeRepair:
 
     def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
         """Nobody can give what is missing up to there, or to what the spool keeps: waiting for it is for nothing."""
+        if sequence.gap is not gap:
+            return
         kept_id = self._spool.following_id(place_of(sequence.symbol, sequence.epoch), sequence.next_id)
         if kept_id is not None and kept_id > sequence.next_id:
             last_id = min(last_id, kept_id - 1)
@@ -243,6 +248,8 @@ class TradeRepair:
         except VenueRefused:
             # How old it is it will never tell: all of it is asked for by id.
             first_id = sequence.next_id
+        if sequence.gap is not gap:
+            return True
         sequence.settle_start()
         if first_id > sequence.next_id:
             last_id = min(first_id - 1, gap.last_id)

@@ -20,19 +20,30 @@ FRESH_MS = 60_000
 class NewLifeWatch:
     """Counts ids that follow each other; copies of them, from another line, do not disturb."""
 
-    __slots__ = ("_due_id", "_wanted", "count", "disproved_id", "first", "is_past", "next_id")
+    __slots__ = (
+        "_ahead_id", "_due_id", "_wanted", "count", "disproved_id", "first", "is_past", "is_proven", "last", "next_id",
+        "refusal",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.count = 0
         self.first: Trade | None = None
         """The first of the row."""
+        self.last: Trade | None = None
+        """Its last."""
         self.next_id = -1
         """The id after the row."""
+        self.is_proven = False
+        """Whether the exchange agrees, and only an order is waited for."""
+        self.refusal: str | None = None
+        """Why the exchange will never tell: only an order helps."""
         self.is_past = False
         """Whether the new ids ran past the due one unseen: what came with later ids is of the new life."""
         self.disproved_id = -1
         """Up to this id the exchange was asked for the trades that it has now: they are ours."""
         self._due_id = -1
+        self._ahead_id = -1
+        """One that came further ahead, while it is found out; a second one that follows it vouches for it."""
         self._wanted = NEW_IDS
 
     @property
@@ -40,9 +51,16 @@ class NewLifeWatch:
         """Whether the row is long enough."""
         return self.count >= self._wanted
 
+    @property
+    def awaits_order(self) -> bool:
+        """Whether the exchange need not be asked any more."""
+        return self.is_proven or self.refusal is not None
+
     def reset(self) -> None:
         """A trade of ours came."""
         self.count = 0
+        self.is_proven = False
+        self.refusal = None
         self.is_past = False
 
     def see(self, trade: Trade, due_id: int, newest_ms: int, *, is_start: bool = False) -> bool:
@@ -59,6 +77,7 @@ class NewLifeWatch:
         if trade_id == self.next_id:
             self.count += 1
             self.next_id += 1
+            self.last = trade
         # The due id itself would be let through: an old life may have had no hundred, or the row began close below it.
         self._wanted = 1 if is_start and self.next_id == due_id else max(1, min(NEW_IDS, due_id - 1))
         return True
@@ -66,11 +85,24 @@ class NewLifeWatch:
     def recognise(self, trade: Trade, next_id: int) -> None:
         """The exchange has this later trade under an id of ours; what came has ids below `next_id`."""
         self.first, self.next_id, self.count, self._wanted = trade, next_id, NEW_IDS, NEW_IDS
+        self.last = trade
         self.is_past = True
 
-    def follow(self, trade_id: int) -> None:
-        """It goes on, while it is found out what it is."""
-        self.next_id += trade_id == self.next_id
+    def ends_with(self, trade_id: int, due_id: int) -> bool:
+        """Whether this id is one of the old life, which goes on."""
+        return not self.is_proven and trade_id >= due_id and trade_id > self.next_id + NEW_IDS
+
+    def follow(self, trade: Trade) -> None:
+        """It goes on, while it is found out what it is; some of its ids may be missing."""
+        trade_id = trade.trade_id
+        if self.first is None or trade_id < self.next_id or trade.time_ms < self.first.time_ms:
+            # A copy, or an old trade that is shown again.
+            return
+        if trade_id <= self.next_id + NEW_IDS or trade_id == self._ahead_id + 1:
+            self.next_id = trade_id + 1
+            self.last = trade
+        else:
+            self._ahead_id = trade_id
 
     @property
     def first_id(self) -> int:

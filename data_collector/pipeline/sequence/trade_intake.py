@@ -23,7 +23,6 @@ from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
 from data_collector.pipeline.sequence.holdback import Holdback
-from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import Tally, also_refused
 from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, Outcome, TradeSequence, contradicts, recent_of
@@ -284,12 +283,12 @@ class TradeIntake:
         sequence = self.suspended.get(trade.symbol)
         if sequence is None:
             self._tally.refuse_unknown(trade)
-        elif trade.trade_id >= sequence.next_id and trade.trade_id > sequence.new_life.next_id + NEW_IDS:
+        elif sequence.new_life.ends_with(trade.trade_id, sequence.next_id):
             self.go_on(trade.symbol)
             self.take(trade)
         else:
             self._tally.copy("trade")
-            sequence.new_life.follow(trade.trade_id)
+            sequence.new_life.follow(trade)
 
     def _is_collected(self, sequence: TradeSequence) -> bool:
         """Else it was removed while the exchange, or the disk, was asked."""

@@ -208,6 +208,7 @@ class TradeSequence:
         """Its trades are collected no longer: nothing is waited for."""
         self.gap = self.reported = None
         self.refused_s.clear()
+        self.new_life.reset()
 
     def offer(self, trade: Trade, now_s: float) -> Outcome:
         """A trade that is not simply the due one. What it makes due is let go by `begin` and `take_due`."""
@@ -215,7 +216,8 @@ class TradeSequence:
         if self.next_id < 0:
             return self._offer_first(trade, now_s)
         if trade_id < self.next_id:
-            return Outcome.LATE if self._fill_hole(trade_id) else self._compare(trade)
+            is_late = not self._is_newest(trade) and self._fill_hole(trade_id)
+            return Outcome.LATE if is_late else self._compare(trade)
         if trade_id - self.next_id > JUMP_MAX and trade_id != self._unconfirmed_id + 1:
             self._unconfirmed_id = trade_id
             return Outcome.IMPLAUSIBLE
@@ -360,6 +362,10 @@ class TradeSequence:
             self._first_s = now_s
         self.held[trade.trade_id] = trade
         return Outcome.HELD
+
+    def _is_newest(self, trade: Trade) -> bool:
+        """Whether a trade below the due one is newer than what followed all holes: it fills none of them."""
+        return self.known(self.next_id - 1) is not None and trade.time_ms > self.newest_ms
 
     def _fill_hole(self, trade_id: int) -> bool:
         for index, (first, last) in enumerate(self._holes):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
-from data_collector.model.records import Trade
+from data_collector.model.records import Ticker, Trade
 from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.repair.refill import Reach, resume
@@ -18,6 +19,7 @@ from tests.unit.pipeline.repair_scene import AN_HOUR, AWAY, NEVER, Answer, Repai
 from tests.unit.pipeline.sequence.test_new_life import is_suspended, new_trade, new_trades
 
 OLD_TAIL = 150
+OTHER = "ETHUSDT"
 
 
 class Register:
@@ -125,17 +127,80 @@ def test_exchange_that_does_not_answer_is_asked_again() -> None:
     assert scene.sequence.epoch == 1
 
 
+def test_market_of_which_the_exchange_does_not_tell_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = LifeScene([msgspec.structs.replace(new_trade(0), symbol=OTHER)])
+    scene.send(ticker(NOON_MS, last_id=1000, symbol=OTHER))
+    scene.send(*(msgspec.structs.replace(trade(1000 + number), symbol=OTHER) for number in range(2)))
+    scene.wait(ARBITRATION_S)
+    scene.send(*(msgspec.structs.replace(each, symbol=OTHER) for each in new_trades(0)))
+    assert list(scene.intake.trades.suspended) == [SYMBOL, OTHER]
+
+    async def tickers(symbols: Sequence[str]) -> list[Ticker]:
+        return [] if symbols == [SYMBOL] else [ticker(NOON_MS, last_id=NEW_IDS, symbol=OTHER)]
+
+    monkeypatch.setattr(scene.rest, "tickers", tickers)
+    scene.decide()
+
+    assert scene.register.known == {OTHER: 1}
+    assert is_suspended(scene)
+
+
+def test_exchange_that_refuses_the_first_id_is_asked_for_the_last() -> None:
+    """Without a key the newest trades alone can be had."""
+    scene = LifeScene(NEVER, new_trades(150))
+    scene.send(*new_trades(NEW_IDS, 150))
+    scene.decide()
+
+    assert scene.rest.asked == [0, 150]
+    assert scene.sequence.epoch == 1
+
+
+def test_exchange_that_will_never_tell_is_asked_no_more_and_an_order_is_waited_for() -> None:
+    scene = LifeScene(NEVER)
+    for _ in range(100):
+        scene.decide()
+    assert len(scene.rest.asked) == 2
+    assert is_suspended(scene)
+    assert scene.sequence.new_life.refusal == str(NEVER)
+
+    scene.register.orders = {SYMBOL: 0}
+    scene.decide()
+    assert scene.sequence.epoch == 1
+
+
 def test_operator_who_wants_to_decide_is_waited_for() -> None:
     scene = LifeScene([new_trade(0)], is_automatic=False)
     scene.decide()
     assert is_suspended(scene)
-    assert scene.lives.proven == {SYMBOL}
+    assert scene.sequence.new_life.is_proven
 
     scene.register.orders = {SYMBOL: 0}
     scene.decide()
     assert scene.sequence.epoch == 1
     scene.decide()
-    assert (scene.lives.proven, scene.sequence.epoch) == (set(), 1)
+    assert (scene.sequence.new_life.is_proven, scene.sequence.epoch) == (False, 1)
+
+
+def test_ids_that_the_exchange_knows_never_end_the_suspension_by_themselves() -> None:
+    """A reconnect has left out more of them than may be missing, and they grow past the old ones."""
+    scene = LifeScene([new_trade(0)], is_automatic=False)
+    scene.decide()
+
+    scene.send(*new_trades(3 * NEW_IDS))
+
+    assert is_suspended(scene)
+    assert scene.sequence.new_life.is_proven
+
+
+def test_ids_that_grow_past_the_old_ones_while_the_exchange_is_away_do_not_join_them() -> None:
+    """Two of them are missing since a reconnect."""
+    scene = LifeScene(AWAY)
+    scene.decide()
+
+    scene.send(*new_trades(NEW_IDS, 10), *new_trades(NEW_IDS + 12, 150))
+
+    assert is_suspended(scene)
+    assert scene.take().trades == []
 
 
 def test_store_gets_the_end_of_the_old_life_then_the_new_one_from_its_beginning() -> None:

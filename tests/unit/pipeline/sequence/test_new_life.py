@@ -110,6 +110,36 @@ def test_trade_of_the_old_life_ends_the_suspension(scene: Scene) -> None:
     assert gap_of(scene) == (TAIL + 1, TAIL + 2)
 
 
+def test_new_ids_that_fall_into_a_hole_of_the_old_life_suspend_the_symbol(scene: Scene) -> None:
+    scene.begin(10)
+    scene.intake.trades.pass_over(scene.sequence, 9_999, "skipped")
+    scene.send(*(trade(10_000 + number) for number in range(5)))
+    scene.take()
+    scene.send(*new_trades(600))
+
+    assert is_suspended(scene)
+    assert scene.take_side() == []
+
+
+def test_late_trades_of_a_hole_that_nothing_has_followed_yet_are_no_new_life(scene: Scene) -> None:
+    scene.begin(10)
+    scene.intake.trades.pass_over(scene.sequence, 500, "lost")
+    scene.send(*new_trades(11))
+
+    assert not is_suspended(scene)
+    assert len(scene.take_side()) == NEW_IDS
+
+
+def test_row_goes_on_behind_missing_ids_and_neither_at_a_stray_nor_at_an_old_trade(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0))
+    scene.send(new_trade(TAIL - 1), trade(TAIL - 10), trade(TAIL - 9))
+    assert scene.sequence.new_life.next_id == NEW_IDS
+
+    scene.send(*new_trades(3 * NEW_IDS, 2))
+    assert scene.sequence.new_life.next_id == 3 * NEW_IDS + 2
+
+
 def test_epoch_begins_behind_all_that_is_held_of_the_one_before(scene: Scene) -> None:
     scene.begin(TAIL)
     scene.send(trade(TAIL + 2))
