@@ -50,24 +50,25 @@ class EpochHome(Part):
         """Of symbols that are not in their first epoch."""
 
     async def open(self) -> None:
-        """Read them; the folder is locked. Where it has none, PostgreSQL may have some."""
+        """Read them; the folder is locked. PostgreSQL may have newer ones: the folder can be an old copy."""
         if self._empty:
             self._file.unlink(missing_ok=True)
             return
         try:
             self.known |= msgspec.json.decode(await asyncio.to_thread(self._file.read_bytes), type=dict[str, int])
         except FileNotFoundError:
-            await self._ask_database()
+            pass
         except (OSError, msgspec.MsgspecError) as error:
             structlog.get_logger().warning("epochs_unreadable", file=str(self._file), reason=str(error))
-            await self._ask_database()
+        await self._ask_database()
 
     async def _ask_database(self) -> None:
         if self._database is None:
             return
         try:
             async with time_limit(ASK_S):
-                self.known |= await kept_epochs(self._database, self._exchange)
+                kept = await kept_epochs(self._database, self._exchange)
+                self.known |= {symbol: max(epoch, self.known.get(symbol, 0)) for symbol, epoch in kept.items()}
         except (TimeoutError, SinkUnavailable, Misconfigured) as error:
             structlog.get_logger().warning("epochs_not_in_database", reason=str(error) or f"no answer in {ASK_S:g} s")
 

@@ -7,10 +7,10 @@ from msgspec import structs
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
-from data_collector.model.sink import Batch, Behind, TradeRun, TradeTail
+from data_collector.model.sink import Batch, Behind, NewestUpdate, TradeRun, TradeTail
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, run_of, trades
-from tests.market import NOON_MS, SYMBOL, trade
+from tests.market import NOON_MS, SYMBOL, ticker, trade
 
 TRADES = f"trades:{SYMBOL}"
 EPOCH = f"collector:epoch:{SYMBOL}"
@@ -108,6 +108,14 @@ async def test_latest_price_is_that_of_the_new_life(sink: RedisSink, reader: Rea
     await write(sink, new_run(0, 1, begins_after=1_001))
 
     assert reader.client.hget(f"latest:{SYMBOL}", "trade_id") == "1"
+
+
+async def test_price_of_a_ticker_whose_ids_began_anew_is_the_latest(sink: RedisSink, reader: Reader) -> None:
+    """Without the channel of trades nothing else would tell of the new life."""
+    for after_ms, last_id, price in ((0, 5_000_000, "2.0"), (1_000, 150, "0.5"), (2_000, 151, "0.6")):
+        record = ticker(NOON_MS + after_ms, last_id=last_id, last_price=price)
+        await sink.write(Batch(newest=[NewestUpdate(record)]))
+        assert (reader.latest()["price"], reader.latest()["trade_id"]) == (price, str(last_id))
 
 
 async def test_number_that_is_none_stops_its_symbol_alone(sink: RedisSink, reader: Reader) -> None:

@@ -15,9 +15,12 @@ from msgspec import structs
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.wire import trade_json
+from data_collector.service.epochs import EpochHome
+from data_collector.settings import Settings
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.sinks.postgres.statements import PUT_EPOCH
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
 from tests.faults.service import Api, api_over
 from tests.integration.postgres_server import rows
@@ -114,6 +117,19 @@ async def test_trades_that_were_trimmed_across_two_epochs_are_declared_in_the_ne
             await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
 
     assert rows(database, gaps) == expected
+
+
+async def test_newer_epochs_of_postgresql_count_beside_those_in_the_data_folder(
+    pool: asyncpg.Pool, database: str, tmp_path: Path
+) -> None:
+    """The folder is an old copy, or another collector has begun epochs since."""
+    await pool.executemany(PUT_EPOCH, [("binance", SYMBOL, 3), ("binance", "ETHUSDT", 1), ("binance", "BNBUSDT", 1)])
+    (tmp_path / "epochs.json").write_text(json.dumps({SYMBOL: 1, "ETHUSDT": 2}))
+    home = EpochHome(Settings.model_validate({"database_url": database}), tmp_path, "binance", empty=False)
+
+    await home.open()
+
+    assert home.known == {SYMBOL: 3, "ETHUSDT": 2, "BNBUSDT": 1}
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ by halving the stream, and what lies before a time is passed over by the server.
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 from data_collector.api.series.merge import SeriesPart, cut
@@ -23,6 +24,9 @@ PAGE_ENTRIES = 1000
 PROBES = 16
 """Places looked at in one exchange with the server: seven of these find one millisecond in three days."""
 
+EPOCHS_MAX = 1000
+"""Listed at most: the newest, and the oldest."""
+
 LATE_MS = 60_000
 """An entry may stand behind its own time, because entry ids never go back; so much is read beyond the end."""
 
@@ -34,6 +38,7 @@ class RedisTrades:
         self._store = store
         self._store_url = store_url
         self._key = keys.key("trades", window.symbol)
+        self._epoch_key = keys.epoch(window.symbol)
         self._window = window
 
     async def first_place(self) -> int | None:
@@ -51,14 +56,15 @@ class RedisTrades:
         rows: list[tuple[int, Sourced[Trade]]] = []
         until, epoch = f"{self._window.to_ms + LATE_MS}-0", self._window.epoch
         async with self._store.turn(self._store_url) as connection:
+            present = await self._present(connection)
             is_whole = first <= 0 and not epoch
-            start = f"{self._window.from_ms}-0" if is_whole else await self._start(connection, max(first, 0))
+            start = f"{self._window.from_ms}-0" if is_whole else await self._start(connection, max(first, 0), present)
             if start is None:
                 return cut(rows, limit)
             pages = pages_of(connection, self._key, self._window.symbol, PAGE_ENTRIES, start=start, end=until)
             async for entries in pages:
                 rows += self._rows(entries, first)
-                if len(rows) > limit or (entries and epoch_or_first(entries[-1].fields) > epoch):
+                if len(rows) > limit or (entries and epoch < epoch_or_first(entries[-1].fields) <= present):
                     break
         return cut(rows, limit)
 
@@ -74,27 +80,33 @@ class RedisTrades:
 
     async def _oldest(self) -> EntryId | None:
         async with self._store.turn(self._store_url) as connection:
-            oldest = await self._entry(connection, "XRANGE", "-")
-            if oldest is not None and oldest.epoch < self._window.epoch:
-                start = await self._start(connection, 0, from_ms=0)
+            oldest, present = await self._entry(connection, "XRANGE", "-"), await self._present(connection)
+            if oldest is not None and (oldest.epoch < self._window.epoch or oldest.epoch > present):
+                start = await self._start(connection, 0, present, from_ms=0)
                 if start is None:
                     return None
                 async for entries in pages_of(connection, self._key, "", PAGE_ENTRIES, start=start):
-                    oldest = next((each for each in map(_place, entries) if each.epoch >= self._window.epoch), None)
+                    places = map(_place, entries)
+                    oldest = next((each for each in places if self._window.epoch <= each.epoch <= present), None)
                     if oldest is not None:
                         break
         return oldest.id if oldest is not None and oldest.epoch == self._window.epoch else None
 
-    async def _start(self, connection: StoreConnection, first: int, from_ms: int | None = None) -> str | None:
-        """Entry id from which trades with ids from `first` on stand; None when there is none."""
+    async def _start(
+        self, connection: StoreConnection, first: int, present: int, from_ms: int | None = None
+    ) -> str | None:
+        """Entry id from which trades with ids from `first` on stand; None when there is none.
+
+        An epoch beyond the `present` one was written by somebody else.
+        """
         wanted = (self._window.epoch, first)
         from_ms = self._window.from_ms if from_ms is None else from_ms
         oldest = await self._entry(connection, "XRANGE", "-")
         newest = await self._entry(connection, "XREVRANGE", "+")
-        if oldest is None or newest is None or newest.place < wanted or oldest.epoch > self._window.epoch:
+        if oldest is None or newest is None or newest.place < wanted or wanted[0] < oldest.epoch <= present:
             return None
         low_ms, high_ms = oldest.id.ms, newest.id.ms
-        if oldest.place < wanted:
+        if oldest.place < wanted or oldest.epoch > present:
             # The first entry at or after `low_ms` lies before the wanted one; that at or after `high_ms` does not.
             while high_ms - low_ms > 1:
                 times = range(low_ms + 1, high_ms, max(1, (high_ms - low_ms) // PROBES))
@@ -109,6 +121,12 @@ class RedisTrades:
         if low_ms < from_ms:
             return f"{from_ms}-0"
         return f"{low_ms}-{first}"
+
+    async def _present(self, connection: StoreConnection) -> int:
+        """The epoch that the stream is in; where that is not known, every epoch is believed."""
+        (reply,) = await connection.execute([("GET", self._epoch_key)])
+        epoch = _number(reply)
+        return sys.maxsize if epoch is None else epoch
 
     async def _entry(self, connection: StoreConnection, command: str, start: str) -> _Place | None:
         end = "+" if start == "-" else "-"
@@ -133,11 +151,24 @@ def _place(entry: StreamEntry) -> _Place:
     return _Place(entry_id(entry.id), epoch_or_first(entry.fields))
 
 
+def _number(reply: object) -> int | None:
+    text = str(reply)
+    return int(text) if text.isdecimal() else None
+
+
 async def redis_epochs(store: StoreReading, store_url: str, keys: StoreKeys, symbol: str) -> list[int]:
-    """Those of which the store has trades, rising. Raises `SinkUnavailable`."""
+    """Those of which the store has trades, rising. Raises `SinkUnavailable`.
+
+    An entry of somebody else may name any number: the newest is the one that the store says it is in.
+    """
     key = keys.key("trades", symbol)
     async with store.turn(store_url) as connection:
         commands: list[Command] = [("XRANGE", key, "-", "+", "COUNT", 1), ("XREVRANGE", key, "+", "-", "COUNT", 1)]
-        ends = [entries_of(reply, symbol, key) for reply in await connection.execute(commands)]
-    found = [epoch_or_first(entries[0].fields) for entries in ends if entries]
-    return list(range(found[0], found[-1] + 1)) if found else []
+        *ends, present = await connection.execute([*commands, ("GET", keys.epoch(symbol))])
+    found = [epoch_or_first(entries[0].fields) for end in ends if (entries := entries_of(end, symbol, key))]
+    if not found:
+        return []
+    known = _number(present)
+    newest = found[-1] if known is None else known
+    oldest = min(found[0], newest)
+    return sorted({oldest, *range(max(oldest, newest - EPOCHS_MAX + 2), newest + 1)})

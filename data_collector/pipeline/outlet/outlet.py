@@ -137,7 +137,7 @@ class Outlet:
             self.fall_behind(symbol, None)
         else:
             queue.origin_id = first_id
-            queue.begins = True
+            queue.begin_behind(-1)
 
     def put_trade(self, trade: Trade, warnings: tuple[str, ...] = ()) -> None:
         """The trade follows the one before it, or what was passed over since."""
@@ -266,11 +266,11 @@ class Outlet:
         self.debts.close(symbol)
         return dropped
 
-    def catch_up(self, symbol: str, *, begins: bool = False) -> None:
-        """What comes next follows what the store has or what waits here; `begins`: it may begin a stream."""
+    def catch_up(self, symbol: str, *, begins: bool = False, after_id: int = -1) -> None:
+        """What comes next follows what the store has or waits here; `begins`: see `SymbolQueue.begin_behind`."""
         self.debts.close(symbol)
         if begins:
-            self.queues[symbol].begins = True
+            self.queues[symbol].begin_behind(after_id)
 
     def stand_by(self, symbol: str, due_id: int | None) -> None:
         """Somebody else writes, and the store gets `due_id` next (None: it has nothing): only the spool keeps it.

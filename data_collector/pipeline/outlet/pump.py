@@ -194,8 +194,12 @@ class Pump:
             # It is collected no longer.
             return
         queue = self._outlet.queues[symbol]
-        if behind.epoch > queue.epoch and due_id is not None:
-            self._feed.adopt_epoch(symbol, behind.epoch, due_id)
+        if behind.epoch > queue.epoch:
+            self._feed.adopt_epoch(symbol, behind.epoch, -1 if due_id is None else due_id)
+            if due_id is None:
+                # The store knows its epoch, and has lost the trades.
+                self._counters.add("data_collector_store_wipes_total")
+                self._outlet.resume(symbol, -1, lost=True)
             return
         if behind.blocked:
             self._outlet.fall_behind(symbol, due_id, behind.epoch)

@@ -13,8 +13,8 @@ class SymbolQueue:
     """One symbol: runs of trades, klines, the newest states."""
 
     __slots__ = (
-        "_end_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "former_ends", "is_suspended", "lost",
-        "newest", "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
+        "_end_id", "after_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "former_ends", "is_suspended",
+        "lost", "newest", "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:
@@ -37,7 +37,9 @@ class SymbolQueue:
         self.origin_id = -1
         """The first trade id that the store has, or had when we began."""
         self.begins = False
-        """Whether the next run may begin a stream: there was none."""
+        """Whether the next run may begin a stream, or an epoch: there was none."""
+        self.after_id = -1
+        """Of an epoch that it begins: the last id of the epoch before, as the store has it."""
         self.lost = False
         """The store had a stream once and has none any more: when the first trade comes, it is filled again."""
         self.closed: list[KlineUpdate] = []
@@ -69,6 +71,10 @@ class SymbolQueue:
         self.passed = []
         self.start(next_id)
 
+    def begin_behind(self, after_id: int) -> None:
+        """The next run may begin a stream (-1), or an epoch behind this id of the one before."""
+        self.begins, self.after_id = True, after_id
+
     def start(self, next_id: int) -> None:
         """No trade is in the run that grows, and this one comes next."""
         self._end_id = next_id
@@ -95,7 +101,7 @@ class SymbolQueue:
             newest_ns = newest.received_ns
         run = TradeRun(
             self.symbol, first_id, self.entries, price, time_text, self.oldest_ns, newest_ns, refused, self.passed,
-            self.begins, self.epoch,
+            self.begins, self.epoch, self.after_id if self.begins else -1,
         )  # fmt: skip
         self.begins = False
         self.passed = []

@@ -178,6 +178,9 @@ class Refill:
                 debt.attempts.fail(self._clock(), error.retry_after_s)
                 return
             structlog.get_logger().warning("refill_from_memory_only", symbol=queue.symbol, reason=str(error))
+        if debt.after_id >= 0 and kept_id is not None:
+            # What came of an epoch that begins under our eyes is never too old.
+            first_id = min(first_id, kept_id)
         debt.wiped = False
         debt.begins = True
         debt.skips = False
@@ -203,7 +206,7 @@ class Refill:
     def _finish(self, queue: SymbolQueue, debt: Debt) -> None:
         if debt.gaps and not debt.begins:
             self._bring(debt, [TradeRun(debt.symbol, queue.next_id, [], "", "", 0, 0, epoch=queue.epoch)])
-        self._outlet.catch_up(debt.symbol, begins=debt.begins)
+        self._outlet.catch_up(debt.symbol, begins=debt.begins, after_id=debt.after_id)
 
     async def _ask(self, queue: SymbolQueue, debt: Debt) -> bool:
         """Ask the exchange for what the spool lacks; whether that brought anything."""

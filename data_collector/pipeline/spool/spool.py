@@ -87,6 +87,8 @@ class Spool:
         self._log = structlog.get_logger()
         self._ring = Shelf(bytes_max=limits.ring_bytes)
         self._confirmed: dict[str, int] = {}
+        self._present: dict[str, str] = {}
+        """Of each symbol the place that was confirmed last: that of the epoch that the store is in."""
         self._segments: list[Segment] = []
         self._reader = SegmentReader(Path() if folder is None else folder)
         self._reading = asyncio.Lock()
@@ -136,6 +138,7 @@ class Spool:
     def confirm(self, symbol: str, trade_id: int) -> None:
         """The newest trade that the store has of a symbol; lower than before when it has lost some."""
         self._confirmed[symbol] = trade_id
+        self._present[symbol_of(symbol)] = symbol
 
     def forget(self, symbol: str) -> None:
         """Nothing that is kept of a symbol is wanted any more: its ids have begun anew."""
@@ -334,10 +337,14 @@ class Spool:
     def _is_confirmed(self, segment: Segment) -> bool:
         # What is no longer collected can be confirmed by nobody.
         return all(
-            self._confirmed.get(symbol, -1) >= max(cover.end for cover in covers) - 1
-            for symbol, covers in segment.covers.items()
-            if symbol_of(symbol) in self._symbols
+            self._confirmed.get(place, -1) >= max(cover.end for cover in covers) - 1 or self._is_over(place)
+            for place, covers in segment.covers.items()
+            if symbol_of(place) in self._symbols
         )
+
+    def _is_over(self, place: str) -> bool:
+        """Whether the store is in a later epoch: it takes nothing of this one any more."""
+        return epoch_of(place) < epoch_of(self._present.get(symbol_of(place), place))
 
     def _covers(self, symbol: str) -> Iterable[Cover]:
         self._take_in()

@@ -255,14 +255,14 @@ end
 -- args: event time, last trade id (-1 when the window has no trade), price ('' when there is none), time text of the
 --       price, warnings, then field and value of each statistic, '' for what there is not.
 -- An older ticker changes nothing, and the price stays that of a newer trade: of one without a trade the price is from
--- before its window. Returns 1 (stored) or 0 (older).
+-- before its window. Ids below those of the ticker before have begun anew. Returns 1 (stored) or 0 (older).
 local function put_ticker(keys, args)
   exists(keys[1], 'hash')
-  local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp'), tonumber(args[2])
+  local known, id = redis.call('HMGET', keys[1], 'event_ms', 'trade_id', 'timestamp', 'last_id'), tonumber(args[2])
   if known[1] and tonumber(args[1]) <= tonumber(known[1]) then return 0 end
   redis.call('HSET', keys[1], 'event_ms', args[1], 'warnings', args[5])
   put_fields(keys[1], args, 6)
-  local is_newer = not known[2] or id >= tonumber(known[2])
+  local is_newer = not known[2] or id >= tonumber(known[2]) or id < (tonumber(known[4] or -1) or -1)
   if id < 0 and known[3] then is_newer = string.sub(known[3], 1, 23) < args[4] end
   if is_newer and args[3] ~= '' then
     redis.call('HSET', keys[1], 'price', args[3], 'timestamp', args[4], 'trade_id', id < 0 and known[2] or args[2])

@@ -148,3 +148,14 @@ def test_full_outlet_leaves_new_trades_to_the_spool_and_the_store_in_debt() -> N
     assert [ids_of(run) for run in outlet.take().trades] == [[10, 11]]
     outlet.end_runs()
     assert read(kept, 12) == [12, 13, 14, 15]
+
+
+def test_run_that_begins_an_epoch_names_the_tail_of_the_one_before() -> None:
+    outlet = Outlet([SYMBOL], in_memory(SYMBOL))
+    outlet.queues[SYMBOL].begin_epoch(1, 5)
+    outlet.catch_up(SYMBOL, begins=True, after_id=150)
+    put(outlet, 5)
+    outlet.end_run(SYMBOL)
+    put(outlet, 6)
+
+    assert [(run.begins, run.after_id) for run in outlet.take().trades] == [(True, 150), (False, -1)]

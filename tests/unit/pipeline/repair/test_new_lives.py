@@ -39,8 +39,10 @@ class Register:
 class LifeScene(RepairScene):
     """The ids of the symbol have begun anew at 0, behind 150; what was stored was taken."""
 
-    def __init__(self, *answers: Answer, last_id: int = NEW_IDS, is_automatic: bool = True) -> None:
-        super().__init__(*answers)
+    def __init__(
+        self, *answers: Answer, last_id: int = NEW_IDS, is_automatic: bool = True, reach: Reach = AN_HOUR
+    ) -> None:
+        super().__init__(*answers, reach=reach)
         self.register = Register()
         self.rest.told = [ticker(NOON_MS, last_id=last_id)]
         trades = self.intake.trades
@@ -218,6 +220,21 @@ def test_store_gets_the_end_of_the_old_life_then_the_new_one_from_its_beginning(
     assert places(runs) == [(0, 140, 11), (1, 0, NEW_IDS + 2)]
     assert [(run.begins, run.after_id) for run in runs] == [(False, -1), (True, OLD_TAIL)]
     assert scene.outlet.debts.get(SYMBOL) is None
+
+
+def test_new_epoch_is_stored_where_nothing_is_caught_up() -> None:
+    """CATCH_UP_SECONDS=0."""
+    scene = LifeScene([new_trade(0)], reach=Reach(0, 1_000_000))
+    scene.decide()
+    scene.send(*new_trades(NEW_IDS, 2))
+    scene.wait(ARBITRATION_S)
+
+    runs = scene.bring()
+    scene.send(*new_trades(NEW_IDS + 2, 2))
+    runs += scene.take().trades
+
+    assert places(runs) == [(1, NEW_IDS, 2), (1, NEW_IDS + 2, 2)]
+    assert [(run.begins, run.after_id) for run in runs] == [(True, OLD_TAIL), (False, -1)]
 
 
 def test_what_was_held_of_the_old_life_is_stored_and_its_hole_is_lost() -> None:
