@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
@@ -21,7 +22,7 @@ from data_collector.cli.replay import Replay, SortedCount, SymbolReport
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
 from data_collector.history.events import GxCheck
-from data_collector.model.errors import SinkUnavailable, Unavailable
+from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.keys import UNKNOWN
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.escaping import escaped
@@ -62,6 +63,55 @@ class _Answer(Struct):
     """What real Great Expectations said of what history got."""
 
 
+class _Database:
+    """PostgreSQL, if there is one. Where it cannot be asked, what the store has is told all the same."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.surroundings: Surroundings | None = None
+        self.is_away = False
+        self.store: StoreAddress | None = None
+        self._fault: Exception | None = None
+        try:
+            self.surroundings = _with_database(settings)
+        except (Misconfigured, Unavailable) as error:
+            self._fault = error
+
+    async def find_store(self, settings: Settings) -> None:
+        """Where no collector runs and there is a database, it is not needed: who only backfills has none."""
+        try:
+            self.store = await find_store(settings=settings)
+        except Unavailable as error:
+            if self._fault is not None:
+                raise self._fault from error
+            if self.surroundings is None:
+                raise
+            typer.echo(f"PostgreSQL alone: {escaped(str(error))}", err=True)
+        if self._fault is not None:
+            self._tell_away(self._fault)
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """A block that asks it. Raises `Misconfigured`, `Unavailable` where there is no store that was asked."""
+        try:
+            yield
+        except (Misconfigured, Unavailable, SinkUnavailable) as error:
+            if self.store is not None:
+                self._tell_away(error)
+            elif isinstance(error, SinkUnavailable):
+                raise Unavailable(str(error)) from error
+            else:
+                raise
+
+    def _tell_away(self, error: Exception) -> None:
+        self.is_away = True
+        typer.echo(f"The store alone: {escaped(str(error))}", err=True)
+
+    def end(self) -> None:
+        """Half an answer is none to rely on: the exit code says so."""
+        if self.is_away:
+            raise typer.Exit(Unavailable.exit_code)
+
+
 @quarantine.command("list")
 def list_refused(
     symbols: Symbols = None,
@@ -69,10 +119,16 @@ def list_refused(
 ) -> None:
     """Show the newest refused records and frames with the rules that they broke."""
     settings = load_settings()
-    rows = asyncio.run(_newest(settings, symbols, limit))
-    if not rows:
+    database = _Database(settings)
+    rows = asyncio.run(_newest(settings, database, symbols, limit))
+    if rows:
+        _print_rows(rows)
+    else:
         typer.echo("Nothing is in quarantine.", err=True)
-        return
+    database.end()
+
+
+def _print_rows(rows: Sequence[Sequence[str]]) -> None:
     if not sys.stdout.isatty():
         print("\n".join("  ".join(row) for row in rows))
         return
@@ -95,13 +151,16 @@ def replay(
     `trades:` and `stream:` only go forward, so what comes after its place was passed does not go there. What backfill
     and repair were refused is in PostgreSQL, and is stored there.
     """
-    answer = asyncio.run(_replayed(load_settings(), symbols, rule, is_dry=dry_run))
+    settings = load_settings()
+    database = _Database(settings)
+    answer = asyncio.run(_replayed(settings, database, symbols, rule, is_dry=dry_run))
     if json:
         print(msgspec.json.encode(answer).decode())
     else:
         _print(answer, all_named=bool(symbols))
     for sentence in answer.foreign_keys:
         typer.echo(f"{escaped(sentence)}: what needs this key stays in quarantine.", err=True)
+    database.end()
 
 
 def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
@@ -112,27 +171,35 @@ def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
     return [UNKNOWN if name == UNKNOWN.upper() else name for name in names]
 
 
-async def _newest(settings: Settings, symbols: Sequence[str] | None, limit: int) -> list[list[str]]:
+async def _newest(
+    settings: Settings, database: _Database, symbols: Sequence[str] | None, limit: int
+) -> list[list[str]]:
     """Rows of the table, newest first, of the store and of PostgreSQL."""
-    surroundings = _with_database(settings)
-    address = await _store(settings, is_needed=surroundings is None)
+    await database.find_store(settings)
     rows: list[list[str]] = []
-    if address is not None:
+    if database.store is not None:
         store = StoreReading()
         keys = find_venue("binance").store_keys
         try:
-            page = await newest_refusals(store, address.whole, keys, _named(symbols, settings), limit)
+            page = await newest_refusals(store, database.store.whole, keys, _named(symbols, settings), limit)
         except SinkUnavailable as error:
             raise Unavailable(str(error)) from error
         finally:
             store.close()
         rows += [[entry.at, entry.symbol, _rules(entry), escaped(_content(entry))] for entry in page.errors]
-    if surroundings is not None:
-        async with opened_database(surroundings.settings, {"market_data_quarantine": ("SELECT",)}) as database:
-            named = _named(symbols, settings) if symbols else await database.quarantine.symbols()
-            kept = await database.quarantine.newest(named, limit)
-        rows += [[_when(row), row.key.label, ",".join(row.rules), escaped(_text(row))] for row in kept]
+    if database.surroundings is not None:
+        with database.asked():
+            kept = await _newest_kept(settings, database.surroundings, symbols, limit)
+            rows += [[_when(row), row.key.label, ",".join(row.rules), escaped(_text(row))] for row in kept]
     return sorted(rows, key=lambda row: row[0], reverse=True)[:limit]
+
+
+async def _newest_kept(
+    settings: Settings, surroundings: Surroundings, symbols: Sequence[str] | None, limit: int
+) -> Sequence[RefusedRow]:
+    async with opened_database(surroundings.settings, {"market_data_quarantine": ("SELECT",)}) as opened_one:
+        named = _named(symbols, settings) if symbols else await opened_one.quarantine.symbols()
+        return await opened_one.quarantine.newest(named, limit)
 
 
 def _when(row: RefusedRow) -> str:
@@ -150,17 +217,6 @@ def _with_database(settings: Settings) -> Surroundings | None:
     return found_surroundings(settings, with_exchange=False)
 
 
-async def _store(settings: Settings, *, is_needed: bool) -> StoreAddress | None:
-    """Where none runs and there is a database, it is not needed: who only backfills has none."""
-    try:
-        return await find_store(settings=settings)
-    except Unavailable as error:
-        if is_needed:
-            raise
-        typer.echo(f"PostgreSQL alone: {escaped(str(error))}", err=True)
-        return None
-
-
 def _rules(entry: Refused) -> str:
     return escaped(",".join(reason.rule for reason in entry.reasons))
 
@@ -169,15 +225,16 @@ def _content(entry: Refused) -> str:
     return bytes(entry.record).decode() if entry.frame is None else entry.frame
 
 
-async def _replayed(settings: Settings, symbols: Sequence[str] | None, rule: str | None, *, is_dry: bool) -> _Answer:
+async def _replayed(
+    settings: Settings, database: _Database, symbols: Sequence[str] | None, rule: str | None, *, is_dry: bool
+) -> _Answer:
     """Raises `Misconfigured`: nothing is moved by rules other than those that the user has written."""
-    surroundings = _with_database(settings)
-    address = await _store(settings, is_needed=surroundings is None)
+    await database.find_store(settings)
     gate = await gate_in_force(settings)
     answer = _Answer(is_dry, rule, [], [], [], None)
-    if address is not None:
+    if database.store is not None:
         replaying = Replay(gate.suites, settings, rule, is_dry=is_dry, tell=_tell_progress)
-        async with opened(address) as connection:
+        async with opened(database.store) as connection:
             streams = QuarantineStreams(connection, find_venue("binance").store_keys)
             try:
                 answer.symbols = await replaying.run(streams, _named(symbols, settings))
@@ -185,16 +242,22 @@ async def _replayed(settings: Settings, symbols: Sequence[str] | None, rule: str
                 if sys.stderr.isatty():
                     sys.stderr.write("\r\x1b[K")
             answer.foreign_keys = sorted(streams.foreign)
-    if surroundings is not None:
-        rights = {"market_data_quarantine": ("SELECT",)} if is_dry else rights_to_load()
-        async with (
-            opened_database(surroundings.settings, rights) as database,
-            opened_load(settings, database.writer, database.quarantine) as load,
-        ):
-            release = Release(load, database.quarantine, rule, is_dry)
-            answer.history = await release.run(_named(symbols, settings) if symbols else ())
-            answer.gx = await load.audit.finish()
+    if database.surroundings is not None:
+        with database.asked():
+            named = _named(symbols, settings) if symbols else ()
+            await _release(settings, database.surroundings, named, answer)
     return answer
+
+
+async def _release(settings: Settings, surroundings: Surroundings, named: Sequence[str], answer: _Answer) -> None:
+    rights = {"market_data_quarantine": ("SELECT",)} if answer.dry_run else rights_to_load()
+    async with (
+        opened_database(surroundings.settings, rights) as database,
+        opened_load(settings, database.writer, database.quarantine) as load,
+    ):
+        release = Release(load, database.quarantine, answer.rule, answer.dry_run)
+        answer.history = await release.run(named)
+        answer.gx = await load.audit.finish()
 
 
 def _tell_progress(report: SymbolReport) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from data_collector.history.comparison import (
+    AbsentRows,
     Check,
     FaultyRows,
     KlineMaker,
@@ -21,15 +22,22 @@ from data_collector.history.comparison import (
     same_trade,
     without_explained,
 )
-from data_collector.history.feeds import SETTLED_MS, STEPS_AT_ONCE, Doubts, faults_of_klines, faults_of_trades
-from data_collector.history.odd_candles import parted
+from data_collector.history.feeds import (
+    LARGEST_INTEGER,
+    SETTLED_MS,
+    STEPS_AT_ONCE,
+    Doubts,
+    faults_of_klines,
+    faults_of_trades,
+)
+from data_collector.history.odd_candles import parted, places_of
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import Holdings, StoredRows
 from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import IdGrid, KlineGrid
+from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
 from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
@@ -95,6 +103,8 @@ class SeriesAudit(Struct):
     """Recorded as what the exchange itself does not have."""
     unfounded: list[int] = field(default_factory=list)
     """Open times of candles without trades that were built, and of which the exchange proves to have none."""
+    proven: Sequence[Gap] = ()
+    """Neither here nor at the exchange, as it proves, and not recorded yet."""
 
     @property
     def is_clean(self) -> bool:
@@ -133,7 +143,7 @@ class DatabaseAudit:
         """All checks of one series."""
         gaps = await self._ends.held.gaps(series)
         absent = [gap for gap in gaps if gap.reason == "absent"]
-        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(gaps), absent)
+        found = SeriesAudit(series, [], FaultyRows(), RefusedRows(grid_of(series, self._ends.calendar), gaps), absent)
         if series.channel == "trade":
             await self._trades(found)
         else:
@@ -151,8 +161,7 @@ class DatabaseAudit:
         if self._ends.live is not None:
             found.checks.append(await self._klines_against_live(found, grid, span, self._ends.live))
         if self._ends.rest is not None:
-            _leave_to_exchange(calendar, found.faults)
-            found.checks.append(await self._klines_against_exchange(found, grid, span, self._ends.rest))
+            await self._klines_against_exchange(found, grid, span, self._ends.rest)
         if not grid.has_months and not grid.needs_anchor:
             derived = await self._klines_against_trades(found, span)
             if derived.compared:
@@ -222,21 +231,21 @@ class DatabaseAudit:
         meets = "without a seam" if not holes else "with a hole"
         return f"history and live meet {meets} at {open_time_text(first_live_ms)}"
 
-    async def _klines_against_exchange(
-        self, found: SeriesAudit, grid: KlineGrid, span: Reach, rest: KlinesApi
-    ) -> Check:
+    async def _klines_against_exchange(self, found: SeriesAudit, grid: KlineGrid, span: Reach, rest: KlinesApi) -> None:
         key = found.series
-        check, doubts = Check(key.label, "exchange"), Doubts()
+        check, doubts, absent = Check(key.label, "exchange"), Doubts(), AbsentRows(grid)
+        holes = _left_to_exchange(found)
         position, end_ms = span
         before_ms: int | None = None
         while position < end_ms:
             call = partial(self._exchanges_klines, rest, key, position, end_ms - 1, doubts)
-            rows, told_ms = await self._retrying.ask(key.label, call)
+            rows, odd, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
             theirs = by_open(rows)
             compare(check, found.faults, ours, theirs, same=same_kline, refused=found.refused)
+            absent.take(sorted([*theirs, *places_of(self._ends.calendar, odd, rows)]), self._closed_ms - SETTLED_MS)
             if rows:
                 # Of what lies between two rows it has none, whatever ids tell.
                 first_ms = rows[0].open_ms if before_ms is None else before_ms
@@ -249,19 +258,20 @@ class DatabaseAudit:
                 before_ms = rows[-1].open_ms
             self._tell(key.label, check.compared)
             position = until_ms
-        return check
+        found.proven = absent.settle(found.checks[0], check, found.faults, holes)
+        found.checks.append(check)
 
     async def _exchanges_klines(
         self, rest: KlinesApi, key: Key, first_ms: int, last_ms: int, doubts: Doubts
-    ) -> tuple[Sequence[Kline], int | None]:
-        """Whole ones, and up to which open time a full answer tells."""
+    ) -> tuple[Sequence[Kline], Sequence[Kline], int | None]:
+        """Whole ones, others, and up to which open time a full answer tells."""
         rows = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
-        whole, _ = parted(self._ends.calendar, rows)
+        whole, odd = parted(self._ends.calendar, rows)
         doubts.settle(faults_of_klines(whole))
         if len(rows) < ROWS_PER_CALL:
-            return whole, None
+            return whole, odd, None
         last_told_ms = place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms)
-        return whole, rows[-1].open_ms if last_told_ms is None else last_told_ms
+        return whole, odd, rows[-1].open_ms if last_told_ms is None else last_told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval
@@ -273,7 +283,7 @@ class DatabaseAudit:
         while ids is not None and position <= ids[1]:
             trades = await self._ends.held.trades_by_id(symbol, position, ids[1], ROWS_PER_READ)
             for trade in trades:
-                made.update((kline.open_ms, kline) for kline in maker.take(trade) if _within(kline, span))
+                made.update((kline.open_ms, kline) for kline in maker.take(trade) if span[0] <= kline.open_ms < span[1])
             await self._compare_made(check, found, made)
             made.clear()
             position = trades[-1].trade_id + 1 if trades else ids[1] + 1
@@ -320,8 +330,7 @@ class DatabaseAudit:
         if self._ends.live is not None:
             found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
         if self._ends.rest is not None:
-            _leave_to_exchange(calendar, found.faults)
-            found.checks.append(await self._trades_against_exchange(found, ids, self._ends.rest))
+            await self._trades_against_exchange(found, ids, self._ends.rest)
 
     async def _trade_ids(self, symbol: str) -> Reach | None:
         """First and last id of the stored trades that are to be looked at."""
@@ -348,9 +357,10 @@ class DatabaseAudit:
             compare(check, found.faults, ours, part, same=same_trade, passed_over=ours.keys(), refused=found.refused)
         return check
 
-    async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, rest: TradesApi) -> Check:
+    async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, rest: TradesApi) -> None:
         series = found.series
-        check, doubts = Check(series.label, "exchange"), Doubts()
+        check, doubts, absent = Check(series.label, "exchange"), Doubts(), AbsentRows(IdGrid())
+        holes = _left_to_exchange(found)
         position = ids[0]
         while position <= ids[1]:
             call = partial(_exchanges_trades, rest, series.symbol, position, doubts)
@@ -359,9 +369,11 @@ class DatabaseAudit:
             last = rows[-1].trade_id if rows else ids[1]
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, position, last, last - position + 1))
             compare(check, found.faults, ours, by_id(rows), same=same_trade, refused=found.refused)
+            absent.take((row.trade_id for row in page), LARGEST_INTEGER)
             self._tell(series.label, check.compared)
             position = last + 1
-        return check
+        found.proven = absent.settle(found.checks[0], check, found.faults, holes)
+        found.checks.append(check)
 
 
 async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: Doubts) -> Sequence[Trade]:
@@ -370,19 +382,17 @@ async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: 
     return rows
 
 
-def _leave_to_exchange(calendar: Check, faults: FaultyRows) -> None:
-    """What the calendar misses may not exist: the exchange is asked anyway."""
+def _left_to_exchange(found: SeriesAudit) -> list[Reach]:
+    """What the calendar misses may not exist: the exchange is asked about these."""
+    calendar, holes = found.checks[0], found.faults.ranges.copy()
     if calendar.missing:
         calendar.note = f"{calendar.missing:,} are not there, see the exchange"
     calendar.missing = 0
     calendar.examples.clear()
-    faults.ranges.clear()
+    found.faults.ranges.clear()
+    return holes
 
 
 def _is_empty(kline: Kline) -> bool:
     """Nothing was traded in it."""
     return kline.trades == 0 and float(kline.volume) == 0
-
-
-def _within(kline: Kline, span: Reach) -> bool:
-    return span[0] <= kline.open_ms < span[1]

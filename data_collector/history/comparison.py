@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeVar
@@ -9,7 +10,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import UNEXPLAINED, Grid, crossing, explained, joined, without
+from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text
 
@@ -20,6 +21,9 @@ EXAMPLES_MAX = 5
 
 EARLY_MS = 1_000
 """The exchange's times go back now and then by less: a kline is known to be over when a trade is that much later."""
+
+Range = tuple[int, int]
+"""Closed."""
 
 Row = TypeVar("Row", Kline, Trade)
 
@@ -63,17 +67,17 @@ class Check(Struct):
 
 
 class RefusedRows:
-    """Which numbers of a series were refused."""
+    """Which numbers of a series were refused: live feed and history may have declared the same ones."""
 
-    def __init__(self, gaps: Iterable[Gap]) -> None:
-        self.gaps = sorted((gap for gap in gaps if gap.reason == "refused"), key=lambda gap: gap.first)
+    def __init__(self, grid: Grid, gaps: Iterable[Gap]) -> None:
+        self.gaps = disjoint(grid, (gap for gap in gaps if gap.reason == "refused"))
 
     def of(self, number: int) -> Gap | None:
         """The range that a number lies in."""
         return next(iter(crossing(self.gaps, number, number)), None)
 
 
-NONE_REFUSED = RefusedRows(())
+NONE_REFUSED = RefusedRows(IdGrid(), ())
 
 
 class FaultyRows(Struct):
@@ -137,6 +141,40 @@ def without_explained(
         for gap in crossing(refused.gaps, first, last):
             check.note_refused(gap, grid.span(max(gap.first, first), min(grid.following(gap.last), until))[1])
     return without(grid, there, refused.gaps)
+
+
+class AbsentRows:
+    """What the exchange proves not to have: all that lies between two rows that it told one after the other."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._gaps: list[Gap] = []
+        self._before: int | None = None
+
+    def take(self, numbers: Iterable[int], settled: int) -> None:
+        """An answer, ascending, and later ones go on where it ended; behind `settled` rows may still come."""
+        for number in numbers:
+            first = number if self._before is None else self._grid.following(self._before)
+            if first < number <= settled:
+                self._gaps.append(Gap(first, *self._grid.span(first, number), "absent"))
+            self._before = number
+
+    def settle(self, calendar: Check, exchange: Check, faults: FaultyRows, holes: Iterable[Range]) -> list[Gap]:
+        """What of the holes is proven to be absent; what nothing proves, and nobody told of, is missing."""
+        absent: list[Gap] = []
+        told = sorted(faults.numbers)
+        for first, last in holes:
+            for piece in explained(self._grid, first, self._grid.following(last), crossing(self._gaps, first, last)):
+                if piece.reason != UNEXPLAINED:
+                    calendar.absent += piece.count
+                    absent.append(Gap(piece.first, piece.last, piece.count, "absent"))
+                    continue
+                untold = piece.count - (bisect_right(told, piece.last) - bisect_left(told, piece.first))
+                if untold:
+                    exchange.missing += untold
+                    exchange.example(f"{untold:,} are not there, and its answers do not prove that it has none")
+                    faults.ranges.append((piece.first, piece.last))
+        return absent
 
 
 def same_kline(mine: Kline, other: Kline) -> bool:

@@ -18,7 +18,7 @@ from data_collector.history.plan import Plan, SeriesPlan, plan_series
 from data_collector.history.ports import Bounds, Ends, SeriesFeed
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
-from data_collector.model.grid import Grid, without
+from data_collector.model.grid import Grid, disjoint, without
 from data_collector.model.keys import Key
 
 Source = Literal["rest", "dumps", "auto"]
@@ -156,7 +156,7 @@ class Filling:
         if not again:
             sources = ("rest", "file") if self._source == "dumps" else ("rest",)
             refused = await self._retrying.ask(series.label, lambda: self._ends.held.refused(series, sources))
-            missing = without(feed.grid, missing, refused)
+            missing = without(feed.grid, missing, disjoint(feed.grid, refused))
         return plan_series(series, missing, feed.grid)
 
     def _feed(self, series: Key) -> SeriesFeed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from msgspec import Struct
@@ -187,6 +188,22 @@ def explained(grid: Grid, first: int, until: int, recorded: Sequence[Gap]) -> li
 def unexplained(grid: Grid, first: int, until: int, recorded: Sequence[Gap]) -> list[tuple[int, int]]:
     """First and last number of those pieces of which nothing was recorded."""
     return [(hole.first, hole.last) for hole in explained(grid, first, until, recorded) if hole.reason == UNEXPLAINED]
+
+
+def disjoint(grid: Grid, gaps: Iterable[Gap]) -> list[Gap]:
+    """Gaps of one reason as ascending pieces that do not overlap; each has the rules of all that lie there."""
+    waiting = sorted(gaps, key=lambda gap: gap.first, reverse=True)
+    edges = sorted({edge for gap in waiting for edge in (gap.first, grid.following(gap.last))})
+    pieces: list[Gap] = []
+    there: list[Gap] = []
+    for first, until in pairwise(edges):
+        there = [gap for gap in there if gap.last >= first]
+        while waiting and waiting[-1].first <= first:
+            there.append(waiting.pop())
+        if there:
+            rules = tuple(dict.fromkeys(rule for gap in there for rule in gap.rules))
+            pieces.append(Gap(first, *grid.span(first, until), there[0].reason, rules))
+    return pieces
 
 
 def crossing(recorded: Sequence[Gap], first: int, last: int) -> Sequence[Gap]:

@@ -165,6 +165,26 @@ async def test_rows_that_are_recorded_as_absent_are_told(world: Past) -> None:
     )
 
 
+async def test_what_neither_side_has_is_absent_and_recorded_by_the_repair(world: Past) -> None:
+    """Nothing recorded a standstill of three minutes between two candles of the exchange."""
+    await world.simulator.perform(SetStatus("BTCUSDT", "BREAK"))
+    world.simulator.advance(3 * MINUTE_MS)
+    await world.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
+    world.simulator.advance(60 * MINUTE_MS)
+    await world.told(with_trades=True)
+    execute(world.dsn, "delete from market_data_gaps")
+
+    found = await verdict_of(world, exchange=True)
+    healed = await verdict_of(world, exchange=True, repair=True)
+    after = await verdict_of(world)
+
+    assert found.equal, found
+    assert healed.repair is not None
+    assert healed.repair.absent == 3
+    assert [check_of(each, "calendar").absent for each in (found, healed, after)] == [3, 3, 3]
+    assert ("kline", "1m", START_MS, START_MS + 2 * MINUTE_MS, 3, "absent") in world.gaps()
+
+
 async def test_candles_that_were_built_where_the_exchange_stood_still_are_taken_out_and_absent(
     world: Past, store: Store
 ) -> None:

@@ -12,7 +12,8 @@ from data_collector.model.errors import Misconfigured
 from data_collector.settings import load_settings
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
-from tests.integration.postgres_server import execute, login, rows
+from tests.integration.postgres_server import connected, execute, login, rows
+from tests.integration.test_postgres_migrations import make_schema_of
 
 OURS = "select count(*) from pg_tables where tablename like 'market_data%'"
 
@@ -32,6 +33,17 @@ async def test_good_database_is_well_and_left_as_it_was(database: str) -> None:
     assert "PostgreSQL" in found[0].seen
     assert found[1].seen == "they are made at the first start"
     assert rows(database, OURS) == [(0,)]
+
+
+async def test_step_that_is_due_is_told_and_not_tried(database: str) -> None:
+    """Tables of step 4, and a trade that somebody is reading: a trial would have waited for its lock."""
+    make_schema_of(database, 4)
+    async with connected(database) as other, other.transaction():
+        await other.execute("lock table market_data_trades in access share mode")
+        (_, tables) = await findings(database)
+
+    assert tables.state == "ok"
+    assert tables.seen.startswith("step 5, 6, 7 is due")
 
 
 async def test_foreign_table_is_told_and_left_alone(database: str) -> None:

@@ -13,6 +13,7 @@ from data_collector.sinks.postgres import migrate as migrate_module
 from data_collector.sinks.postgres.migrate import TABLES, migrate, migrations
 from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.postgres_server import connected, execute, login, rows
+from tests.integration.waiting import until_async
 
 NEWEST = migrations()[-1].version
 
@@ -128,6 +129,36 @@ async def test_a_table_that_somebody_holds_is_told_and_the_step_comes_later(
             await migrated(database)
 
     assert await migrated(database) == NEWEST
+
+
+async def test_step_takes_longer_than_any_other_statement_may_and_is_told(database: str) -> None:
+    """A limit of 0.5 s for a statement at the driver and at the server, and a step that takes longer."""
+    make_schema_of(database, 4)
+    execute(
+        database,
+        "create function slow() returns event_trigger language plpgsql as 'begin perform pg_sleep(0.3); end'",
+        "create event trigger slow on ddl_command_start when tag in ('ALTER TABLE') execute function slow()",
+    )
+    told: list[str] = []
+    connection = await asyncpg.connect(database, command_timeout=0.5, server_settings={"statement_timeout": "500ms"})
+    try:
+        assert await migrate(connection, told.append) == NEWEST
+    finally:
+        await connection.close()
+
+    assert told[0] == "the tables are being brought up to date (step 5), which may take long"
+
+
+async def test_collector_that_waits_for_the_steps_of_another_tells_so(database: str) -> None:
+    told: list[str] = []
+    async with connected(database) as other, connected(database) as ours:
+        async with other.transaction():
+            await other.execute("select pg_advisory_xact_lock($1)", migrate_module.LOCK)
+            waiting = asyncio.create_task(migrate(ours, told.append))
+            await until_async(lambda: told != [], "the sentence")
+        assert await waiting == NEWEST
+
+    assert "step 1" in told[0]
 
 
 async def test_somebody_elses_table_of_that_name_is_refused_and_untouched(database: str) -> None:

@@ -185,6 +185,30 @@ async def test_store_that_is_away_is_a_sentence(tmp_path: Path) -> None:
         assert "127.0.0.1:1 does not answer" in ended.errors
 
 
+async def test_database_that_is_away_takes_nothing_from_the_store(tmp_path: Path, store: Store) -> None:
+    """DATABASE_URL is set and nobody listens there: the store's refusals are listed and replayed, exit 69."""
+    await refuse(store, [trade(1)])
+    away = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+    listed = await command(tmp_path, store, "list", DATABASE_URL=away)
+    moved = await command(tmp_path, store, "replay", "--json", DATABASE_URL=away)
+
+    assert (listed.code, moved.code) == (69, 69)
+    assert '"trade_id":1' in listed.output
+    assert json.loads(moved.output)["symbols"][0]["replayed"]["count"] == 1
+    assert all("The store alone: " in ended.errors for ended in (listed, moved))
+
+
+async def test_database_whose_login_is_unknown_takes_nothing_from_the_store(tmp_path: Path, store: Store) -> None:
+    """An embedded database is set that no collector has started."""
+    await refuse(store, [trade(1)])
+
+    listed = await command(tmp_path, store, "list", DATABASE_URL="embedded")
+
+    assert (listed.code, '"trade_id":1' in listed.output) == (69, True)
+    assert "The store alone: No embedded PostgreSQL is running" in listed.errors
+
+
 async def test_killed_in_the_middle_and_repeated_every_record_is_there_once(tmp_path: Path, store: Store) -> None:
     expected = await many_refused(store)
     async with running(tmp_path, "quarantine", "replay", **_environment(tmp_path, store)) as process:

@@ -71,6 +71,9 @@ def _judge_tables(facts: Facts) -> Finding:
         cure = "Do what the sentence says, or name another user or database in DATABASE_URL."
         return Finding("database tables", "fail", escaped(facts.fault), cure)
     seen = "they are there" if facts.tables_version else "they are made at the first start"
+    if facts.tables_version and facts.due_steps:
+        steps = ", ".join(map(str, facts.due_steps))
+        seen = f"step {steps} is due: the next start brings them up to date, which may take an hour for a large table"
     return Finding("database tables", "ok", seen)
 
 

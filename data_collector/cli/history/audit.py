@@ -35,7 +35,7 @@ from data_collector.model.keys import Key
 from data_collector.model.venue import Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
-from data_collector.service.loading.load import opened_load
+from data_collector.service.loading.load import Load, opened_load
 from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.sinks.postgres.writing import PostgresWriter
@@ -115,13 +115,13 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
         ended = None
-        if repair and not all(each.is_clean for each in found):
+        if repair and not all(each.is_clean and not each.proven for each in found):
             span = TimeSpan(0 if from_ms is None else from_ms, to_ms, now_ms)
             async with opened_load(settings, database.writer, database.quarantine) as load:
                 ends_of_repair = Ends(rest, database.reader, load.rows, venue.calendar)
                 ended = await _repaired(ends_of_repair, found, span)
                 withdrawn = await _withdrawn(database.writer, venue.calendar, found)
-                ended = structs.replace(ended, absent=ended.absent + withdrawn)
+                ended = structs.replace(ended, absent=ended.absent + withdrawn + await _recorded(load, found))
                 ended = structs.replace(ended, gx=await load.audit.finish())
             found = [await at_work.series(each) for each in series]
     return AuditResult(
@@ -160,6 +160,13 @@ async def _withdrawn(writer: PostgresWriter, calendar: Calendar, found: Sequence
         if gaps:
             await writer.withdraw_klines(each.series, each.unfounded, gaps)
     return sum(len(each.unfounded) for each in found)
+
+
+async def _recorded(load: Load, found: Sequence[SeriesAudit]) -> int:
+    """What the exchange proved not to have, and nothing said so yet; how many."""
+    for each in found:
+        await load.rows.put_gaps(each.series, each.proven)
+    return sum(gap.count for each in found for gap in each.proven)
 
 
 def _tell_progress(series: str, rows: int) -> None:

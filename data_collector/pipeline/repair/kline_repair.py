@@ -54,7 +54,7 @@ PAST_KLINES = 500
 class DueKline:
     """What is known of a series' due kline."""
 
-    __slots__ = ("answered_s", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
+    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
 
     def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
         self.due_ms = due_ms
@@ -63,7 +63,9 @@ class DueKline:
         self.next_s = overdue_s + grace_s
         """When REST may be asked."""
         self.answered_s = overdue_s
-        """When REST answered last."""
+        """When REST last gave an answer that says something of it."""
+        self.asked_past = False
+        """Whether REST was asked since a later kline came."""
         self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
         self.left_out = 0
         """How many answers left it out and told later ones, and since when."""
@@ -154,7 +156,7 @@ class KlineRepair:
     def _has_news(self, key: Key, hole: DueKline) -> bool:
         """A later kline has come since REST answered without the due one: now it can prove that there is none."""
         was_answered = hole.answered_s > hole.overdue_s
-        return was_answered and not hole.left_out and self._klines.series[key].first_held_ms is not None
+        return was_answered and not hole.asked_past and self._klines.series[key].first_held_ms is not None
 
     def _leave_to_ids(self) -> None:
         """REST stays away: what trade ids prove to be without trades needs not wait for it."""
@@ -211,7 +213,8 @@ class KlineRepair:
         ledger.opened(series.key, due_ms, last_ms)
         ledger.noted(series.key, "rest_asked")
         try:
-            rows = await self._klines_of_rest(series.key, due_ms, last_ms)
+            # A later one in the answer shows that REST has got so far.
+            rows = await self._klines_of_rest(series.key, due_ms, max(last_ms, series.first_held_ms or 0))
         except VenueUnreachable:
             ledger.noted(series.key, "rest_failed")
             raise
@@ -224,7 +227,6 @@ class KlineRepair:
             self._ask_later(hole)
             return
         self._refusals.pop(series.key, None)
-        hole.answered_s = self._clock()
         whole = {row.open_ms for row in rows if self._is_whole(row)}
         for row in rows:
             if not due_ms <= row.open_ms <= last_ms:
@@ -235,25 +237,30 @@ class KlineRepair:
                 # The exchange's own oddity: in place of a kline it has something else.
                 self._klines.set_aside(series, row)
         is_full = len(rows) >= ROWS_MAX
-        series.leave_to_rest(rows[-1].open_ms if is_full else last_ms)
+        series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
         if series.due_ms != due_ms:
             more = series.due_ms < until_ms
             self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
         else:
-            self._ask_again(series, hole, until_ms)
+            self._ask_again(series, hole, until_ms, proves_absence=any(row.open_ms > due_ms for row in rows))
 
-    def _ask_again(self, series: KlineSeries, hole: DueKline, until_ms: int) -> None:
+    def _ask_again(self, series: KlineSeries, hole: DueKline, until_ms: int, *, proves_absence: bool) -> None:
         """The answer did not tell the due kline."""
         now, held_ms = self._clock(), series.first_held_ms
         if held_ms is None:
             # The exchange itself has none yet, or none any more: a market that rests has no klines.
+            hole.answered_s = now
             self._ask_later(hole)
             return
+        hole.asked_past, hole.next_s = True, now + ASK_AGAIN_S
+        if not proves_absence:
+            # REST lags behind the stream: it does not have the later one either.
+            return
+        hole.answered_s = now
         hole.left_out_s = hole.left_out_s if hole.left_out else now
         hole.left_out += 1
         if hole.left_out >= ABSENT_TRIES and now - hole.left_out_s >= ABSENT_S:
             self._pass_over(series, min(until_ms, held_ms), "absent")
-        hole.next_s = now + ASK_AGAIN_S
 
     def _ask_later(self, hole: DueKline) -> None:
         hole.next_s = self._clock() + hole.pauses.next_delay_s()

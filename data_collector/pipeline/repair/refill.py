@@ -278,13 +278,10 @@ class Refill:
 
     def _give_up(self, queue: SymbolQueue, debt: Debt, trades: list[Trade]) -> None:
         """Declare lost what nobody can give."""
-        kept_id = self._spool.oldest_id(queue.place)
-        last_id = queue.next_id - 1
-        if kept_id is not None and kept_id > debt.due_id:
-            last_id = min(last_id, kept_id - 1)
-        elif trades and trades[0].trade_id > debt.due_id:
-            last_id = min(last_id, trades[0].trade_id - 1)
-        self._explain(debt, last_id, "lost")
+        kept_id = self._spool.following_id(queue.place, debt.due_id)
+        given_id = trades[0].trade_id if trades else None
+        nearest = [each for each in (kept_id, given_id) if each is not None and each > debt.due_id]
+        self._explain(debt, min([queue.next_id, *nearest]) - 1, "lost")
 
     def _explain(self, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id = debt.due_id

@@ -212,7 +212,10 @@ class TradeRepair:
             self._give_up(sequence, gap, gap.last_id)
 
     def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
-        """Nobody can give what is missing up to there: those who wait for it wait for nothing."""
+        """Nobody can give what is missing up to there, or to what the spool keeps: waiting for it is for nothing."""
+        kept_id = self._spool.following_id(place_of(sequence.symbol, sequence.epoch), sequence.next_id)
+        if kept_id is not None and kept_id > sequence.next_id:
+            last_id = min(last_id, kept_id - 1)
         self._intake.pass_over(sequence, min(last_id, gap.last_id), "lost")
         gap.first_id = sequence.next_id
 

@@ -46,6 +46,9 @@ STOP_S: Final = 1.0
 REFUSALS_TOLD: Final = 5
 """Symbols that `/health` names with the reason."""
 
+TABLES_S: Final = 60.0
+"""A start does not wait longer for the tables of a subclass: the writer brings them up to date."""
+
 BRING_BACK_S: Final = 5.0
 STARTING: Final = "starting"
 
@@ -106,9 +109,12 @@ class History(Part):
         url = await self._until_url()
         pool = await open_pool(url, lazy=True)
         try:
-            with named_failures(place_of(url)):
-                async with pool.acquire() as connection:
-                    await migrate(connection)
+            async with time_limit(TABLES_S):
+                with named_failures(place_of(url)):
+                    async with pool.acquire() as connection:
+                        await migrate(connection)
+        except TimeoutError:
+            self._log.warning("history_awaited", reason="the tables are being brought up to date, which takes long")
         except (SinkUnavailable, Misconfigured) as error:
             self._log.warning("history_awaited", reason=str(error))
         except BaseException:

@@ -118,7 +118,9 @@ class HistoryWriter:
                 await self._count_waiting(StreamReader(connection, orders, self._cursors))
             rights = rights_to_write(klines=orders.klines, trades=orders.trades, tickers=orders.tickers)
             store = f"{address.place}/{address.database}"
-            database = await FollowedDatabase.open(orders.database_url, orders.exchange, rights, store=store)
+            database = await FollowedDatabase.open(
+                orders.database_url, orders.exchange, rights, store=store, tell=self._tell_down
+            )
             self._cursors = await database.cursors()
             self._epochs = await database.epochs()
             await self._keep_epochs(orders.epochs, database)

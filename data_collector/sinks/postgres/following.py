@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import asyncpg
 
@@ -41,17 +41,18 @@ class FollowedDatabase:
 
     @classmethod
     async def open(
-        cls, dsn: str, exchange: str, rights: Rights | None = None, *, store: str = ""
+        cls, dsn: str, exchange: str, rights: Rights | None = None, *, store: str = "",
+        tell: Callable[[str], None] | None = None,
     ) -> FollowedDatabase:  # fmt: skip
         """Connect, bring the tables up to date, and see whether `rights` are there.
 
-        `store` tells apart which store the cursors are of.
+        `store` tells apart which store the cursors are of; `tell` is that of `migrate`.
         """
         pool = await open_pool(dsn, size=1)
         try:
             with named_failures(place_of(dsn)):
                 async with pool.acquire() as connection:
-                    await migrate(connection)
+                    await migrate(connection, tell)
                     await demand_rights(connection, rights or {})
         except BaseException:
             pool.terminate()

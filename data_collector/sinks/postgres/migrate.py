@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 
 import asyncpg
+import structlog
 from msgspec import Struct
 
 from data_collector.model.errors import Misconfigured
@@ -14,6 +16,10 @@ LOCK = 0x6D61726B6574
 """Key of the advisory lock ("market"): collectors that start together migrate one after the other."""
 
 LOCK_TIMEOUT_S = 5
+
+STEP_TIMEOUT_S = 24 * 3600.0
+"""For one step, and for that of another collector. A new key of a large table is an hour's work, which begins anew when
+it is cut off; without a number the driver takes that of the pool."""
 
 TABLES = {
     "market_data_ohlcv": 1, "market_data_ohlcv_revisions": 1, "market_data_trades": 1, "market_data_gaps": 2,
@@ -46,37 +52,58 @@ def migrations() -> list[Migration]:
     ]
 
 
-async def migrate(connection: asyncpg.Connection) -> int:
+async def migrate(connection: asyncpg.Connection, tell: Callable[[str], None] | None = None) -> int:
     """Apply the steps that the database lacks, all or none of them, and return the version it has then.
 
-    Safe to call at every start. Raises `Misconfigured` for tables that are not ours or newer than this program and for
-    a login that may not make any, and what the driver raises.
+    Safe to call at every start. `tell` gets a sentence before what may take long. Raises `Misconfigured` as
+    `due_steps` does, and what the driver raises.
+    """
+    newest = migrations()[-1].version
+    if (version := await tables_version(connection)) == newest:
+        return newest
+    async with connection.transaction():
+        await connection.execute("set local statement_timeout = 0")
+        if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
+            _tell_of(version + 1, tell)
+            await connection.execute("select pg_advisory_xact_lock($1)", LOCK, timeout=STEP_TIMEOUT_S)
+        # A table that somebody locks is told soon, and nobody waits behind us meanwhile.
+        await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        due = await due_steps(connection)
+        if due and due[0].version == 1:
+            await connection.execute(_RECORD)
+        for step in due:
+            _tell_of(step.version, tell)
+            await connection.execute(step.sql, timeout=STEP_TIMEOUT_S)
+            await connection.execute(
+                "insert into market_data_migrations (version, name) values ($1, $2)", step.version, step.name
+            )
+    return newest
+
+
+def _tell_of(step: int, tell: Callable[[str], None] | None) -> None:
+    structlog.get_logger().info("history_tables_updated", step=step)
+    if tell is not None:
+        tell(f"the tables are being brought up to date (step {step}), which may take long")
+
+
+async def due_steps(connection: asyncpg.Connection) -> list[Migration]:
+    """Those that the database lacks; nothing is changed.
+
+    Raises `Misconfigured` for tables that are not ours or newer than this program and for a login that may not make
+    any, and what the driver raises.
     """
     known = migrations()
-    async with connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-        version = await tables_version(connection)
-        if version > known[-1].version:
-            raise Misconfigured(
-                f"The tables in PostgreSQL are of version {version}, and this program knows {known[-1].version}: "
-                "a newer data-collector made them. Update this one."
-            )
-        await _refuse_foreign_tables(connection, version)
-        if version < known[-1].version:
-            await demand_tables_can_be_made(connection)
-            await demand_ownership(connection, [name for name, step in TABLES.items() if step <= version])
-            # A table that somebody locks is told soon, and nobody waits behind us meanwhile.
-            await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        if version == 0:
-            await connection.execute(_RECORD)
-        for migration in known:
-            if migration.version > version:
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "insert into market_data_migrations (version, name) values ($1, $2)",
-                    migration.version, migration.name,
-                )  # fmt: skip
-    return known[-1].version
+    version = await tables_version(connection)
+    if version > known[-1].version:
+        raise Misconfigured(
+            f"The tables in PostgreSQL are of version {version}, and this program knows {known[-1].version}: "
+            "a newer data-collector made them. Update this one."
+        )
+    await _refuse_foreign_tables(connection, version)
+    if version < known[-1].version:
+        await demand_tables_can_be_made(connection)
+        await demand_ownership(connection, [name for name, step in TABLES.items() if step <= version])
+    return [step for step in known if step.version > version]
 
 
 async def tables_version(connection: asyncpg.Connection) -> int:

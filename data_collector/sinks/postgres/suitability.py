@@ -10,7 +10,7 @@ from msgspec import Struct
 from data_collector.model.errors import Misconfigured, RowsRefused
 from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.hypertables import Layout, layout_of
-from data_collector.sinks.postgres.migrate import migrate, tables_version
+from data_collector.sinks.postgres.migrate import due_steps, tables_version
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.rights import Rights, demand_rights
 
@@ -31,6 +31,8 @@ class Facts(Struct):
     """Symbols of those asked about that it cannot hold, and why."""
     tables_version: int = 0
     """Of our tables; 0 when they are not there."""
+    due_steps: tuple[int, ...] = ()
+    """That the next start takes, to make our tables or to bring them up to date."""
     fault: str | None = None
     """Why our tables cannot be made, brought up to date, or written to."""
 
@@ -48,12 +50,8 @@ async def unfit_symbols(connection: asyncpg.Connection, symbols: Iterable[str], 
     return unfit
 
 
-class _Undone(Exception):
-    """Rolls a trial back."""
-
-
 async def facts_of(dsn: str, *rights: Rights, symbols: Sequence[str] = ()) -> Facts:
-    """Ask, `rights` too; the tables are made or updated for a try and rolled back.
+    """Ask, `rights` too; nothing is changed, since a step may take an hour and locks the tables.
 
     Raises `SinkUnavailable`, `Misconfigured`.
     """
@@ -76,12 +74,8 @@ async def facts_of(dsn: str, *rights: Rights, symbols: Sequence[str] = ()) -> Fa
                 try:
                     with named_failures(place):
                         facts.tables_version = await tables_version(connection)
-                        async with connection.transaction():
-                            await migrate(connection)
-                            await demand_rights(connection, *rights)
-                            raise _Undone  # noqa: TRY301 - how a transaction is rolled back
-                except _Undone:
-                    pass
+                        facts.due_steps = tuple(step.version for step in await due_steps(connection))
+                        await demand_rights(connection, *rights)
                 except Misconfigured as error:
                     facts.fault = str(error)
                 return facts

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
-from data_collector.history.comparison import KlineMaker, same_kline, same_prices, same_trade
+from data_collector.history.comparison import (
+    AbsentRows,
+    Check,
+    FaultyRows,
+    KlineMaker,
+    RefusedRows,
+    same_kline,
+    same_prices,
+    same_trade,
+    without_explained,
+)
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid
 from data_collector.model.records import Kline, Trade
 from tests.market import kline
 
@@ -93,3 +105,36 @@ def test_side_that_is_not_told_is_compared_in_the_same_way() -> None:
     bare = structs.replace(told, is_buyer_maker=None)
 
     assert [same_trade(*pair) for pair in ((told, bare), (bare, bare), (bare, told))] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("declared", "hole", "by"),
+    [
+        ([(5000, 5004, "a"), (5002, 5002, "b")], (5000, 5004), {"a": 5, "b": 1}),
+        ([(5000, 5010, "a"), (5002, 5002, "b"), (5003, 5003, "b"), (5004, 5004, "a")], (5008, 5009), {"a": 2}),
+    ],
+)
+def test_row_that_two_ranges_declare_as_refused_counts_once_and_is_not_missing(
+    declared: Sequence[tuple[int, int, str]], hole: tuple[int, int], by: dict[str, int]
+) -> None:
+    """The live feed declared a range, a backfill single ids in it."""
+    gaps = [Gap(first, last, last - first + 1, "refused", (rule,)) for first, last, rule in declared]
+    refused, check = RefusedRows(IdGrid(), gaps), Check("BTCUSDT trades", "calendar")
+
+    assert without_explained(check, IdGrid(), [hole], (), refused) == []
+    assert (check.refused, check.refused_by) == (hole[1] - hole[0] + 1, by)
+    assert all(refused.of(number) is not None for number in range(hole[0], hole[1] + 1))
+
+
+def test_ids_that_nobody_has_are_absent_inside_the_answers_and_missing_behind_them() -> None:
+    """The database lacks 3 to 5 and 8 to 10; the exchange tells 1, 2, 4 and then 6, 7."""
+    calendar, exchange = Check("BTCUSDT trades", "calendar"), Check("BTCUSDT trades", "exchange", missing=1)
+    faults, absent = FaultyRows({4}), AbsentRows(IdGrid())
+    absent.take([1, 2, 4], 100)
+    absent.take([6, 7], 100)
+
+    proven = absent.settle(calendar, exchange, faults, [(3, 5), (8, 10)])
+
+    assert proven == [Gap(3, 3, 1, "absent"), Gap(5, 5, 1, "absent")]
+    assert (calendar.absent, exchange.missing) == (2, 4)
+    assert faults.as_ranges(IdGrid()) == [(4, 4), (8, 10)]

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from data_collector.model.calendar import UtcCalendar
-from data_collector.model.grid import IdGrid, KlineGrid, joined
+from data_collector.model.gaps import Gap
+from data_collector.model.grid import IdGrid, KlineGrid, disjoint, joined
 
 CALENDAR = UtcCalendar()
 
@@ -56,3 +57,15 @@ def test_parts_of_a_range_meet_and_are_no_longer_than_asked() -> None:
 def test_ranges_that_touch_are_joined_and_others_stay() -> None:
     assert joined(IdGrid(), [(1, 3), (4, 4), (6, 9)]) == [(1, 4), (6, 9)]
     assert joined(IdGrid(), []) == []
+
+
+def test_gaps_of_months_that_overlap_become_pieces_that_do_not() -> None:
+    year, march = Gap(ms("2024-01-01"), ms("2024-12-01"), 12, "refused", ("a",)), ms("2024-03-01")
+    one = Gap(march, march, 1, "refused", ("b", "a"))
+
+    assert disjoint(KlineGrid(CALENDAR, "1M"), [one, year]) == [
+        Gap(ms("2024-01-01"), ms("2024-02-01"), 2, "refused", ("a",)),
+        Gap(march, march, 1, "refused", ("a", "b")),
+        Gap(ms("2024-04-01"), ms("2024-12-01"), 9, "refused", ("a",)),
+    ]
+    assert disjoint(IdGrid(), []) == []

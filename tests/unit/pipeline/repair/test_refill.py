@@ -242,6 +242,20 @@ def test_only_what_nobody_has_is_lost() -> None:
     assert runs(batch) == [(14, 2)]
 
 
+def test_hole_between_what_the_spool_keeps_takes_nothing_after_it_along() -> None:
+    """The spool has 10 and from 13 on, the store wants 11, and the exchange will not give it."""
+    scene = forgetful(NEVER, until=12)
+    scene.rest.first_id = 1
+    further(scene, 15)
+    behind(scene, 11)
+
+    scene.look()
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 12, "lost")]
+    assert runs(batch) == [(13, 3)]
+
+
 def test_wiped_store_begins_with_what_catching_up_reaches() -> None:
     scene = RepairScene([])
     further(scene, 15)

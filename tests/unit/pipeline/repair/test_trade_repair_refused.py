@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from data_collector.model.errors import VenueUnreachable
+from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
-from tests.market import NOON_MS, trade
+from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
 
@@ -22,6 +23,21 @@ def test_what_the_exchange_will_never_give_is_lost_at_once_and_told() -> None:
     assert gaps(batch) == [(11, 12, "lost")]
     assert runs(batch) == [(13, 2)]
     assert scene.repair.refusals == {str(NEVER)}
+
+
+def test_what_the_spool_keeps_after_what_is_refused_is_not_lost() -> None:
+    """After a restart the spool has from 13 on, the stream goes on at 16, and 11 and 12 are refused."""
+    scene = RepairScene(NEVER)
+    scene.outlet.keep_only([TradeRun(SYMBOL, 13, [1, '{"trade_id":1}'] * 3, "1", "", 3, 1)])
+    scene.send(trade(16), trade(17))
+
+    for _ in range(3):
+        scene.look()
+
+    batch = scene.take()
+    assert gaps(batch) == [(11, 12, "lost")]
+    assert [run for run in runs(batch) if run[1]] == [(13, 3), (16, 2)]
+    assert scene.rest.asked == [10]
 
 
 def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> None:
