@@ -92,7 +92,10 @@ def ids(found: dict[str, object]) -> list[int]:
 
 def burst(market: Exchange, trades: int = 300) -> int:
     """Make trades, then stand still; the id of the last one."""
+    stood_ms = market.now_ms()
     market.act("resume")
+    # Its time stood still: what is traded at once would have the time of what was traded last.
+    until(lambda: market.now_ms() > stood_ms, "the market to go on")
     market.act("burst", symbol=SYMBOL, trades=trades)
     market.act("pause")
     return market.last_id(SYMBOL)
