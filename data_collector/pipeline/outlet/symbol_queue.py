@@ -13,8 +13,9 @@ class SymbolQueue:
     """One symbol: runs of trades, klines, the newest states."""
 
     __slots__ = (
-        "_end_id", "after_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "former_ends", "is_suspended",
-        "lost", "newest", "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states", "symbol", "symbol_json",
+        "_end_id", "after_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "former_ends",
+        "is_suspended", "lost", "newest", "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states",
+        "symbol", "symbol_json",
     )  # fmt: skip
 
     def __init__(self, symbol: str) -> None:

@@ -25,6 +25,7 @@ from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
+from data_collector.pipeline.repair.doubts import contradicts_order, is_doubtful
 from data_collector.pipeline.repair.refill import READ_TRADES, Refill
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S, MissingIds, TradeSequence
@@ -47,9 +48,6 @@ URGENT_TRADES = 10_000
 DISPROVED_MIN = 3
 DISPROVED_S = 10.0
 """What the exchange's REST side does not know after so many answers and so long does not exist."""
-
-DISORDER_MS = 60_000
-"""What fills a gap happened before what follows it, or so little later."""
 
 DISPROVED_PAUSE_S = 1.0
 """Between such answers, also where a stream that goes on looks like progress."""
@@ -217,7 +215,7 @@ class TradeRepair:
             if last_id >= gap.first_id:
                 self._ledger.healed(Key("trade", sequence.symbol), gap.first_id, last_id, source)
                 gap.first_id = last_id + 1
-        elif gap.attempts.is_over(self._clock()) or (gap.attempts.is_hopeless and not _is_doubtful(sequence)):
+        elif gap.attempts.is_over(self._clock()) or (gap.attempts.is_hopeless and not is_doubtful(sequence)):
             self._give_up(sequence, gap, gap.last_id)
 
     def _give_up(self, sequence: TradeSequence, gap: MissingIds, last_id: int) -> None:
@@ -276,7 +274,7 @@ class TradeRepair:
         else:
             is_refused = False
             self._refusals.pop(symbol, None)
-        if not self._refill.believes(trades) or _contradicts_order(sequence, gap, trades):
+        if not self._refill.believes(trades) or contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
             return
@@ -346,7 +344,7 @@ class TradeRepair:
             return False
         self._pass_over_absent(sequence, absent, gap.last_id + 1)
         later = next((trade.trade_id for trade in trades if trade.trade_id >= sequence.next_id), None)
-        if later is None and _is_doubtful(sequence):
+        if later is None and is_doubtful(sequence):
             gap.attempts.fail(self._clock())
         elif later != sequence.next_id:
             self._give_up(sequence, gap, gap.last_id if later is None else later - 1)
@@ -396,16 +394,3 @@ class TradeRepair:
         self._ledger.noted(Key("trade", sequence.symbol), "rest_failed")
         if gap.attempts.failed == 1:
             structlog.get_logger().warning("repair_put_off", symbol=sequence.symbol, reason=str(error))
-
-
-def _contradicts_order(sequence: TradeSequence, gap: MissingIds, trades: list[Trade]) -> bool:
-    """Whether what should fill the gap is newer than what follows it: the exchange's ids have begun anew."""
-    if not sequence.held:
-        return False
-    latest_ms = max(trade.time_ms for trade in sequence.held.values()) + DISORDER_MS
-    return any(trade.time_ms > latest_ms for trade in trades if trade.trade_id <= gap.last_id)
-
-
-def _is_doubtful(sequence: TradeSequence) -> bool:
-    """Whether one trade or a ticker alone says that something is missing, which may be wrong."""
-    return not sequence.held or sequence.holds_strays

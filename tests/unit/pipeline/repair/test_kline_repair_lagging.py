@@ -1,0 +1,56 @@
+"""REST answers that lag behind the stream."""
+
+from __future__ import annotations
+
+from data_collector.model.gaps import Gap
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from tests.market import kline
+from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at, begun, clock, scene
+
+__all__ = ["scene"]
+
+
+async def test_answer_that_lags_behind_the_stream_proves_nothing_absent(scene: RepairScene) -> None:
+    """Minutes 1 to 3 got lost, the frame of minute 4 came, and REST has none of them for 20 s."""
+    await begun(scene)
+    clock(scene, 5.2)
+    scene.send(kline(4, first_trade_id=99_999, last_trade_id=100_010))
+
+    for _ in range(4):
+        await scene.pass_s(ASK_AGAIN_S)
+    assert 3 <= len(scene.asked) <= 5
+    assert scene.gaps() == []
+
+    scene.market.has(1, 2, 3, 4)
+    await scene.pass_s(ASK_AGAIN_S)
+    assert scene.stored() == [(1, "rest"), (2, "rest"), (3, "rest"), (4, "ws")]
+
+
+async def test_rest_is_asked_as_far_as_the_stream_has_come(scene: RepairScene) -> None:
+    """Without the kline that came, an answer could not show that there is none before it."""
+    await begun(scene)
+    clock(scene, 2)
+    await scene.pass_s(GRACE_S)
+    assert scene.asked == [("1m", 1, 1)]
+    clock(scene, 5.01)
+    scene.market.has(4)
+    scene.send(kline(4, first_trade_id=99_999, last_trade_id=100_010))
+
+    for _ in range(3):
+        await scene.pass_s(ASK_AGAIN_S)
+
+    assert scene.asked[0] == ("1m", 1, 4)
+    assert scene.gaps() == [Gap(at(1), at(3), 3, "absent")]
+
+
+async def test_answers_that_never_reach_the_stream_cost_what_is_older_than_the_deadline(scene: RepairScene) -> None:
+    await begun(scene)
+    clock(scene, 3)
+    scene.send(kline(2, first_trade_id=99_999, last_trade_id=100_010))
+
+    for _ in range(int(GAP_DEADLINE_S / ASK_AGAIN_S) + 2):
+        await scene.pass_s(ASK_AGAIN_S)
+
+    assert scene.gaps() == [Gap(at(1), at(1), 1, "lost")]
+    assert len(scene.asked) < GAP_DEADLINE_S / ASK_AGAIN_S + 10
