@@ -57,6 +57,7 @@ async def test_symbol_that_the_encoding_cannot_hold_keeps_no_other_out_and_is_to
         store.ask("XADD", f"trades:{symbol}", f"1000-{TRADE.trade_id}", "data", trade_json(TRADE, json_text(symbol)))
     async with writing(latin, store, *SYMBOLS) as writer:
         await until_async(lambda: writer.progress.rows["trade"] == writer.progress.rows["kline"] == 2, "the others")
+        await until_async(lambda: writer.progress.refused != {}, "the refusal")
         progress = writer.progress
     with pytest.raises(PostgresAway, match="UTF8"):
         async with (reading := PostgresReading(latin, "binance")).turn() as reader:
@@ -74,9 +75,8 @@ async def test_epoch_of_a_symbol_that_the_encoding_cannot_hold_stops_no_other(st
     store.ask("XADD", "trades:BTCUSDT", f"1000-{TRADE.trade_id}", "data", trade_json(TRADE, '"BTCUSDT"'))
     async with writing(latin, store, "BTCUSDT", NAMED, epochs={"BTCUSDT": 2, NAMED: 1}) as writer:
         await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade of the other")
-        refused = list(writer.progress.refused)
+        await until_async(lambda: list(writer.progress.refused) == [NAMED], "the refusal")
 
-    assert refused == [NAMED]
     assert rows(latin, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 2)]
 
 
