@@ -135,34 +135,28 @@ class StoreConnection(asyncio.Protocol):
 
     async def log_in(self, address: StoreAddress) -> None:
         """Authenticate and select the database; `connect` calls this. Raises as `connect` does."""
-        login: list[tuple[str | int, ...]] = [("CLIENT", "SETNAME", "data-collector")]
+        commands: list[tuple[str | int, ...]] = []
         if address.password is not None:
-            names = (address.username, address.password) if address.username else (address.password,)
-            login.insert(0, ("AUTH", *names))
-        for command, reply in zip(login, await self.execute(login), strict=True):
-            self._check_login(address, command, reply)
-        # Only now: a server with too many clients answers once and hangs up.
-        (cluster,) = await self.execute([("INFO", "cluster")])
+            login = (address.username, address.password) if address.username else (address.password,)
+            commands.append(("AUTH", *login))
+        if address.database:
+            commands.append(("SELECT", address.database))
+        commands.append(("CLIENT", "SETNAME", "data-collector"))
+        *replies, cluster = await self.execute([*commands, ("INFO", "cluster")])
         if not isinstance(cluster, ReplyError) and "cluster_enabled:1" in str(cluster):
             self.close()
             raise Misconfigured(f"The store at {address.place} {IN_CLUSTER_MODE}")
-        if address.database:
-            (reply,) = await self.execute([("SELECT", address.database)])
-            self._check_login(address, ("SELECT",), reply)
-
-    def _check_login(self, address: StoreAddress, command: Command, reply: object) -> None:
-        if not isinstance(reply, ReplyError):
-            return
-        if TOO_MANY in str(reply):
-            self.close()
-            raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
-        if command[0] != "CLIENT":
-            self.close()
-            if reply.kind in {"LOADING", "MASTERDOWN", "BUSY"}:
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ReplyError) and TOO_MANY in str(reply):
+                self.close()
                 raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
-            # A server may repeat the command in its error, and with AUTH the password.
-            reason = reply.kind if command[0] == "AUTH" else str(reply)
-            raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {reason}. Check REDIS_URL.")
+            if isinstance(reply, ReplyError) and command[0] != "CLIENT":
+                self.close()
+                if reply.kind in {"LOADING", "MASTERDOWN", "BUSY"}:
+                    raise SinkUnavailable(f"The store at {address.place} is not ready: {reply}")
+                # A server may repeat the command in its error, and with AUTH the password.
+                reason = reply.kind if command[0] == "AUTH" else str(reply)
+                raise Misconfigured(f"The store at {address.place} refuses {command[0]!s}: {reason}. Check REDIS_URL.")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio calls this."""
@@ -188,7 +182,8 @@ class StoreConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio calls this."""
-        self._fail(f"{self._name} has closed the connection ({_reason(exc) if exc else 'end of stream'}).")
+        told = self._replies[0] if self._replies and TOO_MANY in str(self._replies[0]) else None
+        self._fail(f"{self._name} has closed the connection ({told or (_reason(exc) if exc else 'end of stream')}).")
 
     def _fail(self, sentence: str) -> None:
         self._lost = self._lost or sentence
