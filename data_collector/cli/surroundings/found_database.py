@@ -161,7 +161,7 @@ async def _ready_pool(dsn: str, place: str, rights: Rights) -> PostgresPool:
     try:
         with named_failures(place):
             async with pool.acquire() as connection:
-                await migrate(connection)
+                await migrate(connection, lambda sentence: typer.echo(f"PostgreSQL: {sentence}.", err=True))
                 await demand_rights(connection, rights)
     except BaseException:
         pool.terminate()

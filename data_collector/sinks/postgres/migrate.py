@@ -72,7 +72,9 @@ async def migrate(connection: asyncpg.Connection, tell: Callable[[str], None] | 
         if due and due[0].version == 1:
             await connection.execute(_RECORD)
         for step in due:
-            _tell_of(step.version, tell)
+            if due[0].version > 1:
+                # Empty tables take no time.
+                _tell_of(step.version, tell)
             await connection.execute(step.sql, timeout=STEP_TIMEOUT_S)
             await connection.execute(
                 "insert into market_data_migrations (version, name) values ($1, $2)", step.version, step.name
@@ -81,8 +83,9 @@ async def migrate(connection: asyncpg.Connection, tell: Callable[[str], None] | 
 
 
 def _tell_of(step: int, tell: Callable[[str], None] | None) -> None:
-    structlog.get_logger().info("history_tables_updated", step=step)
-    if tell is not None:
+    if tell is None:
+        structlog.get_logger().info("history_tables_updated", step=step)
+    else:
         tell(f"the tables are being brought up to date (step {step}), which may take long")
 
 
