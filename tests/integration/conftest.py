@@ -6,10 +6,13 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.past import Past, past
 from tests.integration.postgres_server import database, database_server
 from tests.integration.processes import Exchange, end_embedded_server, exchange
@@ -18,7 +21,7 @@ from tests.integration.timescale_server import timescale, timescale_server
 from tests.integration.waiting import until
 
 __all__ = [
-    "database", "database_server", "folder", "market", "running_market", "store", "store_server", "timescale",
+    "database", "database_server", "folder", "market", "pool", "running_market", "store", "store_server", "timescale",
     "timescale_server", "world",
 ]  # fmt: skip
 
@@ -79,3 +82,13 @@ async def world(tmp_path: Path, database: str) -> AsyncIterator[Past]:
     """An exchange with a past, and an empty database."""
     async with past(tmp_path, database) as made:
         yield made
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    """Of a database with our tables."""
+    pool = await open_pool(database, size=2)
+    async with pool.acquire() as connection:
+        await migrate(connection)
+    yield pool
+    await pool.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -17,8 +16,6 @@ from data_collector.model.keys import Key
 from data_collector.model.wire import trade_json
 from data_collector.service.epochs import EpochHome
 from data_collector.settings import Settings
-from data_collector.sinks.postgres.migrate import migrate
-from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.statements import PUT_EPOCH
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
@@ -33,16 +30,6 @@ from tests.market import trade
 SYMBOL = "BTCUSDT"
 EPOCH = f"collector:epoch:{SYMBOL}"
 PLACES = "select epoch, trade_id from market_data_trades where symbol = 'BTCUSDT' order by 1, 2"
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    """Of a database with our tables."""
-    pool = await open_pool(database, size=2)
-    async with pool.acquire() as connection:
-        await migrate(connection)
-    yield pool
-    await pool.close()
 
 
 async def test_trades_of_two_epochs_with_the_same_ids_stand_side_by_side(pool: asyncpg.Pool) -> None:

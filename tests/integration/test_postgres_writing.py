@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,7 +16,6 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade
 from data_collector.sinks.postgres import reading
-from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.writing import KLINES, LONG, PostgresWriter, Written, put
@@ -67,16 +66,6 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
         if request.param == "timescale_server":
             execute(dsn, "create extension timescaledb")
         yield dsn
-
-
-@pytest.fixture
-async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    """Of a database with our tables."""
-    pool = await open_pool(database, size=2)
-    async with pool.acquire() as connection:
-        await migrate(connection)
-    yield pool
-    await pool.close()
 
 
 async def known_at(pool: asyncpg.Pool, to_ms: int, known_ms: int) -> list[Kline]:
