@@ -89,10 +89,12 @@ class KlineSeries:
         return min(self._held, default=None)
 
     def judge_open(self, kline: Kline) -> Order:
-        """An update of a kline that is still open: the newest is `NEXT`."""
+        """An update of a kline that is still open: `NEXT` is the newest, `KNOWN` are the others, or `IMPLAUSIBLE`."""
         is_past = kline.open_ms < self.due_ms or kline.open_ms in self._held
         if is_past or (kline.open_ms, kline.event_ms) <= (self.open_ms, self.event_ms):
             return Order.KNOWN
+        if kline.open_ms != self.open_ms and not self._has_place(kline.open_ms):
+            return Order.IMPLAUSIBLE
         self._newest = kline
         self.open_ms, self.event_ms = kline.open_ms, kline.event_ms
         return Order.NEXT
@@ -105,10 +107,10 @@ class KlineSeries:
         known = self._held.get(open_ms)
         if known is not None and not _is_revision(kline, known.kline):
             return Order.KNOWN
+        if not self._has_place(open_ms):
+            return Order.IMPLAUSIBLE
         if self.due_ms < 0:
             self.due_ms = open_ms
-        elif not self._has_place(open_ms):
-            return Order.IMPLAUSIBLE
         if open_ms == self.due_ms or known is not None or len(self._held) < HELD_MAX:
             next_open_ms = self._calendar.next_open_ms(self._interval, open_ms)
             gaps = known.gaps if known is not None else []
@@ -128,8 +130,9 @@ class KlineSeries:
         return 0 <= self.due_ms <= open_ms and open_ms not in self._held and open_ms not in self._refused
 
     def refuse(self, open_ms: int, rules: tuple[str, ...]) -> None:
-        """A closed kline may not pass. A good copy takes its place until a later one has closed."""
-        if 0 <= self.due_ms <= open_ms and len(self._refused) < REFUSED_MAX and open_ms not in self._held:
+        """A closed kline may not pass. A good copy takes its place, if it has one, until a later one has closed."""
+        is_due = 0 <= self.due_ms <= open_ms and open_ms not in self._held
+        if is_due and len(self._refused) < REFUSED_MAX and self._has_place(open_ms):
             self._refused[open_ms] = rules
 
     def release(self) -> list[KlineUpdate]:
@@ -281,7 +284,8 @@ class KlineSeries:
             del self._recent[min(self._recent)]
 
     def _has_place(self, open_ms: int) -> bool:
-        if open_ms == self.due_ms:
+        """Whether it lies on the grid of those that have closed; the first one tells where that is."""
+        if self.due_ms < 0 or open_ms == self.due_ms:
             return True
         last_ms, _ = missing_range(self._calendar, self._interval, self.due_ms, open_ms)
         return self._after(last_ms) == open_ms
