@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
-from data_collector.model.backoff import Backoff
+from data_collector.model.backoff import Backoff, RepeatedAnswer
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
@@ -33,10 +33,6 @@ LOOK_S = 0.5
 CLOCK_STEP_MS = 60_000
 """Event times that step further than our own clock by more than this are compared with REST's clock."""
 
-ABSENT_TRIES = 3
-ABSENT_S = 10.0
-"""So often, and over so long, answers must leave out a kline that later ones follow: then there is none."""
-
 ASK_AGAIN_S = 5.0
 ASK_AGAIN_MAX_S = 60.0
 """The pauses between calls that tell nothing of what is due: they double."""
@@ -54,7 +50,7 @@ PAST_KLINES = 500
 class DueKline:
     """What is known of a series' due kline."""
 
-    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
+    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "next_s", "overdue_s", "pauses")
 
     def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
         self.due_ms = due_ms
@@ -67,9 +63,8 @@ class DueKline:
         self.asked_past = False
         """Whether REST was asked since a later kline came."""
         self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
-        self.left_out = 0
-        """How many answers left it out and told later ones, and since when."""
-        self.left_out_s = 0.0
+        self.left_out = RepeatedAnswer()
+        """It is not told, and later ones are: then there is none."""
 
 
 class KlineRepair:
@@ -263,9 +258,7 @@ class KlineRepair:
             # REST lags behind the stream: it does not have the later one either.
             return
         hole.answered_s = now
-        hole.left_out_s = hole.left_out_s if hole.left_out else now
-        hole.left_out += 1
-        if hole.left_out >= ABSENT_TRIES and now - hole.left_out_s >= ABSENT_S:
+        if hole.left_out.note(now):
             self._pass_over(series, min(until_ms, held_ms), "absent")
 
     def _ask_later(self, hole: DueKline) -> None:

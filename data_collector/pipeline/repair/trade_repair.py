@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
+from data_collector.model.backoff import REPEATED_MIN
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
@@ -45,12 +46,8 @@ PAGE_TRADES = 1000
 URGENT_TRADES = 10_000
 """A larger gap is catching up with the past, for which half of the budget must do."""
 
-DISPROVED_MIN = 3
-DISPROVED_S = 10.0
-"""What the exchange's REST side does not know after so many answers and so long does not exist."""
-
 DISPROVED_PAUSE_S = 1.0
-"""Between such answers, also where a stream that goes on looks like progress."""
+"""Between answers that disprove what is held back, also where a stream that goes on looks like progress."""
 
 
 class TradeRepair:
@@ -300,7 +297,7 @@ class TradeRepair:
         if len(trades) < PAGE_TRADES and not (trades and trades[-1].trade_id >= gap.last_id):
             self._ended_before(sequence, gap)
             return
-        gap.disproved = 0
+        gap.disproved.forget()
         if sequence.next_id != due_id:
             return
         gap.attempts.fail(self._clock())
@@ -363,13 +360,10 @@ class TradeRepair:
         """
         gap.attempts.fail(self._clock())
         now_s = self._clock()
-        if not gap.disproved:
-            gap.disproved_s = now_s
-        gap.disproved += 1
-        if gap.disproved < DISPROVED_MIN:
-            return
-        gap.attempts.put_off(now_s + DISPROVED_PAUSE_S)
-        if now_s - gap.disproved_s < DISPROVED_S:
+        is_believed = gap.disproved.note(now_s)
+        if gap.disproved.count >= REPEATED_MIN:
+            gap.attempts.put_off(now_s + DISPROVED_PAUSE_S)
+        if not is_believed:
             return
         if not sequence.held:
             sequence.disbelieve_head()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
+from data_collector.model.backoff import REPEATED_S
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
@@ -16,7 +17,7 @@ from data_collector.model.sink import Behind
 from data_collector.model.venue import SymbolRules
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
-from data_collector.pipeline.repair.kline_repair import ABSENT_S, ASK_AGAIN_S, GRACE_S, KlineRepair
+from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
 
@@ -191,7 +192,7 @@ async def test_hole_that_the_exchange_has_is_absent_after_three_answers(scene: R
     assert len(scene.asked) == 3
 
     assert scene.gaps() == [Gap(at(1), at(2), 2, "absent")]
-    assert ASK_AGAIN_S * 2 >= ABSENT_S
+    assert ASK_AGAIN_S * 2 >= REPEATED_S
 
 
 async def test_market_that_rests_is_asked_less_and_less_and_loses_nothing(scene: RepairScene) -> None:
