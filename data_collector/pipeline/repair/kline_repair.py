@@ -20,7 +20,8 @@ from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinesApi
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, REFUSED_TOLD_S
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import KlineSeries
 
@@ -77,8 +78,7 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
-        self._refusals: dict[Key, tuple[str, float]] = {}
-        """Why, and when last."""
+        self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
@@ -97,8 +97,7 @@ class KlineRepair:
     @property
     def refusals(self) -> set[str]:
         """Why the exchange will never give what was asked of it of late, of some series."""
-        since_s, series = self._clock() - REFUSED_TOLD_S, self._klines.series
-        return {reason for key, (reason, at_s) in self._refusals.items() if key in series and at_s > since_s}
+        return self._refused.told(self._klines.series)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -222,12 +221,11 @@ class KlineRepair:
         except VenueRefused as error:
             # It concerns this series alone, and nobody waits for what will never come.
             ledger.noted(series.key, "rest_refused")
-            self._refusals[series.key] = str(error), self._clock()
+            self._refused.note(series.key, error)
             if series.first_held_ms is not None:
                 self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)
             return
-        self._refusals.pop(series.key, None)
         whole = {row.open_ms for row in rows if self._is_whole(row)}
         for row in rows:
             if not due_ms <= row.open_ms <= last_ms:
@@ -266,6 +264,7 @@ class KlineRepair:
 
     async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
         rows = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        self._refused.answered(key)
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
@@ -297,9 +296,11 @@ class KlineRepair:
             klines.put_past(rows[-PAST_KLINES:])
 
     async def _klines_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
+        key = Key("kline", kline.symbol, kline.interval)
         try:
-            rows = await self._klines_of_rest(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
-        except VenueRefused:
+            rows = await self._klines_of_rest(key, first_ms, last_ms)
+        except VenueRefused as error:
+            self._refused.note(key, error)
             return []
         return [row for row in rows if self._is_whole(row)]
 

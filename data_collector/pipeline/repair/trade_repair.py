@@ -20,9 +20,8 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import place_of
-from data_collector.model.venue import TradesApi, TradesRefused
+from data_collector.model.venue import TradesRefused
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
@@ -54,30 +53,23 @@ class TradeRepair:
     """Heals the gaps of all symbols."""
 
     def __init__(
-        self, outlet: Outlet, intake: TradeIntake, refill: Refill, spool: Spool, rest: TradesApi,
-        ledger: Ledger, counters: Counters, clock: Callable[[], float],
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, spool: Spool, ledger: Ledger,
+        counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._intake = intake
         self._refill = refill
         self._spool = spool
-        self._rest = rest
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
-        self._refusals: dict[str, tuple[str, float]] = {}
-        """Why, and when last."""
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
 
     @property
     def refusals(self) -> set[str]:
         """Why the exchange will never give what was asked of it of late, of some symbols."""
-        return {self._refusals[symbol][0] for symbol in self._refusals if self._is_refused(symbol)}
-
-    def _is_refused(self, symbol: str) -> bool:
-        _, at_s = self._refusals.get(symbol, ("", float("-inf")))
-        return symbol in self._intake.collected and self._clock() - at_s < REFUSED_TOLD_S
+        return self._refill.refused.told({Key("trade", symbol) for symbol in self._intake.collected})
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -131,7 +123,7 @@ class TradeRepair:
     async def _arbitrate(self, first: Trade) -> None:
         """Which of two contents of one id the exchange's REST side has."""
         try:
-            trades = await self._rest.trades(first.symbol, first.trade_id, limit=1)
+            trades = await self._refill.trades(first.symbol, first.trade_id, limit=1)
         except (VenueUnreachable, VenueRefused):
             trades = []
         outcome = "unknown"
@@ -261,7 +253,9 @@ class TradeRepair:
         self._ledger.noted(Key("trade", symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._rest.trades(sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
+            trades = await self._refill.trades(
+                sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent
+            )
         except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
             return
@@ -270,7 +264,6 @@ class TradeRepair:
             trades = self._note_refusal(sequence, error)
         else:
             is_refused = False
-            self._refusals.pop(symbol, None)
         if not self._refill.believes(trades) or contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
@@ -309,7 +302,7 @@ class TradeRepair:
         if sequence.stored_id < 0:
             return False
         try:
-            trades = await self._rest.trades(sequence.symbol, sequence.stored_id, limit=1)
+            trades = await self._refill.trades(sequence.symbol, sequence.stored_id, limit=1)
         except (VenueRefused, VenueUnreachable) as error:
             if isinstance(error, VenueUnreachable) and self._refill.fills_starts:
                 raise
@@ -327,10 +320,9 @@ class TradeRepair:
 
     def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:
         """Returns what the exchange gave nonetheless."""
-        if not self._is_refused(sequence.symbol):
-            structlog.get_logger().warning("repair_refused", symbol=sequence.symbol, reason=str(error))
-        self._refusals[sequence.symbol] = str(error), self._clock()
-        self._ledger.noted(Key("trade", sequence.symbol), "rest_refused")
+        key = Key("trade", sequence.symbol)
+        self._refill.refused.note(key, error)
+        self._ledger.noted(key, "rest_refused")
         return error.trades if isinstance(error, TradesRefused) else []
 
     def _give_up_refused(

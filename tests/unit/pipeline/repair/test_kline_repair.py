@@ -23,6 +23,8 @@ from tests.unit.pipeline.intake_scene import Scene
 
 HOUR_S = 3_600.0
 
+NEVER = VenueRefused("The exchange does not tell that.")
+
 
 class Market:
     """The REST side of an exchange that has some klines; it is away as long as `away`."""
@@ -36,7 +38,7 @@ class Market:
         self.rows: dict[tuple[str, int], Kline] = {}
         self.away = False
         self.banned = False
-        self.refused: set[str] = set()
+        self.refused: dict[str, VenueRefused] = {}
         """Intervals that it will never tell."""
         self.asked: list[tuple[str, int, int]] = []
         """Interval, and the minutes from noon that were asked for."""
@@ -53,7 +55,7 @@ class Market:
         if self.away:
             raise VenueUnreachable("The exchange is away.")
         if interval in self.refused:
-            raise VenueRefused("The exchange does not tell that.")
+            raise self.refused[interval]
         assert symbol == SYMBOL
         return [
             row for (of, open_ms), row in sorted(self.rows.items()) if of == interval and first_ms <= open_ms <= last_ms
@@ -233,7 +235,7 @@ async def test_rest_side_that_comes_back_heals_all(scene: RepairScene) -> None:
 async def test_series_that_is_never_told_does_not_hold_up_the_others(scene: RepairScene) -> None:
     await begun(scene)
     scene.intake.klines.begin({Key("kline", SYMBOL, "1h"): at(-60)})
-    scene.market.refused.add("1h")
+    scene.market.refused.update({"1h": NEVER})
     scene.market.has(1)
     clock(scene, 2)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from msgspec import structs
 
+from data_collector.model.errors import VenueRefused
 from data_collector.model.gaps import Gap
 from data_collector.model.records import Kline
-from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
+from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
 from tests.market import kline
 from tests.unit.pipeline.intake_scene import fields, rules
-from tests.unit.pipeline.repair.test_kline_repair import RepairScene, at, begun, clock
+from tests.unit.pipeline.repair.test_kline_repair import NEVER, RepairScene, at, begun, clock
 
 
 async def test_klines_of_rest_that_are_not_whole_are_refused_once_and_the_rest_goes_on() -> None:
@@ -59,7 +61,7 @@ async def test_correction_that_may_not_pass_is_no_revision() -> None:
 async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came() -> None:
     scene = RepairScene()
     await begun(scene)
-    scene.market.refused.add("1m")
+    scene.market.refused["1m"] = NEVER
     clock(scene, 4)
     scene.send(kline(3))
 
@@ -72,7 +74,7 @@ async def test_kline_that_the_exchange_will_never_tell_holds_up_none_that_came()
 async def test_refusal_is_told_as_long_as_something_is_missing_and_not_for_ever() -> None:
     scene = RepairScene()
     await begun(scene)
-    scene.market.refused.add("1m")
+    scene.market.refused["1m"] = NEVER
     clock(scene, 2)
     for _ in range(int(REFUSED_TOLD_S / 30)):
         await scene.pass_s(30)
@@ -84,6 +86,34 @@ async def test_refusal_is_told_as_long_as_something_is_missing_and_not_for_ever(
         await scene.repair.look()
 
     assert scene.repair.refusals == set()
+
+
+@pytest.mark.parametrize("endpoint_wide", [True, False])
+async def test_refusal_is_told_no_longer_than_it_is_true_of_other_series(*, endpoint_wide: bool) -> None:
+    """A proxy refused whatever klines were asked for, or the exchange one series; then another one is given."""
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.refused["1m"] = VenueRefused("The exchange does not tell that.", endpoint_wide=endpoint_wide)
+    clock(scene, 2)
+    await scene.pass_s(GRACE_S)
+    assert len(scene.repair.refusals) == 1
+
+    scene.market.refused.clear()
+    scene.send(kline(1), kline(-60, interval="1h"))
+    await scene.repair.look()
+
+    assert scene.asked[-1][0] == "1h"
+    assert len(scene.repair.refusals) == (0 if endpoint_wide else 1)
+
+
+async def test_refused_past_for_charts_is_told() -> None:
+    scene = RepairScene()
+    scene.market.refused["1m"] = NEVER
+    scene.send(kline(0))
+
+    await scene.repair.look()
+
+    assert scene.repair.refusals == {str(NEVER)}
 
 
 async def test_klines_of_rest_are_counted_and_audited_as_those_of_the_stream() -> None:
