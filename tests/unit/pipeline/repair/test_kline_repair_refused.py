@@ -130,3 +130,30 @@ async def test_klines_of_rest_are_counted_and_audited_as_those_of_the_stream() -
     assert scene.counts == (judged + 3, validated + 2, errors + 1)
     noted = [(record.open_ms, ok) for record, _, ok, _ in scene.notebook.others if isinstance(record, Kline)]
     assert noted == [(at(1), True), (at(2), False), (at(3), True)]
+
+
+async def test_klines_for_which_there_is_no_room_are_counted_when_it_is_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """REST leaves out the due one again and again, and tells more behind it than may wait, as the stream does."""
+    monkeypatch.setattr("data_collector.pipeline.sequence.series.HELD_MAX", 3)
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.has(2, 3, 4, 5)
+    scene.market.has(3, 6, low="-1")
+    clock(scene, 7)
+    judged, validated, errors = scene.counts
+    scene.notebook.others.clear()
+
+    scene.send(kline(6))
+    for _ in range(5):
+        await scene.pass_s(ASK_AGAIN_S)
+    scene.send(kline(7))
+
+    assert [gap for updates in scene.take().klines for each in updates for gap in each.gaps] == [
+        Gap(at(1), at(1), 1, "absent"),
+        Gap(at(3), at(3), 1, "refused", ("price_not_negative",)),
+    ]
+    assert scene.counts == (judged + 7, validated + 5, errors + 2)
+    noted = [record.open_ms for record, *_ in scene.notebook.others if isinstance(record, Kline)]
+    assert sorted(noted) == [at(minute) for minute in (2, 3, 4, 5, 6, 6, 7)]
