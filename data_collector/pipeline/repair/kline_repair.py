@@ -226,15 +226,16 @@ class KlineRepair:
                 self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)
             return
-        whole = {row.open_ms for row in rows if self._is_whole(row)}
+        whole = {row.open_ms for row in rows if self._is_whole(row, due_ms)}
         for row in rows:
-            if not due_ms <= row.open_ms <= last_ms:
+            place = place_ms(self._calendar, row.interval, row.open_ms, due_ms)
+            if place is None or not due_ms <= place <= last_ms:
                 continue
             if row.open_ms in whole:
                 self._klines.take_told(series, row)
-            elif place_ms(self._calendar, row.interval, row.open_ms) not in whole:
+            elif place not in whole:
                 # The exchange's own oddity: in place of a kline it has something else.
-                self._klines.set_aside(series, row)
+                self._klines.set_aside(series, row, place)
         is_full = len(rows) >= ROWS_MAX
         series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
         if series.due_ms != due_ms:
@@ -302,10 +303,10 @@ class KlineRepair:
         except VenueRefused as error:
             self._refused.note(key, error)
             return []
-        return [row for row in rows if self._is_whole(row)]
+        return [row for row in rows if self._is_whole(row, kline.open_ms)]
 
-    def _is_whole(self, kline: Kline) -> bool:
-        return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms)
+    def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
+        return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
 
     def _open_at(self, series: KlineSeries, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""

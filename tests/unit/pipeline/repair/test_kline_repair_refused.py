@@ -9,10 +9,11 @@ from msgspec import structs
 
 from data_collector.model.errors import VenueRefused
 from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S
 from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
-from tests.market import kline
+from tests.market import SYMBOL, kline
 from tests.unit.pipeline.intake_scene import fields, rules
 from tests.unit.pipeline.repair.test_kline_repair import NEVER, RepairScene, at, begun, clock
 
@@ -40,6 +41,55 @@ async def test_klines_of_rest_that_are_not_whole_are_refused_once_and_the_rest_g
         (["close_time_fits"], at(1)),
         (["open_time_grid"], at(3) + 13_000),
     ]
+
+
+def week(number: int, *, day: int = 0, closed: bool = True) -> Kline:
+    """Of Monday, 1 January, or so many weeks and days later."""
+    return kline((number * 7 + day) * 1_440 - 720, interval="1w", closed=closed)
+
+
+async def weeks_begun(*, until_day: int) -> RepairScene:
+    """The first week has closed, and it is so many days later."""
+    scene = RepairScene()
+    scene.intake.klines.add(Key("kline", SYMBOL, "1w"))
+    for half_day in range(2 * until_day):
+        if half_day == 14:
+            scene.send(week(0))
+        clock(scene, half_day * 720 - 720)
+        scene.take()
+    await scene.repair.look()
+    return scene
+
+
+async def test_weeks_that_open_on_another_day_are_refused_in_the_place_of_their_monday_once() -> None:
+    """Of the second week REST tells one from Wednesday to Wednesday alone, and again whenever it is asked."""
+    scene = await weeks_begun(until_day=21)
+    odd = week(1, day=2)
+    scene.market.rows["1w", odd.open_ms] = odd
+    scene.send(week(2))
+    _, _, errors = scene.counts
+
+    for _ in range(4):
+        await scene.pass_s(ASK_AGAIN_S)
+    taken = scene.take()
+
+    monday_ms = week(1).open_ms
+    assert [rules(entry) for entry in taken.side] == [["open_time_off_grid"]]
+    assert scene.counts[2] == errors + 1
+    assert [(each.kline.open_ms, each.gaps) for updates in taken.klines for each in updates] == [
+        (week(2).open_ms, [Gap(monday_ms, monday_ms, 1, "refused", ("open_time_off_grid",))])
+    ]
+
+
+async def test_open_week_of_another_day_is_refused_and_does_not_hold_up_the_right_one() -> None:
+    """After the first week an update of one that opens on Wednesday, and then of the one that opens on Monday."""
+    scene = await weeks_begun(until_day=13)
+
+    scene.send(week(1, day=2, closed=False), week(1, closed=False))
+    taken = scene.take()
+
+    assert [rules(entry) for entry in taken.side] == [["open_time_off_grid"]]
+    assert [each.kline.open_ms for updates in taken.klines for each in updates] == [week(1).open_ms]
 
 
 async def test_correction_that_may_not_pass_is_no_revision() -> None:
