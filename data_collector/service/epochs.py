@@ -129,7 +129,7 @@ class Epochs(Part):
 
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Symbols that wait for a decision, and those of which an epoch began a short while ago."""
-        waiting = [explain_waiting(sequence) for sequence in self._intake.suspended.values()]
+        waiting = [explain_waiting(sequence) for sequence in self._intake.lives.suspended.values()]
         now_s = time.monotonic()
         begun = [
             f"the trade ids of {symbol} began anew {now_s - at_s:.0f} s ago: this is epoch {epoch}, and what was "

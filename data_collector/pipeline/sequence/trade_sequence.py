@@ -121,7 +121,7 @@ class TradeSequence:
         self._unconfirmed_id = -1
         self.epoch = 0
         """Ids are unique within one: what is here is of this."""
-        self.new_life = NewLifeWatch()
+        self.new_life = NewLifeWatch(recent)
         self._newest_ms = 0
         """No trade was newer, of those that are not remembered any more, or never were."""
         self._first_s = 0.0
@@ -182,7 +182,7 @@ class TradeSequence:
         self.gap = self.reported = None
         self._holes = []
         self._unconfirmed_id = self.reference_id = -1
-        self.new_life = NewLifeWatch()
+        self.new_life = NewLifeWatch(len(self.recent))
 
     def recognise(self, trades: Sequence[Trade]) -> bool:
         """What the exchange answered: whether it has a later trade now under an id that we have."""
@@ -194,7 +194,8 @@ class TradeSequence:
                 continue
             if trade.time_ms > known_ms and trade.trade_id > self.new_life.disproved_id:
                 came = [held_id for held_id in self.held if held_id - 1 in self.held] or self.held
-                self.new_life.recognise(trade, max(trade.trade_id, self.spilled.last_id, *came) + 1)
+                last_id = max(trade.trade_id, self.spilled.last_id, *came)
+                self.new_life.recognise(trade, last_id + 1, self.next_id)
                 # It is opened anew, with all the time to fill it, if the ids go on.
                 self.gap = None
                 return True
