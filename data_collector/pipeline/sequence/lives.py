@@ -89,12 +89,12 @@ class Lives:
 
     def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
         """Somebody else has begun an epoch, and the store wants this id of it next."""
-        sequence = self._feed.sequences[symbol]
-        late = self._outlet.adopt_epoch(symbol, epoch, next_id) + len(sequence.held)
-        structlog.get_logger().warning("epoch_adopted", symbol=symbol, epoch=epoch, next_id=next_id, too_late=late)
-        self._tally.judged += len(sequence.held)
-        self._tally.validated += len(sequence.held)
-        self._enter(sequence, epoch, next_id, [])
+        sequence, new_life = self._feed.sequences[symbol], self._feed.sequences[symbol].new_life
+        structlog.get_logger().warning("epoch_adopted", symbol=symbol, epoch=epoch, next_id=next_id)
+        came = new_life.take_new(sequence.held) if new_life.has_begun else []
+        self._feed.spill(sequence)
+        self._outlet.adopt_epoch(symbol, epoch, next_id)
+        self._enter(sequence, epoch, next_id, came)
 
     def _enter(self, sequence: TradeSequence, epoch: int, next_id: int, came: list[Trade]) -> None:
         sequence.begin_epoch(epoch, next_id)

@@ -77,9 +77,10 @@ class NewLifeWatch:
     def see(self, trade: Trade, due_id: int, newest_ms: int, *, is_start: bool = False) -> bool:
         """A trade below the due id that is none of ours; whether it may be one of a row.
 
-        No trade that was let through happened after `newest_ms`; `is_start`: none was since collection began.
+        No trade that was let through happened after `newest_ms` (-1: that is not known); `is_start`: none was since
+        collection began.
         """
-        if trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
+        if newest_ms < 0 or trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
             return False
         trade_id = trade.trade_id
         # Where the due id has moved, honest trades came between them.

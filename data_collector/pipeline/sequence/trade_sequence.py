@@ -123,7 +123,7 @@ class TradeSequence:
         """Ids are unique within one: what is here is of this."""
         self.new_life = NewLifeWatch(recent)
         self._newest_ms = 0
-        """No trade was newer, of those that are not remembered any more, or never were."""
+        """No trade was newer, of those that are not remembered any more, or never were; -1 while that is not known."""
         self._first_s = 0.0
         """When the first trade came, while none is due."""
         self._head_s = 0.0
@@ -173,7 +173,7 @@ class TradeSequence:
 
     def begin_epoch(self, epoch: int, next_id: int) -> None:
         """The exchange's ids begin anew: nothing that is known of the old ones counts."""
-        self.resume(next_id, epoch=epoch)
+        self.resume(next_id, epoch=epoch, newest_ms=-1)
         self.recent = [None] * len(self.recent)
         self.minutes = MinuteVolumes()
         self.held.clear()

@@ -222,3 +222,14 @@ def test_after_another_collector_began_it_the_feed_goes_on_where_the_store_stand
 
     assert gap_of(scene) == (103, 104)
     assert scene.queue.epoch == 1
+
+
+def test_feed_that_lags_behind_the_collector_that_began_an_epoch_begins_no_further_one(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0))
+
+    scene.intake.trades.lives.adopt_epoch(SYMBOL, 1, 3 * NEW_IDS)
+    scene.send(*new_trades(NEW_IDS, 2 * NEW_IDS + 2))
+
+    assert not is_suspended(scene)
+    assert runs(scene.take())[-1] == (3 * NEW_IDS, 2)
