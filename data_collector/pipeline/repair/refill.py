@@ -23,7 +23,7 @@ from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
-from data_collector.pipeline.outlet.runs import absent_ranges, runs_of
+from data_collector.pipeline.outlet.runs import absent_ranges, parted, runs_of
 from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.refusals import Refusals
@@ -138,22 +138,29 @@ class Refill:
 
     async def _bring_former(self, queue: SymbolQueue, debt: Debt) -> bool:
         """What the spool has of epochs that are over: the exchange has it no more. Whether all of it was brought."""
+        from_id = debt.due_id
         while self._stands(debt) and len(queue.runs) < QUEUED_MAX and not self._outlet.is_full:
-            place = place_of(debt.symbol, debt.epoch)
-            runs = await self._spool.read(place, debt.due_id, trades_max=READ_TRADES)
-            if not self._stands(debt):
-                break
-            kept_id, end_id = self._spool.following_id(place, debt.due_id), queue.former_ends.get(debt.epoch)
-            if runs:
-                self._bring(debt, runs)
-            elif kept_id is not None and (end_id is None or kept_id < end_id):
-                # What the disk has lost of it can be had nowhere.
-                kept_id = kept_id if kept_id > debt.due_id else self._spool.end_id(place, debt.due_id)
-                self._explain(debt, kept_id - 1, "lost")
-            else:
+            place, ended_ms = place_of(debt.symbol, debt.epoch), queue.ended_ms.get(debt.epoch)
+            kept_id = self._spool.following_id(place, from_id)
+            if kept_id is None:
                 self._end_former(queue, debt)
                 if debt.epoch == queue.epoch:
                     return True
+                from_id = debt.due_id
+                continue
+            runs = await self._spool.read(place, kept_id, trades_max=READ_TRADES)
+            if not self._stands(debt):
+                break
+            from_id = runs[-1].first_id + runs[-1].count if runs else self._spool.end_id(place, kept_id)
+            former, later = (runs, []) if ended_ms is None else parted(runs, ended_ms, debt.epoch + 1)
+            if later:
+                # They came, and were spilled, before it was known that they are of the next epoch.
+                self._outlet.keep_only(later)
+            if former or (not runs and ended_ms is None):
+                # What the disk has lost of it can be had nowhere.
+                self._explain_lost(debt, former[0].start_id if former else from_id)
+            if former:
+                self._bring(debt, former)
         return False
 
     def _end_former(self, queue: SymbolQueue, debt: Debt) -> None:
@@ -301,6 +308,10 @@ class Refill:
         given_id = trades[0].trade_id if trades else None
         nearest = [each for each in (kept_id, given_id) if each is not None and each > debt.due_id]
         self._explain(debt, min([queue.next_id, *nearest]) - 1, "lost")
+
+    def _explain_lost(self, debt: Debt, until_id: int) -> None:
+        if until_id > debt.due_id:
+            self._explain(debt, until_id - 1, "lost")
 
     def _explain(self, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id = debt.due_id
