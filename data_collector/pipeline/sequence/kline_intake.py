@@ -108,15 +108,16 @@ class KlineIntake:
         """A closed kline that REST told; its place is due, or behind others that are."""
         verdict = self._judge(kline)
         if verdict is not None and verdict.critical:
-            self._refuse(kline, verdict)
-            series.refuse(kline.open_ms, verdict.critical)
+            if series.refuse(kline.open_ms, verdict.critical):
+                # REST tells it again as long as it does not tell what is due before.
+                self._refuse(kline, verdict)
             # No other copy will come.
             series.pass_refused()
             self.release(series)
             return
         starts = series.due_ms < 0
         order = series.take_closed(kline, _marks(verdict), "rest")
-        if order is Order.KNOWN:
+        if order is Order.KNOWN or order is Order.BEYOND:
             return
         if order is Order.IMPLAUSIBLE:
             self._refuse(kline, Verdict((OFF_GRID,)))
@@ -220,7 +221,8 @@ class KlineIntake:
     def _take_closed(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
         order = series.take_closed(kline, _marks(verdict))
-        if order is Order.KNOWN:
+        if order is Order.KNOWN or order is Order.BEYOND:
+            # What is beyond is counted when REST tells it.
             self._tally.copy("kline")
         elif order is Order.IMPLAUSIBLE:
             self._refuse(kline, Verdict((OFF_GRID,)))
@@ -244,7 +246,7 @@ class KlineIntake:
                 self._put_revision(kline, "revision", warnings)
             case Order.LATE:
                 self._put_revision(kline, "recovered", warnings)
-            case Order.KNOWN | Order.IMPLAUSIBLE:
+            case Order.KNOWN | Order.BEYOND | Order.IMPLAUSIBLE:
                 pass
             case _:
                 assert_never(order)

@@ -41,6 +41,7 @@ class Order(Enum):
 
     NEXT = "follows what is there"
     AHEAD = "something is missing before it"
+    BEYOND = "so much waits already that it is asked for when it is its turn"
     LATE = "fills a hole that was passed over"
     KNOWN = "was let through before"
     REVISED = "changes a closed kline that was let through"
@@ -111,10 +112,10 @@ class KlineSeries:
             return Order.IMPLAUSIBLE
         if self.due_ms < 0:
             self.due_ms = open_ms
-        if open_ms == self.due_ms or known is not None or len(self._held) < HELD_MAX:
-            next_open_ms = self._calendar.next_open_ms(self._interval, open_ms)
-            gaps = known.gaps if known is not None else []
-            self._held[open_ms] = KlineUpdate(kline, next_open_ms, warnings, source=source, gaps=gaps)
+        if open_ms != self.due_ms and known is None and len(self._held) >= HELD_MAX:
+            return Order.BEYOND
+        gaps = known.gaps if known is not None else []
+        self._held[open_ms] = KlineUpdate(kline, self._after(open_ms), warnings, source=source, gaps=gaps)
         return Order.NEXT if open_ms == self.due_ms else Order.AHEAD
 
     def leave_to_rest(self, last_ms: int) -> None:
@@ -129,11 +130,14 @@ class KlineSeries:
         """Whether nothing is known yet of the kline that opens then."""
         return 0 <= self.due_ms <= open_ms and open_ms not in self._held and open_ms not in self._refused
 
-    def refuse(self, open_ms: int, rules: tuple[str, ...]) -> None:
-        """A closed kline may not pass. A good copy takes its place, if it has one, until a later one has closed."""
-        is_due = 0 <= self.due_ms <= open_ms and open_ms not in self._held
-        if is_due and len(self._refused) < REFUSED_MAX and self._has_place(open_ms):
+    def refuse(self, open_ms: int, rules: tuple[str, ...]) -> bool:
+        """Whether this copy, which may not pass, is the first. A good one takes its place until a later one closed."""
+        if not 0 <= self.due_ms <= open_ms:
+            return False
+        is_first = open_ms not in self._refused
+        if len(self._refused) < REFUSED_MAX and self._has_place(open_ms):
             self._refused[open_ms] = rules
+        return is_first
 
     def release(self) -> list[KlineUpdate]:
         """Closed klines whose turn it is, in order; what is proven to be without trades is made here."""
