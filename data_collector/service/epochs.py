@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -30,9 +31,12 @@ from data_collector.sinks.redis.sink import RedisSink
 from data_collector.time_limit import time_limit
 
 FILE = "epochs.json"
+ENDS_FILE = "epoch_ends.json"
 
 ASK_S = 2.0
 """A store that is away keeps nobody from deciding."""
+
+Content = TypeVar("Content")
 
 TOLD_S = 600.0
 """How long it is told that an epoch has begun."""
@@ -47,22 +51,21 @@ class EpochHome(Part):
         # The embedded one lies in the same folder.
         self._database = None if url == EMBEDDED else url
         self._exchange = exchange
-        self._file = folder / FILE
+        self._folder = folder
         self._empty = empty
         self.known: dict[str, int] = {}
         """Of symbols that are not in their first epoch."""
+        self.ended_ms: dict[str, dict[int, int]] = {}
+        """Symbol to epochs whose ids the next one ran past unseen, and when they had ended."""
 
     async def open(self) -> None:
         """Read them; the folder is locked. PostgreSQL may have newer ones: the folder can be an old copy."""
         if self._empty:
-            self._file.unlink(missing_ok=True)
+            for name in (FILE, ENDS_FILE):
+                (self._folder / name).unlink(missing_ok=True)
             return
-        try:
-            self.known |= msgspec.json.decode(await asyncio.to_thread(self._file.read_bytes), type=dict[str, int])
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.MsgspecError) as error:
-            structlog.get_logger().warning("epochs_unreadable", file=str(self._file), reason=str(error))
+        self.known |= await asyncio.to_thread(_read, self._folder / FILE, dict[str, int])
+        self.ended_ms |= await asyncio.to_thread(_read, self._folder / ENDS_FILE, dict[str, dict[int, int]])
         await self._ask_database()
 
     async def _ask_database(self) -> None:
@@ -75,17 +78,23 @@ class EpochHome(Part):
         except (TimeoutError, SinkUnavailable, Misconfigured) as error:
             structlog.get_logger().warning("epochs_not_in_database", reason=str(error) or f"no answer in {ASK_S:g} s")
 
-    async def remember(self, symbol: str, epoch: int) -> None:
-        """Before anything of it is written."""
+    async def remember(self, symbol: str, epoch: int, ended_ms: int | None = None) -> None:
+        """See `EpochRegister`."""
         if epoch <= self.known.get(symbol, 0):
             return
+        if ended_ms is not None:
+            self.ended_ms.setdefault(symbol, {})[epoch - 1] = ended_ms
+            await self._write(ENDS_FILE, self.ended_ms)
         self.known[symbol] = epoch
-        content = msgspec.json.encode(dict(sorted(self.known.items()))) + b"\n"
+        await self._write(FILE, self.known)
+
+    async def _write(self, name: str, content: Mapping[str, object]) -> None:
+        file = self._folder / name
         try:
-            await asyncio.to_thread(write_file, self._file, content)
+            await asyncio.to_thread(write_file, file, msgspec.json.encode(dict(sorted(content.items()))) + b"\n")
         except OSError as error:
-            # The store and PostgreSQL have it too.
-            structlog.get_logger().warning("epochs_not_written", file=str(self._file), reason=error.strerror)
+            # The store and PostgreSQL have the numbers too.
+            structlog.get_logger().warning("epochs_not_written", file=str(file), reason=error.strerror)
 
 
 class Epochs(Part):
@@ -108,9 +117,9 @@ class Epochs(Part):
         """See `EpochRegister`."""
         return self._home.known
 
-    async def remember(self, symbol: str, epoch: int) -> None:
+    async def remember(self, symbol: str, epoch: int, ended_ms: int | None = None) -> None:
         """See `EpochRegister`."""
-        await self._home.remember(symbol, epoch)
+        await self._home.remember(symbol, epoch, ended_ms)
 
     async def ordered(self, symbols: Sequence[str]) -> dict[str, int]:
         """See `EpochRegister`."""
@@ -169,6 +178,17 @@ def explain_waiting(sequence: TradeSequence) -> str:
     if sequence.new_life.refusal is not None:
         return f"{came}, and the exchange refuses to tell whether they do ({sequence.new_life.refusal}): {order}"
     return f"{came}: the exchange is being asked whether they do"
+
+
+def _read(file: Path, kind: type[Content]) -> Content:
+    """What is unreadable is nothing."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except FileNotFoundError:
+        pass
+    except (OSError, msgspec.MsgspecError) as error:
+        structlog.get_logger().warning("epochs_unreadable", file=str(file), reason=str(error))
+    return kind()
 
 
 def _some(sentences: Sequence[str], of: str) -> list[str]:

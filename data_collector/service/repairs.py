@@ -95,8 +95,11 @@ class Repairs(Part):
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        epochs = self._epochs.known
-        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs)
+        epochs = self._epochs
+        resume(
+            sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs.known,
+            ended_ms=epochs.ended_ms,
+        )  # fmt: skip
 
     def use(self, subscriptions: Subscriptions) -> None:
         """These are collected from now on."""
