@@ -212,7 +212,7 @@ class Chain:
             self.clock, note=self.intake.tally.note_refilled,
         )  # fmt: skip
         self.repair = TradeRepair(
-            self.outlet, self.intake.trades, refill, self.memory, self.exchange, self.ledger, counters, self.clock
+            self.outlet, self.intake.trades, refill, self.memory, self.ledger, counters, self.clock
         )
         trades = self.intake.trades
         self.pump = Pump(

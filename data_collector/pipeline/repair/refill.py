@@ -25,6 +25,7 @@ from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges, parted, runs_of
 from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
+from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool
@@ -71,6 +72,13 @@ class Refill:
         self._now_ms = now_ms
         self._note = note
         self._clock = clock
+        self.refused = ToldRefusals(clock)
+
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+        """See `TradesApi`."""
+        trades = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
+        self.refused.answered(Key("trade", symbol))
+        return trades
 
     async def step(self, debt: Debt) -> None:
         """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
@@ -114,7 +122,7 @@ class Refill:
         first_id = await self._rest.first_trade_id(symbol, since_ms)
         if first_id is None:
             # The empty answer alone proves nothing. Only the trade before the end does, when it is older than that.
-            last = await self._rest.trades(symbol, max(until_id - 1, 0), limit=1)
+            last = await self.trades(symbol, max(until_id - 1, 0), limit=1)
             if not last or last[0].trade_id >= until_id:
                 raise VenueUnreachable(f"The exchange tells neither when {symbol} was traded last nor since when.")
             return until_id if last[0].time_ms < since_ms else oldest
@@ -229,13 +237,14 @@ class Refill:
                 if first_id > due_id:
                     self._explain(debt, min(first_id, queue.next_id) - 1, "skipped")
                     return True
-            trades = await self._rest.trades(queue.symbol, max(due_id - 1, 0))
+            trades = await self.trades(queue.symbol, max(due_id - 1, 0))
             if not self.believes(trades) or queue.is_suspended:
                 trades = []
         except VenueUnreachable as error:
             retry_after_s = error.retry_after_s
         except VenueRefused as error:
             is_final = True
+            self.refused.note(Key("trade", queue.symbol), error)
             trades = error.trades if isinstance(error, TradesRefused) and self.believes(error.trades) else []
         runs = self._runs(queue, trades, due_id)
         if runs and self._stands(debt):

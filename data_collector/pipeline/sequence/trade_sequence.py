@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import KlineCheck
@@ -64,7 +65,7 @@ class Outcome(Enum):
 class MissingIds:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = ("attempts", "disproved", "disproved_s", "first_id", "last_id", "opened_s")
+    __slots__ = ("attempts", "disproved", "first_id", "last_id", "opened_s")
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id
@@ -74,10 +75,8 @@ class MissingIds:
         self.opened_s = now_s
         self.attempts = Attempts(now_s)
         """To fill it."""
-        self.disproved = 0
-        """How often, without another answer between, the exchange's REST side ended before what is held back."""
-        self.disproved_s = 0.0
-        """Since when."""
+        self.disproved = RepeatedAnswer()
+        """The exchange's REST side ends before what is held back."""
 
 
 class TradeSequence:

@@ -91,7 +91,7 @@ class RepairScene(Scene):
             lambda: self.now_s, note=self.intake.tally.note_refilled,
         )  # fmt: skip
         self.repair = TradeRepair(
-            self.outlet, trades, self.refill, self.kept, self.rest, self.ledger, self.counters, lambda: self.now_s,
+            self.outlet, trades, self.refill, self.kept, self.ledger, self.counters, lambda: self.now_s,
         )  # fmt: skip
         self.begin()
         self.take()
