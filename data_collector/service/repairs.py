@@ -88,6 +88,12 @@ class Repairs(Part):
         self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest)
 
+    def unknown_epochs(self, symbols: Iterable[str], tails: Mapping[str, TradeTail | None]) -> str | None:
+        """Why trades of these cannot be stored yet; None where they can."""
+        spool = self._spool
+        new = [symbol for symbol in symbols if symbol not in tails and not spool.newest_epoch(symbol)]
+        return self._epochs.needs([symbol for symbol in new if spool.oldest_id(symbol) is None])
+
     def resume(
         self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None], *, was_filled: bool = False
     ) -> None:
