@@ -12,7 +12,9 @@ from msgspec import structs
 
 from data_collector.api.series.postgres import PostgresAway, PostgresReading
 from data_collector.cli.doctor.check_database import check_database
-from data_collector.model.wire import json_text, kline_json, trade_json
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
+from data_collector.model.wire import gap_json, json_text, kline_json, trade_json
 from data_collector.service.history_writer import writer as history_writer
 from data_collector.service.history_writer.messages import Orders
 from data_collector.service.history_writer.writer import HistoryWriter
@@ -139,7 +141,7 @@ async def test_gap_with_rules_that_no_database_can_hold_is_recorded_without_them
 
 
 async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Store, database: str) -> None:
-    """Somebody's entries of epoch 999999999 in late: and trades:, and honest ones of epoch 1 that just began."""
+    """Somebody's entries of epoch 999999999, x … beside honest ones of epoch 1 that just began."""
 
     def add(key: str, number: int, epoch: int) -> None:
         text = trade_json(structs.replace(TRADE, trade_id=number), json_text(key.partition(":")[2]))
@@ -150,11 +152,16 @@ async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Sto
         add(key, 7, 1)
         add(key, 8, 999_999_999)
     add("late:ETHUSDT", 9, 1)
+    for number, epoch in enumerate(("1", "2", "999999999", "x", "²", "-1")):
+        gap = gap_json(Key("trade", "BTCUSDT"), Gap(number, number, 1, "lost"), "2024-01-01T00:00:00.000+00:00")
+        store.ask("XADD", "gaps:BTCUSDT", "*", "data", gap, "epoch", epoch)
     async with writing(database, store, "BTCUSDT", "ETHUSDT") as writer:
         await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
         assert not writer.progress.refused
-        assert writer.progress.unreadable == 3
+        await until_async(lambda: writer.progress.unreadable == 8, "the others")
+        assert "epoch" in str(writer.progress.unreadable_reason)
 
+    assert rows(database, "select epoch, first from market_data_gaps") == [(1, 0)]
     assert rows(database, "select symbol, epoch, trade_id from market_data_trades") == [("BTCUSDT", 1, 7)]
     assert rows(database, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 1)]
 

@@ -61,6 +61,9 @@ class ReadBatch(Struct):
     parts: dict[str, Rows] = field(default_factory=dict)
     """Symbol, as its streams are named, to what they held."""
     unreadable: int = 0
+    """Entries that are no records."""
+    unreadable_reason: str | None = None
+    """Of the last of them: stream and reason."""
     is_full: bool = False
     """Whether there is more to read at once."""
 
@@ -132,7 +135,10 @@ class StreamReader:
         for name, entries in others if batch.is_full else [*others, *late]:
             part = batch.parts.setdefault(self._symbol(name), Rows())
             for number, fields in entries:
-                batch.unreadable += not self._take(part, name, fields)
+                reason = self._take(part, name, fields)
+                if reason is not None:
+                    batch.unreadable += 1
+                    batch.unreadable_reason = reason
                 part.cursors[name] = self.cursors[name] = number
         batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
         return batch
@@ -234,26 +240,31 @@ class StreamReader:
     def _known_epoch(self, symbol: str) -> int:
         return max(self._epochs.get(symbol, 0), self._begun.get(symbol, 0))
 
-    def _take(self, part: Rows, name: str, fields: dict[str, str]) -> bool:
-        """False for an entry that is no record."""
+    def _take(self, part: Rows, name: str, fields: dict[str, str]) -> str | None:
+        """Why an entry is no record; None where it is one."""
         text, kind = fields.get("data", ""), self._kind(name)
         try:
             if kind == "gaps":
-                part.gaps.append(stored_gap(fields))
+                declared = stored_gap(fields)
+                self._demand_begun(declared.key.symbol, declared.epoch)
+                part.gaps.append(declared)
             elif '"trade_id":' in text:
                 if self._orders.trades:
                     trade, epoch = stored_trade(text), stored_epoch(fields)
-                    # A higher one for good would make all that comes later old.
-                    if epoch > self._known_epoch(trade.symbol):
-                        raise ValueError(f"nobody has begun the epoch {epoch}")
+                    self._demand_begun(trade.symbol, epoch)
                     part.trades.append(Sourced(trade, origin_of(fields), epoch))
             elif self._orders.klines and _CLOSED in text:
                 klines = part.revised if kind == "late" else part.klines
                 klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
         except NO_RECORD as error:
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
-            return False
-        return True
+            return f"{name}: {error}"
+        return None
+
+    def _demand_begun(self, symbol: str, epoch: int) -> None:
+        """A higher one for good would make all that comes later old. Raises `ValueError`."""
+        if epoch > self._known_epoch(symbol):
+            raise ValueError(f"nobody has begun the epoch {epoch}")
 
     def _symbol(self, name: str) -> str:
         return name.removeprefix(self._orders.prefix).partition(":")[2]

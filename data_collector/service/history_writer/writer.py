@@ -45,6 +45,9 @@ HELD_UP_S = 5.0
 COUNT_S = 3.0
 """How often entries that wait are counted while there are some."""
 
+UNREADABLE_TOLD_S = 600.0
+"""How long it is told that an entry was left out."""
+
 ID_MAX = 2**63 - 1
 """The database's."""
 
@@ -66,6 +69,9 @@ class HistoryWriter:
         self._rows = stored_rows()
         self._replaced = 0
         self._unreadable = 0
+        self._unreadable_reason: str | None = None
+        self._unreadable_s = 0.0
+        """When it came."""
         self._lag_s = 0.0
         self._lag_entries: int | None = None
         self._counted_s = 0.0
@@ -92,11 +98,11 @@ class HistoryWriter:
     def progress(self) -> Progress:
         """For the starter."""
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
-        forgetting = self._forgetting
+        forgetting, is_told = self._forgetting, time.monotonic() - self._unreadable_s < UNREADABLE_TOLD_S
         return Progress(
             self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
-            self._trimmed,
+            self._trimmed, self._unreadable_reason if is_told else None,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -160,6 +166,8 @@ class HistoryWriter:
                 await self._begin_anew(reader, database)
             batch = await reader.read()
             self._unreadable += batch.unreadable
+            if batch.unreadable_reason is not None:
+                self._unreadable_reason, self._unreadable_s = batch.unreadable_reason, time.monotonic()
             if batch.has_rows or batch.is_full:
                 await self._write(batch, reader, database)
                 self._cursors = dict(reader.cursors)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import STREAMED, Origin, known_origin
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import DeclaredGap, epoch_or_first, gap_or_none
@@ -114,3 +115,12 @@ async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> 
         left -= 1
         if not left:
             return
+
+
+async def begun(connection: StoreConnection, keys: StoreKeys, declared: Sequence[DeclaredGap]) -> list[DeclaredGap]:
+    """Without those of an epoch that nobody has begun: they are somebody else's. Raises `SinkUnavailable`."""
+    symbols = sorted({found.key.symbol for found in declared if found.epoch})
+    replies = await connection.execute([("GET", keys.epoch(symbol)) for symbol in symbols]) if symbols else []
+    told = {symbol: str(reply) for symbol, reply in zip(symbols, replies, strict=True)}
+    present = {symbol: int(text) for symbol, text in told.items() if text.isdecimal()}
+    return [found for found in declared if found.epoch <= present.get(found.key.symbol, found.epoch)]
