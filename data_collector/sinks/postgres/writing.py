@@ -133,9 +133,12 @@ class PostgresWriter:
 
     async def _epoch_of(self, symbol: str) -> int:
         if symbol not in self._newest:
-            reader = PostgresReader(self._pool, self._exchange, place=self._place)
-            self._newest[symbol] = await reader.epoch_of(symbol)
+            self._newest[symbol] = await self.reader().epoch_of(symbol)
         return self._newest[symbol]
+
+    def reader(self) -> PostgresReader:
+        """Of the same rows."""
+        return PostgresReader(self._pool, self._exchange, place=self._place)
 
     async def _put(self, destination: Destination[Row], rows: Sequence[Sourced[Row]]) -> Written:
         with named_failures(self._place):
