@@ -166,11 +166,16 @@ async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Sto
     assert rows(database, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 1)]
 
 
+def add_trades(store: Store, symbol: str, count: int) -> None:
+    """Ids from 1 on."""
+    for number in range(1, count + 1):
+        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(symbol))
+        store.ask("XADD", f"trades:{symbol}", f"1000-{number}", "data", text)
+
+
 async def test_what_waits_of_a_refused_symbol_is_counted_and_told_when_it_is_trimmed(store: Store, latin: str) -> None:
     """LATIN1, five old trades of 币安人生USDT, and the store keeps two."""
-    for number in range(1, 6):
-        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(NAMED))
-        store.ask("XADD", f"trades:{NAMED}", f"1000-{number}", "data", text)
+    add_trades(store, NAMED, 5)
     async with writing(latin, store, NAMED) as writer:
         await until_async(lambda: writer.progress.lag_entries == 5, "the count")
         before = writer.progress
@@ -179,3 +184,42 @@ async def test_what_waits_of_a_refused_symbol_is_counted_and_told_when_it_is_tri
 
     assert before.lag_seconds > 1_000_000
     assert before.trimmed == []
+
+
+GAPS = "select symbol, first, last, reason from market_data_gaps order by 1, 2"
+
+
+async def test_what_was_trimmed_of_trades_that_were_refused_from_the_first_on_is_recorded(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's CHECK refuses ETHUSDT, of whose five trades the store keeps two; the writer is started again."""
+    monkeypatch.setattr(history_writer, "RETRY_REFUSED_S", 0.5)
+    add_trades(store, "ETHUSDT", 5)
+    async with writing(database, store, "BTCUSDT") as writer:
+        await until_async(lambda: writer.progress.down_reason is None, "the tables")
+    execute(database, "alter table market_data_trades add constraint odd check (symbol <> 'ETHUSDT')")
+    async with writing(database, store, "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.lag_entries == 5, "the count")
+    store.ask("XTRIM", "trades:ETHUSDT", "MAXLEN", 2)
+    execute(database, "alter table market_data_trades drop constraint odd")
+    async with writing(database, store, "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 2, "what is left")
+
+    assert rows(database, GAPS) == [("ETHUSDT", 1, 3, "skipped")]
+
+
+async def test_what_was_trimmed_of_a_name_that_the_encoding_cannot_hold_is_recorded_in_ascii(
+    store: Store, latin: str
+) -> None:
+    """LATIN1, five trades of 币安人生USDT; the store keeps two, and one while no writer runs."""
+    add_trades(store, NAMED, 5)
+    in_ascii = "\\u5e01\\u5b89\\u4eba\\u751fUSDT"
+    async with writing(latin, store, NAMED) as writer:
+        await until_async(lambda: writer.progress.lag_entries == 5, "the count")
+        store.ask("XTRIM", f"trades:{NAMED}", "MAXLEN", 2)
+        await until_async(lambda: rows(latin, GAPS) == [(in_ascii, 1, 3, "skipped")], "the gap")
+    store.ask("XTRIM", f"trades:{NAMED}", "MAXLEN", 1)
+    async with writing(latin, store, NAMED) as writer:
+        await until_async(lambda: writer.progress.trimmed == [NAMED], "that they are gone")
+
+    assert rows(latin, GAPS) == [(in_ascii, 1, 4, "skipped")]

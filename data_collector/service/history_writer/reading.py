@@ -84,6 +84,14 @@ class ReadBatch(Struct):
         return whole
 
 
+class FirstHeld(Struct, frozen=True):
+    """The first trade that waits of a symbol that is held."""
+
+    stream: str
+    id: str
+    epoch: int
+
+
 class StreamReader:
     """Reads on from where `cursors` say. The owner puts them back when it could not write what was read."""
 
@@ -103,6 +111,8 @@ class StreamReader:
         self._all = tuple(self.streams)
         self._first_held: dict[str, str] = {}
         """Held stream to the entry that waited first when it was looked at first."""
+        self.held_trades: dict[str, FirstHeld] = {}
+        """By symbol, when it was looked at last."""
         self.trimmed_held: set[str] = set()
         """Symbols that are held, and of which the store has trimmed what waited."""
         self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
@@ -158,7 +168,10 @@ class StreamReader:
         commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
         for name, reply in zip(self.streams, await self._ask(commands), strict=True):
             for oldest, fields in _entries(reply):
-                if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
+                read = entry_id(self.cursors[name])
+                # Of trades of one time the next id is the next one.
+                is_next = self._kind(name) == "trades" and entry_id(oldest) == (read.ms, read.number + 1)
+                if self.cursors[name] != BEGINNING and entry_id(oldest) > read and not is_next:
                     found.append((name, self.cursors[name], oldest, epoch_or_first(fields)))
         return found
 
@@ -168,6 +181,12 @@ class StreamReader:
         replies = await self._ask(commands)
         waiting = {name: _first_id(reply) for name, reply in zip(self._all, replies, strict=True) if reply}
         self._look_at_held(waiting)
+        self.held_trades = {
+            self._symbol(name): FirstHeld(name, number, epoch_or_first(fields))
+            for name, reply in zip(self._all, replies, strict=True)
+            for number, fields in _entries(reply)
+            if self._kind(name) == "trades" and name not in self.streams
+        }
         oldest_ms = min((entry_id(each).ms for each in waiting.values()), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 

@@ -25,7 +25,8 @@ from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import ReadBatch, Rows, StreamReader, TickerSampler
+from data_collector.service.history_writer.reading import BEGINNING, ReadBatch, Rows, StreamReader, TickerSampler
+from data_collector.service.history_writer.refused_trades import RefusedTrades
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
@@ -82,6 +83,9 @@ class HistoryWriter:
         self._refused: dict[str, str] = {}
         """Symbols whose rows PostgreSQL refuses, and why: their streams are left alone until `_retry_s`."""
         self._retry_s = 0.0
+        self._unfit: set[str] = set()
+        """Those whose names the database cannot hold."""
+        self._refused_trades = RefusedTrades({})
         self._told: dict[str, str] = {}
         """The same, as the starter knows it: it does not blink while they are tried again."""
         self._trimmed: list[str] = []
@@ -134,6 +138,7 @@ class HistoryWriter:
                 orders.database_url, orders.exchange, rights, store=store, tell=self._tell_down
             )
             self._cursors = await database.cursors()
+            self._refused_trades = RefusedTrades(self._cursors)
             self._epochs = await database.epochs()
             reader = StreamReader(connection, orders, self._cursors, self._epochs)
             await self._begin_anew(reader, database)
@@ -170,7 +175,9 @@ class HistoryWriter:
             self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full or self._refused else 0.0
-            self._trimmed = sorted(reader.trimmed_held.intersection(self._refused))
+            await self._keep_refused(reader, database)
+            trimmed = reader.trimmed_held | self._refused_trades.trimmed
+            self._trimmed = sorted(trimmed.intersection(self._refused))
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
@@ -184,6 +191,16 @@ class HistoryWriter:
                 with contextlib.suppress(TimeoutError):
                     async with time_limit(POLL_S):
                         await self._changed.wait()
+
+    async def _keep_refused(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        for symbol, first in reader.held_trades.items():
+            if symbol in self._refused:
+                with self._isolated(symbol, reader):
+                    fits = symbol not in self._unfit
+                    place = await self._refused_trades.keep(symbol, first, database, fits=fits)
+                    if reader.cursors[first.stream] == BEGINNING:
+                        self._cursors = {**(self._cursors or {}), first.stream: place}
+                        reader.cursors[first.stream] = place
 
     async def _count_waiting(self, reader: StreamReader) -> None:
         """Not at every read: it is three questions for each stream."""
@@ -225,7 +242,9 @@ class HistoryWriter:
         """With all symbols but those whose names the database cannot hold."""
         self._refused.clear()
         reader.release()
-        for symbol, reason in (await database.unfit(self._orders.symbols)).items():
+        unfit = await database.unfit(self._orders.symbols)
+        self._unfit = set(unfit)
+        for symbol, reason in unfit.items():
             self._refuse(symbol, reason, reader)
         for symbol in self._orders.symbols:
             if symbol in self._orders.epochs and symbol not in self._refused:

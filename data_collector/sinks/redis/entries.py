@@ -11,7 +11,7 @@ from msgspec import Struct
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import STREAMED, Origin, known_origin
-from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import DeclaredGap, epoch_or_first, gap_or_none
 
 GAPS_PER_PAGE = 1000
@@ -70,6 +70,21 @@ async def pages_of(
         if len(entries) < size:
             return
         start = f"({entries[-1].id}"
+
+
+async def first_entry(connection: StoreConnection, key: str, symbol: str, start: str = "-") -> StreamEntry | None:
+    """The first one of a stream, or from an id on. Raises `SinkUnavailable`."""
+    return await _one_entry(connection, symbol, ("XRANGE", key, start, "+", "COUNT", 1))
+
+
+async def last_entry(connection: StoreConnection, key: str, symbol: str, end: str = "+") -> StreamEntry | None:
+    """The last one of a stream, or up to an id. Raises `SinkUnavailable`."""
+    return await _one_entry(connection, symbol, ("XREVRANGE", key, end, "-", "COUNT", 1))
+
+
+async def _one_entry(connection: StoreConnection, symbol: str, command: Command) -> StreamEntry | None:
+    (reply,) = await connection.execute([command])
+    return next(iter(entries_of(reply, symbol, str(command[1]))), None)
 
 
 def origin_of(fields: Mapping[str, str]) -> Origin:
