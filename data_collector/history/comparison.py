@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Row, Trade
 from data_collector.model.wire import open_time_text
 
@@ -95,6 +96,35 @@ class FaultyRows(Struct):
         """All of them, ascending, without overlap."""
         inside = [number for number in self.numbers if not any(first <= number <= last for first, last in self.ranges)]
         return joined(grid, sorted([*self.ranges, *((number, number) for number in inside)]))
+
+
+class SeriesAudit(Struct):
+    """What was found of one series."""
+
+    series: Key
+    checks: list[Check]
+    faults: FaultyRows
+    refused: RefusedRows
+    absent: Sequence[Gap]
+    """Recorded as what the exchange itself does not have."""
+    unfounded: list[int] = field(default_factory=list)
+    """Open times of candles without trades that were built, and of which the exchange proves to have none."""
+    proven: Sequence[Gap] = ()
+    """Neither here nor at the exchange, as it proves, and not recorded yet."""
+
+    @property
+    def is_clean(self) -> bool:
+        return all(check.is_clean for check in self.checks)
+
+    def left_to_exchange(self) -> list[Range]:
+        """What the calendar misses may not exist: the exchange is asked about these."""
+        calendar, holes = self.checks[0], self.faults.ranges.copy()
+        if calendar.missing:
+            calendar.note = f"{calendar.missing:,} are not there, see the exchange"
+        calendar.missing = 0
+        calendar.examples.clear()
+        self.faults.ranges.clear()
+        return holes
 
 
 def compare(
@@ -242,6 +272,11 @@ def by_id(trades: Iterable[Trade]) -> dict[int, Trade]:
 def place_of(row: Kline | Trade) -> str:
     """How people find it."""
     return open_time_text(row.open_ms) if isinstance(row, Kline) else f"trade {row.trade_id}"
+
+
+def is_empty(kline: Kline) -> bool:
+    """Nothing was traded in it."""
+    return kline.trades == 0 and float(kline.volume) == 0
 
 
 def brief(row: Kline | Trade) -> str:
