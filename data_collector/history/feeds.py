@@ -65,8 +65,8 @@ class KlineFeed:
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
         answer = await self._ends.rest.klines(self.series.symbol, self._interval, first, last)
-        rows, odd = parted(self._ends.calendar, answer)
-        places = places_of(self._ends.calendar, odd, rows)
+        rows, odd = parted(self._ends.calendar, answer, first)
+        places = places_of(self._ends.calendar, odd, rows, first)
         self._doubts.settle(faults_of_klines(rows))
 
         async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:

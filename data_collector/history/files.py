@@ -103,11 +103,12 @@ class FileFill:
     ) -> AsyncGenerator[list[Kline], None]:
         """The chunks without what is no whole candle: that is told, and refused."""
         told, before = OddCandles(report, self._tell, SOURCE), list[Kline]()
+        anchor_ms = plan.stretches[0].first
         async with aclosing(chunks):
             async for rows in chunks:
-                whole, odd = parted(self._calendar, rows)
+                whole, odd = parted(self._calendar, rows, anchor_ms)
                 if odd:
-                    places = places_of(self._calendar, odd, [*before[-1:], *whole])
+                    places = places_of(self._calendar, odd, [*before[-1:], *whole], anchor_ms)
                     wanted = {place: kline for place, kline in places.items() if plan.wants(place)}
                     told.note(list(wanted.values()))
                     put_odd = partial(self._store.put_odd, wanted, source=SOURCE)

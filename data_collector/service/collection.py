@@ -61,6 +61,7 @@ class Collection:
         )  # fmt: skip
         self.intake.tally.tap = tap
         self._epochs = epochs
+        self._spool = home.spool
         self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, epochs, counters)
         if "trade" not in settings.channels:
             self.intake.trades.collected.clear()
@@ -101,7 +102,7 @@ class Collection:
         limits = _limits(self._settings)
         groups = ConsumerGroups(sink, storing.pump.ask, self.streams, self._venue.store_keys, limits, counters)
         epochs = Epochs(
-            intake.trades, self._rest, self._epochs, sink, storing.pump.ask, counters,
+            intake.trades, self.outlet, self._spool, self._rest, self._epochs, sink, storing.pump.ask, counters,
             is_automatic=self._settings.auto_epoch,
         )  # fmt: skip
         self.parts = (self.statistics, self._watch, self._lines, self._repairs, epochs, groups, storing)

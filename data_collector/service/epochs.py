@@ -15,10 +15,13 @@ from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.venue import ExchangeApi
 from data_collector.observe.counters import Counters
+from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.pump import Question
+from data_collector.pipeline.repair.closed_epochs import ClosedEpochs
 from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
+from data_collector.pipeline.spool.spool import Spool
 from data_collector.service.part import NAMES_SHOWN, Part, PartHealth, Spawn
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
@@ -89,7 +92,7 @@ class Epochs(Part):
     """Decides, and tells of it. Made for each start of the collection."""
 
     def __init__(
-        self, intake: TradeIntake, rest: ExchangeApi, home: EpochHome, sink: RedisSink,
+        self, intake: TradeIntake, outlet: Outlet, spool: Spool, rest: ExchangeApi, home: EpochHome, sink: RedisSink,
         ask: Callable[[Question], Awaitable[None]], counters: Counters, *, is_automatic: bool,
     ) -> None:  # fmt: skip
         """`ask` has the store asked between two batches."""
@@ -98,6 +101,7 @@ class Epochs(Part):
         self._sink = sink
         self._ask = ask
         self._lives = NewLives(intake, rest, self, counters, is_automatic=is_automatic)
+        self._closed = ClosedEpochs(outlet, spool, sink, ask, counters)
 
     @property
     def known(self) -> dict[str, int]:
@@ -126,10 +130,11 @@ class Epochs(Part):
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
         spawn("epochs", self._lives.run)
+        spawn("closed_epochs", self._closed.run)
 
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Symbols that wait for a decision, and those of which an epoch began a short while ago."""
-        waiting = [explain_waiting(sequence) for sequence in self._intake.suspended.values()]
+        waiting = [explain_waiting(sequence) for sequence in self._intake.lives.suspended.values()]
         now_s = time.monotonic()
         begun = [
             f"the trade ids of {symbol} began anew {now_s - at_s:.0f} s ago: this is epoch {epoch}, and what was "
@@ -137,7 +142,17 @@ class Epochs(Part):
             for symbol, (epoch, at_s) in self._lives.begun.items()
             if now_s - at_s < TOLD_S
         ]
-        reasons = _some(waiting, "symbols wait for their next epoch") + _some(begun, "symbols are in a new epoch")
+        late = [
+            f"{count:,} trades of {symbol} are of epoch {epoch} of its trade ids, and another collector had begun the "
+            f"next one in the store before they were written: they are in late:{symbol} (docs/semantics.md)"
+            for symbol, (epoch, count, at_s) in self._closed.came_late.items()
+            if now_s - at_s < TOLD_S
+        ]
+        reasons = (
+            _some(waiting, "symbols wait for their next epoch")
+            + _some(begun, "symbols are in a new epoch")
+            + _some(late, "symbols had trades of an epoch that was over")
+        )
         return PartHealth(reasons, ready=not waiting)
 
 

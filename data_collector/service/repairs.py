@@ -85,7 +85,7 @@ class Repairs(Part):
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms,
             time.monotonic, note=intake.tally.note_refilled,
         )  # fmt: skip
-        self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
+        self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest)
 
     def resume(

@@ -75,7 +75,7 @@ class NewLives:
                 # Another collector has begun it.
                 await self._register.remember(symbol, sequence.epoch)
                 break
-        suspended = self._intake.suspended
+        suspended = self._intake.lives.suspended
         self._counters.set("data_collector_epochs_awaited", len(suspended))
         self._pauses = {symbol: left - 1 for symbol, left in self._pauses.items() if left > 1 and symbol in suspended}
         if not suspended:
@@ -94,7 +94,7 @@ class NewLives:
             agrees = await self._agrees(sequence)
         except VenueRefused as error:
             agrees, refusal = None, str(error)
-        if symbol not in self._intake.suspended:
+        if symbol not in self._intake.lives.suspended:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
         if refusal is not None:
@@ -105,7 +105,7 @@ class NewLives:
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
             sequence.new_life.disproved_id = sequence.next_id - 1
-            self._intake.go_on(symbol)
+            self._intake.lives.go_on(symbol)
         elif self._is_automatic:
             await self._begin(sequence)
         else:
@@ -148,10 +148,10 @@ class NewLives:
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1
         await self._register.remember(symbol, epoch)
-        if symbol not in self._intake.suspended:
+        if symbol not in self._intake.lives.suspended:
             return
         first_id = sequence.new_life.first_id
-        self._intake.begin_epoch(symbol)
+        self._intake.lives.begin_epoch(symbol)
         self.begun[symbol] = epoch, time.monotonic()
         self._counters.add("data_collector_epochs_begun_total")
         structlog.get_logger().warning(

@@ -15,15 +15,12 @@ from msgspec import Struct, field
 
 from data_collector.model.channels import key_of
 from data_collector.model.gaps import Gap
-from data_collector.model.gate import Gate, Verdict
+from data_collector.model.gate import Gate, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Row, Source, Trade
 from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
-
-NOT_WHOLE = "close_time_fits"
-"""The rule for what is no whole kline, where the rules in force have none."""
 
 
 class Loaded(Struct, frozen=True):
@@ -79,8 +76,7 @@ class GatedRows:
         """What stands in place of whole klines, by open time."""
         refused: list[RefusedRow] = []
         for open_ms, kline in places.items():
-            verdict = self._gate.check(kline)
-            rules = verdict.critical if verdict is not None and verdict.critical else (NOT_WHOLE,)
+            rules = verdict_of_odd(self._gate.check(kline), kline, open_ms).critical
             refused.append(RefusedRow(key_of(kline), open_ms, kline, rules, source))
         if refused:
             await self._quarantine.put(refused)
