@@ -1,0 +1,37 @@
+"""Reading what the collector holds: history, live and replay as one series that tells what it lacks."""
+
+from data_collector.client.errors import (
+    ApiAway,
+    Away,
+    ClientError,
+    DatabaseAway,
+    GapFound,
+    NotInstalled,
+    StoreAway,
+    TooLarge,
+    UnknownSymbol,
+    WrongQuestion,
+    WrongStore,
+)
+from data_collector.client.records import Epoch, Gap, Item, Kline, Latest, Revision, Trade
+
+__all__ = [
+    "ApiAway",
+    "Away",
+    "ClientError",
+    "DatabaseAway",
+    "Epoch",
+    "Gap",
+    "GapFound",
+    "Item",
+    "Kline",
+    "Latest",
+    "NotInstalled",
+    "Revision",
+    "StoreAway",
+    "TooLarge",
+    "Trade",
+    "UnknownSymbol",
+    "WrongQuestion",
+    "WrongStore",
+]
