@@ -1,5 +1,6 @@
 """Reading what the collector holds: history, live and replay as one series that tells what it lacks."""
 
+from data_collector.client.client import Client
 from data_collector.client.errors import (
     ApiAway,
     Away,
@@ -13,11 +14,15 @@ from data_collector.client.errors import (
     WrongQuestion,
     WrongStore,
 )
+from data_collector.client.live import Live
+from data_collector.client.reading.streams import Batch
 from data_collector.client.records import Epoch, Gap, Item, Kline, Latest, Revision, Trade
 
 __all__ = [
     "ApiAway",
     "Away",
+    "Batch",
+    "Client",
     "ClientError",
     "DatabaseAway",
     "Epoch",
@@ -26,6 +31,7 @@ __all__ = [
     "Item",
     "Kline",
     "Latest",
+    "Live",
     "NotInstalled",
     "Revision",
     "StoreAway",

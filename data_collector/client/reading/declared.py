@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from data_collector.client.reading.database import DatabaseStored
 from data_collector.client.reading.entries import entries_of, gap_of, text_of
 from data_collector.client.reading.position import START
 from data_collector.client.reading.questions import Plan, ask_store
@@ -27,9 +28,10 @@ _REASONS: Final[dict[str, Missing]] = {"absent": "absent", "refused": "refused",
 class Declared:
     """What was declared of one symbol, as far as it was asked for. It is never taken back, so it is read once."""
 
-    def __init__(self, keys: StoreKeys, symbol: str, *, with_store: bool = True) -> None:
+    def __init__(self, keys: StoreKeys, symbol: str, database: DatabaseStored | None = None) -> None:
+        """A database is asked too, where there is one: it keeps them for longer."""
         self._key = keys.key("gaps", symbol)
-        self._with_store = with_store
+        self._database = database
         self._read = START
         self._ranges: defaultdict[tuple[str | None, int], list[Range]] = defaultdict(list)
 
@@ -37,6 +39,9 @@ class Declared:
         """A range of missing records in pieces of one reason each, ascending."""
         yield from self._read_on()
         grid, recorded = grid_of(key, CALENDAR), self._ranges[key.interval, epoch]
+        if self._database is not None:
+            kept = yield from self._database.gaps(key, epoch, first, until)
+            recorded = sorted([*recorded, *kept], key=lambda each: each.first)
         return [_gap(key, epoch, hole, recorded) for hole in explained(grid, first, until, recorded)]
 
     def beyond(self, key: Key, epoch: int, last: int) -> Plan[list[Gap]]:
@@ -50,7 +55,7 @@ class Declared:
         ]
 
     def _read_on(self) -> Plan[None]:
-        while self._with_store:
+        while True:
             reply = yield from ask_store("XRANGE", self._key, f"({self._read}", "+", "COUNT", PAGE_ENTRIES)
             entries = entries_of(reply)
             for entry in entries:

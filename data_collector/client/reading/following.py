@@ -12,11 +12,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from data_collector.client.reading.declared import CALENDAR
 from data_collector.client.reading.delivery import Behind
-from data_collector.client.reading.declared import CALENDAR, Declared
 from data_collector.client.reading.entries import Entry, entries_of, kline_of, streams_of, text_of, trade_of
-from data_collector.client.reading.merging import Merged, Past
-from data_collector.client.reading.past import first_open_ms, open_ms
+from data_collector.client.reading.market import Market
+from data_collector.client.reading.merging import Merged, Past, known_ms
+from data_collector.client.reading.past import BEHIND_MS, first_open_ms, open_ms
 from data_collector.client.reading.policy import Filling, GapPolicy
 from data_collector.client.reading.position import (
     START,
@@ -27,12 +28,12 @@ from data_collector.client.reading.position import (
     entry_number,
     position_text,
 )
-from data_collector.client.reading.questions import Plan, ask_store
-from data_collector.client.reading.stored import Stored
+from data_collector.client.reading.questions import Plan, WaitUntil, ask_clock, ask_store
 from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
+from data_collector.client.reading.symbols import check_known
 from data_collector.client.records import Gap, Item, Kline, ms_of
-from data_collector.model.calendar import place_ms
-from data_collector.model.keys import Key, StoreKeys
+from data_collector.model.calendar import LATEST_MS, place_ms
+from data_collector.model.keys import Key
 
 ENTRIES_PER_READ = 1000
 
@@ -56,6 +57,7 @@ class Wanted(Struct, frozen=True):
     """What a live stream is about."""
 
     series: Sequence[Key]
+    now_ms: int
     places: Mapping[str, Place] = {}
     """By key of the store, from where to go on."""
     start: Start = "now"
@@ -63,24 +65,29 @@ class Wanted(Struct, frozen=True):
     gaps: GapPolicy = "mark"
     with_open: bool = False
     with_revisions: bool = False
+    end_ms: int | None = None
+    """Of a replay: its end, not included."""
+    speed: float | None = None
+    """Of a replay: how much faster than it was; None: as fast as it goes."""
 
 
 class Following:
     """Reads one set of streams. `run` is the whole of it."""
 
-    def __init__(self, wanted: Wanted, keys: StoreKeys, stores: Sequence[Stored]) -> None:
+    def __init__(self, wanted: Wanted, market: Market) -> None:
         self.block_ms = BLOCK_MS
         """At most so long one read waits."""
         self.is_caught_up = False
         """Whether nothing more waited when it was asked last."""
         self.items: list[Item] = []
         self._wanted = wanted
-        self._keys = keys
-        self._stores = stores
+        self._market = market
+        self._keys = market.keys
         symbols = dict.fromkeys(key.symbol for key in wanted.series)
-        self._past = {symbol: PastOf(stores, Declared(keys, symbol)) for symbol in symbols}
+        self._past = {symbol: PastOf(market.stores(), market.declared(symbol)) for symbol in symbols}
         self._streams: list[Stream] = []
         self._filling = Filling()
+        self._waited_until_s = 0.0
 
     @property
     def unreadable(self) -> int:
@@ -115,10 +122,14 @@ class Following:
             self.items.append(item)
 
     def run(self) -> Run:
-        """Without end. Each read ends with a batch, which may be empty."""
+        """Each read ends with a batch, which may be empty; so does the opening. Without end, but of a replay."""
         for symbol in self._past:
+            yield from check_known(self._keys, self._market.exchange, symbol)
             yield from self._open(symbol)
         yield from self.flush(even_empty=True)
+        if self._wanted.end_ms is not None:
+            yield from self._replay(self._wanted.end_ms)
+            return
         yield from self._catch_up()
         while True:
             yield from self._read()
@@ -156,19 +167,43 @@ class Following:
                 stream.hint = newest if isinstance(stream, LateStream) else START
 
     def _catch_up(self) -> Run:
-        """What the streams do not hold any more, in the order of time."""
-        behind: list[tuple[Stream, Past]] = []
+        """What the streams do not hold any more."""
+        behind = []
         for stream in self._streams:
             oldest = yield from self._end(stream.name, "XRANGE")
             if stream.hint != START and (oldest == START or entry_number(oldest) > entry_number(stream.hint)):
-                behind += [(stream, past) for past in stream.past()]
-        merged = Merged([past for _, past in behind])
+                behind.append(stream)
+        pasts = [(stream, past) for stream in behind for past in stream.past(LATEST_MS, None)]
+        yield from self._take_pasts(pasts)
+
+    def _replay(self, end_ms: int) -> Run:
+        now_ms = self._wanted.now_ms
+        closed_ms = min(end_ms, now_ms - BEHIND_MS)
+        pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
+        yield from self._take_pasts(pasts)
+        self.is_caught_up = True
+
+    def _take_pasts(self, pasts: Sequence[tuple[Stream, Past]]) -> Run:
+        """Several series in the order of time, and in its pace where there is a speed."""
+        merged, speed = Merged([past for _, past in pasts]), self._wanted.speed
+        began_s, began_ms = (yield from ask_clock()), None
         while (page := (yield from merged.next_page())) is not None:
             for number, item in page:
-                yield from self.hand_on(behind[number][0], [item])
-        for stream, _ in behind:
+                item_ms = known_ms(item)
+                if speed is not None and item_ms is not None:
+                    began_ms = item_ms if began_ms is None else began_ms
+                    yield from self._wait_until(began_s + (item_ms - began_ms) / 1000 / speed)
+                yield from self.hand_on(pasts[number][0], [item])
+        for stream, _ in pasts:
             stream.go_on()
         yield from self.flush()
+
+    def _wait_until(self, at_s: float) -> Run:
+        """What is handed on has come by then."""
+        if at_s > self._waited_until_s:
+            yield from self.flush()
+            yield WaitUntil(at_s)
+            self._waited_until_s = at_s
 
     def _end(self, name: str, command: Literal["XRANGE", "XREVRANGE"]) -> Plan[str]:
         """Id of a stream's oldest or newest entry."""

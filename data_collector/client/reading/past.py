@@ -27,11 +27,12 @@ class PastKlines:
     """
 
     def __init__(
-        self, key: Key, stores: Sequence[Stored], declared: Declared, *, from_ms: int, to_ms: int, due_ms: int | None
-    ) -> None:
-        """What is missing is told from `due_ms` on (None: from the first kline), and up to `to_ms`, an open time.
+        self, key: Key, stores: Sequence[Stored], declared: Declared, *,
+        from_ms: int = 0, to_ms: int = LATEST_MS, due_ms: int | None = None, closed_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        """What is missing is told from `due_ms` on (None: from the first kline), and up to `to_ms`.
 
-        With `LATEST_MS` as the end the newest kline is the last.
+        There it is told of klines that had closed at `closed_ms`; None: nothing is missing behind the newest one.
         """
         self._key = key
         self._stores = stores
@@ -39,6 +40,7 @@ class PastKlines:
         self._from_ms = from_ms
         self._to_ms = to_ms
         self._due_ms = due_ms
+        self._closed_ms = closed_ms
         self._grid = KlineGrid(CALENDAR, key.kline_interval)
 
     def next_page(self) -> Plan[list[Kline | Gap] | None]:
@@ -55,10 +57,13 @@ class PastKlines:
                 self._from_ms = self._from_ms if self._due_ms is None else self._due_ms
             if items:
                 return items
-        if self._to_ms == LATEST_MS or self._due_ms is None or self._due_ms >= self._to_ms:
-            return None
         due_ms, self._due_ms = self._due_ms, None
-        return [*(yield from self._declared.explain(self._key, 0, due_ms, self._to_ms))]
+        if due_ms is None or self._closed_ms is None:
+            return None
+        until_ms = self._grid.end_of_closed(due_ms, self._to_ms, self._closed_ms)
+        if until_ms <= due_ms:
+            return None
+        return [*(yield from self._declared.explain(self._key, 0, due_ms, until_ms))]
 
     def _take(self, kline: Kline, items: list[Kline | Gap]) -> Plan[None]:
         open_ms, due_ms = ms_of(kline.timestamp), self._due_ms

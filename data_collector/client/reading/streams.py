@@ -16,7 +16,7 @@ from data_collector.client.reading.position import KlinesPlace, LatePlace, Place
 from data_collector.client.reading.questions import Question, ask_store
 from data_collector.client.reading.stored import Stored
 from data_collector.client.records import Epoch, Gap, Item, Kline, Trade, ms_of
-from data_collector.model.calendar import LATEST_MS, MINUTE_MS
+from data_collector.model.calendar import MINUTE_MS
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key, StoreKeys
 
@@ -67,8 +67,11 @@ class Stream(Protocol):
     def place(self) -> Place:
         """How far it has come."""
 
-    def past(self) -> Sequence[Past]:
-        """What lies behind its place, as history has it: a series each."""
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
+        """What lies behind its place and before a time, as history has it: a series each.
+
+        Of klines that had closed at `closed_ms` it is told too when they are missing at the end.
+        """
 
     def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
         """The next entries."""
@@ -100,10 +103,10 @@ class TradesStream:
     def place(self) -> TradesPlace:
         return TradesPlace(self._epoch, self._last, self.hint)
 
-    def past(self) -> Sequence[Past]:
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
         after = None if self._last is None else (self._epoch, self._last)
         symbol, stores, declared = self._key.symbol, self._past.stores, self._past.declared
-        return [PastLives(symbol, stores, declared, from_ms=self._from_ms, after=after)]
+        return [PastLives(symbol, stores, declared, from_ms=self._from_ms, to_ms=to_ms, after=after)]
 
     def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
         index = 0
@@ -207,8 +210,8 @@ class KlinesStream:
     def place(self) -> KlinesPlace:
         return KlinesPlace(dict(self._last_ms), self.hint)
 
-    def past(self) -> Sequence[Past]:
-        return [self._past_of(interval) for interval in self._grids]
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
+        return [self._past_of(interval, to_ms, closed_ms) for interval in self._grids]
 
     def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
         for entry in entries:
@@ -219,12 +222,14 @@ class KlinesStream:
                 yield from self._take(kline, outgoing)
             self.hint = text_of(entry[0])
 
-    def _past_of(self, interval: str) -> PastKlines:
+    def _past_of(self, interval: str, to_ms: int, closed_ms: int | None) -> PastKlines:
         last_ms = self._last_ms.get(interval)
         due_ms = None if last_ms is None else self._grids[interval].following(last_ms)
         from_ms = self._from_ms if due_ms is None else due_ms
         key, stores, declared = Key("kline", self._symbol, interval), self._past.stores, self._past.declared
-        return PastKlines(key, stores, declared, from_ms=from_ms, to_ms=LATEST_MS, due_ms=due_ms)
+        return PastKlines(
+            key, stores, declared, from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms
+        )  # fmt: skip
 
     def _take(self, kline: Kline, outgoing: Outgoing) -> Run:
         open_ms, last_ms = ms_of(kline.timestamp), self._last_ms.get(kline.interval)
@@ -243,7 +248,9 @@ class KlinesStream:
 
     def _take_past(self, key: Key, due_ms: int, until_ms: int, outgoing: Outgoing) -> Run:
         stores, declared = self._past.stores, self._past.declared
-        past = PastKlines(key, stores, declared, from_ms=due_ms, to_ms=until_ms, due_ms=due_ms)
+        past = PastKlines(
+            key, stores, declared, from_ms=due_ms, to_ms=until_ms, due_ms=due_ms, closed_ms=until_ms
+        )  # fmt: skip
         while (page := (yield from past.next_page())) is not None:
             yield from outgoing.hand_on(self, page)
 
@@ -286,7 +293,7 @@ class LateStream:
             self.hint = text_of(entry[0])
         yield from ()
 
-    def past(self) -> Sequence[Past]:
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
         """History has the newest numbers, and not what they were before."""
         return ()
 
