@@ -12,11 +12,11 @@ from data_collector.client.history import Records
 from data_collector.client.live import Live
 from data_collector.client.reading.asked import live_of, replay_of, stretch_of
 from data_collector.client.reading.market import Market, Source
-from data_collector.client.reading.policy import GapPolicy
-from data_collector.client.reading.series import EXCHANGE, klines_of
 from data_collector.client.reading.symbols import known_symbols, newest
-from data_collector.client.reading.times import Time
 from data_collector.client.records import Latest
+from data_collector.client.terms.policy import GapPolicy
+from data_collector.client.terms.series import EXCHANGE, klines_of
+from data_collector.client.terms.times import Time
 from data_collector.model.keys import Key
 
 

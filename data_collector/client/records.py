@@ -25,7 +25,7 @@ Why = Literal["replayed", "recovered", "revision"]
 
 EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_CALENDAR = UtcCalendar()
+CALENDAR = UtcCalendar()
 
 
 class Kline(Struct, frozen=True, gc=False, tag="kline"):
@@ -54,7 +54,7 @@ class Kline(Struct, frozen=True, gc=False, tag="kline"):
     @property
     def close_time(self) -> datetime:
         """When the next one opens."""
-        return time_of(_CALENDAR.next_open_ms(self.interval, ms_of(self.timestamp)))
+        return time_of(CALENDAR.next_open_ms(self.interval, ms_of(self.timestamp)))
 
 
 class Trade(Struct, frozen=True, gc=False, tag="trade"):

@@ -8,10 +8,10 @@ from data_collector.client.errors import WrongQuestion
 from data_collector.client.reading.following import Following, Start, Wanted
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market, Source
-from data_collector.client.reading.policy import GapPolicy, checked_policy
-from data_collector.client.reading.position import places_of
-from data_collector.client.reading.series import series_of
-from data_collector.client.reading.times import Time, time_ms
+from data_collector.client.terms.policy import GapPolicy, checked_policy
+from data_collector.client.terms.position import places_of
+from data_collector.client.terms.series import series_of
+from data_collector.client.terms.times import Time, time_ms
 from data_collector.model.keys import Key
 
 _BEGINS: Mapping[str, Start] = {"now": "now", "earliest": "earliest"}

@@ -9,18 +9,15 @@ from typing import Final, Literal
 
 from data_collector.client.reading.database import DatabaseStored
 from data_collector.client.reading.entries import entries_of, gap_of, text_of
-from data_collector.client.reading.position import START
 from data_collector.client.reading.questions import Plan, ask_store
-from data_collector.client.records import Gap, Missing, time_of
-from data_collector.model.calendar import UtcCalendar
+from data_collector.client.records import CALENDAR, Gap, Missing, time_of
+from data_collector.client.terms.position import START
 from data_collector.model.gaps import Gap as Range
 from data_collector.model.gaps import gaps_after
 from data_collector.model.grid import Hole, explained, grid_of
 from data_collector.model.keys import Key, StoreKeys
 
 PAGE_ENTRIES = 1000
-
-CALENDAR: Final = UtcCalendar()
 
 _REASONS: Final[dict[str, Missing]] = {"absent": "absent", "refused": "refused", "skipped": "skipped", "lost": "lost"}
 

@@ -12,14 +12,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-from data_collector.client.reading.declared import CALENDAR
 from data_collector.client.reading.delivery import Behind
 from data_collector.client.reading.entries import Entry, entries_of, kline_of, streams_of, text_of, trade_of
 from data_collector.client.reading.market import Market
 from data_collector.client.reading.merging import Merged, Past, known_ms
 from data_collector.client.reading.past import BEHIND_MS, first_open_ms, open_ms
-from data_collector.client.reading.policy import Filling, GapPolicy
-from data_collector.client.reading.position import (
+from data_collector.client.reading.questions import Plan, WaitUntil, ask_clock, ask_store
+from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
+from data_collector.client.reading.symbols import check_known
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of
+from data_collector.client.terms.policy import Filling, GapPolicy
+from data_collector.client.terms.position import (
     START,
     KlinesPlace,
     LatePlace,
@@ -28,10 +31,6 @@ from data_collector.client.reading.position import (
     entry_number,
     position_text,
 )
-from data_collector.client.reading.questions import Plan, WaitUntil, ask_clock, ask_store
-from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
-from data_collector.client.reading.symbols import check_known
-from data_collector.client.records import Gap, Item, Kline, ms_of
 from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.keys import Key
 

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from data_collector.client.errors import GapFound, WrongQuestion
-from data_collector.client.reading.declared import CALENDAR
 from data_collector.client.reading.entries import entries_of, trade_of
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.reading.merging import Past, PastItem
 from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms
-from data_collector.client.reading.policy import Filling, GapPolicy
 from data_collector.client.reading.questions import Plan, ask_store
 from data_collector.client.reading.symbols import check_known
-from data_collector.client.records import Gap, Item, Kline, Trade
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
+from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key

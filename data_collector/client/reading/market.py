@@ -8,8 +8,8 @@ from typing import Literal, get_args
 from data_collector.client.errors import WrongQuestion
 from data_collector.client.reading.database import DatabaseStored
 from data_collector.client.reading.declared import Declared
-from data_collector.client.reading.series import store_keys
 from data_collector.client.reading.stored import ApiStored, Stored
+from data_collector.client.terms.series import store_keys
 
 Source = Literal["auto", "database", "http"]
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_collector.client.reading.declared import CALENDAR, Declared
+from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.rows import klines_of, trades_of
 from data_collector.client.reading.stored import Stored
-from data_collector.client.records import Epoch, Gap, Kline, Trade, ms_of
+from data_collector.client.records import CALENDAR, Epoch, Gap, Kline, Trade, ms_of
 from data_collector.model.calendar import LATEST_MS, MINUTE_MS, place_ms
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.client.reading.declared import CALENDAR, Declared
+from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.entries import Entry, kline_of, revision_of, text_of, trade_of
 from data_collector.client.reading.merging import Past
 from data_collector.client.reading.past import PastKlines, PastLives, PastTrades
-from data_collector.client.reading.position import KlinesPlace, LatePlace, Place, TradesPlace, entry_number
 from data_collector.client.reading.questions import Question, ask_store
 from data_collector.client.reading.stored import Stored
-from data_collector.client.records import Epoch, Gap, Item, Kline, Trade, ms_of
+from data_collector.client.records import CALENDAR, Epoch, Gap, Item, Kline, Trade, ms_of
+from data_collector.client.terms.position import KlinesPlace, LatePlace, Place, TradesPlace, entry_number
 from data_collector.model.calendar import MINUTE_MS
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key, StoreKeys

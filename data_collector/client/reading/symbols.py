@@ -10,8 +10,8 @@ import msgspec
 from data_collector.client.errors import StoreAway, UnknownSymbol, WrongStore
 from data_collector.client.reading.entries import text_of
 from data_collector.client.reading.questions import Plan, ask_store
-from data_collector.client.reading.series import EXCHANGE
 from data_collector.client.records import Latest, time_of
+from data_collector.client.terms.series import EXCHANGE
 from data_collector.model.keys import KeyKind, StoreKeys
 from data_collector.model.records import known_rules
 

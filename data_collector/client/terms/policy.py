@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Final, Literal, get_args
 
 from data_collector.client.errors import WrongQuestion
-from data_collector.client.reading.declared import CALENDAR
-from data_collector.client.records import Gap, Item, Kline, ms_of, time_of
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of, time_of
 from data_collector.model.keys import Key
 
 GapPolicy = Literal["mark", "raise", "fill", "skip"]
