@@ -1,5 +1,7 @@
 """Reading what the collector holds: history, live and replay as one series that tells what it lacks."""
 
+from data_collector.client.async_client import AsyncClient
+from data_collector.client.async_live import AsyncLive
 from data_collector.client.client import Client
 from data_collector.client.errors import (
     ApiAway,
@@ -20,6 +22,8 @@ from data_collector.client.records import Epoch, Gap, Item, Kline, Latest, Revis
 
 __all__ = [
     "ApiAway",
+    "AsyncClient",
+    "AsyncLive",
     "Away",
     "Batch",
     "Client",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 
 from data_collector.client.answering.blocking import Answering
@@ -16,7 +15,7 @@ from data_collector.client.reading.symbols import known_symbols, newest
 from data_collector.client.records import Latest
 from data_collector.client.terms.policy import GapPolicy
 from data_collector.client.terms.series import EXCHANGE, klines_of
-from data_collector.client.terms.times import Time
+from data_collector.client.terms.times import Time, now_ms
 from data_collector.model.keys import Key
 
 
@@ -57,7 +56,7 @@ class Client:
     ) -> Records:  # fmt: skip
         """Closed candles that open from `start` on and before `end`; nothing is read before it is iterated."""
         stretch = stretch_of(
-            klines_of(symbol, interval), _now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source
+            klines_of(symbol, interval), now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source
         )  # fmt: skip
         return Records(self._market, stretch, self._answering)
 
@@ -67,7 +66,7 @@ class Client:
     ) -> Records:  # fmt: skip
         """Trades from `start` on and before `end`, or behind an id of the newest epoch; nothing is read before."""
         stretch = stretch_of(
-            Key("trade", symbol), _now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source, after=after
+            Key("trade", symbol), now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source, after=after
         )  # fmt: skip
         return Records(self._market, stretch, self._answering)
 
@@ -81,7 +80,7 @@ class Client:
         are not closed, `revisions` what came late.
         """
         following = live_of(
-            self._market, series, _now_ms(), start=start, position=position, gaps=gaps, with_open=open,
+            self._market, series, now_ms(), start=start, position=position, gaps=gaps, with_open=open,
             with_revisions=revisions,
         )  # fmt: skip
         return Live(following, self._answering, raises=gaps == "raise")
@@ -92,7 +91,7 @@ class Client:
     ) -> Live:  # fmt: skip
         """History as a live stream gave it, `speed` times as fast; a candle comes when it had closed."""
         following = replay_of(
-            self._market, series, _now_ms(), start=start, end=end, position=position, gaps=gaps, speed=speed
+            self._market, series, now_ms(), start=start, end=end, position=position, gaps=gaps, speed=speed
         )  # fmt: skip
         return Live(following, self._answering, raises=gaps == "raise")
 
@@ -107,7 +106,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -23,11 +23,10 @@ class Live:
     What raises an error leaves it where it is: iterating again goes on.
     """
 
-    def __init__(self, source: Source, answering: Answering, *, raises: bool, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, source: Source, answering: Answering, *, raises: bool) -> None:
         self._source = source
         self._answering = answering
         self._delivery = Delivery(source, raises=raises)
-        self._patience_s = patience_s
         self._waiting: deque[Item] = deque()
         self._ahead = ""
         """The position behind what waits."""
@@ -107,7 +106,7 @@ class Live:
 
     def _next(self) -> Batch | None:
         """What is away is waited for."""
-        patience = Patience(self._patience_s)
+        patience = Patience(PATIENCE_S)
         while True:
             try:
                 return self._polled(WAIT_S)

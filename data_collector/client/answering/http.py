@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from urllib.parse import quote, urlencode, urlsplit
+from threading import Lock
+from urllib.parse import urlencode, urlsplit
 
 from data_collector.client.errors import ApiAway, WrongQuestion
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest
@@ -27,19 +28,23 @@ class Api:
         self._host, self._port, self._folder = parts.hostname, parts.port, parts.path.rstrip("/")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
+        self._turn = Lock()
 
     def get(self, request: ApiRequest) -> ApiAnswer:
         """Raises `ApiAway`."""
-        target = f"{self._folder}{quote(request.path)}?{urlencode(request.query)}"
+        with self._turn:
+            return self._get(f"{self._folder}{request.path}?{urlencode(request.query)}")
+
+    def _get(self, target: str) -> ApiAnswer:
         try:
             return self._exchange(target)
         except (http.client.HTTPException, ConnectionError):
             # A kept connection may have been closed meanwhile.
-            self.close()
+            self._hang_up()
         try:
             return self._exchange(target)
         except (http.client.HTTPException, OSError) as error:
-            self.close()
+            self._hang_up()
             raise ApiAway(
                 f"The collector's HTTP side at {self._place} does not answer ({_reason(error)}); start it, name it "
                 'with api= or DATA_COLLECTOR_API, or do without it with api="".'
@@ -47,6 +52,10 @@ class Api:
 
     def close(self) -> None:
         """Hang up."""
+        with self._turn:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime
 
 from data_collector.client.errors import WrongQuestion
@@ -30,23 +31,28 @@ def time_ms(name: str, value: Time, now_ms: int) -> int:
     return ms
 
 
+def now_ms() -> int:
+    """By this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
 def _ms_of_text(name: str, text: str, now_ms: int) -> int:
     ago = _AGO.fullmatch(text)
     if ago is not None:
         return now_ms - int(ago[1]) * MS_OF_UNIT[ago[2]]
     whole = f"{text}T00:00:00+00:00" if _DAY.fullmatch(text) else text
     try:
-        time = datetime.fromisoformat(whole)
+        moment = datetime.fromisoformat(whole)
     except ValueError:
         raise WrongQuestion(f"{name}={text!r} is no time: {_FORMS}.") from None
-    return _ms_of_aware(name, time)
+    return _ms_of_aware(name, moment)
 
 
-def _ms_of_aware(name: str, time: datetime) -> int:
-    if time.utcoffset() is None:
+def _ms_of_aware(name: str, moment: datetime) -> int:
+    if moment.utcoffset() is None:
         raise WrongQuestion(
-            f"{name}={time.isoformat()!r} has no time zone, so nobody can tell which moment is meant: "
+            f"{name}={moment.isoformat()!r} has no time zone, so nobody can tell which moment is meant: "
             "write +00:00 behind it, or give the datetime tzinfo=timezone.utc."
         )
-    ms = ms_of(time)
-    return ms + 1 if time.microsecond % 1000 else ms
+    ms = ms_of(moment)
+    return ms + 1 if moment.microsecond % 1000 else ms
