@@ -25,6 +25,24 @@ BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "api.py", "col
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 LIGHT = {"btc-data-collector", "async-timeout", "hiredis", "msgspec", "redis"}
 """All that the wheel brings; async-timeout only before Python 3.11.3."""
+READING = """
+import sys
+from data_collector.client import Client, Kline, NotInstalled, Trade
+
+store, api = sys.argv[1:]
+with Client(store, api=api, database="") as client:
+    assert "BTCUSDT" in client.symbols()
+    assert client.latest("BTCUSDT").price > 0
+    assert isinstance(next(iter(client.klines("BTCUSDT", "1s", start="-1h"))), Kline)
+    live = client.live("BTCUSDT:trades", start="earliest")
+    first, second = (next(item for item in live if isinstance(item, Trade)) for _ in range(2))
+    assert second.trade_id == first.trade_id + 1
+try:
+    Client(store, api=api, database="postgresql://nowhere/none")
+except NotInstalled as error:
+    print(error)
+"""
+"""History and live, and what takes an extra."""
 INSTALLED = "from importlib.metadata import distributions; print(*{d.name.lower() for d in distributions()})"
 
 
@@ -78,9 +96,10 @@ def test_command_of_the_wheel_alone_is_a_sentence(light: Path, tmp_path: Path) -
     assert b"pip install 'btc-data-collector[service]'" in ended.stderr
 
 
-def test_wheel_with_the_service_runs_the_demo(served: Demo) -> None:
+def test_wheel_with_the_service_runs_a_demo_that_the_wheel_alone_reads(served: Demo, light: Path) -> None:
     until(lambda: served.health()["status"] == "healthy", "health", output=served.screen)
 
+    assert "pip install 'btc-data-collector[postgres]'" in run(light, "-c", READING, served.store.url, served.url)
     assert served.interrupt() in (0, 130)
     assert "Traceback" not in served.screen()
 
