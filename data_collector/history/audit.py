@@ -127,9 +127,8 @@ class DatabaseAudit:
     ) -> None:
         """`from_ms` None: from the first row stored. Klines that ended after `closed_ms` need not be there yet.
 
-        Rows older than what is `kept` are passed over, there or not: they are being deleted.
-
-        `tell` gets a series and how many rows of it were read.
+        Rows older than the `retention` are passed over, there or not: they are being deleted. `tell` gets a series and
+        how many rows of it were read.
         """
         self._ends = ends
         self._from_ms = from_ms
@@ -205,11 +204,10 @@ class DatabaseAudit:
             check.note = "it keeps none of this time"
             return check
         # What it built and the exchange proved not to have was taken out of the database.
-        absent = [gap for gap in await self._ends.held.gaps(key) if gap.reason == "absent"]
         theirs = {
             number: row
             for number, row in theirs.items()
-            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in absent))
+            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in found.absent))
         }
         if not theirs:
             return check

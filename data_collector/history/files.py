@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from data_collector.history.events import FileRefused, SeriesEnded, Tell
 from data_collector.history.odd_candles import OddCandles, parted, places_of
@@ -18,15 +18,13 @@ from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
-from data_collector.model.records import Kline, Source, Trade
+from data_collector.model.records import Kline, Row, Source
 from data_collector.model.venue import BulkFile, TradesApi
 
 SOURCE: Final[Source] = "file"
 
 REQUESTS_WORTH_A_FILE = 10
 """Fewer calls are sooner answered than an archive and its checksum are fetched and checked."""
-
-Row = TypeVar("Row", Kline, Trade)
 
 
 class FileFill:

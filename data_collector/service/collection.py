@@ -86,7 +86,11 @@ class Collection:
         while True:
             try:
                 collected = self.intake.trades.collected
-                self._repairs.resume(collected.values(), await sink.tails(list(collected)), was_filled=was_filled)
+                tails = await sink.tails(list(collected))
+                if (reason := self._repairs.unknown_epochs(collected, tails)) is not None:
+                    await self._epochs.wait(reason)
+                    continue
+                self._repairs.resume(collected.values(), tails, was_filled=was_filled)
                 wanted = self.subscribed.current
                 cursors = await sink.kline_cursors(wanted.symbols, wanted.kline_intervals)
                 self.intake.klines.begin(cursors, was_filled=was_filled)

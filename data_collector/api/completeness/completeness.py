@@ -41,6 +41,8 @@ class SeriesCount(Struct):
     """Of trades: what lies there of older ones does not count."""
     declared: dict[str, int] = field(default_factory=dict)
     """Reason to records that `gaps:` declares, of those from first to last."""
+    strange: int = 0
+    """Entries of `gaps:` that are of an epoch which nobody has begun: they do not count."""
 
     @property
     def unexplained(self) -> int:
@@ -69,6 +71,8 @@ class SeriesCount(Struct):
             return f"No {unit} is stored yet."
         declared = sum(self.declared.values())
         counts = f"{self.held:,} held + {declared:,} declared in gaps:"
+        if self.strange:
+            counts = f"{counts} (not counted: {self.strange:,} there of an epoch that nobody has begun)"
         if self.is_proven:
             return f"{counts} = {self.expected:,} {unit}s from first to last."
         if self.unexplained > 0:
@@ -129,7 +133,9 @@ async def _declared_trades(connection: StoreConnection, key: str, symbol: str, c
     assert count.last is not None, "the caller has looked"
     found: list[Gap] = []
     async for page in declared_pages(connection, key, symbol):
-        trades = [each for each in page if each.key.channel == "trade"]
+        # An epoch above the newest one is somebody else's word.
+        count.strange += sum(each.epoch > count.epoch for each in page)
+        trades = [each for each in page if each.key.channel == "trade" and each.epoch <= count.epoch]
         found += [each.gap for each in trades if each.epoch == count.epoch]
         # Ranges of trades are declared in the order of their ids.
         if trades and (trades[-1].epoch < count.epoch or trades[-1].gap.last < count.first):

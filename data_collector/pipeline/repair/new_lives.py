@@ -36,8 +36,8 @@ class EpochRegister(Protocol):
     def known(self) -> dict[str, int]:
         """Of symbols that are not in their first epoch."""
 
-    async def remember(self, symbol: str, epoch: int) -> None:
-        """Before anything of it is written."""
+    async def remember(self, symbol: str, epoch: int, ended_ms: int | None = None) -> None:
+        """Before anything of it is written; `ended_ms`: when the one before ended, where its ids were run past."""
 
     async def ordered(self, symbols: Sequence[str]) -> dict[str, int]:
         """Symbols of which somebody has ordered that this epoch ends."""
@@ -147,10 +147,11 @@ class NewLives:
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1
-        await self._register.remember(symbol, epoch)
+        new_life = sequence.new_life
+        await self._register.remember(symbol, epoch, new_life.past_since_ms)
         if symbol not in self._intake.lives.suspended:
             return
-        first_id = sequence.new_life.first_id
+        first_id = new_life.first_id
         self._intake.lives.begin_epoch(symbol)
         self.begun[symbol] = epoch, time.monotonic()
         self._counters.add("data_collector_epochs_begun_total")

@@ -44,6 +44,7 @@ AHEAD_MS = 86_400_000
 
 
 EVERY_FIRST: Mapping[str, int] = {}
+NONE_RAN_PAST: Mapping[str, Mapping[int, int]] = {}
 
 
 class Reach(Struct, frozen=True):
@@ -324,11 +325,12 @@ class Refill:
 def resume(
     sequences: Iterable[TradeSequence], outlet: Outlet, spool: Spool, tails: Mapping[str, TradeTail | None],
     *, was_filled: bool = False, epochs: Mapping[str, int] = EVERY_FIRST,
+    ended_ms: Mapping[str, Mapping[int, int]] = NONE_RAN_PAST,
 ) -> None:  # fmt: skip
     """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
 
     `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
-    nothing of was lost. `epochs` are those that are known beside the store and the spool.
+    nothing of was lost. `epochs` are those that are known beside the store and the spool, `ended_ms` as in a queue.
     """
     for sequence in sequences:
         symbol, next_id = sequence.symbol, sequence.next_id
@@ -337,6 +339,7 @@ def resume(
             continue
         tail = tails.get(symbol)
         queue = outlet.queues[symbol]
+        queue.ended_ms |= ended_ms.get(symbol, {})
         queue.epoch = max(epochs.get(symbol, 0), spool.newest_epoch(symbol), 0 if tail is None else tail.epoch)
         if symbol not in tails:
             next_id = _begin_anew(queue, outlet, spool, was_filled=was_filled)

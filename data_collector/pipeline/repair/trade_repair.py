@@ -239,7 +239,11 @@ class TradeRepair:
             return True
         sequence.settle_start()
         if first_id > sequence.next_id:
-            last_id = min(first_id - 1, gap.last_id)
+            last_id, place = min(first_id - 1, gap.last_id), place_of(sequence.symbol, sequence.epoch)
+            kept_id = self._spool.following_id(place, sequence.next_id)
+            if kept_id is not None and kept_id <= last_id:
+                # What came is never too old, and the hole goes on behind it.
+                last_id, sequence.resumed_id = kept_id - 1, self._spool.end_id(place, kept_id)
             self._intake.pass_over(sequence, last_id, "skipped")
             gap.first_id = sequence.next_id
             self._intake.release(sequence)

@@ -76,8 +76,8 @@ class Lives:
         """The exchange's ids begin anew. What is held of the old ones goes first, then what came of the new ones."""
         sequence = self._feed.sequences[symbol]
         epoch, new_life = sequence.epoch + 1, sequence.new_life
-        if new_life.is_past and new_life.first is not None:
-            self._outlet.queues[symbol].ended_ms[sequence.epoch] = new_life.first.time_ms
+        if new_life.past_since_ms is not None:
+            self._outlet.queues[symbol].ended_ms[sequence.epoch] = new_life.past_since_ms
         came = new_life.take_new(sequence.held)
         self._feed.spill(sequence)
         next_id = came[0].trade_id if came else new_life.next_id

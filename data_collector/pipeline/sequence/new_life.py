@@ -163,6 +163,11 @@ class NewLifeWatch:
         self.is_full = False
 
     @property
+    def past_since_ms(self) -> int | None:
+        """Since when trades are of the new life, where its ids ran past the due one unseen."""
+        return self.first.time_ms if self.is_past and self.first is not None else None
+
+    @property
     def first_id(self) -> int:
         """Id of the first of the row; -1 before it."""
         return -1 if self.first is None else self.first.trade_id

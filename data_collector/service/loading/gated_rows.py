@@ -11,8 +11,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Generic
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from data_collector.history.ports import Stored
 from data_collector.model.channels import key_of
 from data_collector.model.gaps import Gap
 from data_collector.model.gate import Gate, Verdict, verdict_of_odd
@@ -21,16 +22,6 @@ from data_collector.model.records import Kline, Row, Source, Trade
 from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
-
-
-class Loaded(Struct, frozen=True):
-    """What became of the rows of one call."""
-
-    added: int = 0
-    changed: int = 0
-    known: int = 0
-    refused: Mapping[tuple[str, ...], int] = field(default_factory=dict)
-    """The rules that rows broke to how many did."""
 
 
 class _Judged(Struct, Generic[Row], frozen=True):
@@ -67,12 +58,12 @@ class GatedRows:
         self._gate = gate
         self._audit = audit
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Loaded:
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
         judged = _judged(klines, self._gate.check, attrgetter("open_ms"))
         return await self._put(judged, source, self._writer.put_klines)
 
-    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Loaded:
+    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Stored:
         """What stands in place of whole klines, by open time."""
         refused: list[RefusedRow] = []
         for open_ms, kline in places.items():
@@ -80,9 +71,9 @@ class GatedRows:
             refused.append(RefusedRow(key_of(kline), open_ms, kline, rules, source))
         if refused:
             await self._quarantine.put(refused)
-        return Loaded(refused=Counter(row.rules for row in refused))
+        return Stored(refused=Counter(row.rules for row in refused))
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Loaded:
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Stored:
         """Trades of an epoch; None is the newest of their symbol."""
         judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
         return await self._put(judged, source, partial(self._writer.put_trades, epoch=epoch), epoch)
@@ -93,9 +84,9 @@ class GatedRows:
 
     async def _put(
         self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]], epoch: int | None = None
-    ) -> Loaded:
+    ) -> Stored:
         if not judged.rows:
-            return Loaded()
+            return Stored()
         good, number_of = judged.good, judged.number_of
         refused = [
             RefusedRow(key_of(row), number_of(row), row, verdict.critical, source, epoch=epoch)
@@ -110,7 +101,7 @@ class GatedRows:
             await self._quarantine.settle(key_of(good[0]), [number_of(row) for row in good], epoch=epoch)
         # What is stored is audited once, however often that was tried.
         await self._audit.take(judged.rows, judged.verdicts)
-        return Loaded(written.added, written.changed, written.known, Counter(row.rules for row in refused))
+        return Stored(written.added, written.changed, written.known, Counter(row.rules for row in refused))
 
 
 def _judged(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_collector.model.keys import StoreKeys
 from data_collector.model.sink import EpochEnd
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, entries_of, entry_id, pages_of
+from data_collector.sinks.redis.entries import StreamEntry, entry_id, first_entry, last_entry, pages_of
 from data_collector.sinks.redis.stored_records import epoch_or_first, trade_or_none
 
 PAGE = 1000
@@ -13,8 +13,8 @@ PAGE = 1000
 
 async def end_of_epoch(connection: StoreConnection, keys: StoreKeys, symbol: str, epoch: int) -> EpochEnd:
     """Found by halving: times of entries rise, and so do epochs. Raises `SinkUnavailable`."""
-    stream = _Stream(connection, keys.key("trades", symbol), symbol)
-    first, last = await stream.first("-"), await stream.last("+")
+    stream = (connection, keys.key("trades", symbol), symbol)
+    first, last = await first_entry(*stream), await last_entry(*stream)
     late_ids = frozenset([
         trade.trade_id
         async for page in pages_of(connection, keys.key("late", symbol), symbol, PAGE)
@@ -27,36 +27,17 @@ async def end_of_epoch(connection: StoreConnection, keys: StoreKeys, symbol: str
         low_ms, high_ms = entry_id(first.id).ms, entry_id(last.id).ms
         while high_ms - low_ms > 1:
             middle_ms = (low_ms + high_ms) // 2
-            entry = await stream.last(str(middle_ms))
+            entry = await last_entry(*stream, str(middle_ms))
             if entry is not None and _epoch(entry) > epoch:
                 high_ms = middle_ms
             else:
                 low_ms = middle_ms
         # An epoch begins with a later time than all before.
-        first, last = await stream.first(str(high_ms)), await stream.last(str(low_ms))
+        first, last = await first_entry(*stream, str(high_ms)), await last_entry(*stream, str(low_ms))
     else:
         first = None
     last_id = entry_id(last.id).number if last is not None and _epoch(last) == epoch else None
     return EpochEnd(last_id, epoch if first is None else _epoch(first), _time_ms(first), late_ids)
-
-
-class _Stream:
-    """Single entries of one."""
-
-    def __init__(self, connection: StoreConnection, key: str, symbol: str) -> None:
-        self._connection = connection
-        self._key = key
-        self._symbol = symbol
-
-    async def first(self, start: str) -> StreamEntry | None:
-        return await self._one("XRANGE", start, "+")
-
-    async def last(self, end: str) -> StreamEntry | None:
-        return await self._one("XREVRANGE", end, "-")
-
-    async def _one(self, command: str, begin: str, end: str) -> StreamEntry | None:
-        (reply,) = await self._connection.execute([(command, self._key, begin, end, "COUNT", 1)])
-        return next(iter(entries_of(reply, self._symbol, self._key)), None)
 
 
 def _epoch(entry: StreamEntry) -> int:

@@ -22,10 +22,13 @@ class Register:
 
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
+        self.ended_ms: dict[str, dict[int, int]] = {}
         self.orders: dict[str, int] = {}
 
-    async def remember(self, symbol: str, epoch: int) -> None:
+    async def remember(self, symbol: str, epoch: int, ended_ms: int | None = None) -> None:
         self.known[symbol] = epoch
+        if ended_ms is not None:
+            self.ended_ms[symbol] = {epoch - 1: ended_ms}
 
     async def ordered(self, symbols: Sequence[str]) -> dict[str, int]:
         return self.orders
@@ -49,6 +52,18 @@ class LifeScene(RepairScene):
 
     def decide(self) -> None:
         asyncio.run(self.lives.look())
+
+    def restart(self) -> None:
+        """Killed; the store ends with the old life, and what was spilled was synced."""
+        kept, register, reach = self.kept, self.register, self.reach
+        RepairScene.__init__(self, *self.rest.answers, reach=reach, kept=kept)
+        self.register = register
+        self.sequence.next_id = -1
+        self.sequence.recent = [None] * len(self.sequence.recent)
+        tails: dict[str, TradeTail | None] = {
+            SYMBOL: TradeTail(10, OLD_TAIL, last_ms=NOON_MS + 123, stored_id=OLD_TAIL)
+        }
+        resume([self.sequence], self.outlet, kept, tails, epochs=register.known, ended_ms=register.ended_ms)
 
     def bring(self) -> list[TradeRun]:
         """What the store gets when the refill has done what is due."""

@@ -83,6 +83,7 @@ class RepairScene(Scene):
 
     def __init__(self, *answers: Answer, reach: Reach = AN_HOUR, kept: Spool | None = None) -> None:
         super().__init__(kept=kept)
+        self.reach = reach
         self.rest = ScriptedRest(*answers)
         trades = self.intake.trades
         self.refill = Refill(

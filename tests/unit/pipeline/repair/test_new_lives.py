@@ -222,3 +222,23 @@ def test_trades_of_a_new_life_that_there_was_no_room_for_are_declared_where_noth
         (room, NEW_IDS + room - 1, "skipped")
     ]
     assert sum(run.count for run in runs) == room + 2
+
+
+def test_start_after_a_kill_stores_what_was_spilled_behind_a_hole_of_the_new_life() -> None:
+    """CATCH_UP_SECONDS=0: the hole is passed over, and not what was received."""
+    scene = LifeScene([new_trade(0)], reach=Reach(0, 1_000_000))
+    scene.decide()
+    scene.send(*new_trades(NEW_IDS + 10, 5))
+    scene.intake.trades.spill(scene.sequence)
+    scene.outlet.end_runs()
+
+    scene.restart()
+    scene.send(*new_trades(NEW_IDS + 20, 2))
+    scene.wait(ARBITRATION_S)
+    runs = scene.bring()
+
+    stored = [run for run in runs if run.count]
+    assert places(stored) == [(1, 0, NEW_IDS), (1, NEW_IDS + 10, 5), (1, NEW_IDS + 20, 2)]
+    assert [(gap.first, gap.last, gap.reason) for run in runs for gap in run.gaps] == [
+        (NEW_IDS, NEW_IDS + 9, "skipped"), (NEW_IDS + 15, NEW_IDS + 19, "skipped"),
+    ]  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 from data_collector.pipeline.repair.refill import Reach
 from data_collector.pipeline.sequence.new_life import NEW_IDS
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import trade
 from tests.unit.pipeline.life_scene import OLD_TAIL, StartScene, new_life, old_life, places
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, Answer, RepairScene
@@ -115,3 +116,21 @@ def test_exchange_that_never_tells_of_the_stored_tail_proves_nothing() -> None:
     scene.look()
 
     assert (is_suspended(scene), scene.sequence.next_id) == (False, 402)
+
+
+def test_start_after_a_kill_finds_what_was_spilled_of_the_new_life_and_puts_it_there() -> None:
+    """Killed when the epoch was known, and before its first append; CATCH_UP_SECONDS=0."""
+    scene = StartScene(new_life(OLD_TAIL)[:1], new_life(OLD_TAIL - NEW_IDS + 1), reach=Reach(0, 1_000))
+    scene.intake.trades.spill(scene.sequence)
+    scene.look()
+    scene.decide()
+    scene.outlet.end_runs()
+
+    scene.restart()
+
+    assert (scene.sequence.epoch, scene.sequence.next_id) == (1, -1)
+    scene.send(new_trade(402), new_trade(403))
+    scene.wait(ARBITRATION_S)
+    runs = scene.bring()
+    assert places(runs) == [(1, 400, 2), (1, 402, 2)]
+    assert [(run.begins, run.after_id) for run in runs] == [(True, OLD_TAIL), (False, -1)]
