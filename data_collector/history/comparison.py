@@ -20,6 +20,8 @@ Against = Literal["calendar", "live store", "exchange", "own trades"]
 
 EXAMPLES_MAX = 5
 
+CONTRADICTING = "; validation refused that one ({rules}), so the stored row, which contradicts it, stays"
+
 SAME_TIME_MS = 1_000
 """A trade that two sides tell with times further apart is not the same one."""
 
@@ -140,20 +142,22 @@ def compare(
     """Note in `check` and `faults` what differs; `passed_over` are numbers that only they need not have."""
     for number, row in theirs.items():
         mine = ours.get(number)
-        gap = refused.of(number) if mine is None else None
-        if gap is not None:
+        if mine is not None and same(mine, row):
+            check.compared += 1
+            continue
+        gap = refused.of(number)
+        if mine is not None:
+            check.compared += 1
+            check.differing += 1
+            stays = "" if gap is None else CONTRADICTING.format(rules=", ".join(gap.rules))
+            check.example(f"{place_of(row)} is {brief(mine)} here and {brief(row)} there{stays}")
+            faults.numbers.add(number)
+        elif gap is not None:
             check.note_refused(gap, 1)
-        elif mine is None:
+        else:
             check.missing += 1
             check.example(f"{place_of(row)} is missing")
             faults.numbers.add(number)
-        elif not same(mine, row):
-            check.compared += 1
-            check.differing += 1
-            check.example(f"{place_of(row)} is {brief(mine)} here and {brief(row)} there")
-            faults.numbers.add(number)
-        else:
-            check.compared += 1
     for number in ours.keys() - theirs.keys():
         if number not in passed_over:
             check.unknown += 1
