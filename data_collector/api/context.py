@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from msgspec import Struct, structs
 
 from data_collector.api.collector import Collector
+from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.store_reading import StoreReading
@@ -28,6 +29,8 @@ class ApiContext(Struct, frozen=True):
     """Reads over `store`, and PostgreSQL."""
     rejections: Rejections
     policy: WritePolicy
+    former: FormerEntries
+    """Counted for `/completeness` and for `live`."""
     live: LiveFeed
     """Runs while the application does."""
 

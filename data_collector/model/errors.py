@@ -68,11 +68,14 @@ class SinkUnavailable(Transient):
 
 
 class VenueRefused(CollectorError):
-    """The exchange understood the request and will not serve it, now or later."""
+    """The exchange understood the request and will not serve it, now or later.
 
-    def __init__(self, message: str, *, code: int | None = None) -> None:
+    `endpoint_wide` when it serves no other request of that kind either.
+    """
+
+    def __init__(self, message: str, *, endpoint_wide: bool = False) -> None:
         super().__init__(message)
-        self.code = code
+        self.endpoint_wide = endpoint_wide
 
 
 class NotPublished(CollectorError):
@@ -95,6 +98,16 @@ class BadFile(CollectorError):
         self.fault = fault
         self.reason = reason
         self.line = line
+
+
+class OtherLife(CollectorError):
+    """Trades that are of another life of their market than where they would be stored, or may be."""
+
+    def __init__(self, symbol: str, first_id: int, last_id: int) -> None:
+        super().__init__(
+            f"Trade ids of {symbol} began anew, and from what the database holds it cannot be told in which epoch "
+            f"trades {first_id} to {last_id} are: they were not stored"
+        )
 
 
 class BadFrame(CollectorError):

@@ -88,6 +88,11 @@ class Outlet:
         oldest = (queue.runs[0].oldest_ns if queue.runs else queue.oldest_ns for queue in self._dirty)
         return min(filter(None, oldest), default=0)
 
+    def epoch_of(self, symbol: str) -> int:
+        """In which the trade ids of a symbol are."""
+        queue = self.queues.get(symbol)
+        return 0 if queue is None else queue.epoch
+
     def waits(self, symbol: str) -> bool:
         """Whether something of the symbol is to be written by us, now or later."""
         queue, debt = self.queues[symbol], self.debts.get(symbol)
@@ -252,19 +257,14 @@ class Outlet:
             self._open_debt(queue, queue.next_id, queue.epoch)
         queue.begin_epoch(epoch, next_id)
 
-    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> int:
-        """Somebody else has begun it, and the store wants `next_id` of it next; how many trades of ours come too late.
-
-        Those are of an epoch that the store has closed.
-        """
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        """Somebody else has begun it, and the store wants `next_id` of it next. The spool has what waits of ours."""
         queue = self.queues[symbol]
         self._end_epoch(queue)
-        self._spool.forget(queue.place)
-        dropped = queue.drop_runs()
-        self.records -= dropped
+        self.records -= queue.drop_runs()
         queue.begin_epoch(epoch, next_id)
+        self.confirm(symbol, epoch, max(next_id - 1, -1))
         self.debts.close(symbol)
-        return dropped
 
     def catch_up(self, symbol: str, *, begins: bool = False, after_id: int = -1) -> None:
         """What comes next follows what the store has or waits here; `begins`: see `SymbolQueue.begin_behind`."""

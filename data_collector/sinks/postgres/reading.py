@@ -157,6 +157,10 @@ class PostgresReader:
             self._newest[symbol] = (await self.epochs(symbol))[-1]
         return self._newest[symbol]
 
+    async def epoch_of_series(self, key: Key) -> int:
+        """Of klines it is always the first."""
+        return await self.epoch_of(key.symbol) if key.channel == "trade" else 0
+
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
         return [each.record for each in await self.sourced_klines(symbol, interval, from_ms, to_ms, limit)]
@@ -257,7 +261,7 @@ class PostgresReader:
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
-        epoch = await self.epoch_of(key.symbol) if key.channel == "trade" else 0
+        epoch = await self.epoch_of_series(key)
         rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
@@ -267,7 +271,7 @@ class PostgresReader:
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
         """Places of which quarantine keeps what one of these sources gave, ascending."""
-        epoch = await self.epoch_of(key.symbol) if key.channel == "trade" else 0
+        epoch = await self.epoch_of_series(key)
         series = (self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         rows = await self._fetch(REFUSED, *series, list(sources))
         return [
