@@ -91,20 +91,20 @@ async def test_symbol_that_nobody_collects_is_named_beside_those_that_are_there(
 
 async def test_store_of_another_exchange_is_told(address: str, reader: Reader, sink: RedisSink) -> None:
     reader.client.hset("latest:BTCUSDT", "price", "1")
-    with Client(address, api="", database="", exchange="kraken") as kraken:
-        with pytest.raises(WrongStore, match="holds nothing of kraken, but of binance"):
-            kraken.latest("BTC/USD")
+    kraken = Client(address, api="", database="", exchange="kraken")
+    with kraken, pytest.raises(WrongStore, match="holds nothing of kraken, but of binance"):
+        kraken.latest("BTC/USD")
     reader.client.flushall()
     reader.client.hset("kraken:latest:BTC/USD", "price", "1")
-    with Client(address, api="", database="") as binance:
-        with pytest.raises(WrongStore, match="holds nothing of binance, but of kraken"):
-            binance.live(TRADES)
+    binance = Client(address, api="", database="")
+    with binance, pytest.raises(WrongStore, match="holds nothing of binance, but of kraken"):
+        binance.live(TRADES)
 
 
 def test_store_that_is_away_is_told() -> None:
-    with Client(f"redis://127.0.0.1:{free_port()}", api="", database="") as client:
-        with pytest.raises(StoreAway, match=r"The store cannot be read \(.*refused"):
-            client.symbols()
+    client = Client(f"redis://127.0.0.1:{free_port()}", api="", database="")
+    with client, pytest.raises(StoreAway, match=r"The store cannot be read \(.*refused"):
+        client.symbols()
 
 
 def test_address_that_is_none_is_refused_without_a_secret() -> None:
@@ -136,7 +136,7 @@ async def test_hole_that_the_http_side_cannot_be_asked_about_is_no_gap(
 
 def test_database_that_is_away_is_told(address: str, reader: Reader) -> None:
     dsn = f"postgresql://postgres:canary@127.0.0.1:{free_port()}/postgres"
-    with Client(address, api="", database=dsn) as client:
-        with pytest.raises(DatabaseAway, match=r"PostgreSQL cannot be read \(.*; DATABASE_URL names it") as away:
-            list(client.klines(SYMBOL, "1m"))
+    client, sentence = Client(address, api="", database=dsn), r"PostgreSQL cannot be read \(.*; DATABASE_URL names it"
+    with client, pytest.raises(DatabaseAway, match=sentence) as away:
+        list(client.klines(SYMBOL, "1m"))
     assert "canary" not in str(away.value)
