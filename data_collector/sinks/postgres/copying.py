@@ -1,0 +1,169 @@
+"""Pages of records that PostgreSQL itself writes as CSV: at the speed of its COPY, digits as they are stored.
+
+The CSV is that of `GET /klines` and `/trades`, without the line of names. A page ends where a hole begins that another
+store may fill, so that whoever joins two stores need not look at the rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from typing import get_args
+
+import asyncpg
+from msgspec import Struct
+
+from data_collector.model.records import RULE_PATTERN, Source
+from data_collector.sinks.postgres.asking import AT_MS, OPEN_MS, Asking
+
+_SOURCES = ", ".join(f"'{source}'" for source in get_args(Source))
+_ORIGIN = f"""case when source in ({_SOURCES}) then source end, case when warnings is not null then (
+  select string_agg(rule, ',' order by number) from unnest(warnings) with ordinality as each(rule, number)
+  where rule collate "C" ~ '^{RULE_PATTERN}$'
+) end"""  # noqa: S608
+"""As `known_origin` has it, which reads what anybody may have written."""
+
+# The session's own text of a time is ISO, UTC.
+_KLINE = """symbol, replace("timestamp"::text, ' ', 'T') || ':00', interval, open, high, low, close, volume, trades,
+  'true', quote_volume, taker_buy_base_volume, taker_buy_quote_volume"""
+
+_TRADE = """symbol, case when date_trunc('milliseconds', "timestamp") = "timestamp"
+    then to_char("timestamp", 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"')
+    else to_char("timestamp", 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') end,
+  trade_id, price, quantity, buyer_order_id, seller_order_id,
+  case when is_buyer_maker then 'true' when not is_buyer_maker then 'false' end"""
+
+_HOLE = """
+select min(before) from (
+  select place, lag(place, 1, {first} - 1) over (order by place) as before from (select {place} as place {rows}) as page
+) as pairs where place > before + {step} and place > {solid_from}
+"""
+
+
+class CopiedPage(Struct):
+    """Consecutive rows of one series."""
+
+    text: bytes
+    """Lines of CSV."""
+    first: int | None
+    """Place of the first row; None without rows."""
+    last: int | None
+    """Place of the last row."""
+    end: int
+    """The first place that was not looked at."""
+    goes_on: bool
+    """Whether the next page begins at `end`; else what is there is for the other store to say, or it is the end."""
+
+
+class CopiedSeries(Struct, frozen=True):
+    """A series as COPY reads it; places are open times in ms, or trade ids."""
+
+    names: tuple[str, ...]
+    """What identifies it, put into `rows` as {0}, {1} …"""
+    columns: str
+    place: str
+    """SQL of a row's place."""
+    rows: str
+    """From, where (with {first} and {until}), order and limit."""
+    place_column: int
+    """Where in the CSV the place stands."""
+    step: int
+    """Between the places of two neighbours at most."""
+
+
+def klines_copied(
+    exchange: str, symbol: str, interval: str, step_ms: int, *, with_origin: bool
+) -> CopiedSeries:  # fmt: skip
+    """Klines of one interval."""
+    return CopiedSeries(
+        (exchange, symbol, interval),
+        f"{_KLINE}, {_ORIGIN}" if with_origin else _KLINE,
+        OPEN_MS,
+        f"""from market_data_ohlcv where exchange = {{0}} and symbol = {{1}} and interval = {{2}}
+          and "timestamp" >= {AT_MS.format("{first}")} and "timestamp" < {AT_MS.format("{until}")}
+          order by "timestamp" limit {{limit}}""",
+        1,
+        step_ms,
+    )
+
+
+def trades_copied(
+    exchange: str, symbol: str, epoch: int, from_ms: int, to_ms: int, *, with_origin: bool
+) -> CopiedSeries:  # fmt: skip
+    """Trades of one epoch that were made in a range of time."""
+    return CopiedSeries(
+        (exchange, symbol),
+        f"{_TRADE}, {_ORIGIN}" if with_origin else _TRADE,
+        "trade_id",
+        f"""from market_data_trades where exchange = {{0}} and symbol = {{1}} and epoch = {epoch}
+          and trade_id >= {{first}} and trade_id < {{until}}
+          and "timestamp" >= {AT_MS.format(from_ms)} and "timestamp" < {AT_MS.format(to_ms)}
+          order by trade_id limit {{limit}}""",
+        2,
+        1,
+    )
+
+
+async def copied_page(
+    asking: Asking, series: CopiedSeries, first: int, until: int, limit: int, solid_from: int | None
+) -> CopiedPage:
+    """At most `limit` rows from `first` up to `until`, which it does not hold.
+
+    A hole at or after `solid_from` ends it, and so does `solid_from` itself. None: holes do not matter.
+    """
+    async with asking.transaction() as connection:
+        rows = await _bound(connection, series)
+        if solid_from is not None and first < solid_from:
+            found = await _copied(connection, series, rows, first, min(until, solid_from), limit)
+            if not found.goes_on and solid_from < until:
+                found.end, found.goes_on = solid_from, True
+            return found
+        if solid_from is not None:
+            hole = await connection.fetchval(
+                _HOLE.format(
+                    first=first,
+                    place=series.place,
+                    rows=rows.format(first=first, until=until, limit=limit),
+                    step=series.step,
+                    solid_from=solid_from,
+                )
+            )
+            if isinstance(hole, int):
+                found = await _copied(connection, series, rows, first, hole + 1, limit)
+                found.goes_on = False
+                return found
+        return await _copied(connection, series, rows, first, until, limit)
+
+
+async def _bound(connection: asyncpg.Connection, series: CopiedSeries) -> str:
+    """`series.rows` with its names put in: COPY takes no arguments."""
+    quoted = [f"quote_literal(${number})" for number in range(1, len(series.names) + 1)]
+    (literals,) = await connection.fetch(f"select {', '.join(quoted)}", *series.names)
+    # A name may hold a brace.
+    names = [str(literal).replace("{", "{{").replace("}", "}}") for literal in literals]
+    return series.rows.format(*names, first="{first}", until="{until}", limit="{limit}")
+
+
+async def _copied(
+    connection: asyncpg.Connection, series: CopiedSeries, rows: str, first: int, until: int, limit: int
+) -> CopiedPage:
+    if first >= until:
+        return CopiedPage(b"", None, None, first, goes_on=False)
+    text = bytearray()
+
+    async def put(part: bytes) -> None:
+        text.extend(part)
+
+    query = f"select {series.columns} {rows.format(first=first, until=until, limit=limit)}"
+    status = await connection.copy_from_query(query, output=put, format="csv")
+    if not text:
+        return CopiedPage(b"", None, None, first, goes_on=False)
+    begin = _place(series, text[: text.index(b"\n")])
+    last = _place(series, text[text.rfind(b"\n", 0, -1) + 1 :])
+    return CopiedPage(bytes(text), begin, last, last + 1, goes_on=status == f"COPY {limit}")
+
+
+def _place(series: CopiedSeries, line: bytearray) -> int:
+    (row,) = csv.reader([line.decode()])
+    text = row[series.place_column]
+    return int(text) if text.isdecimal() else round(datetime.fromisoformat(text).timestamp() * 1000)
