@@ -11,6 +11,8 @@ class ConvertOptions:
         *,
         column_types: Mapping[str, DataType],
         null_values: Sequence[str],
+        true_values: Sequence[str],
+        false_values: Sequence[str],
         strings_can_be_null: bool,
         quoted_strings_can_be_null: bool,
     ) -> None: ...

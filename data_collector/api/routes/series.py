@@ -33,6 +33,7 @@ from data_collector.api.series.tables import NoDecimal, table_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
+from data_collector.sinks.postgres.copying import CopyForm
 from data_collector.web.answers import Problem, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
@@ -101,7 +102,7 @@ async def klines(
         place, form = context.series.place(snapshot), _form(request, form)
         names = names_of(KLINE_NAMES, meta=meta)
         if form != "json" and limit is None and from_text is not None:
-            found = await context.series.kline_range(place, window, with_open=open, with_origin=meta)
+            found = await context.series.kline_range(place, window, CopyForm(meta, form == "arrow"), with_open=open)
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about(found, None, open_time_text))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
@@ -140,7 +141,7 @@ async def trades(
         epochs = await context.series.epochs(place, window.symbol)
         window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
         if form != "json" and limit is None and from_text is not None:
-            found = await context.series.trade_range(place, window, first, with_origin=meta)
+            found = await context.series.trade_range(place, window, first, CopyForm(meta, form == "arrow"))
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about_trades(found, None, window.epoch, epochs))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)

@@ -93,7 +93,12 @@ def _read(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
         # More threads would take the feed its core. One block is one batch.
         arrow_csv.ReadOptions(use_threads=False, column_names=list(types), block_size=len(text) + 1),
         convert_options=arrow_csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=types,
+            null_values=[""],
+            true_values=["true", "t"],
+            false_values=["false", "f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
         ),
     )
 

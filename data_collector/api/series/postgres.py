@@ -13,7 +13,7 @@ from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
 from data_collector.model.grid import LONGEST_MONTH_MS
 from data_collector.model.records import Kline, Sourced, Trade
-from data_collector.sinks.postgres.copying import CopiedPage
+from data_collector.sinks.postgres.copying import CopiedPage, CopyForm
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -103,11 +103,11 @@ class PostgresReading:
 class PostgresKlines:
     """The `SeriesStore` of one symbol's klines of one interval in PostgreSQL."""
 
-    def __init__(self, reading: PostgresReading, window: Window, *, with_origin: bool) -> None:
-        """`with_origin`: whether what it copies tells where rows are from."""
+    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm = CopyForm()) -> None:  # noqa: B008 (it is frozen)
+        """`form` is that of what is copied."""
         self._reading = reading
         self._window = window
-        self._with_origin = with_origin
+        self._form = form
 
     async def first_place(self) -> int | None:
         """The oldest open time."""
@@ -142,18 +142,18 @@ class PostgresKlines:
             return await reader.copied_klines(
                 window.symbol, window.interval, max(first, window.from_ms), window.to_ms, limit,
                 step_ms=LENGTHS_MS.get(window.interval, LONGEST_MONTH_MS), solid_from=solid_from,
-                with_origin=self._with_origin,
+                form=self._form,
             )  # fmt: skip
 
 
 class PostgresTrades:
     """The `SeriesStore` of one symbol's trades in PostgreSQL."""
 
-    def __init__(self, reading: PostgresReading, window: Window, *, with_origin: bool) -> None:
-        """`with_origin`: whether what it copies tells where rows are from."""
+    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm = CopyForm()) -> None:  # noqa: B008 (it is frozen)
+        """`form` is that of what is copied."""
         self._reading = reading
         self._window = window
-        self._with_origin = with_origin
+        self._form = form
         self._ids: range | None = None
 
     async def first_place(self) -> int | None:
@@ -196,7 +196,7 @@ class PostgresTrades:
                 return CopiedPage(b"", None, None, first, goes_on=False)
             return await reader.copied_trades(
                 window.symbol, ids, window.from_ms, window.to_ms, limit, solid_from=solid_from,
-                with_origin=self._with_origin,
+                form=self._form,
             )  # fmt: skip
 
     async def _found_ids(self, reader: PostgresReader) -> range:

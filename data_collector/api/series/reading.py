@@ -30,6 +30,7 @@ from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.copying import CopyForm
 from data_collector.time_limit import time_limit
 
 Found = TypeVar("Found")
@@ -126,14 +127,14 @@ class SeriesReading:
 
     async def trades(self, place: Place, window: Window, first: int | None, limit: int) -> Page[Sourced[Trade]]:
         """Trades with ids from `first` on; None: the newest. Raises `SinkUnavailable` when no store can be read."""
-        stores = self._trades_of(place, window, with_origin=True)
+        stores = self._trades_of(place, window)
         return await _page(*stores, place, first, limit)
 
     async def trade_range(
-        self, place: Place, window: Window, first: int, *, with_origin: bool
+        self, place: Place, window: Window, first: int, form: CopyForm
     ) -> Range[Sourced[Trade]]:  # fmt: skip
         """All trades with ids from `first` on. Raises as `trades`."""
-        redis, postgres = self._trades_of(place, window, with_origin=with_origin)
+        redis, postgres = self._trades_of(place, window, form)
         found, _ = await self._range(redis, postgres, place, first)
         return found
 
@@ -144,7 +145,7 @@ class SeriesReading:
 
         None: the newest. Where those of Redis are from is read only `with_origin`.
         """
-        redis, postgres = self._klines_of(place, window, with_origin=with_origin)
+        redis, postgres = self._klines_of(place, window, CopyForm(with_origin))
         page = await _page(redis, postgres, place, first, limit)
         is_whole = page.end is None and (first is not None or len(page.rows) < limit)
         if with_open and page.end is None and redis is not None:
@@ -155,10 +156,10 @@ class SeriesReading:
         return page
 
     async def kline_range(
-        self, place: Place, window: Window, *, with_open: bool, with_origin: bool
+        self, place: Place, window: Window, form: CopyForm, *, with_open: bool
     ) -> Range[Sourced[Kline]]:  # fmt: skip
         """All klines of the window. Raises and is told as `klines`."""
-        redis, postgres = self._klines_of(place, window, with_origin=with_origin)
+        redis, postgres = self._klines_of(place, window, form)
         found, begin = await self._range(redis, postgres, place, window.from_ms)
         found.oldest_ms = _oldest_ms(found.oldest_ms, window, begin.first, is_end=begin.is_end)
         if with_open and redis is not None:
@@ -193,21 +194,24 @@ class SeriesReading:
             self._postgres.close()
 
     def _trades_of(
-        self, place: Place, window: Window, *, with_origin: bool
+        self,
+        place: Place,
+        window: Window,
+        form: CopyForm = CopyForm(),  # noqa: B008 (it is frozen)
     ) -> tuple[RedisTrades | None, PostgresTrades | None]:
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             redis = RedisTrades(self._store, place.store_url, place.keys, window)
-        return redis, None if postgres is None else PostgresTrades(postgres, window, with_origin=with_origin)
+        return redis, None if postgres is None else PostgresTrades(postgres, window, form)
 
     def _klines_of(
-        self, place: Place, window: Window, *, with_origin: bool
+        self, place: Place, window: Window, form: CopyForm
     ) -> tuple[RedisKlines | None, PostgresKlines | None]:
         redis, postgres = None, self._database(place)
         if place.store_url is not None:
             keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
-            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping, with_origin=with_origin)
-        return redis, None if postgres is None else PostgresKlines(postgres, window, with_origin=with_origin)
+            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping, with_origin=form.with_origin)
+        return redis, None if postgres is None else PostgresKlines(postgres, window, form)
 
     async def _range(
         self, redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int

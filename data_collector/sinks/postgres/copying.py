@@ -1,7 +1,7 @@
 """Pages of records that PostgreSQL itself writes as CSV: at the speed of its COPY, digits as they are stored.
 
-The CSV is that of `GET /klines` and `/trades`, without the line of names. A page ends where a hole begins that another
-store may fill, so that whoever joins two stores need not look at the rows.
+The columns are those of `GET /klines` and `/trades`, without the line of names. A page ends where a hole begins that
+another store may fill, so that whoever joins two stores need not look at the rows.
 """
 
 from __future__ import annotations
@@ -33,11 +33,23 @@ _TRADE = """symbol, case when date_trunc('milliseconds', "timestamp") = "timesta
   trade_id, price, quantity, buyer_order_id, seller_order_id,
   case when is_buyer_maker then 'true' when not is_buyer_maker then 'false' end"""
 
+_PLAIN_KLINE = _KLINE.replace("""replace("timestamp"::text, ' ', 'T') || ':00'""", '"timestamp"')
+_PLAIN_TRADE = 'symbol, "timestamp", trade_id, price, quantity, buyer_order_id, seller_order_id, is_buyer_maker'
+
 _HOLE = """
 select min(before) from (
   select place, lag(place, 1, {first} - 1) over (order by place) as before from (select {place} as place {rows}) as page
 ) as pairs where place > before + {step} and place > {solid_from}
 """
+
+
+class CopyForm(Struct, frozen=True):
+    """What the lines look like."""
+
+    with_origin: bool = False
+    """Whether they tell where rows are from."""
+    is_plain: bool = False
+    """Times and truths in PostgreSQL's own words, which takes it half the time."""
 
 
 class CopiedPage(Struct):
@@ -72,12 +84,12 @@ class CopiedSeries(Struct, frozen=True):
 
 
 def klines_copied(
-    exchange: str, symbol: str, interval: str, step_ms: int, *, with_origin: bool
+    exchange: str, symbol: str, interval: str, step_ms: int, form: CopyForm
 ) -> CopiedSeries:  # fmt: skip
     """Klines of one interval."""
     return CopiedSeries(
         (exchange, symbol, interval),
-        f"{_KLINE}, {_ORIGIN}" if with_origin else _KLINE,
+        _columns(_PLAIN_KLINE if form.is_plain else _KLINE, form),
         OPEN_MS,
         f"""from market_data_ohlcv where exchange = {{0}} and symbol = {{1}} and interval = {{2}}
           and "timestamp" >= {AT_MS.format("{first}")} and "timestamp" < {AT_MS.format("{until}")}
@@ -88,12 +100,12 @@ def klines_copied(
 
 
 def trades_copied(
-    exchange: str, symbol: str, epoch: int, from_ms: int, to_ms: int, *, with_origin: bool
+    exchange: str, symbol: str, epoch: int, from_ms: int, to_ms: int, form: CopyForm
 ) -> CopiedSeries:  # fmt: skip
     """Trades of one epoch that were made in a range of time."""
     return CopiedSeries(
         (exchange, symbol),
-        f"{_TRADE}, {_ORIGIN}" if with_origin else _TRADE,
+        _columns(_PLAIN_TRADE if form.is_plain else _TRADE, form),
         "trade_id",
         f"""from market_data_trades where exchange = {{0}} and symbol = {{1}} and epoch = {epoch}
           and trade_id >= {{first}} and trade_id < {{until}}
@@ -102,6 +114,10 @@ def trades_copied(
         2,
         1,
     )
+
+
+def _columns(of_record: str, form: CopyForm) -> str:
+    return f"{of_record}, {_ORIGIN}" if form.with_origin else of_record
 
 
 async def copied_page(

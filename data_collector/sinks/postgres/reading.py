@@ -16,7 +16,7 @@ from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
 from data_collector.sinks.postgres.asking import AT_MS, OPEN_MS, Asking
-from data_collector.sinks.postgres.copying import CopiedPage, copied_page, klines_copied, trades_copied
+from data_collector.sinks.postgres.copying import CopiedPage, CopyForm, copied_page, klines_copied, trades_copied
 
 IDS_AT_ONCE = 2_000_000
 """How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
@@ -184,10 +184,10 @@ class PostgresReader:
 
     async def copied_klines(
         self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int, *, step_ms: int,
-        solid_from: int | None, with_origin: bool,
+        solid_from: int | None, form: CopyForm,
     ) -> CopiedPage:  # fmt: skip
         """The first `limit` klines of the range as CSV, up to a hole wider than `step_ms`: see `copied_page`."""
-        series = klines_copied(self._exchange, symbol, interval, step_ms, with_origin=with_origin)
+        series = klines_copied(self._exchange, symbol, interval, step_ms, form)
         return await copied_page(self._asking, series, from_ms, to_ms, limit, solid_from)
 
     async def trades(
@@ -228,11 +228,11 @@ class PostgresReader:
 
     async def copied_trades(
         self, symbol: str, ids: range, from_ms: int, to_ms: int, limit: int, *, solid_from: int | None,
-        with_origin: bool,
+        form: CopyForm,
     ) -> CopiedPage:  # fmt: skip
         """The first `limit` trades of a range of ids and times as CSV, up to a hole: see `copied_page`."""
         epoch = await self.epoch_of(symbol)
-        series = trades_copied(self._exchange, symbol, epoch, from_ms, to_ms, with_origin=with_origin)
+        series = trades_copied(self._exchange, symbol, epoch, from_ms, to_ms, form)
         return await copied_page(self._asking, series, ids.start, ids.stop, limit, solid_from)
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
