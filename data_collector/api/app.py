@@ -23,6 +23,7 @@ from uvicorn.config import STARTUP_FAILURE
 from data_collector import __version__
 from data_collector.api import pages
 from data_collector.api.collector import Collector, OnState
+from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.routes import gaps as gap_routes
@@ -93,8 +94,9 @@ def create_app(
         token=None if token is None else token.get_secret_value(),
         allowed_hosts=settings.allowed_hosts,
     )
-    series, feed = SeriesReading(settings, store), LiveFeed(collector, settings.environment)
-    app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, feed)
+    series, former = SeriesReading(settings, store), FormerEntries()
+    feed = LiveFeed(collector, settings.environment, former)
+    app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, former, feed)
     for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
         app.include_router(routes.router)
     # The last one added is the first one that a request meets.

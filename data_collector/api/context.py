@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from msgspec import Struct, structs
 
 from data_collector.api.collector import Collector
+from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.streamed import Streams
@@ -31,6 +32,8 @@ class ApiContext(Struct, frozen=True):
     """Its long answers."""
     rejections: Rejections
     policy: WritePolicy
+    former: FormerEntries
+    """Counted for `/completeness` and for `live`."""
     live: LiveFeed
     """Runs while the application does."""
 

@@ -12,6 +12,7 @@ from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.model.keys import StoreKeys
 from data_collector.sinks.redis.connection import ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entries_of
+from data_collector.sinks.redis.stored_records import epoch_or_first
 from data_collector.venues.discovery import find_venue
 
 ORDER_LIFE_S = 600
@@ -60,7 +61,7 @@ async def _present(connection: StoreConnection, keys: StoreKeys, symbol: str) ->
         return int(str(told))
     key = keys.key("trades", symbol)
     newest = entries_of(await _ask(connection, "XREVRANGE", key, "+", "-", "COUNT", "1"), symbol, key)
-    return int(newest[0].fields.get("epoch", "0")) if newest else None
+    return epoch_or_first(newest[0].fields) if newest else None
 
 
 async def _ask(connection: StoreConnection, *command: str) -> object:

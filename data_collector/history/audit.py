@@ -127,9 +127,8 @@ class DatabaseAudit:
     ) -> None:
         """`from_ms` None: from the first row stored. Klines that ended after `closed_ms` need not be there yet.
 
-        Rows older than what is `kept` are passed over, there or not: they are being deleted.
-
-        `tell` gets a series and how many rows of it were read.
+        Rows older than the `retention` are passed over, there or not: they are being deleted. `tell` gets a series and
+        how many rows of it were read.
         """
         self._ends = ends
         self._from_ms = from_ms
@@ -205,11 +204,10 @@ class DatabaseAudit:
             check.note = "it keeps none of this time"
             return check
         # What it built and the exchange proved not to have was taken out of the database.
-        absent = [gap for gap in await self._ends.held.gaps(key) if gap.reason == "absent"]
         theirs = {
             number: row
             for number, row in theirs.items()
-            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in absent))
+            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in found.absent))
         }
         if not theirs:
             return check
@@ -245,7 +243,8 @@ class DatabaseAudit:
             ours = await self._ours(key, position, until_ms)
             theirs = by_open(rows)
             compare(check, found.faults, ours, theirs, same=same_kline, refused=found.refused)
-            absent.take(sorted([*theirs, *places_of(self._ends.calendar, odd, rows)]), self._closed_ms - SETTLED_MS)
+            places = places_of(self._ends.calendar, odd, rows, position)
+            absent.take(sorted([*theirs, *places]), self._closed_ms - SETTLED_MS)
             if rows:
                 # Of what lies between two rows it has none, whatever ids tell.
                 first_ms = rows[0].open_ms if before_ms is None else before_ms
@@ -266,12 +265,11 @@ class DatabaseAudit:
     ) -> tuple[Sequence[Kline], Sequence[Kline], int | None]:
         """Whole ones, others, and up to which open time a full answer tells."""
         rows = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
-        whole, odd = parted(self._ends.calendar, rows)
+        whole, odd = parted(self._ends.calendar, rows, first_ms)
         doubts.settle(faults_of_klines(whole))
         if len(rows) < ROWS_PER_CALL:
             return whole, odd, None
-        last_told_ms = place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms)
-        return whole, odd, rows[-1].open_ms if last_told_ms is None else last_told_ms
+        return whole, odd, place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms, first_ms)
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
 
 from msgspec import Struct
 
@@ -17,7 +16,7 @@ from data_collector.history.events import SeriesEnded, Tell
 from data_collector.history.odd_candles import OddCandles
 from data_collector.history.plan import Plan, SeriesPlan, Stretch
 from data_collector.history.ports import AnsweredRows, SeriesFeed
-from data_collector.history.retrying import Retrying, Stopping
+from data_collector.history.retrying import Found, Retrying, Stopping
 from data_collector.model.errors import RowsRefused, Unavailable, VenueRefused
 from data_collector.model.grid import Grid
 from data_collector.model.keys import Key
@@ -28,7 +27,6 @@ SERIES_AT_ONCE = 4
 LOOK_BACK = 900
 """How many numbers before a hole are asked for to find the one that comes before it: with it, one answer holds both."""
 
-Found = TypeVar("Found")
 
 Range = tuple[int, int]
 """Closed."""

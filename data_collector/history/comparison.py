@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Literal, TypeVar
+from typing import Literal
 
 from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Row, Trade
 from data_collector.model.wire import open_time_text
 
 Against = Literal["calendar", "live store", "exchange", "own trades"]
@@ -27,8 +27,6 @@ EARLY_MS = 1_000
 
 Range = tuple[int, int]
 """Closed."""
-
-Row = TypeVar("Row", Kline, Trade)
 
 
 class Check(Struct):

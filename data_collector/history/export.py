@@ -23,7 +23,7 @@ from data_collector.history.retention import Retention
 from data_collector.model.calendar import LATEST_MS, Calendar
 from data_collector.model.errors import Misconfigured
 from data_collector.model.gaps import Gap
-from data_collector.model.grid import Holes, IdGrid, KlineGrid
+from data_collector.model.grid import Holes, KlineGrid, grid_of
 from data_collector.model.keys import Channel, Key
 from data_collector.model.records import Kline, Sourced, Trade
 
@@ -242,7 +242,7 @@ async def _exported(
     finally:
         table.close()
     shown: Callable[[int], str | int] = int if series.channel == "trade" else _text
-    oldest_ms, holes = order.retention.oldest_ms(series.channel), written.holes
+    oldest_ms = order.retention.oldest_ms(series.channel)
     return ExportedFile(
         file=path.name,
         symbol=series.symbol,
@@ -258,7 +258,7 @@ async def _exported(
         gaps=[
             ExportedHole(shown(each.first), shown(each.last), each.count, each.reason) for each in written.holes.found
         ],
-        gaps_left_out=holes.left_out,
+        gaps_left_out=written.holes.left_out,
     )
 
 
@@ -281,7 +281,7 @@ async def _write(
     reader: StoredHistory, calendar: Calendar, now_ms: int, planned: _Planned, table: Table, tell: Tell
 ) -> _Written:
     key = planned.series
-    grid = IdGrid() if key.channel == "trade" else KlineGrid(calendar, key.kline_interval)
+    grid = grid_of(key, calendar)
     written = _Written(Holes(grid, await reader.gaps(key), planned.first), 0, -1, planned.first - 1)
     while page := await _page(reader, planned, written.last + 1):
         records: list[Kline | Trade] = [row.record for row in page]

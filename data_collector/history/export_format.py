@@ -20,7 +20,6 @@ STATED_DECIMALS = {
     "text": "the stored decimal text",
 }
 
-
 INTEGERS = frozenset(("trades", "trade_id", "buyer_order_id", "seller_order_id"))
 TEXTS = frozenset(("symbol", "interval", "source"))
 FLAGS = frozenset(("is_closed", "is_buyer_maker"))

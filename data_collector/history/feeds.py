@@ -65,8 +65,8 @@ class KlineFeed:
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
         answer = await self._ends.rest.klines(self.series.symbol, self._interval, first, last)
-        rows, odd = parted(self._ends.calendar, answer)
-        places = places_of(self._ends.calendar, odd, rows)
+        rows, odd = parted(self._ends.calendar, answer, first)
+        places = places_of(self._ends.calendar, odd, rows, first)
         self._doubts.settle(faults_of_klines(rows))
 
         async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:
@@ -82,10 +82,9 @@ class KlineFeed:
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
             rows = await self._ends.rest.klines(self.series.symbol, self._interval, 0, self._now_ms)
-            first = rows[0] if rows else None
-            self._first_ever = None if first is None else place_ms(self._ends.calendar, self._interval, first.open_ms)
-            if first is not None and self._first_ever is None:
-                self._first_ever = first.open_ms
+            if rows:
+                place = place_ms(self._ends.calendar, self._interval, rows[0].open_ms)
+                self._first_ever = rows[0].open_ms if place is None else place
         return self._first_ever
 
     def is_settled(self, number: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from data_collector.history.events import FileRefused, SeriesEnded, Tell
 from data_collector.history.odd_candles import OddCandles, parted, places_of
@@ -18,15 +18,13 @@ from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.errors import BadFile, NotPublished
 from data_collector.model.grid import Grid
-from data_collector.model.records import Kline, Source, Trade
+from data_collector.model.records import Kline, Row, Source
 from data_collector.model.venue import BulkFile, TradesApi
 
 SOURCE: Final[Source] = "file"
 
 REQUESTS_WORTH_A_FILE = 10
 """Fewer calls are sooner answered than an archive and its checksum are fetched and checked."""
-
-Row = TypeVar("Row", Kline, Trade)
 
 
 class FileFill:
@@ -103,11 +101,12 @@ class FileFill:
     ) -> AsyncGenerator[list[Kline], None]:
         """The chunks without what is no whole candle: that is told, and refused."""
         told, before = OddCandles(report, self._tell, SOURCE), list[Kline]()
+        anchor_ms = plan.stretches[0].first
         async with aclosing(chunks):
             async for rows in chunks:
-                whole, odd = parted(self._calendar, rows)
+                whole, odd = parted(self._calendar, rows, anchor_ms)
                 if odd:
-                    places = places_of(self._calendar, odd, [*before[-1:], *whole])
+                    places = places_of(self._calendar, odd, [*before[-1:], *whole], anchor_ms)
                     wanted = {place: kline for place, kline in places.items() if plan.wants(place)}
                     told.note(list(wanted.values()))
                     put_odd = partial(self._store.put_odd, wanted, source=SOURCE)

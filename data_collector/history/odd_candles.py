@@ -9,38 +9,33 @@ from collections.abc import Iterable, Sequence
 
 from data_collector.history.events import ODD_TOLD, OddCandle, SeriesEnded, Tell
 from data_collector.model.calendar import LATEST_MS, Calendar, is_whole, place_ms
-from data_collector.model.grid import KlineGrid
 from data_collector.model.records import Kline
 from data_collector.model.wire import trade_time_text
 
 
-def parted(calendar: Calendar, klines: Iterable[Kline]) -> tuple[list[Kline], list[Kline]]:
-    """Those that are whole, and those that are not."""
+def parted(
+    calendar: Calendar, klines: Iterable[Kline], anchor_ms: int | None = None
+) -> tuple[list[Kline], list[Kline]]:  # fmt: skip
+    """Those that are whole, and those that are not; `anchor_ms` as `place_ms` has it."""
     whole: list[Kline] = []
     odd: list[Kline] = []
     for kline in klines:
-        is_good = is_whole(calendar, kline.interval, kline.open_ms, kline.close_ms)
+        is_good = is_whole(calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
         (whole if is_good else odd).append(kline)
     return whole, odd
 
 
-def places_of(calendar: Calendar, odd: Iterable[Kline], whole: Iterable[Kline]) -> dict[int, Kline]:
-    """By the open times of which the exchange has them in place of a whole one."""
+def places_of(
+    calendar: Calendar, odd: Iterable[Kline], whole: Iterable[Kline], anchor_ms: int | None = None
+) -> dict[int, Kline]:  # fmt: skip
+    """By the open times of which the exchange has them in place of a whole one: of two the first."""
     taken = {kline.open_ms for kline in whole}
-    # Whole weeks tell on which midnights the others open.
-    anchor_ms = next(iter(taken), None)
-    places = {place_ms(calendar, kline.interval, kline.open_ms): kline for kline in odd}
-    return {
-        place: kline
-        for place, kline in places.items()
-        if place is not None
-        and place not in taken
-        and _is_on_grid(KlineGrid(calendar, kline.interval), place, anchor_ms)
-    }
-
-
-def _is_on_grid(grid: KlineGrid, place: int, anchor_ms: int | None) -> bool:
-    return anchor_ms is None or not grid.needs_anchor or grid.first_open(place, anchor_ms) == place
+    places: dict[int, Kline] = {}
+    for kline in odd:
+        place = place_ms(calendar, kline.interval, kline.open_ms, anchor_ms)
+        if place is not None and place not in taken:
+            places.setdefault(place, kline)
+    return places
 
 
 class OddCandles:

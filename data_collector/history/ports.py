@@ -15,24 +15,15 @@ from data_collector.model.records import Kline, Source, Trade
 from data_collector.model.venue import BulkFiles, ExchangeApi
 
 
-class Stored(Protocol):
+class Stored(Struct, frozen=True):
     """What became of the rows of one call."""
 
-    @property
-    def added(self) -> int:
-        """New ones."""
-
-    @property
-    def changed(self) -> int:
-        """Those that differed from what was there."""
-
-    @property
-    def known(self) -> int:
-        """Those that were there."""
-
-    @property
-    def refused(self) -> Mapping[tuple[str, ...], int]:
-        """Those that validation refused, by the rules that they broke: kept in quarantine and declared as holes."""
+    added: int = 0
+    changed: int = 0
+    """Those that differed from what was there."""
+    known: int = 0
+    refused: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    """The rules that rows broke to how many did: kept in quarantine, declared as holes."""
 
 
 class HeldTrades(Protocol):

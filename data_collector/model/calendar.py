@@ -65,27 +65,32 @@ def _months_after(open_ms: int, months: int) -> int:
     return int(following.timestamp()) * 1000
 
 
-def is_whole(calendar: Calendar, interval: str, open_ms: int, close_ms: int) -> bool:
-    """Whether a kline opens on the grid and ends a millisecond before the next one opens.
+def is_whole(calendar: Calendar, interval: str, open_ms: int, close_ms: int, anchor_ms: int | None = None) -> bool:
+    """Whether a kline opens on the grid (`place_ms`) and ends a millisecond before the next one opens.
 
     Binance's own history has some that do not, from before and after its standstills of 2017 and 2018: they are no
     klines of their interval, wherever they come from.
     """
     if not 0 <= open_ms <= LATEST_MS or not calendar.is_open_time(interval, open_ms):
         return False
+    if place_ms(calendar, interval, open_ms, anchor_ms) != open_ms:
+        return False
     return close_ms == calendar.next_open_ms(interval, open_ms) - 1
 
 
-def place_ms(calendar: Calendar, interval: str, open_ms: int) -> int | None:
+def place_ms(calendar: Calendar, interval: str, open_ms: int, anchor_ms: int | None = None) -> int | None:
     """The open time on the grid at or before any time.
 
-    Of weeks and `3d` only the exchange knows the grid: it is a time at which one can open, and None for others.
+    Of weeks and `3d` only the exchange knows the grid: `anchor_ms`, any open time of its klines, tells it. Without one
+    it is a time at which one can open, and None for others.
     """
     if interval.endswith("M"):
         opened = datetime.fromtimestamp(open_ms / 1000, UTC)
         first = opened.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return int(first.timestamp()) * 1000
     step_ms = calendar.next_open_ms(interval, 0)
+    if step_ms > DAY_MS and anchor_ms is not None:
+        return open_ms - (open_ms - anchor_ms) % step_ms
     if step_ms > DAY_MS:
         return open_ms if calendar.is_open_time(interval, open_ms) else None
     return open_ms // step_ms * step_ms

@@ -68,11 +68,14 @@ class SinkUnavailable(Transient):
 
 
 class VenueRefused(CollectorError):
-    """The exchange understood the request and will not serve it, now or later."""
+    """The exchange understood the request and will not serve it, now or later.
 
-    def __init__(self, message: str, *, code: int | None = None) -> None:
+    `endpoint_wide` when it serves no other request of that kind either.
+    """
+
+    def __init__(self, message: str, *, endpoint_wide: bool = False) -> None:
         super().__init__(message)
-        self.code = code
+        self.endpoint_wide = endpoint_wide
 
 
 class NotPublished(CollectorError):

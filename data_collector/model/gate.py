@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.model.records import Record, Trade
+from data_collector.model.records import Kline, Record, Trade
 
 
 class Verdict(Struct, frozen=True):
@@ -26,6 +26,19 @@ class Verdict(Struct, frozen=True):
     def rules(self) -> tuple[str, ...]:
         """All of them."""
         return self.critical + self.warnings + self.infos
+
+
+NOT_WHOLE = "close_time_fits"
+OFF_GRID = "open_time_off_grid"
+"""The rules for what is no whole kline, where it breaks none of those in force. A calendar alone cannot tell that weeks
+open on the midnights on which others did."""
+
+
+def verdict_of_odd(verdict: Verdict | None, kline: Kline, place: int) -> Verdict:
+    """Why what the exchange has in the `place` of a whole kline may not pass."""
+    if verdict is not None and verdict.critical:
+        return verdict
+    return Verdict((NOT_WHOLE,) if kline.open_ms == place else (OFF_GRID,))
 
 
 class Gate(Protocol):

@@ -201,6 +201,19 @@ class TradeTail(Struct, frozen=True):
         return self.epoch, self.last_id
 
 
+class EpochEnd(Struct, frozen=True):
+    """What a store tells of a symbol's epoch that is over."""
+
+    last_id: int | None
+    """Its last trade in the stream; None where the stream has none of it (any more)."""
+    next_epoch: int
+    """The one that follows in the stream; without one the same."""
+    next_ms: int | None
+    """When the first trade happened that the stream has of it; None without one."""
+    late_ids: frozenset[int]
+    """Of its trades beside the stream."""
+
+
 class Sink(Protocol):
     """Where batches go. Idempotent: the same batch written twice is stored once."""
 

@@ -80,7 +80,7 @@ class TradesRefused(VenueRefused):
     """What lies before `trades`, in rising order, the exchange will never give; all of it when there are none."""
 
     def __init__(self, refusal: VenueRefused, trades: list[Trade]) -> None:
-        super().__init__(str(refusal), code=refusal.code)
+        super().__init__(str(refusal), endpoint_wide=refusal.endpoint_wide)
         self.trades = trades
 
 
@@ -141,7 +141,7 @@ class ExchangeApi(TradesApi, KlinesApi, ListingApi, Protocol):
 
     @property
     def key_wanted(self) -> str | None:
-        """A sentence with the cure, where an endpoint asked for an API key that it did not get."""
+        """A sentence with the cure, where trades by their ids are refused for want of an API key."""
 
     @property
     def background_weight_per_minute(self) -> int:

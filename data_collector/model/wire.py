@@ -16,7 +16,7 @@ from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Quote, Ticker, Trade
 
 SECONDS_KEPT = 4096
-"""A date text costs 3 µs, and neighbours share the second; enough for klines of many open times as well."""
+"""A date text costs about 1 µs, and neighbours share the second; enough for klines of many open times as well."""
 
 _MS_TEXTS = tuple(f".{ms:03d}" for ms in range(1000))
 
@@ -34,7 +34,7 @@ def second_text(second: int) -> str:
     if text is None:
         if len(_second_texts) >= SECONDS_KEPT:
             _second_texts.clear()
-        text = _second_texts[second] = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        text = _second_texts[second] = datetime.fromtimestamp(second, UTC).isoformat()[:19]
     return text
 
 

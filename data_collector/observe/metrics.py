@@ -136,6 +136,10 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[
         Literal["data_collector_history_deletion_failures_total"], "Deletions that PostgreSQL refused or broke off"
     ],
+    Annotated[
+        Literal["data_collector_history_entries_unreadable_total"],
+        "Entries of the store that are no records of ours and were left out",
+    ],
     Annotated[Literal["data_collector_history_writer_starts_total"], "Times that its writer process was started"],
     Annotated[Literal["data_collector_records_late_total"], "Records that came after their place had passed", CHANNEL],
     Annotated[Literal["data_collector_frames_bad_total"], "Frames that could not be decoded", BAD_FRAME_REASON],

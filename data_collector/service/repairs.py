@@ -85,8 +85,14 @@ class Repairs(Part):
             outlet, intake.refusals, spool, rest, ledger, reach, intake.tally.exchange_now_ms,
             time.monotonic, note=intake.tally.note_refilled,
         )  # fmt: skip
-        self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, rest, ledger, counters, time.monotonic)
+        self._of_trades = TradeRepair(outlet, intake.trades, refill, spool, ledger, counters, time.monotonic)
         self._of_klines = KlineRepair(intake, rest)
+
+    def unknown_epochs(self, symbols: Iterable[str], tails: Mapping[str, TradeTail | None]) -> str | None:
+        """Why trades of these cannot be stored yet; None where they can."""
+        spool = self._spool
+        new = [symbol for symbol in symbols if symbol not in tails and not spool.newest_epoch(symbol)]
+        return self._epochs.needs([symbol for symbol in new if spool.oldest_id(symbol) is None])
 
     def resume(
         self, sequences: Iterable[TradeSequence], tails: Mapping[str, TradeTail | None], *, was_filled: bool = False
@@ -95,8 +101,11 @@ class Repairs(Part):
 
         Where the store `was_filled` before, what it has nothing of was lost.
         """
-        epochs = self._epochs.known
-        resume(sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs)
+        epochs = self._epochs
+        resume(
+            sequences, self._outlet, self._spool, tails, was_filled=was_filled, epochs=epochs.known,
+            ended_ms=epochs.ended_ms,
+        )  # fmt: skip
 
     def use(self, subscriptions: Subscriptions) -> None:
         """These are collected from now on."""

@@ -230,6 +230,8 @@ class Resubscription:
             reason = str(error) or f"it has not answered for {ASK_S:g} s"
             sentence = f"The store is not ready for what is new: {reason}"
             raise _Refused("unavailable", [sentence]) from error
+        if (awaited := self._repairs.unknown_epochs(trades, tails)) is not None:
+            raise _Refused("unavailable", [awaited])
         return _Known(tails, cursors)
 
     def _add(self, added: Sequence[Key], known: _Known) -> None:

@@ -71,7 +71,7 @@ class Service:
         self._store = StoreHome(settings, home, venue, counters, source=source or rest_url, empty=empty)
         rest = venue.open_rest(rest_url, use_proxy=settings.use_proxy, counters=counters, api_key=settings.api_key)
         spool = SpoolHome(settings, home, counters, empty=empty)
-        epochs = EpochHome(settings, home, venue.name, empty=empty)
+        self._epochs = epochs = EpochHome(settings, home, venue.name, empty=empty)
         validation = Validation(settings, home, counters, use=self._use_gate)
         self._collection = Collection(
             settings, venue, rest, spool, epochs, validation, counters, tap=tap, extra_channels=extra_channels
@@ -162,7 +162,7 @@ class Service:
             _judge(snapshot, healths)
             snapshot.samples, snapshot.histograms = self._counters.samples(), self._counters.histograms()
         elif self._wanted.is_set():
-            snapshot.reasons = [self._store.waiting_for or "starting"]
+            snapshot.reasons = [self._store.waiting_for or self._epochs.waiting_for or "starting"]
         else:
             snapshot.condition, snapshot.reasons = "degraded", [STOPPED]
         return snapshot

@@ -30,16 +30,16 @@ class Storing(Part):
         self.sink = sink
         self._counters = counters
         self._keeps_on_disk = settings.spool_bytes_max > 0
-        self._trades = intake.trades
+        self._lives = intake.trades.lives
         self._stands_by = settings.standby
         self.pump = Pump(
-            outlet, sink, intake.trades, counters, flush_s=settings.flush_ms / 1000, go_back=intake.klines.go_back
+            outlet, sink, intake.trades.lives, counters, flush_s=settings.flush_ms / 1000, go_back=intake.klines.go_back
         )
 
     def start(self, spawn: Spawn) -> None:
         """See `Part`."""
         if self._stands_by:
-            standby = Standby(self._outlet, self.sink, self._trades, self.pump.ask, self._counters, time.monotonic)
+            standby = Standby(self._outlet, self.sink, self._lives, self.pump.ask, self._counters, time.monotonic)
             standby.begin()
             spawn("standby", standby.run)
         spawn("pump", self.pump.run)

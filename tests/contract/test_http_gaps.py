@@ -62,10 +62,12 @@ def put_trades(store: redis.Redis, *ids: int, symbol: str = SYMBOL) -> None:
         store.xadd(f"trades:{symbol}", {"data": content}, id=f"{NOON_MS}-{trade_id}")
 
 
-def declare(store: redis.Redis, first: int, last: int, reason: GapReason, rules: tuple[str, ...] = ()) -> None:
+def declare(
+    store: redis.Redis, first: int, last: int, reason: GapReason, rules: tuple[str, ...] = (), *, epoch: str = "0"
+) -> None:
     gap = Gap(first, last, last - first + 1, reason, rules)
     content = gap_json(TRADES, gap, AT)
-    store.xadd(f"gaps:{SYMBOL}", {"data": content})
+    store.xadd(f"gaps:{SYMBOL}", {"data": content, "epoch": epoch})
 
 
 def series(service: HttpService, path: str = f"/completeness?symbol={SYMBOL}") -> dict[str, object]:
@@ -106,6 +108,23 @@ def test_declared_ranges_are_part_of_the_proof_and_lower_the_percentage(
     assert (found["lost"], found["absent"], found["refused"], found["skipped"]) == (2, 2, 2, 0)
     assert found["percentage"] == 55.555555
     assert found["explanation"] == "5 held + 6 declared in gaps: = 11 trades from first to last."
+
+
+def test_gaps_of_an_epoch_that_nobody_has_begun_hide_no_honest_ones_and_are_told(
+    service: HttpService, store: redis.Redis
+) -> None:
+    store.set(f"collector:epoch:{SYMBOL}", "0")
+    put_trades(store, 100, 101, 104)
+    declare(store, 102, 103, "lost")
+    for epoch in ("7", "x"):
+        declare(store, 1, 1, "lost", epoch=epoch)
+
+    assert series(service)["explanation"] == (
+        "3 held + 2 declared in gaps: (not counted: 1 there of an epoch that nobody has begun) = 5 trades from first "
+        "to last."
+    )
+    assert [gap["first"] for gap in json.loads(service.get("/gaps").body)["gaps"]] == [102]
+    assert service.get(f"/gaps/{SYMBOL}-trade-1-epoch-7").status == 404
 
 
 def test_hole_that_nobody_declares_is_told_as_what_it_is(service: HttpService, store: redis.Redis) -> None:

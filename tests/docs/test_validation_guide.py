@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from data_collector.validation.gate.compiler import READING_RULES
+from data_collector.validation.gate.compiler import READING_RULES, compile_suite
 from data_collector.validation.gate.gate import ORDER_RULES
 from data_collector.validation.rules.columns import COLUMNS, KINDS, Kind
 from data_collector.validation.rules.conditions import GATED
@@ -47,6 +47,18 @@ def folder(tmp_path: Path) -> Path:
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m data_collector "$@"\n')
     command.chmod(0o755)
     return tmp_path
+
+
+def test_figures_name_as_many_rules_as_are_shipped() -> None:
+    text = read("README.md")
+    gated = re.findall(r"gate per (trade|kline), (\d+) compiled rules", text)
+    audited = re.search(r"trades \((\d+) rules.*?klines \((\d+).*?tickers \((\d+)", text)
+
+    assert gated == [(kind, str(len(compile_suite(shipped_suite(kind)).gated))) for kind in ("trade", "kline")]
+    assert audited is not None
+    assert [int(rules) for rules in audited.groups()] == [
+        len(shipped_suite(kind).rules) for kind in ("trade", "kline", "ticker")
+    ]
 
 
 def test_every_command_prints_what_the_guide_shows(folder: Path) -> None:

@@ -141,7 +141,7 @@ async def test_row_17_poisoned_id_is_quarantined_and_its_place_filled(scene: Sce
 async def test_row_17_poisoned_id_within_the_plausible_is_disproved_by_rest(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_collector.pipeline.repair.trade_repair.DISPROVED_S", 0.5)
+    monkeypatch.setattr("data_collector.model.backoff.REPEATED_S", 0.5)
     due = scene.store.tail_id("BTCUSDT") + 1
     scene.simulator.faults.add(FrameFault(kind="change", stream=TRADES, count=1, set={"t": due + 100_000}))
     scene.simulator.advance(2_000)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
+from data_collector.validation.auditing.audit_worker import AuditWorker
 from tests.integration.past import Past, past
 from tests.integration.postgres_server import database, database_server
 from tests.integration.processes import Exchange, end_embedded_server, exchange
@@ -22,7 +24,7 @@ from tests.integration.waiting import until
 
 __all__ = [
     "database", "database_server", "folder", "market", "pool", "running_market", "store", "store_server", "timescale",
-    "timescale_server", "world",
+    "timescale_server", "worker", "world",
 ]  # fmt: skip
 
 
@@ -92,3 +94,13 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         await migrate(connection)
     yield pool
     await pool.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worker() -> AsyncIterator[AuditWorker]:
+    """With real Great Expectations, one for a module: starting it costs three seconds. Who ends it starts it again."""
+    worker = AuditWorker()
+    await worker.start()
+    yield worker
+    await worker.close()
+    assert not worker.alive

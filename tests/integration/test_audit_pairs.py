@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
-import pytest_asyncio
 from msgspec import structs
 
 from data_collector.validation.auditing.audit_worker import AuditWorker
@@ -25,15 +24,6 @@ from tests.integration.audit_requests import (
 from tests.market import trade
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker() -> AsyncIterator[AuditWorker]:
-    """One for all: starting one costs three seconds."""
-    worker = AuditWorker()
-    await worker.start()
-    yield worker
-    await worker.close()
 
 
 async def test_every_pair_of_rule_and_row_is_evaluated_and_counted(worker: AuditWorker) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from data_collector.child import FRAME_BYTES_MAX
 from data_collector.model.errors import Transient
@@ -42,16 +41,6 @@ from tests.market import NOON_MS, trade
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LEAK_BYTES_MAX = 5 * 1024 * 1024
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker() -> AsyncIterator[AuditWorker]:
-    """One for all: starting one costs three seconds. A test that ends it starts it again."""
-    worker = AuditWorker()
-    await worker.start()
-    yield worker
-    await worker.close()
-    assert not worker.alive
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -71,6 +71,21 @@ async def test_exchange_that_wants_a_key_for_old_trades_gives_what_needs_none_an
         assert any("set BINANCE_API_KEY" in each for each in scene.status.reasons), scene.status.reasons
 
 
+@pytest.mark.parametrize("status", [401, 404])
+async def test_page_of_a_proxy_in_front_of_old_trades_loses_none(store: Store, folder: Path, status: int) -> None:
+    """While a host is renewed something else answers for it; 500 of what is missing can be had no other way."""
+    simulator = Simulator(DRIVEN, BinanceCodec())
+    async with playing(store, folder, simulator=simulator) as scene:
+        await scene.subscribed()
+        await scene.trade()
+        simulator.faults.add(RestFault(path="/api/v3/historicalTrades", status=status, count=2))
+        simulator.faults.add(FrameFault(kind="drop", stream="btcusdt@trade", count=1_500))
+        await simulator.burst("BTCUSDT", 1_500)
+        await scene.trade()
+
+        assert scene.assert_trades_exact() == NO_HOLES
+
+
 async def test_key_heals_what_the_stream_left_out(store: Store, folder: Path) -> None:
     simulator = Simulator(structs.replace(DRIVEN, api_key="a-key"), BinanceCodec())
     async with playing(store, folder, simulator=simulator, binance_api_key="a-key") as scene:

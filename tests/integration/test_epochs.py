@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -13,8 +15,10 @@ from msgspec import structs
 
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
+from data_collector.model.status import Snapshot
 from data_collector.model.wire import trade_json
 from data_collector.service.epochs import EpochHome
+from data_collector.service.part import spawner
 from data_collector.settings import Settings
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.statements import PUT_EPOCH
@@ -26,6 +30,7 @@ from tests.integration.store_reader import Store
 from tests.integration.test_refused_rows import writing
 from tests.integration.waiting import until, until_async
 from tests.market import trade
+from tests.proxy import Proxy
 
 SYMBOL = "BTCUSDT"
 EPOCH = f"collector:epoch:{SYMBOL}"
@@ -199,3 +204,45 @@ def test_operator_who_decides_is_told_the_command_and_it_begins_the_epoch(
 
         assert (done.returncode, "epoch 1 has begun" in done.stdout) == (0, True), done.stderr
         until(lambda: stored(store) == two_lives(first, last_id), "both lives", output=api.told)
+
+
+async def test_collector_that_knows_no_epoch_asks_postgresql_until_it_tells_and_says_so(
+    pool: asyncpg.Pool, database: str, tmp_path: Path
+) -> None:
+    """A new folder and an empty store, and PostgreSQL comes up later than the collector."""
+    await pool.execute(PUT_EPOCH, "binance", SYMBOL, 3)
+    async with Proxy(urlsplit(database).port or 0) as proxy:
+        proxy.refuses = True
+        dsn = database.replace(f":{proxy.target}/", f":{proxy.port}/")
+        settings = Settings.model_validate({"database_url": dsn, "postgres_trades": "1"})
+        home = EpochHome(settings, tmp_path, "binance", empty=False)
+        await home.open()
+        async with asyncio.TaskGroup() as group:
+            tasks: list[asyncio.Task[None]] = []
+            home.start(spawner(group, tasks))
+            told = home.report(Snapshot()).reasons
+            reason = home.needs([SYMBOL])
+            assert reason is not None
+            assert "POSTGRES_TRADES=1" in reason
+            known = group.create_task(home.wait(reason))
+            await until_async(lambda: home.waiting_for == reason, "what is waited for")
+            assert home.needs([]) is None
+            proxy.refuses = False
+
+            await known
+            assert home.known[SYMBOL] == 3
+            assert (home.waiting_for, home.report(Snapshot()).reasons) == (None, ())
+            assert home.needs(["BNBUSDT"]) is None
+            for task in tasks:
+                task.cancel()
+    assert "epochs in PostgreSQL are not known" in told[0]
+
+
+async def test_login_that_postgresql_refuses_is_told_and_keeps_no_trade_waiting(database: str, tmp_path: Path) -> None:
+    dsn = database.rpartition("/")[0] + "/nowhere"
+    settings = Settings.model_validate({"database_url": dsn, "postgres_trades": "1"})
+    home = EpochHome(settings, tmp_path, "binance", empty=False)
+    await home.open()
+
+    assert home.needs([SYMBOL]) is None
+    assert "nowhere" in home.report(Snapshot()).reasons[0]

@@ -7,21 +7,29 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from data_collector.cli.history.audit import AuditResult, audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.history.events import Waiting
+from data_collector.model.calendar import UtcCalendar
 from data_collector.model.keys import Key
+from data_collector.service.loading.gated_rows import GatedRows
+from data_collector.service.loading.load import Load
+from data_collector.service.loading.load_audit import LoadAudit
+from data_collector.service.loading.release import Release
 from data_collector.settings import load_settings
 from data_collector.simulator.control.faults import RestFault
 from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
+from data_collector.sinks.postgres.writing import PostgresWriter
 from tests.integration.command import running
 from tests.integration.past import START_MS, Past, past
 from tests.integration.postgres_server import execute, rows
-from tests.market import trade
+from tests.judging import shipped_gate
+from tests.market import kline, trade
 
 MINUTE_MS = 60_000
 FROM = "2025-12-31T23:00"
@@ -217,6 +225,26 @@ async def test_refused_trades_of_two_lives_of_a_market_are_kept_apart(database: 
     assert both == [(0, 5), (1, 5)]
     for table in ("market_data_quarantine", "market_data_gaps"):
         assert rows(database, f"select epoch from {table}") == [(0,)]
+
+
+async def test_week_of_another_day_is_refused_in_the_place_of_its_monday_and_stays_there(
+    pool: asyncpg.Pool, database: str
+) -> None:
+    """A week from Wednesday to Wednesday in the place of that of 1 January: every rule of one candle lets it pass."""
+    gate, quarantine = shipped_gate(), PostgresQuarantine(pool)
+    audit = LoadAudit(gate, None, "not here")
+    load = Load(gate, GatedRows(PostgresWriter(pool), quarantine, gate, audit), audit)
+    monday_ms = kline(-720).open_ms
+    odd = kline(-720 + 2 * 1_440, interval="1w")
+
+    loaded = await load.rows.put_odd({monday_ms: odd}, source="rest")
+    (report,) = await Release(load, quarantine, UtcCalendar(), rule=None, is_dry=False).run(["BTCUSDT"])
+
+    assert loaded.refused == {("open_time_off_grid",): 1}
+    assert (report.released, report.still_refused_by) == (0, {"open_time_off_grid": 1})
+    assert rows(database, KEPT.format("open_ms")) == [
+        ("kline", "1w", monday_ms, ["open_time_off_grid"], "rest", str(odd.open_ms))
+    ]
 
 
 async def test_ctrl_c_does_not_wait_for_great_expectations(world: Past) -> None:

@@ -29,6 +29,7 @@ from data_collector.settings import load_settings
 from data_collector.sinks.postgres import forgetting
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter
 from tests.clock import Clock
 from tests.integration.postgres_server import connected, execute, login, rows
@@ -133,6 +134,23 @@ async def test_rows_stay_for_the_slack_beyond_their_days_and_those_of_another_ex
 
     left = rows(database, f"select exchange, timestamp < now() - {hours} from {KLINES} order by 1, 2")
     assert left == [("binance", False), ("kraken", False), ("kraken", True)]
+
+
+async def test_what_was_refused_stays_as_the_evidence_of_what_is_missing(database: str) -> None:
+    followed = await filled(database)
+    pool = await open_pool(database, size=1)
+    key = Key("kline", "BTCUSDT", "1m")
+    await PostgresQuarantine(pool).put(
+        [RefusedRow(key, NOW_MS - 400 * DAY_MS, kline(0), ("high_not_below_low",), "rest")]
+    )
+    await pool.close()
+
+    await steps_of_a_round(Forgetting(Clock()), followed, orders_of(database))
+    followed.close()
+
+    for table in ("market_data_quarantine", "market_data_gaps"):
+        assert rows(database, f"select rules from {table}") == [(["high_not_below_low"],)]
+    assert ages(database, KLINES) == [0, 5, 9]
 
 
 async def test_locked_table_is_told_and_tried_again_while_the_others_go_on(

@@ -49,12 +49,18 @@ async def until_somebody_waits(address: StoreAddress) -> None:
 
 
 async def test_words_with_dashes_belong_to_the_redis_command(tmp_path: Path) -> None:
+    """And words that are no UTF-8 to none: that is told in a sentence."""
     async with embedded_store(tmp_path / "var"):
         ended = await finished(tmp_path, "redis", "XRANGE", "stream:X", "-", "+", "COUNT", "5")
         echoed = await finished(tmp_path, "redis", "ECHO", "--json")
+        broken = [
+            await finished(tmp_path, *command, "BTC\udcffUSDT")
+            for command in (("redis", "XLEN"), ("quarantine", "list"))
+        ]
 
     assert (ended.code, ended.output.strip()) == (0, "")
     assert echoed.output == "--json\n"
+    assert all("UTF-8" in each.errors and "Traceback" not in each.errors for each in broken), broken
 
 
 async def test_refusal_of_the_server_is_an_exit_code(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from msgspec import structs
 
 from data_collector.api.series.postgres import PostgresAway, PostgresReading
 from data_collector.cli.doctor.check_database import check_database
-from data_collector.model.wire import json_text, kline_json, trade_json
+from data_collector.model.gaps import Gap
+from data_collector.model.keys import Key
+from data_collector.model.wire import gap_json, json_text, kline_json, trade_json
 from data_collector.service.history_writer import writer as history_writer
 from data_collector.service.history_writer.messages import Orders
 from data_collector.service.history_writer.writer import HistoryWriter
@@ -139,7 +141,7 @@ async def test_gap_with_rules_that_no_database_can_hold_is_recorded_without_them
 
 
 async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Store, database: str) -> None:
-    """Somebody's entries of epoch 999999999 in late: and trades:, and honest ones of epoch 1 that just began."""
+    """Somebody's entries of epoch 999999999, x … beside honest ones of epoch 1 that just began."""
 
     def add(key: str, number: int, epoch: int) -> None:
         text = trade_json(structs.replace(TRADE, trade_id=number), json_text(key.partition(":")[2]))
@@ -150,20 +152,30 @@ async def test_epoch_that_nobody_has_begun_is_not_taken_from_an_entry(store: Sto
         add(key, 7, 1)
         add(key, 8, 999_999_999)
     add("late:ETHUSDT", 9, 1)
+    for number, epoch in enumerate(("1", "2", "999999999", "x", "²", "-1")):
+        gap = gap_json(Key("trade", "BTCUSDT"), Gap(number, number, 1, "lost"), "2024-01-01T00:00:00.000+00:00")
+        store.ask("XADD", "gaps:BTCUSDT", "*", "data", gap, "epoch", epoch)
     async with writing(database, store, "BTCUSDT", "ETHUSDT") as writer:
         await until_async(lambda: writer.progress.rows["trade"] == 1, "the trade")
         assert not writer.progress.refused
-        assert writer.progress.unreadable == 3
+        await until_async(lambda: writer.progress.unreadable == 8, "the others")
+        assert "epoch" in str(writer.progress.unreadable_reason)
 
+    assert rows(database, "select epoch, first from market_data_gaps") == [(1, 0)]
     assert rows(database, "select symbol, epoch, trade_id from market_data_trades") == [("BTCUSDT", 1, 7)]
     assert rows(database, "select symbol, epoch from market_data_epochs") == [("BTCUSDT", 1)]
 
 
+def add_trades(store: Store, symbol: str, count: int) -> None:
+    """Ids from 1 on."""
+    for number in range(1, count + 1):
+        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(symbol))
+        store.ask("XADD", f"trades:{symbol}", f"1000-{number}", "data", text)
+
+
 async def test_what_waits_of_a_refused_symbol_is_counted_and_told_when_it_is_trimmed(store: Store, latin: str) -> None:
     """LATIN1, five old trades of 币安人生USDT, and the store keeps two."""
-    for number in range(1, 6):
-        text = trade_json(structs.replace(TRADE, trade_id=number), json_text(NAMED))
-        store.ask("XADD", f"trades:{NAMED}", f"1000-{number}", "data", text)
+    add_trades(store, NAMED, 5)
     async with writing(latin, store, NAMED) as writer:
         await until_async(lambda: writer.progress.lag_entries == 5, "the count")
         before = writer.progress
@@ -172,3 +184,42 @@ async def test_what_waits_of_a_refused_symbol_is_counted_and_told_when_it_is_tri
 
     assert before.lag_seconds > 1_000_000
     assert before.trimmed == []
+
+
+GAPS = "select symbol, first, last, reason from market_data_gaps order by 1, 2"
+
+
+async def test_what_was_trimmed_of_trades_that_were_refused_from_the_first_on_is_recorded(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's CHECK refuses ETHUSDT, of whose five trades the store keeps two; the writer is started again."""
+    monkeypatch.setattr(history_writer, "RETRY_REFUSED_S", 0.5)
+    add_trades(store, "ETHUSDT", 5)
+    async with writing(database, store, "BTCUSDT") as writer:
+        await until_async(lambda: writer.progress.down_reason is None, "the tables")
+    execute(database, "alter table market_data_trades add constraint odd check (symbol <> 'ETHUSDT')")
+    async with writing(database, store, "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.lag_entries == 5, "the count")
+    store.ask("XTRIM", "trades:ETHUSDT", "MAXLEN", 2)
+    execute(database, "alter table market_data_trades drop constraint odd")
+    async with writing(database, store, "ETHUSDT") as writer:
+        await until_async(lambda: writer.progress.rows["trade"] == 2, "what is left")
+
+    assert rows(database, GAPS) == [("ETHUSDT", 1, 3, "skipped")]
+
+
+async def test_what_was_trimmed_of_a_name_that_the_encoding_cannot_hold_is_recorded_in_ascii(
+    store: Store, latin: str
+) -> None:
+    """LATIN1, five trades of 币安人生USDT; the store keeps two, and one while no writer runs."""
+    add_trades(store, NAMED, 5)
+    in_ascii = "\\u5e01\\u5b89\\u4eba\\u751fUSDT"
+    async with writing(latin, store, NAMED) as writer:
+        await until_async(lambda: writer.progress.lag_entries == 5, "the count")
+        store.ask("XTRIM", f"trades:{NAMED}", "MAXLEN", 2)
+        await until_async(lambda: rows(latin, GAPS) == [(in_ascii, 1, 3, "skipped")], "the gap")
+    store.ask("XTRIM", f"trades:{NAMED}", "MAXLEN", 1)
+    async with writing(latin, store, NAMED) as writer:
+        await until_async(lambda: writer.progress.trimmed == [NAMED], "that they are gone")
+
+    assert rows(latin, GAPS) == [(in_ascii, 1, 4, "skipped")]

@@ -212,10 +212,12 @@ class Chain:
             self.clock, note=self.intake.tally.note_refilled,
         )  # fmt: skip
         self.repair = TradeRepair(
-            self.outlet, self.intake.trades, refill, self.memory, self.exchange, self.ledger, counters, self.clock
+            self.outlet, self.intake.trades, refill, self.memory, self.ledger, counters, self.clock
         )
         trades = self.intake.trades
-        self.pump = Pump(self.outlet, self.store, trades, counters, flush_s=0.0, go_back=self.intake.klines.go_back)
+        self.pump = Pump(
+            self.outlet, self.store, trades.lives, counters, flush_s=0.0, go_back=self.intake.klines.go_back
+        )
         self.sequence = trades.sequences[SYMBOL]
         self._batch: Batch | None = None
         self._job = None

@@ -13,14 +13,13 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct, field
 
+from data_collector.api.completeness.former_entries import FormerEntries, NewestLife, facts_of
 from data_collector.model.calendar import Calendar
-from data_collector.model.errors import SinkUnavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid
 from data_collector.model.keys import StoreKeys
-from data_collector.sinks.redis.connection import ReplyError, StoreConnection
-from data_collector.sinks.redis.entries import StreamEntry, declared_pages, entry_id, epoch_of_entry, pages_of
-from data_collector.sinks.redis.stored_records import epoch_or_first
+from data_collector.sinks.redis.connection import StoreConnection
+from data_collector.sinks.redis.entries import StreamEntry, declared_pages, pages_of
 
 PERCENT_UNIT = 1_000_000
 """Percentages have six decimals."""
@@ -42,6 +41,8 @@ class SeriesCount(Struct):
     """Of trades: what lies there of older ones does not count."""
     declared: dict[str, int] = field(default_factory=dict)
     """Reason to records that `gaps:` declares, of those from first to last."""
+    strange: int = 0
+    """Entries of `gaps:` that are of an epoch which nobody has begun: they do not count."""
 
     @property
     def unexplained(self) -> int:
@@ -70,6 +71,8 @@ class SeriesCount(Struct):
             return f"No {unit} is stored yet."
         declared = sum(self.declared.values())
         counts = f"{self.held:,} held + {declared:,} declared in gaps:"
+        if self.strange:
+            counts = f"{counts} (not counted: {self.strange:,} there of an epoch that nobody has begun)"
         if self.is_proven:
             return f"{counts} = {self.expected:,} {unit}s from first to last."
         if self.unexplained > 0:
@@ -85,13 +88,17 @@ class _Closed(Struct):
     is_closed: bool
 
 
-async def trade_counts(connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str]) -> dict[str, SeriesCount]:
+async def trade_counts(
+    connection: StoreConnection, keys: StoreKeys, symbols: Sequence[str], former: FormerEntries
+) -> dict[str, SeriesCount]:
     """By symbol. Raises `SinkUnavailable`."""
     streams = [keys.key("trades", symbol) for symbol in symbols]
     replies = await connection.execute([("XINFO", "STREAM", stream) for stream in streams])
     counts: dict[str, SeriesCount] = {}
     for symbol, stream, reply in zip(symbols, streams, replies, strict=True):
-        count = counts[symbol] = await _count_of(connection, stream, symbol, reply)
+        facts = facts_of(reply, stream)
+        newest = None if facts is None else await former.newest_life(connection, stream, facts)
+        count = counts[symbol] = SeriesCount() if newest is None else _count_of(newest)
         if count.first is not None and count.expected != count.held:
             count.declared = await _declared_trades(connection, keys.key("gaps", symbol), symbol, count)
     return counts
@@ -116,33 +123,9 @@ async def kline_counts(
     return counts
 
 
-async def _count_of(connection: StoreConnection, key: str, symbol: str, reply: object) -> SeriesCount:
-    if isinstance(reply, ReplyError):
-        if "no such key" in str(reply):
-            return SeriesCount()
-        raise SinkUnavailable(f"The store refused to read {key} ({reply.kind}).")
-    assert isinstance(reply, list), "XINFO STREAM is answered with names and values in turn"
-    facts = dict(zip(reply[::2], reply[1::2], strict=True))
-    if not facts["first-entry"]:
-        return SeriesCount()
-    first, last, held = entry_id(facts["first-entry"][0]).number, entry_id(facts["last-generated-id"]).number, 0
-    epochs = [epoch_of_entry(facts[name]) for name in ("first-entry", "last-entry")]
-    if epochs[0] != epochs[1]:
-        first, held = await _former(connection, key, symbol, epochs[1], otherwise=last + 1)
-    return SeriesCount(first, last, last - first + 1, int(facts["length"]) - held, epochs[1])
-
-
-async def _former(
-    connection: StoreConnection, key: str, symbol: str, epoch: int, *, otherwise: int
-) -> tuple[int, int]:  # fmt: skip
-    """The first id of an epoch, and how many entries lie before it: counted, since nothing else tells."""
-    count = 0
-    async for entries in pages_of(connection, key, symbol, KLINE_PAGE_ENTRIES):
-        for entry in entries:
-            if epoch_or_first(entry.fields) >= epoch:
-                return entry_id(entry.id).number, count
-            count += 1
-    return otherwise, count
+def _count_of(newest: NewestLife) -> SeriesCount:
+    facts, first, last = newest.facts, newest.first, newest.facts.last.number
+    return SeriesCount(first, last, last - first + 1, facts.length - newest.former, facts.last_epoch)
 
 
 async def _declared_trades(connection: StoreConnection, key: str, symbol: str, count: SeriesCount) -> dict[str, int]:
@@ -150,7 +133,9 @@ async def _declared_trades(connection: StoreConnection, key: str, symbol: str, c
     assert count.last is not None, "the caller has looked"
     found: list[Gap] = []
     async for page in declared_pages(connection, key, symbol):
-        trades = [each for each in page if each.key.channel == "trade"]
+        # An epoch above the newest one is somebody else's word.
+        count.strange += sum(each.epoch > count.epoch for each in page)
+        trades = [each for each in page if each.key.channel == "trade" and each.epoch <= count.epoch]
         found += [each.gap for each in trades if each.epoch == count.epoch]
         # Ranges of trades are declared in the order of their ids.
         if trades and (trades[-1].epoch < count.epoch or trades[-1].gap.last < count.first):

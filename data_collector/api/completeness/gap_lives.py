@@ -16,7 +16,7 @@ from data_collector.model.keys import Key, StoreKeys
 from data_collector.model.status import GapEvent, GapLife, GapsStatus
 from data_collector.model.wire import number_told
 from data_collector.pipeline.gaps.ledger import gap_id
-from data_collector.sinks.redis.entries import declared_of, declared_pages
+from data_collector.sinks.redis.entries import begun, declared_of, declared_pages
 from data_collector.sinks.redis.stored_records import DeclaredGap
 
 _ID = re.compile(
@@ -74,7 +74,8 @@ async def newest_gaps(
     streams = {symbol: keys.key("gaps", symbol) for symbol in symbols}
     async with store.turn(store_url) as connection:
         entries = await newest_entries(connection, streams, limit)
-    declared = [found for found in map(declared_of, entries) if found is not None]
+        found = [each for each in map(declared_of, entries) if each is not None]
+        declared = await begun(connection, keys, found)
     wanted = set(symbols)
     lives = [life for life in (*known.open, *known.closed) if life.key.symbol in wanted]
     gaps = [_gap_of_life(life, [found for found in declared if _lies_in(found, life)]) for life in lives]
@@ -96,6 +97,7 @@ async def story_of(
             found += [gap for gap in page if (_id_of(gap) == wanted if life is None else _lies_in(gap, life))]
             if life is None and found:
                 break
+        found = await begun(connection, keys, found)
     if life is not None:
         return _story_of_life(life, found)
     return _story_of_declared(found[0]) if found else None

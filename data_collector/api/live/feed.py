@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from data_collector import __version__
 from data_collector.api.collector import Collector
 from data_collector.api.completeness.completeness import trade_counts
+from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.completeness.gap_answers import GapAnswer
 from data_collector.api.completeness.gap_lives import newest_gaps
 from data_collector.api.live.events import (
@@ -53,12 +54,13 @@ class TooManyViewers(Exception):
 class LiveFeed:
     """`run` is kept up by the application; viewers come and go."""
 
-    def __init__(self, collector: Collector, environment: str) -> None:
+    def __init__(self, collector: Collector, environment: str, former: FormerEntries) -> None:
         self._collector = collector
         self._environment = environment
         # Connections of its own: a long answer to somebody else must not hold up prices, nor a count of all streams.
         self._market_store = StoreReading()
         self._count_store = StoreReading()
+        self._former = former
         self._viewers: set[Viewer] = set()
         self._watched, self._unwatched = asyncio.Event(), asyncio.Event()
         self._board = PriceBoard()
@@ -170,7 +172,7 @@ class LiveFeed:
         for start in range(0, len(snapshot.symbols), TALLIES_PER_TURN):
             symbols = snapshot.symbols[start : start + TALLIES_PER_TURN]
             async with self._count_store.turn(store_url) as connection:
-                counts = await trade_counts(connection, snapshot.store_keys, symbols)
+                counts = await trade_counts(connection, snapshot.store_keys, symbols, self._former)
             for symbol, count in counts.items():
                 came = sum(healed[symbol].healed.values()) if symbol in healed else 0
                 rows.append(

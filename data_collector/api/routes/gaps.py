@@ -45,7 +45,7 @@ async def completeness(
     store_url = store_url_of(snapshot)
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
     async with context.store.turn(store_url) as connection:
-        trades = await trade_counts(connection, snapshot.store_keys, page)
+        trades = await trade_counts(connection, snapshot.store_keys, page, context.former)
         by_interval = None
         if klines:
             by_interval = await kline_counts(connection, snapshot.store_keys, page[0], UtcCalendar())

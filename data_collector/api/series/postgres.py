@@ -139,10 +139,9 @@ class PostgresKlines:
         """Klines of the window that open at `first` or later."""
         window = self._window
         async with self._reading.turn() as reader:
-            return await reader.copied_klines(
-                window.symbol, window.interval, max(first, window.from_ms), window.to_ms, limit,
+            return await reader.copier(self._form).klines(
+                window.symbol, window.interval, range(max(first, window.from_ms), window.to_ms), limit,
                 step_ms=LENGTHS_MS.get(window.interval, LONGEST_MONTH_MS), solid_from=solid_from,
-                form=self._form,
             )  # fmt: skip
 
 
@@ -194,10 +193,9 @@ class PostgresTrades:
             if solid_from is not None and first < ids.start and solid_from < ids.start:
                 # What was made in time, and is not here, can stand before.
                 return CopiedPage(b"", None, None, first, goes_on=False)
-            return await reader.copied_trades(
-                window.symbol, ids, window.from_ms, window.to_ms, limit, solid_from=solid_from,
-                form=self._form,
-            )  # fmt: skip
+            return await reader.copier(self._form).trades(
+                window.symbol, window.epoch, ids, range(window.from_ms, window.to_ms), limit, solid_from=solid_from
+            )
 
     async def _found_ids(self, reader: PostgresReader) -> range:
         """Those of the window, so that no query looks for times among all trades."""

@@ -7,9 +7,6 @@ from data_collector.model.backoff import Backoff
 GAP_DEADLINE_S = 600.0
 """So long without progress, or without an answer, and what is missing is declared lost: the stream must go on."""
 
-REFUSED_TOLD_S = 600.0
-"""So long after the exchange refused something last it is told: what is missing is asked for again much sooner."""
-
 BEGUN_LATE_MIN = 3
 BEGUN_LATE_S = 10.0
 """So many answers, and over so long, must begin too late before nothing earlier is waited for."""

@@ -252,19 +252,17 @@ class Outlet:
             self._open_debt(queue, queue.next_id, queue.epoch)
         queue.begin_epoch(epoch, next_id)
 
-    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> int:
-        """Somebody else has begun it, and the store wants `next_id` of it next; how many trades of ours come too late.
+    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
+        """Somebody else has begun it, and the store wants `next_id` of it next.
 
-        Those are of an epoch that the store has closed.
+        What waits is of an epoch that the store has closed: the spool has it (`pipeline.repair.closed_epochs`).
         """
         queue = self.queues[symbol]
         self._end_epoch(queue)
-        self._spool.forget(queue.place)
-        dropped = queue.drop_runs()
-        self.records -= dropped
+        self.records -= queue.drop_runs()
         queue.begin_epoch(epoch, next_id)
+        self.confirm(symbol, epoch, max(next_id - 1, -1))
         self.debts.close(symbol)
-        return dropped
 
     def catch_up(self, symbol: str, *, begins: bool = False, after_id: int = -1) -> None:
         """What comes next follows what the store has or waits here; `begins`: see `SymbolQueue.begin_behind`."""

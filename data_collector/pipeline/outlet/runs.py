@@ -39,6 +39,23 @@ def runs_of(
     return runs
 
 
+def parted(runs: Iterable[TradeRun], time_ms: int, epoch: int) -> tuple[list[TradeRun], list[TradeRun]]:
+    """Runs of what happened before that time, and of what happened then or later, which is of that `epoch`."""
+    before: list[TradeRun] = []
+    after: list[TradeRun] = []
+    for run in runs:
+        times = (int(str(text).partition(" ")[0]) for text in run.entries[::2])
+        count = next((index for index, each in enumerate(times) if each >= time_ms), run.count)
+        if count or not run.count:
+            before.append(structs.replace(run, entries=run.entries[: 2 * count]) if count < run.count else run)
+        if count < run.count:
+            first_id, entries = run.first_id + count, run.entries[2 * count :]
+            after.append(
+                structs.replace(run, first_id=first_id, entries=entries, refused={}, gaps=[], epoch=run.epoch + 1)
+            )
+    return before, after
+
+
 def absent_ranges(trades: list[Trade], due_id: int) -> list[Gap]:
     """Ids from `due_id` on that one answer of the exchange leaves out between two that it holds."""
     gaps: list[Gap] = []

@@ -21,6 +21,11 @@ class SideQueue:
         self._past: list[Sourced[Kline]] = []
         self._number = 0
 
+    @property
+    def waiting_entries(self) -> int:
+        """How many."""
+        return len(self._entries)
+
     def put(self, kind: SideKind, symbol: str, fields: tuple[str, ...]) -> None:
         """An entry for `quarantine:…` or `late:…`."""
         if len(self._entries) >= self._size_max:

@@ -13,7 +13,7 @@ class SymbolQueue:
     """One symbol: runs of trades, klines, the newest states."""
 
     __slots__ = (
-        "_end_id", "after_id", "begins", "closed", "dirty", "entries", "epoch", "first_id", "former_ends",
+        "_end_id", "after_id", "begins", "closed", "dirty", "ended_ms", "entries", "epoch", "first_id",
         "is_suspended", "lost", "newest", "oldest_ns", "open", "origin_id", "passed", "refused", "runs", "states",
         "symbol", "symbol_json",
     )  # fmt: skip
@@ -23,8 +23,8 @@ class SymbolQueue:
         self.symbol_json = json_text(symbol)
         self.epoch = 0
         """Of what is put here now; runs that wait may be of an older one."""
-        self.former_ends: dict[int, int] = {}
-        """Epochs whose ids the next one ran past unseen: what the spool has of them from this id on is none of them."""
+        self.ended_ms: dict[int, int] = {}
+        """Epochs whose ids the next one ran past unseen: what the spool has of them from then on is of the next."""
         self.is_suspended = False
         """Whether the exchange's ids seem to have begun anew: it cannot be asked for those that we know."""
         self.dirty = False

@@ -13,14 +13,15 @@ from collections.abc import Callable
 
 import structlog
 
-from data_collector.model.backoff import Backoff
+from data_collector.model.backoff import Backoff, RepeatedAnswer
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.venue import KlinesApi
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, REFUSED_TOLD_S
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
+from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.series import KlineSeries
 
@@ -32,10 +33,6 @@ LOOK_S = 0.5
 
 CLOCK_STEP_MS = 60_000
 """Event times that step further than our own clock by more than this are compared with REST's clock."""
-
-ABSENT_TRIES = 3
-ABSENT_S = 10.0
-"""So often, and over so long, answers must leave out a kline that later ones follow: then there is none."""
 
 ASK_AGAIN_S = 5.0
 ASK_AGAIN_MAX_S = 60.0
@@ -54,7 +51,7 @@ PAST_KLINES = 500
 class DueKline:
     """What is known of a series' due kline."""
 
-    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "left_out_s", "next_s", "overdue_s", "pauses")
+    __slots__ = ("answered_s", "asked_past", "due_ms", "left_out", "next_s", "overdue_s", "pauses")
 
     def __init__(self, due_ms: int, overdue_s: float, grace_s: float) -> None:
         self.due_ms = due_ms
@@ -67,9 +64,8 @@ class DueKline:
         self.asked_past = False
         """Whether REST was asked since a later kline came."""
         self.pauses = Backoff(ASK_AGAIN_S, ASK_AGAIN_MAX_S, jitter=False)
-        self.left_out = 0
-        """How many answers left it out and told later ones, and since when."""
-        self.left_out_s = 0.0
+        self.left_out = RepeatedAnswer()
+        """It is not told, and later ones are: then there is none."""
 
 
 class KlineRepair:
@@ -82,8 +78,7 @@ class KlineRepair:
         self._calendar = intake.klines.calendar
         self._clock = clock
         self._backoff = Backoff()
-        self._refusals: dict[Key, tuple[str, float]] = {}
-        """Why, and when last."""
+        self._refused = ToldRefusals(clock)
         self._holes: dict[Key, DueKline] = {}
         self._blocked_until_s = 0.0
         self._failed_s: float | None = None
@@ -102,8 +97,7 @@ class KlineRepair:
     @property
     def refusals(self) -> set[str]:
         """Why the exchange will never give what was asked of it of late, of some series."""
-        since_s, series = self._clock() - REFUSED_TOLD_S, self._klines.series
-        return {reason for key, (reason, at_s) in self._refusals.items() if key in series and at_s > since_s}
+        return self._refused.told(self._klines.series)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -227,21 +221,21 @@ class KlineRepair:
         except VenueRefused as error:
             # It concerns this series alone, and nobody waits for what will never come.
             ledger.noted(series.key, "rest_refused")
-            self._refusals[series.key] = str(error), self._clock()
+            self._refused.note(series.key, error)
             if series.first_held_ms is not None:
                 self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)
             return
-        self._refusals.pop(series.key, None)
-        whole = {row.open_ms for row in rows if self._is_whole(row)}
+        whole = {row.open_ms for row in rows if self._is_whole(row, due_ms)}
         for row in rows:
-            if not due_ms <= row.open_ms <= last_ms:
+            place = place_ms(self._calendar, row.interval, row.open_ms, due_ms)
+            if place is None or not due_ms <= place <= last_ms:
                 continue
             if row.open_ms in whole:
                 self._klines.take_told(series, row)
-            elif place_ms(self._calendar, row.interval, row.open_ms) not in whole:
+            elif place not in whole:
                 # The exchange's own oddity: in place of a kline it has something else.
-                self._klines.set_aside(series, row)
+                self._klines.set_aside(series, row, place)
         is_full = len(rows) >= ROWS_MAX
         series.leave_to_rest(min(rows[-1].open_ms, last_ms) if is_full else last_ms)
         if series.due_ms != due_ms:
@@ -263,9 +257,7 @@ class KlineRepair:
             # REST lags behind the stream: it does not have the later one either.
             return
         hole.answered_s = now
-        hole.left_out_s = hole.left_out_s if hole.left_out else now
-        hole.left_out += 1
-        if hole.left_out >= ABSENT_TRIES and now - hole.left_out_s >= ABSENT_S:
+        if hole.left_out.note(now):
             self._pass_over(series, min(until_ms, held_ms), "absent")
 
     def _ask_later(self, hole: DueKline) -> None:
@@ -273,6 +265,7 @@ class KlineRepair:
 
     async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
         rows = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        self._refused.answered(key)
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
@@ -304,14 +297,16 @@ class KlineRepair:
             klines.put_past(rows[-PAST_KLINES:])
 
     async def _klines_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
+        key = Key("kline", kline.symbol, kline.interval)
         try:
-            rows = await self._klines_of_rest(Key("kline", kline.symbol, kline.interval), first_ms, last_ms)
-        except VenueRefused:
+            rows = await self._klines_of_rest(key, first_ms, last_ms)
+        except VenueRefused as error:
+            self._refused.note(key, error)
             return []
-        return [row for row in rows if self._is_whole(row)]
+        return [row for row in rows if self._is_whole(row, kline.open_ms)]
 
-    def _is_whole(self, kline: Kline) -> bool:
-        return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms)
+    def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
+        return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
 
     def _open_at(self, series: KlineSeries, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""

@@ -36,8 +36,8 @@ class EpochRegister(Protocol):
     def known(self) -> dict[str, int]:
         """Of symbols that are not in their first epoch."""
 
-    async def remember(self, symbol: str, epoch: int) -> None:
-        """Before anything of it is written."""
+    async def remember(self, symbol: str, epoch: int, ended_ms: int | None = None) -> None:
+        """Before anything of it is written; `ended_ms`: when the one before ended, where its ids were run past."""
 
     async def ordered(self, symbols: Sequence[str]) -> dict[str, int]:
         """Symbols of which somebody has ordered that this epoch ends."""
@@ -75,7 +75,7 @@ class NewLives:
                 # Another collector has begun it.
                 await self._register.remember(symbol, sequence.epoch)
                 break
-        suspended = self._intake.suspended
+        suspended = self._intake.lives.suspended
         self._counters.set("data_collector_epochs_awaited", len(suspended))
         self._pauses = {symbol: left - 1 for symbol, left in self._pauses.items() if left > 1 and symbol in suspended}
         if not suspended:
@@ -94,7 +94,7 @@ class NewLives:
             agrees = await self._agrees(sequence)
         except VenueRefused as error:
             agrees, refusal = None, str(error)
-        if symbol not in self._intake.suspended:
+        if symbol not in self._intake.lives.suspended:
             # A trade of the old life came meanwhile, or another collector was quicker.
             return
         if refusal is not None:
@@ -105,7 +105,7 @@ class NewLives:
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
             sequence.new_life.disproved_id = sequence.next_id - 1
-            self._intake.go_on(symbol)
+            self._intake.lives.go_on(symbol)
         elif self._is_automatic:
             await self._begin(sequence)
         else:
@@ -147,11 +147,12 @@ class NewLives:
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1
-        await self._register.remember(symbol, epoch)
-        if symbol not in self._intake.suspended:
+        new_life = sequence.new_life
+        await self._register.remember(symbol, epoch, new_life.past_since_ms)
+        if symbol not in self._intake.lives.suspended:
             return
-        first_id = sequence.new_life.first_id
-        self._intake.begin_epoch(symbol)
+        first_id = new_life.first_id
+        self._intake.lives.begin_epoch(symbol)
         self.begun[symbol] = epoch, time.monotonic()
         self._counters.add("data_collector_epochs_begun_total")
         structlog.get_logger().warning(

@@ -23,8 +23,9 @@ from data_collector.model.venue import TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
-from data_collector.pipeline.outlet.runs import absent_ranges, runs_of
+from data_collector.pipeline.outlet.runs import absent_ranges, parted, runs_of
 from data_collector.pipeline.outlet.symbol_queue import SymbolQueue
+from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 from data_collector.pipeline.spool.spool import Spool
@@ -43,6 +44,7 @@ AHEAD_MS = 86_400_000
 
 
 EVERY_FIRST: Mapping[str, int] = {}
+NONE_RAN_PAST: Mapping[str, Mapping[int, int]] = {}
 
 
 class Reach(Struct, frozen=True):
@@ -70,6 +72,13 @@ class Refill:
         self._now_ms = now_ms
         self._note = note
         self._clock = clock
+        self.refused = ToldRefusals(clock)
+
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+        """See `TradesApi`."""
+        trades = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
+        self.refused.answered(Key("trade", symbol))
+        return trades
 
     async def step(self, debt: Debt) -> None:
         """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
@@ -113,7 +122,7 @@ class Refill:
         first_id = await self._rest.first_trade_id(symbol, since_ms)
         if first_id is None:
             # The empty answer alone proves nothing. Only the trade before the end does, when it is older than that.
-            last = await self._rest.trades(symbol, max(until_id - 1, 0), limit=1)
+            last = await self.trades(symbol, max(until_id - 1, 0), limit=1)
             if not last or last[0].trade_id >= until_id:
                 raise VenueUnreachable(f"The exchange tells neither when {symbol} was traded last nor since when.")
             return until_id if last[0].time_ms < since_ms else oldest
@@ -130,22 +139,29 @@ class Refill:
 
     async def _bring_former(self, queue: SymbolQueue, debt: Debt) -> bool:
         """What the spool has of epochs that are over: the exchange has it no more. Whether all of it was brought."""
+        from_id = debt.due_id
         while self._stands(debt) and len(queue.runs) < QUEUED_MAX and not self._outlet.is_full:
-            place = place_of(debt.symbol, debt.epoch)
-            runs = await self._spool.read(place, debt.due_id, trades_max=READ_TRADES)
-            if not self._stands(debt):
-                break
-            kept_id, end_id = self._spool.following_id(place, debt.due_id), queue.former_ends.get(debt.epoch)
-            if runs:
-                self._bring(debt, runs)
-            elif kept_id is not None and (end_id is None or kept_id < end_id):
-                # What the disk has lost of it can be had nowhere.
-                kept_id = kept_id if kept_id > debt.due_id else self._spool.end_id(place, debt.due_id)
-                self._explain(debt, kept_id - 1, "lost")
-            else:
+            place, ended_ms = place_of(debt.symbol, debt.epoch), queue.ended_ms.get(debt.epoch)
+            kept_id = self._spool.following_id(place, from_id)
+            if kept_id is None:
                 self._end_former(queue, debt)
                 if debt.epoch == queue.epoch:
                     return True
+                from_id = debt.due_id
+                continue
+            runs = await self._spool.read(place, kept_id, trades_max=READ_TRADES)
+            if not self._stands(debt):
+                break
+            from_id = runs[-1].first_id + runs[-1].count if runs else self._spool.end_id(place, kept_id)
+            former, later = (runs, []) if ended_ms is None else parted(runs, ended_ms, debt.epoch + 1)
+            if later:
+                # They came, and were spilled, before it was known that they are of the next epoch.
+                self._outlet.keep_only(later)
+            if former or (not runs and ended_ms is None):
+                # What the disk has lost of it can be had nowhere.
+                self._explain_lost(debt, former[0].start_id if former else from_id)
+            if former:
+                self._bring(debt, former)
         return False
 
     def _end_former(self, queue: SymbolQueue, debt: Debt) -> None:
@@ -221,13 +237,14 @@ class Refill:
                 if first_id > due_id:
                     self._explain(debt, min(first_id, queue.next_id) - 1, "skipped")
                     return True
-            trades = await self._rest.trades(queue.symbol, max(due_id - 1, 0))
+            trades = await self.trades(queue.symbol, max(due_id - 1, 0))
             if not self.believes(trades) or queue.is_suspended:
                 trades = []
         except VenueUnreachable as error:
             retry_after_s = error.retry_after_s
         except VenueRefused as error:
             is_final = True
+            self.refused.note(Key("trade", queue.symbol), error)
             trades = error.trades if isinstance(error, TradesRefused) and self.believes(error.trades) else []
         runs = self._runs(queue, trades, due_id)
         if runs and self._stands(debt):
@@ -293,6 +310,10 @@ class Refill:
         nearest = [each for each in (kept_id, given_id) if each is not None and each > debt.due_id]
         self._explain(debt, min([queue.next_id, *nearest]) - 1, "lost")
 
+    def _explain_lost(self, debt: Debt, until_id: int) -> None:
+        if until_id > debt.due_id:
+            self._explain(debt, until_id - 1, "lost")
+
     def _explain(self, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id = debt.due_id
         self._ledger.given_up(Key("trade", debt.symbol), first_id, last_id, reason, epoch=debt.epoch)
@@ -304,11 +325,12 @@ class Refill:
 def resume(
     sequences: Iterable[TradeSequence], outlet: Outlet, spool: Spool, tails: Mapping[str, TradeTail | None],
     *, was_filled: bool = False, epochs: Mapping[str, int] = EVERY_FIRST,
+    ended_ms: Mapping[str, Mapping[int, int]] = NONE_RAN_PAST,
 ) -> None:  # fmt: skip
     """Where each symbol goes on when collection begins: after what the store has, or after what we hold for it.
 
     `tails` is what the store has of each symbol: see `Sink.tails`. Where the store `was_filled` before, what it has
-    nothing of was lost. `epochs` are those that are known beside the store and the spool.
+    nothing of was lost. `epochs` are those that are known beside the store and the spool, `ended_ms` as in a queue.
     """
     for sequence in sequences:
         symbol, next_id = sequence.symbol, sequence.next_id
@@ -317,6 +339,7 @@ def resume(
             continue
         tail = tails.get(symbol)
         queue = outlet.queues[symbol]
+        queue.ended_ms |= ended_ms.get(symbol, {})
         queue.epoch = max(epochs.get(symbol, 0), spool.newest_epoch(symbol), 0 if tail is None else tail.epoch)
         if symbol not in tails:
             next_id = _begin_anew(queue, outlet, spool, was_filled=was_filled)

@@ -14,14 +14,14 @@ from collections.abc import Callable
 
 import structlog
 
+from data_collector.model.backoff import REPEATED_MIN
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import place_of
-from data_collector.model.venue import TradesApi, TradesRefused
+from data_collector.model.venue import TradesRefused
 from data_collector.observe.counters import Counters
-from data_collector.pipeline.gaps.attempts import REFUSED_TOLD_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
@@ -45,42 +45,31 @@ PAGE_TRADES = 1000
 URGENT_TRADES = 10_000
 """A larger gap is catching up with the past, for which half of the budget must do."""
 
-DISPROVED_MIN = 3
-DISPROVED_S = 10.0
-"""What the exchange's REST side does not know after so many answers and so long does not exist."""
-
 DISPROVED_PAUSE_S = 1.0
-"""Between such answers, also where a stream that goes on looks like progress."""
+"""Between answers that disprove what is held back, also where a stream that goes on looks like progress."""
 
 
 class TradeRepair:
     """Heals the gaps of all symbols."""
 
     def __init__(
-        self, outlet: Outlet, intake: TradeIntake, refill: Refill, spool: Spool, rest: TradesApi,
-        ledger: Ledger, counters: Counters, clock: Callable[[], float],
+        self, outlet: Outlet, intake: TradeIntake, refill: Refill, spool: Spool, ledger: Ledger,
+        counters: Counters, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._outlet = outlet
         self._intake = intake
         self._refill = refill
         self._spool = spool
-        self._rest = rest
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
-        self._refusals: dict[str, tuple[str, float]] = {}
-        """Why, and when last."""
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
 
     @property
     def refusals(self) -> set[str]:
         """Why the exchange will never give what was asked of it of late, of some symbols."""
-        return {self._refusals[symbol][0] for symbol in self._refusals if self._is_refused(symbol)}
-
-    def _is_refused(self, symbol: str) -> bool:
-        _, at_s = self._refusals.get(symbol, ("", float("-inf")))
-        return symbol in self._intake.collected and self._clock() - at_s < REFUSED_TOLD_S
+        return self._refill.refused.told({Key("trade", symbol) for symbol in self._intake.collected})
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -134,7 +123,7 @@ class TradeRepair:
     async def _arbitrate(self, first: Trade) -> None:
         """Which of two contents of one id the exchange's REST side has."""
         try:
-            trades = await self._rest.trades(first.symbol, first.trade_id, limit=1)
+            trades = await self._refill.trades(first.symbol, first.trade_id, limit=1)
         except (VenueUnreachable, VenueRefused):
             trades = []
         outcome = "unknown"
@@ -250,7 +239,11 @@ class TradeRepair:
             return True
         sequence.settle_start()
         if first_id > sequence.next_id:
-            last_id = min(first_id - 1, gap.last_id)
+            last_id, place = min(first_id - 1, gap.last_id), place_of(sequence.symbol, sequence.epoch)
+            kept_id = self._spool.following_id(place, sequence.next_id)
+            if kept_id is not None and kept_id <= last_id:
+                # What came is never too old, and the hole goes on behind it.
+                last_id, sequence.resumed_id = kept_id - 1, self._spool.end_id(place, kept_id)
             self._intake.pass_over(sequence, last_id, "skipped")
             gap.first_id = sequence.next_id
             self._intake.release(sequence)
@@ -264,7 +257,9 @@ class TradeRepair:
         self._ledger.noted(Key("trade", symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._rest.trades(sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
+            trades = await self._refill.trades(
+                sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent
+            )
         except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
             return
@@ -273,7 +268,6 @@ class TradeRepair:
             trades = self._note_refusal(sequence, error)
         else:
             is_refused = False
-            self._refusals.pop(symbol, None)
         if not self._refill.believes(trades) or contradicts_order(sequence, gap, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
@@ -300,7 +294,7 @@ class TradeRepair:
         if len(trades) < PAGE_TRADES and not (trades and trades[-1].trade_id >= gap.last_id):
             self._ended_before(sequence, gap)
             return
-        gap.disproved = 0
+        gap.disproved.forget()
         if sequence.next_id != due_id:
             return
         gap.attempts.fail(self._clock())
@@ -312,7 +306,7 @@ class TradeRepair:
         if sequence.stored_id < 0:
             return False
         try:
-            trades = await self._rest.trades(sequence.symbol, sequence.stored_id, limit=1)
+            trades = await self._refill.trades(sequence.symbol, sequence.stored_id, limit=1)
         except (VenueRefused, VenueUnreachable) as error:
             if isinstance(error, VenueUnreachable) and self._refill.fills_starts:
                 raise
@@ -325,15 +319,14 @@ class TradeRepair:
         is_collected = self._intake.collected.get(sequence.symbol) is sequence
         if not is_collected or not self._refill.believes(trades) or not sequence.recognise(trades):
             return False
-        self._intake.suspend_where_ids_begin_anew(sequence)
+        self._intake.lives.suspend_where_ids_begin_anew(sequence)
         return True
 
     def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:
         """Returns what the exchange gave nonetheless."""
-        if not self._is_refused(sequence.symbol):
-            structlog.get_logger().warning("repair_refused", symbol=sequence.symbol, reason=str(error))
-        self._refusals[sequence.symbol] = str(error), self._clock()
-        self._ledger.noted(Key("trade", sequence.symbol), "rest_refused")
+        key = Key("trade", sequence.symbol)
+        self._refill.refused.note(key, error)
+        self._ledger.noted(key, "rest_refused")
         return error.trades if isinstance(error, TradesRefused) else []
 
     def _give_up_refused(
@@ -363,13 +356,10 @@ class TradeRepair:
         """
         gap.attempts.fail(self._clock())
         now_s = self._clock()
-        if not gap.disproved:
-            gap.disproved_s = now_s
-        gap.disproved += 1
-        if gap.disproved < DISPROVED_MIN:
-            return
-        gap.attempts.put_off(now_s + DISPROVED_PAUSE_S)
-        if now_s - gap.disproved_s < DISPROVED_S:
+        is_believed = gap.disproved.note(now_s)
+        if gap.disproved.count >= REPEATED_MIN:
+            gap.attempts.put_off(now_s + DISPROVED_PAUSE_S)
+        if not is_believed:
             return
         if not sequence.held:
             sequence.disbelieve_head()

@@ -13,8 +13,8 @@ from typing import Literal, assert_never
 
 import structlog
 
-from data_collector.model.calendar import Calendar, place_ms
-from data_collector.model.gate import Verdict
+from data_collector.model.calendar import Calendar
+from data_collector.model.gate import OFF_GRID, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
 from data_collector.model.sink import Behind, KlineCheck, KlineUpdate
@@ -96,7 +96,7 @@ class KlineIntake:
             return
         verdict = self._tally.judged_in_time(kline.event_ms, self._judge(kline))
         if verdict is not None and verdict.critical:
-            if kline.is_closed and self._can_be_placed(kline):
+            if kline.is_closed and TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX:
                 series.refuse(kline.open_ms, verdict.critical)
             self._refuse(kline, verdict)
         elif kline.is_closed:
@@ -108,32 +108,30 @@ class KlineIntake:
         """A closed kline that REST told; its place is due, or behind others that are."""
         verdict = self._judge(kline)
         if verdict is not None and verdict.critical:
-            self._refuse(kline, verdict)
-            series.refuse(kline.open_ms, verdict.critical)
+            if series.refuse(kline.open_ms, verdict.critical):
+                # REST tells it again as long as it does not tell what is due before.
+                self._refuse(kline, verdict)
             # No other copy will come.
             series.pass_refused()
             self.release(series)
             return
         starts = series.due_ms < 0
         order = series.take_closed(kline, _marks(verdict), "rest")
-        if order is Order.KNOWN:
+        if order is Order.KNOWN or order is Order.BEYOND:
             return
         if order is Order.IMPLAUSIBLE:
-            self._refuse(kline, Verdict(("open_time_off_grid",)))
+            self._refuse(kline, Verdict((OFF_GRID,)))
             return
         self._tally.note_told(kline, "kline", verdict, late=order in (Order.LATE, Order.REVISED))
         self._place(series, kline, order, _marks(verdict), starts=starts)
 
-    def set_aside(self, series: KlineSeries, kline: Kline) -> None:
+    def set_aside(self, series: KlineSeries, kline: Kline, place: int) -> None:
         """REST told something that is no whole kline of its interval: its place is refused, unless that is past."""
-        place = place_ms(self.calendar, kline.interval, kline.open_ms)
-        if place is None or not series.is_awaited(place):
+        if not series.is_awaited(place):
             return
-        verdict = self._judge(kline)
-        fault = "close_time_fits" if self.calendar.is_open_time(kline.interval, kline.open_ms) else "open_time_off_grid"
-        known = verdict if verdict is not None and verdict.critical else Verdict((fault,))
-        self._refuse(kline, known)
-        series.refuse(place, known.critical)
+        verdict = verdict_of_odd(self._judge(kline), kline, place)
+        self._refuse(kline, verdict)
+        series.refuse(place, verdict.critical)
         if place == series.due_ms:
             # No other copy will come.
             series.pass_refused()
@@ -206,9 +204,13 @@ class KlineIntake:
         return now_ms - self.catch_up_ms if now_ms else sys.maxsize
 
     def _take_open(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
-        if series.judge_open(kline) is Order.KNOWN:
-            self._tally.copy("kline")
-            return
+        match series.judge_open(kline):
+            case Order.KNOWN:
+                self._tally.copy("kline")
+                return
+            case Order.IMPLAUSIBLE:
+                self._refuse(kline, Verdict((OFF_GRID,)))
+                return
         self._accept(kline, verdict)
         if kline.open_ms > series.due_ms:
             # Its trade ids may prove that what has not closed had no trade.
@@ -219,10 +221,11 @@ class KlineIntake:
     def _take_closed(self, series: KlineSeries, kline: Kline, verdict: Verdict | None) -> None:
         starts = series.due_ms < 0
         order = series.take_closed(kline, _marks(verdict))
-        if order is Order.KNOWN:
+        if order is Order.KNOWN or order is Order.BEYOND:
+            # What is beyond is counted when REST tells it.
             self._tally.copy("kline")
         elif order is Order.IMPLAUSIBLE:
-            self._refuse(kline, Verdict(("open_time_off_grid",)))
+            self._refuse(kline, Verdict((OFF_GRID,)))
         else:
             self._accept(kline, verdict, late=order in (Order.LATE, Order.REVISED))
             self._place(series, kline, order, _marks(verdict), starts=starts)
@@ -243,7 +246,7 @@ class KlineIntake:
                 self._put_revision(kline, "revision", warnings)
             case Order.LATE:
                 self._put_revision(kline, "recovered", warnings)
-            case Order.KNOWN | Order.IMPLAUSIBLE:
+            case Order.KNOWN | Order.BEYOND | Order.IMPLAUSIBLE:
                 pass
             case _:
                 assert_never(order)
@@ -265,11 +268,6 @@ class KlineIntake:
     def _refuse(self, kline: Kline, verdict: Verdict) -> None:
         self._tally.refuse(kline, "kline", verdict)
         self._refusals.quarantine(kline, verdict)
-
-    def _can_be_placed(self, kline: Kline) -> bool:
-        """Whether a kline of its interval can open then."""
-        in_time = TIME_MS_MIN <= kline.open_ms <= TIME_MS_MAX
-        return in_time and self.calendar.is_open_time(kline.interval, kline.open_ms)
 
     def _note_closed(self, series: KlineSeries, update: KlineUpdate) -> None:
         key, kline = series.key, update.kline

@@ -21,11 +21,20 @@ class NewLifeWatch:
     """Counts ids that follow each other; copies of them, from another line, do not disturb."""
 
     __slots__ = (
-        "_ahead_id", "_due_id", "_wanted", "count", "disproved_id", "first", "is_past", "is_proven", "last", "next_id",
-        "refusal",
+        "_ahead", "_ahead_id", "_due_id", "_forgotten", "_kept", "_room", "_wanted", "count",
+        "disproved_id", "first", "is_full", "is_past", "is_proven", "last", "next_id", "refusal",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = NEW_IDS) -> None:
+        """`room`: so many trades are kept until it is decided whose they are."""
+        self._room = max(room, NEW_IDS)
+        self._kept: dict[int, Trade] = {}
+        """Those of the row."""
+        self._ahead: dict[int, Trade] = {}
+        """Those from the due id on that do not follow the row: of whichever life goes on."""
+        self.is_full = False
+        """Whether more came than there was room for."""
+        self._forgotten = 0
         self.count = 0
         self.first: Trade | None = None
         """The first of the row."""
@@ -58,7 +67,9 @@ class NewLifeWatch:
 
     def reset(self) -> None:
         """A trade of ours came."""
-        self.count = 0
+        self._forget_row()
+        self._forgotten += len(self._ahead)
+        self._ahead.clear()
         self.is_proven = False
         self.refusal = None
         self.is_past = False
@@ -66,14 +77,17 @@ class NewLifeWatch:
     def see(self, trade: Trade, due_id: int, newest_ms: int, *, is_start: bool = False) -> bool:
         """A trade below the due id that is none of ours; whether it may be one of a row.
 
-        No trade that was let through happened after `newest_ms`; `is_start`: none was since collection began.
+        No trade that was let through happened after `newest_ms` (-1: that is not known); `is_start`: none was since
+        collection began.
         """
-        if trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
+        if newest_ms < 0 or trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
             return False
         trade_id = trade.trade_id
         # Where the due id has moved, honest trades came between them.
         if not self.count or due_id != self._due_id or trade_id > self.next_id or trade_id < self.first_id:
-            self.count, self.first, self.next_id, self._due_id = 0, trade, trade_id, due_id
+            self._forget_row()
+            self.first, self.next_id, self._due_id = trade, trade_id, due_id
+        self._keep(self._kept, trade)
         if trade_id == self.next_id:
             self.count += 1
             self.next_id += 1
@@ -82,27 +96,76 @@ class NewLifeWatch:
         self._wanted = 1 if is_start and self.next_id == due_id else max(1, min(NEW_IDS, due_id - 1))
         return True
 
-    def recognise(self, trade: Trade, next_id: int) -> None:
+    def recognise(self, trade: Trade, next_id: int, due_id: int) -> None:
         """The exchange has this later trade under an id of ours; what came has ids below `next_id`."""
         self.first, self.next_id, self.count, self._wanted = trade, next_id, NEW_IDS, NEW_IDS
-        self.last = trade
+        self.last, self._due_id = trade, due_id
         self.is_past = True
 
-    def ends_with(self, trade_id: int, due_id: int) -> bool:
-        """Whether this id is one of the old life, which goes on."""
-        return not self.is_proven and trade_id >= due_id and trade_id > self.next_id + NEW_IDS
-
     def follow(self, trade: Trade) -> None:
-        """It goes on, while it is found out what it is; some of its ids may be missing."""
+        """It goes on, while it is found out what it is; some of its ids may be missing.
+
+        Many of them missing, across the due id, leave in doubt which life the trade is of: nothing is concluded then.
+        """
         trade_id = trade.trade_id
-        if self.first is None or trade_id < self.next_id or trade.time_ms < self.first.time_ms:
-            # A copy, or an old trade that is shown again.
+        is_apart = trade_id > self.next_id + NEW_IDS
+        if is_apart and trade_id >= self._due_id and not self.is_proven:
+            self._keep(self._ahead, trade)
             return
-        if trade_id <= self.next_id + NEW_IDS or trade_id == self._ahead_id + 1:
+        if self.first is None or trade_id < self.first_id or trade.time_ms < self.first.time_ms:
+            # An old trade that is shown again.
+            return
+        self._keep(self._kept, trade)
+        if is_apart and trade_id != self._ahead_id + 1:
+            self._ahead_id = trade_id
+        elif trade_id >= self.next_id:
             self.next_id = trade_id + 1
             self.last = trade
+
+    def is_kept(self, trade: Trade) -> bool:
+        """Whether it waits here; else it is a copy."""
+        return self._kept.get(trade.trade_id) is trade or self._ahead.get(trade.trade_id) is trade
+
+    def take_new(self, held: dict[int, Trade]) -> list[Trade]:
+        """What came, in order, when the ids have begun anew; it is kept no longer.
+
+        Of those that are `held` too: lives follow each other in time.
+        """
+        assert self.first is not None, "it has begun"
+        since_ms = self.first.time_ms
+        new_ids = [trade_id for trade_id, trade in held.items() if trade.time_ms >= since_ms]
+        return self._take({trade_id: held.pop(trade_id) for trade_id in new_ids} | self._kept | self._ahead)
+
+    def take_old(self) -> list[Trade]:
+        """The same when they have not: without a row that the exchange does not know."""
+        return self._take(self._kept | self._ahead if self.is_past else self._ahead)
+
+    def take_forgotten(self) -> int:
+        """How many were kept and are none of a new life, since it was asked last."""
+        count, self._forgotten = self._forgotten, 0
+        return count
+
+    def _take(self, trades: dict[int, Trade]) -> list[Trade]:
+        self._forgotten += len((self._kept | self._ahead).keys() - trades.keys())
+        self._kept, self._ahead = {}, {}
+        return [trades[trade_id] for trade_id in sorted(trades)]
+
+    def _keep(self, trades: dict[int, Trade], trade: Trade) -> None:
+        if len(self._kept) + len(self._ahead) >= self._room:
+            self.is_full = True
         else:
-            self._ahead_id = trade_id
+            trades.setdefault(trade.trade_id, trade)
+
+    def _forget_row(self) -> None:
+        self.count = 0
+        self._forgotten += len(self._kept)
+        self._kept.clear()
+        self.is_full = False
+
+    @property
+    def past_since_ms(self) -> int | None:
+        """Since when trades are of the new life, where its ids ran past the due one unseen."""
+        return self.first.time_ms if self.is_past and self.first is not None else None
 
     @property
     def first_id(self) -> int:

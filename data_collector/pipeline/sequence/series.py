@@ -41,6 +41,7 @@ class Order(Enum):
 
     NEXT = "follows what is there"
     AHEAD = "something is missing before it"
+    BEYOND = "so much waits already that it is asked for when it is its turn"
     LATE = "fills a hole that was passed over"
     KNOWN = "was let through before"
     REVISED = "changes a closed kline that was let through"
@@ -89,10 +90,12 @@ class KlineSeries:
         return min(self._held, default=None)
 
     def judge_open(self, kline: Kline) -> Order:
-        """An update of a kline that is still open: the newest is `NEXT`."""
+        """An update of a kline that is still open: `NEXT` is the newest, `KNOWN` are the others, or `IMPLAUSIBLE`."""
         is_past = kline.open_ms < self.due_ms or kline.open_ms in self._held
         if is_past or (kline.open_ms, kline.event_ms) <= (self.open_ms, self.event_ms):
             return Order.KNOWN
+        if kline.open_ms != self.open_ms and not self._has_place(kline.open_ms):
+            return Order.IMPLAUSIBLE
         self._newest = kline
         self.open_ms, self.event_ms = kline.open_ms, kline.event_ms
         return Order.NEXT
@@ -105,14 +108,14 @@ class KlineSeries:
         known = self._held.get(open_ms)
         if known is not None and not _is_revision(kline, known.kline):
             return Order.KNOWN
+        if not self._has_place(open_ms):
+            return Order.IMPLAUSIBLE
         if self.due_ms < 0:
             self.due_ms = open_ms
-        elif not self._has_place(open_ms):
-            return Order.IMPLAUSIBLE
-        if open_ms == self.due_ms or known is not None or len(self._held) < HELD_MAX:
-            next_open_ms = self._calendar.next_open_ms(self._interval, open_ms)
-            gaps = known.gaps if known is not None else []
-            self._held[open_ms] = KlineUpdate(kline, next_open_ms, warnings, source=source, gaps=gaps)
+        if open_ms != self.due_ms and known is None and len(self._held) >= HELD_MAX:
+            return Order.BEYOND
+        gaps = known.gaps if known is not None else []
+        self._held[open_ms] = KlineUpdate(kline, self._after(open_ms), warnings, source=source, gaps=gaps)
         return Order.NEXT if open_ms == self.due_ms else Order.AHEAD
 
     def leave_to_rest(self, last_ms: int) -> None:
@@ -127,10 +130,14 @@ class KlineSeries:
         """Whether nothing is known yet of the kline that opens then."""
         return 0 <= self.due_ms <= open_ms and open_ms not in self._held and open_ms not in self._refused
 
-    def refuse(self, open_ms: int, rules: tuple[str, ...]) -> None:
-        """A closed kline may not pass. A good copy takes its place until a later one has closed."""
-        if 0 <= self.due_ms <= open_ms and len(self._refused) < REFUSED_MAX and open_ms not in self._held:
+    def refuse(self, open_ms: int, rules: tuple[str, ...]) -> bool:
+        """Whether this copy, which may not pass, is the first. A good one takes its place until a later one closed."""
+        if not 0 <= self.due_ms <= open_ms:
+            return False
+        is_first = open_ms not in self._refused
+        if len(self._refused) < REFUSED_MAX and self._has_place(open_ms):
             self._refused[open_ms] = rules
+        return is_first
 
     def release(self) -> list[KlineUpdate]:
         """Closed klines whose turn it is, in order; what is proven to be without trades is made here."""
@@ -281,7 +288,8 @@ class KlineSeries:
             del self._recent[min(self._recent)]
 
     def _has_place(self, open_ms: int) -> bool:
-        if open_ms == self.due_ms:
+        """Whether it lies on the grid of those that have closed; the first one tells where that is."""
+        if self.due_ms < 0 or open_ms == self.due_ms:
             return True
         last_ms, _ = missing_range(self._calendar, self._interval, self.due_ms, open_ms)
         return self._after(last_ms) == open_ms

@@ -87,9 +87,9 @@ class Tally:
             return also_refused("event_time_jump", verdict)
         return verdict
 
-    def copy(self, channel: str) -> None:
-        """A further copy of what was counted before."""
-        self._counters.add("data_collector_messages_copies_total", channel=channel)
+    def copy(self, channel: str, count: int = 1) -> None:
+        """Further copies of what was counted before."""
+        self._counters.add("data_collector_messages_copies_total", count, channel=channel)
 
     def accept(self, record: Record, channel: str, verdict: Verdict | None, *, late: bool = False) -> None:
         """A record passed."""

@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
-import structlog
-
 from data_collector.model.gaps import GapReason
 from data_collector.model.gate import AuditNotes, Gate, Verdict
 from data_collector.model.keys import Key
@@ -23,6 +21,7 @@ from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
 from data_collector.pipeline.sequence.holdback import Holdback
+from data_collector.pipeline.sequence.lives import Lives
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import Tally, also_refused
 from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, Outcome, TradeSequence, contradicts, recent_of
@@ -52,8 +51,7 @@ class TradeIntake:
         self._note = audit.note_trade
         self._clock = clock
         self.holdback = Holdback()
-        self.suspended: dict[str, TradeSequence] = {}
-        """Those whose ids seem to have begun anew: they are not among the collected ones until that is decided."""
+        self.lives = Lives(self, outlet, ledger, tally)
         self.conflicts: deque[Trade] = deque()
         """Trades that were let through and came again with other contents; the repair asks which is right."""
         self.use(gate)
@@ -78,7 +76,7 @@ class TradeIntake:
         self.release(sequence, at_once=True)
         self.spill(sequence)
         self.collected.pop(symbol, None)
-        self.suspended.pop(symbol, None)
+        self.lives.suspended.pop(symbol, None)
         sequence.leave()
         self.holdback.note(sequence)
 
@@ -91,7 +89,7 @@ class TradeIntake:
         sequence = self.collected.get(trade.symbol)
         tally = self._tally
         if sequence is None:
-            self._take_suspended(trade)
+            self.lives.take(trade)
             return
         verdict = self._check(trade)
         if trade.event_ms > tally.event_limit_ms and not tally.is_timely(trade.event_ms):
@@ -171,8 +169,7 @@ class TradeIntake:
             due.append(run)
             next_id = run.first_id + run.count
         self._outlet.put_kept(sequence.symbol, due)
-        for _ in range(sequence.skip_to(next_id)):
-            self._tally.copy("trade")
+        self._tally.copy("trade", sequence.skip_to(next_id))
         self.holdback.note(sequence)
 
     def pass_over(self, sequence: TradeSequence, last_id: int, reason: GapReason) -> None:
@@ -242,54 +239,6 @@ class TradeIntake:
         sequence = self.sequences.get(symbol)
         return -1 if sequence is None else sequence.next_id
 
-    def go_on(self, symbol: str) -> None:
-        """Its ids have not begun anew: what came meanwhile is missing, and repaired."""
-        sequence = self.sequences[symbol]
-        sequence.new_life.reset()
-        self._rejoin(sequence)
-
-    def begin_epoch(self, symbol: str) -> None:
-        """The exchange's ids begin anew. What is held of the old ones goes first."""
-        sequence = self.sequences[symbol]
-        epoch, new_life = sequence.epoch + 1, sequence.new_life
-        if new_life.is_past:
-            self._outlet.queues[symbol].former_ends[sequence.epoch] = sequence.next_id
-        else:
-            self.spill(sequence)
-        self._outlet.begin_epoch(symbol, epoch, new_life.next_id)
-        self._enter_epoch(sequence, epoch, new_life.next_id)
-
-    def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
-        """Somebody else has begun an epoch, and the store wants this id of it next."""
-        sequence = self.sequences[symbol]
-        late = self._outlet.adopt_epoch(symbol, epoch, next_id) + len(sequence.held)
-        structlog.get_logger().warning("epoch_adopted", symbol=symbol, epoch=epoch, next_id=next_id, too_late=late)
-        self._enter_epoch(sequence, epoch, next_id)
-
-    def _enter_epoch(self, sequence: TradeSequence, epoch: int, next_id: int) -> None:
-        self._count_unseen(len(sequence.held))
-        sequence.begin_epoch(epoch, next_id)
-        self._ledger.begin_epoch(sequence.symbol, epoch)
-        self._rejoin(sequence)
-
-    def _rejoin(self, sequence: TradeSequence) -> None:
-        self._outlet.queues[sequence.symbol].is_suspended = False
-        if self.suspended.pop(sequence.symbol, None) is not None:
-            self.collected[sequence.symbol] = sequence
-        self.holdback.note(sequence)
-
-    def _take_suspended(self, trade: Trade) -> None:
-        """A trade of a symbol that is not collected, or not now."""
-        sequence = self.suspended.get(trade.symbol)
-        if sequence is None:
-            self._tally.refuse_unknown(trade)
-        elif sequence.new_life.ends_with(trade.trade_id, sequence.next_id):
-            self.go_on(trade.symbol)
-            self.take(trade)
-        else:
-            self._tally.copy("trade")
-            sequence.new_life.follow(trade)
-
     def _is_collected(self, sequence: TradeSequence) -> bool:
         """Else it was removed while the exchange, or the disk, was asked."""
         return self.collected.get(sequence.symbol) is sequence
@@ -335,8 +284,8 @@ class TradeIntake:
             case Outcome.HELD:
                 self._note_held(sequence)
             case Outcome.COPY:
-                self._tally.copy("trade")
-                self.suspend_where_ids_begin_anew(sequence)
+                self.lives.count_copy(sequence, trade)
+                self.lives.suspend_where_ids_begin_anew(sequence)
             case Outcome.CONFLICT:
                 self._tally.copy("trade")
                 self._take_conflict(sequence.known(trade.trade_id), trade)
@@ -346,14 +295,6 @@ class TradeIntake:
                 self._refuse(sequence, trade, also_refused("trade_id_jump", verdict))
             case never:
                 assert_never(never)
-
-    def suspend_where_ids_begin_anew(self, sequence: TradeSequence) -> None:
-        """Let nothing through until it is decided: ids that grow would come to those that are due."""
-        symbol, new_life = sequence.symbol, sequence.new_life
-        if new_life.has_begun and self._is_collected(sequence):
-            self.suspended[symbol] = self.collected.pop(symbol)
-            self._outlet.queues[symbol].is_suspended = True
-            structlog.get_logger().warning("ids_seem_to_begin_anew", symbol=symbol, due=sequence.next_id)
 
     def _note_held(self, sequence: TradeSequence) -> None:
         self.holdback.note(sequence)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.gaps import Gap, GapReason, explain_ids
 from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import KlineCheck
@@ -64,7 +65,7 @@ class Outcome(Enum):
 class MissingIds:
     """Trade ids that are missing before what is held back."""
 
-    __slots__ = ("attempts", "disproved", "disproved_s", "first_id", "last_id", "opened_s")
+    __slots__ = ("attempts", "disproved", "first_id", "last_id", "opened_s")
 
     def __init__(self, first_id: int, last_id: int, now_s: float) -> None:
         self.first_id = first_id
@@ -74,10 +75,8 @@ class MissingIds:
         self.opened_s = now_s
         self.attempts = Attempts(now_s)
         """To fill it."""
-        self.disproved = 0
-        """How often, without another answer between, the exchange's REST side ended before what is held back."""
-        self.disproved_s = 0.0
-        """Since when."""
+        self.disproved = RepeatedAnswer()
+        """The exchange's REST side ends before what is held back."""
 
 
 class TradeSequence:
@@ -121,9 +120,9 @@ class TradeSequence:
         self._unconfirmed_id = -1
         self.epoch = 0
         """Ids are unique within one: what is here is of this."""
-        self.new_life = NewLifeWatch()
+        self.new_life = NewLifeWatch(recent)
         self._newest_ms = 0
-        """No trade was newer, of those that are not remembered any more, or never were."""
+        """No trade was newer, of those that are not remembered any more, or never were; -1 while that is not known."""
         self._first_s = 0.0
         """When the first trade came, while none is due."""
         self._head_s = 0.0
@@ -173,7 +172,7 @@ class TradeSequence:
 
     def begin_epoch(self, epoch: int, next_id: int) -> None:
         """The exchange's ids begin anew: nothing that is known of the old ones counts."""
-        self.resume(next_id, epoch=epoch)
+        self.resume(next_id, epoch=epoch, newest_ms=-1)
         self.recent = [None] * len(self.recent)
         self.minutes = MinuteVolumes()
         self.held.clear()
@@ -182,7 +181,7 @@ class TradeSequence:
         self.gap = self.reported = None
         self._holes = []
         self._unconfirmed_id = self.reference_id = -1
-        self.new_life = NewLifeWatch()
+        self.new_life = NewLifeWatch(len(self.recent))
 
     def recognise(self, trades: Sequence[Trade]) -> bool:
         """What the exchange answered: whether it has a later trade now under an id that we have."""
@@ -194,7 +193,8 @@ class TradeSequence:
                 continue
             if trade.time_ms > known_ms and trade.trade_id > self.new_life.disproved_id:
                 came = [held_id for held_id in self.held if held_id - 1 in self.held] or self.held
-                self.new_life.recognise(trade, max(trade.trade_id, self.spilled.last_id, *came) + 1)
+                last_id = max(trade.trade_id, self.spilled.last_id, *came)
+                self.new_life.recognise(trade, last_id + 1, self.next_id)
                 # It is opened anew, with all the time to fill it, if the ids go on.
                 self.gap = None
                 return True

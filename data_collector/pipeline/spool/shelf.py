@@ -143,12 +143,6 @@ class Shelf:
         while self.bytes > self._bytes_max:
             self._drop_oldest()
 
-    def forget(self, symbol: str) -> None:
-        """Drop all of a symbol."""
-        self._stretches.pop(symbol, None)
-        self.bytes -= sum(size for name, size in self._order if name == symbol)
-        self._order = deque(each for each in self._order if each[0] != symbol)
-
     def read(self, symbol: str, first_id: int, trades_max: int) -> list[TradeRun]:
         """As `Spool.read`, from what is here."""
         found: list[TradeRun] = []

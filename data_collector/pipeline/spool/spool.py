@@ -89,6 +89,8 @@ class Spool:
         self._confirmed: dict[str, int] = {}
         self._present: dict[str, str] = {}
         """Of each symbol the place that was confirmed last: that of the epoch that the store is in."""
+        self.closed: set[str] = set()
+        """Symbols of which the store is in another epoch than before: who has seen to that takes them out."""
         self._segments: list[Segment] = []
         self._reader = SegmentReader(Path() if folder is None else folder)
         self._reading = asyncio.Lock()
@@ -138,16 +140,14 @@ class Spool:
     def confirm(self, symbol: str, trade_id: int) -> None:
         """The newest trade that the store has of a symbol; lower than before when it has lost some."""
         self._confirmed[symbol] = trade_id
-        self._present[symbol_of(symbol)] = symbol
+        name = symbol_of(symbol)
+        if self._present.get(name, name) != symbol:
+            self.closed.add(name)
+        self._present[name] = symbol
 
-    def forget(self, symbol: str) -> None:
-        """Nothing that is kept of a symbol is wanted any more: its ids have begun anew."""
-        self._take_in()
-        self._settle()
-        self._ring.forget(symbol)
-        self._confirmed.pop(symbol, None)
-        for segment in self._segments:
-            segment.covers.pop(symbol, None)
+    def confirmed_id(self, symbol: str) -> int | None:
+        """What was confirmed last; None where nothing was."""
+        return self._confirmed.get(symbol)
 
     async def read(self, symbol: str, first_id: int, *, trades_max: int) -> list[TradeRun]:
         """Runs that follow each other without a hole from `first_id` on, the first one cut so that it starts there.
@@ -188,10 +188,11 @@ class Spool:
 
     def newest_epoch(self, symbol: str) -> int:
         """The newest epoch of which something of a symbol is kept."""
-        self._take_in()
-        self._settle()
-        places = chain(self._ring.places(), *(segment.covers for segment in self._segments))
-        return max((epoch_of(place) for place in places if symbol_of(place) == symbol), default=0)
+        return max(map(epoch_of, self._places(symbol)), default=0)
+
+    def closed_epochs(self, symbol: str) -> list[int]:
+        """Those of which something is kept, and of which the store takes nothing any more."""
+        return sorted(epoch_of(place) for place in self._places(symbol) if self._is_over(place))
 
     async def run(self) -> None:
         """Keep the writing thread up and the files within their limits, until cancelled; `close` ends the thread."""
@@ -345,6 +346,12 @@ class Spool:
     def _is_over(self, place: str) -> bool:
         """Whether the store is in a later epoch: it takes nothing of this one any more."""
         return epoch_of(place) < epoch_of(self._present.get(symbol_of(place), place))
+
+    def _places(self, symbol: str) -> set[str]:
+        self._take_in()
+        self._settle()
+        places = chain(self._ring.places(), *(segment.covers for segment in self._segments))
+        return {place for place in places if symbol_of(place) == symbol}
 
     def _covers(self, symbol: str) -> Iterable[Cover]:
         self._take_in()

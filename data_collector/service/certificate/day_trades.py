@@ -17,7 +17,7 @@ from data_collector.model.records import Trade
 from data_collector.model.venue import BulkFile, TradesApi
 from data_collector.service.live_rows import trade_of
 from data_collector.sinks.redis.connection import StoreConnection
-from data_collector.sinks.redis.entries import declared_pages, pages_of
+from data_collector.sinks.redis.entries import declared_pages, last_entry, pages_of
 from data_collector.sinks.redis.stored_records import epoch_or_first
 from data_collector.venues.binance.bulk_names import day_file
 from data_collector.venues.binance.bulk_rows import trade_rows
@@ -51,9 +51,8 @@ def span_of(day: date) -> range:
 
 async def newest_epoch(connection: StoreConnection, key: str, symbol: str) -> int:
     """The one that the exchange knows too. Raises `SinkUnavailable`."""
-    async for entries in pages_of(connection, key, symbol, 1, start="+", end="-"):
-        return epoch_or_first(entries[0].fields) if entries else 0
-    return 0
+    newest = await last_entry(connection, key, symbol)
+    return 0 if newest is None else epoch_or_first(newest.fields)
 
 
 async def trades_of_store(

@@ -55,6 +55,8 @@ class Progress(Struct, frozen=True):
     """When none were left the last time, in seconds since 1970."""
     trimmed: list[str] = field(default_factory=list)
     """Those of `refused` of which the store no longer has all that waited."""
+    unreadable_reason: str | None = None
+    """Stream and reason of the last of the `unreadable`; None when that was long ago."""
 
 
 def stored_rows() -> dict[str, int]:

@@ -87,6 +87,7 @@ class History(Part):
         """Of writers that have ended, as the next two."""
         self._deleted: dict[str, int] = dict.fromkeys(tables_to_forget(*self._keep_days), 0)
         self._deletion_failures = 0
+        self._unreadable = 0
         self._store = store
         self._subscribed = subscribed
         self._epochs = epochs
@@ -149,6 +150,11 @@ class History(Part):
         ]
         if len(progress.refused) > REFUSALS_TOLD:
             reasons.append(f"history: so are those of {len(progress.refused) - REFUSALS_TOLD} more symbols (/status)")
+        if progress.unreadable_reason is not None:
+            reasons.append(
+                f"history: {progress.unreadable:,} entries of the store are none of ours and were left out; somebody "
+                f"else writes there: {progress.unreadable_reason}"
+            )
         if progress.deletion_reason is not None:
             told = "history: rows older than their retention stay, new ones are written"
             reasons.append(f"{told}: {progress.deletion_reason}")
@@ -187,6 +193,8 @@ class History(Part):
             counters.set("data_collector_history_rows_deleted_total", rows, table=table)
         failures = self._deletion_failures + self._progress.deletion_failures
         counters.set("data_collector_history_deletion_failures_total", failures)
+        unreadable = self._unreadable + self._progress.unreadable
+        counters.set("data_collector_history_entries_unreadable_total", unreadable)
         if self._progress.deletion_completed_s is not None:
             completed_s = self._progress.deletion_completed_s
             counters.set("data_collector_history_deletion_completed_timestamp_seconds", completed_s)
@@ -231,6 +239,7 @@ class History(Part):
         for table in self._deleted:
             self._deleted[table] += last.deleted.get(table, 0)
         self._deletion_failures += last.deletion_failures
+        self._unreadable += last.unreadable
 
     async def _until_url(self) -> str:
         await self._url_known.wait()

@@ -61,6 +61,9 @@ class ReadBatch(Struct):
     parts: dict[str, Rows] = field(default_factory=dict)
     """Symbol, as its streams are named, to what they held."""
     unreadable: int = 0
+    """Entries that are no records."""
+    unreadable_reason: str | None = None
+    """Of the last of them: stream and reason."""
     is_full: bool = False
     """Whether there is more to read at once."""
 
@@ -79,6 +82,14 @@ class ReadBatch(Struct):
             whole.gaps += part.gaps
             whole.cursors |= part.cursors
         return whole
+
+
+class FirstHeld(Struct, frozen=True):
+    """The first trade that waits of a symbol that is held."""
+
+    stream: str
+    id: str
+    epoch: int
 
 
 class StreamReader:
@@ -100,6 +111,8 @@ class StreamReader:
         self._all = tuple(self.streams)
         self._first_held: dict[str, str] = {}
         """Held stream to the entry that waited first when it was looked at first."""
+        self.held_trades: dict[str, FirstHeld] = {}
+        """By symbol, when it was looked at last."""
         self.trimmed_held: set[str] = set()
         """Symbols that are held, and of which the store has trimmed what waited."""
         self.cursors = {name: cursors.get(name, BEGINNING) for name in self.streams}
@@ -122,7 +135,10 @@ class StreamReader:
         for name, entries in others if batch.is_full else [*others, *late]:
             part = batch.parts.setdefault(self._symbol(name), Rows())
             for number, fields in entries:
-                batch.unreadable += not self._take(part, name, fields)
+                reason = self._take(part, name, fields)
+                if reason is not None:
+                    batch.unreadable += 1
+                    batch.unreadable_reason = reason
                 part.cursors[name] = self.cursors[name] = number
         batch.is_full = batch.is_full or any(len(entries) == count for _, entries in late)
         return batch
@@ -152,7 +168,10 @@ class StreamReader:
         commands: list[Command] = [("XRANGE", name, "-", "+", "COUNT", 1) for name in self.streams]
         for name, reply in zip(self.streams, await self._ask(commands), strict=True):
             for oldest, fields in _entries(reply):
-                if self.cursors[name] != BEGINNING and entry_id(oldest) > entry_id(self.cursors[name]):
+                read = entry_id(self.cursors[name])
+                # Of trades of one time the next id is the next one.
+                is_next = self._kind(name) == "trades" and entry_id(oldest) == (read.ms, read.number + 1)
+                if self.cursors[name] != BEGINNING and entry_id(oldest) > read and not is_next:
                     found.append((name, self.cursors[name], oldest, epoch_or_first(fields)))
         return found
 
@@ -162,6 +181,12 @@ class StreamReader:
         replies = await self._ask(commands)
         waiting = {name: _first_id(reply) for name, reply in zip(self._all, replies, strict=True) if reply}
         self._look_at_held(waiting)
+        self.held_trades = {
+            self._symbol(name): FirstHeld(name, number, epoch_or_first(fields))
+            for name, reply in zip(self._all, replies, strict=True)
+            for number, fields in _entries(reply)
+            if self._kind(name) == "trades" and name not in self.streams
+        }
         oldest_ms = min((entry_id(each).ms for each in waiting.values()), default=None)
         return 0.0 if oldest_ms is None else max(0.0, round(time.time() - oldest_ms / 1000, 3))
 
@@ -215,26 +240,31 @@ class StreamReader:
     def _known_epoch(self, symbol: str) -> int:
         return max(self._epochs.get(symbol, 0), self._begun.get(symbol, 0))
 
-    def _take(self, part: Rows, name: str, fields: dict[str, str]) -> bool:
-        """False for an entry that is no record."""
+    def _take(self, part: Rows, name: str, fields: dict[str, str]) -> str | None:
+        """Why an entry is no record; None where it is one."""
         text, kind = fields.get("data", ""), self._kind(name)
         try:
             if kind == "gaps":
-                part.gaps.append(stored_gap(fields))
+                declared = stored_gap(fields)
+                self._demand_begun(declared.key.symbol, declared.epoch)
+                part.gaps.append(declared)
             elif '"trade_id":' in text:
                 if self._orders.trades:
                     trade, epoch = stored_trade(text), stored_epoch(fields)
-                    # A higher one for good would make all that comes later old.
-                    if epoch > self._known_epoch(trade.symbol):
-                        raise ValueError(f"nobody has begun the epoch {epoch}")
+                    self._demand_begun(trade.symbol, epoch)
                     part.trades.append(Sourced(trade, origin_of(fields), epoch))
             elif self._orders.klines and _CLOSED in text:
                 klines = part.revised if kind == "late" else part.klines
                 klines.append(Sourced(stored_kline(text, self._calendar), origin_of(fields)))
         except NO_RECORD as error:
             structlog.get_logger().warning("history_entry_unreadable", stream=name, reason=str(error))
-            return False
-        return True
+            return f"{name}: {error}"
+        return None
+
+    def _demand_begun(self, symbol: str, epoch: int) -> None:
+        """A higher one for good would make all that comes later old. Raises `ValueError`."""
+        if epoch > self._known_epoch(symbol):
+            raise ValueError(f"nobody has begun the epoch {epoch}")
 
     def _symbol(self, name: str) -> str:
         return name.removeprefix(self._orders.prefix).partition(":")[2]

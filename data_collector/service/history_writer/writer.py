@@ -25,7 +25,8 @@ from data_collector.model.records import Ticker
 from data_collector.model.store_url import parse_store_url
 from data_collector.service.history_writer.forgetting import Forgetting
 from data_collector.service.history_writer.messages import ORDERS, Orders, Progress, stored_rows
-from data_collector.service.history_writer.reading import ReadBatch, Rows, StreamReader, TickerSampler
+from data_collector.service.history_writer.reading import BEGINNING, ReadBatch, Rows, StreamReader, TickerSampler
+from data_collector.service.history_writer.refused_trades import RefusedTrades
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.rights import rights_to_write
 from data_collector.sinks.redis.connection import StoreConnection
@@ -43,6 +44,9 @@ HELD_UP_S = 5.0
 """Between two reads; past this the store may have trimmed what was not read."""
 COUNT_S = 3.0
 """How often entries that wait are counted while there are some."""
+
+UNREADABLE_TOLD_S = 600.0
+"""How long it is told that an entry was left out."""
 
 ID_MAX = 2**63 - 1
 """The database's."""
@@ -65,6 +69,9 @@ class HistoryWriter:
         self._rows = stored_rows()
         self._replaced = 0
         self._unreadable = 0
+        self._unreadable_reason: str | None = None
+        self._unreadable_s = 0.0
+        """When it came."""
         self._lag_s = 0.0
         self._lag_entries: int | None = None
         self._counted_s = 0.0
@@ -76,6 +83,9 @@ class HistoryWriter:
         self._refused: dict[str, str] = {}
         """Symbols whose rows PostgreSQL refuses, and why: their streams are left alone until `_retry_s`."""
         self._retry_s = 0.0
+        self._unfit: set[str] = set()
+        """Those whose names the database cannot hold."""
+        self._refused_trades = RefusedTrades({})
         self._told: dict[str, str] = {}
         """The same, as the starter knows it: it does not blink while they are tried again."""
         self._trimmed: list[str] = []
@@ -88,11 +98,11 @@ class HistoryWriter:
     def progress(self) -> Progress:
         """For the starter."""
         lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
-        forgetting = self._forgetting
+        forgetting, is_told = self._forgetting, time.monotonic() - self._unreadable_s < UNREADABLE_TOLD_S
         return Progress(
             self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
-            self._trimmed,
+            self._trimmed, self._unreadable_reason if is_told else None,
         )  # fmt: skip
 
     def use(self, orders: Orders) -> None:
@@ -128,6 +138,7 @@ class HistoryWriter:
                 orders.database_url, orders.exchange, rights, store=store, tell=self._tell_down
             )
             self._cursors = await database.cursors()
+            self._refused_trades = RefusedTrades(self._cursors)
             self._epochs = await database.epochs()
             reader = StreamReader(connection, orders, self._cursors, self._epochs)
             await self._begin_anew(reader, database)
@@ -155,6 +166,8 @@ class HistoryWriter:
                 await self._begin_anew(reader, database)
             batch = await reader.read()
             self._unreadable += batch.unreadable
+            if batch.unreadable_reason is not None:
+                self._unreadable_reason, self._unreadable_s = batch.unreadable_reason, time.monotonic()
             if batch.has_rows or batch.is_full:
                 await self._write(batch, reader, database)
                 self._cursors = dict(reader.cursors)
@@ -162,7 +175,9 @@ class HistoryWriter:
             self._told = dict(self._refused)
             await self._forgetting.step(database, self._orders)
             self._lag_s = await reader.lag_s() if batch.is_full or self._refused else 0.0
-            self._trimmed = sorted(reader.trimmed_held.intersection(self._refused))
+            await self._keep_refused(reader, database)
+            trimmed = reader.trimmed_held | self._refused_trades.trimmed
+            self._trimmed = sorted(trimmed.intersection(self._refused))
             if batch.is_full:
                 # Behind: trimming may overtake the cursor meanwhile.
                 await self._tell_trimmed(reader, database)
@@ -176,6 +191,16 @@ class HistoryWriter:
                 with contextlib.suppress(TimeoutError):
                     async with time_limit(POLL_S):
                         await self._changed.wait()
+
+    async def _keep_refused(self, reader: StreamReader, database: FollowedDatabase) -> None:
+        for symbol, first in reader.held_trades.items():
+            if symbol in self._refused:
+                with self._isolated(symbol, reader):
+                    fits = symbol not in self._unfit
+                    place = await self._refused_trades.keep(symbol, first, database, fits=fits)
+                    if reader.cursors[first.stream] == BEGINNING:
+                        self._cursors = {**(self._cursors or {}), first.stream: place}
+                        reader.cursors[first.stream] = place
 
     async def _count_waiting(self, reader: StreamReader) -> None:
         """Not at every read: it is three questions for each stream."""
@@ -217,7 +242,9 @@ class HistoryWriter:
         """With all symbols but those whose names the database cannot hold."""
         self._refused.clear()
         reader.release()
-        for symbol, reason in (await database.unfit(self._orders.symbols)).items():
+        unfit = await database.unfit(self._orders.symbols)
+        self._unfit = set(unfit)
+        for symbol, reason in unfit.items():
             self._refuse(symbol, reason, reader)
         for symbol in self._orders.symbols:
             if symbol in self._orders.epochs and symbol not in self._refused:

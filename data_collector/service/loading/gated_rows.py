@@ -11,29 +11,17 @@ from functools import partial
 from operator import attrgetter
 from typing import Generic
 
-from msgspec import Struct, field
+from msgspec import Struct
 
+from data_collector.history.ports import Stored
 from data_collector.model.channels import key_of
 from data_collector.model.gaps import Gap
-from data_collector.model.gate import Gate, Verdict
+from data_collector.model.gate import Gate, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Row, Source, Trade
 from data_collector.service.loading.load_audit import LoadAudit
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
-
-NOT_WHOLE = "close_time_fits"
-"""The rule for what is no whole kline, where the rules in force have none."""
-
-
-class Loaded(Struct, frozen=True):
-    """What became of the rows of one call."""
-
-    added: int = 0
-    changed: int = 0
-    known: int = 0
-    refused: Mapping[tuple[str, ...], int] = field(default_factory=dict)
-    """The rules that rows broke to how many did."""
 
 
 class _Judged(Struct, Generic[Row], frozen=True):
@@ -70,23 +58,22 @@ class GatedRows:
         self._gate = gate
         self._audit = audit
 
-    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Loaded:
+    async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
         judged = _judged(klines, self._gate.check, attrgetter("open_ms"))
         return await self._put(judged, source, self._writer.put_klines)
 
-    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Loaded:
+    async def put_odd(self, places: Mapping[int, Kline], *, source: Source) -> Stored:
         """What stands in place of whole klines, by open time."""
         refused: list[RefusedRow] = []
         for open_ms, kline in places.items():
-            verdict = self._gate.check(kline)
-            rules = verdict.critical if verdict is not None and verdict.critical else (NOT_WHOLE,)
+            rules = verdict_of_odd(self._gate.check(kline), kline, open_ms).critical
             refused.append(RefusedRow(key_of(kline), open_ms, kline, rules, source))
         if refused:
             await self._quarantine.put(refused)
-        return Loaded(refused=Counter(row.rules for row in refused))
+        return Stored(refused=Counter(row.rules for row in refused))
 
-    async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Loaded:
+    async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Stored:
         """Trades of an epoch; None is the newest of their symbol."""
         judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
         return await self._put(judged, source, partial(self._writer.put_trades, epoch=epoch), epoch)
@@ -97,9 +84,9 @@ class GatedRows:
 
     async def _put(
         self, judged: _Judged[Row], source: Source, put: Callable[..., Awaitable[Written]], epoch: int | None = None
-    ) -> Loaded:
+    ) -> Stored:
         if not judged.rows:
-            return Loaded()
+            return Stored()
         good, number_of = judged.good, judged.number_of
         refused = [
             RefusedRow(key_of(row), number_of(row), row, verdict.critical, source, epoch=epoch)
@@ -114,7 +101,7 @@ class GatedRows:
             await self._quarantine.settle(key_of(good[0]), [number_of(row) for row in good], epoch=epoch)
         # What is stored is audited once, however often that was tried.
         await self._audit.take(judged.rows, judged.verdicts)
-        return Loaded(written.added, written.changed, written.known, Counter(row.rules for row in refused))
+        return Stored(written.added, written.changed, written.known, Counter(row.rules for row in refused))
 
 
 def _judged(

@@ -12,9 +12,9 @@ from itertools import groupby
 from msgspec import Struct, field
 
 from data_collector.model.calendar import Calendar, is_whole
+from data_collector.model.gate import verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade, known_origin
-from data_collector.service.loading.gated_rows import NOT_WHOLE
 from data_collector.service.loading.load import Load
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 
@@ -69,9 +69,7 @@ class Release(Struct, frozen=True):
         report.passed_over += len(rows) - len(asked)
         outdated = await self.quarantine.outdated(key, [row.number for row in asked], epoch=epoch)
         report.known += len(outdated)
-        passing = [
-            row.record for row in asked if row.number not in outdated and self._passes(row.record, source, report)
-        ]
+        passing = [row.record for row in asked if row.number not in outdated and self._passes(row, source, report)]
         report.released += len(passing)
         if self.is_dry or source is None:
             return
@@ -81,7 +79,8 @@ class Release(Struct, frozen=True):
         await self.load.rows.put_klines(klines, source=source)
         await self.load.rows.put_trades(trades, source=source, epoch=epoch)
 
-    def _passes(self, record: Kline | Trade | None, source: Source | None, report: SeriesRelease) -> bool:
+    def _passes(self, row: RefusedRow, source: Source | None, report: SeriesRelease) -> bool:
+        record = row.record
         if record is None or source is None:
             report.unreadable += 1
             return False
@@ -89,8 +88,8 @@ class Release(Struct, frozen=True):
         broken = () if verdict is None else verdict.critical
         if not broken and isinstance(record, Kline):
             # The table has no place for one that is not whole, whatever the rules in force say of it.
-            fits = is_whole(self.calendar, record.interval, record.open_ms, record.close_ms)
-            broken = () if fits else (NOT_WHOLE,)
+            fits = is_whole(self.calendar, record.interval, record.open_ms, record.close_ms, row.number)
+            broken = () if fits else verdict_of_odd(verdict, record, row.number).critical
         if not broken:
             return True
         report.still_refused += 1

@@ -67,8 +67,57 @@ class CopiedPage(Struct):
     """Whether the next page begins at `end`; else what is there is for the other store to say, or it is the end."""
 
 
-class CopiedSeries(Struct, frozen=True):
-    """A series as COPY reads it; places are open times in ms, or trade ids."""
+class PostgresCopier:
+    """Copies rows of one exchange. Methods raise `SinkUnavailable` and `Misconfigured`.
+
+    A page is the first `limit` rows of a range whose end is not included. A hole at or after the place `solid_from`
+    ends it, and so does `solid_from` itself; None: holes do not matter.
+    """
+
+    def __init__(self, asking: Asking, exchange: str, form: CopyForm) -> None:
+        self._asking = asking
+        self._exchange = exchange
+        self._form = form
+
+    async def klines(
+        self, symbol: str, interval: str, times: range, limit: int, *, step_ms: int, solid_from: int | None
+    ) -> CopiedPage:
+        """Of one interval, by open time; places that are further apart than `step_ms` have a hole between them."""
+        series = _Series(
+            (self._exchange, symbol, interval),
+            self._columns(_PLAIN_KLINE if self._form.is_plain else _KLINE),
+            OPEN_MS,
+            f"""from market_data_ohlcv where exchange = {{0}} and symbol = {{1}} and interval = {{2}}
+              and "timestamp" >= {AT_MS.format("{first}")} and "timestamp" < {AT_MS.format("{until}")}
+              order by "timestamp" limit {{limit}}""",
+            1,
+            step_ms,
+        )
+        return await _page(self._asking, series, times, limit, solid_from)
+
+    async def trades(
+        self, symbol: str, epoch: int, ids: range, times: range, limit: int, *, solid_from: int | None
+    ) -> CopiedPage:
+        """Of one epoch, by id, and made in a range of time."""
+        series = _Series(
+            (self._exchange, symbol),
+            self._columns(_PLAIN_TRADE if self._form.is_plain else _TRADE),
+            "trade_id",
+            f"""from market_data_trades where exchange = {{0}} and symbol = {{1}} and epoch = {epoch}
+              and trade_id >= {{first}} and trade_id < {{until}}
+              and "timestamp" >= {AT_MS.format(times.start)} and "timestamp" < {AT_MS.format(times.stop)}
+              order by trade_id limit {{limit}}""",
+            2,
+            1,
+        )
+        return await _page(self._asking, series, ids, limit, solid_from)
+
+    def _columns(self, of_record: str) -> str:
+        return f"{of_record}, {_ORIGIN}" if self._form.with_origin else of_record
+
+
+class _Series(Struct, frozen=True):
+    """As COPY reads it; places are open times in ms, or trade ids."""
 
     names: tuple[str, ...]
     """What identifies it, put into `rows` as {0}, {1} …"""
@@ -83,75 +132,28 @@ class CopiedSeries(Struct, frozen=True):
     """Between the places of two neighbours at most."""
 
 
-def klines_copied(
-    exchange: str, symbol: str, interval: str, step_ms: int, form: CopyForm
-) -> CopiedSeries:  # fmt: skip
-    """Klines of one interval."""
-    return CopiedSeries(
-        (exchange, symbol, interval),
-        _columns(_PLAIN_KLINE if form.is_plain else _KLINE, form),
-        OPEN_MS,
-        f"""from market_data_ohlcv where exchange = {{0}} and symbol = {{1}} and interval = {{2}}
-          and "timestamp" >= {AT_MS.format("{first}")} and "timestamp" < {AT_MS.format("{until}")}
-          order by "timestamp" limit {{limit}}""",
-        1,
-        step_ms,
-    )
-
-
-def trades_copied(
-    exchange: str, symbol: str, epoch: int, from_ms: int, to_ms: int, form: CopyForm
-) -> CopiedSeries:  # fmt: skip
-    """Trades of one epoch that were made in a range of time."""
-    return CopiedSeries(
-        (exchange, symbol),
-        _columns(_PLAIN_TRADE if form.is_plain else _TRADE, form),
-        "trade_id",
-        f"""from market_data_trades where exchange = {{0}} and symbol = {{1}} and epoch = {epoch}
-          and trade_id >= {{first}} and trade_id < {{until}}
-          and "timestamp" >= {AT_MS.format(from_ms)} and "timestamp" < {AT_MS.format(to_ms)}
-          order by trade_id limit {{limit}}""",
-        2,
-        1,
-    )
-
-
-def _columns(of_record: str, form: CopyForm) -> str:
-    return f"{of_record}, {_ORIGIN}" if form.with_origin else of_record
-
-
-async def copied_page(
-    asking: Asking, series: CopiedSeries, first: int, until: int, limit: int, solid_from: int | None
-) -> CopiedPage:
-    """At most `limit` rows from `first` up to `until`, which it does not hold.
-
-    A hole at or after `solid_from` ends it, and so does `solid_from` itself. None: holes do not matter.
-    """
+async def _page(asking: Asking, series: _Series, places: range, limit: int, solid_from: int | None) -> CopiedPage:
+    first, until = places.start, places.stop
     async with asking.transaction() as connection:
         rows = await _bound(connection, series)
         if solid_from is not None and first < solid_from:
-            found = await _copied(connection, series, rows, first, min(until, solid_from), limit)
+            found = await _copied(connection, series, rows, range(first, min(until, solid_from)), limit)
             if not found.goes_on and solid_from < until:
                 found.end, found.goes_on = solid_from, True
             return found
         if solid_from is not None:
+            seen = rows.format(first=first, until=until, limit=limit)
             hole = await connection.fetchval(
-                _HOLE.format(
-                    first=first,
-                    place=series.place,
-                    rows=rows.format(first=first, until=until, limit=limit),
-                    step=series.step,
-                    solid_from=solid_from,
-                )
+                _HOLE.format(first=first, place=series.place, rows=seen, step=series.step, solid_from=solid_from)
             )
             if isinstance(hole, int):
-                found = await _copied(connection, series, rows, first, hole + 1, limit)
+                found = await _copied(connection, series, rows, range(first, hole + 1), limit)
                 found.goes_on = False
                 return found
-        return await _copied(connection, series, rows, first, until, limit)
+        return await _copied(connection, series, rows, places, limit)
 
 
-async def _bound(connection: asyncpg.Connection, series: CopiedSeries) -> str:
+async def _bound(connection: asyncpg.Connection, series: _Series) -> str:
     """`series.rows` with its names put in: COPY takes no arguments."""
     quoted = [f"quote_literal(${number})" for number in range(1, len(series.names) + 1)]
     (literals,) = await connection.fetch(f"select {', '.join(quoted)}", *series.names)
@@ -161,25 +163,24 @@ async def _bound(connection: asyncpg.Connection, series: CopiedSeries) -> str:
 
 
 async def _copied(
-    connection: asyncpg.Connection, series: CopiedSeries, rows: str, first: int, until: int, limit: int
-) -> CopiedPage:
-    if first >= until:
-        return CopiedPage(b"", None, None, first, goes_on=False)
+    connection: asyncpg.Connection, series: _Series, rows: str, places: range, limit: int
+) -> CopiedPage:  # fmt: skip
     text = bytearray()
 
     async def put(part: bytes) -> None:
         text.extend(part)
 
-    query = f"select {series.columns} {rows.format(first=first, until=until, limit=limit)}"
-    status = await connection.copy_from_query(query, output=put, format="csv")
+    if places:
+        query = f"select {series.columns} {rows.format(first=places.start, until=places.stop, limit=limit)}"
+        status = await connection.copy_from_query(query, output=put, format="csv")
     if not text:
-        return CopiedPage(b"", None, None, first, goes_on=False)
-    begin = _place(series, text[: text.index(b"\n")])
+        return CopiedPage(b"", None, None, places.start, goes_on=False)
+    first = _place(series, text[: text.index(b"\n")])
     last = _place(series, text[text.rfind(b"\n", 0, -1) + 1 :])
-    return CopiedPage(bytes(text), begin, last, last + 1, goes_on=status == f"COPY {limit}")
+    return CopiedPage(bytes(text), first, last, last + 1, goes_on=status == f"COPY {limit}")
 
 
-def _place(series: CopiedSeries, line: bytearray) -> int:
+def _place(series: _Series, line: bytearray) -> int:
     (row,) = csv.reader([line.decode()])
     text = row[series.place_column]
     return int(text) if text.isdecimal() else round(datetime.fromisoformat(text).timestamp() * 1000)

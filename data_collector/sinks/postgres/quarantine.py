@@ -93,8 +93,7 @@ class PostgresQuarantine:
         self._pool = pool
         self._exchange = exchange
         self._place = place
-        self._newest: dict[str, int] = {}
-        """Epochs, by symbol."""
+        self._reader = PostgresReader(pool, exchange, place=place)
 
     async def put(self, rows: Sequence[RefusedRow]) -> None:
         """Keep what was refused, and declare its places as holes. What was refused before gives way to it."""
@@ -159,12 +158,7 @@ class PostgresQuarantine:
             after = (last.key.symbol, last.key.channel, last.key.interval or "", last.epoch or 0, last.number)
 
     async def _epoch(self, key: Key, known: int | None) -> int:
-        if known is not None or key.channel != "trade":
-            return known or 0
-        if key.symbol not in self._newest:
-            reader = PostgresReader(self._pool, self._exchange, place=self._place)
-            self._newest[key.symbol] = await reader.epoch_of(key.symbol)
-        return self._newest[key.symbol]
+        return await self._reader.epoch_of_series(key) if known is None else known
 
     def _series(self, key: Key) -> tuple[str, str, str, str]:
         return self._exchange, key.symbol, key.channel, key.interval or ""

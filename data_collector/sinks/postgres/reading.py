@@ -16,7 +16,7 @@ from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
 from data_collector.sinks.postgres.asking import AT_MS, OPEN_MS, Asking
-from data_collector.sinks.postgres.copying import CopiedPage, CopyForm, copied_page, klines_copied, trades_copied
+from data_collector.sinks.postgres.copying import CopyForm, PostgresCopier
 
 IDS_AT_ONCE = 2_000_000
 """How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
@@ -152,6 +152,10 @@ class PostgresReader:
             statement_timeout_s=self._statement_timeout_s, epoch=epoch,
         )  # fmt: skip
 
+    def copier(self, form: CopyForm) -> PostgresCopier:
+        """For long stretches of the same rows."""
+        return PostgresCopier(self._asking, self._exchange, form)
+
     async def epochs(self, symbol: str) -> list[int]:
         """Those of a symbol of which there is something, or was something known, rising; never empty."""
         rows = await self._asking.fetch(EPOCHS_OF, self._exchange, symbol)
@@ -164,6 +168,10 @@ class PostgresReader:
         if symbol not in self._newest:
             self._newest[symbol] = (await self.epochs(symbol))[-1]
         return self._newest[symbol]
+
+    async def epoch_of_series(self, key: Key) -> int:
+        """Of klines it is always the first."""
+        return await self.epoch_of(key.symbol) if key.channel == "trade" else 0
 
     async def klines(self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int) -> list[Kline]:
         """The first `limit` klines of the range, ascending."""
@@ -181,14 +189,6 @@ class PostgresReader:
         series = (self._exchange, symbol, interval)
         rows = await self._asking.fetch(NEWEST_KLINES, *series, 0, LATEST_MS + 1, limit)
         return [Sourced(self._kline(symbol, interval, row), _origin(row)) for row in reversed(rows)]
-
-    async def copied_klines(
-        self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int, *, step_ms: int,
-        solid_from: int | None, form: CopyForm,
-    ) -> CopiedPage:  # fmt: skip
-        """The first `limit` klines of the range as CSV, up to a hole wider than `step_ms`: see `copied_page`."""
-        series = klines_copied(self._exchange, symbol, interval, step_ms, form)
-        return await copied_page(self._asking, series, from_ms, to_ms, limit, solid_from)
 
     async def trades(
         self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
@@ -225,15 +225,6 @@ class PostgresReader:
         epoch = await self.epoch_of(symbol)
         rows = await self._asking.fetch(NEWEST_TRADES, self._exchange, symbol, epoch, limit)
         return [Sourced(_trade(symbol, row), _origin(row), epoch) for row in reversed(rows)]
-
-    async def copied_trades(
-        self, symbol: str, ids: range, from_ms: int, to_ms: int, limit: int, *, solid_from: int | None,
-        form: CopyForm,
-    ) -> CopiedPage:  # fmt: skip
-        """The first `limit` trades of a range of ids and times as CSV, up to a hole: see `copied_page`."""
-        epoch = await self.epoch_of(symbol)
-        series = trades_copied(self._exchange, symbol, epoch, from_ms, to_ms, form)
-        return await copied_page(self._asking, series, ids.start, ids.stop, limit, solid_from)
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
@@ -294,7 +285,7 @@ class PostgresReader:
 
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
-        epoch = await self.epoch_of(key.symbol) if key.channel == "trade" else 0
+        epoch = await self.epoch_of_series(key)
         rows = await self._asking.fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
@@ -304,7 +295,7 @@ class PostgresReader:
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
         """Places of which quarantine keeps what one of these sources gave, ascending."""
-        epoch = await self.epoch_of(key.symbol) if key.channel == "trade" else 0
+        epoch = await self.epoch_of_series(key)
         series = (self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         rows = await self._asking.fetch(REFUSED, *series, list(sources))
         return [

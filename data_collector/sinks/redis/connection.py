@@ -199,6 +199,10 @@ def _packed(commands: Sequence[Command]) -> bytes:
     except RuntimeError as error:
         # "Failed to serialize the command": hiredis has not got the memory.
         raise MemoryError(str(error)) from error
+    except UnicodeEncodeError as error:
+        # So Python shows bytes of a command line that were no text. The rest of it may be a password.
+        letter = error.object[error.start]
+        raise Misconfigured(f"A name or a value for the store holds {letter!r}: write it in UTF-8.") from None
 
 
 def tls_context(address: StoreAddress) -> ssl.SSLContext:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.keys import StoreKeys
 from data_collector.model.records import STREAMED, Origin, known_origin
-from data_collector.sinks.redis.connection import ReplyError, StoreConnection
+from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.stored_records import DeclaredGap, epoch_or_first, gap_or_none
 
 GAPS_PER_PAGE = 1000
@@ -71,6 +72,21 @@ async def pages_of(
         start = f"({entries[-1].id}"
 
 
+async def first_entry(connection: StoreConnection, key: str, symbol: str, start: str = "-") -> StreamEntry | None:
+    """The first one of a stream, or from an id on. Raises `SinkUnavailable`."""
+    return await _one_entry(connection, symbol, ("XRANGE", key, start, "+", "COUNT", 1))
+
+
+async def last_entry(connection: StoreConnection, key: str, symbol: str, end: str = "+") -> StreamEntry | None:
+    """The last one of a stream, or up to an id. Raises `SinkUnavailable`."""
+    return await _one_entry(connection, symbol, ("XREVRANGE", key, end, "-", "COUNT", 1))
+
+
+async def _one_entry(connection: StoreConnection, symbol: str, command: Command) -> StreamEntry | None:
+    (reply,) = await connection.execute([command])
+    return next(iter(entries_of(reply, symbol, str(command[1]))), None)
+
+
 def origin_of(fields: Mapping[str, str]) -> Origin:
     """Where the record of an entry is from; without a word it came by the stream."""
     if len(fields) == 1:
@@ -99,3 +115,12 @@ async def declared_pages(connection: StoreConnection, key: str, symbol: str) -> 
         left -= 1
         if not left:
             return
+
+
+async def begun(connection: StoreConnection, keys: StoreKeys, declared: Sequence[DeclaredGap]) -> list[DeclaredGap]:
+    """Without those of an epoch that nobody has begun: they are somebody else's. Raises `SinkUnavailable`."""
+    symbols = sorted({found.key.symbol for found in declared if found.epoch})
+    replies = await connection.execute([("GET", keys.epoch(symbol)) for symbol in symbols]) if symbols else []
+    told = {symbol: str(reply) for symbol, reply in zip(symbols, replies, strict=True)}
+    present = {symbol: int(text) for symbol, text in told.items() if text.isdecimal()}
+    return [found for found in declared if found.epoch <= present.get(found.key.symbol, found.epoch)]

@@ -15,12 +15,13 @@ from data_collector.model.channels import CHANNEL_OF, CHANNELS
 from data_collector.model.errors import Misconfigured, SinkUnavailable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Channel, Key
-from data_collector.model.sink import Batch, Behind, KlineUpdate, NewestUpdate, TradeRun, TradeTail
+from data_collector.model.sink import Batch, Behind, EpochEnd, KlineUpdate, NewestUpdate, TradeRun, TradeTail
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
 from data_collector.sinks.redis.calls import Call, CallBuilder, KlinePart, PastKline, RevisedKline, SidePart
 from data_collector.sinks.redis.connection import Command, ReplyError, StoreConnection
 from data_collector.sinks.redis.entries import entry_id, epoch_of_entry
+from data_collector.sinks.redis.former_epochs import end_of_epoch
 from data_collector.sinks.redis.functions import check_rights, load_functions, with_rights
 from data_collector.sinks.redis.groups import GroupPlace, group_places
 from data_collector.sinks.redis.suitability import check_store, claim_store
@@ -149,6 +150,10 @@ class RedisSink:
         replies = await connection.execute([("GET", self._keys.epoch_order(symbol)) for symbol in symbols])
         found = zip(symbols, map(str, replies), strict=True)
         return {symbol: int(epoch) for symbol, epoch in found if epoch.isdecimal()}
+
+    async def end_of_epoch(self, symbol: str, epoch: int) -> EpochEnd:
+        """What the store tells of an epoch that is over; not to be called beside `write`. Raises `SinkUnavailable`."""
+        return await end_of_epoch(await self._connected(), self._keys, symbol, epoch)
 
     async def begin_channels(self, channels: Collection[Channel]) -> None:
         """They are written from now on. Raises `Misconfigured` where rights are missing, and `SinkUnavailable`."""

@@ -191,8 +191,10 @@ def stored_gap(fields: Mapping[str, str]) -> DeclaredGap:
     gap = Gap(_number(found.first), _number(found.last), found.count, found.reason, known_rules(found.rules))
     if gap.last < gap.first:
         raise ValueError("a gap ends where it begins, or later")
-    key = Key(found.channel, found.symbol, found.interval)
-    return DeclaredGap(key, gap, found.recorded_at, stored_epoch(fields))
+    key, epoch = Key(found.channel, found.symbol, found.interval), stored_epoch(fields)
+    if epoch and found.channel == "kline":
+        raise ValueError("klines have no epoch")
+    return DeclaredGap(key, gap, found.recorded_at, epoch)
 
 
 def _number(value: int | str) -> int:

@@ -12,14 +12,14 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import aiohttp
 from msgspec import Struct
 
 from data_collector.model.errors import BadFile, Misconfigured, NotPublished, VenueUnreachable
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Kline, Row, Trade
 from data_collector.model.venue import BulkFile
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import bulk_names
@@ -37,8 +37,6 @@ ARCHIVE_BYTES_MAX = 16 * 2**30
 CHECKSUM_BYTES_MAX = 1024
 
 PIECE_BYTES = 2**20
-
-Row = TypeVar("Row", Kline, Trade)
 
 
 class FetchedFile(Struct, frozen=True):

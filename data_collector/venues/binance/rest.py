@@ -7,6 +7,7 @@ that has asked gets it, and no other.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -16,10 +17,12 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.venue import Counts, SymbolRules, TradesRefused
 from data_collector.observe.counters import Counters
+from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
 from data_collector.venues.binance import rest_pages as pages
 from data_collector.venues.binance.messages import ErrorBody
@@ -44,8 +47,7 @@ HINT_451 = (
 )
 
 KEY_HEADER = "X-MBX-APIKEY"
-KEY_UNSENT = -2014
-KEY_REFUSED = frozenset({KEY_UNSENT, -2015})
+KEY_REFUSED = frozenset({-2014, -2015})
 """No key was sent, or one that is not taken."""
 
 CURE_UNSENT = "this exchange asks for an API key there: set BINANCE_API_KEY"
@@ -54,8 +56,18 @@ CURE_REFUSED = "the key in BINANCE_API_KEY is not taken: correct it, or its righ
 PASSING = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1015, -1016, -1034})
 """Codes of errors that pass, whatever the status: the exchange is busy, restarts, or does not know."""
 
-NEVER_STATUSES = frozenset({404, 405, 410})
-"""There is no such endpoint: hosts for market data alone have no trades by id."""
+ENDPOINT_STATUSES = frozenset({401, 404, 405, 410})
+"""Nobody may ask that endpoint, or there is none: hosts for market data alone have no trades by id.
+
+Without the exchange's own error a proxy may have answered, or a host that is just being renewed: that passes.
+"""
+
+OLD_TRADES = "/api/v3/historicalTrades"
+
+SHOWN_CHARACTERS = 120
+"""Of what came instead of an error of the exchange."""
+
+_TAG = re.compile("<[^<>]*>")
 
 UNSERVED_S = 3600.0
 """After 451."""
@@ -68,6 +80,10 @@ class _Answer(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class _BareStatus(VenueUnreachable):
+    """A status that is final when it comes again and again, and may pass."""
 
 
 class BinanceRest:
@@ -85,8 +101,9 @@ class BinanceRest:
         self._api_key = api_key
         self._keyed: set[str] = set()
         """Paths that have asked for a key."""
-        self._keys_wanted: dict[str, str] = {}
-        """What was answered there last for want of a key."""
+        self._key_wanted: str | None = None
+        self._bare: dict[str, RepeatedAnswer] = {}
+        """By path: those of `ENDPOINT_STATUSES`."""
         self._use_proxy = use_proxy
         self._counters = Counters() if counters is None else counters
         self._budget = RestBudget() if budget is None else budget
@@ -95,8 +112,8 @@ class BinanceRest:
 
     @property
     def key_wanted(self) -> str | None:
-        """What was answered where a key is asked for, and the cure."""
-        return next(iter(self._keys_wanted.values()), None)
+        """What was answered where trades by their ids were asked for without the right key, and the cure."""
+        return self._key_wanted
 
     @property
     def background_weight_per_minute(self) -> int:
@@ -137,17 +154,17 @@ class BinanceRest:
 
     async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup"""
-        path, query = "/api/v3/historicalTrades", {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
+        query = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
         try:
-            rows = await self._get(path, query, 25, list[pages.TradeRow], urgent=urgent)
-        except VenueRefused as refusal:
-            if refusal.code is not None and refusal.code not in KEY_REFUSED:
+            rows = await self._get(OLD_TRADES, query, 25, list[pages.TradeRow], urgent=urgent)
+        except (VenueRefused, _BareStatus) as refusal:
+            if isinstance(refusal, VenueRefused) and not refusal.endpoint_wide:
                 raise
             return await self._newest_trades(symbol, from_id, limit, refusal, urgent=urgent)
         return self._trusted(lambda: pages.trades_of(symbol, from_id, limit, rows))
 
     async def _newest_trades(
-        self, symbol: str, from_id: int, limit: int, refusal: VenueRefused, *, urgent: bool
+        self, symbol: str, from_id: int, limit: int, refusal: VenueRefused | _BareStatus, *, urgent: bool
     ) -> list[Trade]:
         """What can be had without a key, or where there are no trades by id: the newest 1,000."""
         query = {"symbol": symbol, "limit": str(pages.ROWS_MAX)}
@@ -156,7 +173,7 @@ class BinanceRest:
         later = [trade for trade in trades if trade.trade_id >= from_id][:limit]
         if not trades or trades[0].trade_id <= from_id:
             return later
-        raise TradesRefused(refusal, later)
+        raise TradesRefused(refusal, later) if isinstance(refusal, VenueRefused) else refusal
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """Weight 4: aggregate trades can be asked for by time, and each names its first trade."""
@@ -235,7 +252,9 @@ class BinanceRest:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._count("malformed")
             raise VenueUnreachable(f"{path} was answered with something else ({error})") from error
-        self._keys_wanted.pop(path, None)
+        self._bare.pop(path, None)
+        if path == OLD_TRADES:
+            self._key_wanted = None
         self._count("ok")
         self._budget.all_is_well()
         return body
@@ -267,10 +286,13 @@ class BinanceRest:
 
     def _refusal(self, path: str, answer: _Answer) -> VenueRefused | VenueUnreachable:
         status, error = answer.status, _error_of(answer.body)
-        reason = f"{path} was answered with HTTP {status}" + (f": {error.msg} (code {error.code})" if error.msg else "")
+        reason = f"{path} was answered with HTTP {status}{_told(error, answer.body)}"
         if status == 451:
             reason = f"{reason}. {HINT_451}"
         wait_s = _retry_after_s(answer.headers.get("Retry-After", ""))
+        is_bare = status in ENDPOINT_STATUSES and error.code >= 0
+        if not is_bare:
+            self._bare.pop(path, None)
         if status in {418, 429}:
             self._count("banned" if status == 418 else "limited")
             return self._blocked(reason, DEFAULT_WAIT_S if wait_s is None else max(wait_s, WAIT_S_MIN))
@@ -281,21 +303,45 @@ class BinanceRest:
         if status == 403:
             self._count("forbidden")
             return self._blocked(reason, self._budget.back_off(reason) if wait_s is None else wait_s)
-        if status == 401 or error.code in KEY_REFUSED:
+        if is_bare:
+            is_final = self._bare.setdefault(path, RepeatedAnswer()).note(time.monotonic())
+        else:
+            is_final = 400 <= status < 500 and error.code < 0 and error.code not in PASSING
+        if is_final:
             self._count("refused")
-            cure = CURE_UNSENT if self._api_key is None else CURE_REFUSED
-            self._keys_wanted[path] = f"{reason}; {cure}"
-            return VenueRefused(self._keys_wanted[path], code=error.code if error.code in KEY_REFUSED else KEY_UNSENT)
-        if 400 <= status < 500 and (error.code or status in NEVER_STATUSES) and error.code not in PASSING:
-            self._count("refused")
-            return VenueRefused(reason, code=None if status in NEVER_STATUSES else error.code)
+            return self._refused(path, status, error.code, reason)
         self._count("failed")
-        return VenueUnreachable(reason) if wait_s is None else self._blocked(reason, wait_s)
+        if wait_s is not None:
+            return self._blocked(reason, wait_s)
+        return _BareStatus(reason) if is_bare else VenueUnreachable(reason)
+
+    def _refused(self, path: str, status: int, code: int, reason: str) -> VenueRefused:
+        if code >= 0:
+            return VenueRefused(f"{reason}, again and again", endpoint_wide=True)
+        wants_key = code in KEY_REFUSED or (status == 401 and path == OLD_TRADES)
+        if wants_key:
+            reason = f"{reason}; {CURE_UNSENT if self._api_key is None else CURE_REFUSED}"
+        if wants_key and path == OLD_TRADES:
+            self._key_wanted = reason
+        return VenueRefused(reason, endpoint_wide=wants_key or status in ENDPOINT_STATUSES)
 
     def _blocked(self, reason: str, wait_s: float) -> VenueUnreachable:
         self._budget.block(wait_s, reason)
         self._counters.set("data_collector_rest_banned_until_seconds", self._budget.blocked_until_s)
         return VenueUnreachable(reason, retry_after_s=wait_s)
+
+
+def _told(error: ErrorBody, body: bytes) -> str:
+    """The words that came with a status."""
+    if error.msg:
+        return f": {_shortened(error.msg)} (code {error.code})"
+    words = _shortened(_TAG.sub(" ", body[: 10 * SHOWN_CHARACTERS].decode(errors="replace")))
+    return f": {words}" if words else ""
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text[: 10 * SHOWN_CHARACTERS].split())
+    return escaped(words if len(words) <= SHOWN_CHARACTERS else f"{words[:SHOWN_CHARACTERS]}…")
 
 
 def _error_of(body: bytes) -> ErrorBody:

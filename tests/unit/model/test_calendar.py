@@ -75,14 +75,19 @@ def test_month_that_opens_off_the_grid_is_no_crash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "time", "place"),
+    ("interval", "time", "anchor", "place"),
     [
-        ("1w", "2024-01-01", "2024-01-01"),
-        ("1w", "2024-01-01T00:01", None),
-        ("3d", "2024-01-02", "2024-01-02"),
-        ("1M", "2024-01-31T23:59", "2024-01-01"),
-        ("5m", "2024-01-01T00:09", "2024-01-01T00:05"),
+        ("1w", "2024-01-01", None, "2024-01-01"),
+        ("1w", "2024-01-01T00:01", None, None),
+        ("1w", "2024-01-03", "2024-03-04", "2024-01-01"),
+        ("1w", "2024-01-15T00:01", "2024-01-01", "2024-01-15"),
+        ("3d", "2024-01-02", None, "2024-01-02"),
+        ("3d", "2024-01-06", "2024-01-02", "2024-01-05"),
+        ("1M", "2024-01-31T23:59", "2024-03-01", "2024-01-01"),
+        ("5m", "2024-01-01T00:09", None, "2024-01-01T00:05"),
     ],
 )
-def test_place_of_an_odd_candle(interval: str, time: str, place: str | None) -> None:
-    assert place_ms(CALENDAR, interval, ms(time)) == (None if place is None else ms(place))
+def test_place_of_an_odd_candle(interval: str, time: str, anchor: str | None, place: str | None) -> None:
+    found = place_ms(CALENDAR, interval, ms(time), None if anchor is None else ms(anchor))
+
+    assert found == (None if place is None else ms(place))

@@ -16,6 +16,7 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.sequence.intake import Intake
 from data_collector.pipeline.sequence.kline_intake import WantedKlines
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
+from data_collector.pipeline.spool.spool import Spool
 from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, ticker, trade
@@ -29,11 +30,11 @@ COPIES = "data_collector_messages_copies_total"
 class Scene:
     """An intake with its outlet, fed with records as frames."""
 
-    def __init__(self, *, catch_up_s: float = 0.0) -> None:
+    def __init__(self, *, catch_up_s: float = 0.0, kept: Spool | None = None) -> None:
         self.counters = Counters()
         self.notebook = Notebook()
         self.now_s = 0.0
-        self.kept = in_memory(SYMBOL, "ETHUSDT")
+        self.kept = kept or in_memory(SYMBOL, "ETHUSDT")
         self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
         self.ledger = Ledger(lambda: self.now_s, self.counters)
         wanted = WantedKlines(UtcCalendar(), ["1m", "1h", "1M"], catch_up_s)

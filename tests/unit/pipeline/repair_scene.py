@@ -10,6 +10,7 @@ from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.venue import SymbolRules
 from data_collector.pipeline.repair.refill import Reach, Refill
 from data_collector.pipeline.repair.trade_repair import TradeRepair
+from data_collector.pipeline.spool.spool import Spool
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import Scene
 
@@ -80,8 +81,9 @@ class ScriptedRest:
 class RepairScene(Scene):
     """The first trade, 10, was let through and taken."""
 
-    def __init__(self, *answers: Answer, reach: Reach = AN_HOUR) -> None:
-        super().__init__()
+    def __init__(self, *answers: Answer, reach: Reach = AN_HOUR, kept: Spool | None = None) -> None:
+        super().__init__(kept=kept)
+        self.reach = reach
         self.rest = ScriptedRest(*answers)
         trades = self.intake.trades
         self.refill = Refill(
@@ -89,7 +91,7 @@ class RepairScene(Scene):
             lambda: self.now_s, note=self.intake.tally.note_refilled,
         )  # fmt: skip
         self.repair = TradeRepair(
-            self.outlet, trades, self.refill, self.kept, self.rest, self.ledger, self.counters, lambda: self.now_s,
+            self.outlet, trades, self.refill, self.kept, self.ledger, self.counters, lambda: self.now_s,
         )  # fmt: skip
         self.begin()
         self.take()

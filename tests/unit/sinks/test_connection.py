@@ -53,6 +53,17 @@ async def test_bytes_that_are_no_text_are_replaced() -> None:
     assert await connection.execute([("A",)]) == ["\N{REPLACEMENT CHARACTER}" * 2]
 
 
+async def test_name_that_is_no_text_is_told_and_never_sent() -> None:
+    """Bytes of a command line that are no UTF-8."""
+    connection, wire = connected(b":7\r\n")
+
+    with pytest.raises(Misconfigured, match="UTF-8"):
+        await connection.execute([("XLEN", "trades:BTC\udcffUSDT")])
+
+    assert await connection.execute([("XLEN", "trades:BTCUSDT")]) == [7]
+    assert len(wire.written) == 1
+
+
 async def test_answer_that_does_not_come_closes_the_connection() -> None:
     connection, wire = connected(b"+OK\r\n")
 

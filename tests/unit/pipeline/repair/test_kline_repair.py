@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
+from data_collector.model.backoff import REPEATED_S
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
@@ -16,11 +17,13 @@ from data_collector.model.sink import Behind
 from data_collector.model.venue import SymbolRules
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
-from data_collector.pipeline.repair.kline_repair import ABSENT_S, ASK_AGAIN_S, GRACE_S, KlineRepair
+from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 from tests.unit.pipeline.intake_scene import Scene
 
 HOUR_S = 3_600.0
+
+NEVER = VenueRefused("The exchange does not tell that.")
 
 
 class Market:
@@ -35,7 +38,7 @@ class Market:
         self.rows: dict[tuple[str, int], Kline] = {}
         self.away = False
         self.banned = False
-        self.refused: set[str] = set()
+        self.refused: dict[str, VenueRefused] = {}
         """Intervals that it will never tell."""
         self.asked: list[tuple[str, int, int]] = []
         """Interval, and the minutes from noon that were asked for."""
@@ -52,7 +55,7 @@ class Market:
         if self.away:
             raise VenueUnreachable("The exchange is away.")
         if interval in self.refused:
-            raise VenueRefused("The exchange does not tell that.")
+            raise self.refused[interval]
         assert symbol == SYMBOL
         return [
             row for (of, open_ms), row in sorted(self.rows.items()) if of == interval and first_ms <= open_ms <= last_ms
@@ -191,7 +194,7 @@ async def test_hole_that_the_exchange_has_is_absent_after_three_answers(scene: R
     assert len(scene.asked) == 3
 
     assert scene.gaps() == [Gap(at(1), at(2), 2, "absent")]
-    assert ASK_AGAIN_S * 2 >= ABSENT_S
+    assert ASK_AGAIN_S * 2 >= REPEATED_S
 
 
 async def test_market_that_rests_is_asked_less_and_less_and_loses_nothing(scene: RepairScene) -> None:
@@ -232,7 +235,7 @@ async def test_rest_side_that_comes_back_heals_all(scene: RepairScene) -> None:
 async def test_series_that_is_never_told_does_not_hold_up_the_others(scene: RepairScene) -> None:
     await begun(scene)
     scene.intake.klines.begin({Key("kline", SYMBOL, "1h"): at(-60)})
-    scene.market.refused.add("1h")
+    scene.market.refused.update({"1h": NEVER})
     scene.market.has(1)
     clock(scene, 2)
 

@@ -11,6 +11,7 @@ from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.refill import QUEUED_MAX, READ_TRADES, Reach
 from tests.market import NOON_MS, SYMBOL, trade
+from tests.retaining import ONE_RUN, in_memory
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AN_HOUR, AWAY, NEVER, Answer, RepairScene
 
@@ -369,10 +370,9 @@ def test_store_that_falls_back_again_meanwhile_is_brought_from_there() -> None:
 
 
 def test_wiped_store_waits_for_the_exchange_when_nothing_from_before_is_retained() -> None:
-    scene = RepairScene([10, 11, 12, 13, 14, 15])
+    scene = RepairScene([10, 11, 12, 13, 14, 15], kept=in_memory(SYMBOL, limits=ONE_RUN))
     further(scene, 14)
     scene.outlet.end_runs()
-    scene.kept.forget(SYMBOL)
     scene.rest.clock_error = AWAY
     behind(scene, None)
     scene.look()
@@ -387,9 +387,8 @@ def test_wiped_store_waits_for_the_exchange_when_nothing_from_before_is_retained
 
 
 def test_wiped_store_begins_with_what_came_since_when_the_exchange_stays_away() -> None:
-    scene = RepairScene([])
+    scene = RepairScene([], kept=in_memory(SYMBOL, limits=ONE_RUN))
     scene.outlet.end_runs()
-    scene.kept.forget(SYMBOL)
     scene.rest.clock_error = AWAY
     behind(scene, None)
     scene.send(trade(11))

@@ -36,7 +36,7 @@ def test_question_under_way_while_an_epoch_begins_loses_none_of_its_ids(answer: 
 
     def begin_epoch() -> None:
         scene.now_s += 700.0
-        scene.intake.trades.adopt_epoch(SYMBOL, 1, 150)
+        scene.intake.trades.lives.adopt_epoch(SYMBOL, 1, 150)
 
     scene.rest.meanwhile = begin_epoch
     scene.look()
@@ -50,7 +50,7 @@ def test_start_whose_age_is_asked_while_an_epoch_begins_skips_none_of_its_ids(mo
     scene.sequence.resumed_id = TAIL
 
     async def oldest_wanted(symbol: str, until_id: int) -> int:
-        scene.intake.trades.adopt_epoch(symbol, 1, 150)
+        scene.intake.trades.lives.adopt_epoch(symbol, 1, 150)
         return until_id
 
     monkeypatch.setattr(scene.refill, "oldest_wanted", oldest_wanted)

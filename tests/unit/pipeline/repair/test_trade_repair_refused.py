@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from msgspec import structs
 
-from data_collector.model.errors import VenueUnreachable
+from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.sink import TradeRun
 from data_collector.model.venue import TradesRefused
-from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S, REFUSED_TOLD_S
+from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.repair.refill import AHEAD_MS
+from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
@@ -25,6 +29,37 @@ def test_what_the_exchange_will_never_give_is_lost_at_once_and_told() -> None:
     assert runs(batch) == [(13, 2)]
     assert scene.repair.refusals == {str(NEVER)}
     scene.now_s += REFUSED_TOLD_S
+    assert scene.repair.refusals == set()
+
+
+@pytest.mark.parametrize("endpoint_wide", [True, False])
+def test_refusal_is_told_no_longer_than_it_is_true_of_other_symbols(*, endpoint_wide: bool) -> None:
+    """A key was wanted for whatever trades were asked for, or one symbol was refused; then others are given."""
+    refusal = VenueRefused("The exchange does not serve that.", endpoint_wide=endpoint_wide)
+    scene = RepairScene(refusal, [1, 2, 3])
+    scene.send(trade(13), trade(14))
+    scene.look()
+    assert scene.repair.refusals == {str(refusal)}
+
+    asyncio.run(scene.refill.trades("ETHUSDT", 1))
+
+    assert scene.repair.refusals == (set() if endpoint_wide else {str(refusal)})
+
+
+def test_what_is_refused_of_the_store_is_told_until_it_is_given() -> None:
+    """The store lacks 11 and 12, which nobody here has; later it lacks 14."""
+    scene = RepairScene(NEVER, [13, 14, 15])
+    scene.rest.first_id = 10
+    scene.skip_to(13)
+    scene.outlet.fall_behind(SYMBOL, 11)
+    scene.look()
+    assert scene.repair.refusals == {str(NEVER)}
+    scene.take()
+
+    scene.skip_to(15)
+    scene.outlet.fall_behind(SYMBOL, 14)
+    scene.look()
+
     assert scene.repair.refusals == set()
 
 

@@ -6,7 +6,7 @@ from data_collector.model.records import Trade
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, trade
-from tests.unit.pipeline.intake_scene import Scene, gap_of, runs
+from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, runs
 
 LATER_MS = NOON_MS + 60_000
 TAIL = 5_000_000
@@ -22,7 +22,7 @@ def new_trades(first_id: int, count: int = NEW_IDS) -> list[Trade]:
 
 
 def is_suspended(scene: Scene) -> bool:
-    return SYMBOL in scene.intake.trades.suspended
+    return SYMBOL in scene.intake.trades.lives.suspended
 
 
 def test_hundred_new_ids_in_a_row_suspend_the_symbol(scene: Scene) -> None:
@@ -101,13 +101,67 @@ def test_old_trades_that_are_shown_again_suspend_nothing(scene: Scene) -> None:
     assert not is_suspended(scene)
 
 
-def test_trade_of_the_old_life_ends_the_suspension(scene: Scene) -> None:
+def test_trade_of_the_old_life_waits_for_the_answer_and_is_let_through_when_its_ids_go_on(scene: Scene) -> None:
     scene.begin(TAIL)
     scene.send(*new_trades(0))
     scene.send(trade(TAIL + 3))
+    assert is_suspended(scene)
 
-    assert not is_suspended(scene)
+    scene.intake.trades.lives.go_on(SYMBOL)
+
     assert gap_of(scene) == (TAIL + 1, TAIL + 2)
+    scene.send(trade(TAIL + 1), trade(TAIL + 2))
+    assert runs(scene.take()) == [(TAIL, 4)]
+    assert scene.counters.value(COPIES, channel="trade") == NEW_IDS
+
+
+def test_ids_that_jump_across_the_due_one_do_not_join_two_lives(scene: Scene) -> None:
+    """A reconnect in the suspension has left out 160 ids, the due one among them."""
+    scene.begin(150)
+    scene.send(*new_trades(0), *new_trades(260, 3))
+
+    assert is_suspended(scene)
+    scene.intake.trades.lives.begin_epoch(SYMBOL)
+    assert gap_of(scene) == (NEW_IDS, 259)
+    scene.send(*new_trades(NEW_IDS, 160))
+    scene.outlet.end_runs()
+    assert scene.kept.end_id(scene.queue.place, 0) == 263
+
+
+def test_trades_that_showed_the_new_life_are_stored_in_it_and_counted_once(scene: Scene) -> None:
+    scene.begin(TAIL)
+    before = scene.counts[0]
+    for trade_id in range(NEW_IDS + 20):
+        scene.send(new_trade(trade_id), new_trade(max(0, trade_id - 3)))
+    assert is_suspended(scene)
+
+    scene.intake.trades.lives.begin_epoch(SYMBOL)
+    scene.outlet.end_runs()
+
+    assert (scene.kept.oldest_id(scene.queue.place), scene.sequence.next_id) == (0, NEW_IDS + 20)
+    assert scene.counts[0] - before == NEW_IDS + 20
+    assert scene.counters.value(COPIES, channel="trade") == NEW_IDS + 20
+
+
+def test_row_that_was_no_new_life_is_counted_as_copies(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0, 20), trade(TAIL), *new_trades(0, 20), trade(TAIL + 1), *new_trades(0, 1))
+
+    assert scene.counters.value(COPIES, channel="trade") == 20 + 1 + 20
+
+
+def test_new_life_that_is_decided_late_keeps_what_there_is_room_for_and_the_rest_is_a_hole_as_at_a_start(
+    scene: Scene,
+) -> None:
+    room = len(scene.sequence.recent)
+    scene.begin(TAIL)
+    scene.send(*new_trades(0, room + 500))
+
+    scene.intake.trades.lives.begin_epoch(SYMBOL)
+    assert (scene.sequence.next_id, scene.sequence.resumed_id) == (room, room)
+    scene.send(new_trade(room + 500))
+
+    assert gap_of(scene) == (room, room + 499)
 
 
 def test_new_ids_that_fall_into_a_hole_of_the_old_life_suspend_the_symbol(scene: Scene) -> None:
@@ -145,7 +199,7 @@ def test_epoch_begins_behind_all_that_is_held_of_the_one_before(scene: Scene) ->
     scene.send(trade(TAIL + 2))
     scene.send(*new_trades(0))
 
-    scene.intake.trades.begin_epoch(SYMBOL)
+    scene.intake.trades.lives.begin_epoch(SYMBOL)
     scene.send(*new_trades(NEW_IDS, 2))
     scene.wait(ARBITRATION_S)
 
@@ -155,7 +209,7 @@ def test_epoch_begins_behind_all_that_is_held_of_the_one_before(scene: Scene) ->
     assert (debt.epoch, debt.due_id) == (0, TAIL + 1)
     scene.outlet.end_runs()
     assert scene.kept.newest_id(SYMBOL) == TAIL + 2
-    assert scene.kept.oldest_id(scene.queue.place) == NEW_IDS
+    assert scene.kept.oldest_id(scene.queue.place) == 0
     assert scene.kept.newest_epoch(SYMBOL) == 1
 
 
@@ -163,8 +217,19 @@ def test_after_another_collector_began_it_the_feed_goes_on_where_the_store_stand
     scene.begin(TAIL)
     scene.send(*new_trades(0))
 
-    scene.intake.trades.adopt_epoch(SYMBOL, 1, 103)
+    scene.intake.trades.lives.adopt_epoch(SYMBOL, 1, 103)
     scene.send(new_trade(105))
 
     assert gap_of(scene) == (103, 104)
     assert scene.queue.epoch == 1
+
+
+def test_feed_that_lags_behind_the_collector_that_began_an_epoch_begins_no_further_one(scene: Scene) -> None:
+    scene.begin(TAIL)
+    scene.send(*new_trades(0))
+
+    scene.intake.trades.lives.adopt_epoch(SYMBOL, 1, 3 * NEW_IDS)
+    scene.send(*new_trades(NEW_IDS, 2 * NEW_IDS + 2))
+
+    assert not is_suspended(scene)
+    assert runs(scene.take())[-1] == (3 * NEW_IDS, 2)
