@@ -27,6 +27,7 @@ from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import state as state_routes
@@ -97,7 +98,7 @@ def create_app(
     series, former = SeriesReading(settings, store), FormerEntries()
     feed = LiveFeed(collector, settings.environment, former)
     app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, former, feed)
-    for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
+    for routes in (state_routes, gap_routes, series_routes, latest_routes, subscription_routes, live_routes, pages):
         app.include_router(routes.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
