@@ -102,6 +102,7 @@ async def klines(
         place, form = context.series.place(snapshot), _form(request, form)
         names = names_of(KLINE_NAMES, meta=meta)
         if form != "json" and limit is None and from_text is not None:
+            context.streams.demand_place()
             found = await context.series.kline_range(place, window, CopyForm(meta, form == "arrow"), with_open=open)
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about(found, None, open_time_text))
@@ -141,6 +142,7 @@ async def trades(
         epochs = await context.series.epochs(place, window.symbol)
         window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
         if form != "json" and limit is None and from_text is not None:
+            context.streams.demand_place()
             found = await context.series.trade_range(place, window, first, CopyForm(meta, form == "arrow"))
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about_trades(found, None, window.epoch, epochs))
