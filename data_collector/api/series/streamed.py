@@ -7,7 +7,7 @@ client tells a cut answer from a whole one. Asked again from there, the answer i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ SEND_TIMEOUT_S = 20.0
 
 Item = TypeVar("Item")
 
-RecordsPiece = Piece[Sourced[Kline]] | Piece[Sourced[Trade]]
+RecordsPiece = TypeVar("RecordsPiece", Piece[Sourced[Kline]], Piece[Sourced[Trade]])
 
 _log = get_log()
 
@@ -70,9 +70,7 @@ class Streams:
         await self._ending.wait()
 
 
-async def parts_of(
-    table: Table, pieces: AsyncIterator[Piece[Sourced[Kline]] | Piece[Sourced[Trade]]]
-) -> AsyncIterator[bytes]:
+async def parts_of(table: Table, pieces: AsyncGenerator[RecordsPiece, None]) -> AsyncGenerator[bytes, None]:
     """The bytes of a table, a piece of rows at a time. Raises what the pieces raise, and `NoDecimal`."""
     head = table.head()
     async with aclosing(_ahead(pieces)) as following:
@@ -82,20 +80,20 @@ async def parts_of(
     yield table.tail()
 
 
-async def _ahead(items: AsyncIterator[Item]) -> AsyncGenerator[Item]:
-    """The same items; the next one is made while one is used."""
+async def _ahead(items: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None]:
+    """The same items; the next one is made while one is used. Who leaves waits for it: a COPY is never broken off."""
 
     async def following() -> Item | None:
         return await anext(items, None)
 
     making = asyncio.create_task(following())
     try:
-        while (item := await making) is not None:
+        while (item := await asyncio.shield(making)) is not None:
             making = asyncio.create_task(following())
             yield item
     finally:
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
+        await asyncio.gather(asyncio.shield(making), return_exceptions=True)
+        await items.aclose()
 
 
 def _written(table: Table, piece: RecordsPiece) -> bytes:
@@ -106,7 +104,7 @@ class StreamedTable(Response):
     """Sends a part while the next one is written, and the one behind it read."""
 
     def __init__(
-        self, streams: Streams, begin: bytes, parts: AsyncIterator[bytes], *, media_type: str,
+        self, streams: Streams, begin: bytes, parts: AsyncGenerator[bytes, None], *, media_type: str,
         headers: Mapping[str, str],
     ) -> None:  # fmt: skip
         """`begin` is the first part, so that what is wrong with that could still be told."""
