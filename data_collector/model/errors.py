@@ -100,6 +100,16 @@ class BadFile(CollectorError):
         self.line = line
 
 
+class OtherLife(CollectorError):
+    """Trades that are of another life of their market than where they would be stored, or may be."""
+
+    def __init__(self, symbol: str, first_id: int, last_id: int) -> None:
+        super().__init__(
+            f"Trade ids of {symbol} began anew, and from what the database holds it cannot be told in which epoch "
+            f"trades {first_id} to {last_id} are: they were not stored"
+        )
+
+
 class BadFrame(CollectorError):
     """A frame that is not what the exchange documents; `reason` is from a closed set, for metrics."""
 
@@ -107,6 +117,17 @@ class BadFrame(CollectorError):
         super().__init__(message)
         self.reason = reason
         self.symbol = symbol
+
+
+def without_service(missing: ModuleNotFoundError) -> Misconfigured:
+    """What to say where the light wheel is installed alone; raises `missing` again when the module is one of ours."""
+    package = (missing.name or "data_collector").partition(".")[0]
+    if package == "data_collector":
+        raise missing
+    return Misconfigured(
+        f"The service needs {package}, which is not installed: pip install 'btc-data-collector[service]'"
+        " brings all that it needs (in a clone: pip install -r requirements.txt)."
+    )
 
 
 def expected_of(group: BaseExceptionGroup[BaseException]) -> CollectorError | None:
