@@ -21,7 +21,7 @@ from tests.integration.postgres_server import database_server
 __all__ = ["database_server"]
 """A fixture of the integration tests, which is used here too."""
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 MACHINES_REDIS = Path("/usr/bin/redis-server")
 

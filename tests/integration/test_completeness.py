@@ -202,6 +202,21 @@ def give_up(connection: CountedConnection) -> None:
         raise SinkUnavailable("no more")
 
 
+async def test_store_that_lost_the_end_of_a_life_is_counted_again(
+    store: Store, connection: CountedConnection
+) -> None:  # fmt: skip
+    """A fail-over threw away five trades and the life after them, which began again behind the rest."""
+    former = FormerEntries()
+    for trades, after in ((25, 9), (20, 3)):
+        lives = Lives(store)
+        store.ask("DEL", lives.key)
+        lives.trade(trades)
+        lives.begin_anew()
+        lives.trade(after)
+
+        assert await counted_life(connection, former) == (0, after, after + 1, 1)
+
+
 @pytest.mark.usefixtures("small_pages")
 async def test_former_life_that_is_trimmed_while_it_is_counted_does_not_change_the_count(
     store: Store, connection: CountedConnection, monkeypatch: pytest.MonkeyPatch

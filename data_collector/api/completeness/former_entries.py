@@ -84,6 +84,8 @@ class _Marks(Struct):
     """The newest."""
     removed: int
     """Entries that were gone when counting began: trimming has to account for all that are gone since."""
+    last: EntryId
+    """When it was looked at last: a store that lost its end has a smaller one."""
     marks: list[_Mark]
     is_whole: bool = False
 
@@ -129,7 +131,7 @@ class FormerEntries:
                     return None if facts is None else NewestLife(facts, facts.first.number, 0)
                 known = self._streams.get(key)
                 mark = None if known is None else known.from_entry(facts.first)
-                if known is None or mark is None or known.epoch != facts.last_epoch:
+                if known is None or mark is None or known.epoch != facts.last_epoch or known.last > facts.last:
                     facts = await self._begin(connection, key)
                     continue
                 between = 0
@@ -144,6 +146,7 @@ class FormerEntries:
                     facts = await self._begin(connection, key)
                     continue
                 known.trim(facts.first, before)
+                known.last = facts.last
                 if known.is_whole:
                     newest = known.marks[-1]
                     return NewestLife(facts, newest.id.number, newest.before - before)
@@ -155,7 +158,7 @@ class FormerEntries:
         self._streams.pop(key, None)
         page, facts = await _read(connection, key, "-", "+", PAGE_ENTRIES)
         if facts is not None:
-            known = _Marks(facts.last_epoch, facts.removed, [_Mark(facts.first, 0)])
+            known = _Marks(facts.last_epoch, facts.removed, facts.last, [_Mark(facts.first, 0)])
             if known.take([entry for entry in page if entry_id(entry.id) >= facts.first]):
                 if len(self._streams) >= STREAMS_MAX:
                     del self._streams[next(iter(self._streams))]
