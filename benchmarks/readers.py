@@ -122,12 +122,18 @@ def _read_live(url: str, series: str, records: int) -> None:
 async def _history(rows: int) -> None:
     print(f"{rows:,} rows of history, client beside a bare COPY of them ({ROUNDS} rounds in turns):")
     folder = Path(tempfile.mkdtemp(prefix="dc-bench-"))
-    server, store = EmbeddedPostgres(folder / "rows", log=get_log(), port=0), EmbeddedValkey(folder / "store", log=get_log(), port=0)
+    server, store = (
+        EmbeddedPostgres(folder / "rows", log=get_log(), port=0),
+        EmbeddedValkey(folder / "store", log=get_log(), port=0),
+    )
     try:
         await server.start()
         await store.start()
         await fill(server.dsn, rows)
-        with redis.from_url(store.address.whole) as keys, Client(store.address.whole, api="", database=server.dsn) as client:
+        with (
+            redis.from_url(store.address.whole) as keys,
+            Client(store.address.whole, api="", database=server.dsn) as client,
+        ):
             keys.hset(f"latest:{OLD}", "price", "1")
             await _compare_history(server.dsn, "klines", client.klines(OLD, "1m", source="database"), rows)
             await _compare_history(server.dsn, "trades", client.trades(OLD, source="database"), rows)
@@ -160,7 +166,7 @@ async def _age(seconds: int) -> None:
     frames = PER_S * (seconds + 60)
     plan = Plan(SYMBOLS, frames=frames, per_s=PER_S, is_stamped=True)
     async with feeding(plan) as url, collecting(SYMBOLS, url) as rig:
-        await rig.read_when_received(PER_S, timeout_s=60)
+        await rig.read_until(lambda reading: reading.received >= PER_S, timeout_s=60)
         store_url = (await rig.snapshot()).store_url
         assert store_url is not None, "the store is open"
         ages = await asyncio.to_thread(_ages, store_url, PER_S * seconds)
