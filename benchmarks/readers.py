@@ -18,7 +18,7 @@ from pathlib import Path
 
 import redis
 
-from benchmarks.feeder import MINUTE_MS, Plan, kline_at, trade_at
+from benchmarks.feeder import Plan, kline_at, trade_at
 from benchmarks.ranges import BARE, OLD, copied_s, fill
 from benchmarks.rig import collecting, feeding
 from benchmarks.served import SYMBOLS
@@ -71,7 +71,7 @@ def _write(store: redis.Redis, stream: str, entries: Iterator[tuple[str, str]]) 
     while some := list(islice(entries, ENTRIES_PER_WRITE)):
         with store.pipeline(transaction=False) as pipeline:
             for entry_id, data in some:
-                pipeline.execute_command("XADD", stream, entry_id, "data", data)
+                pipeline.xadd(stream, {"data": data}, entry_id)
             pipeline.execute()
 
 
@@ -108,10 +108,11 @@ def _cpu_s(read: Callable[[], None]) -> float:
 
 
 def _read_bare(store: redis.Redis, stream: str, records: int) -> None:
-    last, count = "0", 0
-    while count < records:
-        for _, entries in store.xread({stream: last}, count=ENTRIES_PER_READ):
-            last, count = entries[-1][0], count + len(entries)
+    last = "0"
+    for _ in range(0, records, ENTRIES_PER_READ):
+        reply = store.xread({stream: last}, count=ENTRIES_PER_READ)
+        assert isinstance(reply, list), "of protocol 2"
+        last = reply[0][1][-1][0]
 
 
 def _read_live(url: str, series: str, records: int) -> None:
