@@ -15,6 +15,7 @@ from msgspec import structs
 from data_collector.client import Client, GapFound, Item, Kline, Trade
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
+from data_collector.model.keys import Key
 from data_collector.model.sink import Batch
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
@@ -208,3 +209,17 @@ async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSi
     assert told(client.trades(SYMBOL, start=NOON_MS + 3_600_000)) == [1, 2, 3, 4]
     with client.live(TRADES, start=NOON_MS) as live:
         assert told(itertools.islice(live, 8)) == [101, 102, 103, "epoch 1", 1, 2, 3, 4]
+
+
+async def test_reasons_that_the_database_keeps_outlive_the_store(
+    client: Client, request: pytest.FixtureRequest, sink: RedisSink, reader: Reader, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 2, reason="refused")
+    async with writer_of(dsn) as writer:
+        await writer.put_gaps(Key("kline", SYMBOL, "1m"), [stores.minutes(1, 1, "refused", "price_positive")])
+    reader.client.delete(f"gaps:{SYMBOL}")
+
+    (gap,) = client.klines(SYMBOL, "1m").gaps
+
+    known = "unknown" if "-http]" in request.node.name else "refused"
+    assert (gap.first, gap.reason) == (at(1), known)
