@@ -34,12 +34,12 @@ OWN_TESTS = "pathway"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A demo with two hours of candles in its database."""
+    """A demo with an hour of candles in its database."""
     folder = tmp_path_factory.mktemp("demo") / "var"
     with demo(folder) as running:
         until(lambda: running.store.length(f"stream:{SYMBOL}"), "candles", output=running.screen)
         filled = subprocess.run(
-            [sys.executable, "-m", "data_collector", "backfill", "--from", "-2h"],
+            [sys.executable, "-m", "data_collector", "backfill", "--from", "-1h", "--symbols", SYMBOL],
             env={**os.environ, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder)}, cwd=folder, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
