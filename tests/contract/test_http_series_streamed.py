@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import http.client
 import io
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,9 +72,16 @@ def long_service(address: str, dsn: str, tmp_path_factory: pytest.TempPathFactor
 
 
 def ids(service: HttpService, query: str) -> list[int]:
-    answer = service.get(f"/trades/{SYMBOL}?{query}")
-    assert answer.status == 200, answer.text
-    return [int(row["trade_id"]) for row in csv.DictReader(io.StringIO(answer.text))]
+    """Of an answer, and of those that its links lead to."""
+    found: list[int] = []
+    path: str | None = f"/trades/{SYMBOL}?{query}"
+    while path is not None:
+        answer = service.get(path)
+        assert answer.status == 200, answer.text
+        found += [int(row["trade_id"]) for row in csv.DictReader(io.StringIO(answer.text))]
+        link = re.fullmatch('<(.*)>; rel="next"', answer.headers.get("Link", ""))
+        path = None if link is None else link[1]
+    return found
 
 
 async def test_holes_of_either_store_are_filled_from_the_other(service: HttpService, sink: RedisSink, dsn: str) -> None:
@@ -86,6 +94,8 @@ async def test_holes_of_either_store_are_filled_from_the_other(service: HttpServ
 
     assert found == [number for number in range(1, 451) if number != 30]
     assert ids(service, "from=1970-01-01&after=260&format=csv") == list(range(261, 451))
+    assert ids(service, "from=1970-01-01&limit=23&format=csv") == found
+    assert ids(service, "after=0&format=csv") == found
 
 
 async def test_range_of_times_begins_and_ends_inside(service: HttpService, sink: RedisSink, dsn: str) -> None:
