@@ -29,7 +29,10 @@ SERVERS = {"valkey": server_binary()} | ({"redis": MACHINES_REDIS} if MACHINES_R
 """Every suite runs on each."""
 
 
-READERS = ("test_http_gaps.py", "test_http_series_grid.py", "test_planted.py")
+READERS = (
+    "test_client_async.py", "test_client_history.py", "test_http_gaps.py", "test_http_series_grid.py",
+    "test_planted.py",
+)  # fmt: skip
 """What these hold is decided before a record is stored, or after it was read."""
 
 

@@ -47,6 +47,8 @@ class History:
         if stretch.after is not None and stretch.from_ms is not None:
             raise WrongQuestion("start and after both say where to begin: give one of them.")
         market.stores(stretch.source)
+        self.gaps: list[Gap] = []
+        """Of what was read, whatever becomes of them."""
         self._market = market
         self._stretch = stretch
         self._past: Past | None = None
@@ -77,6 +79,8 @@ class History:
         policy, items = self._stretch.gaps, list[Item]()
         for number, item in enumerate(page):
             if isinstance(item, Gap):
+                if policy != "raise" or not items:
+                    self.gaps.append(item)
                 if policy == "raise" and not items:
                     self._waiting = page[number + 1 :]
                     raise GapFound(item)

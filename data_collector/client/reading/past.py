@@ -72,7 +72,10 @@ class PastKlines:
                 # A row that a program of the user's put beside the grid moves nothing.
                 items.append(kline)
                 return
-            hole = PastKlines(self._key, self._stores[1:], self._declared, from_ms=due_ms, to_ms=open_ms, due_ms=due_ms)
+            hole = PastKlines(
+                self._key, self._stores[1:], self._declared,
+                from_ms=due_ms, to_ms=open_ms, due_ms=due_ms, closed_ms=open_ms,
+            )  # fmt: skip
             while (page := (yield from hole.next_page())) is not None:
                 items += page
         items.append(kline)
