@@ -1,0 +1,5 @@
+from types import ModuleType
+
+from pathway.io import python as python
+
+redis: ModuleType
