@@ -51,7 +51,7 @@ class Waiting(Struct, frozen=True, tag="retry", tag_field="event"):
 
 
 class FileRefused(Struct, frozen=True, tag="file_refused", tag_field="event"):
-    """A bulk file of which nothing was taken."""
+    """A bulk file of which nothing was taken, or not all."""
 
     series: str
     file: str

@@ -16,7 +16,7 @@ from data_collector.history.odd_candles import OddCandles, parted, places_of
 from data_collector.history.plan import NEW_ROWS_PER_CALL, SeriesPlan
 from data_collector.history.ports import Ends, Stored
 from data_collector.history.retrying import Retrying, Stopping
-from data_collector.model.errors import BadFile, NotPublished
+from data_collector.model.errors import BadFile, NotPublished, OtherLife
 from data_collector.model.grid import Grid
 from data_collector.model.records import Kline, Row, Source
 from data_collector.model.venue import BulkFile, TradesApi
@@ -57,7 +57,7 @@ class FileFill:
             await self._retrying.write(report.series, lambda: self._read(plan, file, report))
         except NotPublished:
             pass
-        except BadFile as error:
+        except (BadFile, OtherLife) as error:
             report.files_refused += 1
             self._tell(FileRefused(report.series, file.name, str(error)))
         else:

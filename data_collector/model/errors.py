@@ -100,6 +100,16 @@ class BadFile(CollectorError):
         self.line = line
 
 
+class OtherLife(CollectorError):
+    """Trades that are of another life of their market than where they would be stored, or may be."""
+
+    def __init__(self, symbol: str, first_id: int, last_id: int) -> None:
+        super().__init__(
+            f"Trade ids of {symbol} began anew, and from what the database holds it cannot be told in which epoch "
+            f"trades {first_id} to {last_id} are: they were not stored"
+        )
+
+
 class BadFrame(CollectorError):
     """A frame that is not what the exchange documents; `reason` is from a closed set, for metrics."""
 

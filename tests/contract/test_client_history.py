@@ -12,9 +12,10 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from data_collector.client import Client, GapFound, Item, Kline, Trade
+from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
+from data_collector.model.keys import Key
 from data_collector.model.sink import Batch
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
@@ -208,3 +209,58 @@ async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSi
     assert told(client.trades(SYMBOL, start=NOON_MS + 3_600_000)) == [1, 2, 3, 4]
     with client.live(TRADES, start=NOON_MS) as live:
         assert told(itertools.islice(live, 8)) == [101, 102, 103, "epoch 1", 1, 2, 3, 4]
+
+
+async def test_reasons_that_the_database_keeps_outlive_the_store(
+    client: Client, request: pytest.FixtureRequest, sink: RedisSink, reader: Reader, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 2, reason="refused")
+    async with writer_of(dsn) as writer:
+        await writer.put_gaps(Key("kline", SYMBOL, "1m"), [stores.minutes(1, 1, "refused", "price_positive")])
+    reader.client.delete(f"gaps:{SYMBOL}")
+
+    (gap,) = client.klines(SYMBOL, "1m").gaps
+
+    known = "unknown" if "-http]" in request.node.name else "refused"
+    assert (gap.first, gap.reason) == (at(1), known)
+
+
+async def test_frames_out_of_the_database_are_those_of_the_records(
+    client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with and without gaps, what is not told, rules that mark rows, one beside the grid; also page by page."""
+    chance, minutes = random.Random(3), [minute for minute in range(60) if minute not in (7, 8, 30)]
+    made = [
+        kline(minute, volume=f"0.{chance.randint(1, 10**5)}", close=f"451{chance.randint(10, 99)}.{minute:02d}")
+        for minute in minutes
+    ]
+    made[3] = structs.replace(made[3], trades=None, quote_volume=None)
+    made.insert(12, structs.replace(made[11], open_ms=made[11].open_ms + 30_000))
+    warnings = {made[5].open_ms: ("odd", "rare"), made[6].open_ms: ("odd",)}
+    async with writer_of(dsn) as writer:
+        await writer.put_klines(made[:30], source="rest", warnings=warnings)
+        await writer.put_klines(made[30:], source="built")
+    execute(dsn, "update market_data_ohlcv set source = null where date_part('minute', timestamp) = 2")
+    await sink.write(stores.klines(kline(60)))
+
+    records = client.klines(SYMBOL, "1m", start=at(0))
+    expected = records.read().columns("float")
+
+    for rows_at_once in (bulk.PAGE_ROWS, 4):
+        monkeypatch.setattr(bulk, "KLINES", bulk.KLINES.replace(f"limit {bulk.PAGE_ROWS}", f"limit {rows_at_once}"))
+        monkeypatch.setattr(bulk, "PAGE_ROWS", rows_at_once)
+        assert records.to_numpy().tobytes() == expected.to_numpy().tobytes()
+        assert records.to_arrow().to_pylist() == expected.to_arrow().to_pylist()
+    with pytest.raises(GapFound, match=r"2 1m klines .*T12:07"):
+        client.klines(SYMBOL, "1m", start=at(0), gaps="raise").to_numpy()
+
+
+def test_frame_that_does_not_fit_is_refused_with_the_figure(
+    client: Client, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "ROWS_MAX", 2)
+    asyncio.run(put_klines(dsn, range(3)))
+
+    for read in (client.klines(SYMBOL, "1m").read, client.klines(SYMBOL, "1m").to_numpy):
+        with pytest.raises(TooLarge, match=r"More than 2 records of BTCUSDT 1m do not fit"):
+            read()

@@ -8,6 +8,9 @@ from typing import Protocol, TypedDict
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from data_collector.client.errors import StoreAway, WrongQuestion
 from data_collector.client.reading.questions import StoreCommand
@@ -62,7 +65,7 @@ def arguments_of(url: str) -> _Arguments:
 
 def made_store(url: str) -> redis.Redis:
     """A client of our own."""
-    client = redis.Redis(**arguments_of(url), protocol=2)
+    client = redis.Redis(**arguments_of(url), protocol=2, retry=Retry(NoBackoff(), 1))
     for command in RAW_COMMANDS:
         client.set_response_callback(command, _as_it_came)
     return client
@@ -70,7 +73,7 @@ def made_store(url: str) -> redis.Redis:
 
 def made_async_store(url: str) -> redis.asyncio.Redis:
     """A client of our own."""
-    client = redis.asyncio.Redis(**arguments_of(url), protocol=2)
+    client = redis.asyncio.Redis(**arguments_of(url), protocol=2, retry=AsyncRetry(NoBackoff(), 1))
     for command in RAW_COMMANDS:
         client.set_response_callback(command, _as_it_came)
     return client

@@ -12,6 +12,7 @@ from data_collector.client.terms.policy import GapPolicy, checked_policy
 from data_collector.client.terms.position import places_of
 from data_collector.client.terms.series import series_of
 from data_collector.client.terms.times import Time, time_ms
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
 
 _BEGINS: Mapping[str, Start] = {"now": "now", "earliest": "earliest"}
@@ -53,7 +54,7 @@ def replay_of(
     if speed is not None and not speed > 0:
         raise WrongQuestion(f"speed={speed!r} is no pace: 1 is that of the market, None as fast as it goes.")
     start_ms = time_ms("start", start, now_ms)
-    end_ms = now_ms if end is None else time_ms("end", end, now_ms)
+    end_ms = LATEST_MS if end is None else time_ms("end", end, now_ms)
     if start_ms > end_ms:
         raise WrongQuestion("start lies after end.")
     wanted = Wanted(

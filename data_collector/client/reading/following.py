@@ -65,7 +65,7 @@ class Wanted(Struct, frozen=True):
     with_open: bool = False
     with_revisions: bool = False
     end_ms: int | None = None
-    """Of a replay: its end, not included."""
+    """Of a replay: its end, not included, or `LATEST_MS`."""
     speed: float | None = None
     """Of a replay: how much faster than it was; None: as fast as it goes."""
 
@@ -123,7 +123,8 @@ class Following:
     def run(self) -> Run:
         """Each read ends with a batch, which may be empty; so does the opening. Without end, but of a replay."""
         for symbol in self._past:
-            yield from check_known(self._keys, self._market.exchange, symbol)
+            if not self._wanted.places:
+                yield from check_known(self._keys, self._market.exchange, symbol)
             yield from self._open(symbol)
         yield from self.flush(even_empty=True)
         if self._wanted.end_ms is not None:
@@ -176,8 +177,7 @@ class Following:
         yield from self._take_pasts(pasts)
 
     def _replay(self, end_ms: int) -> Run:
-        now_ms = self._wanted.now_ms
-        closed_ms = min(end_ms, now_ms - BEHIND_MS)
+        closed_ms = None if end_ms == LATEST_MS else min(end_ms, self._wanted.now_ms - BEHIND_MS)
         pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
         yield from self._take_pasts(pasts)
         self.is_caught_up = True

@@ -131,9 +131,9 @@ class PastTrades:
         due, self._due = self._due, self._until
         return [*(yield from self._declared.explain(self._key, self._epoch, due, self._until))]
 
-    def rest(self, *, is_over: bool) -> Plan[list[Gap]]:
-        """What is missing behind the last trade, where another epoch has begun."""
-        if not is_over or self._due is None or self._to_ms < LATEST_MS:
+    def rest(self) -> Plan[list[Gap]]:
+        """What is missing behind the last trade, of an epoch that is over."""
+        if self._due is None:
             return []
         return (yield from self._declared.beyond(self._key, self._epoch, self._due - 1))
 
@@ -188,6 +188,7 @@ class PastLives:
         self._trades: PastTrades | None = None
         self._told = None if after is None else after[0]
         """The epoch of the last item."""
+        self._rest: list[Gap] = []
 
     def next_page(self) -> Plan[list[Trade | Gap | Epoch] | None]:
         """None when there is no more."""
@@ -208,15 +209,18 @@ class PastLives:
             page = yield from self._trades.next_page()
             if page is not None:
                 return [*self._begun(), *page]
-            rest = yield from self._trades.rest(is_over=len(self._epochs) > 1)
+            if len(self._epochs) > 1:
+                self._rest += yield from self._trades.rest()
             self._trades, self._epochs = None, self._epochs[1:]
-            if rest:
-                return [*rest]
 
-    def _begun(self) -> list[Epoch]:
+    def _begun(self) -> list[Gap | Epoch]:
+        """What stands before the first trade of another epoch."""
         assert self._epochs is not None, "trades come of one"
         before, self._told = self._told, self._epochs[0]
-        return [] if before is None or before == self._told else [Epoch(self._symbol, self._told)]
+        if before is None or before == self._told:
+            return []
+        rest, self._rest = self._rest, []
+        return [*rest, Epoch(self._symbol, self._told)]
 
 
 def epochs_of(symbol: str, stores: Sequence[Stored]) -> Plan[list[int]]:

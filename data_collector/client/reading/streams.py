@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,14 +14,17 @@ from data_collector.client.reading.merging import Past
 from data_collector.client.reading.past import PastKlines, PastLives, PastTrades
 from data_collector.client.reading.questions import Question, ask_store
 from data_collector.client.reading.stored import Stored
-from data_collector.client.records import CALENDAR, Epoch, Gap, Item, Kline, Trade, ms_of
+from data_collector.client.records import CALENDAR, Epoch, Gap, Item, Kline, Trade, ms_of, time_of
 from data_collector.client.terms.position import KlinesPlace, LatePlace, Place, TradesPlace, entry_number
-from data_collector.model.calendar import MINUTE_MS
+from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key, StoreKeys
 
 CLOCKS_MS = 10 * MINUTE_MS
 """The store's clock and the exchange's may differ by so much; if it is more, history is asked instead."""
+
+
+LENGTHS = {interval: timedelta(milliseconds=ms) for interval, ms in LENGTHS_MS.items()}
 
 
 class Batch(Struct, frozen=True):
@@ -200,7 +203,11 @@ class KlinesStream:
         self.hint = place.hint
         self.unreadable = 0
         self._grids = {interval: KlineGrid(CALENDAR, interval) for interval in intervals}
-        self._last_ms = {interval: ms for interval, ms in place.last_ms.items() if interval in self._grids}
+        self._last: dict[str, datetime] = {}
+        self._due: dict[str, datetime] = {}
+        for interval, ms in place.last_ms.items():
+            if interval in self._grids:
+                self._move(interval, time_of(ms))
         self._symbol = symbol
         self._past = past
         self._with_open = with_open
@@ -208,49 +215,64 @@ class KlinesStream:
 
     @property
     def place(self) -> KlinesPlace:
-        return KlinesPlace(dict(self._last_ms), self.hint)
+        return KlinesPlace({interval: ms_of(last) for interval, last in self._last.items()}, self.hint)
 
     def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
         return [self._past_of(interval, to_ms, closed_ms) for interval in self._grids]
 
     def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
-        for entry in entries:
-            kline = kline_of(entry)
+        index = 0
+        while (index := self._take_known(entries, index, outgoing.items)) < len(entries):
+            kline = kline_of(entries[index])
+            assert kline is not None, "it has been read before"
+            if index:
+                self.hint = text_of(entries[index - 1][0])
+            yield from self._take_past(kline, outgoing)
+            outgoing.items.append(kline)
+            self._move(kline.interval, kline.timestamp)
+            index += 1
+        if entries:
+            self.hint = text_of(entries[-1][0])
+
+    def _take_known(self, entries: Sequence[Entry], index: int, items: list[Item]) -> int:
+        """Up to the first entry before which candles are missing."""
+        due_of = self._due.get
+        for place in range(index, len(entries)):
+            kline = kline_of(entries[place])
             if kline is None:
                 self.unreadable += 1
-            elif kline.interval in self._grids:
-                yield from self._take(kline, outgoing)
-            self.hint = text_of(entry[0])
+                continue
+            if kline.interval not in self._grids:
+                continue
+            due = due_of(kline.interval)
+            if not kline.is_closed:
+                if self._with_open and (due is None or kline.timestamp >= due):
+                    items.append(kline)
+            elif due is None or kline.timestamp == due:
+                items.append(kline)
+                self._move(kline.interval, kline.timestamp)
+            elif kline.timestamp > due:
+                return place
+        return len(entries)
+
+    def _move(self, interval: str, last: datetime) -> None:
+        self._last[interval] = last
+        length = LENGTHS.get(interval)
+        if length is not None:
+            self._due[interval] = last + length
+        else:
+            self._due[interval] = time_of(self._grids[interval].following(ms_of(last)))
 
     def _past_of(self, interval: str, to_ms: int, closed_ms: int | None) -> PastKlines:
-        last_ms = self._last_ms.get(interval)
-        due_ms = None if last_ms is None else self._grids[interval].following(last_ms)
+        due = self._due.get(interval)
+        due_ms = None if due is None else ms_of(due)
         from_ms = self._from_ms if due_ms is None else due_ms
         key, stores, declared = Key("kline", self._symbol, interval), self._past.stores, self._past.declared
-        return PastKlines(
-            key, stores, declared, from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms
-        )  # fmt: skip
+        return PastKlines(key, stores, declared, from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms)
 
-    def _take(self, kline: Kline, outgoing: Outgoing) -> Run:
-        open_ms, last_ms = ms_of(kline.timestamp), self._last_ms.get(kline.interval)
-        if last_ms is not None and open_ms <= last_ms:
-            return
-        if not kline.is_closed:
-            if self._with_open:
-                outgoing.items.append(kline)
-            return
-        if last_ms is not None:
-            due_ms = self._grids[kline.interval].following(last_ms)
-            if open_ms > due_ms:
-                yield from self._take_past(Key("kline", self._symbol, kline.interval), due_ms, open_ms, outgoing)
-        outgoing.items.append(kline)
-        self._last_ms[kline.interval] = open_ms
-
-    def _take_past(self, key: Key, due_ms: int, until_ms: int, outgoing: Outgoing) -> Run:
-        stores, declared = self._past.stores, self._past.declared
-        past = PastKlines(
-            key, stores, declared, from_ms=due_ms, to_ms=until_ms, due_ms=due_ms, closed_ms=until_ms
-        )  # fmt: skip
+    def _take_past(self, until: Kline, outgoing: Outgoing) -> Run:
+        open_ms = ms_of(until.timestamp)
+        past = self._past_of(until.interval, open_ms, open_ms)
         while (page := (yield from past.next_page())) is not None:
             yield from outgoing.hand_on(self, page)
 
@@ -258,15 +280,15 @@ class KlinesStream:
         """One of its items came from history."""
         match item:
             case Kline():
-                self._last_ms[item.interval] = ms_of(item.timestamp)
+                self._move(item.interval, item.timestamp)
             case Gap(interval=str(interval), last=datetime() as last):
-                self._last_ms[interval] = ms_of(last)
+                self._move(interval, last)
 
     def go_on(self) -> None:
         """A candle's entry is as old as the store was when it closed; clocks may differ."""
-        closed_ms = [self._grids[interval].following(ms) for interval, ms in self._last_ms.items()]
-        if len(closed_ms) == len(self._grids):
-            self.hint = max(self.hint, f"{max(0, min(closed_ms) - CLOCKS_MS)}-0", key=entry_number)
+        if len(self._due) == len(self._grids):
+            closed_ms = ms_of(min(self._due.values()))
+            self.hint = max(self.hint, f"{max(0, closed_ms - CLOCKS_MS)}-0", key=entry_number)
 
 
 class LateStream:

@@ -15,11 +15,13 @@ from msgspec import Struct
 
 from data_collector.history.ports import Stored
 from data_collector.model.channels import key_of
+from data_collector.model.errors import OtherLife
 from data_collector.model.gaps import Gap
 from data_collector.model.gate import Gate, Verdict, verdict_of_odd
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Row, Source, Trade
 from data_collector.service.loading.load_audit import LoadAudit
+from data_collector.service.loading.trade_lives import TradeLives
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine, RefusedRow
 from data_collector.sinks.postgres.writing import PostgresWriter, Written
 
@@ -57,6 +59,7 @@ class GatedRows:
         self._quarantine = quarantine
         self._gate = gate
         self._audit = audit
+        self._lives = TradeLives(writer.reader)
 
     async def put_klines(self, klines: Sequence[Kline], *, source: Source) -> Stored:
         """Closed klines."""
@@ -74,7 +77,22 @@ class GatedRows:
         return Stored(refused=Counter(row.rules for row in refused))
 
     async def put_trades(self, trades: Sequence[Trade], *, source: Source, epoch: int | None = None) -> Stored:
-        """Trades of an epoch; None is the newest of their symbol."""
+        """Trades of an epoch; None is the newest of their symbol, and of a file the one in which they lie.
+
+        Raises `OtherLife` where that cannot be told; the others are stored then.
+        """
+        if source != "file" or epoch is not None or not trades:
+            return await self._put_trades(trades, source, epoch)
+        found, untold = await self._lives.parted(trades)
+        parts = [await self._put_trades(rows, source, each) for each, rows in found.items()]
+        if untold:
+            raise OtherLife(untold[0].symbol, untold[0].trade_id, untold[-1].trade_id)
+        return Stored(
+            sum(part.added for part in parts), sum(part.changed for part in parts), sum(part.known for part in parts),
+            sum((Counter(part.refused) for part in parts), Counter[tuple[str, ...]]()),
+        )  # fmt: skip
+
+    async def _put_trades(self, trades: Sequence[Trade], source: Source, epoch: int | None) -> Stored:
         judged = _judged(trades, self._gate.check_trade, attrgetter("trade_id"))
         return await self._put(judged, source, partial(self._writer.put_trades, epoch=epoch), epoch)
 

@@ -90,7 +90,8 @@ class PostgresWriter:
         self._pool = pool
         self._exchange = exchange
         self._place = place
-        self._reader = PostgresReader(pool, exchange, place=place)
+        self.reader = PostgresReader(pool, exchange, place=place)
+        """Of the same rows."""
 
     async def put_klines(
         self, klines: Sequence[Kline], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS
@@ -108,14 +109,14 @@ class PostgresWriter:
         They are of the `epoch`; without one, of the newest of their symbol.
         """
         if epoch is None:
-            epoch = await self._reader.epoch_of(trades[0].symbol) if trades else 0
+            epoch = await self.reader.epoch_of(trades[0].symbol) if trades else 0
         origin_of = _origins(source, warnings)
         return await self._put(TRADES, [Sourced(each, origin_of(each.trade_id), epoch) for each in trades])
 
     async def put_gaps(self, key: Key, gaps: Sequence[Gap], *, epoch: int | None = None) -> None:
         """Record ranges that do not exist or could not be had; trade ids are of the `epoch`, as with `put_trades`."""
         if epoch is None:
-            epoch = await self._reader.epoch_of_series(key)
+            epoch = await self.reader.epoch_of_series(key)
         rows = [gap_row(self._exchange, key, gap, epoch) for gap in gaps]
         with named_failures(self._place):
             async with self._pool.acquire() as connection, connection.transaction():
