@@ -27,11 +27,13 @@ from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
+from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import CollectorError, Misconfigured
 from data_collector.model.status import Snapshot
@@ -95,8 +97,8 @@ def create_app(
     )
     series, former = SeriesReading(settings, store), FormerEntries()
     feed = LiveFeed(collector, settings.environment, former)
-    app.state.context = ApiContext(settings, collector, store, series, rejections, policy, former, feed)
-    for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
+    app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, former, feed)
+    for routes in (state_routes, gap_routes, series_routes, latest_routes, subscription_routes, live_routes, pages):
         app.include_router(routes.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
@@ -162,8 +164,13 @@ async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncItera
     watch.add_done_callback(lambda _: _end_server(collector))
     feed = asyncio.create_task(context.live.run(), name="live feed")
     reading = asyncio.create_task(context.series.watch(collector.status), name="reading")
+
+    def end_streams() -> None:
+        context.live.end()
+        context.streams.end()
+
     try:
-        with at_signal(context.live.end):
+        with at_signal(end_streams):
             yield
     finally:
         feed.cancel()
