@@ -47,6 +47,9 @@ from data_collector.web.serving import at_signal, base_url, listen, serve_until_
 
 FAREWELL = "Leaving at once; the collector process ends by itself when it has written what it holds."
 
+NICE = 10
+"""Where readers want more than the machine has, the feed goes first."""
+
 Announce = Callable[[str, Snapshot], None]
 """Gets our base URL and the first snapshot that knows the store, once."""
 
@@ -159,6 +162,8 @@ def main(app: FastAPI) -> int:
 async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncIterator[None]:
     collector = context.collector
     await collector.start()
+    # From here on: the collector keeps its own.
+    os.nice(NICE)
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
     watch = asyncio.create_task(collector.run(on_state), name="collector")
     watch.add_done_callback(lambda _: _end_server(collector))

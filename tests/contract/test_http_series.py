@@ -301,12 +301,14 @@ async def test_postgresql_away_leaves_what_redis_holds(
         until(lambda: service.get("/health").json["status"] == "degraded" or None, "a look before anybody asks")
         health = service.get("/health")
         answers = [service.get(MINUTES), service.get(TRADES)]
+        unknown = service.get("/klines/OLDUSDT?interval=1m")
         with told(service, address, snapshot_of(None)):
             neither = service.get(MINUTES)
 
     assert [(answer.json["count"], answer.json["stores"]) for answer in answers] == [(3, ["redis"]), (3, ["redis"])]
     assert all("PostgreSQL is away" in answer.headers["X-Warning"] for answer in answers)
-    assert neither.status == 503
+    assert (unknown.status, neither.status) == (503, 503)
+    assert "Older records may be missing" in unknown.text
     assert "not known yet" in neither.text
     assert "PostgreSQL" in neither.text
     assert "/klines and /trades lack what PostgreSQL holds" in health.text

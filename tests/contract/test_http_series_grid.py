@@ -147,6 +147,13 @@ async def test_candle_that_is_not_closed_ends_a_long_interval(
     assert times(found) == [one.open_ms for one in (*closed, last)]
 
 
+def test_last_day_that_can_be_named_is_an_empty_page(redis_alone: HttpService, sink: RedisSink) -> None:
+    """There is no month after it."""
+    for query in ("interval=1M&from=9999-12-31", "interval=1w&from=9999-12-31&format=csv"):
+        answer = redis_alone.get(f"/klines/{SYMBOL}?{query}")
+        assert (answer.status, '"records":[]' in answer.text or answer.text.count("\n") == 1) == (200, True)
+
+
 @pytest.mark.parametrize("interval", FIRSTS)
 async def test_expired_keys_leave_what_postgresql_holds(
     both: HttpService, sink: RedisSink, reader: Reader, dsn: str, interval: str

@@ -34,12 +34,12 @@ OWN_TESTS = "pathway"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A demo with two hours of candles in its database."""
+    """A demo with an hour of candles in its database."""
     folder = tmp_path_factory.mktemp("demo") / "var"
     with demo(folder) as running:
         until(lambda: running.store.length(f"stream:{SYMBOL}"), "candles", output=running.screen)
         filled = subprocess.run(
-            [sys.executable, "-m", "data_collector", "backfill", "--from", "-2h"],
+            [sys.executable, "-m", "data_collector", "backfill", "--from", "-1h", "--symbols", SYMBOL],
             env={**os.environ, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder)}, cwd=folder, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
@@ -90,6 +90,8 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
         (("candles_to_pandas.py", SYMBOL, "1s"), r"close +volume(\n.*)+\n[-\d]+ [:\d]+00:00\+00:00 +[\d.]+"),
         (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
         (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
+        (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (("backtrader_gaps.py", SYMBOL, "1m", "-3h"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
     ],
 )
 def test_example_reads_the_demo(served: Demo, tmp_path: Path, words: tuple[str, ...], line: str) -> None:

@@ -47,14 +47,6 @@ class Connection(_Statements):
     def cursor(
         self, query: str, *args: object, prefetch: int | None = None, timeout: float | None = None
     ) -> AsyncIterator[Record]: ...
-    async def copy_from_query(
-        self,
-        query: str,
-        *args: object,
-        output: Callable[[bytes], Awaitable[None]],
-        timeout: float | None = None,
-        format: Literal["text", "csv", "binary"] | None = None,
-    ) -> str: ...
     async def copy_to_table(
         self,
         table_name: str,
@@ -62,6 +54,14 @@ class Connection(_Statements):
         source: object,
         columns: Sequence[str] | None = None,
         schema_name: str | None = None,
+        timeout: float | None = None,
+        format: Literal["text", "csv", "binary"] | None = None,
+    ) -> str: ...
+    async def copy_from_query(
+        self,
+        query: str,
+        *args: object,
+        output: Callable[[bytes], Awaitable[None]],
         timeout: float | None = None,
         format: Literal["text", "csv", "binary"] | None = None,
     ) -> str: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
@@ -31,6 +31,7 @@ from data_collector.api.series.reading import Told
 from data_collector.api.series.streamed import StreamedTable, parts_of
 from data_collector.api.series.tables import NoDecimal, table_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
 from data_collector.sinks.postgres.copying import CopyForm
@@ -102,6 +103,7 @@ async def klines(
         place, form = context.series.place(snapshot), _form(request, form)
         names = names_of(KLINE_NAMES, meta=meta)
         if form != "json" and limit is None and from_text is not None:
+            context.streams.demand_place()
             found = await context.series.kline_range(place, window, CopyForm(meta, form == "arrow"), with_open=open)
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about(found, None, open_time_text))
@@ -141,6 +143,7 @@ async def trades(
         epochs = await context.series.epochs(place, window.symbol)
         window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
         if form != "json" and limit is None and from_text is not None:
+            context.streams.demand_place()
             found = await context.series.trade_range(place, window, first, CopyForm(meta, form == "arrow"))
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about_trades(found, None, window.epoch, epochs))
@@ -172,6 +175,8 @@ def _form(request: Request, asked: Format | None) -> Format:
 
 def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
     if found.oldest_ms is None and symbol not in snapshot.symbols:
+        if found.warnings:
+            raise SinkUnavailable(" ".join(found.warnings))
         raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.")
 
 
@@ -212,7 +217,7 @@ async def _page(form: Format, written: Callable[[], bytes], headers: Mapping[str
 
 
 async def _streamed(
-    context: ApiContext, form: Format, parts: AsyncIterator[bytes], headers: Mapping[str, str]
+    context: ApiContext, form: Format, parts: AsyncGenerator[bytes, None], headers: Mapping[str, str]
 ) -> Response:  # fmt: skip
     """Its first part has been read, so that what is wrong is an answer."""
     begin = await anext(parts)

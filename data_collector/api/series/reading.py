@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -84,7 +84,7 @@ class Page(Told, Generic[Row]):
 class Range(Told, Generic[Row]):
     """A stretch of a series that may be long."""
 
-    pieces: AsyncIterator[Piece[Row]]
+    pieces: AsyncGenerator[Piece[Row], None]
     """Raises `SinkUnavailable` when a store goes away in between."""
 
 
@@ -227,7 +227,7 @@ class SeriesReading:
         (begin, others), told = await _read(redis, postgres, place, begun)
         return Range(told.oldest_ms, told.stores, told.warnings, self._in_turns(begin, others)), begin
 
-    async def _in_turns(self, begin: Piece[Row], others: AsyncIterator[Piece[Row]]) -> AsyncIterator[Piece[Row]]:
+    async def _in_turns(self, begin: Piece[Row], others: AsyncIterator[Piece[Row]]) -> AsyncGenerator[Piece[Row], None]:
         yield begin
         while True:
             async with self._copying:
@@ -298,12 +298,13 @@ def _oldest_ms(estimate_ms: int | None, window: Window, first_ms: int | None, *,
 
 
 async def _with_open(
-    pieces: AsyncIterator[Piece[Sourced[Kline]]], redis: RedisKlines, window: Window
-) -> AsyncIterator[Piece[Sourced[Kline]]]:
+    pieces: AsyncGenerator[Piece[Sourced[Kline]], None], redis: RedisKlines, window: Window
+) -> AsyncGenerator[Piece[Sourced[Kline]], None]:
     newest_ms = window.from_ms - 1
-    async for piece in pieces:
-        newest_ms = newest_ms if piece.last is None else piece.last
-        yield piece
+    async with aclosing(pieces):
+        async for piece in pieces:
+            newest_ms = newest_ms if piece.last is None else piece.last
+            yield piece
     if redis.open is not None and _is_open_one(redis.open, newest_ms, window):
         yield Piece([redis.open], b"", redis.open.record.open_ms, redis.open.record.open_ms)
 

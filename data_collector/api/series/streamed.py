@@ -7,8 +7,9 @@ client tells a cut answer from a whole one. Asked again from there, the answer i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,13 +23,15 @@ from data_collector.time_limit import time_limit
 from data_collector.web.answers import masked
 
 STREAMS_MAX = 4
-"""At a time; each holds two pieces, some 10 MB."""
+"""At a time; each holds three pieces, some 10 MB."""
 
 SENT_BYTES = 256 * 1024
 SEND_TIMEOUT_S = 20.0
 """For a client to take so many bytes, or to make place for them in its buffers."""
 
-RecordsPiece = Piece[Sourced[Kline]] | Piece[Sourced[Trade]]
+Item = TypeVar("Item")
+
+RecordsPiece = TypeVar("RecordsPiece", Piece[Sourced[Kline]], Piece[Sourced[Trade]])
 
 _log = get_log()
 
@@ -40,14 +43,18 @@ class Streams:
         self._under_way = 0
         self._ending = asyncio.Event()
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """For as long as one lasts. Raises `SinkUnavailable` when there are enough."""
+    def demand_place(self) -> None:
+        """Raise `SinkUnavailable` when there are enough."""
         if self._under_way >= STREAMS_MAX:
             raise SinkUnavailable(
                 f"{STREAMS_MAX} long answers are being read already; come back later, or ask for pages with limit=.",
                 retry_after_s=10,
             )
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """For as long as one lasts. Raises as `demand_place`."""
+        self.demand_place()
         self._under_way += 1
         try:
             yield
@@ -63,15 +70,30 @@ class Streams:
         await self._ending.wait()
 
 
-async def parts_of(
-    table: Table, pieces: AsyncIterator[Piece[Sourced[Kline]] | Piece[Sourced[Trade]]]
-) -> AsyncIterator[bytes]:
+async def parts_of(table: Table, pieces: AsyncGenerator[RecordsPiece, None]) -> AsyncGenerator[bytes, None]:
     """The bytes of a table, a piece of rows at a time. Raises what the pieces raise, and `NoDecimal`."""
     head = table.head()
-    async for piece in pieces:
-        yield head + await asyncio.to_thread(_written, table, piece)
-        head = b""
+    async with aclosing(_ahead(pieces)) as following:
+        async for piece in following:
+            yield head + await asyncio.to_thread(_written, table, piece)
+            head = b""
     yield table.tail()
+
+
+async def _ahead(items: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None]:
+    """The same items; the next one is made while one is used. Who leaves waits for it: a COPY is never broken off."""
+
+    async def following() -> Item | None:
+        return await anext(items, None)
+
+    making = asyncio.create_task(following())
+    try:
+        while (item := await asyncio.shield(making)) is not None:
+            making = asyncio.create_task(following())
+            yield item
+    finally:
+        await asyncio.gather(asyncio.shield(making), return_exceptions=True)
+        await items.aclose()
 
 
 def _written(table: Table, piece: RecordsPiece) -> bytes:
@@ -79,10 +101,10 @@ def _written(table: Table, piece: RecordsPiece) -> bytes:
 
 
 class StreamedTable(Response):
-    """Sends a part while the next one is read."""
+    """Sends a part while the next one is written, and the one behind it read."""
 
     def __init__(
-        self, streams: Streams, begin: bytes, parts: AsyncIterator[bytes], *, media_type: str,
+        self, streams: Streams, begin: bytes, parts: AsyncGenerator[bytes, None], *, media_type: str,
         headers: Mapping[str, str],
     ) -> None:  # fmt: skip
         """`begin` is the first part, so that what is wrong with that could still be told."""
@@ -109,20 +131,11 @@ class StreamedTable(Response):
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        part: bytes | None = self._begin
-        while part is not None:
-            following = asyncio.create_task(self._following())
-            try:
-                for start in range(0, len(part), SENT_BYTES):
-                    async with time_limit(SEND_TIMEOUT_S):
-                        await _send(send, part[start : start + SENT_BYTES])
-                part = await following
-            finally:
-                following.cancel()
+        async with aclosing(_ahead(self._parts)) as following:
+            await _send(send, self._begin)
+            async for part in following:
+                await _send(send, part)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _following(self) -> bytes | None:
-        return await anext(self._parts, None)
 
 
 def _why_cut(writing: asyncio.Task[None]) -> str | None:
@@ -138,8 +151,10 @@ def _why_cut(writing: asyncio.Task[None]) -> str | None:
     return None
 
 
-async def _send(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+async def _send(send: Send, part: bytes) -> None:
+    for start in range(0, len(part), SENT_BYTES):
+        async with time_limit(SEND_TIMEOUT_S):
+            await send({"type": "http.response.body", "body": part[start : start + SENT_BYTES], "more_body": True})
 
 
 async def _gone(receive: Receive) -> None:
