@@ -53,8 +53,8 @@ class Collection:
         self._venue = venue
         self._rest = rest
         self._counters = counters
-        ledger = Ledger(time.time, counters, venue.calendar)
         self.outlet = Outlet(list(settings.symbols), home.spool)
+        ledger = Ledger(time.time, counters, venue.calendar, epoch_of=self.outlet.epoch_of)
         self.intake = Intake(
             validation.keeper.gate, self.outlet, _wanted_klines(settings, venue), counters, validation.auditor,
             ledger=ledger,

@@ -53,15 +53,18 @@ class Ledger:
     """
 
     def __init__(
-        self, clock: Callable[[], float], counters: Counters | None = None, calendar: Calendar | None = None
-    ) -> None:
-        """`clock` is the wall clock in seconds; `calendar` tells when klines open (default: `UtcCalendar`)."""
+        self, clock: Callable[[], float], counters: Counters | None = None, calendar: Calendar | None = None,
+        *, epoch_of: Callable[[str], int] = lambda symbol: 0,
+    ) -> None:  # fmt: skip
+        """`clock` is the wall clock in seconds; `calendar` tells when klines open (default: `UtcCalendar`).
+
+        `epoch_of` tells in which epoch the trade ids of a symbol are.
+        """
         self._clock = clock
         self._counters = counters or Counters()
         self._calendar = calendar or UtcCalendar()
         self._open: dict[Key, list[_OpenGap]] = {}
-        self._epochs: dict[str, int] = {}
-        """Of symbols that are not in their first one."""
+        self._epoch_of = epoch_of
         self._closed: dict[str, GapLife] = {}
         self._totals: dict[tuple[str, str], GapTotals] = {}
         self._opened_log = _SparingLog(clock)
@@ -158,13 +161,8 @@ class Ledger:
         self._close_filled(key)
 
     def forget(self, key: Key) -> None:
-        """It is collected no longer: nobody waits for what is missing."""
+        """It is collected no longer, or its ids began anew: nobody waits for what is missing."""
         self._open.pop(key, None)
-
-    def begin_epoch(self, symbol: str, epoch: int) -> None:
-        """Trade ids begin anew: nobody waits for what is missing of the old ones."""
-        self._epochs[symbol] = epoch
-        self.forget(Key("trade", symbol))
 
     def status(self) -> GapsStatus:
         """For the snapshot: the oldest open gaps, the newest closed ones, and symbols with something to tell."""
@@ -189,7 +187,7 @@ class Ledger:
     ) -> _OpenGap:  # fmt: skip
         count, now_s = self._count(key, first, end), self._clock()
         if epoch is None:
-            epoch = self._epochs.get(key.symbol, 0) if key.channel == "trade" else 0
+            epoch = self._epoch_of(key.symbol) if key.channel == "trade" else 0
         life = GapLife(gap_id(key, first, epoch), key, first, last, count, count, now_s, epoch=epoch)
         life.events.append(GapEvent(now_s, "opened", first, last, count=count))
         self._totals_of(key).gaps += 1

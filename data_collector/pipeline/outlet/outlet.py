@@ -88,6 +88,11 @@ class Outlet:
         oldest = (queue.runs[0].oldest_ns if queue.runs else queue.oldest_ns for queue in self._dirty)
         return min(filter(None, oldest), default=0)
 
+    def epoch_of(self, symbol: str) -> int:
+        """In which the trade ids of a symbol are."""
+        queue = self.queues.get(symbol)
+        return 0 if queue is None else queue.epoch
+
     def waits(self, symbol: str) -> bool:
         """Whether something of the symbol is to be written by us, now or later."""
         queue, debt = self.queues[symbol], self.debts.get(symbol)
@@ -253,10 +258,7 @@ class Outlet:
         queue.begin_epoch(epoch, next_id)
 
     def adopt_epoch(self, symbol: str, epoch: int, next_id: int) -> None:
-        """Somebody else has begun it, and the store wants `next_id` of it next.
-
-        What waits is of an epoch that the store has closed: the spool has it (`pipeline.repair.closed_epochs`).
-        """
+        """Somebody else has begun it, and the store wants `next_id` of it next. The spool has what waits of ours."""
         queue = self.queues[symbol]
         self._end_epoch(queue)
         self.records -= queue.drop_runs()

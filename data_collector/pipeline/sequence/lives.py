@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -98,7 +99,7 @@ class Lives:
 
     def _enter(self, sequence: TradeSequence, epoch: int, next_id: int, came: list[Trade]) -> None:
         sequence.begin_epoch(epoch, next_id)
-        self._ledger.begin_epoch(sequence.symbol, epoch)
+        self._ledger.forget(Key("trade", sequence.symbol))
         self._rejoin(sequence, came)
 
     def _rejoin(self, sequence: TradeSequence, came: list[Trade]) -> None:

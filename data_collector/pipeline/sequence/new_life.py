@@ -18,7 +18,7 @@ FRESH_MS = 60_000
 
 
 class NewLifeWatch:
-    """Counts ids that follow each other; copies of them, from another line, do not disturb."""
+    """Counts ids that follow each other; what other lines bring of them does not disturb."""
 
     __slots__ = (
         "_ahead", "_ahead_id", "_due_id", "_forgotten", "_kept", "_room", "_wanted", "count",
@@ -83,15 +83,19 @@ class NewLifeWatch:
         if newest_ms < 0 or trade.time_ms <= newest_ms or trade.event_ms - trade.time_ms >= FRESH_MS:
             return False
         trade_id = trade.trade_id
-        # Where the due id has moved, honest trades came between them.
-        if not self.count or due_id != self._due_id or trade_id > self.next_id or trade_id < self.first_id:
+        # Where the due id has moved, honest trades came between them. What is near may come by a line that is ahead
+        # or behind.
+        is_near = self.first_id - NEW_IDS <= trade_id <= self.next_id + NEW_IDS
+        if not self.count or due_id != self._due_id or not is_near:
             self._forget_row()
             self.first, self.next_id, self._due_id = trade, trade_id, due_id
-        self._keep(self._kept, trade)
-        if trade_id == self.next_id:
-            self.count += 1
+        self._kept.setdefault(trade_id, trade)
+        while (after := self._kept.get(self.next_id)) is not None:
+            self.last = after
             self.next_id += 1
-            self.last = trade
+        while (before := self._kept.get(self.first_id - 1)) is not None:
+            self.first = before
+        self.count = self.next_id - self.first_id
         # The due id itself would be let through: an old life may have had no hundred, or the row began close below it.
         self._wanted = 1 if is_start and self.next_id == due_id else max(1, min(NEW_IDS, due_id - 1))
         return True

@@ -48,8 +48,7 @@ class Refusals:
         """The entry of a record, with the sentences of all rules that it broke."""
         why = json.dumps(self.gate.sentences(record, verdict.rules))
         source: RecordSource = "ws" if record.received_ns else "rest"
-        queue = self._outlet.queues.get(record.symbol) if isinstance(record, Trade) else None
-        epoch = 0 if queue is None else queue.epoch
+        epoch = self._outlet.epoch_of(record.symbol) if isinstance(record, Trade) else 0
         return Refusal(_content(record, verdict), why, _now(), _columns(record), verdict.critical, source, epoch)
 
     def quarantine(self, record: Record, verdict: Verdict) -> None:

@@ -91,6 +91,7 @@ class PostgresWriter:
         self._exchange = exchange
         self._place = place
         self.reader = PostgresReader(pool, exchange, place=place)
+        """Of the same rows."""
 
     async def put_klines(
         self, klines: Sequence[Kline], *, source: Source, warnings: Mapping[int, tuple[str, ...]] = _NO_WARNINGS

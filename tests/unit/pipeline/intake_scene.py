@@ -36,7 +36,7 @@ class Scene:
         self.now_s = 0.0
         self.kept = kept or in_memory(SYMBOL, "ETHUSDT")
         self.outlet = Outlet([SYMBOL, "ETHUSDT"], self.kept, clock=lambda: self.now_s)
-        self.ledger = Ledger(lambda: self.now_s, self.counters)
+        self.ledger = Ledger(lambda: self.now_s, self.counters, epoch_of=self.outlet.epoch_of)
         wanted = WantedKlines(UtcCalendar(), ["1m", "1h", "1M"], catch_up_s)
         self.intake = Intake(
             shipped_gate(), self.outlet, wanted, self.counters, self.notebook, clock=lambda: self.now_s,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from data_collector.model.sink import TradeTail
+from data_collector.pipeline.repair.refill import resume
 from tests.market import SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, Answer, RepairScene
@@ -58,3 +60,13 @@ def test_start_whose_age_is_asked_while_an_epoch_begins_skips_none_of_its_ids(mo
 
     assert (scene.sequence.next_id, scene.sequence.resumed_id) == (150, 150)
     assert_new_epoch_is_whole(scene)
+
+
+def test_gap_after_a_start_in_a_later_epoch_is_told_of_that() -> None:
+    scene = RepairScene(AWAY)
+    scene.sequence.next_id = -1
+    resume([scene.sequence], scene.outlet, scene.kept, {SYMBOL: TradeTail(0, TAIL, epoch=2)})
+    scene.send(trade(TAIL + 3), trade(TAIL + 4))
+    scene.look()
+
+    assert [(life.id, life.epoch) for life in scene.ledger.status().open] == [(f"{SYMBOL}-trade-{TAIL + 1}-epoch-2", 2)]

@@ -46,6 +46,25 @@ def test_copies_of_a_second_line_do_not_disturb_the_row(scene: Scene) -> None:
     assert is_suspended(scene)
 
 
+def test_line_that_joins_late_and_is_ahead_does_not_begin_the_row_anew(scene: Scene) -> None:
+    scene.begin(TAIL)
+    for trade_id in range(NEW_IDS + 2):
+        scene.send(new_trade(trade_id), *new_trades(trade_id + 3, int(trade_id > 50)))
+
+    assert is_suspended(scene)
+    assert scene.sequence.new_life.first_id == 0
+
+
+def test_line_that_joins_late_and_is_behind_does_not_begin_the_row_anew(scene: Scene) -> None:
+    """The first of the two has missed the beginning."""
+    scene.begin(TAIL)
+    for trade_id in range(NEW_IDS):
+        scene.send(new_trade(trade_id + 3), new_trade(trade_id))
+
+    assert is_suspended(scene)
+    assert scene.sequence.new_life.first_id == 0
+
+
 def test_market_with_few_ids_never_reaches_the_old_ones(scene: Scene) -> None:
     """Ids that begin anew grow until they are due in the old life, where they must not pass."""
     scene.begin(150)
