@@ -39,7 +39,8 @@ def test_ids_go_on_when_the_exchange_has_the_old_ones() -> None:
 
 def test_ids_go_on_when_the_exchange_has_another_trade_under_the_first_of_them() -> None:
     scene = LifeScene([trade(0)])
-    scene.decide()
+    for _ in range(100):
+        scene.decide()
 
     assert not is_suspended(scene)
     assert scene.sequence.epoch == 0
