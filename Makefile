@@ -81,13 +81,12 @@ fuzz: $(DEVELOPMENT) ## Feed garbage to the decoders, FUZZ_SECONDS each (60)
 	  PYTHONPATH=. $(RUN) "$$target" -max_total_time=$(FUZZ_SECONDS); \
 	done
 
-lock: ## Pin requirements*.in anew; LOCK_ARGS=--upgrade takes the newest versions
+lock: ## Pin what the service and developing need anew; LOCK_ARGS=--upgrade takes the newest versions
 	@.ci/venv .venv-lock --upgrade uv
-	@for name in requirements requirements-dev; do \
-	  .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
-	    $$([ $$name = requirements ] || echo "--constraint requirements.txt") $(LOCK_ARGS) \
-	    --output-file $$name.txt $$name.in || exit 1; \
-	done
+	@set -e; pin() { .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-strip-extras --extra service $(LOCK_ARGS) --output-file "$$@"; }; \
+	  pin requirements.txt pyproject.toml; \
+	  pin requirements-dev.txt --constraint requirements.txt pyproject.toml requirements-dev.in
 	@rm -rf .venv-lock
 
 sbom: ## Write sbom.cdx.json: every package that we install, with version and hashes (CycloneDX)

@@ -14,6 +14,12 @@ try:
     app = command_line(sys.argv[1:])
 except KeyboardInterrupt:
     sys.exit(130)
+except ModuleNotFoundError as missing:
+    from data_collector.model.errors import without_service
+
+    lacking = without_service(missing)
+    sys.stderr.write(f"{lacking}\n")
+    sys.exit(lacking.exit_code)
 
 
 def main() -> None:

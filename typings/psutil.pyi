@@ -1,4 +1,4 @@
-"""What the tests use of psutil, which has no types of its own."""
+"""What tests and benchmarks use of psutil, which has no types of its own."""
 
 class NoSuchProcess(Exception): ...
 

@@ -27,11 +27,13 @@ from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
+from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import CollectorError, Misconfigured
 from data_collector.model.status import Snapshot
@@ -44,6 +46,9 @@ from data_collector.web.openapi import DescribedApp
 from data_collector.web.serving import at_signal, base_url, listen, serve_until_signal
 
 FAREWELL = "Leaving at once; the collector process ends by itself when it has written what it holds."
+
+NICE = 10
+"""Where readers want more than the machine has, the feed goes first."""
 
 Announce = Callable[[str, Snapshot], None]
 """Gets our base URL and the first snapshot that knows the store, once."""
@@ -95,8 +100,8 @@ def create_app(
     )
     series, former = SeriesReading(settings, store), FormerEntries()
     feed = LiveFeed(collector, settings.environment, former)
-    app.state.context = ApiContext(settings, collector, store, series, rejections, policy, former, feed)
-    for routes in (state_routes, gap_routes, series_routes, subscription_routes, live_routes, pages):
+    app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, former, feed)
+    for routes in (state_routes, gap_routes, series_routes, latest_routes, subscription_routes, live_routes, pages):
         app.include_router(routes.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
@@ -157,13 +162,20 @@ def main(app: FastAPI) -> int:
 async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncIterator[None]:
     collector = context.collector
     await collector.start()
+    # From here on: the collector keeps its own.
+    os.nice(NICE)
     # A TaskGroup around the yield would go on answering after a crash in it; a task with a callback cannot.
     watch = asyncio.create_task(collector.run(on_state), name="collector")
     watch.add_done_callback(lambda _: _end_server(collector))
     feed = asyncio.create_task(context.live.run(), name="live feed")
     reading = asyncio.create_task(context.series.watch(collector.status), name="reading")
+
+    def end_streams() -> None:
+        context.live.end()
+        context.streams.end()
+
     try:
-        with at_signal(context.live.end):
+        with at_signal(end_streams):
             yield
     finally:
         feed.cancel()

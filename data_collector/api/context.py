@@ -11,6 +11,7 @@ from data_collector.api.collector import Collector
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
 from data_collector.api.series.reading import SeriesReading
+from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Condition, Snapshot
@@ -27,6 +28,8 @@ class ApiContext(Struct, frozen=True):
     store: StoreReading
     series: SeriesReading
     """Reads over `store`, and PostgreSQL."""
+    streams: Streams
+    """Its long answers."""
     rejections: Rejections
     policy: WritePolicy
     former: FormerEntries

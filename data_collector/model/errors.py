@@ -119,6 +119,17 @@ class BadFrame(CollectorError):
         self.symbol = symbol
 
 
+def without_service(missing: ModuleNotFoundError) -> Misconfigured:
+    """What to say where the light wheel is installed alone; raises `missing` again when the module is one of ours."""
+    package = (missing.name or "data_collector").partition(".")[0]
+    if package == "data_collector":
+        raise missing
+    return Misconfigured(
+        f"The service needs {package}, which is not installed: pip install 'btc-data-collector[service]'"
+        " brings all that it needs (in a clone: pip install -r requirements.txt)."
+    )
+
+
 def expected_of(group: BaseExceptionGroup[BaseException]) -> CollectorError | None:
     """The first error of a group that holds ours alone; None when a bug is in it, too."""
     ours, others = group.split(CollectorError)

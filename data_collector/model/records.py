@@ -192,7 +192,9 @@ _SOURCES: Final[Mapping[object, Source]] = {name: name for name in get_args(Sour
 RULES_MAX = 1000
 """Of one row; no suite has as many."""
 
-_RULE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+RULE_PATTERN = "[a-z][a-z0-9_]{0,63}"
+
+_RULE = re.compile(RULE_PATTERN)
 
 
 class Sourced(Struct, Generic[Row], frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -120,7 +121,7 @@ class Rejections:
 
 
 class AnswerHeaders:
-    """ASGI: adds the security headers, and answers HEAD as GET (the server leaves the body out)."""
+    """ASGI: adds the security headers, and answers HEAD as GET, up to where the body begins."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -137,9 +138,40 @@ class AnswerHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
-        # A copy, because the server decides by its own scope whether a body is sent.
-        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await self._app(inner, receive, send_with_headers)
+        if scope["method"] == "HEAD":
+            only = _HeadersOnly(receive, send_with_headers)
+            # A copy, because the server decides by its own scope whether a body is sent.
+            await self._app({**scope, "method": "GET"}, only.receive, only.send)
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+
+class _HeadersOnly:
+    """An answer that ends with its headers: whoever writes a long body hears that the client has gone."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._is_over = asyncio.Event()
+
+    async def send(self, message: Message) -> None:
+        """ASGI's `send`."""
+        if self._is_over.is_set():
+            return
+        await self._send(message)
+        if message["type"] == "http.response.start":
+            self._is_over.set()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`."""
+        message, over = asyncio.ensure_future(self._receive()), asyncio.ensure_future(self._is_over.wait())
+        try:
+            await asyncio.wait((message, over), return_when=asyncio.FIRST_COMPLETED)
+            return {"type": "http.disconnect"} if over.done() else message.result()
+        finally:
+            message.cancel()
+            over.cancel()
 
 
 def masked(text: str) -> str:

@@ -216,6 +216,12 @@ def test_viewers_are_bounded_and_leave_room_for_health(service: HttpService) -> 
         assert service.get("/health").status == 200
 
 
+def test_head_is_answered_at_once_and_takes_no_place(service: HttpService) -> None:
+    answers = [service.request("HEAD", f"/live?symbol={SYMBOL}") for _ in range(VIEWERS_MAX + 1)]
+
+    assert {(answer.status, answer.body) for answer in answers} == {(200, b"")}
+
+
 def test_viewer_that_does_not_read_holds_nobody_up(service: HttpService, store: redis.Redis) -> None:
     place = urlsplit(service.url)
     with socket.create_connection((str(place.hostname), place.port)) as sleeper:

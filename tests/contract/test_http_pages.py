@@ -13,6 +13,7 @@ import pytest
 from data_collector.api import create_app
 from data_collector.api.answers import ControlRequest, Health, Metrics, RefusedPage, Status
 from data_collector.api.completeness.gap_answers import CompletenessPage
+from data_collector.api.latest import LatestPage
 from data_collector.api.series.formats import KlinePage
 from data_collector.model.status import Snapshot
 from data_collector.settings import load_settings
@@ -24,8 +25,8 @@ ASSETS = ROOT / "data_collector" / "api" / "pages" / "assets"
 
 ENDPOINTS = {
     "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
-    "/validation/errors", "/gaps", "/gaps/{gap_id}", "/completeness", "/klines/{symbol}", "/trades/{symbol}",
-    "/control", "/subscriptions", "/live",
+    "/validation/errors", "/gaps", "/gaps/{gap_id}", "/completeness", "/klines/{symbol}", "/trades/{symbol}", "/latest",
+    "/latest/{symbol}", "/control", "/subscriptions", "/live",
 }  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def test_open_api_describes_every_answer_and_its_fields() -> None:
     assert schemas["KlinePage"]["properties"]["stores"]["description"] == "Which were read: `postgresql`, `redis`."
 
 
-@pytest.mark.parametrize("model", [Health, Metrics, Status, RefusedPage, CompletenessPage, KlinePage])
+@pytest.mark.parametrize("model", [Health, Metrics, Status, RefusedPage, CompletenessPage, KlinePage, LatestPage])
 def test_examples_are_what_the_schema_says(model: type[Answer]) -> None:
     schema = create_app(load_settings({}, env_file=None)).openapi()["components"]["schemas"][model.__name__]
 

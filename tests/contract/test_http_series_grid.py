@@ -19,7 +19,7 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import HttpService, running
 from tests.contract.stores import Reader
-from tests.contract.test_http_series import all_pages, dsn, page, snapshot_of, text_of, writer_of
+from tests.contract.test_http_series import ALWAYS, all_pages, dsn, page, snapshot_of, text_of, writer_of
 from tests.integration.postgres_server import execute
 from tests.market import SYMBOL, kline
 
@@ -94,7 +94,7 @@ async def test_long_intervals_of_both_stores_are_one_series(
     await put(dsn, made[:20])
     await sink.write(stores.klines(*made[15:]))
 
-    found, pages = all_pages(both, f"/klines/{SYMBOL}?interval={interval}&limit=7")
+    found, pages = all_pages(both, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}&limit=7")
 
     assert times(found) == [one.open_ms for one in made]
     assert pages == 5
@@ -108,7 +108,7 @@ async def test_long_intervals_are_found_in_redis_alone_and_page_on_the_exchange_
     await sink.write(stores.klines(*made))
     inside = f"from={made[3].open_ms + 1}&to={made[9].open_ms}"
 
-    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&limit=7")
+    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}&limit=7")
     part, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&limit=2&{inside}")
 
     assert times(found) == [one.open_ms for one in made]
@@ -125,7 +125,7 @@ async def test_exchange_that_counts_from_another_midnight_is_followed(
     ]
     await sink.write(stores.klines(*shifted))
 
-    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}")
+    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}")
 
     assert times(found) == [one.open_ms for one in shifted]
 
@@ -140,11 +140,18 @@ async def test_candle_that_is_not_closed_ends_a_long_interval(
     )
     await sink.write(stores.klines(*closed, running_one))
 
-    without = page(redis_alone, f"/klines/{SYMBOL}?interval={interval}")
-    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&open=1&limit=10")
+    without = page(redis_alone, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}")
+    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}&open=1&limit=10")
 
     assert without["count"] == len(closed)
     assert times(found) == [one.open_ms for one in (*closed, last)]
+
+
+def test_last_day_that_can_be_named_is_an_empty_page(redis_alone: HttpService, sink: RedisSink) -> None:
+    """There is no month after it."""
+    for query in ("interval=1M&from=9999-12-31", "interval=1w&from=9999-12-31&format=csv"):
+        answer = redis_alone.get(f"/klines/{SYMBOL}?{query}")
+        assert (answer.status, '"records":[]' in answer.text or answer.text.count("\n") == 1) == (200, True)
 
 
 @pytest.mark.parametrize("interval", FIRSTS)
@@ -156,7 +163,7 @@ async def test_expired_keys_leave_what_postgresql_holds(
     await sink.write(stores.klines(*made[10:]))
     reader.client.delete(*reader.client.keys("kline:*"))
 
-    found, _ = all_pages(both, f"/klines/{SYMBOL}?interval={interval}&limit=7")
+    found, _ = all_pages(both, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}&limit=7")
 
     assert times(found) == [one.open_ms for one in made]
 
@@ -170,8 +177,8 @@ async def test_expired_keys_without_postgresql_leave_what_the_stream_holds(
     expire(reader)
     await sink.write(stores.klines(*made[-3:]))
 
-    first = page(redis_alone, f"/klines/{SYMBOL}?interval={interval}&limit=7")
-    found, pages = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&limit=7")
+    first = page(redis_alone, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}&limit=7")
+    found, pages = all_pages(redis_alone, f"/klines/{SYMBOL}?interval={interval}&{ALWAYS}&limit=7")
 
     assert times(found) == [one.open_ms for one in made]
     assert pages == 5
@@ -191,7 +198,7 @@ async def test_corrected_and_recovered_klines_outlive_their_keys(
     for one in (recovered, made[4], corrected):
         reader.client.xadd(f"late:{SYMBOL}", {"data": text_of(one), "why": "revision"})
 
-    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval=1w&limit=4")
+    found, _ = all_pages(redis_alone, f"/klines/{SYMBOL}?interval=1w&{ALWAYS}&limit=4")
 
     assert found == [text_of(corrected if one is made[4] else one) for one in made]
 
@@ -202,7 +209,7 @@ async def test_everything_expired_and_trimmed_is_an_empty_page_that_reaches_back
     await sink.write(stores.klines(*series("1w")))
     reader.client.delete(f"stream:{SYMBOL}", *reader.client.keys("kline:*"))
 
-    found = page(redis_alone, f"/klines/{SYMBOL}?interval=1w")
+    found = page(redis_alone, f"/klines/{SYMBOL}?interval=1w&{ALWAYS}")
 
     assert (found["records"], found["next"], found["reaches_back_to"], found["warnings"]) == ([], None, None, [])
 
@@ -215,7 +222,7 @@ async def test_embedded_postgresql_that_is_not_up_yet_is_a_warning(
     snapshot.history = HistoryStatus(state="down", reason="starting", database="embedded")
 
     with running(tmp_path, snapshot, DATABASE_URL="embedded") as service:
-        found = page(service, f"/klines/{SYMBOL}?interval=1w")
+        found = page(service, f"/klines/{SYMBOL}?interval=1w&{ALWAYS}")
 
     assert (found["count"], found["stores"]) == (NUMBER, ["redis"])
     (warning,) = msgspec.convert(found["warnings"], list[str])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.docs.tree import ROOT, read
+from tests.docs.pins import pins
+from tests.docs.tree import ROOT
 
 
 @pytest.mark.slow
@@ -24,8 +24,7 @@ def test_bill_of_materials_lists_every_pinned_package_with_its_hashes(tmp_path: 
 
     listed = json.loads((tmp_path / "sbom.cdx.json").read_text())
 
-    pinned = dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;]+)", read("requirements.txt"), re.MULTILINE))
     found = {part["name"]: part["version"] for part in listed["components"]}
     assert listed["bomFormat"] == "CycloneDX"
-    assert found == pinned
+    assert found == pins("requirements.txt")
     assert all(reference["hashes"] for part in listed["components"] for reference in part["externalReferences"])

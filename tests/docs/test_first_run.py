@@ -1,4 +1,4 @@
-"""`make demo` on a strange machine: which Python is taken, and what is said when there is none or pip fails."""
+"""A first start on a strange machine: which Python is taken, and what is said when there is none or packages lack."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data_collector.model.errors import Misconfigured
 from tests.docs.tree import ROOT
 
 BROKEN_SHIM = "echo 'command not found' >&2; exit 127"
@@ -71,6 +72,17 @@ def test_a_failing_pip_ends_with_the_cure(programs: Path, tmp_path: Path) -> Non
     assert made.returncode == 1
     assert "no route" in made.stderr
     assert last_line(made.stderr).startswith("It needs a package index")
+
+
+@pytest.mark.parametrize("words", [("-m", "data_collector"), ("-m", "data_collector", "tail", "BTCUSDT"), ("api.py",)])
+def test_without_the_packages_of_the_service_a_start_says_how_to_get_them(words: tuple[str, ...]) -> None:
+    # `-S`: a Python that sees none of the packages of its environment.
+    ended = subprocess.run([sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == Misconfigured.exit_code
+    assert ended.stdout == ""
+    assert last_line(ended.stderr) == ended.stderr.rstrip("\n")
+    assert "pip install 'btc-data-collector[service]'" in ended.stderr
 
 
 def put(path: Path, script: str) -> None:

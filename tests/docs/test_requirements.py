@@ -1,10 +1,22 @@
-"""The pins of the two requirements files, and that every direct requirement is among them."""
+"""What pyproject.toml says is needed: all that is imported is in it, and the two files of pins hold all of it."""
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
-from tests.docs.tree import read
+from tests.docs.pins import pins
+from tests.docs.tree import ROOT, read
+
+PACKAGE = ROOT / "data_collector"
+CLIENT = PACKAGE / "client"
+USERS_OWN = {"pandas", "polars"}
+"""The client makes frames of these for who has them; neither comes with it."""
 
 
 def test_every_pin_has_a_hash() -> None:
@@ -21,17 +33,49 @@ def test_development_pins_hold_the_runtime_pins_unchanged() -> None:
 
 
 def test_every_direct_requirement_is_pinned() -> None:
-    direct = direct_requirements("requirements.in") | direct_requirements("requirements-dev.in")
+    service = declared() | declared("service")
+    development = names(read("requirements-dev.in").splitlines())
 
-    assert direct - pins("requirements-dev.txt").keys() == set()
-    assert direct_requirements("requirements.in") - pins("requirements.txt").keys() == set()
-
-
-def pins(name: str) -> dict[str, str]:
-    """Package to version of a compiled file."""
-    return dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;]+)", read(name), flags=re.MULTILINE))
+    assert service - pins("requirements.txt").keys() == set()
+    assert development - pins("requirements-dev.txt").keys() == set()
 
 
-def direct_requirements(name: str) -> set[str]:
-    """The package names of a `.in` file."""
-    return set(re.findall(r"^([A-Za-z0-9_.-]+)", read(name), flags=re.MULTILINE)) - {"-r"}
+def test_service_declares_every_package_that_it_imports() -> None:
+    modules = [path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(CLIENT)]
+
+    assert imported([*modules, ROOT / "api.py", ROOT / "collector.py"]) - declared() - declared("service") == set()
+
+
+def test_client_declares_every_package_that_it_imports() -> None:
+    optional = declared("postgres", "frames", "pathway", "backtrader")
+
+    assert imported(CLIENT.rglob("*.py")) - declared() - optional - USERS_OWN == set()
+
+
+def declared(*extras: str) -> set[str]:
+    """The packages of these extras; without one those that everybody gets."""
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    optional = project["optional-dependencies"]
+    return names(line for extra in extras for line in optional[extra]) if extras else names(project["dependencies"])
+
+
+def names(requirements: Iterable[str]) -> set[str]:
+    """The packages of lines as pip reads them."""
+    found = (re.match(r"[A-Za-z0-9_.-]+", line) for line in requirements)
+    return {name[0] for name in found if name is not None}
+
+
+def imported(modules: Iterable[Path]) -> set[str]:
+    """The packages of all imports that the modules hold; by the module's name where none is installed."""
+    packages = packages_distributions()
+    roots = {
+        name.partition(".")[0] for path in modules for node in ast.walk(ast.parse(read(path))) for name in targets(node)
+    }
+    ours = {"data_collector", *sys.stdlib_module_names}
+    return {packages.get(root, [root])[0].lower().replace("_", "-") for root in roots - ours}
+
+
+def targets(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module is not None else []

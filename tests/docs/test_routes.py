@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from data_collector.api import pages
 from data_collector.api.routes import gaps as gap_routes
+from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
 from data_collector.api.routes import state as routes
@@ -31,7 +32,13 @@ def served(*routers: APIRouter) -> set[str]:
 
 
 SERVED = served(
-    routes.router, gap_routes.router, series_routes.router, subscription_routes.router, live_routes.router, pages.router
+    routes.router,
+    gap_routes.router,
+    series_routes.router,
+    latest_routes.router,
+    subscription_routes.router,
+    live_routes.router,
+    pages.router,
 )
 
 

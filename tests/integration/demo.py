@@ -43,16 +43,19 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path, *options: str) -> Iterator[Demo]:
-    """The demo with its screen in a file; killed hard if the test fails."""
+def demo(folder: Path, *options: str, program: Path | None = None) -> Iterator[Demo]:
+    """The demo with its screen in a file, of the tree or of an installed `program`; killed hard if the test fails."""
     folder.mkdir(exist_ok=True)
     screen = folder / "screen.txt"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
+    environment = {**kept, "VAR_DIR": str(folder), "PORT": "0", "INTERVALS": "1s,1m"}
     environment["GX_AUDIT_SECONDS"] = "1"
+    command: list[str | Path] = [program] if program else [sys.executable, "-m", "data_collector"]
+    if not program:
+        environment["PYTHONPATH"] = str(ROOT)
     with screen.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "data_collector", "demo", "--trades-per-s", "20", *options],
+            [*command, "demo", "--trades-per-s", "20", *options],
             cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     store: Store | None = None

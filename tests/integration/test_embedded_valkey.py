@@ -29,7 +29,7 @@ from data_collector.sinks.redis.connection import StoreConnection
 from tests.integration.processes import is_running
 from tests.integration.waiting import until_async
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 STARTER = """
 import asyncio, sys

@@ -14,7 +14,9 @@ from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.history.audit import audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.model.errors import Misconfigured
+from data_collector.model.wire import open_time_text
 from data_collector.settings import load_settings
+from data_collector.sinks.postgres.copying import CopiedPage, CopyForm
 from data_collector.sinks.postgres.following import FollowedDatabase
 from data_collector.sinks.postgres.pool import open_pool
 from tests.integration.past import START_MS, past
@@ -61,9 +63,14 @@ async def test_backfill_audit_doctor_and_pages_work_behind_pgbouncer(
         pool = await open_pool(pooler, size=1)
         times = [await pool.fetchval("select '2026-01-31 00:00+00'::timestamptz") for _ in range(2)]
         await pool.close()
-        reading = PostgresReading(pooler, "binance")
+        reading, copied = PostgresReading(pooler, "binance"), list[CopiedPage]()
         async with reading.turn() as reader:
             klines = await reader.klines("BTCUSDT", "1m", START_MS - 600_000, START_MS, 100)
+            for form in (CopyForm(), CopyForm(is_plain=True)):
+                span = range(START_MS - 600_000, START_MS)
+                copied.append(
+                    await reader.copier(form).klines("BTCUSDT", "1m", span, 100, step_ms=60_000, solid_from=span.start)
+                )
         reading.close()
         closes = {each.open_ms: each.close for each in world.simulator.closed_klines("BTCUSDT", "1m")}
 
@@ -72,6 +79,8 @@ async def test_backfill_audit_doctor_and_pages_work_behind_pgbouncer(
     assert times == [datetime(2026, 1, 31, tzinfo=UTC)] * 2
     assert {each.state for each in found} == {"ok"}, found
     assert [kline.open_ms for kline in klines] == list(range(START_MS - 600_000, START_MS - 60_000, 60_000))
+    assert [(page.first, page.last) for page in copied] == [(klines[0].open_ms, klines[-1].open_ms)] * 2
+    assert copied[0].text.startswith(f"BTCUSDT,{open_time_text(klines[0].open_ms)},1m,{klines[0].open},".encode())
     traded = [kline for kline in klines if kline.trades]
     assert [kline.close for kline in traded] == [closes[kline.open_ms] for kline in traded] != []
 

@@ -16,6 +16,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade
 from data_collector.sinks.postgres import reading
+from data_collector.sinks.postgres.asking import AT_MS
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.writing import KLINES, LONG, PostgresWriter, Written, put
@@ -50,10 +51,10 @@ VALUES = """"timestamp", open, high, low, close, volume, trades, quote_volume, t
 
 KNOWN_AT = f"""
 select {reading._KLINE} from (
-  select {VALUES} from market_data_ohlcv where {reading._KLINE_RANGE} and recorded_at <= {reading._AT.format("$6")}
+  select {VALUES} from market_data_ohlcv where {reading._KLINE_RANGE} and recorded_at <= {AT_MS.format("$6")}
   union all
   select {VALUES} from market_data_ohlcv_revisions where {reading._KLINE_RANGE}
-    and known_from <= {reading._AT.format("$6")} and known_until > {reading._AT.format("$6")}
+    and known_from <= {AT_MS.format("$6")} and known_until > {AT_MS.format("$6")}
 ) as known order by "timestamp"
 """
 """What the database knew at a time: revisions in place of what replaced them later, later candles left out."""

@@ -23,7 +23,7 @@ from tests.integration.waiting import until_async
 START_MS = 1_700_000_040_000
 MINUTE_MS = 60_000
 TRADES, AGGREGATES, KLINES = "/api/v3/historicalTrades", "/api/v3/aggTrades", "/api/v3/klines"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Scene:

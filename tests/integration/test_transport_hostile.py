@@ -19,7 +19,7 @@ from tests.integration.raw_peer import Greet, Talk, accepted, listen, opened, pe
 
 GOOD = b"\x81\x02{}"
 MASKED = b"\x81\x82\x01\x02\x03\x04" + bytes(a ^ b for a, b in zip(b"{}", b"\x01\x02", strict=True))
-ENDED_S = 5.0
+ENDED_S = 60.0
 MEBIBYTE = 1024 * 1024
 
 BROKEN = {

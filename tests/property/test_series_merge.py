@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from data_collector.api.series.merge import SeriesPart, cut, united_page
+from data_collector.api.series import stretches
+from data_collector.api.series.merge import SeriesPart, cut, united_newest, united_page
+from data_collector.api.series.stretches import pieces_of
+from data_collector.sinks.postgres.copying import CopiedPage
 
 PLACES = st.lists(st.integers(0, 200), unique=True, max_size=60).map(sorted)
 
@@ -32,6 +36,36 @@ class Listed(Struct):
         self.asked += 1
         ahead = [(place, f"{self.name} {place}") for place in self.places if place >= first]
         return cut(ahead, min(limit, self.reach))
+
+    async def newest(self, limit: int) -> list[tuple[int, str]]:
+        return [(place, f"{self.name} {place}") for place in self.places[-limit:]]
+
+    async def copied(self, first: int, limit: int, solid_from: int | None) -> CopiedPage:
+        """As PostgreSQL copies."""
+        taken: list[int] = []
+        end, goes_on = first, False
+        for place in (place for place in self.places if place >= first):
+            is_before = solid_from is not None and first < solid_from
+            is_hole = solid_from is not None and not is_before and place > max(solid_from, end)
+            if len(taken) == limit or is_hole or (is_before and place >= (solid_from or 0)):
+                break
+            taken.append(place)
+            end = place + 1
+        goes_on = len(taken) == limit
+        if solid_from is not None and first < solid_from and not goes_on:
+            end, goes_on = solid_from, True
+        text = "".join(f"{self.name} {place}\n" for place in taken).encode()
+        return CopiedPage(text, taken[0] if taken else None, taken[-1] if taken else None, end, goes_on)
+
+
+async def streamed(redis: Listed | None, postgres: Listed | None, first: int) -> list[tuple[int, str]]:
+    rows: list[str] = []
+    async for piece in pieces_of(redis, postgres, first):
+        found = piece.text.decode().splitlines() or piece.rows
+        places = [int(row.partition(" ")[2]) for row in found]
+        assert (piece.first, piece.last) == ((places[0], places[-1]) if places else (None, None))
+        rows += found
+    return [(int(row.partition(" ")[2]), row) for row in rows]
 
 
 async def paged(redis: Listed | None, postgres: Listed | None, limit: int, first: int = 0) -> list[tuple[int, str]]:
@@ -61,15 +95,24 @@ def test_pages_of_two_stores_are_the_series_that_was_split(
     postgres = Listed("p", held(series, holders, "pb"), reaches[1])
 
     rows = asyncio.run(paged(redis, postgres, limit, first))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretches, "COPIED_ROWS", limit)
+        patch.setattr(stretches, "PAGE_ROWS", 1 + limit // 2)
+        whole = asyncio.run(streamed(redis, postgres, first))
+    newest = asyncio.run(united_newest(redis, postgres, limit))
 
     owners = {place: "r" if holder == "r" else "p" for place, holder in zip(series, holders, strict=True)}
-    assert rows == [(place, f"{owners[place]} {place}") for place in series if place >= first]
+    expected = [(place, f"{owners[place]} {place}") for place in series]
+    assert rows == [row for row in expected if row[0] >= first]
+    assert whole == rows
+    assert newest == SeriesPart(expected[-limit:])
 
 
 @given(series=PLACES, limit=st.integers(1, 30))
 def test_one_store_alone_pages_back_to_what_it_holds(series: list[int], limit: int) -> None:
     for redis, postgres in ((Listed("x", series), None), (None, Listed("x", series))):
         assert [place for place, _ in asyncio.run(paged(redis, postgres, limit))] == series
+        assert [place for place, _ in asyncio.run(streamed(redis, postgres, 0))] == series
 
 
 @given(series=PLACES, limit=st.integers(1, 10), moved=st.integers(1, 30))
@@ -88,8 +131,11 @@ def test_rows_that_move_from_one_store_to_the_other_meanwhile_are_not_lost(
             return found
 
     rows = asyncio.run(paged(Moving("r", list(series)), postgres, limit))
+    postgres.places.clear()
+    whole = asyncio.run(streamed(Moving("r", list(series)), postgres, 0))
 
     assert [place for place, _ in rows] == series
+    assert [place for place, _ in whole] == series
 
 
 def test_history_far_from_the_seam_does_not_ask_redis_for_rows() -> None:

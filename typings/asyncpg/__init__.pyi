@@ -57,6 +57,14 @@ class Connection(_Statements):
         timeout: float | None = None,
         format: Literal["text", "csv", "binary"] | None = None,
     ) -> str: ...
+    async def copy_from_query(
+        self,
+        query: str,
+        *args: object,
+        output: Callable[[bytes], Awaitable[None]],
+        timeout: float | None = None,
+        format: Literal["text", "csv", "binary"] | None = None,
+    ) -> str: ...
     async def close(self, *, timeout: float | None = None) -> None: ...
     def terminate(self) -> None: ...
     def is_closed(self) -> bool: ...
@@ -76,6 +84,8 @@ async def connect(
     timeout: float = 60,
     command_timeout: float | None = None,
     server_settings: dict[str, str] | None = None,
+    ssl: SSLContext | None = None,
+    statement_cache_size: int = 100,
 ) -> Connection: ...
 async def create_pool(
     dsn: str | None = None,

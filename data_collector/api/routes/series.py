@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
@@ -20,31 +21,47 @@ from data_collector.api.series.formats import (
     AboutTrades,
     Format,
     KlinePage,
-    NoDecimal,
     TradePage,
     format_of,
-    kline_page_arrow,
-    kline_page_csv,
     kline_page_json,
-    trade_page_arrow,
-    trade_page_csv,
+    names_of,
     trade_page_json,
 )
-from data_collector.api.series.reading import Page
-from data_collector.api.series.window import WrongParameter, window_of
-from data_collector.model.records import Kline, Sourced, Trade
+from data_collector.api.series.reading import Told
+from data_collector.api.series.streamed import StreamedTable, parts_of
+from data_collector.api.series.tables import NoDecimal, table_of
+from data_collector.api.series.window import WrongParameter, smallest, window_of
+from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
-from data_collector.model.wire import open_time_text, trade_time_text
+from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
+from data_collector.sinks.postgres.copying import CopyForm
 from data_collector.web.answers import Problem, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
 
 LIMIT_MAX = 5000
 """Records on a page: some 1.5 MB of JSON, and a tenth of a second of work."""
 
+LIMIT = 500
+"""Where none is asked for and one is needed."""
+
 Symbol = Annotated[str, Path(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")]
-From = Annotated[str | None, Query(alias="from", max_length=40, description="ISO-8601, or ms since 1970; included.")]
+From = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        max_length=40,
+        description="ISO-8601, or ms since 1970; included. Without it, `to` and `after`: the newest records.",
+    ),
+]
 To = Annotated[str | None, Query(max_length=40, description="ISO-8601, or ms since 1970; not included.")]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Records on a page.")]
+Limit = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=LIMIT_MAX,
+        description=f"Records on a page. Without it all from `from` on as CSV or Arrow, else {LIMIT}.",
+    ),
+]
 Form = Annotated[Format | None, Query(alias="format", description="Without it as `Accept` says; else JSON.")]
 Meta = Annotated[bool, Query(description="Two fields more: where each record is from, and the rules that mark it.")]
 
@@ -69,29 +86,38 @@ async def klines(
     request: Request,
     *,
     symbol: Symbol,
-    interval: Annotated[str, Query(max_length=8, description="Such as `1m`; `1M` is a month.")],
+    interval: Annotated[
+        str | None, Query(max_length=8, description="Such as `1m`; `1M` is a month. Without it the smallest collected.")
+    ] = None,
     from_text: From = None,
     to: To = None,
-    limit: Limit = 500,
+    limit: Limit = None,
     open: Annotated[bool, Query(description="At the end of the series, the kline that is not closed too.")] = False,  # noqa: A002
     meta: Meta = False,
     form: Form = None,
 ) -> Response:
     """Closed klines by open time, rising, from wherever they are stored."""
     async with _failures_answered(context):
-        window = window_of(symbol.upper(), interval, from_text, to)
-        place = context.series.place(snapshot)
-        page = await context.series.klines(place, window, limit, with_open=open, with_origin=meta)
-        _check_known(page.oldest_ms, window.symbol, snapshot)
+        interval = smallest(snapshot.intervals) if interval is None else interval
+        window, is_newest = window_of(symbol.upper(), interval, from_text, to), from_text is None and to is None
+        place, form = context.series.place(snapshot), _form(request, form)
+        names = names_of(KLINE_NAMES, meta=meta)
+        if form != "json" and limit is None and from_text is not None:
+            context.streams.demand_place()
+            found = await context.series.kline_range(place, window, CopyForm(meta, form == "arrow"), with_open=open)
+            _check_known(found, window.symbol, snapshot)
+            headers = _headers(request, form, _about(found, None, open_time_text))
+            return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
+        first = None if is_newest else window.from_ms
+        page = await context.series.klines(place, window, first, limit or LIMIT, with_open=open, with_origin=meta)
+        _check_known(page, window.symbol, snapshot)
         # Open times are whole seconds, and so is the place to go on from.
-        following = None if page.end is None else open_time_text(page.end + 999)
-        about = _about(page, following, open_time_text)
-        forms: dict[Format, Callable[[], bytes]] = {
-            "json": lambda: kline_page_json(window.symbol, interval, page.rows, about, meta=meta),
-            "csv": lambda: kline_page_csv(page.rows, meta=meta),
-            "arrow": lambda: kline_page_arrow(page.rows, meta=meta),
-        }
-        return await _answer(request, form, forms, about, "from")
+        about = _about(page, None if page.end is None else open_time_text(page.end + 999), open_time_text)
+        if form == "json":
+            written = partial(kline_page_json, window.symbol, interval, page.rows, about, meta=meta)
+        else:
+            written = partial(table_of(form, names).whole, page.rows)
+        return await _page(form, written, _headers(request, form, about, "from"))
 
 
 @router.get("/trades/{symbol:path}", responses={200: described(TradePage, *_FORMS)})
@@ -105,26 +131,32 @@ async def trades(
     to: To = None,
     after: Annotated[int | None, Query(ge=0, lt=2**63 - 1, description="Trade id: those after it.")] = None,
     epoch: Annotated[int | None, Query(ge=0, lt=2**31, description="In which ids are unique; default: newest.")] = None,
-    limit: Limit = 500,
+    limit: Limit = None,
     meta: Meta = False,
     form: Form = None,
 ) -> Response:
     """Trades of one epoch by trade id, rising, from wherever they are stored."""
     async with _failures_answered(context):
-        window = window_of(symbol.upper(), "", from_text, to)
-        place, first = context.series.place(snapshot), 0 if after is None else after + 1
+        window = window_of(symbol.upper(), None, from_text, to)
+        place, form = context.series.place(snapshot), _form(request, form)
+        names, first = names_of(TRADE_NAMES, meta=meta), 0 if after is None else after + 1
         epochs = await context.series.epochs(place, window.symbol)
         window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
-        page = await context.series.trades(place, window, first, limit)
-        _check_known(page.oldest_ms, window.symbol, snapshot)
-        told = _about(page, None if page.end is None else page.end - 1, trade_time_text)
-        about = AboutTrades(**asdict(told), epoch=window.epoch, epochs=epochs)
-        forms: dict[Format, Callable[[], bytes]] = {
-            "json": lambda: trade_page_json(window.symbol, page.rows, about, meta=meta),
-            "csv": lambda: trade_page_csv(page.rows, meta=meta),
-            "arrow": lambda: trade_page_arrow(page.rows, meta=meta),
-        }
-        return await _answer(request, form, forms, about, "after")
+        if form != "json" and limit is None and from_text is not None:
+            context.streams.demand_place()
+            found = await context.series.trade_range(place, window, first, CopyForm(meta, form == "arrow"))
+            _check_known(found, window.symbol, snapshot)
+            headers = _headers(request, form, _about_trades(found, None, window.epoch, epochs))
+            return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
+        is_newest = from_text is None and to is None and after is None
+        page = await context.series.trades(place, window, None if is_newest else first, limit or LIMIT)
+        _check_known(page, window.symbol, snapshot)
+        about = _about_trades(page, None if page.end is None else page.end - 1, window.epoch, epochs)
+        if form == "json":
+            written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
+        else:
+            written = partial(table_of(form, names).whole, page.rows)
+        return await _page(form, written, _headers(request, form, about, "after"))
 
 
 @asynccontextmanager
@@ -137,23 +169,27 @@ async def _failures_answered(context: ApiContext) -> AsyncIterator[None]:
         raise HTTPException(422, str(error)) from error
 
 
-def _check_known(oldest_ms: int | None, symbol: str, snapshot: Snapshot) -> None:
-    if oldest_ms is None and symbol not in snapshot.symbols:
+def _form(request: Request, asked: Format | None) -> Format:
+    return format_of(asked, ",".join(request.headers.getlist("accept")))
+
+
+def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
+    if found.oldest_ms is None and symbol not in snapshot.symbols:
+        if found.warnings:
+            raise SinkUnavailable(" ".join(found.warnings))
         raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.")
 
 
-def _about(
-    page: Page[Sourced[Kline]] | Page[Sourced[Trade]], following: str | int | None, text: Callable[[int], str]
-) -> About:
-    oldest = None if page.oldest_ms is None else text(page.oldest_ms)
-    return About(following, oldest, page.stores, [masked(warning) for warning in page.warnings])
+def _about(found: Told, following: str | int | None, text: Callable[[int], str]) -> About:
+    oldest = None if found.oldest_ms is None else text(found.oldest_ms)
+    return About(following, oldest, found.stores, [masked(warning) for warning in found.warnings])
 
 
-async def _answer(
-    request: Request, form: Format | None, forms: Mapping[Format, Callable[[], bytes]], about: About, cursor: str
-) -> Response:
-    """Written in a thread: the largest page takes a tenth of a second."""
-    wanted = format_of(form, ",".join(request.headers.getlist("accept")))
+def _about_trades(found: Told, following: int | None, epoch: int, epochs: list[int]) -> AboutTrades:
+    return AboutTrades(**asdict(_about(found, following, trade_time_text)), epoch=epoch, epochs=epochs)
+
+
+def _headers(request: Request, form: Format, about: About, cursor: str = "") -> dict[str, str]:
     headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores)}
     if about.reaches_back_to is not None:
         headers["X-Reaches-Back-To"] = about.reaches_back_to
@@ -167,6 +203,22 @@ async def _answer(
         if isinstance(about, AboutTrades) and "epoch" not in request.query_params:
             # Also where another one begins before the next page is asked for.
             parameters.append(("epoch", str(about.epoch)))
+        if form != "json" and "limit" not in request.query_params:
+            # Else what follows a page would be all the rest.
+            parameters.append(("limit", str(LIMIT)))
         query = urlencode([*parameters, (cursor, str(about.next))])
         headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
-    return Response(await asyncio.to_thread(forms[wanted]), media_type=MEDIA_TYPES[wanted], headers=headers)
+    return headers
+
+
+async def _page(form: Format, written: Callable[[], bytes], headers: Mapping[str, str]) -> Response:
+    """Written in a thread: the largest page takes a tenth of a second."""
+    return Response(await asyncio.to_thread(written), media_type=MEDIA_TYPES[form], headers=dict(headers))
+
+
+async def _streamed(
+    context: ApiContext, form: Format, parts: AsyncGenerator[bytes, None], headers: Mapping[str, str]
+) -> Response:  # fmt: skip
+    """Its first part has been read, so that what is wrong is an answer."""
+    begin = await anext(parts)
+    return StreamedTable(context.streams, begin, parts, media_type=MEDIA_TYPES[form], headers=headers)

@@ -1,37 +1,18 @@
-"""A page of records as JSON, CSV or Arrow: the exchange's own digits in each, or decimals, never floats."""
+"""What is answered with records: in which format, and the JSON, with the exchange's own digits."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from data_collector.history.export_format import (
-    ORIGIN_NAMES,
-    PRECISION,
-    SCALE,
-    Column,
-    Rows,
-    columns_of,
-    text_columns,
-)
+from data_collector.history.export_format import ORIGIN_NAMES, Rows
 from data_collector.model.records import Kline, Origin, Source, Sourced, Trade
-from data_collector.model.wire import (
-    KLINE_NAMES,
-    TRADE_NAMES,
-    json_text,
-    kline_json,
-    open_time_text,
-    trade_json,
-    trade_time_text,
-)
+from data_collector.model.wire import json_text, kline_json, trade_json
 from data_collector.web.answers import Answer
 
 Format = Literal["json", "csv", "arrow"]
@@ -43,10 +24,6 @@ MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "csv": CSV, "arrow
 
 _NO_NUMBER = re.compile(r'(?<=":)(?:NaN|-?Infinity)(?=,)')
 """In JSON's place of a number; within a text, quotation marks are escaped, and this cannot stand there."""
-
-
-class NoDecimal(Exception):
-    """A number does not fit; its message is the sentence."""
 
 
 class About(Struct):
@@ -205,31 +182,8 @@ def trade_page_json(symbol: str, rows: Sequence[Sourced[Trade]], about: AboutTra
     return _page_json({"symbol": symbol}, ",".join(_with_origins(texts, rows) if meta else texts), len(rows), about)
 
 
-def kline_page_csv(rows: Sequence[Sourced[Kline]], *, meta: bool) -> bytes:
-    """With a line of names, those of the JSON."""
-    names = _names(KLINE_NAMES, meta=meta)
-    return _csv(names, text_columns(rows, names, [open_time_text(row.record.open_ms) for row in rows]))
-
-
-def trade_page_csv(rows: Sequence[Sourced[Trade]], *, meta: bool) -> bytes:
-    """With a line of names, those of the JSON; order ids that the source does not tell are empty."""
-    names = _names(TRADE_NAMES, meta=meta)
-    times = [trade_time_text(row.record.time_ms, row.record.sub_ms_us) for row in rows]
-    return _csv(names, text_columns(rows, names, times))
-
-
-def kline_page_arrow(rows: Sequence[Sourced[Kline]], *, meta: bool) -> bytes:
-    """The columns of the JSON. Raises `NoDecimal`."""
-    return _arrow(rows, _names(KLINE_NAMES, meta=meta), [1000 * row.record.open_ms for row in rows])
-
-
-def trade_page_arrow(rows: Sequence[Sourced[Trade]], *, meta: bool) -> bytes:
-    """The columns of the JSON. Raises `NoDecimal`."""
-    times = [1000 * row.record.time_ms + (row.record.sub_ms_us or 0) for row in rows]
-    return _arrow(rows, _names(TRADE_NAMES, meta=meta), times)
-
-
-def _names(names: Sequence[str], *, meta: bool) -> Sequence[str]:
+def names_of(names: Sequence[str], *, meta: bool) -> Sequence[str]:
+    """The columns of a table of records."""
     return (*names, *ORIGIN_NAMES) if meta else names
 
 
@@ -245,32 +199,3 @@ def _page_json(subject: dict[str, str], records: str, count: int, about: About) 
     """Records are put in as they are written: a number that is parsed here could lose digits."""
     content: dict[str, object] = {**subject, "count": count, "records": msgspec.Raw(f"[{records}]".encode())}
     return msgspec.json.encode(content | msgspec.structs.asdict(about))
-
-
-def _csv(names: Sequence[str], columns: Sequence[Column]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([names, *zip(*columns, strict=True)])
-    return text.getvalue().encode()
-
-
-def _arrow(rows: Rows, names: Sequence[str], times: Column) -> bytes:
-    # The library takes 0.15 s and 45 MB; most services are never asked for Arrow.
-    import pyarrow as pa  # noqa: PLC0415
-
-    from data_collector.history.export_tables import arrow_types  # noqa: PLC0415
-
-    types = arrow_types(names, "decimal", "us")
-    arrays = []
-    for (name, type_), values in zip(types.items(), columns_of(rows, names, times, Decimal), strict=True):
-        try:
-            arrays.append(pa.array(values, type_))
-        except pa.ArrowInvalid:
-            raise NoDecimal(
-                f"{name}: a number has more than {SCALE} decimal places or {PRECISION - SCALE} digits before the "
-                "point, which Arrow's decimals cannot hold; ask for JSON or CSV."
-            ) from None
-    batch = pa.record_batch(arrays, schema=pa.schema(types.items()))
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()

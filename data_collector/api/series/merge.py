@@ -14,6 +14,8 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from data_collector.sinks.postgres.copying import CopiedPage
+
 Row = TypeVar("Row")
 
 
@@ -38,6 +40,19 @@ class SeriesStore(Protocol[Row]):
     async def page(self, first: int, limit: int) -> SeriesPart[Row]:
         """The rows from `first` on; at most `limit`, and not necessarily so many while `end` says that more follow."""
 
+    async def newest(self, limit: int) -> list[tuple[int, Row]]:
+        """The last `limit` rows, rising; fewer where these are all that it holds."""
+
+
+class CopyingStore(SeriesStore[Row], Protocol):
+    """One that also writes long stretches itself."""
+
+    async def copied(self, first: int, limit: int, solid_from: int | None) -> CopiedPage:
+        """At most `limit` rows from `first` on as CSV, up to a hole that another store may fill, from `solid_from` on.
+
+        None: there is no such store.
+        """
+
 
 async def united_page(
     redis: SeriesStore[Row] | None, postgres: SeriesStore[Row] | None, first: int, limit: int
@@ -54,6 +69,19 @@ async def united_page(
     # In this order: what Redis let go after it was read had come to PostgreSQL before that is read.
     new = await redis.page(first, limit)
     return united(await postgres.page(first, limit), new, limit)
+
+
+async def united_newest(
+    redis: SeriesStore[Row] | None, postgres: SeriesStore[Row] | None, limit: int
+) -> SeriesPart[Row]:  # fmt: skip
+    """The last `limit` rows of both stores together. Raises as `united_page`."""
+    # In this order, as above.
+    found = [[] if store is None else await store.newest(limit) for store in (redis, postgres)]
+    new, old = (SeriesPart(rows) for rows in found)
+    # Of what lies before the first row of a full answer, that store holds more.
+    begin = max((rows[0][0] for rows in found if len(rows) >= limit), default=0)
+    rows = [row for row in united(old, new, 2 * limit).rows if row[0] >= begin]
+    return SeriesPart(rows[-limit:])
 
 
 def united(preferred: SeriesPart[Row], other: SeriesPart[Row], limit: int) -> SeriesPart[Row]:

@@ -9,8 +9,11 @@ from contextlib import asynccontextmanager, suppress
 
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
+from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
+from data_collector.model.grid import LONGEST_MONTH_MS
 from data_collector.model.records import Kline, Sourced, Trade
+from data_collector.sinks.postgres.copying import CopiedPage, CopyForm
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.reading import PostgresReader
@@ -24,6 +27,9 @@ READ_TIMEOUT_S = 5.0
 
 LATEST_ID = 2**63 - 1
 """The largest number that PostgreSQL holds."""
+
+LATE_MS = 60_000
+"""Trades stand in the order of their ids; so much can the time of one lie before that of the one before."""
 
 PAUSE_S = 5.0
 """After a failure it counts as away for so long, so that not every answer waits for it."""
@@ -97,9 +103,11 @@ class PostgresReading:
 class PostgresKlines:
     """The `SeriesStore` of one symbol's klines of one interval in PostgreSQL."""
 
-    def __init__(self, reading: PostgresReading, window: Window) -> None:
+    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm = CopyForm()) -> None:  # noqa: B008 (it is frozen)
+        """`form` is that of what is copied."""
         self._reading = reading
         self._window = window
+        self._form = form
 
     async def first_place(self) -> int | None:
         """The oldest open time."""
@@ -121,13 +129,31 @@ class PostgresKlines:
             klines = await reader.sourced_klines(window.symbol, window.interval, first, window.to_ms, limit + 1)
         return cut([(each.record.open_ms, each) for each in klines], limit)
 
+    async def newest(self, limit: int) -> list[tuple[int, Sourced[Kline]]]:
+        """The last klines."""
+        async with self._reading.turn() as reader:
+            klines = await reader.newest_klines(self._window.symbol, self._window.interval, limit)
+        return [(each.record.open_ms, each) for each in klines]
+
+    async def copied(self, first: int, limit: int, solid_from: int | None) -> CopiedPage:
+        """Klines of the window that open at `first` or later."""
+        window = self._window
+        async with self._reading.turn() as reader:
+            return await reader.copier(self._form).klines(
+                window.symbol, window.interval, range(max(first, window.from_ms), window.to_ms), limit,
+                step_ms=LENGTHS_MS.get(window.interval, LONGEST_MONTH_MS), solid_from=solid_from,
+            )  # fmt: skip
+
 
 class PostgresTrades:
     """The `SeriesStore` of one symbol's trades in PostgreSQL."""
 
-    def __init__(self, reading: PostgresReading, window: Window) -> None:
+    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm = CopyForm()) -> None:  # noqa: B008 (it is frozen)
+        """`form` is that of what is copied."""
         self._reading = reading
         self._window = window
+        self._form = form
+        self._ids: range | None = None
 
     async def first_place(self) -> int | None:
         """Id of the oldest trade."""
@@ -149,6 +175,36 @@ class PostgresTrades:
         async with self._reading.turn() as reader:
             trades = await self._trades(reader.in_epoch(self._window.epoch), first, limit + 1)
         return cut([(each.record.trade_id, each) for each in trades], limit)
+
+    async def newest(self, limit: int) -> list[tuple[int, Sourced[Trade]]]:
+        """The last trades of the epoch."""
+        async with self._reading.turn() as reader:
+            trades = await reader.in_epoch(self._window.epoch).newest_trades(self._window.symbol, limit)
+        return [(each.record.trade_id, each) for each in trades]
+
+    async def copied(self, first: int, limit: int, solid_from: int | None) -> CopiedPage:
+        """Trades of the window with ids from `first` on."""
+        window = self._window
+        async with self._reading.turn() as every:
+            reader = every.in_epoch(window.epoch)
+            if self._ids is None:
+                self._ids = await self._found_ids(reader)
+            ids = range(max(first, self._ids.start), self._ids.stop)
+            if solid_from is not None and first < ids.start and solid_from < ids.start:
+                # What was made in time, and is not here, can stand before.
+                return CopiedPage(b"", None, None, first, goes_on=False)
+            return await reader.copier(self._form).trades(
+                window.symbol, window.epoch, ids, range(window.from_ms, window.to_ms), limit, solid_from=solid_from
+            )
+
+    async def _found_ids(self, reader: PostgresReader) -> range:
+        """Those of the window, so that no query looks for times among all trades."""
+        window, begin, end = self._window, None, None
+        if window.from_ms > 0:
+            begin = await reader.first_id(window.symbol, window.from_ms)
+        if window.to_ms < LATEST_MS:
+            end = await reader.first_id(window.symbol, window.to_ms + LATE_MS)
+        return range(begin or 0, LATEST_ID if end is None else end)
 
     async def _trades(self, reader: PostgresReader, first: int, limit: int) -> list[Sourced[Trade]]:
         """A page that goes on behind another is found by its id, which is much quicker than by time."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Generic
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from data_collector.api.series.merge import Row, SeriesPart, SeriesStore, united_page
+from data_collector.api.series.merge import (
+    CopyingStore,
+    Row,
+    SeriesPart,
+    SeriesStore,
+    united_newest,
+    united_page,
+)
 from data_collector.api.series.postgres import PostgresAway, PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
 from data_collector.api.series.redis_trades import RedisTrades, redis_epochs
+from data_collector.api.series.stretches import Piece, pieces_of
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
@@ -22,7 +30,10 @@ from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.model.status import Snapshot
 from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
+from data_collector.sinks.postgres.copying import CopyForm
 from data_collector.time_limit import time_limit
+
+Found = TypeVar("Found")
 
 PAGES_AT_ONCE = 4
 """Each holds a few MB, and the stores take two at a time anyway."""
@@ -51,18 +62,30 @@ class Place(Struct, frozen=True):
     """Why there is no address of a database that there is to be."""
 
 
-class Page(Struct, Generic[Row]):
-    """What both stores hold of a stretch of a series."""
+class Told(Struct):
+    """What is told beside the rows."""
 
-    rows: list[Row]
-    end: int | None
-    """Place (trade id, or open time in ms) at which the next page begins; None when nothing follows now."""
     oldest_ms: int | None
     """Nothing before this time is held; None when nothing of the symbol is held at all."""
     stores: list[str]
     """Which were read."""
     warnings: list[str]
     """What it may lack, because a store is away."""
+
+
+class Page(Told, Generic[Row]):
+    """What both stores hold of a stretch of a series."""
+
+    rows: list[Row]
+    end: int | None
+    """Place (trade id, or open time in ms) at which the next page begins; None when nothing follows now."""
+
+
+class Range(Told, Generic[Row]):
+    """A stretch of a series that may be long."""
+
+    pieces: AsyncGenerator[Piece[Row], None]
+    """Raises `SinkUnavailable` when a store goes away in between."""
 
 
 class SeriesReading:
@@ -73,6 +96,8 @@ class SeriesReading:
         self._store = store
         self._postgres: PostgresReading | None = None
         self._turns = asyncio.Semaphore(PAGES_AT_ONCE)
+        self._copying = asyncio.Lock()
+        """Of all ranges one piece is read at a time: the feed needs the machine too."""
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -100,35 +125,46 @@ class SeriesReading:
                     found |= set(await reader.epochs(symbol))
         return sorted(found)
 
-    async def trades(self, place: Place, window: Window, first: int, limit: int) -> Page[Sourced[Trade]]:
-        """Trades with ids from `first` on. Raises `SinkUnavailable` when no store can be read."""
-        redis, postgres = None, self._database(place)
-        if place.store_url is not None:
-            redis = RedisTrades(self._store, place.store_url, place.keys, window)
-        return await _page(redis, None if postgres is None else PostgresTrades(postgres, window), place, first, limit)
+    async def trades(self, place: Place, window: Window, first: int | None, limit: int) -> Page[Sourced[Trade]]:
+        """Trades with ids from `first` on; None: the newest. Raises `SinkUnavailable` when no store can be read."""
+        stores = self._trades_of(place, window)
+        return await _page(*stores, place, first, limit)
+
+    async def trade_range(
+        self, place: Place, window: Window, first: int, form: CopyForm
+    ) -> Range[Sourced[Trade]]:  # fmt: skip
+        """All trades with ids from `first` on. Raises as `trades`."""
+        redis, postgres = self._trades_of(place, window, form)
+        found, _ = await self._range(redis, postgres, place, first)
+        return found
 
     async def klines(
-        self, place: Place, window: Window, limit: int, *, with_open: bool, with_origin: bool
+        self, place: Place, window: Window, first: int | None, limit: int, *, with_open: bool, with_origin: bool
     ) -> Page[Sourced[Kline]]:
-        """Klines of the window, at its end the one that is not closed if wanted. Raises as `trades`.
+        """Klines that open at `first` or later, at the end the one that is not closed if wanted. Raises as `trades`.
 
-        Where those of Redis are from is read only `with_origin`.
+        None: the newest. Where those of Redis are from is read only `with_origin`.
         """
-        redis, postgres = None, self._database(place)
-        if place.store_url is not None:
-            keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
-            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping, with_origin=with_origin)
-        klines = None if postgres is None else PostgresKlines(postgres, window)
-        page = await _page(redis, klines, place, window.from_ms, limit)
+        redis, postgres = self._klines_of(place, window, CopyForm(with_origin))
+        page = await _page(redis, postgres, place, first, limit)
+        is_whole = page.end is None and (first is not None or len(page.rows) < limit)
         if with_open and page.end is None and redis is not None:
-            _add_open(page, redis.open, window, limit)
-        if page.oldest_ms is not None and window.from_ms <= page.oldest_ms:
-            # Not what the expiry can have left, but what it has.
-            if page.rows:
-                page.oldest_ms = page.rows[0].record.open_ms
-            elif page.end is None and window.to_ms == LATEST_MS:
-                page.oldest_ms = None
+            _add_open(page, redis.open, window, limit, moves=first is None)
+        first_ms = page.rows[0].record.open_ms if page.rows else None
+        if first is not None or is_whole:
+            page.oldest_ms = _oldest_ms(page.oldest_ms, window, first_ms, is_end=page.end is None)
         return page
+
+    async def kline_range(
+        self, place: Place, window: Window, form: CopyForm, *, with_open: bool
+    ) -> Range[Sourced[Kline]]:  # fmt: skip
+        """All klines of the window. Raises and is told as `klines`."""
+        redis, postgres = self._klines_of(place, window, form)
+        found, begin = await self._range(redis, postgres, place, window.from_ms)
+        found.oldest_ms = _oldest_ms(found.oldest_ms, window, begin.first, is_end=begin.is_end)
+        if with_open and redis is not None:
+            found.pieces = _with_open(found.pieces, redis, window)
+        return found
 
     @property
     def fault(self) -> str | None:
@@ -157,6 +193,49 @@ class SeriesReading:
         if self._postgres is not None:
             self._postgres.close()
 
+    def _trades_of(
+        self,
+        place: Place,
+        window: Window,
+        form: CopyForm = CopyForm(),  # noqa: B008 (it is frozen)
+    ) -> tuple[RedisTrades | None, PostgresTrades | None]:
+        redis, postgres = None, self._database(place)
+        if place.store_url is not None:
+            redis = RedisTrades(self._store, place.store_url, place.keys, window)
+        return redis, None if postgres is None else PostgresTrades(postgres, window, form)
+
+    def _klines_of(
+        self, place: Place, window: Window, form: CopyForm
+    ) -> tuple[RedisKlines | None, PostgresKlines | None]:
+        redis, postgres = None, self._database(place)
+        if place.store_url is not None:
+            keeping = Keeping(self._settings.kline_ttl_s(window.interval), self._settings.catch_up_seconds)
+            redis = RedisKlines(self._store, place.store_url, place.keys, window, keeping, with_origin=form.with_origin)
+        return redis, None if postgres is None else PostgresKlines(postgres, window, form)
+
+    async def _range(
+        self, redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int
+    ) -> tuple[Range[Row], Piece[Row]]:
+        """And its first piece, which has been read."""
+
+        async def begun(
+            redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None
+        ) -> tuple[Piece[Row], AsyncIterator[Piece[Row]]]:
+            pieces = pieces_of(redis, postgres, first)
+            return await anext(pieces), pieces
+
+        (begin, others), told = await _read(redis, postgres, place, begun)
+        return Range(told.oldest_ms, told.stores, told.warnings, self._in_turns(begin, others)), begin
+
+    async def _in_turns(self, begin: Piece[Row], others: AsyncIterator[Piece[Row]]) -> AsyncGenerator[Piece[Row], None]:
+        yield begin
+        while True:
+            async with self._copying:
+                piece = await anext(others, None)
+            if piece is None:
+                return
+            yield piece
+
     def _database(self, place: Place) -> PostgresReading | None:
         """Opened anew when the address changes; None where there is none, or none yet."""
         if self._postgres is not None and self._postgres.dsn != place.database_url:
@@ -168,21 +247,35 @@ class SeriesReading:
 
 
 async def _page(
-    redis: SeriesStore[Row] | None, postgres: SeriesStore[Row] | None, place: Place, first: int, limit: int
+    redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int | None, limit: int
 ) -> Page[Row]:
+    async def read(redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None) -> SeriesPart[Row]:
+        if first is None:
+            return await united_newest(redis, postgres, limit)
+        return await united_page(redis, postgres, first, limit)
+
+    part, told = await _read(redis, postgres, place, read)
+    return Page(told.oldest_ms, told.stores, told.warnings, [row for _, row in part.rows], part.end)
+
+
+async def _read(
+    redis: SeriesStore[Row] | None,
+    postgres: CopyingStore[Row] | None,
+    place: Place,
+    read: Callable[[SeriesStore[Row] | None, CopyingStore[Row] | None], Awaitable[Found]],
+) -> tuple[Found, Told]:
+    """What can be read; without a store that is away, as long as there is another."""
     faults = [] if place.database_awaited is None else [place.database_awaited]
     if redis is None:
         faults.append(NOT_KNOWN)
-    part: SeriesPart[Row] | None = None
-    oldest: list[int] = []
-    while part is None:
+    while True:
         if redis is None and postgres is None:
             raise SinkUnavailable(" ".join(faults))
         try:
-            part = await united_page(redis, postgres, first, limit)
-            oldest = [found for each in (redis, postgres) if each and (found := await each.oldest_ms()) is not None]
+            found = await read(redis, postgres)
+            oldest = [ms for each in (redis, postgres) if each and (ms := await each.oldest_ms()) is not None]
+            break
         except SinkUnavailable as error:
-            part = None
             faults.append(str(error))
             if isinstance(error, PostgresAway):
                 postgres = None
@@ -193,17 +286,42 @@ async def _page(
         warnings.append(f"The newest records may be missing, Redis is away: {' '.join(faults)}")
     elif faults:
         warnings.append(f"Older records may be missing, PostgreSQL is away: {' '.join(faults)}")
-    rows = [row for _, row in part.rows]
     stores = [name for name, store in (("postgresql", postgres), ("redis", redis)) if store is not None]
-    return Page(rows, part.end, min(oldest, default=None), stores, warnings)
+    return found, Told(min(oldest, default=None), stores, warnings)
 
 
-def _add_open(page: Page[Sourced[Kline]], kline: Sourced[Kline] | None, window: Window, limit: int) -> None:
-    """Behind the closed ones; one that lies before the newest of them was never closed in Redis."""
+def _oldest_ms(estimate_ms: int | None, window: Window, first_ms: int | None, *, is_end: bool) -> int | None:
+    """Of klines, not what the expiry can have left, but what it has."""
+    if estimate_ms is None or window.from_ms > estimate_ms:
+        return estimate_ms
+    return None if first_ms is None and is_end and window.to_ms == LATEST_MS else first_ms or estimate_ms
+
+
+async def _with_open(
+    pieces: AsyncGenerator[Piece[Sourced[Kline]], None], redis: RedisKlines, window: Window
+) -> AsyncGenerator[Piece[Sourced[Kline]], None]:
+    newest_ms = window.from_ms - 1
+    async with aclosing(pieces):
+        async for piece in pieces:
+            newest_ms = newest_ms if piece.last is None else piece.last
+            yield piece
+    if redis.open is not None and _is_open_one(redis.open, newest_ms, window):
+        yield Piece([redis.open], b"", redis.open.record.open_ms, redis.open.record.open_ms)
+
+
+def _add_open(
+    page: Page[Sourced[Kline]], kline: Sourced[Kline] | None, window: Window, limit: int, *, moves: bool
+) -> None:
+    """`moves`: whether the oldest one makes place, or there is to be one more page."""
     newest_ms = page.rows[-1].record.open_ms if page.rows else window.from_ms - 1
-    if kline is None or kline.record.open_ms <= newest_ms or not window.holds(kline.record.open_ms):
+    if kline is None or not _is_open_one(kline, newest_ms, window):
         return
-    if len(page.rows) < limit:
-        page.rows.append(kline)
+    if len(page.rows) < limit or moves:
+        page.rows = [*page.rows, kline][-limit:]
     else:
         page.end = kline.record.open_ms
+
+
+def _is_open_one(kline: Sourced[Kline], newest_ms: int, window: Window) -> bool:
+    """Behind the closed ones; one that lies before the newest of them was never closed in Redis."""
+    return kline.record.open_ms > newest_ms and window.holds(kline.record.open_ms)

@@ -6,8 +6,8 @@ Where keys expire sooner than the stream is trimmed, the stream's beginning is r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import sys
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,7 @@ from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
 from data_collector.model.errors import SinkUnavailable
+from data_collector.model.grid import LONGEST_MONTH_MS
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced
 from data_collector.model.wire import open_time_text
@@ -42,7 +43,6 @@ AHEAD = 64
 STREAM_PAGE_ENTRIES = 1000
 
 _CALENDAR = UtcCalendar()
-_MONTH_AT_MOST_MS = 31 * DAY_MS
 
 
 class Keeping(Struct, frozen=True):
@@ -79,7 +79,7 @@ class RedisKlines:
         self._keeping = keeping
         self._with_origin = with_origin
         self.open: Sourced[Kline] | None = None
-        """The newest kline that is not closed, of those that the pages so far came across."""
+        """The newest kline that is not closed, of those that were come across so far."""
 
     async def first_place(self) -> int | None:
         """The oldest open time that a key or an entry can have, by the expiry."""
@@ -108,6 +108,23 @@ class RedisKlines:
             outlived = await self._of_stream(connection, state, first, limit)
             corrected = await self._of_late(connection, first, limit)
             return united(keys, united(corrected, outlived, limit), limit)
+
+    async def newest(self, limit: int) -> list[tuple[int, Sourced[Kline]]]:
+        """The last closed klines."""
+        async with self._store.turn(self._store_url) as connection:
+            state = await self._state(connection)
+            places = self._places(state, self._oldest_key_ms(state))
+            rows: list[tuple[int, Sourced[Kline]]] = []
+            until, size = len(places), min(KEYS_PER_BATCH, limit + AHEAD)
+            while until > 0 and len(rows) < limit:
+                begin = max(0, until - size)
+                rows = await self._at(connection, places[begin:until]) + rows
+                until = begin
+            if len(rows) < limit and self._outlived(state):
+                outlived = await self._of_stream(connection, state, 0, sys.maxsize)
+                corrected = await self._of_late(connection, 0, sys.maxsize)
+                rows = united(SeriesPart(rows), united(corrected, outlived, sys.maxsize), sys.maxsize).rows
+        return rows[-limit:]
 
     async def _state(self, connection: StoreConnection) -> _State:
         window, stream = self._window, self._keys.key("stream", self._window.symbol)
@@ -142,29 +159,38 @@ class RedisKlines:
     async def _of_keys(
         self, connection: StoreConnection, state: _State, first: int, limit: int
     ) -> SeriesPart[Sourced[Kline]]:
-        interval = self._window.interval
-        newest_ms = state.now_ms if state.due_ms is None else state.due_ms
-        end = min(self._window.to_ms, _after(interval, newest_ms, AHEAD))
-        places = _open_times(interval, first, end, state.due_ms)
+        places = self._places(state, first)
         rows: list[tuple[int, Sourced[Kline]]] = []
         asked, size = 0, limit + 1
-        while asked < KEYS_PER_PAGE and len(rows) <= limit:
-            wanted = list(islice(places, min(size, KEYS_PER_BATCH)))
-            if not wanted:
-                return cut(rows, limit)
-            for place, (text, origin) in zip(wanted, await self._texts(connection, wanted), strict=True):
-                kline = None if text is None else kline_or_none(text, _CALENDAR)
-                if kline is None:
-                    continue
-                sourced = Sourced(kline, origin_of_text(origin))
-                if kline.is_closed:
-                    rows.append((place, sourced))
-                else:
-                    self.open = sourced
+        while asked < min(KEYS_PER_PAGE, len(places)) and len(rows) <= limit:
+            wanted = places[asked : asked + min(size, KEYS_PER_BATCH)]
+            rows += await self._at(connection, wanted)
             asked, size = asked + len(wanted), 2 * size
-        return cut(rows, limit) if len(rows) > limit else SeriesPart(rows, next(places, None))
+        if len(rows) > limit or asked == len(places):
+            return cut(rows, limit)
+        return SeriesPart(rows, places[asked])
 
-    async def _texts(self, connection: StoreConnection, places: list[int]) -> list[tuple[str | None, str | None]]:
+    def _places(self, state: _State, first: int) -> Sequence[int]:
+        """Open times from `first` on at which a key can stand."""
+        newest_ms = state.now_ms if state.due_ms is None else state.due_ms
+        end = min(self._window.to_ms, _after(self._window.interval, newest_ms, AHEAD))
+        return _open_times(self._window.interval, first, end, state.due_ms)
+
+    async def _at(self, connection: StoreConnection, places: Sequence[int]) -> list[tuple[int, Sourced[Kline]]]:
+        """Closed klines of these open times."""
+        rows: list[tuple[int, Sourced[Kline]]] = []
+        for place, (text, origin) in zip(places, await self._texts(connection, places), strict=True):
+            kline = None if text is None else kline_or_none(text, _CALENDAR)
+            if kline is None:
+                continue
+            sourced = Sourced(kline, origin_of_text(origin))
+            if kline.is_closed:
+                rows.append((place, sourced))
+            elif self.open is None or place > self.open.record.open_ms:
+                self.open = sourced
+        return rows
+
+    async def _texts(self, connection: StoreConnection, places: Sequence[int]) -> list[tuple[str | None, str | None]]:
         """Of each place the record, and what stands beside it."""
         series = self._window.symbol, self._window.interval
         key, texts_of = self._keys.kline(*series, ""), [open_time_text(place) for place in places]
@@ -214,35 +240,36 @@ class RedisKlines:
         return cut([(ms, found[ms]) for ms in sorted(found) if ms >= first and window.holds(ms)], limit)
 
 
-def _open_times(interval: str, first_ms: int, end_ms: int, anchor_ms: int | None) -> Iterator[int]:
+def _open_times(interval: str, first_ms: int, end_ms: int, anchor_ms: int | None) -> Sequence[int]:
     """At which a kline can stand: rising, from `first_ms` up to `end_ms` (not included).
 
     `anchor_ms` is an open time that the exchange sent. Without it, weeks and `3d` can open on any midnight.
     """
     if interval == "1M":
-        yield from _months(first_ms, end_ms)
-        return
+        return _months(first_ms, end_ms)
     length_ms = LENGTHS_MS[interval]
     step_ms = min(length_ms, DAY_MS) if anchor_ms is None else length_ms
     phase_ms = (anchor_ms or 0) % step_ms
-    start_ms = first_ms + (phase_ms - first_ms) % step_ms
-    yield from range(start_ms, end_ms, step_ms)
+    return range(first_ms + (phase_ms - first_ms) % step_ms, end_ms, step_ms)
 
 
 def _before(interval: str, open_ms: int, count: int) -> int:
     """A time that lies `count` intervals before `open_ms`, or somewhat more."""
-    return open_ms - count * LENGTHS_MS.get(interval, _MONTH_AT_MOST_MS)
+    return open_ms - count * LENGTHS_MS.get(interval, LONGEST_MONTH_MS)
 
 
 def _after(interval: str, open_ms: int, count: int) -> int:
     """A time that lies `count` intervals after `open_ms`, or somewhat more."""
-    return open_ms + count * LENGTHS_MS.get(interval, _MONTH_AT_MOST_MS)
+    return open_ms + count * LENGTHS_MS.get(interval, LONGEST_MONTH_MS)
 
 
-def _months(first_ms: int, end_ms: int) -> Iterator[int]:
-    day_ms = first_ms + (-first_ms) % DAY_MS
-    while not _CALENDAR.is_open_time("1M", day_ms):
-        day_ms += DAY_MS
-    while day_ms < end_ms:
-        yield day_ms
-        day_ms = _CALENDAR.next_open_ms("1M", day_ms)
+def _months(first_ms: int, end_ms: int) -> list[int]:
+    found: list[int] = []
+    place = first_ms + (-first_ms) % DAY_MS
+    while place < end_ms:
+        if _CALENDAR.is_open_time("1M", place):
+            found.append(place)
+            place = _CALENDAR.next_open_ms("1M", place)
+        else:
+            place += DAY_MS
+    return found

@@ -68,6 +68,22 @@ class RedisTrades:
                     break
         return cut(rows, limit)
 
+    async def newest(self, limit: int) -> list[tuple[int, Sourced[Trade]]]:
+        """The last trades of the epoch."""
+        rows: list[tuple[int, Sourced[Trade]]] = []
+        epoch, size = self._window.epoch, min(PAGE_ENTRIES, limit)
+        async with self._store.turn(self._store_url) as connection:
+            present = await self._present(connection)
+            following = await self._start(connection, 0, present, epoch=epoch + 1, from_ms=0)
+            # Without its number, an id is the last one of its millisecond.
+            start = "+" if following is None else following.partition("-")[0]
+            pages = pages_of(connection, self._key, self._window.symbol, size, start=start, end="-")
+            async for entries in pages:
+                rows += self._rows(entries, 0)
+                if len(rows) >= limit or (entries and self._is_earlier(entries[-1])):
+                    break
+        return rows[:limit][::-1]
+
     def _rows(self, entries: list[StreamEntry], first: int) -> list[tuple[int, Sourced[Trade]]]:
         found: list[tuple[int, Sourced[Trade]]] = []
         for entry in entries:
@@ -77,6 +93,11 @@ class RedisTrades:
             if trade is not None and trade.trade_id >= first and self._window.holds(trade.time_ms):
                 found.append((trade.trade_id, Sourced(trade, origin_of(entry.fields))))
         return found
+
+    def _is_earlier(self, entry: StreamEntry) -> bool:
+        """Whether it is a trade of an epoch before this one; what somebody else has written tells nothing."""
+        is_trade = trade_or_none(entry.fields.get("data", "")) is not None
+        return is_trade and epoch_or_first(entry.fields) < self._window.epoch
 
     async def _oldest(self) -> EntryId | None:
         async with self._store.turn(self._store_url) as connection:
@@ -93,13 +114,14 @@ class RedisTrades:
         return oldest.id if oldest is not None and oldest.epoch == self._window.epoch else None
 
     async def _start(
-        self, connection: StoreConnection, first: int, present: int, from_ms: int | None = None
-    ) -> str | None:
+        self, connection: StoreConnection, first: int, present: int, *, from_ms: int | None = None,
+        epoch: int | None = None,
+    ) -> str | None:  # fmt: skip
         """Entry id from which trades with ids from `first` on stand; None when there is none.
 
         An epoch beyond the `present` one was written by somebody else.
         """
-        wanted = (self._window.epoch, first)
+        wanted = (self._window.epoch if epoch is None else epoch, first)
         from_ms = self._window.from_ms if from_ms is None else from_ms
         oldest = await self._entry(connection, "XRANGE", "-")
         newest = await self._entry(connection, "XREVRANGE", "+")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from data_collector.model.calendar import INTERVALS, LATEST_MS
+from data_collector.model.calendar import INTERVALS, LATEST_MS, LENGTHS_MS
+from data_collector.model.grid import LONGEST_MONTH_MS
 
 _OFFSET_WITHOUT_PLUS = len("2024-01-01T12:00:00 00:00")
 
@@ -31,15 +33,22 @@ class Window(Struct, frozen=True):
         return self.from_ms <= time_ms < self.to_ms
 
 
-def window_of(symbol: str, interval: str, from_text: str | None, to_text: str | None) -> Window:
-    """The stretch that is asked for. `interval` is empty for trades. Raises `WrongParameter`."""
-    if interval and interval not in INTERVALS:
+def smallest(intervals: Sequence[str]) -> str:
+    """Of those that are collected. Raises `WrongParameter` without one."""
+    if not intervals:
+        raise WrongParameter("interval: none is collected here; name one, such as 1m.")
+    return min(intervals, key=lambda interval: LENGTHS_MS.get(interval, LONGEST_MONTH_MS))
+
+
+def window_of(symbol: str, interval: str | None, from_text: str | None, to_text: str | None) -> Window:
+    """The stretch that is asked for, without `interval` of trades. Raises `WrongParameter`."""
+    if interval is not None and interval not in INTERVALS:
         raise WrongParameter("interval: exchanges have intervals such as 1m, 5m, 1h, 1d and 1M (m is minute, M month).")
     from_ms = 0 if from_text is None else _time_ms("from", from_text)
     to_ms = LATEST_MS if to_text is None else _time_ms("to", to_text)
     if from_ms > to_ms:
         raise WrongParameter("from: it lies after `to`.")
-    return Window(symbol, interval, from_ms, to_ms)
+    return Window(symbol, interval or "", from_ms, to_ms)
 
 
 def _time_ms(name: str, text: str) -> int:

@@ -10,28 +10,30 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from data_collector.model.calendar import Calendar, UtcCalendar
+from data_collector.model.calendar import LATEST_MS, Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
-from data_collector.sinks.postgres.failures import named_failures
+from data_collector.sinks.postgres.asking import AT_MS, OPEN_MS, Asking
+from data_collector.sinks.postgres.copying import CopyForm, PostgresCopier
 
 IDS_AT_ONCE = 2_000_000
 """How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
 
-# A double holds seconds to a quarter of a microsecond and the server rounds to whole ones: ms stay what they were.
-_AT = "to_timestamp({}::bigint / 1000.0)"
-
-_OPEN_MS = '(extract(epoch from "timestamp") * 1000)::bigint as open_ms'
+_OPEN_MS = f"{OPEN_MS} as open_ms"
 
 _KLINE = f"""{_OPEN_MS}, open::text, high::text, low::text, close::text, volume::text,
   trades, quote_volume::text, taker_buy_base_volume::text, taker_buy_quote_volume::text, source, warnings"""
 
 _KLINE_RANGE = f"""exchange = $1 and symbol = $2 and interval = $3
-  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}"""
+  and "timestamp" >= {AT_MS.format("$4")} and "timestamp" < {AT_MS.format("$5")}"""
 
 KLINES = f'select {_KLINE} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp" limit $6'  # noqa: S608
+
+NEWEST_KLINES = f"""
+select {_KLINE} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp" desc limit $6
+"""  # noqa: S608
 
 OPEN_TIMES = f'select {_OPEN_MS} from market_data_ohlcv where {_KLINE_RANGE} order by "timestamp"'  # noqa: S608
 
@@ -50,13 +52,18 @@ _TRADE = """trade_id, (extract(epoch from "timestamp") * 1000000)::bigint as tim
 TRADES = f"""
 select {_TRADE} from market_data_trades
 where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4
-  and "timestamp" >= {_AT.format("$5")} and "timestamp" < {_AT.format("$6")}
+  and "timestamp" >= {AT_MS.format("$5")} and "timestamp" < {AT_MS.format("$6")}
 order by trade_id limit $7
 """  # noqa: S608
 
 TRADES_BY_ID = f"""
 select {_TRADE} from market_data_trades
 where exchange = $1 and symbol = $2 and epoch = $3 and trade_id between $4 and $5 order by trade_id limit $6
+"""  # noqa: S608
+
+NEWEST_TRADES = f"""
+select {_TRADE} from market_data_trades
+where exchange = $1 and symbol = $2 and epoch = $3 order by trade_id desc limit $4
 """  # noqa: S608
 
 TRADE_FROM = """
@@ -132,8 +139,9 @@ class PostgresReader:
         self._pool = pool
         self._exchange = exchange
         self._place = place
-        self._calendar = UtcCalendar() if calendar is None else calendar
         self._statement_timeout_s = statement_timeout_s
+        self._asking = Asking(pool, place, statement_timeout_s)
+        self._calendar = UtcCalendar() if calendar is None else calendar
         self._epoch = epoch
         self._newest: dict[str, int] = {}
 
@@ -144,9 +152,13 @@ class PostgresReader:
             statement_timeout_s=self._statement_timeout_s, epoch=epoch,
         )  # fmt: skip
 
+    def copier(self, form: CopyForm) -> PostgresCopier:
+        """For long stretches of the same rows."""
+        return PostgresCopier(self._asking, self._exchange, form)
+
     async def epochs(self, symbol: str) -> list[int]:
         """Those of a symbol of which there is something, or was something known, rising; never empty."""
-        rows = await self._fetch(EPOCHS_OF, self._exchange, symbol)
+        rows = await self._asking.fetch(EPOCHS_OF, self._exchange, symbol)
         return [_number(row["epoch"]) for row in rows] or [0]
 
     async def epoch_of(self, symbol: str) -> int:
@@ -169,8 +181,14 @@ class PostgresReader:
         self, symbol: str, interval: str, from_ms: int, to_ms: int, limit: int
     ) -> list[Sourced[Kline]]:
         """The same, and where each is from."""
-        rows = await self._fetch(KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
+        rows = await self._asking.fetch(KLINES, self._exchange, symbol, interval, from_ms, to_ms, limit)
         return [Sourced(self._kline(symbol, interval, row), _origin(row)) for row in rows]
+
+    async def newest_klines(self, symbol: str, interval: str, limit: int) -> list[Sourced[Kline]]:
+        """The last `limit` klines, ascending."""
+        series = (self._exchange, symbol, interval)
+        rows = await self._asking.fetch(NEWEST_KLINES, *series, 0, LATEST_MS + 1, limit)
+        return [Sourced(self._kline(symbol, interval, row), _origin(row)) for row in reversed(rows)]
 
     async def trades(
         self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
@@ -183,13 +201,13 @@ class PostgresReader:
         self, symbol: str, from_ms: int, to_ms: int, limit: int, *, after_id: int | None = None
     ) -> list[Sourced[Trade]]:
         """The same, and where each is from."""
-        first = await self._first_id(symbol, from_ms)
+        first = await self.first_id(symbol, from_ms)
         if first is None:
             return []
         if after_id is not None:
             first = max(first, after_id + 1)
         epoch = await self.epoch_of(symbol)
-        rows = await self._fetch(TRADES, self._exchange, symbol, epoch, first, from_ms, to_ms, limit)
+        rows = await self._asking.fetch(TRADES, self._exchange, symbol, epoch, first, from_ms, to_ms, limit)
         return [Sourced(_trade(symbol, row), _origin(row), epoch) for row in rows]
 
     async def trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Trade]:
@@ -199,12 +217,18 @@ class PostgresReader:
     async def sourced_trades_by_id(self, symbol: str, first_id: int, last_id: int, limit: int) -> list[Sourced[Trade]]:
         """The same, and where each is from."""
         epoch = await self.epoch_of(symbol)
-        rows = await self._fetch(TRADES_BY_ID, self._exchange, symbol, epoch, first_id, last_id, limit)
+        rows = await self._asking.fetch(TRADES_BY_ID, self._exchange, symbol, epoch, first_id, last_id, limit)
         return [Sourced(_trade(symbol, row), _origin(row), epoch) for row in rows]
+
+    async def newest_trades(self, symbol: str, limit: int) -> list[Sourced[Trade]]:
+        """The last `limit` trades, ascending."""
+        epoch = await self.epoch_of(symbol)
+        rows = await self._asking.fetch(NEWEST_TRADES, self._exchange, symbol, epoch, limit)
+        return [Sourced(_trade(symbol, row), _origin(row), epoch) for row in reversed(rows)]
 
     async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
         """Open times of all klines of the range, ascending."""
-        rows = await self._fetch(OPEN_TIMES, self._exchange, symbol, interval, from_ms, to_ms)
+        rows = await self._asking.fetch(OPEN_TIMES, self._exchange, symbol, interval, from_ms, to_ms)
         return [_number(row["open_ms"]) for row in rows]
 
     async def kline_holes(
@@ -247,7 +271,7 @@ class PostgresReader:
         found: list[tuple[int, int]] = []
         for begin in range(first_id, last_id + 1, IDS_AT_ONCE):
             end = min(last_id, begin + IDS_AT_ONCE - 1)
-            rows = await self._fetch(TRADE_HOLES, self._exchange, symbol, epoch, begin, end)
+            rows = await self._asking.fetch(TRADE_HOLES, self._exchange, symbol, epoch, begin, end)
             found += [(_number(row["first"]), _number(row["last"])) for row in rows]
         return [hole for first, last in joined(grid, found) for hole in unexplained(grid, first, last + 1, absent)]
 
@@ -262,18 +286,18 @@ class PostgresReader:
     async def gaps(self, key: Key) -> list[Gap]:
         """What was recorded as missing, ascending."""
         epoch = await self.epoch_of_series(key)
-        rows = await self._fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
+        rows = await self._asking.fetch(GAPS, self._exchange, key.symbol, key.channel, key.interval or "", epoch)
         return [msgspec.convert(dict(zip(row.keys(), row, strict=True)), Gap) for row in rows]
 
     async def ping(self) -> None:
         """Ask for nothing."""
-        await self._fetch("select")
+        await self._asking.fetch("select")
 
     async def refused(self, key: Key, sources: Sequence[str]) -> list[Gap]:
         """Places of which quarantine keeps what one of these sources gave, ascending."""
         epoch = await self.epoch_of_series(key)
         series = (self._exchange, key.symbol, key.channel, key.interval or "", epoch)
-        rows = await self._fetch(REFUSED, *series, list(sources))
+        rows = await self._asking.fetch(REFUSED, *series, list(sources))
         return [
             Gap(_number(row["key"]), _number(row["key"]), 1, "refused", msgspec.convert(row["rules"], tuple[str, ...]))
             for row in rows
@@ -282,8 +306,8 @@ class PostgresReader:
     async def _absent(self, key: Key) -> list[Gap]:
         return [gap for gap in await self.gaps(key) if gap.reason == "absent"]
 
-    async def _first_id(self, symbol: str, from_ms: int) -> int | None:
-        """The first stored id whose trade is not before `from_ms`.
+    async def first_id(self, symbol: str, from_ms: int) -> int | None:
+        """The first stored id whose trade is not before `from_ms`, or the one behind the last; None without trades.
 
         Times grow with ids, and ids are what is indexed, so the place is found by halving.
         """
@@ -293,7 +317,7 @@ class PostgresReader:
         low, high, epoch = span[0], span[1] + 1, await self.epoch_of(symbol)
         while low < high:
             middle = (low + high) // 2
-            rows = await self._fetch(TRADE_FROM, self._exchange, symbol, epoch, middle)
+            rows = await self._asking.fetch(TRADE_FROM, self._exchange, symbol, epoch, middle)
             found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
             if time_ms >= from_ms:
                 high = middle
@@ -302,16 +326,8 @@ class PostgresReader:
         return low
 
     async def _span(self, query: str, *arguments: object) -> tuple[int, int] | None:
-        row = (await self._fetch(query, self._exchange, *arguments))[0]
+        row = (await self._asking.fetch(query, self._exchange, *arguments))[0]
         return None if row["first"] is None else (_number(row["first"]), _number(row["last"]))
-
-    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        with named_failures(self._place):
-            if self._statement_timeout_s is None:
-                return await self._pool.fetch(query, *arguments)
-            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                await connection.execute(f"set local statement_timeout = {self._statement_timeout_s * 1000:.0f}")
-                return await connection.fetch(query, *arguments)
 
     def _kline(self, symbol: str, interval: str, row: asyncpg.Record) -> Kline:
         open_ms = _number(row["open_ms"])

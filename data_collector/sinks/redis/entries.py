@@ -60,9 +60,9 @@ async def pages_of(
 ) -> AsyncIterator[list[StreamEntry]]:
     """The entries of a stream from one id to another, `size` at a time. Raises `SinkUnavailable`.
 
-    From `+` to `-` the newest come first.
+    Down to `-` the newest come first.
     """
-    command = "XREVRANGE" if start == "+" else "XRANGE"
+    command = "XREVRANGE" if end == "-" else "XRANGE"
     while True:
         (reply,) = await connection.execute([(command, key, start, end, "COUNT", size)])
         entries = entries_of(reply, symbol, key)

@@ -12,7 +12,7 @@ from data_collector.simulator import Simulator
 
 START_MS = 1_700_000_030_000
 MINUTE_MS = 60_000
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 Start = Callable[..., Awaitable[Simulator]]
 Body = dict[str, object]

@@ -19,7 +19,7 @@ from tests.integration.waiting import until_async
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.retaining import in_memory
 
-DEADLINE_S = 5.0
+DEADLINE_S = 60.0
 
 
 class MemorySink:

@@ -1,0 +1,45 @@
+"""`GET /latest`: the newest price and the statistics of 24 hours."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, HTTPException, Path, Response
+
+from data_collector.api.context import SYMBOL_PATTERN, Context, Now, store_url_of
+from data_collector.api.latest import Latest, LatestPage, latest_json, nothing_of
+from data_collector.web.answers import Problem
+from data_collector.web.openapi import INVALID, TOO_MANY, described
+
+router = APIRouter(
+    tags=["records"], responses={422: INVALID, 429: TOO_MANY, 503: described(Problem, "The store cannot be read")}
+)
+
+
+@router.get("/latest", responses={200: described(LatestPage)})
+async def latest(snapshot: Now, context: Context) -> Response:
+    """The newest price of every symbol that is collected, and the statistics of 24 hours."""
+    symbols = snapshot.symbols
+    found = await latest_json(context.store, store_url_of(snapshot), snapshot.store_keys, symbols)
+    records = [each or nothing_of(symbol) for symbol, each in zip(symbols, found, strict=True)]
+    return _written({"count": len(records), "records": records})
+
+
+# The symbols of some exchanges hold a slash.
+@router.get("/latest/{symbol:path}", responses={200: described(Latest), 404: described(Problem, "Not collected")})
+async def latest_of(
+    snapshot: Now,
+    context: Context,
+    symbol: Annotated[str, Path(max_length=64, pattern=SYMBOL_PATTERN, description="In any case.")],
+) -> Response:
+    """The newest price of a symbol, and the statistics of 24 hours."""
+    name = symbol.upper()
+    (found,) = await latest_json(context.store, store_url_of(snapshot), snapshot.store_keys, [name])
+    if found is None and name not in snapshot.symbols:
+        raise HTTPException(404, f"{name} is not collected, and the store has nothing of it.")
+    return _written(found or nothing_of(name))
+
+
+def _written(content: object) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")

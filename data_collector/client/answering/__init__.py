@@ -1,0 +1,1 @@
+"""Who answers what the reading asks: the store, the collector's HTTP side, PostgreSQL and the clock."""

@@ -1,0 +1,37 @@
+"""Where everything is: what users give, else what the environment names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from data_collector.client.answering.http import DEFAULT_API
+from data_collector.client.answering.store import DEFAULT_STORE
+
+STORE_VARIABLE = "REDIS_URL"
+API_VARIABLE = "DATA_COLLECTOR_API"
+DATABASE_VARIABLE = "DATABASE_URL"
+
+
+NO_DRIVER = "PostgreSQL is read by the driver asyncpg: pip install 'btc-data-collector[postgres]'."
+
+
+class Places(Struct, frozen=True):
+    """An empty text stands for what is not to be asked."""
+
+    store: str
+    api: str
+    database: str
+
+
+def places_of(
+    store: str | None, api: str | None, database: str | None, environment: Mapping[str, str] = os.environ
+) -> Places:  # fmt: skip
+    """None is what the environment names, or the default."""
+    return Places(
+        environment.get(STORE_VARIABLE, DEFAULT_STORE) if store is None else store,
+        environment.get(API_VARIABLE, DEFAULT_API) if api is None else api,
+        environment.get(DATABASE_VARIABLE, "") if database is None else database,
+    )

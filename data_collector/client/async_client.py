@@ -1,0 +1,109 @@
+"""The client for programmes with an event loop."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from data_collector.client.answering.awaiting import AsyncAnswering
+from data_collector.client.answering.places import places_of
+from data_collector.client.answering.store import AsyncStoreClient, check_store
+from data_collector.client.async_history import AsyncRecords
+from data_collector.client.async_live import AsyncLive
+from data_collector.client.reading.asked import live_of, replay_of, stretch_of
+from data_collector.client.reading.market import Market, Source
+from data_collector.client.reading.symbols import known_symbols, newest
+from data_collector.client.records import Latest
+from data_collector.client.terms.policy import GapPolicy
+from data_collector.client.terms.series import EXCHANGE, klines_of
+from data_collector.client.terms.times import Time, now_ms
+from data_collector.model.keys import Key
+
+
+class AsyncClient:
+    """Reads one exchange. Several tasks of one event loop may use it; each has its own live streams.
+
+    Methods raise `WrongQuestion` for what can never be answered, and `Away` while somebody does not answer.
+    """
+
+    def __init__(
+        self, store: str | AsyncStoreClient | None = None, *,
+        api: str | None = None, database: str | None = None, exchange: str = EXCHANGE,
+    ) -> None:  # fmt: skip
+        """`store` is the address of Redis (`REDIS_URL`, else this machine's), or a client of `redis.asyncio` or
+        `valkey.asyncio`.
+
+        `api` is the collector's HTTP side (`DATA_COLLECTOR_API`, else this machine's), which fills what the streams no
+        longer hold; `database` is PostgreSQL (`DATABASE_URL`, else none), ten times as fast for history. An empty text
+        stands for: do without.
+        """
+        given = None if store is None or isinstance(store, str) else store
+        if given is not None:
+            check_store(given, is_async=True)
+        places = places_of(store if isinstance(store, str) else None, api, database)
+        self._market = Market(exchange, with_api=bool(places.api), with_database=bool(places.database))
+        self._answering = AsyncAnswering(given, places)
+
+    async def symbols(self) -> list[str]:
+        """Those of which the store holds anything."""
+        return await self._answering.finish(known_symbols(self._market.keys))
+
+    async def latest(self, symbol: str) -> Latest:
+        """The newest price and the statistics of 24 hours."""
+        return await self._answering.finish(newest(self._market.keys, self._market.exchange, symbol))
+
+    def klines(
+        self, symbol: str, interval: str, start: Time | None = None, end: Time | None = None,
+        limit: int | None = None, gaps: GapPolicy = "mark", source: Source = "auto",
+    ) -> AsyncRecords:  # fmt: skip
+        """Closed candles that open from `start` on and before `end`; nothing is read before it is iterated."""
+        stretch = stretch_of(
+            klines_of(symbol, interval), now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source
+        )  # fmt: skip
+        return AsyncRecords(self._market, stretch, self._answering)
+
+    def trades(
+        self, symbol: str, start: Time | None = None, end: Time | None = None, after: int | None = None,
+        limit: int | None = None, gaps: GapPolicy = "mark", source: Source = "auto",
+    ) -> AsyncRecords:  # fmt: skip
+        """Trades from `start` on and before `end`, or behind an id of the newest epoch; nothing is read before."""
+        stretch = stretch_of(
+            Key("trade", symbol), now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source, after=after
+        )  # fmt: skip
+        return AsyncRecords(self._market, stretch, self._answering)
+
+    async def live(
+        self, *series: str, start: Time = "now", position: str | None = None, gaps: GapPolicy = "mark",
+        open: bool = False, revisions: bool = False,  # noqa: A002
+    ) -> AsyncLive:  # fmt: skip
+        """What comes from now on, from the oldest that the streams hold (`earliest`), or from a time: history first.
+
+        `position` is that of another live stream or replay, which this one goes on behind. `open` adds candles that
+        are not closed, `revisions` what came late.
+        """
+        following = live_of(
+            self._market, series, now_ms(), start=start, position=position, gaps=gaps, with_open=open,
+            with_revisions=revisions,
+        )  # fmt: skip
+        return await AsyncLive(following, self._answering, raises=gaps == "raise").begun()
+
+    async def replay(
+        self, *series: str, start: Time, end: Time | None = None, speed: float | None = None,
+        position: str | None = None, gaps: GapPolicy = "mark",
+    ) -> AsyncLive:  # fmt: skip
+        """History as a live stream gave it, `speed` times as fast; a candle comes when it had closed."""
+        following = replay_of(
+            self._market, series, now_ms(), start=start, end=end, position=position, gaps=gaps, speed=speed
+        )  # fmt: skip
+        return await AsyncLive(following, self._answering, raises=gaps == "raise").begun()
+
+    async def close(self) -> None:
+        """Hang up. A Redis client that was given stays open."""
+        await self._answering.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

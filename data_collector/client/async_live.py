@@ -1,0 +1,127 @@
+"""A live stream or a replay, for programmes with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from data_collector.client.answering.awaiting import AsyncAnswering
+from data_collector.client.errors import Away
+from data_collector.client.live import WAIT_S
+from data_collector.client.reading.delivery import PATIENCE_S, Behind, Delivery, Patience, Source
+from data_collector.client.reading.streams import Batch
+from data_collector.client.records import Item
+
+
+class AsyncLive:
+    """Iterating gives items; `batches` gives them together with the position behind them.
+
+    What raises an error leaves it where it is: iterating again goes on.
+    """
+
+    def __init__(
+        self, source: Source, answering: AsyncAnswering, *, raises: bool, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._source = source
+        self._answering = answering
+        self._delivery = Delivery(source, raises=raises)
+        self._waiting: deque[Item] = deque()
+        self._ahead = ""
+        """The position behind what waits."""
+        self._is_closed = False
+        self._position = ""
+
+    async def begun(self) -> AsyncLive:
+        """The moment from which on it reads is now."""
+        await self.poll(0)
+        return self
+
+    @property
+    def position(self) -> str:
+        """For `position=` of a later `live`: behind the newest batch of which every item was taken."""
+        return self._position
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether nothing more waited when it looked last."""
+        return self._source.is_caught_up and not self._waiting
+
+    async def behind(self) -> Behind:
+        """How much waits in the streams now. Raises `StoreAway`."""
+        return await self._answering.finish(self._source.behind())
+
+    @property
+    def unreadable(self) -> int:
+        """Entries of streams that no collector has written; they were passed over."""
+        return self._source.unreadable
+
+    async def poll(self, timeout_s: float) -> Batch | None:
+        """What has come: a batch without items when that is nothing, None at the end of a replay.
+
+        Raises `GapFound`, `StoreAway`, `ApiAway` and `DatabaseAway` at once.
+        """
+        if (rest := self._rest()) is not None:
+            return rest
+        batch = await self._polled(timeout_s)
+        self._position = self._delivery.position
+        return batch
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Batches with items, as they come."""
+        while (batch := self._rest() or await self._next()) is not None:
+            self._position = batch.position
+            if batch.items:
+                yield batch
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            self._position = self._ahead or self._position
+            batch = await self._next()
+            if batch is None:
+                return
+            self._waiting.extend(batch.items)
+            self._ahead = batch.position
+
+    def close(self) -> None:
+        """Iterating ends. The client stays open."""
+        self._is_closed = True
+
+    async def __aenter__(self) -> AsyncLive:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rest(self) -> Batch | None:
+        """Of a batch of which some items were taken."""
+        if not self._waiting:
+            return None
+        rest = Batch(list(self._waiting), self._ahead)
+        self._waiting.clear()
+        self._position = self._ahead
+        return rest
+
+    async def _next(self) -> Batch | None:
+        """What is away is waited for."""
+        patience = Patience(PATIENCE_S)
+        while True:
+            try:
+                return await self._polled(WAIT_S)
+            except Away:
+                pause_s = patience.pause_s(time.monotonic())
+                if pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
+
+    async def _polled(self, timeout_s: float) -> Batch | None:
+        self._source.block_ms = round(timeout_s * 1000)
+        while not self._is_closed and (question := self._delivery.question()) is not None:
+            self._delivery.answer(await self._answering.answer(question))
+        return None if self._is_closed else self._delivery.batch()

@@ -1,0 +1,67 @@
+"""What a reader's programme may catch. A class stands for what the catcher does, its message is a sentence.
+
+ClientError
+├── WrongQuestion      ask for something else: a time without a zone, an unknown interval, a policy that is none
+│   ├── UnknownSymbol        ... of another symbol
+│   ├── WrongStore           ... of another store: this one is of another exchange
+│   └── TooLarge             ... in pages
+├── NotInstalled       install the extra that the sentence names
+├── Away               try again later; a live stream goes on where it was
+│   ├── StoreAway
+│   ├── ApiAway
+│   └── DatabaseAway
+└── GapFound           decide what to do about what is missing; `gap` tells it
+"""
+
+from __future__ import annotations
+
+from data_collector.client.records import Gap
+from data_collector.model.errors import CollectorError
+
+
+class ClientError(CollectorError):
+    """Anything that the client raises on purpose."""
+
+
+class WrongQuestion(ClientError, ValueError):
+    """What is asked for can never be answered."""
+
+
+class UnknownSymbol(WrongQuestion):
+    """Nothing is collected or stored of it."""
+
+
+class WrongStore(WrongQuestion):
+    """The store holds another exchange's keys, and none of this one."""
+
+
+class TooLarge(WrongQuestion):
+    """More rows than fit into memory at once."""
+
+
+class NotInstalled(ClientError, ImportError):
+    """A library is not there; the sentence names the extra that brings it."""
+
+
+class Away(ClientError):
+    """Something does not answer now, and may later."""
+
+
+class StoreAway(Away):
+    """Redis cannot be read."""
+
+
+class ApiAway(Away):
+    """The collector's HTTP side cannot be asked, or lacks a store of its own."""
+
+
+class DatabaseAway(Away):
+    """PostgreSQL cannot be read."""
+
+
+class GapFound(ClientError):
+    """Records are missing, and the policy is to raise."""
+
+    def __init__(self, gap: Gap) -> None:
+        super().__init__(gap.sentence)
+        self.gap = gap

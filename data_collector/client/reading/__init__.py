@@ -1,0 +1,1 @@
+"""How history and live streams are read, without any input or output."""

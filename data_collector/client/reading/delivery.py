@@ -1,0 +1,102 @@
+"""Batches on their way to a programme: what is asked next, what was handed on, and how far that is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from data_collector.client.errors import GapFound
+from data_collector.client.reading.questions import Plan, Question
+from data_collector.client.reading.streams import Batch, Run
+from data_collector.client.records import Gap
+
+PATIENCE_S = 60.0
+"""So long a live stream waits for what is away, before it says so."""
+
+LONGEST_PAUSE_S = 5.0
+
+
+class Behind(Struct, frozen=True):
+    """How much waits in the streams."""
+
+    entries: int
+    """Of a stream 10,000 at most are counted."""
+    seconds: float
+    """Between the newest entry of the stream that is furthest behind and the one that was read last."""
+
+
+class Source(Protocol):
+    """A live stream or a replay."""
+
+    block_ms: int
+    """At most so long it waits for news."""
+    is_caught_up: bool
+    """Whether nothing more waited when it looked last."""
+
+    @property
+    def unreadable(self) -> int:
+        """Entries of streams that no collector has written."""
+
+    def run(self) -> Run:
+        """All of it; the first batch is empty and tells where it begins."""
+
+    def behind(self) -> Plan[Behind]:
+        """How much waits now."""
+
+
+class Delivery:
+    """A question is kept until it is answered, so that nothing is lost when somebody is away.
+
+    With `raises`, gaps are raised, which passes over them: the position still stands before.
+    """
+
+    def __init__(self, source: Source, *, raises: bool) -> None:
+        self._run = source.run()
+        self._raises = raises
+        self._step: Question | Batch | None = next(self._run)
+        self._is_taken = False
+        self.position = ""
+        """Behind the batch that was handed on last."""
+
+    def question(self) -> Question | None:
+        """None where a batch is ready, or nothing is to come."""
+        if self._is_taken:
+            self.answer(None)
+        return None if self._step is None or isinstance(self._step, Batch) else self._step
+
+    def answer(self, answer: object) -> None:
+        """Of the question."""
+        self._is_taken = False
+        try:
+            self._step = self._run.send(answer)
+        except StopIteration:
+            self._step = None
+
+    def batch(self) -> Batch | None:
+        """The one that is ready; None at the end. Raises `GapFound`."""
+        batch = self._step
+        if not isinstance(batch, Batch):
+            return None
+        first = batch.items[0] if batch.items else None
+        if self._raises and isinstance(first, Gap):
+            self._step = Batch(batch.items[1:], batch.position)
+            raise GapFound(first)
+        self._is_taken = True
+        self.position = batch.position
+        return batch
+
+
+class Patience:
+    """When to ask again somebody who is away."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since_s: float | None = None
+        self._pause_s = 0.0
+
+    def pause_s(self, now_s: float) -> float | None:
+        """None when it is over."""
+        self._since_s = now_s if self._since_s is None else self._since_s
+        self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s + 0.1)
+        return None if now_s - self._since_s + self._pause_s > self._limit_s else self._pause_s

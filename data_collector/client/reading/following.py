@@ -1,0 +1,278 @@
+"""The live reader without its input and output: which records come next, what is missing, and how far it has come.
+
+Streams are trimmed, emptied and filled again, and records return under other ids of entries: so what decides is the
+meaning of a record, its trade id or its open time. What the streams do not hold any more is asked of history, then
+`gaps:` says why it is missing, and what neither knows is `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from data_collector.client.reading.delivery import Behind
+from data_collector.client.reading.entries import Entry, entries_of, kline_of, streams_of, text_of, trade_of
+from data_collector.client.reading.market import Market
+from data_collector.client.reading.merging import Merged, Past, known_ms
+from data_collector.client.reading.past import BEHIND_MS, first_open_ms, open_ms
+from data_collector.client.reading.questions import Plan, WaitUntil, ask_clock, ask_store
+from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
+from data_collector.client.reading.symbols import check_known
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of
+from data_collector.client.terms.policy import Filling, GapPolicy
+from data_collector.client.terms.position import (
+    START,
+    KlinesPlace,
+    LatePlace,
+    Place,
+    TradesPlace,
+    entry_number,
+    position_text,
+)
+from data_collector.model.calendar import LATEST_MS, place_ms
+from data_collector.model.keys import Key
+
+ENTRIES_PER_READ = 1000
+
+BLOCK_MS = 500
+"""How long one read waits; at the end of it the stream's own end is looked at."""
+
+COUNTED_MAX = 10_000
+"""Entries of a stream, when it is asked how many wait."""
+
+BATCH_ITEMS = 1000
+"""Of history."""
+
+NEWEST_ENTRIES = 1000
+"""Looked at for the newest closed candle of each interval."""
+
+Start = Literal["now", "earliest"] | int
+"""An int is a time in ms: history from then on, and then the stream."""
+
+
+class Wanted(Struct, frozen=True):
+    """What a live stream is about."""
+
+    series: Sequence[Key]
+    now_ms: int
+    places: Mapping[str, Place] = {}
+    """By key of the store, from where to go on."""
+    start: Start = "now"
+    """Of series without a place."""
+    gaps: GapPolicy = "mark"
+    with_open: bool = False
+    with_revisions: bool = False
+    end_ms: int | None = None
+    """Of a replay: its end, not included, or `LATEST_MS`."""
+    speed: float | None = None
+    """Of a replay: how much faster than it was; None: as fast as it goes."""
+
+
+class Following:
+    """Reads one set of streams. `run` is the whole of it."""
+
+    def __init__(self, wanted: Wanted, market: Market) -> None:
+        self.block_ms = BLOCK_MS
+        """At most so long one read waits."""
+        self.is_caught_up = False
+        """Whether nothing more waited when it was asked last."""
+        self.items: list[Item] = []
+        self._wanted = wanted
+        self._market = market
+        self._keys = market.keys
+        symbols = dict.fromkeys(key.symbol for key in wanted.series)
+        self._past = {symbol: PastOf(market.stores(), market.declared(symbol)) for symbol in symbols}
+        self._streams: list[Stream] = []
+        self._filling = Filling()
+        self._waited_until_s = 0.0
+
+    @property
+    def unreadable(self) -> int:
+        """Entries that no collector has written; they were passed over."""
+        return sum(stream.unreadable for stream in self._streams)
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """How far it has come."""
+        return {stream.name: stream.place for stream in self._streams}
+
+    def flush(self, *, even_empty: bool = False) -> Run:
+        """What waits, as a batch."""
+        items, self.items = self._shaped(self.items), []
+        if items or even_empty:
+            yield Batch(items, position_text(self.places))
+
+    def _shaped(self, items: list[Item]) -> list[Item]:
+        match self._wanted.gaps:
+            case "fill":
+                return list(self._filling.filled(items))
+            case "skip":
+                return [item for item in items if not isinstance(item, Gap)]
+        return items
+
+    def hand_on(self, stream: Stream, items: Sequence[Item]) -> Run:
+        """Items of history."""
+        for item in items:
+            if len(self.items) >= BATCH_ITEMS or (isinstance(item, Gap) and self._wanted.gaps == "raise"):
+                yield from self.flush()
+            stream.note(item)
+            self.items.append(item)
+
+    def run(self) -> Run:
+        """Each read ends with a batch, which may be empty; so does the opening. Without end, but of a replay."""
+        for symbol in self._past:
+            if not self._wanted.places:
+                yield from check_known(self._keys, self._market.exchange, symbol)
+            yield from self._open(symbol)
+        yield from self.flush(even_empty=True)
+        if self._wanted.end_ms is not None:
+            yield from self._replay(self._wanted.end_ms)
+            return
+        yield from self._catch_up()
+        while True:
+            yield from self._read()
+            yield from self.flush(even_empty=True)
+
+    def behind(self) -> Plan[Behind]:
+        """How much waits in the streams now."""
+        count, longest_ms = 0, 0
+        for stream in self._streams:
+            reply = yield from ask_store("XRANGE", stream.name, f"({stream.hint}", "+", "COUNT", COUNTED_MAX)
+            waiting = len(entries_of(reply))
+            if waiting:
+                newest = yield from self._end(stream.name, "XREVRANGE")
+                longest_ms = max(longest_ms, entry_number(newest)[0] - entry_number(stream.hint)[0])
+            count += waiting
+        return Behind(count, longest_ms / 1000)
+
+    def _read(self) -> Run:
+        names, hints = [each.name for each in self._streams], [each.hint for each in self._streams]
+        wait = ("BLOCK", self.block_ms) if self.block_ms else ()
+        reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
+        read = dict(streams_of(reply))
+        for stream in self._streams:
+            if stream.name in read:
+                yield from stream.take(read[stream.name], self)
+        if not read:
+            yield from self._look_at_ends()
+        self.is_caught_up = all(len(entries) < ENTRIES_PER_READ for entries in read.values())
+
+    def _look_at_ends(self) -> Plan[None]:
+        """A stream that does not reach the entry that was read last was emptied, or has lost its end."""
+        for stream in self._streams:
+            newest = yield from self._end(stream.name, "XREVRANGE")
+            if entry_number(newest) < entry_number(stream.hint):
+                stream.hint = newest if isinstance(stream, LateStream) else START
+
+    def _catch_up(self) -> Run:
+        """What the streams do not hold any more."""
+        behind = []
+        for stream in self._streams:
+            oldest = yield from self._end(stream.name, "XRANGE")
+            if stream.hint != START and (oldest == START or entry_number(oldest) > entry_number(stream.hint)):
+                behind.append(stream)
+        pasts = [(stream, past) for stream in behind for past in stream.past(LATEST_MS, None)]
+        yield from self._take_pasts(pasts)
+
+    def _replay(self, end_ms: int) -> Run:
+        closed_ms = None if end_ms == LATEST_MS else min(end_ms, self._wanted.now_ms - BEHIND_MS)
+        pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
+        yield from self._take_pasts(pasts)
+        self.is_caught_up = True
+
+    def _take_pasts(self, pasts: Sequence[tuple[Stream, Past]]) -> Run:
+        """Several series in the order of time, and in its pace where there is a speed."""
+        merged, speed = Merged([past for _, past in pasts]), self._wanted.speed
+        began_s, began_ms = (yield from ask_clock()), None
+        while (page := (yield from merged.next_page())) is not None:
+            for number, item in page:
+                item_ms = known_ms(item)
+                if speed is not None and item_ms is not None:
+                    began_ms = item_ms if began_ms is None else began_ms
+                    yield from self._wait_until(began_s + (item_ms - began_ms) / 1000 / speed)
+                yield from self.hand_on(pasts[number][0], [item])
+        for stream, _ in pasts:
+            stream.go_on()
+        yield from self.flush()
+
+    def _wait_until(self, at_s: float) -> Run:
+        """What is handed on has come by then."""
+        if at_s > self._waited_until_s:
+            yield from self.flush()
+            yield WaitUntil(at_s)
+            self._waited_until_s = at_s
+
+    def _end(self, name: str, command: Literal["XRANGE", "XREVRANGE"]) -> Plan[str]:
+        """Id of a stream's oldest or newest entry."""
+        entries = yield from self._entries(name, command, 1)
+        return text_of(entries[0][0]) if entries else START
+
+    def _entries(self, name: str, command: Literal["XRANGE", "XREVRANGE"], count: int) -> Plan[list[Entry]]:
+        ends = ("-", "+") if command == "XRANGE" else ("+", "-")
+        return entries_of((yield from ask_store(command, name, *ends, "COUNT", count)))
+
+    def _open(self, symbol: str) -> Plan[None]:
+        wanted, past = self._wanted, self._past[symbol]
+        intervals = [key.interval for key in wanted.series if key.symbol == symbol]
+        of_klines = [interval for interval in intervals if interval is not None]
+        if None in intervals:
+            name = self._keys.key("trades", symbol)
+            place = wanted.places.get(name)
+            trades = place if isinstance(place, TradesPlace) else (yield from self._trades_place(name))
+            self._streams.append(TradesStream(self._keys, symbol, past, trades))
+        if of_klines:
+            name = self._keys.key("stream", symbol)
+            place = wanted.places.get(name)
+            klines = place if isinstance(place, KlinesPlace) else (yield from self._klines_place(name, of_klines))
+            self._streams.append(KlinesStream(self._keys, symbol, of_klines, past, klines, with_open=wanted.with_open))
+        if wanted.with_revisions:
+            name = self._keys.key("late", symbol)
+            place = wanted.places.get(name)
+            late = place if isinstance(place, LatePlace) else (yield from self._late_place(name))
+            self._streams.append(LateStream(self._keys, symbol, intervals, late))
+
+    def _trades_place(self, name: str) -> Plan[TradesPlace]:
+        if self._wanted.start != "now":
+            return TradesPlace(hint=_hint(self._wanted.start))
+        entries = yield from self._entries(name, "XREVRANGE", 1)
+        newest = trade_of(entries[0]) if entries else None
+        if newest is None:
+            return TradesPlace(hint=text_of(entries[0][0]) if entries else START)
+        return TradesPlace(newest.epoch, newest.trade_id, text_of(entries[0][0]))
+
+    def _klines_place(self, name: str, intervals: Sequence[str]) -> Plan[KlinesPlace]:
+        start = self._wanted.start
+        if start == "earliest":
+            return KlinesPlace()
+        if start != "now":
+            firsts = {interval: first_open_ms(interval, start) for interval in intervals}
+            return KlinesPlace(_before(firsts), _hint(start))
+        entries = yield from self._entries(name, "XREVRANGE", NEWEST_ENTRIES)
+        if not entries:
+            return KlinesPlace()
+        hint = text_of(entries[0][0])
+        opens = {interval: open_ms(interval, entry_number(hint)[0]) for interval in intervals}
+        newest = {kline.interval: ms_of(kline.timestamp) for kline in _closed(entries) if kline.interval in intervals}
+        return KlinesPlace(_before(opens) | newest, hint)
+
+    def _late_place(self, name: str) -> Plan[LatePlace]:
+        start = self._wanted.start
+        return LatePlace((yield from self._end(name, "XREVRANGE")) if start == "now" else _hint(start))
+
+
+def _hint(start: Literal["earliest"] | int) -> str:
+    return START if start == "earliest" else f"{start}-0"
+
+
+def _before(firsts: Mapping[str, int | None]) -> dict[str, int]:
+    """Open times directly before those."""
+    befores = {i: place_ms(CALENDAR, i, ms - 1) for i, ms in firsts.items() if ms is not None}
+    return {interval: ms for interval, ms in befores.items() if ms is not None}
+
+
+def _closed(entries: Sequence[Entry]) -> list[Kline]:
+    """Oldest first."""
+    klines = [kline_of(entry) for entry in reversed(entries)]
+    return [kline for kline in klines if kline is not None and kline.is_closed]

@@ -1,0 +1,136 @@
+"""One series of the past as it was asked for: from when, until when, how many, and what becomes of its gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from data_collector.client.errors import GapFound, WrongQuestion
+from data_collector.client.reading.entries import entries_of, trade_of
+from data_collector.client.reading.market import Market, Source
+from data_collector.client.reading.merging import Past, PastItem
+from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms
+from data_collector.client.reading.questions import Plan, ask_store
+from data_collector.client.reading.symbols import check_known
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
+from data_collector.client.terms.policy import Filling, GapPolicy
+from data_collector.model.calendar import LATEST_MS
+from data_collector.model.grid import KlineGrid
+from data_collector.model.keys import Key
+
+
+class Stretch(Struct, frozen=True):
+    """What is asked of one series."""
+
+    key: Key
+    now_ms: int
+    from_ms: int | None = None
+    """None: from the first record."""
+    to_ms: int | None = None
+    """Not included. None: to the newest record."""
+    limit: int | None = None
+    """Records at most: the first ones; the newest where there is no begin."""
+    after: int | None = None
+    """Trades with ids behind this one, of the newest epoch."""
+    gaps: GapPolicy = "mark"
+    source: Source = "auto"
+
+
+class History:
+    """Pages of a stretch, read once from its begin to its end."""
+
+    def __init__(self, market: Market, stretch: Stretch) -> None:
+        """Raises `WrongQuestion`."""
+        if stretch.limit is not None and stretch.limit < 1:
+            raise WrongQuestion(f"limit={stretch.limit} is no number of records.")
+        if stretch.after is not None and stretch.from_ms is not None:
+            raise WrongQuestion("start and after both say where to begin: give one of them.")
+        market.stores(stretch.source)
+        self.gaps: list[Gap] = []
+        """Of what was read, whatever becomes of them."""
+        self._market = market
+        self._stretch = stretch
+        self._past: Past | None = None
+        self._left = stretch.limit
+        self._waiting: Sequence[PastItem] = ()
+        self._filling = Filling()
+        self._is_empty = True
+
+    def next_page(self) -> Plan[list[Item] | None]:
+        """None when there is no more. Raises `GapFound`, after the items before it were given."""
+        if self._past is None:
+            self._past = yield from self._opened()
+        while self._waiting or self._left != 0:
+            page = self._waiting or (yield from self._past.next_page())
+            self._waiting = ()
+            if page is None:
+                break
+            self._is_empty = False
+            items = self._shaped(page)
+            if items:
+                return items
+        if self._is_empty:
+            yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
+        return None
+
+    def _shaped(self, page: Sequence[PastItem]) -> list[Item]:
+        """As many as are left of a page; with the policy to raise, those before a gap."""
+        policy, items = self._stretch.gaps, list[Item]()
+        for number, item in enumerate(page):
+            if isinstance(item, Gap):
+                if policy != "raise" or not items:
+                    self.gaps.append(item)
+                if policy == "raise" and not items:
+                    self._waiting = page[number + 1 :]
+                    raise GapFound(item)
+                if policy == "raise":
+                    self._waiting = page[number:]
+                    break
+                if policy == "skip":
+                    continue
+            elif self._left == 0:
+                break
+            elif self._left is not None and isinstance(item, Kline | Trade):
+                self._left -= 1
+            items.append(item)
+        return list(self._filling.filled(items)) if policy == "fill" else items
+
+    def _opened(self) -> Plan[Past]:
+        asked, key = self._stretch, self._stretch.key
+        stores, declared = self._market.stores(asked.source), self._market.declared(key.symbol)
+        to_ms = LATEST_MS if asked.to_ms is None else asked.to_ms
+        if key.interval is not None:
+            from_ms = self._klines_from(key.interval)
+            due_ms = None if from_ms is None else first_open_ms(key.interval, from_ms)
+            closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
+            return PastKlines(
+                key, stores, declared, from_ms=from_ms or 0, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms
+            )  # fmt: skip
+        after = yield from self._trades_after()
+        return PastLives(key.symbol, stores, declared, from_ms=asked.from_ms or 0, to_ms=to_ms, after=after)
+
+    def _klines_from(self, interval: str) -> int | None:
+        asked = self._stretch
+        if asked.from_ms is not None or asked.limit is None:
+            return asked.from_ms
+        end_ms = asked.now_ms if asked.to_ms is None else min(asked.to_ms, asked.now_ms)
+        return KlineGrid(CALENDAR, interval).back(end_ms, asked.limit)
+
+    def _trades_after(self) -> Plan[tuple[int, int] | None]:
+        """An epoch and the id of a trade in it."""
+        asked = self._stretch
+        if asked.after is None and (asked.limit is None or asked.from_ms is not None):
+            return None
+        newest = yield from newest_trade(self._market, asked.key.symbol)
+        if newest is None:
+            return None
+        last = newest.trade_id - (asked.limit or 0) if asked.after is None else asked.after
+        return newest.epoch, last
+
+
+def newest_trade(market: Market, symbol: str) -> Plan[Trade | None]:
+    """The last one in the store."""
+    name = market.keys.key("trades", symbol)
+    entries = entries_of((yield from ask_store("XREVRANGE", name, "+", "-", "COUNT", 1)))
+    return trade_of(entries[0]) if entries else None

@@ -1,0 +1,39 @@
+"""One exchange as its store, its HTTP side and its database show it: who is asked for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from data_collector.client.errors import WrongQuestion
+from data_collector.client.reading.database import DatabaseStored
+from data_collector.client.reading.declared import Declared
+from data_collector.client.reading.stored import ApiStored, Stored
+from data_collector.client.terms.series import store_keys
+
+Source = Literal["auto", "database", "http"]
+
+
+class Market:
+    """What all programmes about one exchange share."""
+
+    def __init__(self, exchange: str, *, with_api: bool, with_database: bool) -> None:
+        self.exchange = exchange
+        self.keys = store_keys(exchange)
+        self._api = ApiStored() if with_api else None
+        self._database = DatabaseStored(exchange) if with_database else None
+
+    def stores(self, source: Source = "auto") -> Sequence[Stored]:
+        """Where history is, in the order in which it is asked. Raises `WrongQuestion`."""
+        if source not in get_args(Source):
+            raise WrongQuestion(f"source={source!r} is none of {', '.join(get_args(Source))}.")
+        if source == "database" and self._database is None:
+            raise WrongQuestion('source="database" needs the client\'s database=, or DATABASE_URL.')
+        if source == "http" and self._api is None:
+            raise WrongQuestion('source="http" needs the client\'s api=, or DATA_COLLECTOR_API.')
+        asked = {"auto": (self._database, self._api), "database": (self._database,), "http": (self._api,)}[source]
+        return [store for store in asked if store is not None]
+
+    def declared(self, symbol: str) -> Declared:
+        """Why records of a symbol are missing."""
+        return Declared(self.keys, symbol, self._database)

@@ -1,0 +1,93 @@
+"""What the reading asks of the outside, and how: programmes without any input or output of their own.
+
+A programme is a generator that yields a question and is sent the answer. So one of it does for the blocking client and
+for the asynchronous one, which only differ in how they answer. Whoever answers raises an `Away` to the user and keeps
+the question: every question only reads, and may be asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TypeVar
+
+from msgspec import Struct
+
+Found = TypeVar("Found")
+
+
+class StoreCommand(Struct, frozen=True):
+    """Answered by the reply as the user's Redis client gives it, whatever its settings are."""
+
+    words: tuple[str | int, ...]
+
+
+class ApiRequest(Struct, frozen=True):
+    """A GET of the collector's HTTP side, answered by an `ApiAnswer`, also when it refuses."""
+
+    path: str
+    query: Mapping[str, str | int]
+
+
+class ApiAnswer(Struct, frozen=True):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class DatabaseCopy(Struct, frozen=True):
+    """Answered by the bytes that PostgreSQL copies out."""
+
+    query: str
+    arguments: tuple[str | int, ...]
+    is_binary: bool = False
+    """CSV without a line of names otherwise."""
+
+
+class Clock(Struct, frozen=True):
+    """Answered by seconds of a clock that never goes back."""
+
+
+class WaitUntil(Struct, frozen=True):
+    """A moment of that clock; answered then."""
+
+    at_s: float
+
+
+Question = StoreCommand | ApiRequest | DatabaseCopy | Clock | WaitUntil
+
+Plan = Generator[Question, object, Found]
+"""A programme, or a part of one, that ends with what was found."""
+
+
+def ask_store(*words: str | int) -> Plan[object]:
+    """A command that only reads."""
+    return (yield StoreCommand(words))
+
+
+def ask_api(path: str, query: Mapping[str, str | int]) -> Plan[ApiAnswer]:
+    """A GET, as it was answered."""
+    answer = yield ApiRequest(path, query)
+    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+    return answer
+
+
+def ask_database(query: str, *arguments: str | int, is_binary: bool = False) -> Plan[bytes]:
+    """What a query selects."""
+    answer = yield DatabaseCopy(query, arguments, is_binary)
+    assert isinstance(answer, bytes), "that is what a copy is answered by"
+    return answer
+
+
+def ask_clock() -> Plan[float]:
+    """Seconds, to wait by."""
+    answer = yield Clock()
+    assert isinstance(answer, float), "that is what a clock tells"
+    return answer
+
+
+def pause(length_s: float) -> Plan[None]:
+    """Go on later."""
+    yield WaitUntil((yield from ask_clock()) + length_s)

@@ -1,0 +1,132 @@
+"""History where it is stored: pages of rows, of the collector's HTTP side or of PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import parse_qs, quote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from data_collector.client.errors import ApiAway, UnknownSymbol, WrongQuestion
+from data_collector.client.reading.questions import ApiAnswer, Plan, ask_api, pause
+from data_collector.client.records import ms_of
+from data_collector.model.calendar import LATEST_MS
+from data_collector.model.keys import Key
+from data_collector.model.wire import trade_time_text
+
+API_PAGE_ROWS = 5000
+"""As many as the HTTP side gives at once."""
+
+TRIES = 8
+"""Of a request that is answered by "not now": half a minute in all."""
+
+PAUSE_S = 1.0
+"""After the first of them; it grows by as much."""
+
+BUSY = frozenset({429, 503})
+
+
+Query = dict[str, str | int]
+
+
+class Page(Struct, frozen=True):
+    """Rows of one series, ascending."""
+
+    text: str
+    """CSV as `rows` reads it, without a line of names."""
+    following: int | None
+    """Trade id or open time in ms from which to go on; None when nothing follows now."""
+
+
+class Stored(Protocol):
+    """One place where history is."""
+
+    def klines(self, key: Key, from_ms: int, to_ms: int) -> Plan[Page]:
+        """Closed ones that open in the stretch."""
+
+    def trades(self, symbol: str, epoch: int, first: int, to_ms: int) -> Plan[Page]:
+        """Those with ids from `first` on that happened before a time."""
+
+    def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
+        """The first id whose trade did not happen before a time."""
+
+    def epochs(self, symbol: str) -> Plan[list[int]]:
+        """Those that it knows, rising."""
+
+
+class ApiStored:
+    """What the collector's HTTP side gives: PostgreSQL and Redis as one series."""
+
+    def klines(self, key: Key, from_ms: int, to_ms: int) -> Plan[Page]:
+        query: Query = {"interval": key.kline_interval, "limit": API_PAGE_ROWS, **_stretch(from_ms, to_ms)}
+        answer = yield from _asked(f"/klines/{quote(key.symbol)}", query)
+        following = _following(answer, "from")
+        return Page(_rows(answer), None if following is None else ms_of(datetime.fromisoformat(following)))
+
+    def trades(self, symbol: str, epoch: int, first: int, to_ms: int) -> Plan[Page]:
+        query: Query = {"epoch": epoch, "limit": API_PAGE_ROWS, **_stretch(0, to_ms)}
+        query |= {"after": first - 1} if first > 0 else {}
+        answer = yield from _asked(f"/trades/{quote(symbol)}", query)
+        following = _following(answer, "after")
+        return Page(_rows(answer), None if following is None else int(following) + 1)
+
+    def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
+        query: Query = {"epoch": epoch, "limit": 1, **_stretch(from_ms, LATEST_MS)}
+        rows = _rows((yield from _asked(f"/trades/{quote(symbol)}", query)))
+        return int(rows.split(",", 3)[2]) if rows else None
+
+    def epochs(self, symbol: str) -> Plan[list[int]]:
+        answer = yield from _asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
+        return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
+
+
+class _Problem(Struct):
+    """The body of a refusal."""
+
+    detail: str
+
+
+def _asked(path: str, query: Query) -> Plan[ApiAnswer]:
+    """Raises `UnknownSymbol`, `WrongQuestion` and `ApiAway`."""
+    tries = 0
+    while True:
+        answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})
+        if answer.status not in BUSY or (tries := tries + 1) == TRIES:
+            break
+        yield from pause(tries * PAUSE_S)
+    if answer.status == 200 and "x-warning" not in answer.headers:
+        return answer
+    if answer.status == 200:
+        raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers['x-warning']}")
+    try:
+        sentence = msgspec.json.decode(answer.body, type=_Problem).detail
+    except msgspec.MsgspecError:
+        sentence = f"it answered {path} with status {answer.status}, as no collector does; api= should name one"
+    match answer.status:
+        case 404:
+            raise UnknownSymbol(sentence)
+        case 422:
+            raise WrongQuestion(sentence)
+    raise ApiAway(f"The collector's HTTP side cannot answer now: {sentence}")
+
+
+def _stretch(from_ms: int, to_ms: int) -> dict[str, str]:
+    """Always with a begin: without one the newest rows would come."""
+    begin = {"from": trade_time_text(from_ms)}
+    return begin if to_ms >= LATEST_MS else {**begin, "to": trade_time_text(to_ms)}
+
+
+def _rows(answer: ApiAnswer) -> str:
+    return answer.body.decode().partition("\n")[2]
+
+
+def _following(answer: ApiAnswer, name: str) -> str | None:
+    """What the next page is asked for with."""
+    link = _NEXT.fullmatch(answer.headers.get("link", ""))
+    return None if link is None else parse_qs(urlsplit(link[1]).query)[name][0]
+
+
+_NEXT = re.compile('<(.*)>; rel="next"')

@@ -1,0 +1,326 @@
+"""One stream of the store, read by the meaning of its records: which are known, which come next, where a hole is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec import Struct
+
+from data_collector.client.reading.declared import Declared
+from data_collector.client.reading.entries import Entry, kline_of, revision_of, text_of, trade_of
+from data_collector.client.reading.merging import Past
+from data_collector.client.reading.past import PastKlines, PastLives, PastTrades
+from data_collector.client.reading.questions import Question, ask_store
+from data_collector.client.reading.stored import Stored
+from data_collector.client.records import CALENDAR, Epoch, Gap, Item, Kline, Trade, ms_of, time_of
+from data_collector.client.terms.position import KlinesPlace, LatePlace, Place, TradesPlace, entry_number
+from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS
+from data_collector.model.grid import KlineGrid
+from data_collector.model.keys import Key, StoreKeys
+
+CLOCKS_MS = 10 * MINUTE_MS
+"""The store's clock and the exchange's may differ by so much; if it is more, history is asked instead."""
+
+
+LENGTHS = {interval: timedelta(milliseconds=ms) for interval, ms in LENGTHS_MS.items()}
+
+
+class Batch(Struct, frozen=True):
+    """What belongs together: who stores the items and the position in one transaction has each exactly once."""
+
+    items: Sequence[Item]
+    position: str
+    """For `live(position=…)`: behind these items."""
+
+
+Run = Generator[Question | Batch, object, None]
+
+
+class Outgoing(Protocol):
+    """Where items go."""
+
+    items: list[Item]
+    """Of the streams, in order."""
+
+    def hand_on(self, stream: Stream, items: Sequence[Item]) -> Run:
+        """A page of history, as batches of its own."""
+
+
+class PastOf(Struct, frozen=True):
+    """Where the past of a symbol is."""
+
+    stores: Sequence[Stored]
+    declared: Declared
+
+
+class Stream(Protocol):
+    """What `Following` reads."""
+
+    name: str
+    """Its key in the store."""
+    hint: str
+    """Id of the newest entry that was read."""
+
+    unreadable: int
+    """Entries that no collector has written."""
+
+    @property
+    def place(self) -> Place:
+        """How far it has come."""
+
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
+        """What lies behind its place and before a time, as history has it: a series each.
+
+        Of klines that had closed at `closed_ms` it is told too when they are missing at the end.
+        """
+
+    def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
+        """The next entries."""
+
+    def note(self, item: Item) -> None:
+        """One of its items came from history."""
+
+    def go_on(self) -> None:
+        """The stream follows upon the history that was noted."""
+
+
+class TradesStream:
+    """`trades:`, where ids grow by one within an epoch."""
+
+    def __init__(self, keys: StoreKeys, symbol: str, past: PastOf, place: TradesPlace) -> None:
+        """Without a last trade it begins with the first one that did not happen before the hint."""
+        self.name = keys.key("trades", symbol)
+        self.hint = place.hint
+        self.unreadable = 0
+        self._key = Key("trade", symbol)
+        self._epoch_key = keys.epoch(symbol)
+        self._past = past
+        self._epoch = place.epoch
+        self._last = place.last
+        self._from_ms = entry_number(place.hint)[0]
+        self._noted_ms = self._from_ms
+
+    @property
+    def place(self) -> TradesPlace:
+        return TradesPlace(self._epoch, self._last, self.hint)
+
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
+        after = None if self._last is None else (self._epoch, self._last)
+        symbol, stores, declared = self._key.symbol, self._past.stores, self._past.declared
+        return [PastLives(symbol, stores, declared, from_ms=self._from_ms, to_ms=to_ms, after=after)]
+
+    def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
+        index = 0
+        while (index := self._take_known(entries, index, outgoing.items)) < len(entries):
+            trade = trade_of(entries[index])
+            assert trade is not None, "it has been read before"
+            if trade.epoch == self._epoch:
+                assert self._last is not None, "else there is no hole"
+                yield from self._take_past(self._epoch, outgoing, due=self._last + 1, until=trade.trade_id)
+            elif not (yield from self._begin(trade, outgoing)):
+                self.unreadable += 1
+                self.hint = text_of(entries[index][0])
+                index += 1
+
+    def _take_known(self, entries: Sequence[Entry], index: int, items: list[Item]) -> int:
+        """Up to the first entry before which something is missing, or with which an epoch begins."""
+        epoch, last = self._epoch, self._last
+        for place in range(index, len(entries)):
+            trade = trade_of(entries[place])
+            if trade is None:
+                self.unreadable += 1
+            elif trade.epoch == epoch and trade.trade_id - 1 == last:
+                items.append(trade)
+                last = trade.trade_id
+            elif trade.epoch > epoch or (trade.epoch == epoch and last is not None and trade.trade_id > last):
+                self._stop(last, entries, place)
+                return place
+            elif last is None and trade.epoch == epoch and ms_of(trade.timestamp) >= self._from_ms:
+                items.append(trade)
+                last = trade.trade_id
+        self._stop(last, entries, len(entries))
+        return len(entries)
+
+    def _stop(self, last: int | None, entries: Sequence[Entry], place: int) -> None:
+        self._last = last
+        if place:
+            self.hint = text_of(entries[place - 1][0])
+
+    def _begin(self, trade: Trade, outgoing: Outgoing) -> Generator[Question | Batch, object, bool]:
+        """Go on in the epoch of a trade; False where somebody else wrote its number."""
+        present = text_of((yield from ask_store("GET", self._epoch_key)))
+        if present.isdecimal() and trade.epoch > int(present):
+            return False
+        if self._last is None:
+            self._epoch = trade.epoch
+            return True
+        yield from self._take_past(self._epoch, outgoing, due=self._last + 1)
+        lost = yield from self._past.declared.beyond(self._key, self._epoch, self._last)
+        yield from outgoing.hand_on(self, lost)
+        for epoch in range(self._epoch + 1, trade.epoch):
+            yield from self._take_past(epoch, outgoing)
+        yield from outgoing.hand_on(self, [Epoch(self._key.symbol, trade.epoch)])
+        yield from self._take_past(trade.epoch, outgoing, until=trade.trade_id)
+        return True
+
+    def _take_past(
+        self, epoch: int, outgoing: Outgoing, *, due: int | None = None, until: int | None = None
+    ) -> Run:  # fmt: skip
+        past = PastTrades(
+            self._key.symbol, epoch, self._past.stores, self._past.declared, due=due, until=until
+        )  # fmt: skip
+        while (page := (yield from past.next_page())) is not None:
+            begun = [Epoch(self._key.symbol, epoch)] if epoch > self._epoch else []
+            yield from outgoing.hand_on(self, [*begun, *page])
+
+    def note(self, item: Item) -> None:
+        """One of its items came from history."""
+        match item:
+            case Trade():
+                self._epoch, self._last = item.epoch, item.trade_id
+                self._noted_ms = ms_of(item.timestamp)
+            case Gap():
+                assert isinstance(item.last, int), "a gap of trades"
+                self._last = item.last
+            case Epoch():
+                self._epoch, self._last = item.epoch, None
+
+    def go_on(self) -> None:
+        """Entries never stand before the time of their trade."""
+        self.hint = max(self.hint, f"{self._noted_ms}-0", key=entry_number)
+
+
+class KlinesStream:
+    """`stream:`, where closed candles follow each other by the calendar within their interval."""
+
+    def __init__(
+        self, keys: StoreKeys, symbol: str, intervals: Collection[str], past: PastOf, place: KlinesPlace,
+        *, with_open: bool = False,
+    ) -> None:  # fmt: skip
+        self.name = keys.key("stream", symbol)
+        self.hint = place.hint
+        self.unreadable = 0
+        self._grids = {interval: KlineGrid(CALENDAR, interval) for interval in intervals}
+        self._last: dict[str, datetime] = {}
+        self._due: dict[str, datetime] = {}
+        for interval, ms in place.last_ms.items():
+            if interval in self._grids:
+                self._move(interval, time_of(ms))
+        self._symbol = symbol
+        self._past = past
+        self._with_open = with_open
+        self._from_ms = place.from_ms
+
+    @property
+    def place(self) -> KlinesPlace:
+        return KlinesPlace({interval: ms_of(last) for interval, last in self._last.items()}, self.hint)
+
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
+        return [self._past_of(interval, to_ms, closed_ms) for interval in self._grids]
+
+    def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
+        index = 0
+        while (index := self._take_known(entries, index, outgoing.items)) < len(entries):
+            kline = kline_of(entries[index])
+            assert kline is not None, "it has been read before"
+            if index:
+                self.hint = text_of(entries[index - 1][0])
+            yield from self._take_past(kline, outgoing)
+            outgoing.items.append(kline)
+            self._move(kline.interval, kline.timestamp)
+            index += 1
+        if entries:
+            self.hint = text_of(entries[-1][0])
+
+    def _take_known(self, entries: Sequence[Entry], index: int, items: list[Item]) -> int:
+        """Up to the first entry before which candles are missing."""
+        due_of = self._due.get
+        for place in range(index, len(entries)):
+            kline = kline_of(entries[place])
+            if kline is None:
+                self.unreadable += 1
+                continue
+            if kline.interval not in self._grids:
+                continue
+            due = due_of(kline.interval)
+            if not kline.is_closed:
+                if self._with_open and (due is None or kline.timestamp >= due):
+                    items.append(kline)
+            elif due is None or kline.timestamp == due:
+                items.append(kline)
+                self._move(kline.interval, kline.timestamp)
+            elif kline.timestamp > due:
+                return place
+        return len(entries)
+
+    def _move(self, interval: str, last: datetime) -> None:
+        self._last[interval] = last
+        length = LENGTHS.get(interval)
+        if length is not None:
+            self._due[interval] = last + length
+        else:
+            self._due[interval] = time_of(self._grids[interval].following(ms_of(last)))
+
+    def _past_of(self, interval: str, to_ms: int, closed_ms: int | None) -> PastKlines:
+        due = self._due.get(interval)
+        due_ms = None if due is None else ms_of(due)
+        from_ms = self._from_ms if due_ms is None else due_ms
+        key, stores, declared = Key("kline", self._symbol, interval), self._past.stores, self._past.declared
+        return PastKlines(key, stores, declared, from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms)
+
+    def _take_past(self, until: Kline, outgoing: Outgoing) -> Run:
+        open_ms = ms_of(until.timestamp)
+        past = self._past_of(until.interval, open_ms, open_ms)
+        while (page := (yield from past.next_page())) is not None:
+            yield from outgoing.hand_on(self, page)
+
+    def note(self, item: Item) -> None:
+        """One of its items came from history."""
+        match item:
+            case Kline():
+                self._move(item.interval, item.timestamp)
+            case Gap(interval=str(interval), last=datetime() as last):
+                self._move(interval, last)
+
+    def go_on(self) -> None:
+        """A candle's entry is as old as the store was when it closed; clocks may differ."""
+        if len(self._due) == len(self._grids):
+            closed_ms = ms_of(min(self._due.values()))
+            self.hint = max(self.hint, f"{max(0, closed_ms - CLOCKS_MS)}-0", key=entry_number)
+
+
+class LateStream:
+    """`late:`, of which only ids of entries tell what is new."""
+
+    def __init__(self, keys: StoreKeys, symbol: str, wanted: Collection[str | None], place: LatePlace) -> None:
+        """`wanted` are intervals, None stands for trades."""
+        self.name = keys.key("late", symbol)
+        self.hint = place.hint
+        self.unreadable = 0
+        self._wanted = wanted
+
+    @property
+    def place(self) -> LatePlace:
+        return LatePlace(self.hint)
+
+    def take(self, entries: Sequence[Entry], outgoing: Outgoing) -> Run:
+        for entry in entries:
+            revision = revision_of(entry)
+            if revision is None:
+                self.unreadable += 1
+            elif (revision.record.interval if isinstance(revision.record, Kline) else None) in self._wanted:
+                outgoing.items.append(revision)
+            self.hint = text_of(entry[0])
+        yield from ()
+
+    def past(self, to_ms: int, closed_ms: int | None) -> Sequence[Past]:
+        """History has the newest numbers, and not what they were before."""
+        return ()
+
+    def note(self, item: Item) -> None:
+        """There is none."""
+
+    def go_on(self) -> None:
+        """There is no history to follow upon."""

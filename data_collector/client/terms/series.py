@@ -1,0 +1,34 @@
+"""Which series are read: `BTCUSDT:1m`, `BTCUSDT:trades`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from data_collector.client.errors import WrongQuestion
+from data_collector.model.calendar import INTERVALS
+from data_collector.model.keys import Key, StoreKeys
+
+TRADES: Final = "trades"
+
+EXCHANGE = "binance"
+"""Its keys have no prefix."""
+
+
+def store_keys(exchange: str) -> StoreKeys:
+    """The names of an exchange's keys."""
+    return StoreKeys("" if exchange == EXCHANGE else f"{exchange}:")
+
+
+def series_of(text: str) -> Key:
+    """Raises `WrongQuestion`."""
+    symbol, colon, what = text.rpartition(":")
+    if not colon or not symbol:
+        raise WrongQuestion(f"{text!r} names no series: write BTCUSDT:trades for trades, BTCUSDT:1m for candles.")
+    return Key("trade", symbol) if what == TRADES else klines_of(symbol, what)
+
+
+def klines_of(symbol: str, interval: str) -> Key:
+    """Raises `WrongQuestion`."""
+    if interval not in INTERVALS:
+        raise WrongQuestion(f"{interval!r} is no interval: some are 1m, 5m, 1h, 1d and 1M (m is minute, M is month).")
+    return Key("kline", symbol, interval)

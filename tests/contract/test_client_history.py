@@ -1,0 +1,225 @@
+"""The client on real stores, PostgreSQL and the HTTP side: history, and live streams that history fills."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import uuid4
+
+import pytest
+from msgspec import structs
+
+from data_collector.client import Client, GapFound, Item, Kline, Trade
+from data_collector.client.records import ms_of, time_of
+from data_collector.model.gaps import GapReason
+from data_collector.model.keys import Key
+from data_collector.model.sink import Batch
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract import stores
+from tests.contract.client_items import MINUTES, TRADES, told, trades_from
+from tests.contract.http_service import HttpService, running
+from tests.contract.stores import Reader
+from tests.contract.test_http_series import _migrate, put_klines, snapshot_of, writer_of
+from tests.integration.postgres_server import database_named, execute
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
+
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def dsn(database_server: str) -> Iterator[str]:
+    name = f"dc_test_{uuid4().hex[:12]}"
+    execute(database_server, f"create database {name}")
+    made = database_named(database_server, name)
+    asyncio.run(_migrate(made))
+    yield made
+    execute(database_server, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def service(address: str, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
+    with running(tmp_path_factory.mktemp("http"), snapshot_of(address), DATABASE_URL=dsn) as service:
+        yield service
+
+
+@pytest.fixture(params=["http", "database", "auto"])
+def client(request: pytest.FixtureRequest, address: str, reader: Reader, dsn: str) -> Iterator[Client]:
+    """With history from each place, and from both."""
+    execute(dsn, "truncate market_data_ohlcv, market_data_trades, market_data_gaps, market_data_epochs")
+    api = "" if request.param == "database" else request.getfixturevalue("service").url
+    with Client(address, api=api, database="" if request.param == "http" else dsn) as client:
+        yield client
+
+
+async def put_trades(dsn: str, first: int, last: int, **changes: object) -> None:
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(trades_from(first, last, **changes), source="ws")
+
+
+async def test_killed_reader_of_trimmed_streams_has_every_record_once(
+    client: Client, sink: RedisSink, reader: Reader, dsn: str
+) -> None:
+    """Ten kills, each after some batches; meanwhile streams are trimmed, and once the store is emptied."""
+    chance = random.Random(14)
+    found: list[Item] = []
+    position, start = None, "earliest"
+    next_id, next_minute = 1, 0
+    for kill in range(KILLS + 1):
+        last_id, last_minute = next_id + chance.randint(20, 200), next_minute + chance.randint(2, 9)
+        await put_trades(dsn, next_id, last_id)
+        await put_klines(dsn, range(next_minute, last_minute + 1))
+        if kill == KILLS // 2:
+            reader.client.flushall()
+        await sink.write(Batch(trades=[stores.run_of(trades_from(next_id, last_id))]))
+        await sink.write(stores.klines(*(kline(minute) for minute in range(next_minute, last_minute + 1))))
+        next_id, next_minute = last_id + 1, last_minute + 1
+        if kill:
+            reader.client.xtrim(f"trades:{SYMBOL}", maxlen=chance.randint(0, 30), approximate=False)
+            reader.client.xtrim(f"stream:{SYMBOL}", maxlen=chance.randint(0, 2), approximate=False)
+        with client.live(TRADES, MINUTES, start=start, position=position) as live:
+            for batch in itertools.islice(live.batches(), chance.randint(1, 2) if kill < KILLS else None):
+                found += batch.items
+                position = batch.position
+                if (next_id - 1, next_minute - 1) == ends(found):
+                    break
+
+    assert [item.trade_id for item in found if isinstance(item, Trade)] == list(range(1, next_id))
+    assert [item for item in told(found) if isinstance(item, tuple)] == [("1m", each) for each in range(next_minute)]
+
+
+def ends(items: Sequence[Item]) -> tuple[int, int]:
+    """The newest trade and candle."""
+    ids = [item.trade_id for item in items if isinstance(item, Trade)]
+    minutes = [(ms_of(item.timestamp) - NOON_MS) // MINUTE_MS for item in items if isinstance(item, Kline)]
+    return ids[-1] if ids else 0, minutes[-1] if minutes else -1
+
+
+async def put_minutes(dsn: str, sink: RedisSink, *minutes: int, reason: GapReason | None = "absent") -> None:
+    """Into both stores, as they come from the stream; what lies between is declared, or else known to nobody."""
+    async with writer_of(dsn) as writer:
+        await writer.put_klines([kline(minute) for minute in minutes], source="ws")
+    last = minutes[0] - 1
+    for minute in minutes:
+        missing = [stores.minutes(last + 1, minute - 1, reason)] if reason is not None and minute > last + 1 else []
+        if reason is not None:
+            await sink.write(stores.klines(kline(minute), gaps=missing))
+        last = minute
+
+
+def at(minute: int) -> datetime:
+    """After noon."""
+    return time_of(NOON_MS + minute * MINUTE_MS)
+
+
+async def test_candles_of_the_past_have_their_gaps_in_their_place(client: Client, sink: RedisSink, dsn: str) -> None:
+    await put_minutes(dsn, sink, 0, 1, 4, 5, reason="refused")
+    await put_minutes(dsn, sink, 8, 9, reason=None)
+
+    records = client.klines(SYMBOL, "1m", start=at(0))
+
+    gaps: list[object] = [(at(2), at(3), "refused"), (at(6), at(7), "unknown")]
+    minutes: list[object] = [("1m", minute) for minute in (0, 1, 4, 5, 8, 9)]
+    assert told(records) == [*minutes[:2], gaps[0], *minutes[2:4], gaps[1], *minutes[4:]]
+    assert told(records.gaps) == gaps
+    assert told(records.read()) == minutes
+    assert records.spans() == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    with pytest.raises(GapFound, match=r"2 1m klines of BTCUSDT are missing \(refused\)"):
+        records.require_whole()
+
+
+async def test_what_is_missing_at_the_ends_of_the_time_asked_for_is_told(
+    client: Client, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 3, 4)
+
+    whole = client.klines(SYMBOL, "1m", start=at(3), end=at(5))
+    longer = client.klines(SYMBOL, "1m", start=at(1), end=at(8))
+
+    assert told(whole.require_whole()) == [("1m", 3), ("1m", 4)]
+    assert told(longer) == [(at(1), at(2), "unknown"), ("1m", 3), ("1m", 4), (at(5), at(7), "unknown")]
+    assert told(client.klines(SYMBOL, "1m")) == [("1m", 3), ("1m", 4)]
+
+
+async def test_policies_are_those_of_live_streams(client: Client, sink: RedisSink, dsn: str) -> None:
+    await put_minutes(dsn, sink, 0, 2)
+    found: list[Item] = []
+
+    with pytest.raises(GapFound):
+        found.extend(client.klines(SYMBOL, "1m", gaps="raise"))
+
+    assert told(found) == [("1m", 0)]
+    filled = client.klines(SYMBOL, "1m", gaps="fill")
+    assert told(filled) == [("1m", 0), ("1m", 1), ("1m", 2)]
+    assert filled.spans() == [slice(0, 3)]
+    assert told(filled.gaps) == [(at(1), at(1), "absent")]
+    skipped = client.klines(SYMBOL, "1m", gaps="skip")
+    assert told(skipped) == [("1m", 0), ("1m", 2)]
+    assert skipped.spans() == [slice(0, 1), slice(1, 2)]
+
+
+async def test_limit_is_of_the_first_ones_or_without_a_begin_of_the_newest(
+    client: Client, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, *range(10))
+    await put_trades(dsn, 1, 10)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 10))]))
+
+    assert told(client.klines(SYMBOL, "1m", start=at(2), limit=3)) == [("1m", 2), ("1m", 3), ("1m", 4)]
+    assert told(client.klines(SYMBOL, "1m", end=at(7), limit=2)) == [("1m", 5), ("1m", 6)]
+    assert told(client.trades(SYMBOL, start=NOON_MS + 3, limit=2)) == [3, 4]
+    assert told(client.trades(SYMBOL, limit=2)) == [9, 10]
+    assert told(client.trades(SYMBOL, after=7)) == [8, 9, 10]
+
+
+async def test_pages_are_of_one_size_and_lose_no_gap(client: Client, sink: RedisSink, dsn: str) -> None:
+    await put_minutes(dsn, sink, 0, 1, 4, 5, 6)
+
+    pages = list(client.klines(SYMBOL, "1m").pages(2))
+
+    assert [told(page) for page in pages] == [[("1m", 0), ("1m", 1)], [("1m", 4), ("1m", 5)], [("1m", 6)]]
+    assert [told(page.gaps) for page in pages] == [[], [(at(2), at(3), "absent")], []]
+
+
+async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: RedisSink, dsn: str) -> None:
+    """Trade times go back now and then: a trade outside of the time asked for is no gap."""
+    made = trades_from(1, 12)
+    made[4] = structs.replace(made[4], time_ms=NOON_MS + 2)
+    del made[7:9]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(made, source="ws")
+
+    records = client.trades(SYMBOL, start=NOON_MS + 3, end=NOON_MS + 12)
+
+    assert told(records) == [3, 4, 6, 7, (8, 9, "unknown"), 10, 11]
+
+
+async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSink, dsn: str) -> None:
+    old = trades_from(101, 103)
+    new = [structs.replace(each, time_ms=each.time_ms + 3_600_000) for each in trades_from(1, 4)]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(old, source="ws")
+        await writer.put_trades(new, source="ws", epoch=1)
+    await sink.write(Batch(trades=[stores.run_of(old)]))
+    await sink.write(Batch(trades=[structs.replace(stores.run_of(new), epoch=1, after_id=103)]))
+
+    assert told(client.trades(SYMBOL)) == [101, 102, 103, "epoch 1", 1, 2, 3, 4]
+    assert told(client.trades(SYMBOL, start=NOON_MS + 3_600_000)) == [1, 2, 3, 4]
+    with client.live(TRADES, start=NOON_MS) as live:
+        assert told(itertools.islice(live, 8)) == [101, 102, 103, "epoch 1", 1, 2, 3, 4]
+
+
+async def test_reasons_that_the_database_keeps_outlive_the_store(
+    client: Client, request: pytest.FixtureRequest, sink: RedisSink, reader: Reader, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 2, reason="refused")
+    async with writer_of(dsn) as writer:
+        await writer.put_gaps(Key("kline", SYMBOL, "1m"), [stores.minutes(1, 1, "refused", "price_positive")])
+    reader.client.delete(f"gaps:{SYMBOL}")
+
+    (gap,) = client.klines(SYMBOL, "1m").gaps
+
+    known = "unknown" if "-http]" in request.node.name else "refused"
+    assert (gap.first, gap.reason) == (at(1), known)

@@ -1,0 +1,207 @@
+"""The live client on a real store: each record once and in order, and what is missing in its place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+import redis
+from msgspec import structs
+
+from data_collector.client import Client, Gap, GapFound, Item, Kline, Live, Revision, Trade
+from data_collector.model.sink import Batch
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract import stores
+from tests.contract.client_items import MINUTES, TRADES, told, trades_from
+from tests.contract.stores import Reader
+from tests.market import NOON_MS, SYMBOL, kline, trade
+
+
+@pytest.fixture
+def client(address: str, reader: Reader) -> Iterator[Client]:
+    """Without an HTTP side: what the streams do not hold is missing."""
+    with Client(address, api="", database="") as client:
+        yield client
+
+
+def taken(live: Live, count: int) -> list[Item]:
+    """So many items."""
+    with live:
+        return list(itertools.islice(live, count))
+
+
+async def test_trades_come_once_and_in_order(client: Client, sink: RedisSink) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+
+    assert told(taken(client.live(TRADES, start="earliest"), 5)) == [1, 2, 3, 4, 5]
+
+
+async def test_declared_gap_stands_before_what_follows_it(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.trades(1, 3))
+    await sink.write(Batch(trades=[stores.run_of([trade(7)], [5], after=3, reason="lost")]))
+
+    items = taken(client.live(TRADES, start="earliest"), 7)
+
+    assert told(items) == [1, 2, 3, (4, 4, "lost"), (5, 5, "refused"), (6, 6, "lost"), 7]
+    assert items[4] == Gap(SYMBOL, "trade", None, 5, 5, 1, "refused", ("price_positive",))
+
+
+async def test_gap_that_is_raised_leaves_the_position_before_it(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.trades(1, 3))
+    await sink.write(stores.trades(7, 8, after=3, reason="lost"))
+    found: list[Item] = []
+
+    with client.live(TRADES, start="earliest", gaps="raise") as live:
+        with pytest.raises(GapFound, match=r"3 trades of BTCUSDT are missing \(lost\): 4 to 6") as raised:
+            found.extend(live)
+        position = live.position
+        found += itertools.islice(live, 2)
+
+    assert told(found) == [1, 2, 3, 7, 8]
+    assert raised.value.gap.count == 3
+    assert told(taken(client.live(TRADES, position=position), 3)) == [(4, 6, "lost"), 7, 8]
+
+
+async def test_gap_that_is_skipped_is_not_seen(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.trades(1, 3))
+    await sink.write(stores.trades(7, 8, after=3))
+
+    assert told(taken(client.live(TRADES, start="earliest", gaps="skip"), 5)) == [1, 2, 3, 7, 8]
+
+
+async def test_missing_candles_can_be_filled_flat(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.klines(kline(0, close="45100.10")))
+    await sink.write(stores.klines(kline(3), gaps=[stores.minutes(1, 2, "absent")]))
+
+    items = taken(client.live(MINUTES, start="earliest", gaps="fill"), 4)
+
+    assert told(items) == [("1m", minute) for minute in range(4)]
+    filled = items[1]
+    assert isinstance(filled, Kline)
+    assert {filled.open, filled.high, filled.low, filled.close} == {Decimal("45100.10")}
+    assert (str(filled.volume), filled.trades, filled.source) == ("0", 0, "filled")
+
+
+async def test_trimmed_stream_without_history_is_a_gap_of_unknown_reason(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 20))]))
+    with client.live(TRADES, start="earliest") as live:
+        position = next(iter(live.batches())).position
+    await sink.write(Batch(trades=[stores.run_of(trades_from(21, 40))]))
+    reader.client.xtrim(f"trades:{SYMBOL}", maxlen=5, approximate=False)
+
+    assert told(taken(client.live(TRADES, position=position), 6)) == [(21, 35, "unknown"), 36, 37, 38, 39, 40]
+
+
+async def test_now_begins_behind_what_is_there(client: Client, sink: RedisSink, reader: Reader) -> None:
+    await sink.write(stores.trades(1, 3))
+    await sink.write(stores.klines(kline(0), kline(1), kline(2, closed=False)))
+
+    with client.live(TRADES, MINUTES) as live:
+        await sink.write(stores.trades(6, 6, after=3, reason="skipped"))
+        await sink.write(stores.klines(kline(2)))
+        await sink.write(stores.klines(kline(4), gaps=[stores.minutes(3, 3, "lost")]))
+        found = told(list(itertools.islice(live, 5)))
+
+    assert [each for each in found if each in ((4, 5, "skipped"), 6)] == [(4, 5, "skipped"), 6]
+    assert [each for each in found if isinstance(each, tuple) and each[0] == "1m"] == [("1m", 2), ("1m", 4)]
+
+
+async def test_candles_that_are_not_closed_come_where_they_are_asked_for(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.klines(kline(0, closed=False), kline(0), kline(1, closed=False)))
+
+    items = taken(client.live(MINUTES, start="earliest", open=True), 3)
+
+    assert [isinstance(item, Kline) and item.is_closed for item in items] == [False, True, False]
+    assert told(taken(client.live(MINUTES, start="earliest"), 1)) == [("1m", 0)]
+
+
+async def test_records_that_return_under_other_entries_are_dropped(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    """A fail-over threw away what a candle's entry was in, and the collector wrote it again."""
+    await sink.write(stores.klines(kline(0), kline(1)))
+    again = reader.entries(f"stream:{SYMBOL}")[1][1]["data"]
+    reader.client.xadd(f"stream:{SYMBOL}", {"data": again})
+    await sink.write(stores.klines(kline(2)))
+
+    assert told(taken(client.live(MINUTES, start="earliest"), 3)) == [("1m", minute) for minute in range(3)]
+
+
+async def test_emptied_store_that_is_filled_again_doubles_nothing(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 20))]))
+    await sink.write(stores.klines(*(kline(minute) for minute in range(5))))
+    found: list[Item] = []
+
+    with client.live(TRADES, MINUTES, start="earliest") as live:
+        found += itertools.islice(live, 25)
+        reader.client.flushall()
+        assert not (live.poll(0.01) or pytest.fail("a live stream has no end")).items
+        await sink.write(Batch(trades=[stores.run_of(trades_from(10, 30))]))
+        await sink.write(stores.klines(*(kline(minute) for minute in range(2, 8))))
+        found += itertools.islice(live, 13)
+
+    assert sorted(item.trade_id for item in found if isinstance(item, Trade)) == list(range(1, 31))
+    assert [each for each in told(found) if isinstance(each, tuple)] == [("1m", minute) for minute in range(8)]
+
+
+async def test_new_life_of_a_market_is_told_and_its_ids_are_new(client: Client, sink: RedisSink) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(101, 103))]))
+    new = [trade(number, time_ms=NOON_MS + 3_600_000 + number) for number in (1, 2, 3)]
+    run = structs.replace(stores.run_of(new), epoch=1, after_id=103)
+    await sink.write(Batch(trades=[run]))
+
+    items = taken(client.live(TRADES, start="earliest"), 7)
+
+    assert told(items) == [101, 102, 103, "epoch 1", 1, 2, 3]
+    assert [item.epoch for item in items if isinstance(item, Trade)] == [0, 0, 0, 1, 1, 1]
+
+
+async def test_late_records_are_items_where_they_are_asked_for(client: Client, sink: RedisSink, reader: Reader) -> None:
+    await sink.write(stores.klines(kline(0)))
+    record = reader.entries(f"stream:{SYMBOL}")[0][1]["data"]
+    revised = record.replace('"close":45180.50', '"close":45180.51')
+    reader.client.xadd(f"late:{SYMBOL}", {"data": revised, "why": "revision", "src": "rest"})
+
+    items = taken(client.live(MINUTES, start="earliest", revisions=True), 2)
+
+    assert told(items) == [("1m", 0), "revision"]
+    revision = items[1]
+    assert isinstance(revision, Revision)
+    assert isinstance(revision.record, Kline)
+    assert (revision.record.close, revision.record.source) == (Decimal("45180.51"), "rest")
+
+
+async def test_entries_that_no_collector_wrote_are_counted_and_passed_over(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 2))]))
+    reader.client.xadd(f"trades:{SYMBOL}", {"data": "hello"}, id=f"{NOON_MS + 5}-3")
+    record = reader.entries(f"trades:{SYMBOL}")[0][1]["data"]
+    reader.client.xadd(f"trades:{SYMBOL}", {"data": record, "epoch": "999"}, id=f"{NOON_MS + 6}-0")
+
+    with client.live(TRADES, start="earliest") as live:
+        assert told(list(itertools.islice(live, 2))) == [1, 2]
+        assert live.unreadable == 2
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decode", [False, True])
+async def test_client_of_the_users_own_may_be_set_up_in_any_way(
+    sink: RedisSink, address: str, protocol: int, decode: bool
+) -> None:
+    await sink.write(stores.trades(1, 3))
+    await sink.write(stores.klines(kline(0)))
+    own = redis.Redis.from_url(address, protocol=protocol, decode_responses=decode, socket_timeout=1)
+
+    with Client(own, api="", database="") as client, client.live(TRADES, MINUTES, start="earliest") as live:
+        assert told(list(itertools.islice(live, 4))) == [1, 2, 3, ("1m", 0)]
+        assert (live.poll(5) or pytest.fail("a live stream has no end")).items == []
+        assert live.is_caught_up
+        assert client.symbols() == [SYMBOL]
+    own.close()

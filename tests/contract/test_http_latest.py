@@ -1,0 +1,64 @@
+"""GET /latest: what the store holds of the newest price, with the exchange's own digits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from data_collector.api.latest import Latest
+from data_collector.model.sink import Batch, NewestUpdate
+from data_collector.model.status import Snapshot
+from data_collector.sinks.redis.sink import RedisSink
+from tests.contract import stores
+from tests.contract.http_service import HttpService, running
+from tests.contract.stores import Reader
+from tests.market import NOON_MS, SYMBOL, ticker
+
+
+@pytest.fixture(scope="module")
+def service(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpService]:
+    snapshot = Snapshot(condition="healthy", collector_running=True, symbols=[SYMBOL, "ETHUSDT"], store_url=address)
+    with running(tmp_path_factory.mktemp("http"), snapshot) as service:
+        yield service
+
+
+async def test_latest_is_what_the_store_holds_digit_by_digit(
+    service: HttpService, sink: RedisSink, reader: Reader
+) -> None:
+    await sink.write(stores.trades(7, 9))
+    newest = ticker(NOON_MS, bid_price="123456789012.12345678", volume="0.12300000")
+    await sink.write(Batch(newest=[NewestUpdate(newest)]))
+
+    one, every = service.get(f"/latest/{SYMBOL.lower()}"), service.get("/latest")
+
+    held = reader.client.hgetall(f"latest:{SYMBOL}")
+    told = json.loads(one.text, parse_float=str, parse_int=str)
+    assert list(told) == list(Latest.__struct_fields__)
+    assert told.pop("warnings") == []
+    assert told == {name: held.get(name) for name in told}
+    assert one.text in every.text
+    assert every.json["count"] == 2
+
+
+async def test_what_there_is_not_is_null(service: HttpService, sink: RedisSink, reader: Reader) -> None:
+    """A symbol that has not spoken yet, and what a stranger has written."""
+    reader.client.hset(f"latest:{SYMBOL}", mapping={"price": "NaN", "volume": "007", "warnings": "cap,No Rule"})
+
+    one, other, unknown = (service.get(f"/latest/{symbol}") for symbol in (SYMBOL, "ETHUSDT", "NOSUCH"))
+
+    assert (one.json["price"], one.json["volume"], one.json["warnings"]) == (None, None, ["cap"])
+    assert {name for name, value in other.json.items() if value is not None} == {"symbol", "warnings"}
+    assert (unknown.status, unknown.json["detail"]) == (
+        404,
+        "NOSUCH is not collected, and the store has nothing of it.",
+    )
+
+
+async def test_key_of_another_kind_is_told(service: HttpService, sink: RedisSink, reader: Reader) -> None:
+    reader.client.set(f"latest:{SYMBOL}", "text")
+
+    answer = service.get("/latest")
+
+    assert (answer.status, f"refused to read latest:{SYMBOL} (WRONGTYPE)" in answer.text) == (503, True)
