@@ -28,7 +28,7 @@ LOOK_S = 0.5
 DOUBT_LOOKS = 4
 """So often a symbol is looked at while trades that are too few may be of its next life; then the exchange is asked."""
 
-DOUBT_LOOKS_MAX = 1024
+DOUBT_LOOKS_MAX = 128
 """The same where its ids went on each time that it was asked."""
 
 DENIALS_MIN = 3
