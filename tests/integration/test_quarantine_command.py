@@ -26,7 +26,7 @@ RAW_FRAME = '{"stream":"btcusdt@trade"'
 MANY = 2_000
 
 
-def write_rule(folder: Path, kind: str, column: str, **bounds: int) -> None:
+def write_rule(folder: Path, kind: str, column: str, **bounds: float) -> None:
     """The user's rule `price_cap` in SUITES_DIR."""
     rule = {
         "type": "expect_column_values_to_be_between",
