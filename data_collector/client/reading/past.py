@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.rows import klines_of, trades_of
-from data_collector.client.reading.stored import Stored
+from data_collector.client.reading.stored import Page, Stored
 from data_collector.client.records import CALENDAR, Epoch, Gap, Kline, Trade, ms_of
 from data_collector.model.calendar import LATEST_MS, MINUTE_MS, place_ms
 from data_collector.model.grid import KlineGrid
@@ -41,12 +41,14 @@ class PastKlines:
         self._to_ms = to_ms
         self._due_ms = due_ms
         self._closed_ms = closed_ms
+        self._page: Page | None = None
         self._grid = KlineGrid(CALENDAR, key.kline_interval)
 
     def next_page(self) -> Plan[list[Kline | Gap] | None]:
         """None when there is no more."""
         while self._stores:
-            page = yield from self._stores[0].klines(self._key, self._from_ms, self._to_ms)
+            page = yield from self._stores[0].klines(self._key, self._from_ms, self._to_ms, self._page)
+            self._page = None if page.following is None else page
             items: list[Kline | Gap] = []
             for kline in klines_of(page.text):
                 yield from self._take(kline, items)
@@ -101,6 +103,7 @@ class PastTrades:
         self._until = until
         self._from_ms = from_ms
         self._to_ms = to_ms
+        self._page: Page | None = None
         self._asked = 0
         """Where the store goes on."""
         self._waiting: list[Gap] = []
@@ -114,7 +117,8 @@ class PastTrades:
         while self._stores:
             assert self._due is not None, "it has been asked for"
             to_ms, first = min(LATEST_MS, self._to_ms + BEHIND_MS), max(self._due, self._asked)
-            page = yield from self._stores[0].trades(self._key.symbol, self._epoch, first, to_ms)
+            page = yield from self._stores[0].trades(self._key.symbol, self._epoch, first, to_ms, self._page)
+            self._page = None if page.following is None else page
             items: list[Trade | Gap] = []
             for trade in trades_of(page.text, self._epoch):
                 if self._until is not None and trade.trade_id >= self._until:
