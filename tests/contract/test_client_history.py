@@ -188,7 +188,7 @@ async def test_pages_are_of_one_size_and_lose_no_gap(client: Client, sink: Redis
 
 
 async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: RedisSink, dsn: str) -> None:
-    """Trade times go back now and then: a trade outside of the time asked for is no gap."""
+    """Trade times go back now and then: what lies between two trades of the time belongs to it."""
     made = trades_from(1, 12)
     made[4] = structs.replace(made[4], time_ms=NOON_MS + 2)
     del made[7:9]
@@ -197,7 +197,8 @@ async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: Redi
 
     records = client.trades(SYMBOL, start=NOON_MS + 3, end=NOON_MS + 12)
 
-    assert told(records) == [3, 4, 6, 7, (8, 9, "unknown"), 10, 11]
+    assert told(records) == [3, 4, 5, 6, 7, (8, 9, "unknown"), 10, 11]
+    assert told(client.trades(SYMBOL, end=NOON_MS + 5)) == [1, 2, 3, 4, 5]
 
 
 async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSink, dsn: str) -> None:

@@ -106,8 +106,9 @@ class PastTrades:
         self._page: Page | None = None
         self._asked = 0
         """Where the store goes on."""
-        self._waiting: list[Gap] = []
-        """In front of a trade that is not known to lie within the stretch."""
+        self._waiting: list[Trade | Gap] = []
+        """Behind the newest trade of the stretch, or in front of the first."""
+        self._has_begun = due is not None
 
     def next_page(self) -> Plan[list[Trade | Gap] | None]:
         """None when there is no more."""
@@ -146,24 +147,23 @@ class PastTrades:
         if trade.trade_id > self._due:
             yield from self._take_hole(self._due, trade.trade_id, items)
         self._due = trade.trade_id + 1
-        if self._from_ms <= ms_of(trade.timestamp) < self._to_ms:
-            items += self._waiting
-            items.append(trade)
-            self._waiting = []
+        self._place(trade, items)
 
     def _take_hole(self, due: int, until: int, items: list[Trade | Gap]) -> Plan[None]:
-        hole = PastTrades(
-            self._key.symbol, self._epoch, self._stores[1:], self._declared,
-            due=due, until=until, from_ms=self._from_ms, to_ms=self._to_ms,
-        )  # fmt: skip
+        symbol, others = self._key.symbol, self._stores[1:]
+        hole = PastTrades(symbol, self._epoch, others, self._declared, due=due, until=until)
         while (page := (yield from hole.next_page())) is not None:
             for item in page:
-                if isinstance(item, Trade):
-                    items += self._waiting
-                    items.append(item)
-                    self._waiting = []
-                else:
-                    self._waiting.append(item)
+                self._place(item, items)
+
+    def _place(self, item: Trade | Gap, items: list[Trade | Gap]) -> None:
+        """What lies between two trades of the stretch belongs to it, whatever its time is."""
+        if not isinstance(item, Trade) or not self._from_ms <= ms_of(item.timestamp) < self._to_ms:
+            self._waiting.append(item)
+            return
+        items += [*(self._waiting if self._has_begun else ()), item]
+        self._waiting = []
+        self._has_begun = True
 
     def _first(self) -> Plan[int | None]:
         """Where the stretch begins; one of the stores may reach back further."""
