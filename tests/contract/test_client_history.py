@@ -260,6 +260,35 @@ async def test_frames_out_of_the_database_are_those_of_the_records(
         client.klines(SYMBOL, "1m", start=at(0), gaps="raise").to_numpy()
 
 
+async def test_frames_of_trades_out_of_the_database_are_those_of_the_records(
+    client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lives with holes, times that go back, what is not told, rules that mark some, and words that name no rule."""
+    chance, ids = random.Random(5), [number for number in range(100, 160) if number not in (107, 108, 130)]
+    old = [
+        structs.replace(one, time_ms=NOON_MS + 1000 * (one.trade_id - 100) + chance.randint(-3000, 3000))
+        for one in trades_from(100, 159, quantity=f"0.{chance.randint(1, 10**5)}")
+        if one.trade_id in ids
+    ]
+    old[4] = structs.replace(old[4], is_buyer_maker=None, buyer_order_id=7)
+    new = [structs.replace(one, time_ms=one.time_ms + 60_000) for one in trades_from(1, 9)]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(old, source="rest", warnings={110: ("odd", "rare")})
+        await writer.put_trades(new, source="ws", epoch=1)
+    execute(dsn, "update market_data_trades set source = null, warnings = '{ok,\"No\\nrule\"}' where trade_id = 120")
+    await sink.write(stores.trades(100, 101))
+
+    for rows_at_once in (bulk.PAGE_ROWS, 4):
+        monkeypatch.setattr(bulk, "TRADES", bulk.TRADES.replace(f"limit {bulk.PAGE_ROWS}", f"limit {rows_at_once}"))
+        monkeypatch.setattr(bulk, "PAGE_ROWS", rows_at_once)
+        for start, end in ((None, None), (NOON_MS + 5_500, NOON_MS + 40_500), (NOON_MS + 50_000, None)):
+            records = client.trades(SYMBOL, start=start, end=end)
+            expected = records.read().columns("float")
+            assert expected.warnings
+            assert records.to_numpy().tobytes() == expected.to_numpy().tobytes()
+            assert records.to_arrow().to_pylist() == expected.to_arrow().to_pylist()
+
+
 def test_frame_that_does_not_fit_is_refused_with_the_figure(
     client: Client, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

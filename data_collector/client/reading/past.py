@@ -113,7 +113,7 @@ class PastTrades:
     def next_page(self) -> Plan[list[Trade | Gap] | None]:
         """None when there is no more."""
         if self._due is None:
-            self._due = yield from self._first()
+            self._due = yield from first_trade(self._key.symbol, self._epoch, self._stores, self._from_ms)
             self._stores = () if self._due is None else self._stores
         while self._stores:
             assert self._due is not None, "it has been asked for"
@@ -164,14 +164,6 @@ class PastTrades:
         items += [*(self._waiting if self._has_begun else ()), item]
         self._waiting = []
         self._has_begun = True
-
-    def _first(self) -> Plan[int | None]:
-        """Where the stretch begins; one of the stores may reach back further."""
-        found: int | None = None
-        for store in self._stores:
-            first = yield from store.first_trade(self._key.symbol, self._epoch, self._from_ms)
-            found = first if found is None or (first is not None and first < found) else found
-        return found
 
 
 class PastLives:
@@ -225,6 +217,15 @@ class PastLives:
             return []
         rest, self._rest = self._rest, []
         return [*rest, Epoch(self._symbol, self._told)]
+
+
+def first_trade(symbol: str, epoch: int, stores: Sequence[Stored], from_ms: int) -> Plan[int | None]:
+    """The first id from a time on; one of the stores may reach back further."""
+    found: int | None = None
+    for store in stores:
+        first = yield from store.first_trade(symbol, epoch, from_ms)
+        found = first if found is None or (first is not None and first < found) else found
+    return found
 
 
 def epochs_of(symbol: str, stores: Sequence[Stored]) -> Plan[list[int]]:
