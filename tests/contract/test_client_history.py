@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from data_collector.client import Client, GapFound, Item, Kline, Trade
+from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -223,3 +223,44 @@ async def test_reasons_that_the_database_keeps_outlive_the_store(
 
     known = "unknown" if "-http]" in request.node.name else "refused"
     assert (gap.first, gap.reason) == (at(1), known)
+
+
+async def test_frames_out_of_the_database_are_those_of_the_records(
+    client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with and without gaps, what is not told, rules that mark rows, one beside the grid; also page by page."""
+    chance, minutes = random.Random(3), [minute for minute in range(60) if minute not in (7, 8, 30)]
+    made = [
+        kline(minute, volume=f"0.{chance.randint(1, 10**5)}", close=f"451{chance.randint(10, 99)}.{minute:02d}")
+        for minute in minutes
+    ]
+    made[3] = structs.replace(made[3], trades=None, quote_volume=None)
+    made.insert(12, structs.replace(made[11], open_ms=made[11].open_ms + 30_000))
+    warnings = {made[5].open_ms: ("odd", "rare"), made[6].open_ms: ("odd",)}
+    async with writer_of(dsn) as writer:
+        await writer.put_klines(made[:30], source="rest", warnings=warnings)
+        await writer.put_klines(made[30:], source="built")
+    execute(dsn, "update market_data_ohlcv set source = null where date_part('minute', timestamp) = 2")
+    await sink.write(stores.klines(kline(60)))
+
+    records = client.klines(SYMBOL, "1m", start=at(0))
+    expected = records.read().columns("float")
+
+    for rows_at_once in (bulk.PAGE_ROWS, 4):
+        monkeypatch.setattr(bulk, "KLINES", bulk.KLINES.replace(f"limit {bulk.PAGE_ROWS}", f"limit {rows_at_once}"))
+        monkeypatch.setattr(bulk, "PAGE_ROWS", rows_at_once)
+        assert records.to_numpy().tobytes() == expected.to_numpy().tobytes()
+        assert records.to_arrow().to_pylist() == expected.to_arrow().to_pylist()
+    with pytest.raises(GapFound, match=r"2 1m klines .*T12:07"):
+        client.klines(SYMBOL, "1m", start=at(0), gaps="raise").to_numpy()
+
+
+def test_frame_that_does_not_fit_is_refused_with_the_figure(
+    client: Client, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "ROWS_MAX", 2)
+    asyncio.run(put_klines(dsn, range(3)))
+
+    for read in (client.klines(SYMBOL, "1m").read, client.klines(SYMBOL, "1m").to_numpy):
+        with pytest.raises(TooLarge, match=r"More than 2 records of BTCUSDT 1m do not fit"):
+            read()

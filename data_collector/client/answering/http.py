@@ -7,13 +7,22 @@ import ssl
 from threading import Lock
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
+from msgspec import Struct
+
 from data_collector.client.errors import ApiAway, WrongQuestion
-from data_collector.client.reading.questions import ApiAnswer, ApiRequest
+from data_collector.client.reading.questions import BUSY, ApiAnswer, ApiRequest
 
 TIMEOUT_S = 30.0
 """Of each exchange with it; the HTTP side itself gives up on its stores earlier."""
 
 DEFAULT_API = "http://127.0.0.1:8001"
+
+
+class _Problem(Struct):
+    """The body of a refusal."""
+
+    detail: str
 
 
 class Api:
@@ -31,9 +40,28 @@ class Api:
         self._turn = Lock()
 
     def get(self, request: ApiRequest) -> ApiAnswer:
-        """Raises `ApiAway`."""
+        """Raises `ApiAway` and `WrongQuestion`."""
         with self._turn:
-            return self._get(f"{self._folder}{request.path}?{urlencode(request.query)}")
+            answer = self._get(f"{self._folder}{request.path}?{urlencode(request.query)}")
+        if answer.status in BUSY and not request.is_last_try:
+            return answer
+        if answer.status == 200 and "x-warning" in answer.headers:
+            raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers['x-warning']}")
+        if answer.status in (200, 404):
+            return answer
+        raise self._refusal(request, answer)
+
+    def _refusal(self, request: ApiRequest, answer: ApiAnswer) -> ApiAway | WrongQuestion:
+        try:
+            sentence = msgspec.json.decode(answer.body, type=_Problem).detail
+        except msgspec.MsgspecError:
+            return ApiAway(
+                f"{self._place} answers {request.path} with status {answer.status} and no reason: is it a collector's "
+                "HTTP side? api= or DATA_COLLECTOR_API names it."
+            )
+        if answer.status == 422:
+            return WrongQuestion(sentence)
+        return ApiAway(f"The collector's HTTP side cannot answer now: {sentence}")
 
     def _get(self, target: str) -> ApiAnswer:
         try:

@@ -7,11 +7,9 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 
-import msgspec
 from msgspec import Struct
 
-from data_collector.client.errors import ApiAway, UnknownSymbol, WrongQuestion
-from data_collector.client.reading.questions import ApiAnswer, Plan, ask_api, pause
+from data_collector.client.reading.questions import ApiAnswer, Plan, ask_api
 from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
@@ -19,14 +17,6 @@ from data_collector.model.wire import trade_time_text
 
 API_PAGE_ROWS = 5000
 """As many as the HTTP side gives at once."""
-
-TRIES = 8
-"""Of a request that is answered by "not now": half a minute in all."""
-
-PAUSE_S = 1.0
-"""After the first of them; it grows by as much."""
-
-BUSY = frozenset({429, 503})
 
 
 Query = dict[str, str | int]
@@ -83,34 +73,8 @@ class ApiStored:
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
 
 
-class _Problem(Struct):
-    """The body of a refusal."""
-
-    detail: str
-
-
 def _asked(path: str, query: Query) -> Plan[ApiAnswer]:
-    """Raises `UnknownSymbol`, `WrongQuestion` and `ApiAway`."""
-    tries = 0
-    while True:
-        answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})
-        if answer.status not in BUSY or (tries := tries + 1) == TRIES:
-            break
-        yield from pause(tries * PAUSE_S)
-    if answer.status == 200 and "x-warning" not in answer.headers:
-        return answer
-    if answer.status == 200:
-        raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers['x-warning']}")
-    try:
-        sentence = msgspec.json.decode(answer.body, type=_Problem).detail
-    except msgspec.MsgspecError:
-        sentence = f"it answered {path} with status {answer.status}, as no collector does; api= should name one"
-    match answer.status:
-        case 404:
-            raise UnknownSymbol(sentence)
-        case 422:
-            raise WrongQuestion(sentence)
-    raise ApiAway(f"The collector's HTTP side cannot answer now: {sentence}")
+    return (yield from ask_api(path, {**query, "format": "csv", "meta": 1}))
 
 
 def _stretch(from_ms: int, to_ms: int) -> dict[str, str]:
@@ -120,7 +84,8 @@ def _stretch(from_ms: int, to_ms: int) -> dict[str, str]:
 
 
 def _rows(answer: ApiAnswer) -> str:
-    return answer.body.decode().partition("\n")[2]
+    """None of what is neither collected nor stored."""
+    return "" if answer.status != 200 else answer.body.decode().partition("\n")[2]
 
 
 def _following(answer: ApiAnswer, name: str) -> str | None:
