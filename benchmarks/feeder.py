@@ -44,6 +44,8 @@ class Plan(Struct):
     """How many trades, klines and tickers in a row."""
     per_s: float = 0.0
     """Frames a second; 0: as fast as they are read."""
+    is_stamped: bool = False
+    """Whether a trade has the time at which it is sent."""
 
 
 class Feed(WSListener):
@@ -119,7 +121,8 @@ def prepared_frames(plan: Plan) -> Iterator[bytes]:
             number += 1
         for offset in range(trades):
             trade_id = (number - 1) * trades + offset + 1
-            yield codec.encode(trade_at(symbol, trade_id, start_ms + int(trade_id * step_ms)))
+            time_ms = time.time_ns() // 1_000_000 if plan.is_stamped else start_ms + int(trade_id * step_ms)
+            yield codec.encode(trade_at(symbol, trade_id, time_ms))
         for offset in range(klines):
             yield codec.encode(kline_at(symbol, start_ms, (number - 1) * klines + offset))
         for offset in range(tickers):

@@ -54,7 +54,7 @@ async def run(*, rows: int, seconds: int) -> None:
     server = EmbeddedPostgres(folder, log=get_log(), port=0)
     try:
         await server.start()
-        await _fill(server.dsn, rows)
+        await fill(server.dsn, rows)
         plan = Plan(SYMBOLS, frames=PER_S * (2 * ROUNDS * (seconds + 3) + 120), per_s=PER_S)
         async with feeding(plan) as url, serving(url, DATABASE_URL=server.dsn, POSTGRES_TRADES="1") as port:
             await _compare_feed(port, seconds)
@@ -66,7 +66,8 @@ async def run(*, rows: int, seconds: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _fill(dsn: str, rows: int) -> None:
+async def fill(dsn: str, rows: int) -> None:
+    """Candles and trades of a symbol that is collected no more."""
     pool = await open_pool(dsn, size=1)
     async with pool.acquire() as connection:
         await migrate(connection)
@@ -90,7 +91,7 @@ async def _compare(port: int, dsn: str, kind: str, query: str, rows: int) -> Non
     before = _resident(pid)
     peak = before
     for number in range(ROUNDS + 1):
-        bare = rows / await _copy(dsn, query)
+        bare = rows / await copied_s(dsn, query)
         for form in BARS:
             taken_s, highest = await asyncio.to_thread(_read, port, f"/{kind}/{OLD}?from=2000-01-01&format={form}", pid)
             if number:
@@ -112,8 +113,8 @@ async def _compare(port: int, dsn: str, kind: str, query: str, rows: int) -> Non
     print(f"  {kind:6} peak of the HTTP process while it reads: {(peak - before) / 2**20:+.1f} MiB", flush=True)
 
 
-async def _copy(dsn: str, query: str) -> float:
-    """Seconds."""
+async def copied_s(dsn: str, query: str) -> float:
+    """Seconds that a bare COPY takes."""
     size = 0
 
     async def drop(part: bytes) -> None:

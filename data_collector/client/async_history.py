@@ -11,6 +11,7 @@ from data_collector.client.reading.history import History, Stretch
 from data_collector.client.reading.market import Market
 from data_collector.client.records import Gap, Item
 from data_collector.client.table import Numbers, Table, Tables
+from data_collector.client.whole import whole_columns, whole_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    from data_collector.client.frames import Columns
 
 
 class AsyncRecords:
@@ -39,13 +42,17 @@ class AsyncRecords:
             for item in items:
                 yield item
 
-    def pages(self, size: int = PAGE_RECORDS) -> AsyncIterator[Table]:
+    async def pages(self, size: int = PAGE_RECORDS) -> AsyncIterator[Table]:
         """Tables of so many records; the last one may be shorter, and empty where there is nothing."""
-        return self._tables(size)
+        tables = Tables(self._stretch.key, size)
+        async for items, gaps in self._read():
+            for table in tables.take(items, gaps):
+                yield table
+        yield tables.rest()
 
     async def read(self) -> Table:
         """All of it."""
-        return await anext(self._tables(None))
+        return await self._answering.finish(whole_table(self._market, self._stretch))
 
     async def gaps(self) -> list[Gap]:
         """What is missing. Reads all of it."""
@@ -61,26 +68,22 @@ class AsyncRecords:
 
     async def to_numpy(self) -> npt.NDArray[np.void]:
         """As `Table.to_numpy`."""
-        return (await self.read()).to_numpy()
+        return (await self._columns("float")).to_numpy()
 
     async def to_arrow(self, numbers: Numbers = "float") -> pa.Table:
         """As `Table.to_arrow`."""
-        return (await self.read()).to_arrow(numbers)
+        return (await self._columns(numbers)).to_arrow()
 
     async def to_pandas(self, numbers: Numbers = "float", tz: str = "UTC") -> pd.DataFrame:
         """As `Table.to_pandas`."""
-        return (await self.read()).to_pandas(numbers, tz)
+        return (await self._columns(numbers)).to_pandas(tz)
 
     async def to_polars(self, numbers: Numbers = "float") -> pl.DataFrame:
         """As `Table.to_polars`."""
-        return (await self.read()).to_polars(numbers)
+        return (await self._columns(numbers)).to_polars()
 
-    async def _tables(self, size: int | None) -> AsyncIterator[Table]:
-        tables = Tables(self._stretch.key, size)
-        async for items, gaps in self._read():
-            for table in tables.take(items, gaps):
-                yield table
-        yield tables.rest()
+    async def _columns(self, numbers: Numbers) -> Columns:
+        return await self._answering.finish(whole_columns(self._market, self._stretch, numbers))
 
     async def _read(self) -> AsyncIterator[tuple[Sequence[Item], Sequence[Gap]]]:
         """Pages of items, each with the gaps that were met."""

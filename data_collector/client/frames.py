@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from data_collector.client.extras import extra_needed
 from data_collector.client.records import EPOCH_START, Kline, Origin, Trade
 
 if TYPE_CHECKING:
@@ -65,6 +67,75 @@ class Columns(Struct):
         """Else klines."""
         return MAKER in self.integers
 
+    def part(self, rows: slice | npt.NDArray[np.bool_]) -> Columns:
+        """Some of them."""
+        return Columns(
+            self.timestamp_us[rows],
+            {name: np.asarray(values)[rows] for name, values in self.numbers.items()},
+            {name: values[rows] for name, values in self.integers.items()},
+            self.origins[rows],
+            self.warnings[rows] if isinstance(rows, slice) else list(compress(self.warnings, rows.tolist())),
+        )
+
+    def to_numpy(self) -> npt.NDArray[np.void]:
+        """A structured array: times of klines in ms, of trades in µs; -1 is an integer that is not told."""
+        unit, divisor = ("us", 1) if self.is_trades else ("ms", 1000)
+        named: dict[str, npt.NDArray[np.generic]] = {
+            "timestamp": (self.timestamp_us // divisor).view(f"datetime64[{unit}]"),
+            **{name: np.asarray(values, np.float64) for name, values in self.numbers.items()},
+            **self.integers,
+        }
+        array = np.empty(len(self.timestamp_us), [(name, values.dtype) for name, values in named.items()])
+        for name, values in named.items():
+            array[name] = values
+        return array
+
+    def to_arrow(self) -> pa.Table:
+        """What is not told is null."""
+        with extra_needed():
+            import pyarrow as pa  # noqa: PLC0415
+
+        named = {"timestamp": pa.array(self.timestamp_us, pa.timestamp("us", "UTC"))}
+        for name, values in self.numbers.items():
+            if isinstance(values, np.ndarray):
+                named[name] = pa.array(values, pa.float64(), mask=np.isnan(values))
+            else:
+                named[name] = pa.array(values, pa.decimal128(PRECISION, SCALE))
+        for name, integers in self.integers.items():
+            type_ = pa.bool_() if name == MAKER else pa.int64()
+            told = integers.astype(bool) if name == MAKER else integers
+            named[name] = pa.array(told, type_, mask=integers == UNKNOWN)
+        named["source"] = pa.array(self._sources(), pa.string())
+        named["warnings"] = pa.array([list(rules) for rules in self.warnings], pa.list_(pa.string()))
+        return pa.table(named)
+
+    def to_pandas(self, tz: str) -> pd.DataFrame:
+        """By time; integers that are not told for every row are floats."""
+        with extra_needed():
+            import pandas as pd  # noqa: PLC0415
+
+        named: dict[str, npt.NDArray[np.generic]] = {}
+        for name, values in self.numbers.items():
+            named[name] = values if isinstance(values, np.ndarray) else np.array(values, object)
+        for name, integers in self.integers.items():
+            is_unknown = integers == UNKNOWN
+            told = integers.astype(bool) if name == MAKER else integers
+            named[name] = told if not is_unknown.any() else np.where(is_unknown, np.nan, integers)
+        named["source"] = np.array(self._sources(), object)
+        named["warnings"] = np.array([",".join(rules) for rules in self.warnings], object)
+        index = pd.DatetimeIndex(self.timestamp_us.view("datetime64[us]"), name="timestamp").tz_localize("UTC")
+        return pd.DataFrame(named, index=index.tz_convert(tz))
+
+    def to_polars(self) -> pl.DataFrame:
+        """What is not told is null."""
+        with extra_needed():
+            import polars as pl  # noqa: PLC0415
+
+        return pl.DataFrame(self.to_arrow())
+
+    def _sources(self) -> list[Origin | None]:
+        return [None if place == UNKNOWN else ORIGINS[place] for place in self.origins.tolist()]
+
 
 def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades: bool) -> Columns:
     """Of records in memory."""
@@ -81,61 +152,16 @@ def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades:
     )
 
 
-def numpy_of(columns: Columns) -> npt.NDArray[np.void]:
-    """A structured array: times of klines in ms, of trades in µs; -1 is an integer that is not told."""
-    unit, divisor = ("us", 1) if columns.is_trades else ("ms", 1000)
-    named: dict[str, npt.NDArray[np.generic]] = {
-        "timestamp": (columns.timestamp_us // divisor).view(f"datetime64[{unit}]"),
-        **{name: np.asarray(values, np.float64) for name, values in columns.numbers.items()},
-        **columns.integers,
-    }
-    array = np.empty(len(columns.timestamp_us), [(name, values.dtype) for name, values in named.items()])
-    for name, values in named.items():
-        array[name] = values
-    return array
-
-
-def arrow_of(columns: Columns) -> pa.Table:
-    """What is not told is null."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    named = {"timestamp": pa.array(columns.timestamp_us, pa.timestamp("us", "UTC"))}
-    for name, values in columns.numbers.items():
-        if isinstance(values, np.ndarray):
-            named[name] = pa.array(values, pa.float64(), mask=np.isnan(values))
-        else:
-            named[name] = pa.array(values, pa.decimal128(PRECISION, SCALE))
-    for name, integers in columns.integers.items():
-        type_ = pa.bool_() if name == MAKER else pa.int64()
-        told = integers.astype(bool) if name == MAKER else integers
-        named[name] = pa.array(told, type_, mask=integers == UNKNOWN)
-    named["source"] = pa.array(_sources(columns), pa.string())
-    named["warnings"] = pa.array([list(rules) for rules in columns.warnings], pa.list_(pa.string()))
-    return pa.table(named)
-
-
-def pandas_of(columns: Columns, tz: str) -> pd.DataFrame:
-    """By time; integers that are not told for every row are floats."""
-    import pandas as pd  # noqa: PLC0415
-
-    named: dict[str, npt.NDArray[np.generic]] = {}
-    for name, values in columns.numbers.items():
-        named[name] = values if isinstance(values, np.ndarray) else np.array(values, object)
-    for name, integers in columns.integers.items():
-        is_unknown = integers == UNKNOWN
-        told = integers.astype(bool) if name == MAKER else integers
-        named[name] = told if not is_unknown.any() else np.where(is_unknown, np.nan, integers)
-    named["source"] = np.array(_sources(columns), object)
-    named["warnings"] = np.array([",".join(rules) for rules in columns.warnings], object)
-    index = pd.DatetimeIndex(columns.timestamp_us.view("datetime64[us]"), name="timestamp").tz_localize("UTC")
-    return pd.DataFrame(named, index=index.tz_convert(tz))
-
-
-def polars_of(columns: Columns) -> pl.DataFrame:
-    """What is not told is null."""
-    import polars as pl  # noqa: PLC0415
-
-    return pl.DataFrame(arrow_of(columns))
+def joined(blocks: Sequence[Columns]) -> Columns:
+    """One behind the other; there is one at least."""
+    first = blocks[0]
+    return Columns(
+        np.concatenate([block.timestamp_us for block in blocks]),
+        {name: np.concatenate([block.numbers[name] for block in blocks]) for name in first.numbers},
+        {name: np.concatenate([block.integers[name] for block in blocks]) for name in first.integers},
+        np.concatenate([block.origins for block in blocks]),
+        [rules for block in blocks for rules in block.warnings],
+    )
 
 
 def us_of(time: datetime) -> int:
@@ -149,10 +175,6 @@ def _floats(values: Iterable[Decimal | None]) -> Floats:
 
 def _integers(values: Iterable[int | None]) -> Integers:
     return np.array([UNKNOWN if value is None else value for value in values], np.int64)
-
-
-def _sources(columns: Columns) -> list[Origin | None]:
-    return [None if place == UNKNOWN else ORIGINS[place] for place in columns.origins.tolist()]
 
 
 _PLACES: Final[Mapping[Origin | None, int]] = {origin: place for place, origin in enumerate(ORIGINS)} | {None: UNKNOWN}

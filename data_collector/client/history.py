@@ -10,6 +10,7 @@ from data_collector.client.reading.history import History, Stretch
 from data_collector.client.reading.market import Market
 from data_collector.client.records import Gap, Item
 from data_collector.client.table import Numbers, Table, Tables
+from data_collector.client.whole import whole_columns, whole_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    from data_collector.client.frames import Columns
 
 PAGE_RECORDS = 50_000
 
@@ -41,11 +44,14 @@ class Records:
 
     def pages(self, size: int = PAGE_RECORDS) -> Iterator[Table]:
         """Tables of so many records; the last one may be shorter, and empty where there is nothing."""
-        return self._tables(size)
+        tables = Tables(self._stretch.key, size)
+        for items, gaps in self._read():
+            yield from tables.take(items, gaps)
+        yield tables.rest()
 
     def read(self) -> Table:
         """All of it."""
-        return next(self._tables(None))
+        return self._answering.finish(whole_table(self._market, self._stretch))
 
     @property
     def gaps(self) -> list[Gap]:
@@ -62,25 +68,22 @@ class Records:
 
     def to_numpy(self) -> npt.NDArray[np.void]:
         """As `Table.to_numpy`."""
-        return self.read().to_numpy()
+        return self._columns("float").to_numpy()
 
     def to_arrow(self, numbers: Numbers = "float") -> pa.Table:
         """As `Table.to_arrow`."""
-        return self.read().to_arrow(numbers)
+        return self._columns(numbers).to_arrow()
 
     def to_pandas(self, numbers: Numbers = "float", tz: str = "UTC") -> pd.DataFrame:
         """As `Table.to_pandas`."""
-        return self.read().to_pandas(numbers, tz)
+        return self._columns(numbers).to_pandas(tz)
 
     def to_polars(self, numbers: Numbers = "float") -> pl.DataFrame:
         """As `Table.to_polars`."""
-        return self.read().to_polars(numbers)
+        return self._columns(numbers).to_polars()
 
-    def _tables(self, size: int | None) -> Iterator[Table]:
-        tables = Tables(self._stretch.key, size)
-        for items, gaps in self._read():
-            yield from tables.take(items, gaps)
-        yield tables.rest()
+    def _columns(self, numbers: Numbers) -> Columns:
+        return self._answering.finish(whole_columns(self._market, self._stretch, numbers))
 
     def _read(self) -> Iterator[tuple[Sequence[Item], Sequence[Gap]]]:
         """Pages of items, each with the gaps that were met."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from data_collector.client.errors import GapFound, NotInstalled, TooLarge, WrongQuestion
+from data_collector.client.errors import GapFound, WrongQuestion
+from data_collector.client.extras import extra_needed
 from data_collector.client.records import Gap, Item, Kline, Trade, ms_of
 from data_collector.model.keys import Key
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from data_collector.client.frames import Columns
 
 Numbers = Literal["float", "decimal"]
-
-ROWS_MAX = 20_000_000
-"""Of one table: some ten gigabytes."""
 
 
 class Table:
@@ -62,64 +59,33 @@ class Table:
 
     def to_numpy(self) -> npt.NDArray[np.void]:
         """A structured array of floats and integers; -1 is an integer that is not told."""
-        with extra_needed():
-            from data_collector.client.frames import numpy_of  # noqa: PLC0415
-
-            return numpy_of(self._columns("float"))
+        return self.columns("float").to_numpy()
 
     def to_arrow(self, numbers: Numbers = "float") -> pa.Table:
         """A table of `pyarrow`."""
-        with extra_needed():
-            from data_collector.client.frames import arrow_of  # noqa: PLC0415
-
-            return arrow_of(self._columns(numbers))
+        return self.columns(numbers).to_arrow()
 
     def to_pandas(self, numbers: Numbers = "float", tz: str = "UTC") -> pd.DataFrame:
         """A frame by time, which is aware."""
-        with extra_needed():
-            from data_collector.client.frames import pandas_of  # noqa: PLC0415
-
-            return pandas_of(self._columns(numbers), tz)
+        return self.columns(numbers).to_pandas(tz)
 
     def to_polars(self, numbers: Numbers = "float") -> pl.DataFrame:
         """A frame of Polars."""
+        return self.columns(numbers).to_polars()
+
+    def columns(self, numbers: Numbers) -> Columns:
+        """What frames are made of. Raises `NotInstalled`."""
         with extra_needed():
-            from data_collector.client.frames import polars_of  # noqa: PLC0415
-
-            return polars_of(self._columns(numbers))
-
-    def _columns(self, numbers: Numbers) -> Columns:
-        from data_collector.client.frames import columns_of  # noqa: PLC0415
-
-        if numbers not in get_args(Numbers):
-            raise WrongQuestion(f"numbers={numbers!r} is none of {', '.join(get_args(Numbers))}.")
+            from data_collector.client.frames import columns_of  # noqa: PLC0415
         return columns_of(self.records, numbers, is_trades=self.key.channel == "trade")
-
-
-@contextmanager
-def extra_needed() -> Iterator[None]:
-    """Turn a library that is not there into the sentence that names how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        cure = "'btc-data-collector[frames]'" if error.name in ("numpy", "pyarrow") else error.name
-        raise NotInstalled(f"Frames of this kind need {error.name}: pip install {cure}.") from error
-
-
-def _place_of(record: Kline | Trade) -> tuple[int, int]:
-    return (record.epoch, record.trade_id) if isinstance(record, Trade) else (0, ms_of(record.timestamp))
-
-
-def _number(end: int | datetime) -> int:
-    return end if isinstance(end, int) else ms_of(end)
 
 
 class Tables:
     """Items on their way into tables of one size."""
 
-    def __init__(self, key: Key, size: int | None) -> None:
-        """Of any size where that is None. Raises `WrongQuestion`."""
-        if size is not None and size < 1:
+    def __init__(self, key: Key, size: int) -> None:
+        """Raises `WrongQuestion`."""
+        if size < 1:
             raise WrongQuestion(f"A page of {size} records is none.")
         self._key = key
         self._size = size
@@ -127,19 +93,13 @@ class Tables:
         self._gaps: list[Gap] = []
 
     def take(self, items: Sequence[Item], gaps: Sequence[Gap]) -> Iterator[Table]:
-        """Those that have become full. Raises `TooLarge`."""
+        """Those that have become full."""
         self._gaps += gaps
         for item in items:
-            if not isinstance(item, Kline | Trade):
-                continue
-            if len(self._records) == self._size:
-                yield self._cut()
-            self._records.append(item)
-        if self._size is None and len(self._records) > ROWS_MAX:
-            raise TooLarge(
-                f"More than {ROWS_MAX:,} records of {self._key.label} do not fit into one frame: ask for a shorter "
-                "time, or read them in pages(50_000)."
-            )
+            if isinstance(item, Kline | Trade):
+                if len(self._records) == self._size:
+                    yield self._cut()
+                self._records.append(item)
 
     def rest(self) -> Table:
         """What is left at the end."""
@@ -151,6 +111,14 @@ class Tables:
         table = Table(self._key, self._records, [gap for gap in self._gaps if _end_of(gap) < newest])
         self._records, self._gaps = [], self._gaps[len(table.gaps) :]
         return table
+
+
+def _place_of(record: Kline | Trade) -> tuple[int, int]:
+    return (record.epoch, record.trade_id) if isinstance(record, Trade) else (0, ms_of(record.timestamp))
+
+
+def _number(end: int | datetime) -> int:
+    return end if isinstance(end, int) else ms_of(end)
 
 
 def _end_of(gap: Gap) -> tuple[int, int]:

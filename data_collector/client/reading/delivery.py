@@ -56,11 +56,14 @@ class Delivery:
         self._raises = raises
         self._step: Question | Batch | None = next(self._run)
         self._is_taken = False
+        self._failed: Exception | None = None
         self.position = ""
         """Behind the batch that was handed on last."""
 
     def question(self) -> Question | None:
         """None where a batch is ready, or nothing is to come."""
+        if self._failed is not None:
+            raise self._failed
         if self._is_taken:
             self.answer(None)
         return None if self._step is None or isinstance(self._step, Batch) else self._step
@@ -72,6 +75,10 @@ class Delivery:
             self._step = self._run.send(answer)
         except StopIteration:
             self._step = None
+        except Exception as error:
+            # What ends a run is no end of the series.
+            self._failed = error
+            raise
 
     def batch(self) -> Batch | None:
         """The one that is ready; None at the end. Raises `GapFound`."""

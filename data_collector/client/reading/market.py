@@ -34,6 +34,10 @@ class Market:
         asked = {"auto": (self._database, self._api), "database": (self._database,), "http": (self._api,)}[source]
         return [store for store in asked if store is not None]
 
+    def begins_with_database(self, source: Source) -> bool:
+        """Whether PostgreSQL is asked before others."""
+        return self._database is not None and source != "http"
+
     def declared(self, symbol: str) -> Declared:
         """Why records of a symbol are missing."""
         return Declared(self.keys, symbol, self._database)

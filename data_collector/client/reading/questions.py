@@ -22,10 +22,19 @@ class StoreCommand(Struct, frozen=True):
 
 
 class ApiRequest(Struct, frozen=True):
-    """A GET of the collector's HTTP side, answered by an `ApiAnswer`, also when it refuses."""
+    """A GET of the collector's HTTP side, answered by an `ApiAnswer`: of status 200, or 404, or one of `BUSY`."""
 
     path: str
     query: Mapping[str, str | int]
+    is_last_try: bool = False
+    """Whoever answers raises `ApiAway` then, instead of an answer that says "not now"."""
+    in_pieces: bool = False
+    """CSV of a whole range, answered by some of its lines, without that of names."""
+    behind: int = 0
+    """The answer whose range goes on. Where that is not there any more, the request stands for itself."""
+
+
+BUSY = frozenset({429, 503})
 
 
 class ApiAnswer(Struct, frozen=True):
@@ -35,6 +44,8 @@ class ApiAnswer(Struct, frozen=True):
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    number: int = 0
+    """To go on behind it; 0 at the end of a range."""
 
 
 class DatabaseCopy(Struct, frozen=True):
@@ -56,6 +67,12 @@ class WaitUntil(Struct, frozen=True):
     at_s: float
 
 
+TRIES = 6
+"""Of a request that is answered by "not now": 15 seconds in all."""
+
+PAUSE_S = 1.0
+"""After the first of them; it grows by as much."""
+
 Question = StoreCommand | ApiRequest | DatabaseCopy | Clock | WaitUntil
 
 Plan = Generator[Question, object, Found]
@@ -68,10 +85,15 @@ def ask_store(*words: str | int) -> Plan[object]:
 
 
 def ask_api(path: str, query: Mapping[str, str | int]) -> Plan[ApiAnswer]:
-    """A GET, as it was answered."""
-    answer = yield ApiRequest(path, query)
-    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
-    return answer
+    """A GET, as it was answered in the end."""
+    number = 1
+    while True:
+        answer = yield ApiRequest(path, query, number == TRIES)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        if answer.status not in BUSY:
+            return answer
+        yield from pause(number * PAUSE_S)
+        number += 1
 
 
 def ask_database(query: str, *arguments: str | int, is_binary: bool = False) -> Plan[bytes]:

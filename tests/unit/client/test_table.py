@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from data_collector.client import Gap, GapFound, Item, Kline, Table, TooLarge, Trade
-from data_collector.client import table as tables_module
+from data_collector.client import Gap, GapFound, Kline, Table, Trade
 from data_collector.client.records import time_of
-from data_collector.client.table import Tables
 from data_collector.model.keys import Key
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 
@@ -103,11 +101,3 @@ def test_whole_table_is_handed_back_and_another_raises_its_first_gap() -> None:
     with pytest.raises(GapFound) as raised:
         Table(MINUTES, [kline(0)], [gap(1, 2), gap(4, 4)]).require_whole()
     assert raised.value.gap == gap(1, 2)
-
-
-def test_frame_that_does_not_fit_is_refused_with_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables_module, "ROWS_MAX", 2)
-    items: list[Item] = [kline(minute) for minute in range(3)]
-
-    with pytest.raises(TooLarge, match=r"More than 2 records of BTCUSDT 1m do not fit"):
-        list(Tables(MINUTES, None).take(items, []))

@@ -1,0 +1,1 @@
+"""What other people's engines read with. Each brings its own library, which nobody else imports."""

@@ -1,0 +1,165 @@
+"""The programs of `examples/`, and what the README tells people to read with, against one running demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.docs.tree import ROOT, read
+from tests.integration.demo import Demo, demo, first
+from tests.integration.postgres_server import rows
+from tests.integration.waiting import until
+
+SYMBOL = "BTCUSDT"
+EXAMPLES = ROOT / "examples"
+START_S = 60.0
+"""Until a program has printed what it is for: pandas alone takes a second to load, and the machine may be busy."""
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SNIPPETS = FENCE.findall(read("README.md").partition("\n## Read it from\n")[2].partition("\n## ")[0])
+OWN_TESTS = "pathway"
+"""What needs an environment of its own is run there."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo with an hour of candles in its database."""
+    folder = tmp_path_factory.mktemp("demo") / "var"
+    with demo(folder) as running:
+        until(lambda: running.store.length(f"stream:{SYMBOL}"), "candles", output=running.screen)
+        filled = subprocess.run(
+            [sys.executable, "-m", "data_collector", "backfill", "--from", "-1h", "--symbols", SYMBOL],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder)}, cwd=folder, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert filled.returncode == 0, filled.stdout + filled.stderr
+        yield running
+
+
+class Program:
+    """A program of a reader, with what it prints in a file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], screen: Path) -> None:
+        self.process = process
+        self._screen = screen
+
+    def said(self, pattern: str) -> None:
+        """Wait until it has printed this; it may have ended then, but not failed."""
+        until(
+            lambda: re.search(pattern, self.text()) or self.process.poll() is not None, pattern, deadline_s=START_S,
+            output=self.text,
+        )  # fmt: skip
+        assert self.process.poll() in (None, 0), self.text()
+        assert re.search(pattern, self.text()), self.text()
+
+    def text(self) -> str:
+        return self._screen.read_text()
+
+
+@contextmanager
+def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]:
+    """Python as a reader of the demo starts it; killed at the end, as readers may be."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "MPLBACKEND": "agg"}
+    environment |= {"REDIS_URL": served.store.url, "DATA_COLLECTOR_API": served.url, "DATABASE_URL": ""}
+    screen = folder / "screen.txt"
+    with screen.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *words], env=environment, cwd=folder, stdout=output, stderr=output
+        )  # fmt: skip
+    try:
+        yield Program(process, screen)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("candles_to_pandas.py", SYMBOL, "1s"), r"close +volume(\n.*)+\n[-\d]+ [:\d]+00:00\+00:00 +[\d.]+"),
+        (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
+        (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
+        (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (("backtrader_gaps.py", SYMBOL, "1m", "-3h"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
+    ],
+)
+def test_example_reads_the_demo(served: Demo, tmp_path: Path, words: tuple[str, ...], line: str) -> None:
+    with program(served, tmp_path, EXAMPLES / words[0], *words[1:]) as running:
+        running.said(line)
+
+
+def test_trades_are_stored_once_by_an_example_that_is_killed_again_and_again(served: Demo, tmp_path: Path) -> None:
+    for _ in range(3):
+        with program(served, tmp_path, EXAMPLES / "resume_after_kill.py") as running:
+            running.said(r"(?s)trades stored.*[1-9]\d* trades stored")
+
+    count, oldest, newest = trades_of(tmp_path)
+    held = served.store.entries(f"trades:{SYMBOL}")
+    assert count == newest - oldest + 1
+    assert str(oldest) == held[0]["id"].partition("-")[2]
+
+
+def trades_of(folder: Path) -> tuple[int, int, int]:
+    """How many an example has stored, the first id and the last one."""
+    with closing(sqlite3.connect(folder / "trades.sqlite")) as store:
+        found: tuple[int, int, int] = store.execute(
+            "select count(*), min(trade_id), max(trade_id) from trades"
+        ).fetchone()  # fmt: skip
+        return found
+
+
+def test_late_records_are_alerted(served: Demo, tmp_path: Path) -> None:
+    (late,) = served.store.entries(f"trades:{SYMBOL}")[:1]
+    with program(served, tmp_path, EXAMPLES / "alert_on_late.py") as running:
+        running.said("Watching 6 series")
+        served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
+
+        trade_id = json.loads(late["fields"]["data"])["trade_id"]
+        running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)")
+
+
+def test_notebook_runs_and_holds_nothing_of_an_earlier_run(served: Demo, tmp_path: Path) -> None:
+    cells = json.loads(read(EXAMPLES / "candles_to_pandas.ipynb"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+
+    text = "\n".join("".join(cell["source"]) for cell in code)
+    with program(served, tmp_path, "-c", f"{text}\nprint(frame)") as running:
+        running.said(r"\[\d+ rows x \d+ columns\]")
+
+    assert [cell["outputs"] for cell in code] == [[]] * len(code)
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_what_the_readme_reads_with_reads_the_demo(served: Demo, tmp_path: Path, number: int) -> None:
+    language, text = SNIPPETS[number]
+    if language == "python" and OWN_TESTS not in text:
+        with program(served, tmp_path, "-c", text) as running:
+            running.said(r"\S")
+    elif language == "sql":
+        assert rows(first(r"psql (postgresql://\S+)", served.screen()), text.rstrip().rstrip(";"))
+    elif language == "sh":
+        for line in text.splitlines():
+            assert_prints(served, line)
+
+
+def assert_prints(served: Demo, line: str) -> None:
+    """A command of whose program this machine has something to say."""
+    if shutil.which(line.split(maxsplit=1)[0]) is None:
+        return
+    line = line.replace("http://127.0.0.1:8001", served.url)
+    line = line.replace("redis-cli ", f"redis-cli -p {urlsplit(served.store.url).port} ")
+    ran = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=START_S, check=False)
+    assert ran.returncode == 0, line + ran.stderr
+    assert ran.stdout.strip(), line
+    assert '"error"' not in ran.stdout, ran.stdout

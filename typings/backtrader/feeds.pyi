@@ -1,0 +1,3 @@
+from backtrader.feed import DataBase
+
+class PandasData(DataBase): ...

@@ -1,0 +1,9 @@
+class OrderData:
+    dt: float
+    size: float
+    price: float
+
+class Order:
+    Completed: int
+    status: int
+    executed: OrderData

@@ -1,0 +1,3 @@
+from backtrader.strategy import Strategy
+
+class MA_CrossOver(Strategy): ...
