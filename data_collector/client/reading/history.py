@@ -10,13 +10,12 @@ from data_collector.client.errors import GapFound, WrongQuestion
 from data_collector.client.reading.entries import entries_of, trade_of
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.reading.merging import Past, PastItem
-from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms
+from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms, newest_from_ms
 from data_collector.client.reading.questions import Plan, ask_store
 from data_collector.client.reading.symbols import check_known
-from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
+from data_collector.client.records import Gap, Item, Kline, Trade
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
-from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 
 
@@ -115,7 +114,7 @@ class History:
         if asked.from_ms is not None or asked.limit is None:
             return asked.from_ms
         end_ms = asked.now_ms if asked.to_ms is None else min(asked.to_ms, asked.now_ms)
-        return KlineGrid(CALENDAR, interval).back(end_ms, asked.limit)
+        return newest_from_ms(interval, end_ms, asked.limit)
 
     def _trades_after(self) -> Plan[tuple[int, int] | None]:
         """An epoch and the id of a trade in it."""

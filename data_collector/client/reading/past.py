@@ -241,3 +241,15 @@ def first_open_ms(interval: str, from_ms: int) -> int | None:
 def open_ms(interval: str, at_ms: int) -> int | None:
     """When the kline of a moment opened; None as above."""
     return None if KlineGrid(CALENDAR, interval).needs_anchor else place_ms(CALENDAR, interval, at_ms)
+
+
+def newest_from_ms(interval: str, end_ms: int, count: int) -> int:
+    """From when on so many klines open that have closed at `end_ms`."""
+    grid = KlineGrid(CALENDAR, interval)
+    from_ms = end_ms if grid.needs_anchor else place_ms(CALENDAR, interval, end_ms)
+    assert from_ms is not None, "only weeks and 3d have no place without an anchor"
+    if not grid.has_months:
+        return grid.back(from_ms, count)
+    for _ in range(count):
+        from_ms = place_ms(CALENDAR, interval, max(0, from_ms - 1)) or 0
+    return from_ms

@@ -10,6 +10,7 @@ from data_collector.client import WrongQuestion
 from data_collector.client.terms.position import (
     KlinesPlace,
     LatePlace,
+    Place,
     TradesPlace,
     places_of,
     position_text,
@@ -42,7 +43,7 @@ def test_times_are_milliseconds(time: Time, ms: int) -> None:
 
 @pytest.mark.parametrize("time", ["", "-3x", "noon", -1, 10**15, "2024-01-01T12:00:00", datetime(2024, 1, 1)])  # noqa: DTZ001
 def test_what_is_no_time_is_refused_by_the_name_of_the_parameter(time: Time) -> None:
-    with pytest.raises(WrongQuestion, match="^end="):
+    with pytest.raises(WrongQuestion, match=r"^end="):
         time_ms("end", time, NOON_MS)
 
 
@@ -54,7 +55,7 @@ def test_series_are_named_by_symbol_and_what_is_read() -> None:
 
 
 def test_position_is_what_was_read_by_meaning() -> None:
-    places = {
+    places: dict[str, Place] = {
         "trades:BTCUSDT": TradesPlace(0, 4_778_244_032, "1795984117359-4778244032"),
         "trades:ETHUSDT": TradesPlace(),
         "stream:BTCUSDT": KlinesPlace({"1m": NOON_MS}, "1795984145770-0"),
@@ -74,5 +75,5 @@ def test_position_is_what_was_read_by_meaning() -> None:
     "text", ["", "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}']
 )
 def test_text_that_is_no_position_is_refused(text: str) -> None:
-    with pytest.raises(WrongQuestion, match="^position is "):
+    with pytest.raises(WrongQuestion, match=r"^position is "):
         places_of(text)
