@@ -39,6 +39,9 @@ ENTRIES_PER_WRITE = 5000
 
 LIVE_BARS = {"trades": 0.6, "1m": 0.4}
 HISTORY_BAR = 0.7
+BARS = 20_000
+"""Of a backtest."""
+BARS_BAR = 1.0
 
 PER_S = 1_000
 """Trades that come in while their age is measured."""
@@ -138,6 +141,7 @@ async def _history(rows: int) -> None:
             keys.hset(f"latest:{OLD}", "price", "1")
             await _compare_history(server.dsn, "klines", client.klines(OLD, "1m", source="database"), rows)
             await _compare_history(server.dsn, "trades", client.trades(OLD, source="database"), rows)
+            await asyncio.to_thread(_compare_backtrader, client, min(rows, BARS))
     finally:
         await store.stop()
         await server.empty()
@@ -156,6 +160,32 @@ async def _compare_history(dsn: str, kind: str, records: Records, rows: int) -> 
     _tell(f"{kind} to_numpy()", frames)
     _tell(f"{kind} one by one", items)
     _tell_share(kind, frames, bare, "COPY", HISTORY_BAR)
+
+
+def _compare_backtrader(client: Client, bars: int) -> None:
+    """The feed, reading included, beside PandasData over a frame that is in memory already."""
+    try:
+        import backtrader as bt  # noqa: PLC0415
+
+        from data_collector.client.adapters.backtrader import CandleFeed  # noqa: PLC0415
+    except ImportError:
+        print("  Backtrader is not installed (pip install backtrader): its bars are not measured", flush=True)
+        return
+
+    def run(feed: bt.feed.DataBase) -> None:
+        cerebro = bt.Cerebro(stdstats=False)
+        cerebro.adddata(feed)
+        (strategy,) = cerebro.run()
+        assert len(strategy) == bars, f"{len(strategy):,} of {bars:,} bars"
+
+    frame = client.klines(OLD, "1m", START_MS, limit=bars).to_pandas()
+    theirs, ours = [], []
+    for _ in range(ROUNDS):
+        theirs.append(bars / _cpu_s(lambda: run(bt.feeds.PandasData(dataname=frame))))
+        ours.append(bars / _cpu_s(lambda: run(CandleFeed(client=client, symbol=OLD, start=START_MS, limit=bars))))
+    _tell("Backtrader bars, PandasData", theirs, "of CPU")
+    _tell("Backtrader bars, CandleFeed", ours, "of CPU")
+    _tell_share("Backtrader bars", ours, theirs, "PandasData", BARS_BAR)
 
 
 def _wall_s(read: Callable[[], int], rows: int) -> float:

@@ -85,7 +85,7 @@ class EmbeddedPostgres:
             ) from error
 
     async def _start(self) -> None:
-        programs = await asyncio.to_thread(self._usable_programs)
+        programs = await asyncio.to_thread(programs_for, self._user)
         if not (self._rows / "PG_VERSION").exists():
             await asyncio.to_thread(self._make, programs)
         if self._adopt():
@@ -153,24 +153,6 @@ class EmbeddedPostgres:
             return False
         self._process, self._pid, self._port = None, pid, port
         return True
-
-    def _usable_programs(self) -> Path:
-        """The programs, copied to where the server's account may run them if it cannot where they are."""
-        programs = embedded_programs()
-        if self._user is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
-            return programs
-        _open_roots_folder()
-        package = programs.parent.parent
-        copy = ROOTS_FOLDER / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:12]}"
-        if not copy.exists():
-            unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
-            shutil.copytree(programs.parent, unfinished / package.name / programs.parent.name, symlinks=True)
-            libraries = package.with_name(f"{package.name}.libs")
-            if libraries.is_dir():
-                shutil.copytree(libraries, unfinished / libraries.name)
-            _open_to_others(unfinished)
-            unfinished.rename(copy)
-        return copy / package.name / programs.parent.name / programs.name
 
     def _make(self, programs: Path) -> None:
         """The files of a new server. Half of them, from a start that was killed, are thrown away."""
@@ -315,6 +297,25 @@ def embedded_programs() -> Path:
             "or set DATABASE_URL to a PostgreSQL of your own."
         )
     return found[-1].parent
+
+
+def programs_for(user: pwd.struct_passwd | None) -> Path:
+    """The programs, copied to where this account, of a server of root's, may run them if it cannot where they are."""
+    programs = embedded_programs()
+    if user is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    _open_roots_folder()
+    package = programs.parent.parent
+    copy = ROOTS_FOLDER / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:12]}"
+    if not copy.exists():
+        unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+        shutil.copytree(programs.parent, unfinished / package.name / programs.parent.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, unfinished / libraries.name)
+        _open_to_others(unfinished)
+        unfinished.rename(copy)
+    return copy / package.name / programs.parent.name / programs.name
 
 
 def server_user() -> pwd.struct_passwd | None:

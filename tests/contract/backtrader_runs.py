@@ -14,7 +14,7 @@ from data_collector.client.adapters.backtrader import CandleFeed
 from data_collector.client.records import time_of
 from tests.market import NOON_MS, SYMBOL
 
-UTCNOW = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:backtrader")
+UTCNOW = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow:DeprecationWarning")
 """Backtrader is of 2023, and asks for the time as one did then."""
 
 Acts = Mapping[object, Callable[[], object]]

@@ -128,7 +128,7 @@ async def test_longer_bars_over_a_gap_are_warned_of_once(client: Client, dsn: st
         with pytest.warns(UserWarning, match="7 1m klines of BTCUSDT are missing.*load BTCUSDT with") as told:
             seen = run_of(cerebro)
 
-        assert len(told) == 1
+        assert [each.category for each in told].count(UserWarning) == 1
         assert seen.volumes[0][-1] == 3
         assert [gap.count for gap in feed.gaps] == [7, 5]
 
@@ -218,6 +218,8 @@ async def test_optimising_takes_along_what_was_preloaded_and_not_the_client(clie
     await put_minutes(dsn, *range(3))
     feed = feed_of(client)
     run(feed)
+    # A whole Cerebro can be pickled up to Python 3.13.
+    feed.setenvironment(None)
 
     copy = pickle.loads(pickle.dumps(feed))  # noqa: S301 (it is our own)
 

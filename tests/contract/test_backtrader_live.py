@@ -181,6 +181,16 @@ async def test_feeds_of_two_symbols_have_each_bar_once(client: Client, sink: Red
     assert max(len(ours), len(others)) > 3
 
 
+async def test_nothing_is_waited_for_while_another_feed_has_bars(client: Client, sink: RedisSink) -> None:
+    await sink.write(minutes(0))
+    feed = feed_of(client, live=True, qcheck=600)
+    feed.setenvironment(bt.Cerebro())
+    feed._start()
+    feed.do_qcheck(onoff=False, qlapse=0)
+
+    assert feed.load() is None
+
+
 async def test_store_that_is_away_is_told_and_waited_for(
     store_address: StoreAddress, sink: RedisSink, collector: Collector, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -19,7 +20,7 @@ import asyncpg
 import pytest
 
 from data_collector.embedded.peer import free_port
-from data_collector.embedded.postgres import embedded_programs, initdb_words, language, server_user, server_words
+from data_collector.embedded.postgres import initdb_words, language, programs_for, server_user, server_words
 from tests.integration.waiting import DEADLINE_S, Found, until
 
 
@@ -32,7 +33,7 @@ class PostgresServer:
         self.port = free_port()
         self._flags = {"fsync": "on" if fsync else "off", "shared_preload_libraries": libraries}
         self._user = server_user()
-        self._programs = _programs() if programs is None else programs
+        self._programs = _programs(self._user) if programs is None else programs
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -193,7 +194,7 @@ async def _rows(dsn: str, query: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in await connection.fetch(query)]
 
 
-def _programs() -> Path:
+def _programs(user: pwd.struct_passwd | None) -> Path:
     """The system's newest, or those that come with the embedded one."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return installed[-1].parent if installed else embedded_programs()
+    return installed[-1].parent if installed else programs_for(user)

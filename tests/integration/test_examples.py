@@ -90,6 +90,8 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
         (("candles_to_pandas.py", SYMBOL, "1s"), r"close +volume(\n.*)+\n[-\d]+ [:\d]+00:00\+00:00 +[\d.]+"),
         (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
         (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
+        (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (("backtrader_gaps.py", SYMBOL, "1m", "-3h"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
     ],
 )
 def test_example_reads_the_demo(served: Demo, tmp_path: Path, words: tuple[str, ...], line: str) -> None:

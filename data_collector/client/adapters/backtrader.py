@@ -86,8 +86,8 @@ class CandleFeed(bt.feed.DataBase):
     )  # fmt: skip
     p: _Asked
 
-    def __init__(self) -> None:
-        """Raises `WrongQuestion`."""
+    def __init__(self, **_parameters: object) -> None:
+        """Raises `WrongQuestion`. Backtrader has put the parameters into `p`."""
         super().__init__()
         asked = self.p
         _check_asked(asked)
@@ -127,10 +127,10 @@ class CandleFeed(bt.feed.DataBase):
         self._clones.append(made)
         return made
 
-    def resample(self, **kwargs: object) -> None:
-        """Make longer candles."""
+    def addfilter(self, p: object, *args: object, **kwargs: object) -> None:
+        """What makes longer candles, say."""
         _warn_of_weeks(kwargs)
-        super().resample(**kwargs)
+        super().addfilter(p, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, object]:
         """What was preloaded, for `optstrategy`."""
@@ -230,10 +230,10 @@ class _Clone(bt.feed.DataClone):
 
     lines = _OURS
 
-    def resample(self, **kwargs: object) -> None:
-        """Make longer candles."""
+    def addfilter(self, p: object, *args: object, **kwargs: object) -> None:
+        """What makes longer candles, say."""
         _warn_of_weeks(kwargs)
-        super().resample(**kwargs)
+        super().addfilter(p, *args, **kwargs)
 
     def _check(self, forcedata: object = None) -> None:
         """As of the feed."""
@@ -243,6 +243,8 @@ def _check_asked(asked: _Asked) -> None:
     """Raise `WrongQuestion`."""
     if not isinstance(asked.client, Client):
         raise WrongQuestion("client= is to be the Client that reads: CandleFeed(client=Client(), symbol=…).")
+    if not asked.symbol:
+        raise WrongQuestion('symbol= is to say whose candles: CandleFeed(client=client, symbol="BTCUSDT").')
     klines_of(asked.symbol, asked.interval)
     if asked.gaps not in ("mark", "raise", "fill"):
         raise WrongQuestion(f"gaps={asked.gaps!r} is none of mark, raise, fill.")
@@ -266,10 +268,10 @@ def _number(value: Decimal | int | None) -> float:
 
 
 def _warn_of_weeks(resampled: Mapping[str, object]) -> None:
-    timeframe = resampled.get("timeframe", bt.TimeFrame.Days)
+    timeframe = resampled.get("timeframe")
     if isinstance(timeframe, int) and bt.TimeFrame.Days < timeframe < bt.TimeFrame.NoTimeFrame:
         name = bt.TimeFrame.getname(timeframe, 2).lower()
         warnings.warn(
             f'Backtrader puts the last candle of {name} into the next one: load interval="1w" or "1M" instead.',
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -35,8 +35,12 @@ def test_interval_says_how_long_bars_are(client: Client, interval: str, timefram
 
 def test_weeks_made_of_days_are_warned_of(client: Client) -> None:
     """Backtrader asks the calendar in which week a day closed, which for Sunday is Monday."""
-    with pytest.warns(UserWarning, match='last candle of weeks into the next one: load interval="1w"'):
-        bt.Cerebro().resampledata(feed_of(client, interval="1d"), timeframe=bt.TimeFrame.Weeks)
+    cerebro, feed = bt.Cerebro(), feed_of(client, interval="1d")
+
+    for longer in (cerebro.replaydata, cerebro.resampledata):
+        with pytest.warns(UserWarning, match='last candle of weeks into the next one: load interval="1w"') as told:
+            longer(feed, timeframe=bt.TimeFrame.Weeks)
+        assert told[0].filename == __file__
 
 
 def test_feed_replaces_nothing_of_backtraders_but_on_purpose(client: Client) -> None:
@@ -47,7 +51,7 @@ def test_feed_replaces_nothing_of_backtraders_but_on_purpose(client: Client) -> 
 
     ours = {name for name, value in vars(CandleFeed).items() if isfunction(value)} - {"__init__", "__getstate__"}
     assert {name for name in ours if hasattr(plain, name)} == {
-        "islive", "haslivedata", "start", "clone", "resample", "_getnexteos", "_check", "_load",
+        "islive", "haslivedata", "start", "clone", "addfilter", "_getnexteos", "_check", "_load",
     }  # fmt: skip
     assert methods_behind_fields(feed) == methods_behind_fields(plain)
 
@@ -60,6 +64,7 @@ def methods_behind_fields(feed: bt.feed.DataBase) -> set[str]:
     ("changes", "sentence"),
     [
         ({"client": None}, "client= is to be the Client"),
+        ({"symbol": ""}, "symbol= is to say whose candles"),
         ({"interval": "7m"}, "'7m' is no interval"),
         ({"gaps": "skip"}, "gaps='skip' is none of mark, raise, fill"),
         ({"live": True, "end": "2024-01-02"}, "bars come without end"),

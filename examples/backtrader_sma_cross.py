@@ -1,0 +1,48 @@
+"""A cross of two moving averages with Backtrader, over the last hour and then live, without a seam.
+
+Orders go to the broker that Backtrader simulates: nothing is traded. For a backtest alone give the feed `end=` in the
+place of `live=True`.
+"""
+
+import sys
+
+import backtrader as bt
+
+from data_collector.client import Client
+from data_collector.client.adapters.backtrader import CandleFeed
+
+
+class SmaCross(bt.Strategy):
+    params = (("fast", 5), ("slow", 20))
+
+    def __init__(self):
+        fast, slow = (bt.indicators.SMA(period=period) for period in (self.p.fast, self.p.slow))
+        self.cross = bt.indicators.CrossOver(fast, slow)
+
+    def notify_data(self, data, status, *args, **kwargs):
+        if status == data.DELAYED:
+            print("Older bars come.", flush=True)
+        elif status == data.LIVE:
+            print("Live: bars come as they close.", flush=True)
+        elif status == data.CONNBROKEN:
+            print(*args, flush=True)
+
+    def notify_order(self, order):
+        if order.status == order.Completed:
+            side = "bought" if order.isbuy() else "sold"
+            print(f"{side} at {order.executed.price} before {self.data.datetime.datetime()}", flush=True)
+
+    def next(self):
+        if self.position and self.cross < 0:
+            self.close()
+        elif not self.position and self.cross > 0:
+            self.buy()
+
+
+symbol, interval = sys.argv[1:] if len(sys.argv) > 2 else ("BTCUSDT", "1m")
+with Client() as client:
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.broker.setcash(1_000_000)
+    cerebro.adddata(CandleFeed(client=client, symbol=symbol, interval=interval, start="-1h", live=True))
+    cerebro.addstrategy(SmaCross)
+    cerebro.run()
