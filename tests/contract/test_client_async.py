@@ -99,6 +99,6 @@ async def test_clients_of_the_wrong_kind_are_refused(address: str) -> None:
     with pytest.raises(WrongQuestion, match=r"AsyncClient takes an address or a redis.asyncio.Redis"):
         AsyncClient(redis.Redis.from_url(address))
     own = redis.asyncio.Redis.from_url(address)
-    with pytest.raises(WrongQuestion, match=r"Client takes an address or a redis.Redis, and was given Redis"):
+    with pytest.raises(WrongQuestion, match=r"Client takes an address or a redis.Redis, and was given redis\.asyncio"):
         Client(own)
     await own.aclose()

@@ -6,16 +6,13 @@ a process; what a client received is held against what the simulator's REST side
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import ssl
 import subprocess
 import sys
 import time
 import urllib.request
-import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -25,6 +22,7 @@ from typing import TypedDict
 import pytest
 
 from tests.foreign.collected import CANDLES_ENOUGH, INTERVAL, SYMBOL, TRADES_ENOUGH
+from tests.foreign.environments import environment_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -36,7 +34,6 @@ AGGREGATE_CLIENTS = ("cryptofeed_feed",)
 """cryptofeed subscribes to aggregates when it is asked for trades."""
 
 ENVIRONMENTS_AT_ONCE = 2
-INSTALL_TIMEOUT_S = 400
 CLIENT_TIMEOUT_S = 120
 LISTEN_TIMEOUT_S = 60
 PAGE = 1000
@@ -58,26 +55,6 @@ def environments() -> dict[str, Path]:
     """The Python of each client's environment."""
     with ThreadPoolExecutor(ENVIRONMENTS_AT_ONCE) as workers:
         return dict(zip(CLIENTS, workers.map(environment_of, CLIENTS), strict=True))
-
-
-def environment_of(client: str) -> Path:
-    folder = ROOT / ".venv-foreign" / client
-    requirements = ROOT / "tests" / "foreign" / f"{client}.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
-    stamp, python = folder / "stamp", folder / "bin" / "python"
-    if stamp.exists() and stamp.read_text() == digest:
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder)
-    # With our own pip, and without compiling: most of what is installed is never imported.
-    install: list[str | Path] = [
-        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check",
-        "--no-compile", "-r", requirements,
-    ]  # fmt: skip
-    done = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-    assert done.returncode == 0, done.stderr
-    stamp.write_text(digest)
-    return python
 
 
 @pytest.fixture(scope="module")

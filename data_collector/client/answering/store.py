@@ -84,7 +84,8 @@ def check_store(client: object, *, is_async: bool) -> None:
     execute = getattr(client, "execute_command", None)
     if not callable(execute) or inspect.iscoroutinefunction(execute) != is_async:
         wanted = ("AsyncClient", "redis.asyncio.Redis") if is_async else ("Client", "redis.Redis")
-        raise WrongQuestion(f"{wanted[0]} takes an address or a {wanted[1]}, and was given {type(client).__name__}.")
+        given = f"{type(client).__module__}.{type(client).__name__}"
+        raise WrongQuestion(f"{wanted[0]} takes an address or a {wanted[1]}, and was given {given}.")
 
 
 def patient(command: StoreCommand, client: object) -> tuple[str | int, ...]:

@@ -1,0 +1,181 @@
+"""Where the records of a table come from: the client's live stream, or what `gaps:` declares."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from data_collector.client.adapters.feeding.asked import Asked
+from data_collector.client.answering.blocking import Answering
+from data_collector.client.answering.places import places_of as store_places
+from data_collector.client.client import Client
+from data_collector.client.live import Live
+from data_collector.client.reading.entries import Entry, entries_of, gap_of, revision_of, streams_of, text_of
+from data_collector.client.reading.questions import ask_store
+from data_collector.client.records import Gap, Item, Kline, Revision, Trade
+from data_collector.client.terms.position import START, LatePlace, entry_number, places_of
+from data_collector.client.terms.series import TRADES, store_keys
+from data_collector.model.calendar import INTERVALS
+
+ENTRIES_PER_READ = 1000
+
+_log = logging.getLogger(__name__)
+
+
+class DeclaredGap(Struct, frozen=True):
+    """A row of `gaps:`. `first` and `last` are trade ids, or open times in milliseconds."""
+
+    symbol: str
+    channel: str
+    interval: str | None
+    first: int
+    last: int
+    count: int
+    reason: str
+    rules: tuple[str, ...]
+    epoch: int
+
+
+class Rows(Struct, frozen=True):
+    """Records that belong together, and the position behind them."""
+
+    records: Sequence[Struct]
+    position: str
+
+
+class Feed(Protocol):
+    """Where the records of a table come from."""
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether nothing more waited when it looked last."""
+
+    def poll(self, timeout_s: float) -> Rows:
+        """What has come. Raises `Away`."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class RecordsFeed:
+    """Candles or trades, as the client's live stream gives them."""
+
+    def __init__(self, asked: Asked, position: str | None) -> None:
+        self._client = Client(asked.store, exchange=asked.exchange)
+        # Intervals may be added while it runs.
+        series = [TRADES] if asked.kind == "trades" else INTERVALS
+        self._live: Live = self._client.live(
+            *(f"{asked.symbol}:{each}" for each in series), start=asked.start, position=position,
+            open=not asked.closed_only, revisions=asked.revisions,
+        )  # fmt: skip
+        self._unreadable = 0
+        self._revised = _Revised(asked, position) if asked.revisions and asked.kind == "stream" else None
+
+    @property
+    def is_caught_up(self) -> bool:
+        return self._live.is_caught_up
+
+    def poll(self, timeout_s: float) -> Rows:
+        batch = self._live.poll(timeout_s)
+        assert batch is not None, "it does not end"
+        if self._live.unreadable > self._unreadable:
+            _log.warning("%d entries are no records of ours and were passed over.", self._live.unreadable)
+            self._unreadable = self._live.unreadable
+        return Rows(self._records(batch.items), batch.position)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _records(self, items: Iterable[Item]) -> list[Struct]:
+        records: list[Struct] = []
+        for item in items:
+            match item:
+                case Trade():
+                    records.append(item)
+                case Kline():
+                    if self._revised is None or not self._revised.holds(item):
+                        records.append(item)
+                case Revision(record):
+                    if self._revised is not None:
+                        self._revised.note(record)
+                    records.append(record)
+                case Gap():
+                    _log.warning("%s", item.sentence)
+        return records
+
+
+class _Revised:
+    """Candles of which a revision was read: what the stream says of them is older, even if it is read later."""
+
+    def __init__(self, asked: Asked, position: str | None) -> None:
+        self._klines: set[tuple[str, datetime]] = set()
+        late = store_keys(asked.exchange).key("late", asked.symbol)
+        place = places_of(position).get(late) if position else None
+        if isinstance(place, LatePlace):
+            answering = _answering(asked)
+            try:
+                reply = answering.finish(ask_store("XRANGE", late, "-", place.hint))
+            finally:
+                answering.close()
+            for entry in entries_of(reply):
+                revision = revision_of(entry)
+                if revision is not None:
+                    self.note(revision.record)
+
+    def note(self, record: Kline | Trade) -> None:
+        if isinstance(record, Kline):
+            self._klines.add((record.interval, record.timestamp))
+
+    def holds(self, kline: Kline) -> bool:
+        return (kline.interval, kline.timestamp) in self._klines
+
+
+class GapsFeed:
+    """What `gaps:` declares. Its position is the id of an entry; a range that is read twice is the same row."""
+
+    def __init__(self, asked: Asked, position: str | None) -> None:
+        self.is_caught_up = False
+        self._answering = _answering(asked)
+        self._symbol = asked.symbol
+        self._stream = store_keys(asked.exchange).key("gaps", asked.symbol)
+        self._place = position
+
+    def poll(self, timeout_s: float) -> Rows:
+        wait = ("BLOCK", round(timeout_s * 1000)) if timeout_s else ()
+        words = ("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", self._stream, self._place or START)
+        read = dict(streams_of(self._answering.finish(ask_store(*words)))).get(self._stream, [])
+        self.is_caught_up = len(read) < ENTRIES_PER_READ
+        if read:
+            self._place = text_of(read[-1][0])
+        else:
+            self._look_at_end()
+        return Rows([gap for gap in map(self._gap, read) if gap is not None], self._place or START)
+
+    def close(self) -> None:
+        self._answering.close()
+
+    def _gap(self, entry: Entry) -> DeclaredGap | None:
+        declared = gap_of(entry)
+        if declared is None:
+            _log.warning("Entry %s of %s is no gap of ours and was passed over.", text_of(entry[0]), self._stream)
+            return None
+        interval, epoch, gap = declared
+        channel = "trade" if interval is None else "kline"
+        return DeclaredGap(
+            self._symbol, channel, interval, gap.first, gap.last, gap.count, gap.reason, gap.rules, epoch
+        )  # fmt: skip
+
+    def _look_at_end(self) -> None:
+        """A stream that does not reach the entry that was read last was emptied."""
+        newest = entries_of(self._answering.finish(ask_store("XREVRANGE", self._stream, "+", "-", "COUNT", 1)))
+        if entry_number(text_of(newest[0][0]) if newest else START) < entry_number(self._place or START):
+            self._place = START
+
+
+def _answering(asked: Asked) -> Answering:
+    given = None if isinstance(asked.store, str) else asked.store
+    return Answering(given, store_places(asked.store if isinstance(asked.store, str) else None, "", ""))

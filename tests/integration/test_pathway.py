@@ -1,0 +1,191 @@
+"""The tables of Pathway, in an environment of its own: the wish's program, and totals that are exact over kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from data_collector.model.records import Kline, Trade
+from data_collector.model.wire import json_text, kline_json, trade_json
+from tests.docs.tree import ROOT, read
+from tests.foreign.environments import environment_of
+from tests.integration.store_reader import Store
+from tests.integration.waiting import until
+from tests.market import NOON_MS, SYMBOL, kline, trade
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+TRADES, CANDLES = f"trades:{SYMBOL}", f"stream:{SYMBOL}"
+FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PROGRAMS = [
+    text for page in ("docs/pathway.md", "README.md") for text in FENCE.findall(read(page)) if "pw.io.redis" in text
+]  # fmt: skip
+
+ROWS = 12_000
+SUM = ROWS * (ROWS + 1) // 2
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    return environment_of("pathway", sees_ours=True)
+
+
+@contextmanager
+def started(store: Store, folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A program of a reader; what it prints and what Pathway logs lie in the folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": store.url, "DATA_COLLECTOR_API": ""}
+    folder.mkdir(exist_ok=True)
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def write(store: Store, *records: Kline | Trade) -> None:
+    for record in records:
+        if isinstance(record, Kline):
+            store.ask("XADD", CANDLES, "*", "data", kline_json(record, json_text(SYMBOL)))
+        else:
+            entry_id = f"{record.time_ms}-{record.trade_id}"
+            store.ask("XADD", TRADES, entry_id, "data", trade_json(record, json_text(SYMBOL)))
+
+
+def prices(folder: Path) -> list[tuple[str, float, float]]:
+    """The rows that stand, out of the changes that were written."""
+    written = folder / "prices.jsonl"
+    rows: Counter[tuple[str, float, float]] = Counter()
+    for line in written.read_text().splitlines() if written.exists() else []:
+        change = json.loads(line)
+        rows[change["symbol"], change["price"], change["volume"]] += change["diff"]
+    return sorted(rows.elements())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_of_the_docs_follows_the_candles(store: Store, tmp_path: Path, python: Path, program: str) -> None:
+    write(store, kline(0, closed=False), kline(0), kline(1, closed=False, close="45190.10"))
+
+    with started(store, tmp_path, python, "-c", program) as running:
+        until(lambda: len(prices(tmp_path)) == 2, "two candles", output=(tmp_path / "log.txt").read_text)
+        write(store, kline(1, close="45200.00", volume="0.00000001"))
+        wanted = [(SYMBOL, 45180.5, 123.456), (SYMBOL, 45200.0, 0.00000001)]
+        until(lambda: prices(tmp_path) == wanted, "the closed one", output=lambda: str(prices(tmp_path)))
+        running.send_signal(signal.SIGTERM)
+
+        assert running.wait(20) == 128 + signal.SIGTERM
+
+
+class Totals:
+    """What is counted of a stream, by programs that are killed one after the other."""
+
+    def __init__(self, store: Store, folder: Path, python: Path, stream: str, column: str, bracket: str) -> None:
+        words = (python, "-m", "tests.foreign.pathway_totals", stream, column, folder / "state", bracket)
+        self._words: tuple[str | Path, ...] = words
+        self._store = store
+        self._folder = folder
+
+    def killed_at(self, rows: int) -> None:
+        """As soon as it has counted so many."""
+        with started(self._store, self._folder, *self._words, "streaming") as running:
+            assert running.stdout is not None, "it is a pipe"
+            assert any(int(line.split()[0]) >= rows for line in running.stdout), (self._folder / "log.txt").read_text()
+            running.kill()
+
+    def at_the_end(self) -> tuple[int, float]:
+        """Rows and sum when all has been read."""
+        with started(self._store, self._folder, *self._words, "static") as running:
+            assert running.stdout is not None, "it is a pipe"
+            *_, newest = running.stdout
+            rows, total = newest.split()
+            return int(rows), float(total)
+
+
+@pytest.fixture
+def trades_stored(store: Store) -> Store:
+    write(store, *(trade(number, time_ms=NOON_MS + number) for number in range(1, ROWS + 1)))
+    return store
+
+
+def test_trades_are_counted_once_over_two_kills(trades_stored: Store, tmp_path: Path, python: Path) -> None:
+    totals = Totals(trades_stored, tmp_path, python, TRADES, "trade_id", "bracketed")
+
+    totals.killed_at(ROWS // 3)
+    totals.killed_at(ROWS * 2 // 3)
+
+    assert totals.at_the_end() == (ROWS, SUM)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("series", range(3))
+def test_trades_are_counted_once_over_five_kills(
+    trades_stored: Store, tmp_path: Path, python: Path, series: int
+) -> None:
+    totals = Totals(trades_stored, tmp_path, python, TRADES, "trade_id", "bracketed")
+
+    for kill in range(1, 6):
+        totals.killed_at(ROWS * kill // 6 - 300 * series)
+
+    assert totals.at_the_end() == (ROWS, SUM)
+
+
+@pytest.mark.long
+def test_trades_are_counted_twice_where_rows_and_position_are_not_one_commit(
+    trades_stored: Store, tmp_path: Path, python: Path
+) -> None:
+    """Else the tests above would prove nothing."""
+    totals = Totals(trades_stored, tmp_path, python, TRADES, "trade_id", "unbracketed")
+
+    for kill in range(1, 6):
+        totals.killed_at(ROWS * kill // 6 + 50)
+
+    rows, total = totals.at_the_end()
+    assert rows > ROWS
+    assert total > SUM
+
+
+@pytest.mark.long
+def test_candles_are_counted_once_over_five_kills(store: Store, tmp_path: Path, python: Path) -> None:
+    candles = 2000
+    for minute in range(candles):
+        write(store, kline(minute, closed=False, volume="1"), kline(minute, volume=str(minute)))
+    totals = Totals(store, tmp_path, python, CANDLES, "volume", "bracketed")
+
+    for kill in range(1, 6):
+        totals.killed_at(candles * kill // 6)
+
+    assert totals.at_the_end() == (candles, sum(range(candles)))
+
+
+@pytest.mark.long
+def test_example_corrects_a_minute_by_a_trade_that_comes_late(store: Store, tmp_path: Path, python: Path) -> None:
+    write(store, trade(1), trade(2))
+    with started(store, tmp_path, python, ROOT / "examples" / "pathway_vwap.py") as running:
+        assert running.stdout is not None, "it is a pipe"
+        assert running.stdout.readline() == "12:00  45180.50  of 2 trades\n", (tmp_path / "log.txt").read_text()
+        late = trade_json(trade(3, price="45183.50"), json_text(SYMBOL))
+        store.ask("XADD", f"late:{SYMBOL}", "*", "data", late, "why", "recovered")
+
+        assert running.stdout.readline() == "12:00  45181.50  of 3 trades\n"
+
+
+@pytest.mark.long
+def test_pathways_own_tests_of_what_is_used_pass(tmp_path: Path, python: Path) -> None:
+    words = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", tmp_path)
+    ran = subprocess.run(
+        [*words, "--pyargs", "pathway.tests.test_persistence", "-k", "upsert_session"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert " passed" in ran.stdout
