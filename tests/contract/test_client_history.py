@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import uuid4
 
@@ -13,6 +15,8 @@ import pytest
 from msgspec import structs
 
 from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client.answering import http
+from data_collector.client.reading import stored
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -184,7 +188,7 @@ async def test_pages_are_of_one_size_and_lose_no_gap(client: Client, sink: Redis
 
 
 async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: RedisSink, dsn: str) -> None:
-    """Trade times go back now and then: a trade outside of the time asked for is no gap."""
+    """Trade times go back now and then: what lies between two trades of the time belongs to it."""
     made = trades_from(1, 12)
     made[4] = structs.replace(made[4], time_ms=NOON_MS + 2)
     del made[7:9]
@@ -193,7 +197,8 @@ async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: Redi
 
     records = client.trades(SYMBOL, start=NOON_MS + 3, end=NOON_MS + 12)
 
-    assert told(records) == [3, 4, 6, 7, (8, 9, "unknown"), 10, 11]
+    assert told(records) == [3, 4, 5, 6, 7, (8, 9, "unknown"), 10, 11]
+    assert told(client.trades(SYMBOL, end=NOON_MS + 5)) == [1, 2, 3, 4, 5]
 
 
 async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSink, dsn: str) -> None:
@@ -293,3 +298,40 @@ def test_frame_that_does_not_fit_is_refused_with_the_figure(
     for read in (client.klines(SYMBOL, "1m").read, client.klines(SYMBOL, "1m").to_numpy):
         with pytest.raises(TooLarge, match=r"More than 2 records of BTCUSDT 1m do not fit"):
             read()
+
+
+def hang_up_ranges(client: Client) -> None:
+    """As the HTTP side does with a slow reader."""
+    api = client._answering._api
+    assert api is not None
+    for each in api._ranges.values():
+        with suppress(OSError):
+            if each.connection.sock is not None:
+                each.connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+async def test_long_ranges_come_in_pieces_also_when_they_are_cut(
+    address: str, service: HttpService, sink: RedisSink, reader: Reader, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More ranges at once than are kept open, and each of them cut in its midst: as a slow reader's is."""
+    execute(dsn, "truncate market_data_ohlcv, market_data_trades")
+    await put_minutes(dsn, sink, *range(30), 33, *range(35, 60))
+    await put_trades(dsn, 1, 60)
+    monkeypatch.setattr(stored, "API_PAGE_ROWS", 5)
+    monkeypatch.setattr(http, "PIECE_BYTES", 1000)
+
+    with Client(address, api=service.url, database="") as client:
+        whole = told(client.klines(SYMBOL, "1m"))
+        several = [iter(client.klines(SYMBOL, "1m")) for _ in range(http.RANGES_AT_ONCE + 1)]
+        side_by_side = [told(items) for items in zip(*several, strict=True)]
+        cut: list[Item] = []
+        for item in client.trades(SYMBOL):
+            cut.append(item)
+            hang_up_ranges(client)
+
+    expected: list[object] = [("1m", minute) for minute in (*range(30), 33, *range(35, 60))]
+    expected[30:30] = [(at(30), at(32), "absent")]
+    expected[32:32] = [(at(34), at(34), "absent")]
+    assert whole == expected
+    assert side_by_side == [[each] * len(several) for each in expected]
+    assert told(cut) == list(range(1, 61))

@@ -57,6 +57,7 @@ class CopiedPage(Struct):
 
     text: bytes
     """Lines of CSV."""
+    count: int
     first: int | None
     """Place of the first row; None without rows."""
     last: int | None
@@ -176,10 +177,11 @@ async def _copied(
         query = f"select {series.columns} {rows.format(first=places.start, until=places.stop, limit=limit)}"
         status = await connection.copy_from_query(query, output=put, format="csv")
     if not text:
-        return CopiedPage(b"", None, None, places.start, goes_on=False)
+        return CopiedPage(b"", 0, None, None, places.start, goes_on=False)
     first = _place(series, text[: text.index(b"\n")])
     last = _place(series, text[text.rfind(b"\n", 0, -1) + 1 :])
-    return CopiedPage(bytes(text), first, last, last + 1, goes_on=status == f"COPY {limit}")
+    count = int(status.partition(" ")[2])
+    return CopiedPage(bytes(text), count, first, last, last + 1, goes_on=count == limit)
 
 
 def _place(series: _Series, line: bytearray) -> int:
