@@ -100,15 +100,13 @@ class PostgresCopier:
         self, symbol: str, epoch: int, ids: range, times: range, limit: int, *, solid_from: int | None
     ) -> CopiedPage:
         """Of one epoch, by id, and made in a range of time; `ids` are as many as those, or little more."""
-        # The sum keeps the planner from the index of times, by which each page would sort all of the range.
-        made = "\"timestamp\" + interval '0'"
         series = _Series(
             (self._exchange, symbol),
             self._columns(_PLAIN_TRADE if self._form.is_plain else _TRADE),
             "trade_id",
             f"""from market_data_trades where exchange = {{0}} and symbol = {{1}} and epoch = {epoch}
               and trade_id >= {{first}} and trade_id < {{until}}
-              and {made} >= {AT_MS.format(times.start)} and {made} < {AT_MS.format(times.stop)}
+              and "timestamp" >= {AT_MS.format(times.start)} and "timestamp" < {AT_MS.format(times.stop)}
               order by trade_id limit {{limit}}""",
             2,
             1,
@@ -138,6 +136,8 @@ class _Series(Struct, frozen=True):
 async def _page(asking: Asking, series: _Series, places: range, limit: int, solid_from: int | None) -> CopiedPage:
     first, until = places.start, places.stop
     async with asking.transaction() as connection:
+        # By the index of times, each page would sort all of the range.
+        await connection.execute("set local enable_bitmapscan = off")
         rows = await _bound(connection, series)
         if solid_from is not None and first < solid_from:
             found = await _copied(connection, series, rows, range(first, min(until, solid_from)), limit)
