@@ -230,6 +230,19 @@ async def test_reasons_that_the_database_keeps_outlive_the_store(
     assert (gap.first, gap.reason) == (at(1), known)
 
 
+async def test_start_behind_which_there_is_nothing_is_a_gap_up_to_now(client: Client, sink: RedisSink) -> None:
+    """Five minutes of an interval that nobody collects, where a frame without a row would look whole."""
+    await sink.write(stores.klines(kline(0)))
+
+    records = client.klines(SYMBOL, "1m", start="-5m")
+
+    (gap,) = records.gaps
+    assert (gap.count in (3, 4), gap.reason) == (True, "unknown")
+    assert list(records) == records.gaps
+    with pytest.raises(GapFound):
+        client.klines(SYMBOL, "1m", start="-5m", gaps="raise").to_numpy()
+
+
 async def test_frames_out_of_the_database_are_those_of_the_records(
     client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
