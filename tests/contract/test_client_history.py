@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from data_collector.client import AsyncClient, Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client import AsyncClient, Client, Gap, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.answering import http
 from data_collector.client.reading import stored
 from data_collector.client.records import ms_of, time_of
@@ -145,6 +145,19 @@ async def test_what_is_missing_at_the_ends_of_the_time_asked_for_is_told(
     assert told(whole.require_whole()) == [("1m", 3), ("1m", 4)]
     assert told(longer) == [(at(1), at(2), "unknown"), ("1m", 3), ("1m", 4), (at(5), at(7), "unknown")]
     assert told(client.klines(SYMBOL, "1m")) == [("1m", 3), ("1m", 4)]
+
+
+async def test_time_of_which_nothing_is_held_is_not_whole(client: Client, sink: RedisSink, dsn: str) -> None:
+    await put_minutes(dsn, sink, 3, 4)
+
+    records = client.klines(SYMBOL, "5m", start=at(0))
+
+    (gap,) = records
+    assert isinstance(gap, Gap)
+    assert (gap.first, gap.interval, gap.reason) == (at(0), "5m", "unknown")
+    assert len(records.to_numpy()) == 0
+    with pytest.raises(GapFound):
+        records.require_whole()
 
 
 async def test_policies_are_those_of_live_streams(client: Client, sink: RedisSink, dsn: str) -> None:

@@ -13,9 +13,10 @@ from data_collector.client.reading.merging import Past, PastItem
 from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms, newest_from_ms
 from data_collector.client.reading.questions import Plan, ask_store
 from data_collector.client.reading.symbols import check_known
-from data_collector.client.records import Gap, Item, Kline, Trade
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
+from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 
 
@@ -69,9 +70,11 @@ class History:
             items = self._shaped(page)
             if items:
                 return items
-        if self._is_empty:
-            yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
-        return None
+        if not self._is_empty:
+            return None
+        self._is_empty = False
+        yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
+        return self._shaped((yield from self._all_missing())) or None
 
     def _shaped(self, page: Sequence[PastItem]) -> list[Item]:
         """As many as are left of a page; with the policy to raise, those before a gap."""
@@ -94,6 +97,18 @@ class History:
                 self._left -= 1
             items.append(item)
         return list(self._filling.filled(items)) if policy == "fill" else items
+
+    def _all_missing(self) -> Plan[list[Gap]]:
+        """Where there is nothing at all from the begin that was asked for until now."""
+        asked, key = self._stretch, self._stretch.key
+        if key.interval is None or asked.from_ms is None:
+            return []
+        due_ms, closed_ms = first_open_ms(key.interval, asked.from_ms), asked.now_ms - BEHIND_MS
+        if due_ms is None or due_ms >= closed_ms:
+            return []
+        until_ms = KlineGrid(CALENDAR, key.interval).end_of_closed(due_ms, LATEST_MS, closed_ms)
+        declared = self._market.declared(key.symbol)
+        return (yield from declared.explain(key, 0, due_ms, until_ms)) if until_ms > due_ms else []
 
     def _opened(self) -> Plan[Past]:
         asked, key = self._stretch, self._stretch.key
