@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from data_collector.client import AsyncClient, Client, Gap, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client import AsyncClient, Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.answering import http
 from data_collector.client.reading import stored
 from data_collector.client.records import ms_of, time_of
@@ -147,19 +147,6 @@ async def test_what_is_missing_at_the_ends_of_the_time_asked_for_is_told(
     assert told(client.klines(SYMBOL, "1m")) == [("1m", 3), ("1m", 4)]
 
 
-async def test_time_of_which_nothing_is_held_is_not_whole(client: Client, sink: RedisSink, dsn: str) -> None:
-    await put_minutes(dsn, sink, 3, 4)
-
-    records = client.klines(SYMBOL, "5m", start=at(0))
-
-    (gap,) = records
-    assert isinstance(gap, Gap)
-    assert (gap.first, gap.interval, gap.reason) == (at(0), "5m", "unknown")
-    assert len(records.to_numpy()) == 0
-    with pytest.raises(GapFound):
-        records.require_whole()
-
-
 async def test_policies_are_those_of_live_streams(client: Client, sink: RedisSink, dsn: str) -> None:
     await put_minutes(dsn, sink, 0, 2)
     found: list[Item] = []
@@ -241,6 +228,19 @@ async def test_reasons_that_the_database_keeps_outlive_the_store(
 
     known = "unknown" if "-http]" in request.node.name else "refused"
     assert (gap.first, gap.reason) == (at(1), known)
+
+
+async def test_start_behind_which_there_is_nothing_is_a_gap_up_to_now(client: Client, sink: RedisSink) -> None:
+    """Five minutes of an interval that nobody collects, where a frame without a row would look whole."""
+    await sink.write(stores.klines(kline(0)))
+
+    records = client.klines(SYMBOL, "1m", start="-5m")
+
+    (gap,) = records.gaps
+    assert (gap.count in (3, 4), gap.reason) == (True, "unknown")
+    assert list(records) == records.gaps
+    with pytest.raises(GapFound):
+        client.klines(SYMBOL, "1m", start="-5m", gaps="raise").to_numpy()
 
 
 async def test_frames_out_of_the_database_are_those_of_the_records(

@@ -76,6 +76,19 @@ class History:
         yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
         return self._shaped((yield from self._all_missing())) or None
 
+    def _all_missing(self) -> Plan[Sequence[Gap]]:
+        """What has closed since a start of which nothing is there; with an end it has been told."""
+        asked, interval = self._stretch, self._stretch.key.interval
+        if interval is None or asked.from_ms is None or asked.to_ms is not None:
+            return ()
+        due_ms = first_open_ms(interval, asked.from_ms)
+        if due_ms is None:
+            return ()
+        until_ms = KlineGrid(CALENDAR, interval).end_of_closed(due_ms, asked.now_ms, asked.now_ms - BEHIND_MS)
+        if until_ms <= due_ms:
+            return ()
+        return (yield from self._market.declared(asked.key.symbol).explain(asked.key, 0, due_ms, until_ms))
+
     def _shaped(self, page: Sequence[PastItem]) -> list[Item]:
         """As many as are left of a page; with the policy to raise, those before a gap."""
         policy, items = self._stretch.gaps, list[Item]()
@@ -97,18 +110,6 @@ class History:
                 self._left -= 1
             items.append(item)
         return list(self._filling.filled(items)) if policy == "fill" else items
-
-    def _all_missing(self) -> Plan[list[Gap]]:
-        """Where there is nothing at all from the begin that was asked for until now."""
-        asked, key = self._stretch, self._stretch.key
-        if key.interval is None or asked.from_ms is None:
-            return []
-        due_ms, closed_ms = first_open_ms(key.interval, asked.from_ms), asked.now_ms - BEHIND_MS
-        if due_ms is None or due_ms >= closed_ms:
-            return []
-        until_ms = KlineGrid(CALENDAR, key.interval).end_of_closed(due_ms, LATEST_MS, closed_ms)
-        declared = self._market.declared(key.symbol)
-        return (yield from declared.explain(key, 0, due_ms, until_ms)) if until_ms > due_ms else []
 
     def _opened(self) -> Plan[Past]:
         asked, key = self._stretch, self._stretch.key
