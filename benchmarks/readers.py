@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -39,6 +41,11 @@ ENTRIES_PER_WRITE = 5000
 
 LIVE_BARS = {"trades": 0.6, "1m": 0.4}
 HISTORY_BAR = 0.7
+
+PATHWAY = Path(".venv-foreign/pathway/bin/python")
+"""The environment that its tests make."""
+PATHWAY_ROUNDS = 3
+PATHWAY_BAR = 0.9
 BARS = 20_000
 """Of a backtest."""
 BARS_BAR = 1.0
@@ -65,6 +72,7 @@ async def _live(records: int) -> None:
             _write(store, f"stream:{SYMBOL}", _kline_entries(records))
             for what, bar in LIVE_BARS.items():
                 _compare_live(store, server.address.whole, what, records, bar)
+            await asyncio.to_thread(_compare_pathway, server.address.whole, records)
     finally:
         await server.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -121,6 +129,26 @@ def _read_bare(store: redis.Redis, stream: str, records: int) -> None:
 def _read_live(url: str, series: str, records: int) -> None:
     with Client(url, api="", database="") as client, client.live(series, start="earliest") as live:
         deque(islice(live, records), maxlen=0)
+
+
+def _compare_pathway(url: str, records: int) -> None:
+    """Tables beside those of the shortest connector that a user writes, and beside rows that are in memory already."""
+    python = PATHWAY if PATHWAY.exists() else Path(sys.executable)
+    if subprocess.run([python, "-c", "import pathway"], capture_output=True, check=False).returncode:
+        print("  Pathway is not installed (the tests of test_pathway.py make an environment): not measured", flush=True)
+        return
+    for what in ("trades", "stream"):
+        rates: dict[str, list[float]] = {"own": [], "ready": [], "ours": []}
+        for way in list(rates) * PATHWAY_ROUNDS:
+            words = (python, "-m", "benchmarks.pathway_rows", url, f"{what}:{SYMBOL}", way)
+            ran = subprocess.run(words, capture_output=True, text=True, check=True)
+            rows, cpu_s = ran.stdout.split()
+            assert int(rows) == records, f"{rows} of {records:,} rows"
+            rates[way].append(records / float(cpu_s))
+        _tell(f"{what}, ConnectorSubject", rates["own"], "of CPU")
+        _tell(f"{what}, ready rows", rates["ready"], "of CPU")
+        _tell(f"{what}, pw.io.redis", rates["ours"], "of CPU")
+        _tell_share(f"Pathway {what}", rates["ours"], rates["own"], "ConnectorSubject", PATHWAY_BAR)
 
 
 async def _history(rows: int) -> None:

@@ -152,6 +152,8 @@ class BulkTrades:
         """In the first of the epochs; None: that is not begun."""
         self._until = NO_ID
         """In the same, the first id that is not asked for."""
+        self._waiting: list[Columns] = []
+        """Behind the newest trade of the stretch."""
 
     def next_blocks(self) -> Plan[Sequence[Columns] | None]:
         """Those of a page, in order; behind the last one of an epoch comes what only the other stores have."""
@@ -171,13 +173,14 @@ class BulkTrades:
         page = _trades(copied, epoch)
         ids, blocks, begin = page.integers["trade_id"], list[Columns](), 0
         for row, due, until in _jumps(ids, self._due, 1):
-            blocks += [self._within(page.part(slice(begin, row))), (yield from self._past(epoch, due, until))]
+            blocks += self._within(page.part(slice(begin, row)))
+            blocks += self._within((yield from self._past(epoch, due, until)))
             begin = row
-        blocks.append(self._within(page.part(slice(begin, None))))
+        blocks += self._within(page.part(slice(begin, None)))
         self._due = int(ids[-1]) + 1 if len(page.warnings) else self._due
         if len(page.warnings) < PAGE_ROWS:
-            blocks.append((yield from self._past(epoch, self._due, None)))
-            self._epochs, self._due = self._epochs[1:], None
+            blocks += self._within((yield from self._past(epoch, self._due, None)))
+            self._epochs, self._due, self._waiting = self._epochs[1:], None, []
         return blocks
 
     def _end_of(self, epoch: int) -> Plan[int]:
@@ -188,17 +191,20 @@ class BulkTrades:
         end = yield from first_trade(self._stretch.key.symbol, epoch, database, self._to_ms + BEHIND_MS)
         return NO_ID if end is None else end
 
-    def _within(self, page: Columns) -> Columns:
-        """Times of neighbours may go back, so that both ends of the stretch are looked for."""
+    def _within(self, part: Columns) -> list[Columns]:
+        """What lies between two trades of the stretch belongs to it, whatever its time is."""
         from_us, to_us = 1000 * self._from_ms, 1000 * self._to_ms
-        is_within = (page.timestamp_us >= from_us) & (page.timestamp_us < to_us)
-        return page if is_within.all() else page.part(is_within)
+        is_within = (part.timestamp_us >= from_us) & (part.timestamp_us < to_us)
+        end = len(is_within) - int(is_within[::-1].argmax()) if is_within.any() else 0
+        found = [*self._waiting, part.part(slice(0, end))] if end else []
+        self._waiting = [*([] if end else self._waiting), part.part(slice(end, None))]
+        return found
 
     def _past(self, epoch: int, due: int, until: int | None) -> Plan[Columns]:
         market, asked = self._market, self._stretch
         past = PastTrades(
             asked.key.symbol, epoch, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
-            due=due, until=until, from_ms=self._from_ms, to_ms=self._to_ms,
+            due=due, until=until, to_ms=LATEST_MS if until is not None else self._to_ms,
         )  # fmt: skip
         trades: list[Trade] = []
         while (page := (yield from past.next_page())) is not None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from msgspec import structs
 
-from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client import AsyncClient, Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.answering import http
 from data_collector.client.reading import stored
 from data_collector.client.records import ms_of, time_of
@@ -230,6 +230,19 @@ async def test_reasons_that_the_database_keeps_outlive_the_store(
     assert (gap.first, gap.reason) == (at(1), known)
 
 
+async def test_start_behind_which_there_is_nothing_is_a_gap_up_to_now(client: Client, sink: RedisSink) -> None:
+    """Five minutes of an interval that nobody collects, where a frame without a row would look whole."""
+    await sink.write(stores.klines(kline(0)))
+
+    records = client.klines(SYMBOL, "1m", start="-5m")
+
+    (gap,) = records.gaps
+    assert (gap.count in (3, 4), gap.reason) == (True, "unknown")
+    assert list(records) == records.gaps
+    with pytest.raises(GapFound):
+        client.klines(SYMBOL, "1m", start="-5m", gaps="raise").to_numpy()
+
+
 async def test_frames_out_of_the_database_are_those_of_the_records(
     client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,3 +348,29 @@ async def test_long_ranges_come_in_pieces_also_when_they_are_cut(
     assert whole == expected
     assert side_by_side == [[each] * len(several) for each in expected]
     assert told(cut) == list(range(1, 61))
+
+
+async def test_asynchronous_client_reads_the_same(
+    request: pytest.FixtureRequest, client: Client, address: str, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 1, 4, 5)
+    await put_trades(dsn, 1, 5)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+    api = "" if "-database]" in request.node.name else request.getfixturevalue("service").url
+    candles = client.klines(SYMBOL, "1m", start=at(0))
+
+    async with AsyncClient(address, api=api, database="" if "-http]" in request.node.name else dsn) as other:
+        records = other.klines(SYMBOL, "1m", start=at(0))
+        assert [item async for item in records] == list(candles)
+        assert [list(page) async for page in records.pages(2)] == [list(page) for page in candles.pages(2)]
+        assert await records.gaps() == candles.gaps
+        assert await records.spans() == candles.spans()
+        assert (await records.to_numpy()).tobytes() == candles.to_numpy().tobytes()
+        assert (await records.to_arrow()).to_pylist() == candles.to_arrow().to_pylist()
+        assert len(await records.to_pandas(numbers="decimal")) == 4
+        with pytest.raises(GapFound):
+            await records.require_whole()
+        async with await other.replay(TRADES, MINUTES, start=at(0)) as replay:
+            with client.replay(TRADES, MINUTES, start=at(0)) as blocking:
+                assert [item async for item in replay] == list(blocking)
+            assert replay.is_caught_up

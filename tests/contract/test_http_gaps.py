@@ -228,6 +228,7 @@ def test_klines_of_all_symbols_at_once_are_refused(service: HttpService) -> None
         ("/gaps?limit=2&limit=3", "limit: given more than once."),
         ("/completeness?symbol=BTCUSDT&kline=1", "there are symbol, limit, cursor, klines."),
         ("/completeness?cursor=zzz", "The cursor is not one that a page before has given."),
+        ("/completeness?symbol=BTCUSDT&cursor=zzz", "The cursor goes on a list of symbols"),
         ("/trades/BTCUSDT?before=3", "There is no such parameter here"),
     ],
 )

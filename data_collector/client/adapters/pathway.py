@@ -90,7 +90,7 @@ def read(
         subject, schema=_schema(sent, keys, is_appended=is_appended), name=name or f"redis:{stream}",
         autocommit_duration_ms=autocommit_duration_ms, max_backlog_size=max_backlog_size,
     )  # fmt: skip
-    return table.select(**{column: table[column] for column in wanted})
+    return table if wanted == list(sent) else table.select(**{column: table[column] for column in wanted})
 
 
 class Subject(pw.io.python.ConnectorSubject):

@@ -17,7 +17,7 @@ import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Trade
-from data_collector.model.venue import ExchangeApi
+from data_collector.model.venue import ExchangeApi, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
@@ -177,7 +177,14 @@ class NewLives:
     async def _has(self, sequence: TradeSequence, came: Trade) -> bool | None:
         """Whether the exchange's REST side has this trade, or one that follows; None where it does not reach it."""
         from_id = max(came.trade_id - NEW_IDS + 1, 0)
-        trades = await self._rest.trades(came.symbol, from_id)
+        try:
+            trades = await self._rest.trades(came.symbol, from_id)
+        except TradesRefused as error:
+            # The newest ones alone, which may be all of a young life.
+            trades = error.trades
+            if not trades or trades[0].trade_id > came.trade_id:
+                raise
+            from_id = trades[0].trade_id
         if not trades or trades[-1].trade_id < came.trade_id:
             return None
         return sequence.new_life.compare(trades, from_id, sequence.newest_ms)

@@ -9,12 +9,13 @@ import pytest
 
 from data_collector.model.records import Trade
 from data_collector.model.sink import SideEntry, TradeTail
+from data_collector.model.venue import TradesRefused
 from data_collector.pipeline.repair.new_lives import DENIALS_MIN, DOUBT_LOOKS, NewLives
 from data_collector.pipeline.repair.refill import resume
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.intake_scene import COPIES, fields, rules
 from tests.unit.pipeline.life_scene import Register
-from tests.unit.pipeline.repair_scene import RepairScene, ScriptedRest
+from tests.unit.pipeline.repair_scene import NEVER, RepairScene, ScriptedRest
 from tests.unit.pipeline.sequence.test_new_life import is_suspended
 
 TAIL = 400
@@ -28,6 +29,8 @@ class Tape(ScriptedRest):
     def __init__(self, trades: Iterable[Trade]) -> None:
         super().__init__([])
         self.hold(trades)
+        self.newest_only = False
+        """Without a key it tells no older ones, and not that there are none."""
 
     def hold(self, trades: Iterable[Trade]) -> None:
         """It has these and no others now."""
@@ -36,6 +39,8 @@ class Tape(ScriptedRest):
 
     async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
         self.asked.append(from_id)
+        if self.newest_only and self.tape[0].trade_id > from_id:
+            raise TradesRefused(NEVER, [each for each in self.tape if each.trade_id >= from_id][:limit])
         return [each for each in self.tape if each.trade_id >= from_id][:limit]
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
@@ -168,6 +173,20 @@ async def test_few_trades_of_a_new_life_are_stored_in_it_though_no_more_come() -
     await scene.decide()
 
     assert await scene.stored() == [(1, number, "0.5") for number in range(3)]
+
+
+@pytest.mark.parametrize("first_id", [1, TAIL - 50])
+async def test_young_life_is_seen_where_the_exchange_tells_its_newest_trades_alone(first_id: int) -> None:
+    """No key is set."""
+    scene = UnseenScene()
+    life = [new(number, first_id=first_id) for number in range(first_id, first_id + 60)]
+    scene.exchange.hold(life)
+    scene.exchange.newest_only = True
+    scene.send(*life)
+
+    await scene.decide()
+
+    assert await scene.stored() == [(1, each.trade_id, "0.5") for each in life]
 
 
 async def test_newer_trade_under_an_id_that_we_have_lets_nothing_through_until_the_exchange_has_told() -> None:
