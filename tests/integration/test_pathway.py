@@ -86,6 +86,42 @@ def test_program_of_the_docs_follows_the_candles(store: Store, tmp_path: Path, p
         assert running.wait(20) == 128 + signal.SIGTERM
 
 
+def test_tables_are_what_is_asked_for(store: Store, tmp_path: Path, python: Path) -> None:
+    """All kinds at once, by clients set up in several ways; what is asked for in vain is a sentence."""
+    write(store, trade(1, quantity="0.00000001"), trade(2), kline(0), kline(1, closed=False))
+    symbol = json_text(SYMBOL)
+    revised = kline_json(kline(0, close="1.5"), symbol)
+    for late, why in ((trade_json(trade(3), symbol), "recovered"), (revised, "revision")):
+        store.ask("XADD", f"late:{SYMBOL}", "*", "data", late, "why", why, "src", "rest")
+    gap = {"channel": "trade", "interval": None, "first": 3, "last": 3, "count": 1, "reason": "lost"}
+    store.ask("XADD", f"gaps:{SYMBOL}", "*", "data", json.dumps(gap))
+
+    with started(store, tmp_path, python, "-m", "tests.foreign.pathway_tables", SYMBOL) as running:
+        assert running.stdout is not None, "it is a pipe"
+        told = [json.loads(line) for line in running.stdout]
+        assert running.wait(20) == 0, (tmp_path / "log.txt").read_text()
+
+    assert [row["quantity"] for row in standing(told, "text")] == ["0.00000001", "0.123"]
+    assert standing(told, "few") == [{"price": 45180.5, "trade_id": 1}, {"price": 45180.5, "trade_id": 2}]
+    assert [(row["trade_id"], row["source"]) for row in standing(told, "late")] == [(1, "ws"), (2, "ws"), (3, "rest")]
+    assert {(row["is_closed"], row["close"]) for row in standing(told, "candles")} == {(False, 45180.5), (True, 1.5)}
+    assert [(row["is_closed"], row["close"]) for row in standing(told, "closed")] == [(True, 45180.5)]
+    assert [(row["first"], row["reason"]) for row in standing(told, "gaps")] == [(3, "lost")]
+    sentences = [str(sentence) for name, sentence in told if name == "wrong"]
+    assert sentences[0] == "schema= gives 'price' the type <class 'str'>, and the column is of <class 'float'>."
+    assert sentences[1].startswith("schema= names 'colour', and there is no such column; there are symbol, timestamp,")
+
+
+def standing(told: list[list[object]], table: str) -> list[dict[str, object]]:
+    """The rows of a table after all changes."""
+    rows: Counter[str] = Counter()
+    for name, change in told:
+        if name == table:
+            assert isinstance(change, list)
+            rows[json.dumps(change[1])] += 1 if change[0] == "+" else -1
+    return [json.loads(row) for row in sorted(rows.elements())]
+
+
 class Totals:
     """What is counted of a stream, by programs that are killed one after the other."""
 
@@ -182,9 +218,10 @@ def test_example_corrects_a_minute_by_a_trade_that_comes_late(store: Store, tmp_
 @pytest.mark.long
 def test_pathways_own_tests_of_what_is_used_pass(tmp_path: Path, python: Path) -> None:
     words = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", tmp_path)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
     ran = subprocess.run(
         [*words, "--pyargs", "pathway.tests.test_persistence", "-k", "upsert_session"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env={**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
