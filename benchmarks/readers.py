@@ -177,9 +177,11 @@ async def _history(rows: int) -> None:
 
 
 async def _compare_history(dsn: str, kind: str, records: Records, rows: int) -> None:
+    # The client gives these two as well.
+    query = BARE[kind].replace("from market", ", source, warnings from market")
     bare, frames, items = [], [], []
     for _ in range(ROUNDS):
-        bare.append(rows / await copied_s(dsn, BARE[kind]))
+        bare.append(rows / await copied_s(dsn, query))
         frames.append(rows / _wall_s(lambda: len(records.to_numpy()), rows))
         items.append(rows / _wall_s(lambda: sum(1 for _ in records), rows))
     _tell(f"{kind} bare COPY", bare)

@@ -6,6 +6,7 @@ posted there as well (ntfy, Slack by way of a hook, a program of your own).
 
 import os
 import urllib.request
+from contextlib import suppress
 
 from data_collector.client import Client, Gap, Revision, Trade
 
@@ -16,7 +17,7 @@ def alert(sentence: str) -> None:
         urllib.request.urlopen(url, data=sentence.encode(), timeout=10)
 
 
-with Client() as client:
+with suppress(KeyboardInterrupt), Client() as client:
     series = [f"{symbol}:{what}" for symbol in client.symbols() for what in ("trades", "1m")]
     live = client.live(*series, start="now", revisions=True)
     print(f"Watching {len(series)} series", flush=True)

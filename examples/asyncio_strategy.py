@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 
 from data_collector.client import AsyncClient, Gap, Kline
@@ -37,4 +38,5 @@ async def main(series: str) -> None:
                 position = wanted
 
 
-asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "BTCUSDT:1m"))
+with suppress(KeyboardInterrupt):
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "BTCUSDT:1m"))

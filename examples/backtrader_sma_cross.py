@@ -5,6 +5,7 @@ place of `live=True`.
 """
 
 import sys
+from contextlib import suppress
 
 import backtrader as bt
 
@@ -40,7 +41,7 @@ class SmaCross(bt.Strategy):
 
 
 symbol, interval = sys.argv[1:] if len(sys.argv) > 2 else ("BTCUSDT", "1m")
-with Client() as client:
+with suppress(KeyboardInterrupt), Client() as client:
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.broker.setcash(1_000_000)
     cerebro.adddata(CandleFeed(client=client, symbol=symbol, interval=interval, start="-1h", live=True))

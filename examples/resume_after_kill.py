@@ -6,6 +6,7 @@ the table's key; one that nobody has comes as a `Gap`.
 
 import sqlite3
 import sys
+from contextlib import suppress
 
 from data_collector.client import Client, Gap, Trade
 
@@ -17,7 +18,7 @@ store.executescript("""
 """)
 found = store.execute("select position from position").fetchone()
 
-with Client() as client:
+with suppress(KeyboardInterrupt), Client() as client:
     live = client.live("BTCUSDT:trades", start="earliest", position=found[0] if found else None)
     for batch in live.batches():
         trades = [item for item in batch.items if isinstance(item, Trade)]

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from data_collector import __version__
@@ -43,6 +43,7 @@ from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
 from data_collector.web.openapi import DescribedApp
+from data_collector.web.parameters import demand_known_parameters
 from data_collector.web.serving import at_signal, base_url, listen, serve_until_signal
 
 FAREWELL = "Leaving at once; the collector process ends by itself when it has written what it holds."
@@ -101,8 +102,9 @@ def create_app(
     series, former = SeriesReading(settings, store), FormerEntries()
     feed = LiveFeed(collector, settings.environment, former)
     app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, former, feed)
-    for routes in (state_routes, gap_routes, series_routes, latest_routes, subscription_routes, live_routes, pages):
-        app.include_router(routes.router)
+    for routes in (state_routes, gap_routes, series_routes, latest_routes, subscription_routes, live_routes):
+        app.include_router(routes.router, dependencies=[Depends(demand_known_parameters)])
+    app.include_router(pages.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
     app.add_middleware(RateLimit, rejections=rejections)

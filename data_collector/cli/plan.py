@@ -29,6 +29,7 @@ from data_collector.service.subscription_plan import (
     wanted_of,
 )
 from data_collector.settings import Settings, load_settings
+from data_collector.settings.texts import service_url
 from data_collector.time_limit import time_limit
 from data_collector.venues.discovery import find_venue
 
@@ -60,7 +61,11 @@ def plan(
     Exit code 0, or 78 when the change is impossible. Without a running collector it is held against the settings.
     """
     desired = DesiredSubscriptions(_words(symbols), _words(intervals), _words(channels))
-    change = asyncio.run(_planned(load_settings(), desired, url.rstrip("/")))
+    try:
+        place = service_url(url)
+    except ValueError as error:
+        raise Misconfigured(f"--url: {error}.") from None
+    change = asyncio.run(_planned(load_settings(), desired, place))
     if json:
         typer.echo(msgspec.json.encode(change).decode())
     else:

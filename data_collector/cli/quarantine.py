@@ -30,6 +30,8 @@ from data_collector.service.loading.load import gate_in_force, opened_load
 from data_collector.service.loading.release import Release, SeriesRelease
 from data_collector.service.running import running_collectors
 from data_collector.settings import Settings, load_settings
+from data_collector.settings.texts import shown
+from data_collector.settings.texts import symbols as symbols_of_text
 from data_collector.sinks.postgres.quarantine import RefusedRow
 from data_collector.sinks.postgres.rights import rights_to_load
 from data_collector.sinks.redis.quarantine import PAGE_ENTRIES, QuarantineStreams
@@ -61,6 +63,12 @@ class _Answer(Struct):
     """Of PostgreSQL."""
     gx: GxCheck | None
     """What real Great Expectations said of what history got."""
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether something was refused for the rule that was asked for."""
+        of_store = any(each.read > each.passed_over for each in self.symbols)
+        return of_store or any(each.read > each.passed_over for each in self.history)
 
 
 class _Database:
@@ -119,12 +127,14 @@ def list_refused(
 ) -> None:
     """Show the newest refused records and frames with the rules that they broke."""
     settings = load_settings()
+    _named(symbols, settings)
     database = _Database(settings)
     rows = asyncio.run(_newest(settings, database, symbols, limit))
     if rows:
         _print_rows(rows)
     else:
-        typer.echo("Nothing is in quarantine.", err=True)
+        of_named = f" of {escaped(', '.join(symbols))}" if symbols else ""
+        typer.echo(f"Nothing{of_named} is in quarantine.", err=True)
     database.end()
 
 
@@ -152,12 +162,15 @@ def replay(
     and repair were refused is in PostgreSQL, and is stored there.
     """
     settings = load_settings()
+    _named(symbols, settings)
     database = _Database(settings)
     answer = asyncio.run(_replayed(settings, database, symbols, rule, is_dry=dry_run))
     if json:
         print(msgspec.json.encode(answer).decode())
     else:
         _print(answer, all_named=bool(symbols))
+    if rule is not None and not answer.has_asked:
+        typer.echo(f"Nothing was refused for a rule {shown(rule)}; `suites list` names those in force.", err=True)
     for sentence in answer.foreign_keys:
         typer.echo(f"{escaped(sentence)}: what needs this key stays in quarantine.", err=True)
     database.end()
@@ -167,7 +180,10 @@ def _named(symbols: Sequence[str] | None, settings: Settings) -> list[str]:
     """`unknown` is the one name that is not written in capitals."""
     if not symbols:
         return [*settings.symbols, UNKNOWN]
-    names = dict.fromkeys(symbol.strip().upper() for symbol in symbols)
+    try:
+        names = dict.fromkeys(name for text in symbols for name in symbols_of_text(text))
+    except ValueError as error:
+        raise Misconfigured(f"SYMBOL: {error}.") from None
     return [UNKNOWN if name == UNKNOWN.upper() else name for name in names]
 
 

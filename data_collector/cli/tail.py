@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from data_collector.cli.tail_source import Followed, follow_once, open_followed
+from data_collector.model.calendar import INTERVALS
+from data_collector.model.errors import Misconfigured
 from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import open_time_text, trade_time_text
 from data_collector.observe.escaping import escaped
@@ -32,6 +34,8 @@ def tail(
 
 
 async def _follow(symbol: str, interval: str, *, with_trades: bool) -> None:
+    if interval not in INTERVALS:
+        raise Misconfigured(f"--interval {interval!r} is none of a candle's: {', '.join(INTERVALS)}.")
     # Its settings are the longer half of an import, and `--help` has no use for them.
     from data_collector.cli.surroundings.found_store import find_store, opened  # noqa: PLC0415
 

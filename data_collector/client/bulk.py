@@ -1,60 +1,77 @@
-"""Years of candles as columns, straight out of PostgreSQL: rows copied in binary form, which numpy reads as they lie.
+"""Years of records as columns, straight out of PostgreSQL: rows copied as CSV, and read by Arrow all at once.
 
-PostgreSQL makes the floats, and its cast of `numeric` is `float(text)`. What is missing is found by the distance of
-neighbours; it is asked of the other stores as for records.
+What Arrow reads out of a text is `float(text)`. What is missing is found by the distance of neighbours; it is asked of
+the other stores as for records.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
 
 from data_collector.client.errors import GapFound
-from data_collector.client.frames import KLINE_FLOATS, ORIGINS, Columns, Integers, columns_of
+from data_collector.client.frames import (
+    KLINE_FLOATS,
+    KLINE_INTEGERS,
+    MAKER,
+    ORIGINS,
+    TRADE_FLOATS,
+    TRADE_INTEGERS,
+    UNKNOWN,
+    Columns,
+    Floats,
+    Integers,
+    columns_of,
+)
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market
-from data_collector.client.reading.past import BEHIND_MS, PastKlines, first_open_ms
+from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastTrades, epochs_of, first_open_ms, first_trade
 from data_collector.client.reading.questions import Plan, ask_database
-from data_collector.client.records import Kline
+from data_collector.client.records import Kline, Trade
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
+from data_collector.model.records import known_rules
 
 PAGE_ROWS = 100_000
 
-ROWS_LOOKED_AT = 4096
-"""For the next row that a rule marks, behind the last one: only such rows are longer than others."""
+NO_ID = 2**63 - 1
+"""Above those of all trades."""
 
-_HEADER_BYTES, _TRAILER_BYTES = 19, 2
-_YEAR_2000_US = 946_684_800_000_000
-"""PostgreSQL counts from there."""
+READ_BYTES = 1 << 20
+"""Of a page, by one thread at a time."""
 
-_NUMBERS = ", ".join(f"coalesce({name}, 'NaN')::float8" for name in KLINE_FLOATS)
-_SOURCES = ", ".join(f"'{origin}'" for origin in ORIGINS)
+_ORIGIN = ("source", "translate(array_to_string(warnings, ','), E'\\n\\r', '  ')")
+"""A line is a row, whatever anybody has written."""
+
+_KLINE = ("timestamp", *KLINE_FLOATS, *KLINE_INTEGERS, *_ORIGIN)
+_TRADE = (
+    "timestamp", *TRADE_FLOATS, "trade_id", "buyer_order_id", "seller_order_id", MAKER, *_ORIGIN
+)  # fmt: skip
+_AT = "to_timestamp({}::bigint / 1000.0)"
 
 KLINES = f"""
-select "timestamp", {_NUMBERS}, coalesce(trades, -1)::int8,
-  coalesce(array_position(array[{_SOURCES}], source), 0)::int8 - 1, coalesce(array_to_string(warnings, ','), '')
-from market_data_ohlcv
+select {", ".join(_KLINE)} from market_data_ohlcv
 where exchange = $1 and symbol = $2 and interval = $3
-  and "timestamp" >= to_timestamp($4::bigint / 1000.0) and "timestamp" < to_timestamp($5::bigint / 1000.0)
+  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
 order by "timestamp" limit {PAGE_ROWS}
 """  # noqa: S608
 
-_FIELDS = ("timestamp", *KLINE_FLOATS, "trades", "source")
-_ROW: Final = np.dtype(
-    [("fields", ">i2")]
-    + [
-        part
-        for name in _FIELDS
-        for part in ((f"{name}_bytes", ">i4"), (name, ">f8" if name in KLINE_FLOATS else ">i8"))
-    ]
-    + [("warnings_bytes", ">i4")]
-)  # fmt: skip
+TRADES = f"""
+select {", ".join(_TRADE)} from market_data_trades
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and trade_id < $5
+order by trade_id limit {PAGE_ROWS}
+"""  # noqa: S608
+
+Hole = tuple[int, int, int]
+"""The row before which something is missing, and from where until where."""
 
 
 class BulkKlines:
-    """Blocks of columns of one stretch, without a limit, of an interval of fixed length."""
+    """Candles of an interval of fixed length. Raises `GapFound` where that is the policy."""
 
     def __init__(self, market: Market, stretch: Stretch) -> None:
         """`stretch.source` has a database."""
@@ -64,42 +81,51 @@ class BulkKlines:
         self._from_ms = 0 if stretch.from_ms is None else stretch.from_ms
         self._to_ms = LATEST_MS if stretch.to_ms is None else stretch.to_ms
         self._due_ms = None if stretch.from_ms is None else first_open_ms(stretch.key.kline_interval, stretch.from_ms)
-        self._others = market.stores(stretch.source)[1:]
-        self._declared = market.declared(stretch.key.symbol)
-        self._rows: npt.NDArray[np.void] = np.empty(0, _ROW)
-        self._marks: dict[int, tuple[str, ...]] = {}
-        """By time in µs."""
+        self._is_read = False
         self._is_over = False
 
-    def next_block(self) -> Plan[Columns | None]:
-        """None when there is no more. Raises `GapFound` where that is the policy."""
-        if not len(self._rows) and not self._is_over:
-            yield from self._read()
-        if not len(self._rows):
+    def next_blocks(self) -> Plan[Sequence[Columns] | None]:
+        """Those of a page, in order; behind the last one comes what only the other stores have."""
+        if self._is_over:
             return None
-        open_ms = _open_ms(self._rows)
-        due_ms = int(open_ms[0]) if self._due_ms is None else self._due_ms
-        count = _first_other(open_ms, due_ms + self._length_ms * np.arange(len(open_ms)))
-        if count == 0 and (open_ms[0] - due_ms) % self._length_ms == 0:
-            self._due_ms = int(open_ms[0])
-            return (yield from self._hole(due_ms, self._due_ms))
-        if count:
-            self._due_ms = due_ms + count * self._length_ms
-        return self._taken(max(1, count))
+        if self._is_read:
+            self._is_over = True
+            return [(yield from self._rest())]
+        key = self._stretch.key
+        copied = yield from ask_database(
+            KLINES, self._market.exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms
+        )
+        page = _klines(copied)
+        self._is_read = len(page.warnings) < PAGE_ROWS
+        if not len(page.warnings):
+            return []
+        open_ms = page.timestamp_us // 1000
+        self._from_ms = int(open_ms[-1]) + 1
+        blocks, begin = list[Columns](), 0
+        for row, due_ms, until_ms in self._holes(open_ms):
+            blocks += [page.part(slice(begin, row)), (yield from self._past(due_ms, until_ms, due_ms, until_ms))]
+            begin = row
+        return [*blocks, page.part(slice(begin, None))]
 
-    def rest(self) -> Plan[Columns]:
-        """What the other stores have behind the last row."""
+    def _holes(self, open_ms: Integers) -> list[Hole]:
+        """A row that a program of the user's put beside the grid moves nothing."""
+        due_ms, length_ms = int(open_ms[0]) if self._due_ms is None else self._due_ms, self._length_ms
+        rows = np.flatnonzero((open_ms - due_ms) % length_ms == 0)
+        if not len(rows):
+            return []
+        self._due_ms = int(open_ms[rows[-1]]) + length_ms
+        return [(int(rows[at]), due, until) for at, due, until in _jumps(open_ms[rows], due_ms, length_ms)]
+
+    def _rest(self) -> Plan[Columns]:
         asked = self._stretch
         closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
         from_ms = self._from_ms if self._due_ms is None else self._due_ms
         return (yield from self._past(from_ms, self._to_ms, self._due_ms, closed_ms))
 
-    def _hole(self, due_ms: int, until_ms: int) -> Plan[Columns]:
-        return (yield from self._past(due_ms, until_ms, due_ms, until_ms))
-
     def _past(self, from_ms: int, to_ms: int, due_ms: int | None, closed_ms: int | None) -> Plan[Columns]:
+        market, asked = self._market, self._stretch
         past = PastKlines(
-            self._stretch.key, self._others, self._declared,
+            asked.key, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
             from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms,
         )  # fmt: skip
         klines: list[Kline] = []
@@ -107,60 +133,149 @@ class BulkKlines:
             for item in page:
                 if isinstance(item, Kline):
                     klines.append(item)
-                elif self._stretch.gaps == "raise":
+                elif asked.gaps == "raise":
                     raise GapFound(item)
         return columns_of(klines, "float", is_trades=False)
 
-    def _read(self) -> Plan[None]:
-        key = self._stretch.key
-        copied = yield from ask_database(
-            KLINES, self._market.exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms, is_binary=True
-        )
-        self._rows, self._marks = _parsed(copied)
-        self._is_over = len(self._rows) < PAGE_ROWS
-        if len(self._rows):
-            self._from_ms = int(_open_ms(self._rows)[-1]) + 1
 
-    def _taken(self, count: int) -> Columns:
-        rows, self._rows = self._rows[:count], self._rows[count:]
-        times = rows["timestamp"].astype(np.int64) + _YEAR_2000_US
-        warnings: list[tuple[str, ...]] = [()] * count
-        if self._marks:
-            warnings = [self._marks.get(us, ()) for us in times.tolist()]
-        return Columns(
-            times,
-            {name: rows[name].astype(np.float64) for name in KLINE_FLOATS},
-            {"trades": rows["trades"].astype(np.int64)},
-            rows["source"].astype(np.int64),
-            warnings,
-        )
+class BulkTrades:
+    """Trades of all epochs, whatever is missing among them."""
+
+    def __init__(self, market: Market, stretch: Stretch) -> None:
+        """`stretch.source` has a database."""
+        self._market = market
+        self._stretch = stretch
+        self._from_ms = stretch.from_ms or 0
+        self._to_ms = LATEST_MS if stretch.to_ms is None else stretch.to_ms
+        self._epochs: list[int] | None = None
+        self._due: int | None = None
+        """In the first of the epochs; None: that is not begun."""
+        self._until = NO_ID
+        """In the same, the first id that is not asked for."""
+        self._waiting: list[Columns] = []
+        """Behind the newest trade of the stretch."""
+
+    def next_blocks(self) -> Plan[Sequence[Columns] | None]:
+        """Those of a page, in order; behind the last one of an epoch comes what only the other stores have."""
+        symbol, stores = self._stretch.key.symbol, self._market.stores(self._stretch.source)
+        if self._epochs is None:
+            self._epochs = yield from epochs_of(symbol, stores)
+        if not self._epochs:
+            return None
+        epoch = self._epochs[0]
+        if self._due is None:
+            self._due = yield from first_trade(symbol, epoch, stores, self._from_ms)
+            self._until = yield from self._end_of(epoch)
+        if self._due is None:
+            self._epochs = self._epochs[1:]
+            return []
+        copied = yield from ask_database(TRADES, self._market.exchange, symbol, epoch, self._due, self._until)
+        page = _trades(copied, epoch)
+        ids, blocks, begin = page.integers["trade_id"], list[Columns](), 0
+        for row, due, until in _jumps(ids, self._due, 1):
+            blocks += self._within(page.part(slice(begin, row)))
+            blocks += self._within((yield from self._past(epoch, due, until)))
+            begin = row
+        blocks += self._within(page.part(slice(begin, None)))
+        self._due = int(ids[-1]) + 1 if len(page.warnings) else self._due
+        if len(page.warnings) < PAGE_ROWS:
+            blocks += self._within((yield from self._past(epoch, self._due, None)))
+            self._epochs, self._due, self._waiting = self._epochs[1:], None, []
+        return blocks
+
+    def _end_of(self, epoch: int) -> Plan[int]:
+        """Every trade of the stretch lies before it."""
+        if self._to_ms >= LATEST_MS - BEHIND_MS:
+            return NO_ID
+        database = self._market.stores(self._stretch.source)[:1]
+        end = yield from first_trade(self._stretch.key.symbol, epoch, database, self._to_ms + BEHIND_MS)
+        return NO_ID if end is None else end
+
+    def _within(self, part: Columns) -> list[Columns]:
+        """What lies between two trades of the stretch belongs to it, whatever its time is."""
+        from_us, to_us = 1000 * self._from_ms, 1000 * self._to_ms
+        is_within = (part.timestamp_us >= from_us) & (part.timestamp_us < to_us)
+        end = len(is_within) - int(is_within[::-1].argmax()) if is_within.any() else 0
+        found = [*self._waiting, part.part(slice(0, end))] if end else []
+        self._waiting = [*([] if end else self._waiting), part.part(slice(end, None))]
+        return found
+
+    def _past(self, epoch: int, due: int, until: int | None) -> Plan[Columns]:
+        market, asked = self._market, self._stretch
+        past = PastTrades(
+            asked.key.symbol, epoch, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
+            due=due, until=until, to_ms=LATEST_MS if until is not None else self._to_ms,
+        )  # fmt: skip
+        trades: list[Trade] = []
+        while (page := (yield from past.next_page())) is not None:
+            trades += [item for item in page if isinstance(item, Trade)]
+        return columns_of(trades, "float", is_trades=True)
 
 
-def _parsed(copied: bytes) -> tuple[npt.NDArray[np.void], dict[int, tuple[str, ...]]]:
-    """Rows, and the rules that mark some of them, by time in µs. Such a row is longer than others."""
-    parts: list[npt.NDArray[np.void]] = []
-    marks: dict[int, tuple[str, ...]] = {}
-    place, end = _HEADER_BYTES, len(copied) - _TRAILER_BYTES
-    while place < end:
-        rows = np.frombuffer(copied, _ROW, min((end - place) // _ROW.itemsize, ROWS_LOOKED_AT), place)
-        count = _first_other(rows["warnings_bytes"], 0)
-        part = rows[: count + 1]
-        parts.append(part)
-        place += len(part) * _ROW.itemsize
-        length = int(part["warnings_bytes"][-1])
-        if length:
-            marks[int(part["timestamp"][-1]) + _YEAR_2000_US] = tuple(
-                copied[place : place + length].decode().split(",")
-            )
-            place += length
-    return (np.concatenate(parts) if parts else np.empty(0, _ROW)), marks
+def _jumps(places: Integers, due: int, step: int) -> list[Hole]:
+    """Where a place is not the one that follows."""
+    expected = np.concatenate([[due], places[:-1] + step])
+    return [(int(at), int(expected[at]), int(places[at])) for at in np.flatnonzero(places > expected)]
 
 
-def _open_ms(rows: npt.NDArray[np.void]) -> Integers:
-    return (rows["timestamp"].astype(np.int64) + _YEAR_2000_US) // 1000
+def _klines(copied: bytes) -> Columns:
+    if not copied:
+        return columns_of((), "float", is_trades=False)
+    table = _read(copied, _KLINE)
+    return Columns(_times(table), _floats(table, KLINE_FLOATS), _integers(table, KLINE_INTEGERS), *_origins(table))
 
 
-def _first_other(values: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic] | int) -> int:
-    """How many of the first are as wanted."""
-    others = values != wanted
-    return int(others.argmax()) if others.any() else len(values)
+def _trades(copied: bytes, epoch: int) -> Columns:
+    if not copied:
+        return columns_of((), "float", is_trades=True)
+    table = _read(copied, _TRADE)
+    integers = _integers(table, (name for name in (*TRADE_INTEGERS, MAKER) if name != "epoch"))
+    epochs = np.full(table.num_rows, epoch)
+    named = {name: epochs if name == "epoch" else integers[name] for name in (*TRADE_INTEGERS, MAKER)}
+    return Columns(_times(table), _floats(table, TRADE_FLOATS), named, *_origins(table))
+
+
+def _read(copied: bytes, names: Sequence[str]) -> pa.Table:
+    types = {name: _TYPES.get(name, pa.float64()) for name in names}
+    return csv.read_csv(
+        pa.py_buffer(copied),
+        csv.ReadOptions(use_threads=True, column_names=names, block_size=READ_BYTES),
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=[""], true_values=["t"], false_values=["f"], strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )  # fmt: skip
+
+
+_TYPES: Final = {
+    "timestamp": pa.timestamp("us", "UTC"), **dict.fromkeys((*KLINE_INTEGERS, *TRADE_INTEGERS), pa.int64()),
+    MAKER: pa.bool_(), **dict.fromkeys(_ORIGIN, pa.string()),
+}  # fmt: skip
+"""Others are floats."""
+
+
+def _times(table: pa.Table) -> Integers:
+    return _of_int64(table.column("timestamp"))
+
+
+def _floats(table: pa.Table, names: Iterable[str]) -> dict[str, Floats]:
+    return {name: table.column(name).to_numpy().astype(np.float64) for name in names}
+
+
+def _integers(table: pa.Table, names: Iterable[str]) -> dict[str, Integers]:
+    return {name: _of_int64(table.column(name)) for name in names}
+
+
+def _of_int64(column: pa.ChunkedArray) -> Integers:
+    return pc.fill_null(column.cast(pa.int64()), pa.scalar(UNKNOWN)).to_numpy().astype(np.int64)
+
+
+def _origins(table: pa.Table) -> tuple[Integers, Sequence[tuple[str, ...]]]:
+    # Of those that a store holds; the last one of all is not among them.
+    places = pc.index_in(table.column("source"), value_set=pa.array(ORIGINS[:-1]))
+    marks = table.column(_ORIGIN[1])
+    if marks.null_count == table.num_rows:
+        return _of_int64(places), [()] * table.num_rows
+    return _of_int64(places), [
+        () if rules is None else known_rules(str(rules).split(",")) for rules in marks.to_pylist()
+    ]

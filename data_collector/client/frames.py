@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -65,6 +66,16 @@ class Columns(Struct):
     def is_trades(self) -> bool:
         """Else klines."""
         return MAKER in self.integers
+
+    def part(self, rows: slice | npt.NDArray[np.bool_]) -> Columns:
+        """Some of them."""
+        return Columns(
+            self.timestamp_us[rows],
+            {name: np.asarray(values)[rows] for name, values in self.numbers.items()},
+            {name: values[rows] for name, values in self.integers.items()},
+            self.origins[rows],
+            self.warnings[rows] if isinstance(rows, slice) else list(compress(self.warnings, rows.tolist())),
+        )
 
     def to_numpy(self) -> npt.NDArray[np.void]:
         """A structured array: times of klines in ms, of trades in µs; -1 is an integer that is not told."""

@@ -34,23 +34,27 @@ def whole_columns(market: Market, stretch: Stretch, numbers: Numbers) -> Plan[Co
     """Raises as `whole_table`, and `NotInstalled`."""
     if numbers == "float" and _is_in_bulk(market, stretch):
         with extra_needed():
-            from data_collector.client.bulk import BulkKlines  # noqa: PLC0415
+            from data_collector.client.bulk import BulkKlines, BulkTrades  # noqa: PLC0415
             from data_collector.client.frames import joined  # noqa: PLC0415
-        blocks, count, bulk = [], 0, BulkKlines(market, stretch)
-        while (block := (yield from bulk.next_block())) is not None:
-            blocks.append(block)
-            count += len(block.warnings)
+        is_trades = stretch.key.channel == "trade"
+        bulk: BulkTrades | BulkKlines = BulkTrades(market, stretch) if is_trades else BulkKlines(market, stretch)
+        blocks, count = list["Columns"](), 0
+        while (page := (yield from bulk.next_blocks())) is not None:
+            blocks += page
+            count += sum(len(block.warnings) for block in page)
             _check_size(count, stretch)
-        blocks.append((yield from bulk.rest()))
-        if count or blocks[-1].warnings:
+        if count:
             return joined(blocks)
     return (yield from whole_table(market, stretch)).columns(numbers)
 
 
 def _is_in_bulk(market: Market, stretch: Stretch) -> bool:
     """Whether PostgreSQL is asked first, and gaps can be told by the distance of neighbours."""
-    is_plain = stretch.limit is None and stretch.gaps != "fill"
-    return is_plain and stretch.key.interval in LENGTHS_MS and market.begins_with_database(stretch.source)
+    is_trades = stretch.key.channel == "trade"
+    policies = {"mark", "skip"} if is_trades else {"mark", "skip", "raise"}
+    is_plain = stretch.limit is None and stretch.after is None and stretch.gaps in policies
+    is_even = is_trades or stretch.key.interval in LENGTHS_MS
+    return is_plain and is_even and market.begins_with_database(stretch.source)
 
 
 def _check_size(count: int, stretch: Stretch) -> None:

@@ -314,7 +314,13 @@ def programs_for(user: pwd.struct_passwd | None) -> Path:
         if libraries.is_dir():
             shutil.copytree(libraries, unfinished / libraries.name)
         _open_to_others(unfinished)
-        unfinished.rename(copy)
+        try:
+            unfinished.rename(copy)
+        except OSError:
+            if not copy.exists():
+                raise
+            # Another start was quicker.
+            shutil.rmtree(unfinished, ignore_errors=True)
     return copy / package.name / programs.parent.name / programs.name
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from data_collector.history.comparison import (
     AbsentRows,
@@ -14,9 +13,11 @@ from data_collector.history.comparison import (
     FaultyRows,
     KlineMaker,
     RefusedRows,
+    SeriesAudit,
     by_id,
     by_open,
     compare,
+    is_empty,
     same_kline,
     same_prices,
     same_trade,
@@ -32,11 +33,11 @@ from data_collector.history.feeds import (
 )
 from data_collector.history.odd_candles import parted, places_of
 from data_collector.history.plan import ROWS_PER_CALL
-from data_collector.history.ports import Holdings, StoredRows
+from data_collector.history.ports import AuditedRows, Bounds, LiveRows, LiveStore
 from data_collector.history.retention import Retention
 from data_collector.history.retrying import Retrying
 from data_collector.model.calendar import LATEST_MS, Calendar, place_ms
-from data_collector.model.gaps import Gap
+from data_collector.model.errors import VenueRefused
 from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
@@ -45,6 +46,12 @@ from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
 
+SETTLING_MS = 60_000
+"""A kline that ended less than this ago may still be on its way to the database."""
+
+TRADES_SETTLING_MS = 10_000
+"""So may a trade of less: the history writer reads once a second."""
+
 Reach = tuple[int, int]
 """First open time and the one after the last; first and last id of trades."""
 
@@ -52,63 +59,15 @@ NOTHING_STORED = "nothing is stored"
 """The note of a check that had nothing to look at: it says ok of nothing."""
 
 
-class Rows(Holdings, StoredRows, Protocol):
-    """What an audit reads of the database."""
-
-    async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
-        """All of a range, ascending."""
-
-    async def gaps(self, key: Key) -> list[Gap]:
-        """What was recorded as missing, and why."""
-
-    async def epochs(self, symbol: str) -> list[int]:
-        """Those of a symbol, rising; its trades are read in the newest."""
-
-
-class LiveRows(Struct):
-    """What the live store keeps of one series."""
-
-    klines: Mapping[int, Kline] = field(default_factory=dict)
-    trades: Mapping[int, Trade] = field(default_factory=dict)
-    doubled: int = 0
-
-
-class LiveStore(Protocol):
-    """The live store. Raises `SinkUnavailable`."""
-
-    async def closed_klines(self, symbol: str, interval: str) -> LiveRows:
-        """All closed ones that are kept, in their newest revision."""
-
-    async def kept_trades(self, symbol: str) -> LiveRows:
-        """All that are kept."""
-
-
 class AuditEnds(Struct, frozen=True):
     """Who is asked; what is None is not compared with."""
 
-    held: Rows
+    held: AuditedRows
     calendar: Calendar
+    bounds: Bounds
+    """The exchange's, of what it lists."""
     live: LiveStore | None = None
     rest: ExchangeApi | None = None
-
-
-class SeriesAudit(Struct):
-    """What was found of one series."""
-
-    series: Key
-    checks: list[Check]
-    faults: FaultyRows
-    refused: RefusedRows
-    absent: Sequence[Gap]
-    """Recorded as what the exchange itself does not have."""
-    unfounded: list[int] = field(default_factory=list)
-    """Open times of candles without trades that were built, and of which the exchange proves to have none."""
-    proven: Sequence[Gap] = ()
-    """Neither here nor at the exchange, as it proves, and not recorded yet."""
-
-    @property
-    def is_clean(self) -> bool:
-        return all(check.is_clean for check in self.checks)
 
 
 class DatabaseAudit:
@@ -120,12 +79,12 @@ class DatabaseAudit:
         *,
         from_ms: int | None,
         to_ms: int,
-        closed_ms: int,
+        now_ms: int,
         retention: Retention,
         retrying: Retrying,
         tell: Callable[[str, int], None],
     ) -> None:
-        """`from_ms` None: from the first row stored. Klines that ended after `closed_ms` need not be there yet.
+        """`from_ms` None: from the first row stored.
 
         Rows older than the `retention` are passed over, there or not: they are being deleted. `tell` gets a series and
         how many rows of it were read.
@@ -133,7 +92,8 @@ class DatabaseAudit:
         self._ends = ends
         self._from_ms = from_ms
         self._to_ms = to_ms
-        self._closed_ms = closed_ms
+        self._now_ms = now_ms
+        self._closed_ms = now_ms - SETTLING_MS
         self._retention = retention
         self._retrying = retrying
         self._tell = tell
@@ -151,14 +111,16 @@ class DatabaseAudit:
 
     async def _klines(self, found: SeriesAudit) -> None:
         key, grid = found.series, KlineGrid(self._ends.calendar, found.series.kline_interval)
-        span = await self._kline_span(key, grid)
+        live = self._ends.live
+        kept = LiveRows() if live is None else await live.closed_klines(key.symbol, key.kline_interval)
+        span = await self._kline_span(key, grid, kept)
         if span is None:
             found.checks.append(Check(key.label, "calendar", note=NOTHING_STORED))
             return
         calendar = await self._against_calendar(found, grid, span)
         found.checks.append(calendar)
-        if self._ends.live is not None:
-            found.checks.append(await self._klines_against_live(found, grid, span, self._ends.live))
+        if live is not None:
+            found.checks.append(await self._klines_against_live(found, grid, span, kept))
         if self._ends.rest is not None:
             await self._klines_against_exchange(found, grid, span, self._ends.rest)
         if not grid.has_months and not grid.needs_anchor:
@@ -166,16 +128,24 @@ class DatabaseAudit:
             if derived.compared:
                 found.checks.append(derived)
 
-    async def _kline_span(self, key: Key, grid: KlineGrid) -> Reach | None:
+    async def _kline_span(self, key: Key, grid: KlineGrid, live: LiveRows) -> Reach | None:
         """First open time, and the one after the last that is to be there."""
         stored = await self._ends.held.span(key.symbol, key.kline_interval)
-        if stored is None and (self._from_ms is None or grid.needs_anchor):
+        known = [] if stored is None else [stored[0]]
+        # Of a series without a row all that was asked for, or is in the live store, is missing.
+        anchor_ms = min(known or live.klines, default=None)
+        if anchor_ms is None and self._from_ms is not None:
+            anchor_ms = await self._anchor(key, self._from_ms) if grid.needs_anchor else 0
+        if anchor_ms is None:
             return None
-        # Of a series without a row all that was asked for is missing.
-        anchor_ms = 0 if stored is None else stored[0]
         begin_ms = self._retention.begin_ms("kline", anchor_ms if self._from_ms is None else self._from_ms)
         first_ms = grid.first_open(begin_ms, anchor_ms)
         return first_ms, grid.end_of_closed(first_ms, self._to_ms, self._closed_ms)
+
+    async def _anchor(self, key: Key, from_ms: int) -> int | None:
+        """When some kline opens, where that is not the same for all symbols."""
+        call = partial(self._ends.bounds.open_time, key.symbol, key.kline_interval, from_ms, self._now_ms)
+        return await self._retrying.ask(key.label, call)
 
     async def _against_calendar(self, found: SeriesAudit, grid: KlineGrid, span: Reach) -> Check:
         symbol, interval, held = found.series.symbol, found.series.kline_interval, self._ends.held
@@ -194,12 +164,10 @@ class DatabaseAudit:
             self._tell(found.series.label, check.compared)
         return check
 
-    async def _klines_against_live(self, found: SeriesAudit, grid: KlineGrid, span: Reach, live: LiveStore) -> Check:
+    async def _klines_against_live(self, found: SeriesAudit, grid: KlineGrid, span: Reach, live: LiveRows) -> Check:
         key = found.series
-        check = Check(key.label, "live store")
-        stored = await live.closed_klines(key.symbol, key.kline_interval)
-        theirs = {number: row for number, row in stored.klines.items() if span[0] <= number < span[1]}
-        check.doubled = stored.doubled
+        check = Check(key.label, "live store", doubled=live.doubled)
+        theirs = {number: row for number, row in live.klines.items() if span[0] <= number < span[1]}
         if not theirs:
             check.note = "it keeps none of this time"
             return check
@@ -207,7 +175,7 @@ class DatabaseAudit:
         theirs = {
             number: row
             for number, row in theirs.items()
-            if not (_is_empty(row) and any(gap.first <= number <= gap.last for gap in found.absent))
+            if not (is_empty(row) and any(gap.first <= number <= gap.last for gap in found.absent))
         }
         if not theirs:
             return check
@@ -232,7 +200,7 @@ class DatabaseAudit:
     async def _klines_against_exchange(self, found: SeriesAudit, grid: KlineGrid, span: Reach, rest: KlinesApi) -> None:
         key = found.series
         check, doubts, absent = Check(key.label, "exchange"), Doubts(), AbsentRows(grid)
-        holes = _left_to_exchange(found)
+        holes = found.left_to_exchange()
         position, end_ms = span
         before_ms: int | None = None
         while position < end_ms:
@@ -252,7 +220,7 @@ class DatabaseAudit:
                 found.unfounded += [
                     number
                     for number, row in ours.items()
-                    if first_ms < number < settled_ms and number not in theirs and _is_empty(row)
+                    if first_ms < number < settled_ms and number not in theirs and is_empty(row)
                 ]
                 before_ms = rows[-1].open_ms
             self._tell(key.label, check.compared)
@@ -310,44 +278,68 @@ class DatabaseAudit:
         return rows
 
     async def _trades(self, found: SeriesAudit) -> None:
-        series = found.series
-        ids = await self._trade_ids(series.symbol)
-        if ids is None:
-            found.checks.append(Check(series.label, "calendar", note=NOTHING_STORED))
-            return
+        series, live = found.series, self._ends.live
         *older, newest = await self._ends.held.epochs(series.symbol)
+        kept = LiveRows(epoch=newest) if live is None else await live.kept_trades(series.symbol)
         note = f"epoch {newest} alone: the exchange has no older one any more" if older else ""
         calendar = Check(series.label, "calendar", note=note)
-        holes = await self._ends.held.trade_holes(series.symbol, *ids, with_absent=True)
+        ids = await self._trade_ids(calendar, series.symbol, kept if kept.epoch == newest else LiveRows())
+        found.checks.append(calendar)
+        if ids is None:
+            calendar.note = NOTHING_STORED
+        else:
+            await self._trades_of(found, ids)
+        if live is not None:
+            found.checks.append(await self._trades_against_live(found, ids, kept, newest))
+        if ids is not None and self._ends.rest is not None:
+            await self._trades_against_exchange(found, ids, self._ends.rest)
+
+    async def _trades_of(self, found: SeriesAudit, ids: Reach) -> None:
+        """Against the calendar."""
+        (calendar,) = found.checks
+        holes = await self._ends.held.trade_holes(found.series.symbol, *ids, with_absent=True)
         for first, last in without_explained(calendar, IdGrid(), holes, found.absent, found.refused):
             calendar.missing += last - first + 1
             calendar.example(f"trades {first} to {last} are missing")
             found.faults.ranges.append((first, last))
         calendar.compared = ids[1] - ids[0] + 1 - calendar.missing - calendar.refused - calendar.absent
-        found.checks.append(calendar)
-        if self._ends.live is not None:
-            found.checks.append(await self._trades_against_live(found, ids, self._ends.live))
-        if self._ends.rest is not None:
-            await self._trades_against_exchange(found, ids, self._ends.rest)
 
-    async def _trade_ids(self, symbol: str) -> Reach | None:
-        """First and last id of the stored trades that are to be looked at."""
-        stored = await self._ends.held.trade_span(symbol)
+    async def _trade_ids(self, calendar: Check, symbol: str, live: LiveRows) -> Reach | None:
+        """First and last id that are to be there: from the first row, or the time asked for, to the newest settled."""
         begin_ms = self._retention.begin_ms("trade", self._from_ms or 0)
-        if stored is None:
-            return None
-        first = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
-        after = await self._ends.held.trades(symbol, self._to_ms, LATEST_MS, 1)
-        if not first:
-            return None
-        return first[0].trade_id, after[0].trade_id - 1 if after else stored[1]
+        until_ms = min(self._to_ms, self._now_ms - TRADES_SETTLING_MS)
+        stored = await self._ends.held.trades(symbol, begin_ms, self._to_ms, 1)
+        kept = [row for row in live.trades.values() if begin_ms <= row.time_ms < until_ms]
+        ids = [row.trade_id for row in (*stored, *kept)]
+        if stored:
+            ids += await self._last_stored_id(symbol)
+        if self._from_ms is None:
+            if not ids:
+                return None
+            begin_ms = (stored or kept)[0].time_ms
+        call = partial(self._ends.bounds.trade_ids, symbol, begin_ms, until_ms, self._now_ms)
+        try:
+            told = await self._retrying.ask(f"{symbol} trades", call) or ()
+        except VenueRefused as error:
+            told, calendar.note = (), f"up to the newest trade that is known here: {error}"
+        first = ids[0] if self._from_ms is None else min((*ids, *told), default=0)
+        return (first, max((*ids, *told))) if ids or told else None
 
-    async def _trades_against_live(self, found: SeriesAudit, ids: Reach, live: LiveStore) -> Check:
+    async def _last_stored_id(self, symbol: str) -> Sequence[int]:
+        """Of the trades of the time; none where they have gone meanwhile."""
+        after = await self._ends.held.trades(symbol, self._to_ms, LATEST_MS, 1)
+        stored = await self._ends.held.trade_span(symbol) or ()
+        return [after[0].trade_id - 1] if after else stored[1:]
+
+    async def _trades_against_live(self, found: SeriesAudit, ids: Reach | None, live: LiveRows, epoch: int) -> Check:
         series = found.series
-        check = Check(series.label, "live store")
-        stored = await live.kept_trades(series.symbol)
-        check.doubled = stored.doubled
-        theirs = {number: row for number, row in stored.trades.items() if ids[0] <= number <= ids[1]}
+        check = Check(series.label, "live store", doubled=live.doubled)
+        if live.epoch > epoch:
+            check.missing = len(live.trades)
+            check.example(f"nothing of epoch {live.epoch} is there, which `trades:` is in")
+            return check
+        begin, end = (0, -1) if ids is None or live.epoch < epoch else ids
+        theirs = {number: row for number, row in live.trades.items() if begin <= number <= end}
         for first in range(min(theirs, default=0), max(theirs, default=-1) + 1, ROWS_PER_READ):
             last = first + ROWS_PER_READ - 1
             ours = by_id(await self._ends.held.trades_by_id(series.symbol, first, last, ROWS_PER_READ))
@@ -358,7 +350,7 @@ class DatabaseAudit:
     async def _trades_against_exchange(self, found: SeriesAudit, ids: Reach, rest: TradesApi) -> None:
         series = found.series
         check, doubts, absent = Check(series.label, "exchange"), Doubts(), AbsentRows(IdGrid())
-        holes = _left_to_exchange(found)
+        holes = found.left_to_exchange()
         position = ids[0]
         while position <= ids[1]:
             call = partial(_exchanges_trades, rest, series.symbol, position, doubts)
@@ -380,19 +372,3 @@ async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: 
     rows = await rest.trades(symbol, from_id)
     doubts.settle(faults_of_trades(rows))
     return rows
-
-
-def _left_to_exchange(found: SeriesAudit) -> list[Reach]:
-    """What the calendar misses may not exist: the exchange is asked about these."""
-    calendar, holes = found.checks[0], found.faults.ranges.copy()
-    if calendar.missing:
-        calendar.note = f"{calendar.missing:,} are not there, see the exchange"
-    calendar.missing = 0
-    calendar.examples.clear()
-    found.faults.ranges.clear()
-    return holes
-
-
-def _is_empty(kline: Kline) -> bool:
-    """Nothing was traded in it."""
-    return kline.trades == 0 and float(kline.volume) == 0

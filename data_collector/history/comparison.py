@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import UNEXPLAINED, Grid, IdGrid, crossing, disjoint, explained, joined, without
+from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Row, Trade
 from data_collector.model.wire import open_time_text
 
@@ -18,6 +19,8 @@ Against = Literal["calendar", "live store", "exchange", "own trades"]
 """`calendar`: is there a kline for every open time, a trade for every id? The others have rows to compare with."""
 
 EXAMPLES_MAX = 5
+
+CONTRADICTING = "; validation refused that one ({rules}), so the stored row, which contradicts it, stays"
 
 SAME_TIME_MS = 1_000
 """A trade that two sides tell with times further apart is not the same one."""
@@ -97,6 +100,35 @@ class FaultyRows(Struct):
         return joined(grid, sorted([*self.ranges, *((number, number) for number in inside)]))
 
 
+class SeriesAudit(Struct):
+    """What was found of one series."""
+
+    series: Key
+    checks: list[Check]
+    faults: FaultyRows
+    refused: RefusedRows
+    absent: Sequence[Gap]
+    """Recorded as what the exchange itself does not have."""
+    unfounded: list[int] = field(default_factory=list)
+    """Open times of candles without trades that were built, and of which the exchange proves to have none."""
+    proven: Sequence[Gap] = ()
+    """Neither here nor at the exchange, as it proves, and not recorded yet."""
+
+    @property
+    def is_clean(self) -> bool:
+        return all(check.is_clean for check in self.checks)
+
+    def left_to_exchange(self) -> list[Range]:
+        """What the calendar misses may not exist: the exchange is asked about these."""
+        calendar, holes = self.checks[0], self.faults.ranges.copy()
+        if calendar.missing:
+            calendar.note = f"{calendar.missing:,} are not there, see the exchange"
+        calendar.missing = 0
+        calendar.examples.clear()
+        self.faults.ranges.clear()
+        return holes
+
+
 def compare(
     check: Check,
     faults: FaultyRows,
@@ -110,20 +142,22 @@ def compare(
     """Note in `check` and `faults` what differs; `passed_over` are numbers that only they need not have."""
     for number, row in theirs.items():
         mine = ours.get(number)
-        gap = refused.of(number) if mine is None else None
-        if gap is not None:
+        if mine is not None and same(mine, row):
+            check.compared += 1
+            continue
+        gap = refused.of(number)
+        if mine is not None:
+            check.compared += 1
+            check.differing += 1
+            stays = "" if gap is None else CONTRADICTING.format(rules=", ".join(gap.rules))
+            check.example(f"{place_of(row)} is {brief(mine)} here and {brief(row)} there{stays}")
+            faults.numbers.add(number)
+        elif gap is not None:
             check.note_refused(gap, 1)
-        elif mine is None:
+        else:
             check.missing += 1
             check.example(f"{place_of(row)} is missing")
             faults.numbers.add(number)
-        elif not same(mine, row):
-            check.compared += 1
-            check.differing += 1
-            check.example(f"{place_of(row)} is {brief(mine)} here and {brief(row)} there")
-            faults.numbers.add(number)
-        else:
-            check.compared += 1
     for number in ours.keys() - theirs.keys():
         if number not in passed_over:
             check.unknown += 1
@@ -242,6 +276,11 @@ def by_id(trades: Iterable[Trade]) -> dict[int, Trade]:
 def place_of(row: Kline | Trade) -> str:
     """How people find it."""
     return open_time_text(row.open_ms) if isinstance(row, Kline) else f"trade {row.trade_id}"
+
+
+def is_empty(kline: Kline) -> bool:
+    """Nothing was traded in it."""
+    return kline.trades == 0 and float(kline.volume) == 0
 
 
 def brief(row: Kline | Trade) -> str:

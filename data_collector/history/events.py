@@ -43,11 +43,12 @@ class Progressed(Struct, frozen=True, tag="progress", tag_field="event"):
 
 
 class Waiting(Struct, frozen=True, tag="retry", tag_field="event"):
-    """Something did not work and is tried again."""
+    """Something did not work and is tried again, or has no answer yet."""
 
     series: str
     reason: str
     wait_s: float
+    """0 while it is waited for the answer."""
 
 
 class FileRefused(Struct, frozen=True, tag="file_refused", tag_field="event"):

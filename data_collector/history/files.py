@@ -54,7 +54,7 @@ class FileFill:
             return
         try:
             # Its parts let go of what only waits by themselves; a chunk is written to its end.
-            await self._retrying.write(report.series, lambda: self._read(plan, file, report))
+            await self._retrying.write(report.series, lambda: self._read(plan, file, report), is_long=True)
         except NotPublished:
             pass
         except (BadFile, OtherLife) as error:

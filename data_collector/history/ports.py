@@ -66,6 +66,39 @@ class StoredRows(HeldTrades, Protocol):
         """First and last open time."""
 
 
+class AuditedRows(Holdings, StoredRows, Protocol):
+    """What an audit reads of the database."""
+
+    async def open_times(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> list[int]:
+        """All of a range, ascending."""
+
+    async def gaps(self, key: Key) -> list[Gap]:
+        """What was recorded as missing, and why."""
+
+    async def epochs(self, symbol: str) -> list[int]:
+        """Those of a symbol, rising; its trades are read in the newest."""
+
+
+class LiveRows(Struct):
+    """What the live store keeps of one series, in the order in which it came."""
+
+    klines: Mapping[int, Kline] = field(default_factory=dict)
+    trades: Mapping[int, Trade] = field(default_factory=dict)
+    doubled: int = 0
+    epoch: int = 0
+    """Of the trades."""
+
+
+class LiveStore(Protocol):
+    """The live store. Raises `SinkUnavailable`."""
+
+    async def closed_klines(self, symbol: str, interval: str) -> LiveRows:
+        """All closed ones that are kept, in their newest revision."""
+
+    async def kept_trades(self, symbol: str) -> LiveRows:
+        """All that are kept of the newest epoch."""
+
+
 class RowStore(Protocol):
     """The writing side, behind the gate. Idempotent; may be broken off only to be called again. Raises the same."""
 

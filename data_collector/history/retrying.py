@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from data_collector.history.events import Waiting
@@ -13,6 +13,9 @@ from data_collector.model.backoff import Backoff
 from data_collector.model.errors import Transient, Unavailable
 
 WAIT_S_MIN = 0.2
+
+TOLD_S = 10.0
+"""How often it is told that there is no answer yet."""
 
 Found = TypeVar("Found")
 
@@ -56,19 +59,45 @@ class Retrying:
         """For what may be broken off. Raises `Unavailable` with the last reason when the time is over."""
         return await self._until_it_works(name, call, interruptible=True)
 
-    async def write(self, name: str, call: Callable[[], Awaitable[Found]]) -> Found:
-        """For what is to be done whole."""
-        return await self._until_it_works(name, call, interruptible=False)
+    async def write(self, name: str, call: Callable[[], Awaitable[Found]], *, is_long: bool = False) -> Found:
+        """For what is to be done whole; `is_long` tells by itself how far it is."""
+        return await self._until_it_works(name, call, interruptible=False, is_long=is_long)
 
-    async def _until_it_works(self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool) -> Found:
+    @contextmanager
+    def _waits_told(self, name: str) -> Iterator[None]:
+        """A block that asks once."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+
+        timer: asyncio.TimerHandle | None = None
+
+        def tell_later() -> None:
+            nonlocal timer
+            timer = loop.call_later(TOLD_S, tell)
+
+        def tell() -> None:
+            self._tell(Waiting(name, f"no answer for {loop.time() - began_s:.0f} s", 0.0))
+            tell_later()
+
+        tell_later()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _until_it_works(
+        self, name: str, call: Callable[[], Awaitable[Found]], *, interruptible: bool, is_long: bool = False
+    ) -> Found:
         end = time.monotonic() + self._seconds
         backoff = Backoff()
         while True:
             try:
-                if not interruptible:
-                    return await call()
-                with self._stopping.interruptible():
-                    return await call()
+                with nullcontext() if is_long else self._waits_told(name):
+                    if not interruptible:
+                        return await call()
+                    with self._stopping.interruptible():
+                        return await call()
             except Transient as error:
                 wait_s = max(WAIT_S_MIN, backoff.next_delay_s(retry_after_s=error.retry_after_s))
                 if time.monotonic() + wait_s > end:

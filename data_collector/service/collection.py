@@ -64,7 +64,7 @@ class Collection:
         self._spool = home.spool
         self._repairs = Repairs(settings, self.outlet, self.intake, rest, home, ledger, epochs, counters)
         if "trade" not in settings.channels:
-            self.intake.trades.collected.clear()
+            self.intake.trades.collect_none()
         self.statistics = Statistics(
             rest, self.intake, settings.symbols, settings.channels, counters, on_listed=validation.auditor.learn
         )

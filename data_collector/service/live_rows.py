@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from data_collector.history.audit import LiveRows
+from data_collector.history.ports import LiveRows
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Unavailable
 from data_collector.model.keys import StoreKeys
@@ -54,7 +54,7 @@ class RedisRows:
                     kept.clear()
                 doubled += trade.trade_id in kept
                 kept[trade.trade_id] = trade
-        return LiveRows(trades=kept, doubled=doubled)
+        return LiveRows(trades=kept, doubled=doubled, epoch=newest)
 
     async def _revised(self, symbol: str, klines: Sequence[Kline]) -> list[Kline]:
         """Each, or what its key says, if that is closed too and not expired."""

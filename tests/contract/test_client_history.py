@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import uuid4
 
 import pytest
 from msgspec import structs
 
-from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client import AsyncClient, Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client.answering import http
+from data_collector.client.reading import stored
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -184,7 +188,7 @@ async def test_pages_are_of_one_size_and_lose_no_gap(client: Client, sink: Redis
 
 
 async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: RedisSink, dsn: str) -> None:
-    """Trade times go back now and then: a trade outside of the time asked for is no gap."""
+    """Trade times go back now and then: what lies between two trades of the time belongs to it."""
     made = trades_from(1, 12)
     made[4] = structs.replace(made[4], time_ms=NOON_MS + 2)
     del made[7:9]
@@ -193,7 +197,8 @@ async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: Redi
 
     records = client.trades(SYMBOL, start=NOON_MS + 3, end=NOON_MS + 12)
 
-    assert told(records) == [3, 4, 6, 7, (8, 9, "unknown"), 10, 11]
+    assert told(records) == [3, 4, 5, 6, 7, (8, 9, "unknown"), 10, 11]
+    assert told(client.trades(SYMBOL, end=NOON_MS + 5)) == [1, 2, 3, 4, 5]
 
 
 async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSink, dsn: str) -> None:
@@ -223,6 +228,19 @@ async def test_reasons_that_the_database_keeps_outlive_the_store(
 
     known = "unknown" if "-http]" in request.node.name else "refused"
     assert (gap.first, gap.reason) == (at(1), known)
+
+
+async def test_start_behind_which_there_is_nothing_is_a_gap_up_to_now(client: Client, sink: RedisSink) -> None:
+    """Five minutes of an interval that nobody collects, where a frame without a row would look whole."""
+    await sink.write(stores.klines(kline(0)))
+
+    records = client.klines(SYMBOL, "1m", start="-5m")
+
+    (gap,) = records.gaps
+    assert (gap.count in (3, 4), gap.reason) == (True, "unknown")
+    assert list(records) == records.gaps
+    with pytest.raises(GapFound):
+        client.klines(SYMBOL, "1m", start="-5m", gaps="raise").to_numpy()
 
 
 async def test_frames_out_of_the_database_are_those_of_the_records(
@@ -255,6 +273,35 @@ async def test_frames_out_of_the_database_are_those_of_the_records(
         client.klines(SYMBOL, "1m", start=at(0), gaps="raise").to_numpy()
 
 
+async def test_frames_of_trades_out_of_the_database_are_those_of_the_records(
+    client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lives with holes, times that go back, what is not told, rules that mark some, and words that name no rule."""
+    chance, ids = random.Random(5), [number for number in range(100, 160) if number not in (107, 108, 130)]
+    old = [
+        structs.replace(one, time_ms=NOON_MS + 1000 * (one.trade_id - 100) + chance.randint(-3000, 3000))
+        for one in trades_from(100, 159, quantity=f"0.{chance.randint(1, 10**5)}")
+        if one.trade_id in ids
+    ]
+    old[4] = structs.replace(old[4], is_buyer_maker=None, buyer_order_id=7)
+    new = [structs.replace(one, time_ms=one.time_ms + 60_000) for one in trades_from(1, 9)]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(old, source="rest", warnings={110: ("odd", "rare")})
+        await writer.put_trades(new, source="ws", epoch=1)
+    execute(dsn, "update market_data_trades set source = null, warnings = '{ok,\"No\\nrule\"}' where trade_id = 120")
+    await sink.write(stores.trades(100, 101))
+
+    for rows_at_once in (bulk.PAGE_ROWS, 4):
+        monkeypatch.setattr(bulk, "TRADES", bulk.TRADES.replace(f"limit {bulk.PAGE_ROWS}", f"limit {rows_at_once}"))
+        monkeypatch.setattr(bulk, "PAGE_ROWS", rows_at_once)
+        for start, end in ((None, None), (NOON_MS + 5_500, NOON_MS + 40_500), (NOON_MS + 50_000, None)):
+            records = client.trades(SYMBOL, start=start, end=end)
+            expected = records.read().columns("float")
+            assert expected.warnings
+            assert records.to_numpy().tobytes() == expected.to_numpy().tobytes()
+            assert records.to_arrow().to_pylist() == expected.to_arrow().to_pylist()
+
+
 def test_frame_that_does_not_fit_is_refused_with_the_figure(
     client: Client, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,3 +311,66 @@ def test_frame_that_does_not_fit_is_refused_with_the_figure(
     for read in (client.klines(SYMBOL, "1m").read, client.klines(SYMBOL, "1m").to_numpy):
         with pytest.raises(TooLarge, match=r"More than 2 records of BTCUSDT 1m do not fit"):
             read()
+
+
+def hang_up_ranges(client: Client) -> None:
+    """As the HTTP side does with a slow reader."""
+    api = client._answering._api
+    assert api is not None
+    for each in api._ranges.values():
+        with suppress(OSError):
+            if each.connection.sock is not None:
+                each.connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+async def test_long_ranges_come_in_pieces_also_when_they_are_cut(
+    address: str, service: HttpService, sink: RedisSink, reader: Reader, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More ranges at once than are kept open, and each of them cut in its midst: as a slow reader's is."""
+    execute(dsn, "truncate market_data_ohlcv, market_data_trades")
+    await put_minutes(dsn, sink, *range(30), 33, *range(35, 60))
+    await put_trades(dsn, 1, 60)
+    monkeypatch.setattr(stored, "API_PAGE_ROWS", 5)
+    monkeypatch.setattr(http, "PIECE_BYTES", 1000)
+
+    with Client(address, api=service.url, database="") as client:
+        whole = told(client.klines(SYMBOL, "1m"))
+        several = [iter(client.klines(SYMBOL, "1m")) for _ in range(http.RANGES_AT_ONCE + 1)]
+        side_by_side = [told(items) for items in zip(*several, strict=True)]
+        cut: list[Item] = []
+        for item in client.trades(SYMBOL):
+            cut.append(item)
+            hang_up_ranges(client)
+
+    expected: list[object] = [("1m", minute) for minute in (*range(30), 33, *range(35, 60))]
+    expected[30:30] = [(at(30), at(32), "absent")]
+    expected[32:32] = [(at(34), at(34), "absent")]
+    assert whole == expected
+    assert side_by_side == [[each] * len(several) for each in expected]
+    assert told(cut) == list(range(1, 61))
+
+
+async def test_asynchronous_client_reads_the_same(
+    request: pytest.FixtureRequest, client: Client, address: str, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 1, 4, 5)
+    await put_trades(dsn, 1, 5)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+    api = "" if "-database]" in request.node.name else request.getfixturevalue("service").url
+    candles = client.klines(SYMBOL, "1m", start=at(0))
+
+    async with AsyncClient(address, api=api, database="" if "-http]" in request.node.name else dsn) as other:
+        records = other.klines(SYMBOL, "1m", start=at(0))
+        assert [item async for item in records] == list(candles)
+        assert [list(page) async for page in records.pages(2)] == [list(page) for page in candles.pages(2)]
+        assert await records.gaps() == candles.gaps
+        assert await records.spans() == candles.spans()
+        assert (await records.to_numpy()).tobytes() == candles.to_numpy().tobytes()
+        assert (await records.to_arrow()).to_pylist() == candles.to_arrow().to_pylist()
+        assert len(await records.to_pandas(numbers="decimal")) == 4
+        with pytest.raises(GapFound):
+            await records.require_whole()
+        async with await other.replay(TRADES, MINUTES, start=at(0)) as replay:
+            with client.replay(TRADES, MINUTES, start=at(0)) as blocking:
+                assert [item async for item in replay] == list(blocking)
+            assert replay.is_caught_up

@@ -205,3 +205,22 @@ async def test_client_of_the_users_own_may_be_set_up_in_any_way(
         assert live.is_caught_up
         assert client.symbols() == [SYMBOL]
     own.close()
+
+
+async def test_stream_that_begins_anew_below_what_was_read_is_read_from_its_begin(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    """Another server took over, without its entries, and its clock is behind: ids of new entries are smaller."""
+    await sink.write(stores.klines(kline(0), kline(1)))
+    record = reader.entries(f"stream:{SYMBOL}")[1][1]["data"]
+
+    with client.live(MINUTES, start="earliest") as live:
+        found = list(itertools.islice(live, 2))
+        reader.client.delete(f"stream:{SYMBOL}")
+        for number in (1, 2):
+            again = record.replace("12:01:", f"12:0{number}:")
+            reader.client.xadd(f"stream:{SYMBOL}", {"data": again}, id=f"5-{number}")
+        for _ in range(3):
+            found += (live.poll(0.01) or pytest.fail("a live stream has no end")).items
+
+    assert told(found) == [("1m", 0), ("1m", 1), ("1m", 2)]

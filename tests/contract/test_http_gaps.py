@@ -221,6 +221,28 @@ def test_klines_of_all_symbols_at_once_are_refused(service: HttpService) -> None
     assert service.get("/completeness?klines=1").status == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/gaps?state=foo", "There is no such parameter here; there are symbol, limit."),
+        ("/gaps?limit=2&limit=3", "limit: given more than once."),
+        ("/completeness?symbol=BTCUSDT&kline=1", "there are symbol, limit, cursor, klines."),
+        ("/completeness?cursor=zzz", "The cursor is not one that a page before has given."),
+        ("/completeness?symbol=BTCUSDT&cursor=zzz", "The cursor goes on a list of symbols"),
+        ("/trades/BTCUSDT?before=3", "There is no such parameter here"),
+    ],
+)
+def test_parameter_that_means_nothing_is_refused(service: HttpService, path: str, told: str) -> None:
+    answer = service.get(path)
+
+    assert answer.status == 422
+    assert told in str(answer.json["detail"])
+
+
+def test_route_without_parameters_takes_what_probes_add(service: HttpService) -> None:
+    assert service.get("/health/live?now=1").status == 200
+
+
 def test_healing_is_told_with_sources_and_times(service: HttpService, address: str) -> None:
     def tell(ledger: Ledger) -> None:
         ledger.opened(TRADES, 1, 10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import http.client
 import io
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import DEADLINE_S, SERVE, HttpService, running
-from tests.contract.test_http_series import dsn, put_klines, put_trades, rows_of, snapshot_of
+from tests.contract.test_http_series import dsn, put_klines, put_trades, rows_of, snapshot_of, writer_of
 from tests.integration.postgres_server import execute, rows
 from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
@@ -33,8 +34,8 @@ stretches.COPIED_ROWS, stretches.PAGE_ROWS = 40, 15
 {SERVE}"""
 
 RANGE = f"/klines/{SYMBOL}?interval=1m&from=2020-01-01&format=csv"
-LONG = 200_000
-"""Minutes: 26 MB, more than all buffers between a server and a client."""
+LONG = 120_000
+"""Minutes: 16 MB, more than what is read ahead and what buffers between a server and a client hold."""
 
 FILL = f"""
 insert into market_data_ohlcv (symbol, interval, "timestamp", open, high, low, close, volume)
@@ -71,9 +72,16 @@ def long_service(address: str, dsn: str, tmp_path_factory: pytest.TempPathFactor
 
 
 def ids(service: HttpService, query: str) -> list[int]:
-    answer = service.get(f"/trades/{SYMBOL}?{query}")
-    assert answer.status == 200, answer.text
-    return [int(row["trade_id"]) for row in csv.DictReader(io.StringIO(answer.text))]
+    """Of an answer, and of those that its links lead to."""
+    found: list[int] = []
+    path: str | None = f"/trades/{SYMBOL}?{query}"
+    while path is not None:
+        answer = service.get(path)
+        assert answer.status == 200, answer.text
+        found += [int(row["trade_id"]) for row in csv.DictReader(io.StringIO(answer.text))]
+        link = re.fullmatch('<(.*)>; rel="next"', answer.headers.get("Link", ""))
+        path = None if link is None else link[1]
+    return found
 
 
 async def test_holes_of_either_store_are_filled_from_the_other(service: HttpService, sink: RedisSink, dsn: str) -> None:
@@ -86,6 +94,8 @@ async def test_holes_of_either_store_are_filled_from_the_other(service: HttpServ
 
     assert found == [number for number in range(1, 451) if number != 30]
     assert ids(service, "from=1970-01-01&after=260&format=csv") == list(range(261, 451))
+    assert ids(service, "from=1970-01-01&limit=23&format=csv") == found
+    assert ids(service, "after=0&format=csv") == found
 
 
 async def test_range_of_times_begins_and_ends_inside(service: HttpService, sink: RedisSink, dsn: str) -> None:
@@ -97,6 +107,20 @@ async def test_range_of_times_begins_and_ends_inside(service: HttpService, sink:
 
     assert ids(service, f"from={times[50]}&to={times[171]}&format=csv") == [80, *range(100, 171)]
     assert ids(service, f"from={times[110]}&format=csv") == list(range(110, 300))
+
+
+async def test_lives_are_not_joined(service: HttpService, sink: RedisSink, dsn: str) -> None:
+    async with writer_of(dsn) as writer:
+        for epoch, until_id in ((0, 60), (1, 90)):
+            await writer.put_trades([trade(number) for number in range(1, until_id)], source="rest", epoch=epoch)
+    await sink.write(stores.trades(50, 55))
+
+    for epoch, last in ((0, 59), (1, 89)):
+        path = f"/trades/{SYMBOL}?from=1970-01-01&format=csv&epoch={epoch}"
+        assert ids(service, path.partition("?")[2]) == list(range(1, last + 1))
+        headers = service.get(path).headers
+        assert (headers["X-Epoch"], headers["X-Epochs"]) == (str(epoch), "0, 1")
+        assert ids(service, f"format=csv&limit=2&epoch={epoch}") == [last - 1, last]
 
 
 async def test_what_postgresql_writes_is_what_the_pages_say(service: HttpService, sink: RedisSink, dsn: str) -> None:
@@ -201,10 +225,10 @@ def test_slow_reader_holds_neither_connection_nor_transaction_and_gets_all(long_
 
 def test_reader_that_goes_away_gives_its_place_back(long_service: HttpService, dsn: str) -> None:
     """However far it had come: PostgreSQL is not away because of that."""
-    for number in range(5 * STREAMS_MAX):
+    for number in range(2 * STREAMS_MAX):
         with reading(long_service, RANGE) as answer:
             assert (answer.status, answer.headers["X-Warning"]) == (200, None)
-            answer.read(1000 + 400_000 * number)
+            answer.read(1000 + 1_000_000 * number)
         until_free(long_service)
 
     until(lambda: not _under_way(dsn))
@@ -251,6 +275,23 @@ def test_postgresql_that_goes_away_cuts_the_answer_and_the_reader_can_tell(
     assert '"event": "answer_cut"' in log
     assert "Exception in ASGI" not in log
     assert "PostgreSQL is away" in again.headers["X-Warning"]
+
+
+def test_reader_that_takes_nothing_is_cut_off(
+    address: str, dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:  # fmt: skip
+    execute(dsn, "truncate market_data_ohlcv")
+    execute(dsn, FILL)
+    script = f"from data_collector.api.series import streamed\nstreamed.SEND_TIMEOUT_S = 0.2\n{SERVE}"
+    folder = tmp_path_factory.mktemp("http")
+    with (
+        running(folder, snapshot_of(address), script=script, DATABASE_URL=dsn) as service,
+        reading(service, RANGE) as answer,
+    ):
+        log = folder / "stderr"
+        until(lambda: "the client has not taken" in log.read_text() or None, "a line in the log")
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
 
 
 def test_stop_of_the_service_cuts_the_answer(address: str, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> None:

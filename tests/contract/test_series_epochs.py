@@ -65,6 +65,8 @@ async def test_epoch_in_a_foreign_entry_neither_is_listed_nor_ends_a_page(
     for epoch, oldest in ((0, 7), (1, 1)):
         trades = RedisTrades(reading, address, StoreKeys(), Window(SYMBOL, epoch=epoch))
         assert await trades.first_place() == oldest
+        assert [number for number, _ in await trades.newest(1)] == [oldest + 1]
+        assert [number for number, _ in await trades.newest(9)] == [oldest, oldest + 1]
 
 
 async def test_list_of_epochs_is_bounded_whatever_the_store_says(

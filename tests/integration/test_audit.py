@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
 from data_collector.cli.history.audit import AuditResult, audited
 from data_collector.cli.history.backfill import BackfillOptions
@@ -98,6 +99,97 @@ async def test_series_without_a_row_lacks_all_that_was_asked_for(world: Past) ->
     assert check_of(verdict, "calendar").missing == 120
     assert not verdict.equal
     assert check_of(unasked, "calendar").note == "nothing is stored"
+
+
+async def test_series_without_a_row_lacks_what_the_live_store_has(world: Past, store: Store) -> None:
+    """The history writer never wrote, and nobody names a time."""
+    execute(world.dsn, "delete from market_data_ohlcv", "delete from market_data_trades")
+    _put_live(world, store, trades=20, klines=3)
+
+    verdict = await verdict_of(world, begin="", store=store)
+
+    assert check_of(verdict, "live store").missing == 3
+    assert check_of(verdict, "live store", "BTCUSDT trades").missing == 20
+
+
+async def test_newest_trades_that_the_live_store_has_and_the_database_lacks_are_missing(
+    world: Past, store: Store
+) -> None:  # fmt: skip
+    """The history writer stood still: PostgreSQL ends 7 ids before `trades:`."""
+    _put_live(world, store, trades=20)
+    delete_newest(world, 7)
+
+    for begin in ("", "2025-12-30"):
+        verdict = await verdict_of(world, begin=begin, store=store)
+        assert not verdict.equal
+        assert check_of(verdict, "calendar", "BTCUSDT trades").missing == 7
+        assert check_of(verdict, "live store", "BTCUSDT trades").missing == 7
+    healed = await verdict_of(world, begin="", store=store, repair=True)
+
+    assert healed.equal, healed
+
+
+async def test_newest_trades_of_the_exchange_are_missing_where_no_live_store_runs(world: Past) -> None:
+    delete_newest(world, 7)
+
+    verdict = await verdict_of(world, begin="")
+
+    assert check_of(verdict, "calendar", "BTCUSDT trades").missing == 7
+
+
+async def test_trades_of_a_newer_epoch_of_the_live_store_are_missing(world: Past, store: Store) -> None:
+    """The writer stood still while ids began anew."""
+    trade = world.simulator.tape("BTCUSDT")[-1]
+    record = trade_json(structs.replace(trade, trade_id=0), json_text("BTCUSDT"))
+    store.ask("XADD", "trades:BTCUSDT", f"{trade.time_ms}-{2**53}", "data", record, "epoch", "1")
+
+    verdict = await verdict_of(world, store=store)
+
+    live = check_of(verdict, "live store", "BTCUSDT trades")
+    assert (live.missing, live.examples) == (1, ["nothing of epoch 1 is there, which `trades:` is in"])
+
+
+async def test_trades_that_were_all_deleted_are_missing_from_the_asked_time_on_and_repaired(world: Past) -> None:
+    wanted = len(rows(world.dsn, """select 1 from market_data_trades where "timestamp" >= '2025-12-31 12:00+00'"""))
+    execute(world.dsn, "delete from market_data_trades")
+
+    found = await verdict_of(world, begin="2025-12-31T12:00")
+    healed = await verdict_of(world, begin="2025-12-31T12:00", exchange=True, repair=True)
+
+    assert check_of(found, "calendar", "BTCUSDT trades").missing == wanted
+    assert not found.equal
+    assert healed.equal, healed
+    assert healed.repair is not None
+    assert healed.repair.added == wanted
+
+
+async def test_trades_from_the_asked_time_to_the_first_stored_one_are_missing(world: Past) -> None:
+    early = """"timestamp" < '2025-12-30 12:00+00'"""
+    wanted = len(rows(world.dsn, f"select 1 from market_data_trades where {early}"))
+    execute(world.dsn, f"delete from market_data_trades where {early}")
+
+    asked = await verdict_of(world)
+    unasked = await verdict_of(world, begin="")
+
+    assert check_of(asked, "calendar", "BTCUSDT trades").missing == wanted
+    assert unasked.equal, unasked
+
+
+async def test_weeks_that_were_all_deleted_are_missing_from_the_asked_time_on(world: Past) -> None:
+    """A candle of three days opens when the exchange says so."""
+    world.simulator.advance(4 * 1440 * MINUTE_MS)
+    wish = BackfillOptions("BTCUSDT", "3d", "2025-12-20")
+
+    verdict = await audited(load_settings(world.variables, None), wish, against_exchange=False, repair=False)
+
+    assert check_of(verdict, "calendar", "BTCUSDT 3d").missing > 0
+
+
+async def test_symbol_that_nobody_knows_is_refused(world: Past) -> None:
+    ended = await world.run("audit", "--symbols", "BTCUSDT,NOPE", "--intervals", "1m", "--trades")
+
+    assert ended.code == 78, ended
+    assert "--symbols: the exchange does not list NOPE, and nothing is stored of it." in ended.errors
 
 
 async def test_trades_outside_the_asked_times_are_not_looked_at(world: Past) -> None:
@@ -248,11 +340,7 @@ async def test_what_the_retention_has_let_go_is_neither_missing_nor_fetched_agai
 
 async def test_live_store_is_compared_where_it_reaches_and_the_seam_is_told(world: Past, store: Store) -> None:
     symbol = json_text("BTCUSDT")
-    kept = [each for each in world.simulator.closed_klines("BTCUSDT", "1m") if each.open_ms < START_MS - MINUTE_MS][-3:]
-    for kline in kept:
-        store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(kline, symbol))
-    for trade in world.simulator.tape("BTCUSDT")[-20:]:
-        store.ask("XADD", "trades:BTCUSDT", f"{trade.time_ms}-{trade.trade_id}", "data", trade_json(trade, symbol))
+    kept = _put_live(world, store, trades=20, klines=3)
     same = await verdict_of(world, store=store)
     _put_differing(store, kept[0], symbol)
     store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(kept[1], symbol))
@@ -282,6 +370,24 @@ async def test_command_ends_with_the_verdict_as_its_exit_code(world: Past) -> No
     assert "BTCUSDT 1m against calendar: ok, 2,879 compared, 0 missing" in plain.output
     assert "Not compared with the live store" in plain.errors
     assert (verdict["equal"], verdict["checks"][0]["missing"]) == (False, 10)
+
+
+def delete_newest(world: Past, count: int) -> None:
+    """Of the stored trades."""
+    newest = f"select trade_id from market_data_trades order by trade_id desc limit {count}"
+    execute(world.dsn, f"delete from market_data_trades where trade_id in ({newest})")
+
+
+def _put_live(world: Past, store: Store, *, trades: int, klines: int = 0) -> list[Kline]:
+    """The newest of each, which the database holds too."""
+    symbol = json_text("BTCUSDT")
+    closed = [each for each in world.simulator.closed_klines("BTCUSDT", "1m") if each.open_ms < START_MS - MINUTE_MS]
+    kept = closed[len(closed) - klines :]
+    for kline in kept:
+        store.ask("XADD", "stream:BTCUSDT", "*", "data", kline_json(kline, symbol))
+    for trade in world.simulator.tape("BTCUSDT")[-trades:]:
+        store.ask("XADD", "trades:BTCUSDT", f"{trade.time_ms}-{trade.trade_id}", "data", trade_json(trade, symbol))
+    return kept
 
 
 def _put_differing(store: Store, kline: Kline, symbol: str) -> None:

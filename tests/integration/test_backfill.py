@@ -8,11 +8,13 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 from msgspec import structs
 
 from data_collector.cli.history.backfill import BackfillOptions, filled
 from data_collector.embedded.postgres import EmbeddedPostgres
+from data_collector.history import retrying
 from data_collector.history.events import Planned, Waiting
 from data_collector.history.retrying import Stopping
 from data_collector.model.calendar import DAY_MS
@@ -159,6 +161,22 @@ async def test_series_that_fails_is_told_and_the_others_go_on(world: Past) -> No
     assert "BTCUSDT trades: failed" in ended.output
     assert "HTTP 502" in ended.output
     assert "Failed: 1 of 2 series" in ended.output
+
+
+async def test_locked_table_is_told_and_given_up_when_asked_to(world: Past) -> None:
+    """Somebody else's transaction holds quarantine; no statement may wait for its own minute then."""
+    await world.told(end="2025-12-30T00:10")
+    holder = await asyncpg.connect(world.dsn)
+    await holder.execute("begin; lock table market_data_quarantine in access exclusive mode")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrying, "TOLD_S", 1.0)
+        with pytest.raises(Unavailable, match="given up after 3 s"):
+            await world.told(give_up_s=3.0)
+    await holder.close()
+
+    waits = [event.reason for event in world.events if isinstance(event, Waiting)]
+    assert waits[0] == "no answer for 1 s"
+    assert not any("60" in reason for reason in waits)
 
 
 async def test_exchange_that_hangs_does_not_hold_up_ctrl_c(world: Past) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_collector.embedded import postgres
-from data_collector.embedded.postgres import EmbeddedPostgres, embedded_programs
+from data_collector.embedded.postgres import EmbeddedPostgres, embedded_programs, programs_for, server_user
 from data_collector.model.errors import Misconfigured, Unavailable
 from data_collector.observe.logs import get_log
 from data_collector.sinks.postgres.pool import open_pool
@@ -69,6 +70,27 @@ async def test_root_whose_umask_is_077_gets_a_server(
         os.umask(before)
         await server.stop()
         shutil.rmtree(folder)
+
+
+def test_two_first_starts_at_once_share_the_copy_of_the_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, us = linked_programs(tmp_path), pwd.getpwuid(os.geteuid())
+    programs.parents[2].chmod(0o700)
+    monkeypatch.setattr(postgres, "ROOTS_FOLDER", tmp_path / "data-collector")
+    monkeypatch.setattr(postgres, "embedded_programs", lambda: programs)
+    open_to_others = postgres._open_to_others
+
+    def be_slower(unfinished: Path) -> None:
+        monkeypatch.setattr(postgres, "_open_to_others", open_to_others)
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        programs_for(us)
+        open_to_others(unfinished)
+
+    monkeypatch.setattr(postgres, "_open_to_others", be_slower)
+
+    assert (programs_for(us) / "postgres").exists()
+    assert len(list(postgres.ROOTS_FOLDER.iterdir())) == 1
 
 
 async def test_programs_that_may_not_be_run_are_told_in_a_sentence(
@@ -146,7 +168,7 @@ def slow_programs() -> Path:
     """A folder with the slow server."""
     folder = open_folder()
     script = folder / "postgres"
-    script.write_text(SLOW.format(programs=embedded_programs()))
+    script.write_text(SLOW.format(programs=programs_for(server_user())))
     script.chmod(0o755)
     return folder
 

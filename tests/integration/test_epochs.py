@@ -27,6 +27,7 @@ from tests.faults.service import Api, api_over
 from tests.integration.postgres_server import rows
 from tests.integration.processes import Exchange, variables
 from tests.integration.store_reader import Store
+from tests.integration.test_quarantine_command import write_rule
 from tests.integration.test_refused_rows import writing
 from tests.integration.waiting import until, until_async
 from tests.market import trade
@@ -152,7 +153,7 @@ def test_market_whose_ids_begin_anew_goes_on_by_itself_and_both_lives_stand_whol
         store.ask("FLUSHALL")
         last_id = burst(market)
         until(lambda: (1, last_id) in stored(store), "the store filled again", output=api.told)
-        assert stored(store) == [(1, number) for number in range(last_id + 1)]
+        until(lambda: stored(store) == two_lives(first, last_id), "both lives from the spool", output=api.told)
         assert store.ask("GET", EPOCH) == "1"
 
     # PostgreSQL alone knows the number now.
@@ -182,6 +183,34 @@ def test_ids_that_began_anew_and_ran_past_the_stored_tail_while_nothing_was_coll
         until(lambda: (1, last_id) in stored(store), "the next epoch", output=api.told)
         assert stored(store) == first + [(1, number) for number in range(first_id, last_id + 1)]
         assert "this is epoch 1" in api.ask("GET", "/health")[1]
+
+
+def test_new_life_whose_first_ids_are_just_below_ours_and_in_part_refused_is_whole_in_its_epoch(
+    market: Exchange, folder: Path, store: Store
+) -> None:
+    """A rule of the user's own refuses a quarter of all trades."""
+    quantities = sorted(float(each.quantity) for each in market.trades(SYMBOL))
+    write_rule(folder, "trade", "quantity", max_value=quantities[len(quantities) * 3 // 4])
+    with api_over(folder, market, store, suites_dir=str(folder / "suites")) as api:
+        last_id = burst(market)
+        until(lambda: store.tail_id(SYMBOL) >= last_id, "the first life", output=api.told)
+        first = stored(store)
+        market.act("restart_ids", symbol=SYMBOL, first_id=last_id - 50)
+        newest_id = burst(market)
+        until(lambda: (1, newest_id) in told(store), "the next epoch", output=api.told)
+
+        assert stored(store)[: len(first)] == first
+        assert [place for place in told(store) if place[0]] == [
+            (1, number) for number in range(last_id - 50, newest_id + 1)
+        ]
+        assert "this is epoch 1" in api.ask("GET", "/health")[1]
+
+
+def told(store: Store) -> list[tuple[int, int]]:
+    """Epoch and id of every trade in the store and in quarantine, each once."""
+    refused = [entry["fields"] for entry in store.entries(f"quarantine:{SYMBOL}")]
+    ids = [(int(each.get("epoch", "0")), int(json.loads(each["data"])["trade_id"])) for each in refused]
+    return sorted(stored(store) + ids)
 
 
 def test_operator_who_decides_is_told_the_command_and_it_begins_the_epoch(

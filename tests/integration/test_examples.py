@@ -155,7 +155,8 @@ def test_what_the_readme_reads_with_reads_the_demo(served: Demo, tmp_path: Path,
 
 def assert_prints(served: Demo, line: str) -> None:
     """A command of whose program this machine has something to say."""
-    if shutil.which(line.split(maxsplit=1)[0]) is None:
+    program = line.split(maxsplit=1)[0]
+    if program not in {"curl", "redis-cli"} or shutil.which(program) is None:
         return
     line = line.replace("http://127.0.0.1:8001", served.url)
     line = line.replace("redis-cli ", f"redis-cli -p {urlsplit(served.store.url).port} ")

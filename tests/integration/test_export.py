@@ -290,6 +290,9 @@ async def test_command_refuses_in_sentences(tmp_path: Path) -> None:
     slip = await finished(tmp_path, "export", "--out", "x", "--intervals", "7m")
     away = await finished(tmp_path, "export", "--out", "x", DATABASE_URL="postgresql://me:secret@127.0.0.1:9/d")
 
+    epoch = await finished(tmp_path, "export", "--out", "x", "--epoch", "99999999999999")
+
+    assert (epoch.code, "2147483647" in epoch.errors, "Traceback" in epoch.errors) == (2, True, False)
     assert (slip.code, "binance has no 7m" in slip.errors) == (MISCONFIGURED, True)
     assert (away.code, "does not answer" in away.errors, "secret" in away.errors) == (CANNOT_ASK, True, False)
     assert names_in(tmp_path) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from data_collector.cli.history.audit import AuditResult, audited
 from data_collector.cli.history.backfill import BackfillOptions
 from data_collector.history.events import Waiting
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.channels import key_of
 from data_collector.model.keys import Key
 from data_collector.service.loading.gated_rows import GatedRows
 from data_collector.service.loading.load import Load
@@ -207,6 +209,20 @@ async def test_refused_history_is_listed_and_comes_back_when_its_rule_was_correc
     assert rows(world.dsn, """select close::text from market_data_ohlcv where close = 7""") == [("7",)]
     assert [gap[2] for gap in world.gaps()] == [FIRST_MS + 2 * MINUTE_MS]
     assert rows(world.dsn, "select key from market_data_quarantine") == [(FIRST_MS + 2 * MINUTE_MS,)]
+
+
+async def test_two_replays_at_once_count_each_row_once(pool: asyncpg.Pool) -> None:
+    gate, quarantine = shipped_gate(), PostgresQuarantine(pool)
+    audit = LoadAudit(gate, None, "not here")
+    load = Load(gate, GatedRows(PostgresWriter(pool), quarantine, gate, audit), audit)
+    candles = [kline(-minute) for minute in range(100)]
+    await quarantine.put([RefusedRow(key_of(each), each.open_ms, each, ("gone",), "rest") for each in candles])
+    release = Release(load, quarantine, UtcCalendar(), rule=None, is_dry=False)
+
+    both = await asyncio.gather(release.run(["BTCUSDT"]), release.run(["BTCUSDT"]))
+
+    counts = [(report.released, report.known) for reports in both for report in reports]
+    assert sum(released for released, _ in counts) == 100, counts
 
 
 async def test_refused_trades_of_two_lives_of_a_market_are_kept_apart(database: str) -> None:

@@ -19,6 +19,7 @@ from data_collector.model.wire import kline_json, trade_json
 from data_collector.service.history_writer import reading as history_reading
 from data_collector.service.history_writer import writer as history_writer
 from data_collector.service.history_writer.messages import Orders
+from data_collector.service.history_writer.part import LATE_S
 from data_collector.service.history_writer.reading import StreamReader
 from data_collector.service.history_writer.writer import HistoryWriter
 from data_collector.sinks.postgres.following import FollowedDatabase
@@ -79,7 +80,7 @@ async def test_closed_candles_and_trades_are_in_postgresql_once_with_the_stores_
         assert scene.status.condition == "healthy", scene.status.reasons
 
 
-async def test_a_writer_that_is_killed_is_started_again_and_nothing_is_lost(
+async def test_a_writer_that_is_held_is_told_and_one_that_is_killed_is_started_again_and_nothing_is_lost(
     store: Store, folder: Path, database: str
 ) -> None:
     async with playing(store, folder, database_url=database) as scene:
@@ -87,6 +88,11 @@ async def test_a_writer_that_is_killed_is_started_again_and_nothing_is_lost(
         await scene.trade(5_000)
         await scene.klines_closed()
         await until_async(lambda: minutes(database) == truth(scene) != [], "the first candles")
+
+        os.kill(writer_pid(), signal.SIGSTOP)
+        held = await history(scene, lambda found: found.lag_seconds > LATE_S, "the age of its last word")
+        assert (held.state, held.lag_entries) == ("down", 0)
+        assert any("the history writer has said nothing for" in reason for reason in scene.status.reasons)
 
         os.kill(writer_pid(), signal.SIGKILL)
         await scene.klines_closed()
@@ -158,7 +164,7 @@ async def test_trades_that_were_trimmed_while_postgresql_was_slow_are_recorded(
     await until_async(lambda: writer.progress.rows["trade"] == 1, "the first trade")
     execute(
         database,
-        "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(2); return new; end'",
+        "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(3); return new; end'",
         "create trigger slow before insert on market_data_trades for each row when (new.trade_id = 2)"
         " execute function slow()",
     )
@@ -166,6 +172,8 @@ async def test_trades_that_were_trimmed_while_postgresql_was_slow_are_recorded(
     add_trades(store, 2)
     sleeping = "select count(*)::integer from pg_stat_activity where wait_event = 'PgSleep'"
     await until_async(partial(answers, database, sleeping, [(1,)]), "a slow insert")
+    await until_async(lambda: "has not answered" in str(writer.progress.down_reason), "the reason")
+    assert writer.progress.lag_seconds > 1
     add_trades(store, 3, 4, 5)
     store.ask("XTRIM", "trades:BTCUSDT", "MAXLEN", 1)
 

@@ -26,7 +26,7 @@ RAW_FRAME = '{"stream":"btcusdt@trade"'
 MANY = 2_000
 
 
-def write_rule(folder: Path, kind: str, column: str, **bounds: int) -> None:
+def write_rule(folder: Path, kind: str, column: str, **bounds: float) -> None:
     """The user's rule `price_cap` in SUITES_DIR."""
     rule = {
         "type": "expect_column_values_to_be_between",
@@ -151,6 +151,20 @@ async def test_empty_quarantine_is_told(tmp_path: Path, store: Store) -> None:
     for words in (("list",), ("replay",)):
         ended = await command(tmp_path, store, *words)
         assert (ended.code, ended.errors) == (0, "Nothing is in quarantine.\n")
+
+
+async def test_name_that_means_nothing_is_told(tmp_path: Path, store: Store) -> None:
+    """An empty symbol, a pattern, a symbol of which nothing is kept, a rule for which nothing was refused."""
+    await refuse(store, [trade(1)], "price_cap")
+
+    refused = [await command(tmp_path, store, *words) for words in (("list", ""), ("replay", "BTC*"))]
+    nothing = await command(tmp_path, store, "list", "NOPE")
+    no_rule = await command(tmp_path, store, "replay", "--rule", "nope")
+
+    assert [(ended.code, "SYMBOL: " in ended.errors) for ended in refused] == [(78, True)] * 2
+    assert nothing.errors == "Nothing of NOPE is in quarantine.\n"
+    assert "Nothing was refused for a rule 'nope'" in no_rule.errors
+    assert store.length(QUARANTINE) == 1
 
 
 async def test_rules_that_cannot_be_read_move_nothing(tmp_path: Path, store: Store) -> None:

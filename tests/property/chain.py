@@ -21,6 +21,7 @@ from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
 from data_collector.pipeline.outlet.pump import Pump
+from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.repair.refill import Reach, Refill, resume
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.sequence.intake import Intake
@@ -30,6 +31,7 @@ from data_collector.venues.binance.codec import BinanceCodec
 from tests.judging import Notebook, shipped_gate
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.receiving import receive
+from tests.unit.pipeline.life_scene import Register
 
 CODEC = BinanceCodec()
 EVERYTHING = Reach(10**9, 10**9)
@@ -71,7 +73,8 @@ class Exchange:
         return {}
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
-        return []
+        self._answer()
+        return [ticker(NOON_MS, first_id=1, last_id=self.tape[-1])] if self.tape else []
 
     async def server_time_ms(self) -> int:
         return NOON_MS
@@ -138,7 +141,10 @@ class Store:
             raise SinkUnavailable("The store is away.")
         if self.tail is None:
             return {}
-        return {SYMBOL: TradeTail(self.ids[0] if self.ids else self.tail + 1, self.tail)}
+        if not self.ids:
+            return {SYMBOL: TradeTail(self.tail + 1, self.tail)}
+        first_id, newest_id = self.ids[0], self.ids[-1]
+        return {SYMBOL: TradeTail(first_id, self.tail, last_ms=NOON_MS + newest_id, stored_id=newest_id)}
 
     def roll_back(self, steps: int) -> None:
         """The state before so many writes."""
@@ -191,6 +197,7 @@ class Chain:
         self.exchange = Exchange()
         self.store = Store()
         self.memory = Memory()
+        self.epochs = Register()
         self.refused: set[int] = set()
         """Ids of which a bad copy came by a line."""
         self._records_max = records_max
@@ -215,6 +222,7 @@ class Chain:
             self.outlet, self.intake.trades, refill, self.memory, self.ledger, counters, self.clock
         )
         trades = self.intake.trades
+        self.lives = NewLives(trades, self.exchange, self.epochs, counters, is_automatic=True)
         self.pump = Pump(
             self.outlet, self.store, trades.lives, counters, flush_s=0.0, go_back=self.intake.klines.go_back
         )
@@ -249,6 +257,9 @@ class Chain:
         if self._job is None:
             self._job = self.repair.work_off()
             self.answer()
+        look = self.lives.look()
+        while not stepped(look):
+            pass
 
     def answer(self) -> None:
         """What the exchange was asked is answered, and the repair goes on to its next question."""
@@ -318,6 +329,7 @@ class Chain:
     def check(self) -> None:
         """What holds when all is over."""
         self.check_order()
+        assert self.epochs.known == {}, "ids never begin anew"
         store, exchange = self.store, self.exchange
         if store.ids:
             assert store.tail == exchange.tape[-1]

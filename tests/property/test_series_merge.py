@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from data_collector.api.series import stretches
 from data_collector.api.series.merge import SeriesPart, cut, united_newest, united_page
-from data_collector.api.series.stretches import pieces_of
+from data_collector.api.series.stretches import copied_part, pieces_of
 from data_collector.sinks.postgres.copying import CopiedPage
 
 PLACES = st.lists(st.integers(0, 200), unique=True, max_size=60).map(sorted)
@@ -55,7 +55,7 @@ class Listed(Struct):
         if solid_from is not None and first < solid_from and not goes_on:
             end, goes_on = solid_from, True
         text = "".join(f"{self.name} {place}\n" for place in taken).encode()
-        return CopiedPage(text, taken[0] if taken else None, taken[-1] if taken else None, end, goes_on)
+        return CopiedPage(text, len(taken), taken[0] if taken else None, taken[-1] if taken else None, end, goes_on)
 
 
 async def streamed(redis: Listed | None, postgres: Listed | None, first: int) -> list[tuple[int, str]]:
@@ -100,12 +100,16 @@ def test_pages_of_two_stores_are_the_series_that_was_split(
         patch.setattr(stretches, "PAGE_ROWS", 1 + limit // 2)
         whole = asyncio.run(streamed(redis, postgres, first))
     newest = asyncio.run(united_newest(redis, postgres, limit))
+    part = asyncio.run(copied_part(redis, postgres, first, limit))
 
     owners = {place: "r" if holder == "r" else "p" for place, holder in zip(series, holders, strict=True)}
     expected = [(place, f"{owners[place]} {place}") for place in series]
     assert rows == [row for row in expected if row[0] >= first]
     assert whole == rows
     assert newest == SeriesPart(expected[-limit:])
+    if part is not None:
+        assert part.text.decode().splitlines() == [row for _, row in rows[:limit]]
+        assert (part.first, part.end) == (rows[0][0], rows[limit][0])
 
 
 @given(series=PLACES, limit=st.integers(1, 30))

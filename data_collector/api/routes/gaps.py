@@ -42,6 +42,8 @@ async def completeness(
     """How complete the store is, counted in the store itself: `proven` when every record is held or declared."""
     if klines and symbol is None:
         raise HTTPException(422, "klines=1 reads a whole stream: it needs a symbol.")
+    if cursor is not None and symbol is not None:
+        raise HTTPException(422, "The cursor goes on a list of symbols: leave it out where one is named.")
     store_url = store_url_of(snapshot)
     page, following = ([symbol.upper()], None) if symbol is not None else _page(snapshot.symbols, cursor, limit)
     async with context.store.turn(store_url) as connection:

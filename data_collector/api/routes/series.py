@@ -101,22 +101,24 @@ async def klines(
         interval = smallest(snapshot.intervals) if interval is None else interval
         window, is_newest = window_of(symbol.upper(), interval, from_text, to), from_text is None and to is None
         place, form = context.series.place(snapshot), _form(request, form)
-        names = names_of(KLINE_NAMES, meta=meta)
+        names, copies = names_of(KLINE_NAMES, meta=meta), CopyForm(meta, form == "arrow")
         if form != "json" and limit is None and from_text is not None:
             context.streams.demand_place()
-            found = await context.series.kline_range(place, window, CopyForm(meta, form == "arrow"), with_open=open)
+            found = await context.series.kline_range(place, window, copies, with_open=open)
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about(found, None, open_time_text))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
         first = None if is_newest else window.from_ms
-        page = await context.series.klines(place, window, first, limit or LIMIT, with_open=open, with_origin=meta)
+        page = await context.series.klines(
+            place, window, first, limit or LIMIT, None if form == "json" else copies, with_open=open, with_origin=meta
+        )
         _check_known(page, window.symbol, snapshot)
         # Open times are whole seconds, and so is the place to go on from.
         about = _about(page, None if page.end is None else open_time_text(page.end + 999), open_time_text)
         if form == "json":
             written = partial(kline_page_json, window.symbol, interval, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows)
+            written = partial(table_of(form, names).whole, page.rows, page.text)
         return await _page(form, written, _headers(request, form, about, "from"))
 
 
@@ -139,23 +141,26 @@ async def trades(
     async with _failures_answered(context):
         window = window_of(symbol.upper(), None, from_text, to)
         place, form = context.series.place(snapshot), _form(request, form)
-        names, first = names_of(TRADE_NAMES, meta=meta), 0 if after is None else after + 1
+        names, copies = names_of(TRADE_NAMES, meta=meta), CopyForm(meta, form == "arrow")
+        first = 0 if after is None else after + 1
         epochs = await context.series.epochs(place, window.symbol)
         window = replace(window, epoch=epochs[-1] if epoch is None else epoch)
         if form != "json" and limit is None and from_text is not None:
             context.streams.demand_place()
-            found = await context.series.trade_range(place, window, first, CopyForm(meta, form == "arrow"))
+            found = await context.series.trade_range(place, window, first, copies)
             _check_known(found, window.symbol, snapshot)
             headers = _headers(request, form, _about_trades(found, None, window.epoch, epochs))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
         is_newest = from_text is None and to is None and after is None
-        page = await context.series.trades(place, window, None if is_newest else first, limit or LIMIT)
+        page = await context.series.trades(
+            place, window, None if is_newest else first, limit or LIMIT, None if form == "json" else copies
+        )
         _check_known(page, window.symbol, snapshot)
         about = _about_trades(page, None if page.end is None else page.end - 1, window.epoch, epochs)
         if form == "json":
             written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows)
+            written = partial(table_of(form, names).whole, page.rows, page.text)
         return await _page(form, written, _headers(request, form, about, "after"))
 
 

@@ -26,6 +26,10 @@ class SeriesPart(Struct, Generic[Row]):
     """Place (trade id, or open time in ms) and record; places rise."""
     end: int | None = None
     """The first place that was not looked at; None when nothing follows."""
+    text: bytes = b""
+    """In place of `rows`: lines of CSV that PostgreSQL wrote."""
+    first: int | None = None
+    """With `text`: the place of the first row."""
 
 
 class SeriesStore(Protocol[Row]):

@@ -192,7 +192,7 @@ class PostgresTrades:
             ids = range(max(first, self._ids.start), self._ids.stop)
             if solid_from is not None and first < ids.start and solid_from < ids.start:
                 # What was made in time, and is not here, can stand before.
-                return CopiedPage(b"", None, None, first, goes_on=False)
+                return CopiedPage(b"", 0, None, None, first, goes_on=False)
             return await reader.copier(self._form).trades(
                 window.symbol, window.epoch, ids, range(window.from_ms, window.to_ms), limit, solid_from=solid_from
             )

@@ -20,7 +20,7 @@ from data_collector.api.series.merge import (
 from data_collector.api.series.postgres import PostgresAway, PostgresKlines, PostgresReading, PostgresTrades
 from data_collector.api.series.redis_klines import Keeping, RedisKlines
 from data_collector.api.series.redis_trades import RedisTrades, redis_epochs
-from data_collector.api.series.stretches import Piece, pieces_of
+from data_collector.api.series.stretches import Piece, copied_part, pieces_of
 from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import LATEST_MS
@@ -79,6 +79,10 @@ class Page(Told, Generic[Row]):
     rows: list[Row]
     end: int | None
     """Place (trade id, or open time in ms) at which the next page begins; None when nothing follows now."""
+    text: bytes = b""
+    """In place of `rows`: lines of CSV that PostgreSQL wrote."""
+    first: int | None = None
+    """With `text`: the place of the first row."""
 
 
 class Range(Told, Generic[Row]):
@@ -125,10 +129,15 @@ class SeriesReading:
                     found |= set(await reader.epochs(symbol))
         return sorted(found)
 
-    async def trades(self, place: Place, window: Window, first: int | None, limit: int) -> Page[Sourced[Trade]]:
-        """Trades with ids from `first` on; None: the newest. Raises `SinkUnavailable` when no store can be read."""
-        stores = self._trades_of(place, window)
-        return await _page(*stores, place, first, limit)
+    async def trades(
+        self, place: Place, window: Window, first: int | None, limit: int, form: CopyForm | None
+    ) -> Page[Sourced[Trade]]:  # fmt: skip
+        """Trades with ids from `first` on; None: the newest. Raises `SinkUnavailable` when no store can be read.
+
+        With a `form` PostgreSQL writes the page, if it holds all of it.
+        """
+        redis, postgres = self._trades_of(place, window, form or CopyForm())
+        return await _page(redis, postgres, place, first, limit, is_copied=form is not None)
 
     async def trade_range(
         self, place: Place, window: Window, first: int, form: CopyForm
@@ -139,19 +148,20 @@ class SeriesReading:
         return found
 
     async def klines(
-        self, place: Place, window: Window, first: int | None, limit: int, *, with_open: bool, with_origin: bool
-    ) -> Page[Sourced[Kline]]:
+        self, place: Place, window: Window, first: int | None, limit: int, form: CopyForm | None, *, with_open: bool,
+        with_origin: bool,
+    ) -> Page[Sourced[Kline]]:  # fmt: skip
         """Klines that open at `first` or later, at the end the one that is not closed if wanted. Raises as `trades`.
 
         None: the newest. Where those of Redis are from is read only `with_origin`.
         """
-        redis, postgres = self._klines_of(place, window, CopyForm(with_origin))
-        page = await _page(redis, postgres, place, first, limit)
+        redis, postgres = self._klines_of(place, window, form or CopyForm(with_origin))
+        page = await _page(redis, postgres, place, first, limit, is_copied=form is not None)
         is_whole = page.end is None and (first is not None or len(page.rows) < limit)
         if with_open and page.end is None and redis is not None:
             _add_open(page, redis.open, window, limit, moves=first is None)
-        first_ms = page.rows[0].record.open_ms if page.rows else None
         if first is not None or is_whole:
+            first_ms = page.rows[0].record.open_ms if page.rows else page.first
             page.oldest_ms = _oldest_ms(page.oldest_ms, window, first_ms, is_end=page.end is None)
         return page
 
@@ -247,15 +257,21 @@ class SeriesReading:
 
 
 async def _page(
-    redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int | None, limit: int
-) -> Page[Row]:
+    redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None, place: Place, first: int | None, limit: int,
+    *, is_copied: bool,
+) -> Page[Row]:  # fmt: skip
     async def read(redis: SeriesStore[Row] | None, postgres: CopyingStore[Row] | None) -> SeriesPart[Row]:
         if first is None:
             return await united_newest(redis, postgres, limit)
+        if is_copied and postgres is not None:
+            part = await copied_part(redis, postgres, first, limit)
+            if part is not None:
+                return part
         return await united_page(redis, postgres, first, limit)
 
     part, told = await _read(redis, postgres, place, read)
-    return Page(told.oldest_ms, told.stores, told.warnings, [row for _, row in part.rows], part.end)
+    rows = [row for _, row in part.rows]
+    return Page(told.oldest_ms, told.stores, told.warnings, rows, part.end, part.text, part.first)
 
 
 async def _read(

@@ -75,7 +75,7 @@ async def parts_of(table: Table, pieces: AsyncGenerator[RecordsPiece, None]) -> 
     head = table.head()
     async with aclosing(_ahead(pieces)) as following:
         async for piece in following:
-            yield head + await asyncio.to_thread(_written, table, piece)
+            yield head + await asyncio.to_thread(table.piece, piece.rows, piece.text)
             head = b""
     yield table.tail()
 
@@ -94,10 +94,6 @@ async def _ahead(items: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None
     finally:
         await asyncio.gather(asyncio.shield(making), return_exceptions=True)
         await items.aclose()
-
-
-def _written(table: Table, piece: RecordsPiece) -> bytes:
-    return table.lines(piece.text) if piece.text else table.rows(piece.rows)
 
 
 class StreamedTable(Response):

@@ -11,7 +11,7 @@ from typing import Generic
 
 from msgspec import Struct
 
-from data_collector.api.series.merge import CopyingStore, Row, SeriesStore, united_page
+from data_collector.api.series.merge import CopyingStore, Row, SeriesPart, SeriesStore, united_page
 
 COPIED_ROWS = 20_000
 """In a piece: 3 MB of CSV, some 25 ms of PostgreSQL's time."""
@@ -30,6 +30,17 @@ class Piece(Struct, Generic[Row]):
     """Place of the first row; None without rows."""
     last: int | None
     is_end: bool = False
+
+
+async def copied_part(
+    redis: SeriesStore[Row] | None, postgres: CopyingStore[Row], first: int, limit: int
+) -> SeriesPart[Row] | None:
+    """The first `limit` rows from `first` on, as PostgreSQL writes them; None where it does not hold all of these."""
+    copied = await postgres.copied(first, limit + 1, None if redis is None else await redis.first_place())
+    if copied.count <= limit:
+        return None
+    # The last row tells that more follow.
+    return SeriesPart([], copied.last, copied.text[: copied.text.rindex(b"\n", 0, -1) + 1], copied.first)
 
 
 async def pieces_of(

@@ -34,9 +34,13 @@ class Table(Protocol):
     def tail(self) -> bytes:
         """What comes behind all rows."""
 
-    def whole(self, rows: Rows) -> bytes:
-        """A table of these alone. Raises `NoDecimal`."""
-        return self.head() + self.rows(rows) + self.tail()
+    def piece(self, rows: Rows, text: bytes) -> bytes:
+        """Of either, where the other is empty. Raises `NoDecimal`."""
+        return self.lines(text) if text else self.rows(rows)
+
+    def whole(self, rows: Rows, text: bytes) -> bytes:
+        """A table of one piece alone. Raises `NoDecimal`."""
+        return self.head() + self.piece(rows, text) + self.tail()
 
 
 class CsvTable(Table):

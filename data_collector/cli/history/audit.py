@@ -20,19 +20,20 @@ from data_collector.cli.history.backfill_screen import judgement_sentences, wait
 from data_collector.cli.history.options import cuts_told, moment_ms, retention_of, series_of
 from data_collector.cli.surroundings.found_database import Surroundings, found_surroundings, opened_database
 from data_collector.cli.surroundings.found_store import find_store, opened
-from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit, LiveStore, SeriesAudit
-from data_collector.history.comparison import Check
+from data_collector.history.audit import NOTHING_STORED, AuditEnds, DatabaseAudit
+from data_collector.history.bounds import RestBounds
+from data_collector.history.comparison import Check, SeriesAudit
 from data_collector.history.events import Ended, Event, Waiting, by_count
 from data_collector.history.filling import Filling, TimeSpan
 from data_collector.history.plan import Plan
-from data_collector.history.ports import Ends
+from data_collector.history.ports import AuditedRows, Ends, LiveStore
 from data_collector.history.retrying import Retrying, Stopping
 from data_collector.model.calendar import Calendar
 from data_collector.model.errors import Misconfigured, SinkUnavailable, Unavailable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import grid_of, joined
 from data_collector.model.keys import Key
-from data_collector.model.venue import Venue
+from data_collector.model.venue import ExchangeApi, Venue
 from data_collector.observe.escaping import escaped
 from data_collector.service.live_rows import RedisRows
 from data_collector.service.loading.load import Load, opened_load
@@ -40,9 +41,6 @@ from data_collector.settings import Settings, load_settings
 from data_collector.sinks.postgres.rights import rights_to_repair
 from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.venues.discovery import find_venue
-
-SETTLING_MS = 60_000
-"""A kline that ended less than this ago may still be on its way to the database."""
 
 
 class AuditResult(Struct, frozen=True):
@@ -108,9 +106,11 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
         if from_ms is not None and from_ms >= to_ms:
             raise Misconfigured(f"--from {options.begin!r} must be before --to {options.end!r}.")
         notes += cuts_told(settings, series, from_ms, now_ms)
-        ends = AuditEnds(database.reader, venue.calendar, live, rest if against_exchange else None)
+        await _demand_known(database.reader, rest, retrying, venue, series)
+        bounds = RestBounds(rest, venue.calendar)
+        ends = AuditEnds(database.reader, venue.calendar, bounds, live, rest if against_exchange else None)
         at_work = DatabaseAudit(
-            ends, from_ms=from_ms, to_ms=to_ms, closed_ms=now_ms - SETTLING_MS,
+            ends, from_ms=from_ms, to_ms=to_ms, now_ms=now_ms,
             retention=retention_of(settings, now_ms), retrying=retrying, tell=_tell_progress,
         )  # fmt: skip
         found = [await at_work.series(each) for each in series]
@@ -127,6 +127,22 @@ async def audited(settings: Settings, options: BackfillOptions, *, against_excha
     return AuditResult(
         all(each.is_clean for each in found), [check for each in found for check in each.checks], notes, ended
     )
+
+
+async def _demand_known(
+    held: AuditedRows, rest: ExchangeApi, retrying: Retrying, venue: Venue, series: Sequence[Key]
+) -> None:  # fmt: skip
+    """A symbol of which nothing is stored, and that the exchange does not list, was written wrongly."""
+    unstored = [
+        symbol
+        for symbol in dict.fromkeys(each.symbol for each in series)
+        if await held.trade_span(symbol) is None
+        and not any([await held.span(symbol, interval) for interval in venue.intervals])
+    ]
+    listed = await retrying.ask("symbol list of the exchange", rest.symbols) if unstored else {}
+    unknown = [symbol for symbol in unstored if symbol not in listed]
+    if unknown:
+        raise Misconfigured(f"--symbols: the exchange does not list {', '.join(unknown)}, and nothing is stored of it.")
 
 
 async def _live_store(

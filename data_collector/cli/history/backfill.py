@@ -118,7 +118,7 @@ async def filled(
     venue = find_venue("binance")
     settings = found_surroundings(settings).settings
     async with (
-        opened_database(settings, rights_to_load(trades=options.with_trades)) as database,
+        opened_database(settings, rights_to_load(trades=options.with_trades), give_up_s=options.give_up_s) as database,
         opened_load(settings, database.writer, database.quarantine) as load,
         opened_rest(venue, settings) as rest,
     ):

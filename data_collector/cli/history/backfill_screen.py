@@ -167,7 +167,8 @@ def _counted(count: int, noun: str) -> str:
 
 def waiting_sentence(event: Waiting) -> str:
     """What did not work."""
-    return f"{event.series}: {event.reason}; trying again in {event.wait_s:.1f} s"
+    follows = f"trying again in {event.wait_s:.1f} s" if event.wait_s else "still waiting"
+    return f"{event.series}: {event.reason}; {follows}"
 
 
 def left_out_sentence(event: FileRefused | OddCandle) -> str:

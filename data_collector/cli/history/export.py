@@ -27,6 +27,9 @@ from data_collector.model.keys import Key
 from data_collector.settings import Settings, load_settings
 from data_collector.venues.discovery import find_venue
 
+EPOCH_MAX = 2**31 - 1
+"""The database's."""
+
 PLAIN_STEP = 0.1
 """How much of a series lies between two lines of a progress that no terminal shows."""
 
@@ -43,7 +46,7 @@ def export(
     symbols: Annotated[str | None, typer.Option(help="Separated by commas; default: SYMBOLS.")] = None,
     intervals: Annotated[str | None, typer.Option(help="Separated by commas; default: INTERVALS; '' for none.")] = None,
     trades: Annotated[bool, typer.Option("--trades", help="Trades too.")] = False,
-    epoch: Annotated[int | None, typer.Option(min=0, help="Of the trades; default: the newest.")] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, max=EPOCH_MAX, help="Of the trades; default: the newest.")] = None,
     form: Annotated[Form, typer.Option("--format", help="Parquet or CSV files.")] = "parquet",
     decimals: Annotated[Decimals, typer.Option(help="Numbers in Parquet as decimal128, or as stored.")] = "decimal",
     meta: Annotated[bool, typer.Option("--meta", help="Each row's source too, and the rules that mark it.")] = False,

@@ -20,11 +20,13 @@ from data_collector.settings import Settings
 from data_collector.settings.texts import EMBEDDED
 from data_collector.sinks.postgres.failures import named_failures, place_of
 from data_collector.sinks.postgres.migrate import migrate
-from data_collector.sinks.postgres.pool import PostgresPool, open_pool
+from data_collector.sinks.postgres.pool import COMMAND_TIMEOUT_S, PostgresPool, open_pool
 from data_collector.sinks.postgres.quarantine import PostgresQuarantine
 from data_collector.sinks.postgres.reading import PostgresReader
 from data_collector.sinks.postgres.rights import Rights, demand_rights
 from data_collector.sinks.postgres.writing import PostgresWriter
+
+STATEMENT_S_MIN = 5.0
 
 UNSET = (
     "There is no database to work with: DATABASE_URL is not set, and no collector that keeps history runs below "
@@ -136,16 +138,19 @@ class Database(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings, rights: Rights | None = None) -> AsyncIterator[Database]:
+async def opened_database(
+    settings: Settings, rights: Rights | None = None, *, give_up_s: float = COMMAND_TIMEOUT_S
+) -> AsyncIterator[Database]:
     """The database of `DATABASE_URL`, an address by now, for the length of the block.
 
-    `rights` are what will be done to it. Raises `Misconfigured` when it refuses us, `Unavailable` when nobody answers.
+    `rights` are what will be done to it; a statement is given up after `give_up_s`, but not sooner than a slow disk
+    allows. Raises `Misconfigured` when it refuses us, `Unavailable` when nobody answers.
     """
     assert settings.database_url is not None, "found by `found_surroundings`"
     dsn = settings.database_url.get_secret_value()
     place = place_of(dsn)
     try:
-        pool = await _ready_pool(dsn, place, rights or {})
+        pool = await _ready_pool(dsn, place, rights or {}, min(max(give_up_s, STATEMENT_S_MIN), COMMAND_TIMEOUT_S))
     except SinkUnavailable as error:
         raise Unavailable(f"{error}. Start it, or mend DATABASE_URL.") from error
     try:
@@ -155,9 +160,9 @@ async def opened_database(settings: Settings, rights: Rights | None = None) -> A
         await pool.close()
 
 
-async def _ready_pool(dsn: str, place: str, rights: Rights) -> PostgresPool:
+async def _ready_pool(dsn: str, place: str, rights: Rights, statement_s: float) -> PostgresPool:
     """With the tables in place."""
-    pool = await open_pool(dsn)
+    pool = await open_pool(dsn, command_timeout_s=statement_s)
     try:
         with named_failures(place):
             async with pool.acquire() as connection:

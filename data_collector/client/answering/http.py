@@ -1,10 +1,12 @@
-"""The collector's HTTP side, by the standard library: one connection, kept."""
+"""The collector's HTTP side, by the standard library."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
+from contextlib import suppress
 from threading import Lock
+from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -16,6 +18,12 @@ from data_collector.client.reading.questions import BUSY, ApiAnswer, ApiRequest
 TIMEOUT_S = 30.0
 """Of each exchange with it; the HTTP side itself gives up on its stores earlier."""
 
+PIECE_BYTES = 4 * 1024 * 1024
+"""Of a range, at a time: some 25,000 rows."""
+
+RANGES_AT_ONCE = 3
+"""The HTTP side has four for everybody. One that is given up goes on with a request of its own."""
+
 DEFAULT_API = "http://127.0.0.1:8001"
 
 
@@ -23,6 +31,15 @@ class _Problem(Struct):
     """The body of a refusal."""
 
     detail: str
+
+
+class _Range(NamedTuple):
+    """A long answer that is being read."""
+
+    connection: http.client.HTTPConnection
+    response: http.client.HTTPResponse
+    left: bytes
+    """The begin of its next line."""
 
 
 class Api:
@@ -37,12 +54,19 @@ class Api:
         self._host, self._port, self._folder = parts.hostname, parts.port, parts.path.rstrip("/")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
+        self._ranges: dict[int, _Range] = {}
+        """Those of which more is to come, by the number of the answer before; the oldest first."""
+        self._number = 0
         self._turn = Lock()
 
     def get(self, request: ApiRequest) -> ApiAnswer:
         """Raises `ApiAway` and `WrongQuestion`."""
         with self._turn:
-            answer = self._get(f"{self._folder}{request.path}?{urlencode(request.query)}")
+            if request.in_pieces:
+                return self._piece(request)
+            return self._checked(request, self._get(self._target(request)))
+
+    def _checked(self, request: ApiRequest, answer: ApiAnswer) -> ApiAnswer:
         if answer.status in BUSY and not request.is_last_try:
             return answer
         if answer.status == 200 and "x-warning" in answer.headers:
@@ -50,6 +74,40 @@ class Api:
         if answer.status in (200, 404):
             return answer
         raise self._refusal(request, answer)
+
+    def _piece(self, request: ApiRequest) -> ApiAnswer:
+        """The next lines of a range. One that was cut meanwhile, as of slow readers, is asked for anew."""
+        range_ = self._ranges.pop(request.behind, None)
+        if range_ is not None:
+            with suppress(http.client.HTTPException, OSError):
+                return self._read(range_)
+            range_.connection.close()
+        if len(self._ranges) >= RANGES_AT_ONCE:
+            self._ranges.pop(next(iter(self._ranges))).connection.close()
+        connection = self._connected()
+        try:
+            response = _sent(connection, self._target(request))
+            if response.status == 200:
+                response.readline()
+                answer = self._read(_Range(connection, response, b""))
+                return self._checked(request, answer)
+            answer = _answer_of(response, response.read())
+        except (http.client.HTTPException, OSError) as error:
+            connection.close()
+            raise self._away(error) from error
+        connection.close()
+        return self._checked(request, answer)
+
+    def _read(self, range_: _Range) -> ApiAnswer:
+        """Whole lines of a range."""
+        read = range_.left + range_.response.read(PIECE_BYTES)
+        if range_.response.isclosed():
+            range_.connection.close()
+            return _answer_of(range_.response, read)
+        lines, newline, left = read.rpartition(b"\n")
+        self._number += 1
+        self._ranges[self._number] = _Range(range_.connection, range_.response, left)
+        return _answer_of(range_.response, lines + newline, self._number)
 
     def _refusal(self, request: ApiRequest, answer: ApiAnswer) -> ApiAway | WrongQuestion:
         try:
@@ -73,15 +131,21 @@ class Api:
             return self._exchange(target)
         except (http.client.HTTPException, OSError) as error:
             self._hang_up()
-            raise ApiAway(
-                f"The collector's HTTP side at {self._place} does not answer ({_reason(error)}); start it, name it "
-                'with api= or DATA_COLLECTOR_API, or do without it with api="".'
-            ) from error
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> ApiAway:
+        return ApiAway(
+            f"The collector's HTTP side at {self._place} does not answer ({_reason(error)}); start it, name it "
+            'with api= or DATA_COLLECTOR_API, or do without it with api="".'
+        )
 
     def close(self) -> None:
         """Hang up."""
         with self._turn:
             self._hang_up()
+            for range_ in self._ranges.values():
+                range_.connection.close()
+            self._ranges.clear()
 
     def _hang_up(self) -> None:
         if self._connection is not None:
@@ -91,15 +155,26 @@ class Api:
     def _exchange(self, target: str) -> ApiAnswer:
         if self._connection is None:
             self._connection = self._connected()
-        self._connection.request("GET", target, headers={"Accept": "text/csv, application/json"})
-        response = self._connection.getresponse()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return ApiAnswer(response.status, headers, response.read())
+        response = _sent(self._connection, target)
+        return _answer_of(response, response.read())
+
+    def _target(self, request: ApiRequest) -> str:
+        return f"{self._folder}{request.path}?{urlencode(request.query)}"
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._tls is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
         return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._tls)
+
+
+def _sent(connection: http.client.HTTPConnection, target: str) -> http.client.HTTPResponse:
+    connection.request("GET", target, headers={"Accept": "text/csv, application/json"})
+    return connection.getresponse()
+
+
+def _answer_of(response: http.client.HTTPResponse, body: bytes, number: int = 0) -> ApiAnswer:
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return ApiAnswer(response.status, headers, body, number)
 
 
 def _reason(error: Exception) -> str:

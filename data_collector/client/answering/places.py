@@ -14,8 +14,13 @@ STORE_VARIABLE = "REDIS_URL"
 API_VARIABLE = "DATA_COLLECTOR_API"
 DATABASE_VARIABLE = "DATABASE_URL"
 
+EMBEDDED = "embedded"
 
-NO_DRIVER = "PostgreSQL is read by the driver asyncpg: pip install 'btc-data-collector[postgres]'."
+
+NO_DRIVER = (
+    "PostgreSQL is read by the driver asyncpg: pip install 'btc-data-collector[postgres]', or do without it with "
+    'database="".'
+)
 
 
 class Places(Struct, frozen=True):
@@ -29,9 +34,10 @@ class Places(Struct, frozen=True):
 def places_of(
     store: str | None, api: str | None, database: str | None, environment: Mapping[str, str] = os.environ
 ) -> Places:  # fmt: skip
-    """None is what the environment names, or the default."""
+    """None is what the environment names, or the default. A database that the collector embeds has no address there."""
+    named = environment.get(DATABASE_VARIABLE, "")
     return Places(
-        environment.get(STORE_VARIABLE, DEFAULT_STORE) if store is None else store,
-        environment.get(API_VARIABLE, DEFAULT_API) if api is None else api,
-        environment.get(DATABASE_VARIABLE, "") if database is None else database,
+        (environment.get(STORE_VARIABLE) or DEFAULT_STORE) if store is None else store,
+        (environment.get(API_VARIABLE) or DEFAULT_API) if api is None else api,
+        ("" if named == EMBEDDED else named) if database is None else database,
     )

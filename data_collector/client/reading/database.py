@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import get_args
 
 from data_collector.client.reading.questions import Plan, ask_database
-from data_collector.client.reading.stored import Page
+from data_collector.client.reading.stored import Page, last_row
 from data_collector.client.records import ms_of
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
@@ -71,17 +71,17 @@ class DatabaseStored:
     def __init__(self, exchange: str) -> None:
         self._exchange = exchange
 
-    def klines(self, key: Key, from_ms: int, to_ms: int) -> Plan[Page]:
+    def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
         """Closed ones that open in the stretch."""
         text = yield from self._ask(KLINES, key.symbol, key.kline_interval, from_ms, to_ms)
         if text.count("\n") < PAGE_ROWS:
             return Page(text, None)
-        return Page(text, ms_of(datetime.fromisoformat(_last_row(text)[1])) + 1)
+        return Page(text, ms_of(datetime.fromisoformat(last_row(text)[1])) + 1)
 
-    def trades(self, symbol: str, epoch: int, first: int, to_ms: int) -> Plan[Page]:
+    def trades(self, symbol: str, epoch: int, first: int, to_ms: int, before: Page | None) -> Plan[Page]:
         """Those with ids from `first` on that happened before a time."""
         text = yield from self._ask(TRADES, symbol, epoch, first, to_ms)
-        return Page(text, None if text.count("\n") < PAGE_ROWS else int(_last_row(text)[2]) + 1)
+        return Page(text, None if text.count("\n") < PAGE_ROWS else int(last_row(text)[2]) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
         """The first id whose trade did not happen before a time: found by halving, for ids are what is indexed."""
@@ -110,10 +110,6 @@ class DatabaseStored:
 
     def _ask(self, query: str, *arguments: str | int) -> Plan[str]:
         return (yield from ask_database(query, self._exchange, *arguments)).decode()
-
-
-def _last_row(text: str) -> list[str]:
-    return next(csv.reader([text[text.rindex("\n", 0, -1) + 1 :]]))
 
 
 def _gap(first: str, last: str, count: str, reason: str, rules: str) -> Gap:

@@ -13,9 +13,10 @@ from data_collector.client.reading.merging import Past, PastItem
 from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms, newest_from_ms
 from data_collector.client.reading.questions import Plan, ask_store
 from data_collector.client.reading.symbols import check_known
-from data_collector.client.records import Gap, Item, Kline, Trade
+from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
+from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 
 
@@ -69,9 +70,24 @@ class History:
             items = self._shaped(page)
             if items:
                 return items
-        if self._is_empty:
-            yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
-        return None
+        if not self._is_empty:
+            return None
+        self._is_empty = False
+        yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
+        return self._shaped((yield from self._all_missing())) or None
+
+    def _all_missing(self) -> Plan[Sequence[Gap]]:
+        """What has closed since a start of which nothing is there; with an end it has been told."""
+        asked, interval = self._stretch, self._stretch.key.interval
+        if interval is None or asked.from_ms is None or asked.to_ms is not None:
+            return ()
+        due_ms = first_open_ms(interval, asked.from_ms)
+        if due_ms is None:
+            return ()
+        until_ms = KlineGrid(CALENDAR, interval).end_of_closed(due_ms, asked.now_ms, asked.now_ms - BEHIND_MS)
+        if until_ms <= due_ms:
+            return ()
+        return (yield from self._market.declared(asked.key.symbol).explain(asked.key, 0, due_ms, until_ms))
 
     def _shaped(self, page: Sequence[PastItem]) -> list[Item]:
         """As many as are left of a page; with the policy to raise, those before a gap."""

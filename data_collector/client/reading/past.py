@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.rows import klines_of, trades_of
-from data_collector.client.reading.stored import Stored
+from data_collector.client.reading.stored import Page, Stored
 from data_collector.client.records import CALENDAR, Epoch, Gap, Kline, Trade, ms_of
 from data_collector.model.calendar import LATEST_MS, MINUTE_MS, place_ms
 from data_collector.model.grid import KlineGrid
@@ -41,12 +41,14 @@ class PastKlines:
         self._to_ms = to_ms
         self._due_ms = due_ms
         self._closed_ms = closed_ms
+        self._page: Page | None = None
         self._grid = KlineGrid(CALENDAR, key.kline_interval)
 
     def next_page(self) -> Plan[list[Kline | Gap] | None]:
         """None when there is no more."""
         while self._stores:
-            page = yield from self._stores[0].klines(self._key, self._from_ms, self._to_ms)
+            page = yield from self._stores[0].klines(self._key, self._from_ms, self._to_ms, self._page)
+            self._page = None if page.following is None else page
             items: list[Kline | Gap] = []
             for kline in klines_of(page.text):
                 yield from self._take(kline, items)
@@ -101,20 +103,23 @@ class PastTrades:
         self._until = until
         self._from_ms = from_ms
         self._to_ms = to_ms
+        self._page: Page | None = None
         self._asked = 0
         """Where the store goes on."""
-        self._waiting: list[Gap] = []
-        """In front of a trade that is not known to lie within the stretch."""
+        self._waiting: list[Trade | Gap] = []
+        """Behind the newest trade of the stretch, or in front of the first."""
+        self._has_begun = due is not None
 
     def next_page(self) -> Plan[list[Trade | Gap] | None]:
         """None when there is no more."""
         if self._due is None:
-            self._due = yield from self._first()
+            self._due = yield from first_trade(self._key.symbol, self._epoch, self._stores, self._from_ms)
             self._stores = () if self._due is None else self._stores
         while self._stores:
             assert self._due is not None, "it has been asked for"
             to_ms, first = min(LATEST_MS, self._to_ms + BEHIND_MS), max(self._due, self._asked)
-            page = yield from self._stores[0].trades(self._key.symbol, self._epoch, first, to_ms)
+            page = yield from self._stores[0].trades(self._key.symbol, self._epoch, first, to_ms, self._page)
+            self._page = None if page.following is None else page
             items: list[Trade | Gap] = []
             for trade in trades_of(page.text, self._epoch):
                 if self._until is not None and trade.trade_id >= self._until:
@@ -142,32 +147,23 @@ class PastTrades:
         if trade.trade_id > self._due:
             yield from self._take_hole(self._due, trade.trade_id, items)
         self._due = trade.trade_id + 1
-        if self._from_ms <= ms_of(trade.timestamp) < self._to_ms:
-            items += self._waiting
-            items.append(trade)
-            self._waiting = []
+        self._place(trade, items)
 
     def _take_hole(self, due: int, until: int, items: list[Trade | Gap]) -> Plan[None]:
-        hole = PastTrades(
-            self._key.symbol, self._epoch, self._stores[1:], self._declared,
-            due=due, until=until, from_ms=self._from_ms, to_ms=self._to_ms,
-        )  # fmt: skip
+        symbol, others = self._key.symbol, self._stores[1:]
+        hole = PastTrades(symbol, self._epoch, others, self._declared, due=due, until=until)
         while (page := (yield from hole.next_page())) is not None:
             for item in page:
-                if isinstance(item, Trade):
-                    items += self._waiting
-                    items.append(item)
-                    self._waiting = []
-                else:
-                    self._waiting.append(item)
+                self._place(item, items)
 
-    def _first(self) -> Plan[int | None]:
-        """Where the stretch begins; one of the stores may reach back further."""
-        found: int | None = None
-        for store in self._stores:
-            first = yield from store.first_trade(self._key.symbol, self._epoch, self._from_ms)
-            found = first if found is None or (first is not None and first < found) else found
-        return found
+    def _place(self, item: Trade | Gap, items: list[Trade | Gap]) -> None:
+        """What lies between two trades of the stretch belongs to it, whatever its time is."""
+        if not isinstance(item, Trade) or not self._from_ms <= ms_of(item.timestamp) < self._to_ms:
+            self._waiting.append(item)
+            return
+        items += [*(self._waiting if self._has_begun else ()), item]
+        self._waiting = []
+        self._has_begun = True
 
 
 class PastLives:
@@ -221,6 +217,15 @@ class PastLives:
             return []
         rest, self._rest = self._rest, []
         return [*rest, Epoch(self._symbol, self._told)]
+
+
+def first_trade(symbol: str, epoch: int, stores: Sequence[Stored], from_ms: int) -> Plan[int | None]:
+    """The first id from a time on; one of the stores may reach back further."""
+    found: int | None = None
+    for store in stores:
+        first = yield from store.first_trade(symbol, epoch, from_ms)
+        found = first if found is None or (first is not None and first < found) else found
+    return found
 
 
 def epochs_of(symbol: str, stores: Sequence[Stored]) -> Plan[list[int]]:

@@ -28,6 +28,10 @@ class ApiRequest(Struct, frozen=True):
     query: Mapping[str, str | int]
     is_last_try: bool = False
     """Whoever answers raises `ApiAway` then, instead of an answer that says "not now"."""
+    in_pieces: bool = False
+    """CSV of a whole range, answered by some of its lines, without that of names."""
+    behind: int = 0
+    """The answer whose range goes on. Where that is not there any more, the request stands for itself."""
 
 
 BUSY = frozenset({429, 503})
@@ -40,6 +44,8 @@ class ApiAnswer(Struct, frozen=True):
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    number: int = 0
+    """To go on behind it; 0 at the end of a range."""
 
 
 class DatabaseCopy(Struct, frozen=True):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 
 from msgspec import Struct
 
-from data_collector.client.reading.questions import ApiAnswer, Plan, ask_api
+from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
 from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
@@ -29,15 +31,17 @@ class Page(Struct, frozen=True):
     """CSV as `rows` reads it, without a line of names."""
     following: int | None
     """Trade id or open time in ms from which to go on; None when nothing follows now."""
+    number: int = 0
+    """Of the answer that it is a piece of."""
 
 
 class Stored(Protocol):
     """One place where history is."""
 
-    def klines(self, key: Key, from_ms: int, to_ms: int) -> Plan[Page]:
-        """Closed ones that open in the stretch."""
+    def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
+        """Closed ones that open in the stretch; `before` is the page in front of it, of the same series."""
 
-    def trades(self, symbol: str, epoch: int, first: int, to_ms: int) -> Plan[Page]:
+    def trades(self, symbol: str, epoch: int, first: int, to_ms: int, before: Page | None) -> Plan[Page]:
         """Those with ids from `first` on that happened before a time."""
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
@@ -48,18 +52,27 @@ class Stored(Protocol):
 
 
 class ApiStored:
-    """What the collector's HTTP side gives: PostgreSQL and Redis as one series."""
+    """What the collector's HTTP side gives: PostgreSQL and Redis as one series.
 
-    def klines(self, key: Key, from_ms: int, to_ms: int) -> Plan[Page]:
-        query: Query = {"interval": key.kline_interval, "limit": API_PAGE_ROWS, **_stretch(from_ms, to_ms)}
-        answer = yield from _asked(f"/klines/{quote(key.symbol)}", query)
+    The first page is a page. Who reads on is given the whole range in pieces, which is some ten times as fast.
+    """
+
+    def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
+        path, query = f"/klines/{quote(key.symbol)}", Query(interval=key.kline_interval, **_stretch(from_ms, to_ms))
+        piece = None if before is None else (yield from _piece(path, query, before))
+        if piece is not None:
+            return _page_of(piece, lambda row: ms_of(datetime.fromisoformat(row[1])))
+        answer = yield from _asked(path, query | {"limit": API_PAGE_ROWS})
         following = _following(answer, "from")
         return Page(_rows(answer), None if following is None else ms_of(datetime.fromisoformat(following)))
 
-    def trades(self, symbol: str, epoch: int, first: int, to_ms: int) -> Plan[Page]:
-        query: Query = {"epoch": epoch, "limit": API_PAGE_ROWS, **_stretch(0, to_ms)}
+    def trades(self, symbol: str, epoch: int, first: int, to_ms: int, before: Page | None) -> Plan[Page]:
+        path, query = f"/trades/{quote(symbol)}", Query(epoch=epoch, **_stretch(0, to_ms))
         query |= {"after": first - 1} if first > 0 else {}
-        answer = yield from _asked(f"/trades/{quote(symbol)}", query)
+        piece = None if before is None else (yield from _piece(path, query, before))
+        if piece is not None:
+            return _page_of(piece, lambda row: int(row[2]))
+        answer = yield from _asked(path, query | {"limit": API_PAGE_ROWS})
         following = _following(answer, "after")
         return Page(_rows(answer), None if following is None else int(following) + 1)
 
@@ -75,6 +88,24 @@ class ApiStored:
 
 def _asked(path: str, query: Query) -> Plan[ApiAnswer]:
     return (yield from ask_api(path, {**query, "format": "csv", "meta": 1}))
+
+
+def _piece(path: str, query: Query, before: Page) -> Plan[ApiAnswer | None]:
+    """None where too many read whole ranges at this moment, or there is nothing."""
+    asked = {**query, "format": "csv", "meta": 1}
+    answer = yield ApiRequest(path, asked, in_pieces=True, behind=before.number)
+    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+    return answer if answer.status == 200 else None
+
+
+def _page_of(piece: ApiAnswer, place_of: Callable[[list[str]], int]) -> Page:
+    text = piece.body.decode()
+    return Page(text, place_of(last_row(text)) + 1 if piece.number else None, piece.number)
+
+
+def last_row(text: str) -> list[str]:
+    """Of CSV with a row at least."""
+    return next(csv.reader([text[text.rfind("\n", 0, -1) + 1 :]]))
 
 
 def _stretch(from_ms: int, to_ms: int) -> dict[str, str]:

@@ -185,7 +185,7 @@ class TradesStream:
                 assert isinstance(item.last, int), "a gap of trades"
                 self._last = item.last
             case Epoch():
-                self._epoch, self._last = item.epoch, None
+                self._epoch, self._last, self._from_ms = item.epoch, None, 0
 
     def go_on(self) -> None:
         """Entries never stand before the time of their trade."""

@@ -17,13 +17,22 @@ import structlog
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Trade
-from data_collector.model.venue import ExchangeApi
+from data_collector.model.venue import ExchangeApi, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
-from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX, TradeSequence, contradicts
+from data_collector.pipeline.sequence.trade_sequence import JUMP_MAX, TradeSequence
 
 LOOK_S = 0.5
+
+DOUBT_LOOKS = 4
+"""So often a symbol is looked at while trades that are too few may be of its next life; then the exchange is asked."""
+
+DOUBT_LOOKS_MAX = 128
+"""The same where its ids went on each time that it was asked."""
+
+DENIALS_MIN = 3
+"""So often an exchange must deny the new ids that does not have a later trade than we either."""
 
 RETRY_S = 5.0
 """Between two questions to an exchange that did not answer, or not clearly."""
@@ -59,6 +68,10 @@ class NewLives:
         """Symbol to the epoch that began last, and when."""
         self._pauses: dict[str, int] = {}
         """Suspended symbols that wait for so many more looks until the exchange is asked about them again."""
+        self._doubts: dict[str, int] = {}
+        """How often a symbol was looked at since trades came that may be of its next life."""
+        self._patience: dict[str, int] = {}
+        """How often it must be, where its ids went on before."""
         counters.set("data_collector_epochs_awaited", 0)
         counters.add("data_collector_epochs_begun_total", 0)
 
@@ -75,6 +88,7 @@ class NewLives:
                 # Another collector has begun it.
                 await self._register.remember(symbol, sequence.epoch)
                 break
+        self._suspend_doubted()
         suspended = self._intake.lives.suspended
         self._counters.set("data_collector_epochs_awaited", len(suspended))
         self._pauses = {symbol: left - 1 for symbol, left in self._pauses.items() if left > 1 and symbol in suspended}
@@ -86,6 +100,14 @@ class NewLives:
                 await self._begin(sequence)
             elif symbol not in self._pauses and not sequence.new_life.awaits_order:
                 await self._decide(sequence)
+
+    def _suspend_doubted(self) -> None:
+        """Those of which few trades came: what is kept of them must not wait for the next."""
+        lives = self._intake.lives
+        self._doubts = {symbol: self._doubts.get(symbol, 0) + 1 for symbol in lives.doubted}
+        for symbol, looks in self._doubts.items():
+            if looks > self._patience.get(symbol, DOUBT_LOOKS):
+                lives.suspend(lives.doubted[symbol])
 
     async def _decide(self, sequence: TradeSequence) -> None:
         symbol = sequence.symbol
@@ -104,7 +126,9 @@ class NewLives:
             self._pauses[symbol] = round(RETRY_S / LOOK_S)
         elif not agrees:
             structlog.get_logger().warning("ids_go_on", symbol=symbol, due=sequence.next_id)
-            sequence.new_life.disproved_id = sequence.next_id - 1
+            if sequence.new_life.is_past:
+                sequence.new_life.disproved_id = sequence.next_id - 1
+            self._patience[symbol] = min(2 * self._patience.get(symbol, DOUBT_LOOKS), DOUBT_LOOKS_MAX)
             self._intake.lives.go_on(symbol)
         elif self._is_automatic:
             await self._begin(sequence)
@@ -117,33 +141,53 @@ class NewLives:
 
         Raises `VenueRefused` where it never will.
         """
-        watch, first, last = sequence.new_life, sequence.new_life.first, sequence.new_life.last
-        assert first is not None, "it has begun"
-        assert last is not None, "it has begun"
+        watch = sequence.new_life
         try:
             tickers = await self._rest.tickers([sequence.symbol])
             last_id = tickers[0].last_id if tickers else -1
-            if last_id > watch.next_id + JUMP_MAX:
-                return False
-            if last_id < first.trade_id:
-                return None
-            try:
-                return await self._has(first, sequence.newest_ms)
-            except VenueRefused:
-                # Where a key is wanted for older ones, the newest can be had without.
-                return await self._has(last, sequence.newest_ms)
+            agrees = await self._shows_new_life(sequence, last_id)
         except VenueUnreachable:
             return None
+        if agrees is False and last_id < sequence.next_id and not watch.is_past:
+            # Nothing that follows our newest trade: it may not know yet what the stream tells.
+            watch.denials += 1
+            return False if watch.denials >= DENIALS_MIN else None
+        return agrees
 
-    async def _has(self, came: Trade, newest_ms: int) -> bool | None:
-        """Whether the exchange's REST side has this trade; None where it does not reach it."""
-        # Those before it happened later than all that is ours too: a single trade may be wrong.
-        trades = await self._rest.trades(came.symbol, max(came.trade_id - NEW_IDS + 1, 0), limit=NEW_IDS)
+    async def _shows_new_life(self, sequence: TradeSequence, last_id: int) -> bool | None:
+        watch, first, last = sequence.new_life, sequence.new_life.first, sequence.new_life.last
+        assert first is not None, "it has begun"
+        assert last is not None, "it has begun"
+        if last_id > watch.next_id + JUMP_MAX:
+            return False
+        if last_id < first.trade_id:
+            return None
+        # What waits in the spool may be newer than all that is known, and the exchange still has it.
+        is_old = last_id >= sequence.next_id - 1 and not (watch.is_past or sequence.knows_newest)
+        try:
+            agrees = await self._has(sequence, first)
+        except VenueRefused:
+            # Where a key is wanted for older ones, the newest can be had without.
+            return not is_old and await self._has(sequence, last)
+        if agrees is False and first is not last:
+            # The first may be a stray.
+            agrees = bool(await self._has(sequence, last))
+        return agrees and not is_old
+
+    async def _has(self, sequence: TradeSequence, came: Trade) -> bool | None:
+        """Whether the exchange's REST side has this trade, or one that follows; None where it does not reach it."""
+        from_id = max(came.trade_id - NEW_IDS + 1, 0)
+        try:
+            trades = await self._rest.trades(came.symbol, from_id)
+        except TradesRefused as error:
+            # The newest ones alone, which may be all of a young life.
+            trades = error.trades
+            if not trades or trades[0].trade_id > came.trade_id:
+                raise
+            from_id = trades[0].trade_id
         if not trades or trades[-1].trade_id < came.trade_id:
             return None
-        return any(trade.trade_id == came.trade_id and not contradicts(trade, came) for trade in trades) and all(
-            trade.time_ms > newest_ms for trade in trades
-        )
+        return sequence.new_life.compare(trades, from_id, sequence.newest_ms)
 
     async def _begin(self, sequence: TradeSequence) -> None:
         symbol, former_id, epoch = sequence.symbol, sequence.next_id - 1, sequence.epoch + 1
@@ -151,6 +195,7 @@ class NewLives:
         await self._register.remember(symbol, epoch, new_life.past_since_ms)
         if symbol not in self._intake.lives.suspended:
             return
+        self._patience.pop(symbol, None)
         first_id = new_life.first_id
         self._intake.lives.begin_epoch(symbol)
         self.begun[symbol] = epoch, time.monotonic()

@@ -39,6 +39,9 @@ READ_TRADES = 10_000
 BEGIN_S = 0.1
 """How often it is looked whether an epoch's first trade has come."""
 
+FORMER_PAUSE_S = 60.0
+"""Between two attempts to fill a store with epochs that are over: one that refuses them does so at once."""
+
 AHEAD_MS = 86_400_000
 """The exchange's time is known by what was let through, which may be so old after an outage."""
 
@@ -72,6 +75,8 @@ class Refill:
         self._now_ms = now_ms
         self._note = note
         self._clock = clock
+        self._former_tried_s: dict[str, float] = {}
+        """When a store that was emptied was given a symbol's former epochs too."""
         self.refused = ToldRefusals(clock)
 
     async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
@@ -83,6 +88,8 @@ class Refill:
     async def step(self, debt: Debt) -> None:
         """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
         queue = self._outlet.queues[debt.symbol]
+        if debt.wiped and not debt.begins:
+            self._turn_to_former(queue, debt)
         if debt.epoch < queue.epoch and not await self._bring_former(queue, debt):
             return
         if debt.wiped:
@@ -137,6 +144,16 @@ class Refill:
         """Else the store was found to want something else while the exchange, or the disk, was asked."""
         return self._outlet.debts.get(debt.symbol) is debt
 
+    def _turn_to_former(self, queue: SymbolQueue, debt: Debt) -> None:
+        """An emptied store begins with epochs that are over; one that lost the stream alone refuses that at once."""
+        oldest = next(iter(self._spool.epochs(debt.symbol)), queue.epoch)
+        oldest_id = self._spool.oldest_id(place_of(debt.symbol, oldest))
+        is_tried = self._clock() - self._former_tried_s.get(debt.symbol, -FORMER_PAUSE_S) < FORMER_PAUSE_S
+        if oldest >= queue.epoch or oldest_id is None or is_tried:
+            return
+        self._former_tried_s[debt.symbol] = self._clock()
+        debt.epoch, debt.due_id, debt.begins = oldest, oldest_id, True
+
     async def _bring_former(self, queue: SymbolQueue, debt: Debt) -> bool:
         """What the spool has of epochs that are over: the exchange has it no more. Whether all of it was brought."""
         from_id = debt.due_id
@@ -159,7 +176,9 @@ class Refill:
                 self._outlet.keep_only(later)
             if former or (not runs and ended_ms is None):
                 # What the disk has lost of it can be had nowhere.
-                self._explain_lost(debt, former[0].start_id if former else from_id)
+                until_id = former[0].start_id if former else from_id
+                if until_id > debt.due_id:
+                    self._explain(debt, until_id - 1, "lost")
             if former:
                 self._bring(debt, former)
         return False
@@ -309,10 +328,6 @@ class Refill:
         given_id = trades[0].trade_id if trades else None
         nearest = [each for each in (kept_id, given_id) if each is not None and each > debt.due_id]
         self._explain(debt, min([queue.next_id, *nearest]) - 1, "lost")
-
-    def _explain_lost(self, debt: Debt, until_id: int) -> None:
-        if until_id > debt.due_id:
-            self._explain(debt, until_id - 1, "lost")
 
     def _explain(self, debt: Debt, last_id: int, reason: GapReason) -> None:
         first_id = debt.due_id

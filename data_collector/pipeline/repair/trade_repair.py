@@ -319,7 +319,7 @@ class TradeRepair:
         is_collected = self._intake.collected.get(sequence.symbol) is sequence
         if not is_collected or not self._refill.believes(trades) or not sequence.recognise(trades):
             return False
-        self._intake.lives.suspend_where_ids_begin_anew(sequence)
+        self._intake.lives.suspend(sequence)
         return True
 
     def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:

@@ -120,7 +120,8 @@ class KlineIntake:
         if order is Order.KNOWN or order is Order.BEYOND:
             return
         if order is Order.IMPLAUSIBLE:
-            self._refuse(kline, Verdict((OFF_GRID,)))
+            if series.is_new_off_grid(kline.open_ms):
+                self._refuse(kline, Verdict((OFF_GRID,)))
             return
         self._tally.note_told(kline, "kline", verdict, late=order in (Order.LATE, Order.REVISED))
         self._place(series, kline, order, _marks(verdict), starts=starts)

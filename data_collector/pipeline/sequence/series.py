@@ -53,7 +53,7 @@ class KlineSeries:
 
     __slots__ = (
         "_calendar", "_chain_id", "_check", "_decided_ms", "_gaps", "_held", "_interval", "_later_gaps", "_newest",
-        "_recent", "_refused", "_starts", "_trusted_ms", "due_ms", "event_ms", "key", "open_ms",
+        "_off_grid", "_recent", "_refused", "_starts", "_trusted_ms", "due_ms", "event_ms", "key", "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
@@ -78,6 +78,7 @@ class KlineSeries:
         """The newest open update, whose first trade id is evidence for what lies before."""
         self._held: dict[int, KlineUpdate] = {}
         self._refused: dict[int, tuple[str, ...]] = {}
+        self._off_grid: dict[int, None] = {}
         self._recent: dict[int, KlineUpdate] = {}
         self._gaps: list[Gap] = []
         """What was passed over since the newest closed kline."""
@@ -134,9 +135,19 @@ class KlineSeries:
         """Whether this copy, which may not pass, is the first. A good one takes its place until a later one closed."""
         if not 0 <= self.due_ms <= open_ms:
             return False
+        if not self._has_place(open_ms):
+            return self.is_new_off_grid(open_ms)
         is_first = open_ms not in self._refused
-        if len(self._refused) < REFUSED_MAX and self._has_place(open_ms):
+        if len(self._refused) < REFUSED_MAX:
             self._refused[open_ms] = rules
+        return is_first
+
+    def is_new_off_grid(self, open_ms: int) -> bool:
+        """Whether REST tells one that opens beside the grid for the first time: it has it in every answer."""
+        is_first = open_ms not in self._off_grid
+        self._off_grid[open_ms] = None
+        if len(self._off_grid) > REFUSED_MAX:
+            del self._off_grid[next(iter(self._off_grid))]
         return is_first
 
     def release(self) -> list[KlineUpdate]:

@@ -22,12 +22,23 @@ from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import runs_of
 from data_collector.pipeline.sequence.holdback import Holdback
 from data_collector.pipeline.sequence.lives import Lives
+from data_collector.pipeline.sequence.new_life import contradicts
 from data_collector.pipeline.sequence.refusals import Refusals
 from data_collector.pipeline.sequence.tally import Tally, also_refused
-from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, Outcome, TradeSequence, contradicts, recent_of
+from data_collector.pipeline.sequence.trade_sequence import HELD_MAX, RECENT_MAX, Outcome, TradeSequence
 
 CONFLICTS_MAX = 100
 """Those that wait to be asked about; more are counted only."""
+
+RECENT_MIN = 16
+RECENT_TOTAL_MAX = 65_536
+"""Some 30 MB for all symbols together."""
+
+
+def recent_of(symbols: int) -> int:
+    """How many trades each sequence remembers, when there are so many symbols."""
+    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
+    return 1 << (share.bit_length() - 1)
 
 
 class TradeIntake:
@@ -44,6 +55,8 @@ class TradeIntake:
         """Of every symbol: tickers name trade ids too."""
         self.collected = dict(self.sequences)
         """Those whose trades are collected."""
+        self.trusted = dict(self.sequences)
+        """Those of them of which nothing that came may be of a next life: what is due passes unasked."""
         self._tally = tally
         self._refusals = refusals
         self._ledger = ledger
@@ -67,8 +80,13 @@ class TradeIntake:
 
     def collect(self, symbol: str) -> TradeSequence:
         """Its trades are, too."""
-        sequence = self.collected[symbol] = self.sequences[symbol]
+        sequence = self.collected[symbol] = self.trusted[symbol] = self.sequences[symbol]
         return sequence
+
+    def collect_none(self) -> None:
+        """No symbol's trades are collected."""
+        self.collected.clear()
+        self.trusted.clear()
 
     def remove(self, symbol: str) -> None:
         """Its trades are collected no longer: let go what can be, and keep what cannot."""
@@ -76,8 +94,9 @@ class TradeIntake:
         self.release(sequence, at_once=True)
         self.spill(sequence)
         self.collected.pop(symbol, None)
-        self.lives.suspended.pop(symbol, None)
+        self.trusted.pop(symbol, None)
         sequence.leave()
+        self.lives.leave(sequence)
         self.holdback.note(sequence)
 
     def forget(self, symbol: str) -> None:
@@ -86,16 +105,21 @@ class TradeIntake:
 
     def take(self, trade: Trade) -> None:
         """A trade of a stream."""
-        sequence = self.collected.get(trade.symbol)
+        sequence = self.trusted.get(trade.symbol)
         tally = self._tally
         if sequence is None:
-            self.lives.take(trade)
-            return
+            sequence = self.collected.get(trade.symbol)
+            if sequence is None or self.lives.suspend_where_lives_meet(sequence, trade):
+                self.lives.take(trade)
+                return
         verdict = self._check(trade)
         if trade.event_ms > tally.event_limit_ms and not tally.is_timely(trade.event_ms):
             verdict = also_refused("event_time_jump", verdict)
         if verdict is not None and verdict.critical:
-            self._refuse(sequence, trade, verdict)
+            if "event_time_jump" not in verdict.critical and verdict.readable and sequence.shows_new_life(trade):
+                self.lives.doubt(sequence, trade)
+            else:
+                self._refuse(sequence, trade, verdict)
             return
         trade_id = trade.trade_id
         if trade_id != sequence.next_id:
@@ -145,6 +169,8 @@ class TradeIntake:
     def take_repaired(self, sequence: TradeSequence, trade: Trade) -> None:
         """A trade that the exchange's REST side gave; nothing is done unless its turn is now."""
         if trade.trade_id != sequence.next_id or not self._is_collected(sequence):
+            return
+        if sequence.symbol not in self.trusted and self.lives.suspend_where_lives_meet(sequence, trade):
             return
         verdict = self._check(trade)
         if verdict is not None and verdict.critical:
@@ -234,6 +260,16 @@ class TradeIntake:
         self._counters.add("data_collector_trades_spilled_total", len(trades))
         self.holdback.note(sequence)
 
+    def drop(self, trade: Trade, first: Trade | None) -> None:
+        """See `Feed`."""
+        verdict = self._check(trade)
+        if verdict is not None and verdict.critical:
+            self._tally.refuse(trade, "trade", verdict)
+            self._refusals.quarantine(trade, verdict)
+            return
+        self._tally.copy("trade")
+        self._take_conflict(first, trade)
+
     def due_id(self, symbol: str) -> int:
         """The trade that comes next; -1 before the first, and where nothing is collected."""
         sequence = self.sequences.get(symbol)
@@ -284,8 +320,9 @@ class TradeIntake:
             case Outcome.HELD:
                 self._note_held(sequence)
             case Outcome.COPY:
-                self.lives.count_copy(sequence, trade)
-                self.lives.suspend_where_ids_begin_anew(sequence)
+                self._tally.copy("trade")
+            case Outcome.NEWER:
+                self.lives.doubt(sequence, trade)
             case Outcome.CONFLICT:
                 self._tally.copy("trade")
                 self._take_conflict(sequence.known(trade.trade_id), trade)
@@ -313,13 +350,13 @@ class TradeIntake:
 
     def _take_conflict(self, first: Trade | None, second: Trade) -> None:
         """One id with two contents: the first stands, both are kept, and the exchange is asked which is right."""
-        assert first is not None, "the sequence has compared with it"
         self._counters.add("data_collector_trade_conflicts_total")
         if len(self.conflicts) >= CONFLICTS_MAX:
             return
-        self.conflicts.append(first)
-        for trade in (first, second):
-            self._refusals.quarantine(trade, Verdict(("trade_id_conflict",)))
+        if first is not None:
+            self.conflicts.append(first)
+            self._refusals.quarantine(first, Verdict(("trade_id_conflict",)))
+        self._refusals.quarantine(second, Verdict(("trade_id_conflict",)))
 
     def _begin(self, sequence: TradeSequence, now_s: float, *, at_once: bool) -> None:
         """Where nothing is stored yet."""

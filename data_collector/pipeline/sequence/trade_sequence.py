@@ -20,7 +20,7 @@ from data_collector.model.sink import KlineCheck
 from data_collector.pipeline.gaps.attempts import Attempts
 from data_collector.pipeline.gaps.ranges import Spilled, common
 from data_collector.pipeline.sequence.minutes import MinuteVolumes
-from data_collector.pipeline.sequence.new_life import NewLifeWatch
+from data_collector.pipeline.sequence.new_life import NewLifeWatch, contradicts
 
 ARBITRATION_S = 0.15
 """How long a missing or refused id waits for another line to bring a good copy."""
@@ -41,15 +41,7 @@ HEAD_S = 2.0
 """A ticker that names a later trade for so long: the trade stream has lost the newest ones."""
 
 RECENT_MAX = 1024
-RECENT_MIN = 16
-RECENT_TOTAL_MAX = 65_536
-"""Some 30 MB for all symbols together."""
-
-
-def recent_of(symbols: int) -> int:
-    """How many trades each sequence remembers, when there are so many symbols."""
-    share = max(RECENT_MIN, min(RECENT_MAX, RECENT_TOTAL_MAX // max(symbols, 1)))
-    return 1 << (share.bit_length() - 1)
+"""Trades that a sequence remembers, unless there are many."""
 
 
 class Outcome(Enum):
@@ -58,6 +50,7 @@ class Outcome(Enum):
     HELD = "waits for what is before it"
     COPY = "was there before"
     CONFLICT = "was there before, with other contents"
+    NEWER = "was there before, and is of a newer trade now"
     LATE = "fills a hole that was passed over"
     IMPLAUSIBLE = "jumps too far ahead, unconfirmed"
 
@@ -121,7 +114,7 @@ class TradeSequence:
         self.epoch = 0
         """Ids are unique within one: what is here is of this."""
         self.new_life = NewLifeWatch(recent)
-        self._newest_ms = 0
+        self._newest_ms = -1
         """No trade was newer, of those that are not remembered any more, or never were; -1 while that is not known."""
         self._first_s = 0.0
         """When the first trade came, while none is due."""
@@ -142,6 +135,11 @@ class TradeSequence:
         return self._newest_ms if newest is None else max(self._newest_ms, newest.time_ms)
 
     @property
+    def knows_newest(self) -> bool:
+        """Whether `newest_ms` is told by the trade before the due one; else what waits in the spool may be newer."""
+        return self.known(self.next_id - 1) is not None or self.stored_id == self.next_id - 1
+
+    @property
     def waits(self) -> bool:
         """Whether something waits for time to pass, for a trade, or for the ledger to be told."""
         return bool(self.held or self.refused_s) or self.gap is not None or self.reported is not None
@@ -160,7 +158,7 @@ class TradeSequence:
         """A closed kline of a minute against what was let through: see `MinuteVolumes.check`."""
         return self.minutes.check(kline, id_before, self.next_id)
 
-    def resume(self, next_id: int, *, epoch: int = 0, newest_ms: int = 0, stored_id: int = -1) -> None:
+    def resume(self, next_id: int, *, epoch: int = 0, newest_ms: int = -1, stored_id: int = -1) -> None:
         """Collection begins, and this id of an epoch is due; -1 when the feed is to tell.
 
         `stored_id` is that of the newest trade in the store, of which none happened after `newest_ms`.
@@ -227,6 +225,13 @@ class TradeSequence:
         if self.gap is not None:
             self.gap.last_id = min(self.gap.last_id, trade_id - 1)
         return Outcome.HELD
+
+    def shows_new_life(self, refused: Trade) -> bool:
+        """Whether it may be of ids that begin anew, and is kept; under an id of ours, others must have come before."""
+        known = self.known(refused.trade_id)
+        if known is not None and (self.new_life.first is None or not contradicts(known, refused)):
+            return False
+        return 0 <= refused.trade_id < self.next_id and self._is_newer(refused)
 
     def advance(self, trade: Trade) -> None:
         """The due trade was let through. The intake has this written out for the common case."""
@@ -375,23 +380,19 @@ class TradeSequence:
                 return True
         return False
 
+    def _is_newer(self, trade: Trade) -> bool:
+        """Than all that was let through: of ids that begin anew, or of a store that was filled from another market.
+
+        Behind a hole that nothing has followed yet, what is late is newer too.
+        """
+        is_told = self.known(self.next_id - 1) is not None or not self._holes
+        return is_told and self.new_life.see(trade, self.next_id, self.newest_ms)
+
     def _compare(self, trade: Trade) -> Outcome:
         """A trade whose id was let through, with what was."""
         first = self.known(trade.trade_id)
         if first is not None and not contradicts(first, trade):
-            self.new_life.reset()
             return Outcome.COPY
-        # Of ids that begin anew (a testnet's reset, a new listing), or of a store that was filled from another market.
-        is_start = self.stored_id == self.next_id - 1
-        is_newer = self.new_life.see(trade, self.next_id, self.newest_ms, is_start=is_start)
-        return Outcome.COPY if first is None or is_newer else Outcome.CONFLICT
-
-
-def contradicts(first: Trade, second: Trade) -> bool:
-    """Whether two copies of a trade have different contents."""
-    return (
-        first.price != second.price
-        or first.quantity != second.quantity
-        or first.time_ms != second.time_ms
-        or first.is_buyer_maker != second.is_buyer_maker
-    )
+        if self._is_newer(trade):
+            return Outcome.NEWER
+        return Outcome.COPY if first is None else Outcome.CONFLICT

@@ -188,7 +188,11 @@ class Spool:
 
     def newest_epoch(self, symbol: str) -> int:
         """The newest epoch of which something of a symbol is kept."""
-        return max(map(epoch_of, self._places(symbol)), default=0)
+        return max(self.epochs(symbol), default=0)
+
+    def epochs(self, symbol: str) -> list[int]:
+        """Those of which something of a symbol is kept."""
+        return sorted(map(epoch_of, self._places(symbol)))
 
     def closed_epochs(self, symbol: str) -> list[int]:
         """Those of which something is kept, and of which the store takes nothing any more."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec import structs
 
 from data_collector.child import Link, LinkLost, start_child
 from data_collector.embedded.postgres import EmbeddedPostgres
@@ -36,6 +37,9 @@ COMMAND: Final = (sys.executable, "-m", "data_collector", "history-writer")
 
 SILENT_S: Final = 90.0
 """It speaks once a second, and the longest it waits for PostgreSQL is a minute: past this it is stuck."""
+
+LATE_S: Final = 5.0
+"""So many seconds without a word of it are told."""
 
 ORDERS_CHECK_S: Final = 1.0
 RESTART_FIRST_S: Final = 0.5
@@ -82,6 +86,8 @@ class History(Part):
         self._is_on = url is not None
         self._empty = empty
         self._progress = Progress(down_reason=STARTING)
+        self._heard_s = time.monotonic()
+        """When the writer spoke last."""
         self._restarts = -1
         self._counted = stored_rows()
         """Of writers that have ended, as the next two."""
@@ -137,8 +143,21 @@ class History(Part):
             snapshot.database_url = self._url
         return PartHealth(self._reasons())
 
+    @property
+    def _newest_progress(self) -> Progress:
+        """The writer's last words, and how long they have been its last."""
+        progress, silent_s = self._progress, time.monotonic() - self._heard_s
+        if silent_s <= LATE_S or self._restarts < 0:
+            return progress
+        told = f"the history writer has said nothing for {silent_s:.0f} s"
+        return structs.replace(
+            progress,
+            down_reason=progress.down_reason or told,
+            lag_seconds=round(progress.lag_seconds + silent_s, 3),
+        )
+
     def _reasons(self) -> list[str]:
-        progress = self._progress
+        progress = self._newest_progress
         if not self._is_on or (progress.down_reason == STARTING and self._restarts < 0):
             return []
         if progress.down_reason is not None:
@@ -163,7 +182,7 @@ class History(Part):
     def _status(self) -> HistoryStatus:
         if not self._is_on:
             return HistoryStatus()
-        progress = self._progress
+        progress = self._newest_progress
         return HistoryStatus(
             state="running" if progress.down_reason is None else "down",
             reason=progress.down_reason,
@@ -223,6 +242,8 @@ class History(Part):
             await self._until_url()
             started_s = time.monotonic()
             self._restarts += 1
+            if not self._restarts:
+                self._heard_s = started_s
             try:
                 reason = await self._write_once()
             except OSError as error:
@@ -272,6 +293,7 @@ class History(Part):
             try:
                 async with time_limit(SILENT_S):
                     self._progress = await link.receive()
+                    self._heard_s = time.monotonic()
             except LinkLost:
                 return "the history writer has died and is started again"
             except TimeoutError:

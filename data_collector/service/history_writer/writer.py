@@ -91,16 +91,21 @@ class HistoryWriter:
         self._trimmed: list[str] = []
         """Of these symbols the store has thrown away some of what waited."""
         self._caught_up_s = time.monotonic()
+        self._read_s = time.monotonic()
+        """When a read began last."""
         self._forgetting = Forgetting(clock)
         self._log = structlog.get_logger()
 
     @property
     def progress(self) -> Progress:
         """For the starter."""
-        lag_s = self._lag_s if self._down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
+        down_reason, held_up_s = self._down_reason, time.monotonic() - self._read_s
+        if down_reason is None and held_up_s > HELD_UP_S:
+            down_reason = f"PostgreSQL, or the store, has not answered for {held_up_s:.0f} s"
+        lag_s = self._lag_s if down_reason is None else round(time.monotonic() - self._caught_up_s, 3)
         forgetting, is_told = self._forgetting, time.monotonic() - self._unreadable_s < UNREADABLE_TOLD_S
         return Progress(
-            self._down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
+            down_reason, dict(self._rows), self._replaced, self._told, self._unreadable, lag_s,
             self._lag_entries, dict(forgetting.deleted), forgetting.failures, forgetting.reason, forgetting.completed_s,
             self._trimmed, self._unreadable_reason if is_told else None,
         )  # fmt: skip
@@ -152,12 +157,12 @@ class HistoryWriter:
 
     async def _read_on(self, reader: StreamReader, sampler: TickerSampler, database: FollowedDatabase) -> None:
         """Until orders change."""
-        looked_back_s, read_s = 0.0, time.monotonic()
+        looked_back_s, self._read_s = 0.0, time.monotonic()
         while not self._changed.is_set():
-            if time.monotonic() - read_s > HELD_UP_S:
+            if time.monotonic() - self._read_s > HELD_UP_S:
                 # A PostgreSQL that is slow and one that is away come to the same.
                 await self._tell_trimmed(reader, database)
-            read_s = time.monotonic()
+            self._read_s = time.monotonic()
             if time.monotonic() - looked_back_s > LOOK_BACK_S:
                 looked_back_s = time.monotonic()
                 for name in await reader.go_back_where_the_store_lost():

@@ -70,14 +70,19 @@ class Release(Struct, frozen=True):
         outdated = await self.quarantine.outdated(key, [row.number for row in asked], epoch=epoch)
         report.known += len(outdated)
         passing = [row.record for row in asked if row.number not in outdated and self._passes(row, source, report)]
-        report.released += len(passing)
         if self.is_dry or source is None:
+            report.released += len(passing)
             return
         await self.quarantine.settle(key, sorted(outdated), epoch=epoch)
         klines = [record for record in passing if isinstance(record, Kline)]
         trades = [record for record in passing if isinstance(record, Trade)]
-        await self.load.rows.put_klines(klines, source=source)
-        await self.load.rows.put_trades(trades, source=source, epoch=epoch)
+        # What another replay stored meanwhile is its own to count.
+        for stored in (
+            await self.load.rows.put_klines(klines, source=source),
+            await self.load.rows.put_trades(trades, source=source, epoch=epoch),
+        ):
+            report.released += stored.added + stored.changed
+            report.known += stored.known
 
     def _passes(self, row: RefusedRow, source: Source | None, report: SeriesRelease) -> bool:
         record = row.record

@@ -57,6 +57,7 @@ class CopiedPage(Struct):
 
     text: bytes
     """Lines of CSV."""
+    count: int
     first: int | None
     """Place of the first row; None without rows."""
     last: int | None
@@ -99,15 +100,13 @@ class PostgresCopier:
         self, symbol: str, epoch: int, ids: range, times: range, limit: int, *, solid_from: int | None
     ) -> CopiedPage:
         """Of one epoch, by id, and made in a range of time; `ids` are as many as those, or little more."""
-        # The sum keeps the planner from the index of times, by which each page would sort all of the range.
-        made = "\"timestamp\" + interval '0'"
         series = _Series(
             (self._exchange, symbol),
             self._columns(_PLAIN_TRADE if self._form.is_plain else _TRADE),
             "trade_id",
             f"""from market_data_trades where exchange = {{0}} and symbol = {{1}} and epoch = {epoch}
               and trade_id >= {{first}} and trade_id < {{until}}
-              and {made} >= {AT_MS.format(times.start)} and {made} < {AT_MS.format(times.stop)}
+              and "timestamp" >= {AT_MS.format(times.start)} and "timestamp" < {AT_MS.format(times.stop)}
               order by trade_id limit {{limit}}""",
             2,
             1,
@@ -137,6 +136,8 @@ class _Series(Struct, frozen=True):
 async def _page(asking: Asking, series: _Series, places: range, limit: int, solid_from: int | None) -> CopiedPage:
     first, until = places.start, places.stop
     async with asking.transaction() as connection:
+        # By the index of times, each page would sort all of the range.
+        await connection.execute("set local enable_bitmapscan = off")
         rows = await _bound(connection, series)
         if solid_from is not None and first < solid_from:
             found = await _copied(connection, series, rows, range(first, min(until, solid_from)), limit)
@@ -176,10 +177,11 @@ async def _copied(
         query = f"select {series.columns} {rows.format(first=places.start, until=places.stop, limit=limit)}"
         status = await connection.copy_from_query(query, output=put, format="csv")
     if not text:
-        return CopiedPage(b"", None, None, places.start, goes_on=False)
+        return CopiedPage(b"", 0, None, None, places.start, goes_on=False)
     first = _place(series, text[: text.index(b"\n")])
     last = _place(series, text[text.rfind(b"\n", 0, -1) + 1 :])
-    return CopiedPage(bytes(text), first, last, last + 1, goes_on=status == f"COPY {limit}")
+    count = int(status.partition(" ")[2])
+    return CopiedPage(bytes(text), count, first, last, last + 1, goes_on=count == limit)
 
 
 def _place(series: _Series, line: bytearray) -> int:

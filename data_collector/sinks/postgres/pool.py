@@ -33,7 +33,9 @@ PostgresPool = asyncpg.Pool
 """For those who pass it on and do not see the driver."""
 
 
-async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.Pool:
+async def open_pool(
+    dsn: str, *, size: int = 4, lazy: bool = False, command_timeout_s: float = COMMAND_TIMEOUT_S
+) -> asyncpg.Pool:
     """A pool whose connections take ISO text or datetime for timestamptz, and int, float, str or Decimal for numeric.
 
     `lazy`: connections are opened when they are asked for, so that the pool exists while the server is away.
@@ -57,7 +59,7 @@ async def open_pool(dsn: str, *, size: int = 4, lazy: bool = False) -> asyncpg.P
                 init=begin,
                 reset=_reset,
                 timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
+                command_timeout=command_timeout_s,
                 server_settings=_SESSION,
                 statement_cache_size=0,
             )

@@ -315,14 +315,15 @@ class PostgresReader:
         if span is None:
             return None
         low, high, epoch = span[0], span[1] + 1, await self.epoch_of(symbol)
-        while low < high:
-            middle = (low + high) // 2
-            rows = await self._asking.fetch(TRADE_FROM, self._exchange, symbol, epoch, middle)
-            found, time_ms = (_number(rows[0]["trade_id"]), _number(rows[0]["time_ms"])) if rows else (high, from_ms)
-            if time_ms >= from_ms:
-                high = middle
-            else:
-                low = found + 1
+        async with self._asking.transaction() as connection:
+            while low < high:
+                middle = (low + high) // 2
+                row = await connection.fetchrow(TRADE_FROM, self._exchange, symbol, epoch, middle)
+                found, time_ms = (high, from_ms) if row is None else (_number(row["trade_id"]), _number(row["time_ms"]))
+                if time_ms >= from_ms:
+                    high = middle
+                else:
+                    low = found + 1
         return low
 
     async def _span(self, query: str, *arguments: object) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +33,7 @@ from data_collector.validation.service.supervised_worker import SupervisedWorker
 from data_collector.web.answers import ERROR_ANSWERS, AnswerHeaders, Rejections
 from data_collector.web.bounds import RateLimit, RequestBounds
 from data_collector.web.guard import WriteGuard, WritePolicy
+from data_collector.web.parameters import demand_known_parameters
 from data_collector.web.serving import serve_until_signal
 
 OPEN_PATHS = ("/validate", "/audit")
@@ -79,7 +80,7 @@ def create_app(options: Options, make_worker: Callable[[], AuditWorker]) -> Fast
         routes=[Mount("/docs-site", SiteFiles(context.site), name="docs-site")],
     )
     app.state.context = context
-    app.include_router(routes.router)
+    app.include_router(routes.router, dependencies=[Depends(demand_known_parameters)])
     policy = WritePolicy(
         environment=options.environment,
         token=options.token,

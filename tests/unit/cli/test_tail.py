@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from data_collector.cli.tail import kline_line, screen, trade_line
+from data_collector.cli.tail import kline_line, screen, tail, trade_line
 from data_collector.cli.tail_source import Followed
 from data_collector.model.calendar import UtcCalendar
+from data_collector.model.errors import Misconfigured
 from data_collector.sinks.redis.stored_records import stored_kline, stored_trade
 
 CANDLE = stored_kline(
@@ -35,6 +37,11 @@ def followed(**changes: object) -> Followed:
     for name, value in fields.items():
         setattr(made, name, value)
     return made
+
+
+def test_interval_that_no_candle_has_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="--interval 'zz' is none of a candle's: 1s, 1m, "):
+        tail("BTCUSDT", interval="zz")
 
 
 def test_kline_line_keeps_every_digit() -> None:

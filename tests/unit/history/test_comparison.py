@@ -13,6 +13,7 @@ from data_collector.history.comparison import (
     FaultyRows,
     KlineMaker,
     RefusedRows,
+    compare,
     same_kline,
     same_prices,
     same_trade,
@@ -138,3 +139,15 @@ def test_ids_that_nobody_has_are_absent_inside_the_answers_and_missing_behind_th
     assert proven == [Gap(3, 3, 1, "absent"), Gap(5, 5, 1, "absent")]
     assert (calendar.absent, exchange.missing) == (2, 4)
     assert faults.as_ranges(IdGrid()) == [(4, 4), (8, 10)]
+
+
+def test_stored_row_that_contradicts_what_validation_refused_is_named() -> None:
+    """A repair puts the exchange's copy into quarantine, and the tampered row stays."""
+    refused = RefusedRows(IdGrid(), [Gap(7, 7, 1, "refused", ("price_cap",))])
+    check = Check("BTCUSDT trades", "exchange")
+
+    compare(check, FaultyRows(), {7: trade(7, 1, "9")}, {7: trade(7, 1, "10")}, same=same_trade, refused=refused)
+
+    assert (check.differing, check.refused) == (1, 0)
+    (example,) = check.examples
+    assert example.startswith("trade 7 is 1 at 9 here and 1 at 10 there; validation refused that one (price_cap), ")

@@ -81,10 +81,12 @@ class ScriptedRest:
 class RepairScene(Scene):
     """The first trade, 10, was let through and taken."""
 
-    def __init__(self, *answers: Answer, reach: Reach = AN_HOUR, kept: Spool | None = None) -> None:
+    def __init__(
+        self, *answers: Answer, reach: Reach = AN_HOUR, kept: Spool | None = None, rest: ScriptedRest | None = None
+    ) -> None:
         super().__init__(kept=kept)
         self.reach = reach
-        self.rest = ScriptedRest(*answers)
+        self.rest = rest or ScriptedRest(*answers)
         trades = self.intake.trades
         self.refill = Refill(
             self.outlet, self.intake.refusals, self.kept, self.rest, self.ledger, reach, lambda: NOON_MS,

@@ -28,14 +28,14 @@ class Held:
         self._interval = interval
         self._opens = sorted(opens)
 
-    def klines(self, key: Key, from_ms: int, to_ms: int) -> Plan[Page]:
+    def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
         yield from ()
         found = [ms for ms in self._opens if from_ms <= ms < to_ms]
         page = found[:2]
         text = "".join(f"{SYMBOL},{open_time_text(ms)},{key.interval},1,1,1,1,1,,true,,,,ws,\n" for ms in page)
         return Page(text, page[-1] + 1 if len(found) > 2 else None)
 
-    def trades(self, symbol: str, epoch: int, first: int, to_ms: int) -> Plan[Page]:
+    def trades(self, symbol: str, epoch: int, first: int, to_ms: int, before: Page | None) -> Plan[Page]:
         yield from ()
         return Page("", None)
 

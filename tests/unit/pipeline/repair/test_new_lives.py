@@ -39,7 +39,8 @@ def test_ids_go_on_when_the_exchange_has_the_old_ones() -> None:
 
 def test_ids_go_on_when_the_exchange_has_another_trade_under_the_first_of_them() -> None:
     scene = LifeScene([trade(0)])
-    scene.decide()
+    for _ in range(100):
+        scene.decide()
 
     assert not is_suspended(scene)
     assert scene.sequence.epoch == 0
@@ -161,6 +162,37 @@ def test_new_epoch_is_stored_from_its_first_trade_on_where_nothing_is_caught_up(
 
     assert places(runs) == [(1, 0, NEW_IDS + 2), (1, NEW_IDS + 2, 2)]
     assert [(run.begins, run.after_id) for run in runs] == [(True, OLD_TAIL), (False, -1)]
+
+
+def test_store_that_was_emptied_gets_the_old_life_too_as_far_as_the_spool_has_it() -> None:
+    scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
+    scene.decide()
+    scene.rest.first_id = 0
+    scene.send(*new_trades(NEW_IDS, 2))
+    scene.wait(ARBITRATION_S)
+    scene.bring()
+
+    scene.outlet.fall_behind(SYMBOL, None)
+    runs = scene.bring()
+    assert places(runs) == [(0, 10, OLD_TAIL - 9), (1, 0, NEW_IDS + 2)]
+    assert [(run.begins, run.after_id) for run in runs] == [(True, -1), (True, OLD_TAIL)]
+    assert scene.outlet.debts.get(SYMBOL) is None
+
+
+def test_store_that_lost_a_stream_and_knows_its_epoch_is_filled_from_that_on() -> None:
+    """It refuses what is of an older one, as if it had been emptied again."""
+    scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
+    scene.decide()
+    scene.rest.first_id = 0
+    scene.send(*new_trades(NEW_IDS, 2))
+    scene.wait(ARBITRATION_S)
+    scene.bring()
+
+    scene.outlet.fall_behind(SYMBOL, None)
+    scene.look()
+    scene.outlet.fall_behind(SYMBOL, None)
+
+    assert places(scene.bring()) == [(1, 0, NEW_IDS + 2)]
 
 
 def test_what_was_held_of_the_old_life_is_stored_and_its_hole_is_lost() -> None:

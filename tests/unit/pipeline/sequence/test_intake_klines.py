@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from data_collector.model.gaps import Gap
@@ -153,6 +154,19 @@ def test_kline_of_rest_is_judged_and_counted_as_one_of_the_stream(scene: Scene) 
     ]  # fmt: skip
     assert [(entry.kind, entry.symbol) for entry in batch.side] == [("quarantine", "BTCUSDT")]
     assert scene.counts == (4, 3, 1)
+
+
+@pytest.mark.parametrize("low", ["45100", "-1"])
+def test_kline_of_rest_beside_the_grid_is_refused_once_however_often_it_is_told(scene: Scene, low: str) -> None:
+    """A whole minute that opens half a minute after the others, in every answer of REST."""
+    scene.send(kline(0))
+    klines = scene.intake.klines
+    beside = structs.replace(told(2, low=low), open_ms=NOON_MS + 90_000, close_ms=NOON_MS + 149_999)
+    for _ in range(3):
+        klines.take_told(klines.series[Key("kline", SYMBOL, "1m")], beside)
+
+    assert [entry.kind for entry in scene.take().side] == ["quarantine"]
+    assert scene.counts == (2, 1, 1)
 
 
 def test_frame_that_differs_from_what_rest_told_is_a_revision(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from data_collector.model.records import Trade
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, trade
-from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, runs
+from tests.unit.pipeline.intake_scene import COPIES, Scene, gap_of, rules, runs
 
 LATER_MS = NOON_MS + 60_000
 TAIL = 5_000_000
@@ -102,13 +102,14 @@ def test_old_trades_of_strangers_between_honest_ones_suspend_nothing(scene: Scen
 
     assert not is_suspended(scene)
     assert scene.sequence.next_id == TAIL + 121
-    assert scene.sequence.new_life.count == 0
+    assert scene.sequence.new_life.first is None
 
 
 def test_fresh_trades_of_strangers_between_honest_ones_suspend_nothing(scene: Scene) -> None:
     scene.begin(TAIL)
     for number in range(120):
-        scene.send(new_trade(number, time_ms=LATER_MS + number), trade(TAIL + 1 + number))
+        scene.send(new_trade(number, time_ms=LATER_MS + 2 * number))
+        scene.send(new_trade(TAIL + 1 + number, time_ms=LATER_MS + 2 * number + 1))
 
     assert not is_suspended(scene)
 
@@ -162,11 +163,12 @@ def test_trades_that_showed_the_new_life_are_stored_in_it_and_counted_once(scene
     assert scene.counters.value(COPIES, channel="trade") == NEW_IDS + 20
 
 
-def test_row_that_was_no_new_life_is_counted_as_copies(scene: Scene) -> None:
+def test_row_that_was_no_new_life_is_counted_as_copies_and_quarantined(scene: Scene) -> None:
     scene.begin(TAIL)
-    scene.send(*new_trades(0, 20), trade(TAIL), *new_trades(0, 20), trade(TAIL + 1), *new_trades(0, 1))
+    scene.send(*new_trades(0, 20), trade(TAIL), *new_trades(0, 20), new_trade(TAIL + 1), trade(TAIL))
 
-    assert scene.counters.value(COPIES, channel="trade") == 20 + 1 + 20
+    assert scene.counters.value(COPIES, channel="trade") == 20 + 1 + 20 + 1
+    assert [rules(entry) for entry in scene.take_side()] == [["trade_id_conflict"]] * 20
 
 
 def test_new_life_that_is_decided_late_keeps_what_there_is_room_for_and_the_rest_is_a_hole_as_at_a_start(
