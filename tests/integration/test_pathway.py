@@ -30,7 +30,8 @@ PROGRAMS = [
     text for page in ("docs/pathway.md", "README.md") for text in FENCE.findall(read(page)) if "pw.io.redis" in text
 ]  # fmt: skip
 
-ROWS = 12_000
+ROWS, LAST = 12_000, 1000
+"""Of trades, the last of which come when all kills are over."""
 SUM = ROWS * (ROWS + 1) // 2
 
 
@@ -42,7 +43,7 @@ def python() -> Path:
 @contextmanager
 def started(store: Store, folder: Path, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
     """A program of a reader; what it prints and what Pathway logs lie in the folder."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": store.url, "DATA_COLLECTOR_API": ""}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": store.url}
     folder.mkdir(exist_ok=True)
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -138,8 +139,9 @@ class Totals:
             assert any(int(line.split()[0]) >= rows for line in running.stdout), (self._folder / "log.txt").read_text()
             running.kill()
 
-    def at_the_end(self) -> tuple[int, float]:
-        """Rows and sum when all has been read."""
+    def after(self, *records: Kline | Trade) -> tuple[int, float]:
+        """Rows and sum when these have been read too."""
+        write(self._store, *records)
         with started(self._store, self._folder, *self._words, "static") as running:
             assert running.stdout is not None, "it is a pipe"
             *_, newest = running.stdout
@@ -149,17 +151,21 @@ class Totals:
 
 @pytest.fixture
 def trades_stored(store: Store) -> Store:
-    write(store, *(trade(number, time_ms=NOON_MS + number) for number in range(1, ROWS + 1)))
+    write(store, *numbered(1, ROWS - LAST))
     return store
+
+
+def numbered(first: int, last: int) -> list[Trade]:
+    return [trade(number, time_ms=NOON_MS + number) for number in range(first, last + 1)]
 
 
 def test_trades_are_counted_once_over_two_kills(trades_stored: Store, tmp_path: Path, python: Path) -> None:
     totals = Totals(trades_stored, tmp_path, python, TRADES, "trade_id", "bracketed")
 
-    totals.killed_at(ROWS // 3)
-    totals.killed_at(ROWS * 2 // 3)
+    totals.killed_at(ROWS // 4)
+    totals.killed_at(ROWS // 2)
 
-    assert totals.at_the_end() == (ROWS, SUM)
+    assert totals.after(*numbered(ROWS - LAST + 1, ROWS)) == (ROWS, SUM)
 
 
 @pytest.mark.long
@@ -170,9 +176,9 @@ def test_trades_are_counted_once_over_five_kills(
     totals = Totals(trades_stored, tmp_path, python, TRADES, "trade_id", "bracketed")
 
     for kill in range(1, 6):
-        totals.killed_at(ROWS * kill // 6 - 300 * series)
+        totals.killed_at(ROWS * kill // 7 - 300 * series)
 
-    assert totals.at_the_end() == (ROWS, SUM)
+    assert totals.after(*numbered(ROWS - LAST + 1, ROWS)) == (ROWS, SUM)
 
 
 @pytest.mark.long
@@ -183,9 +189,9 @@ def test_trades_are_counted_twice_where_rows_and_position_are_not_one_commit(
     totals = Totals(trades_stored, tmp_path, python, TRADES, "trade_id", "unbracketed")
 
     for kill in range(1, 6):
-        totals.killed_at(ROWS * kill // 6 + 50)
+        totals.killed_at(ROWS * kill // 7 + 50)
 
-    rows, total = totals.at_the_end()
+    rows, total = totals.after(*numbered(ROWS - LAST + 1, ROWS))
     assert rows > ROWS
     assert total > SUM
 
@@ -198,9 +204,9 @@ def test_candles_are_counted_once_over_five_kills(store: Store, tmp_path: Path, 
     totals = Totals(store, tmp_path, python, CANDLES, "volume", "bracketed")
 
     for kill in range(1, 6):
-        totals.killed_at(candles * kill // 6)
+        totals.killed_at(candles * kill // 7)
 
-    assert totals.at_the_end() == (candles, sum(range(candles)))
+    assert totals.after(kline(candles, volume="0.5")) == (candles + 1, sum(range(candles)) + 0.5)
 
 
 @pytest.mark.long
