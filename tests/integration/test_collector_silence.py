@@ -142,7 +142,9 @@ async def test_stream_whose_records_are_all_refused_by_a_rule_is_not_mute(
             f"all 1m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
             f"all 5m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
         }
-        await until_async(lambda: set(scene.status.reasons) == told, "the rules, and nothing else", deadline_s=LEARNED_S)
+        await until_async(
+            lambda: set(scene.status.reasons) == told, "the rules, and nothing else", deadline_s=LEARNED_S
+        )
 
         for counter in ("streams_mute", "watchdogs_total", "rollovers_total", "streams_silent"):
             assert scene.counted(counter) == 0, counter
