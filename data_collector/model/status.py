@@ -188,6 +188,8 @@ class GapLife(Struct, array_like=True):
     """How many are missing in the middle."""
     epoch: int = 0
     """In which its trade ids are unique."""
+    rules: list[str] = field(default_factory=list)
+    """Those that refused what was passed over as `refused`."""
 
 
 class GapTotals(Struct, array_like=True):
