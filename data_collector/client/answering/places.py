@@ -38,6 +38,6 @@ def places_of(
     named = environment.get(DATABASE_VARIABLE, "")
     return Places(
         (environment.get(STORE_VARIABLE) or DEFAULT_STORE) if store is None else store,
-        (environment.get(API_VARIABLE) or DEFAULT_API) if api is None else api,
+        environment.get(API_VARIABLE, DEFAULT_API) if api is None else api,
         ("" if named == EMBEDDED else named) if database is None else database,
     )
