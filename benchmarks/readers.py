@@ -180,6 +180,8 @@ async def _compare_history(dsn: str, kind: str, records: Records, rows: int) -> 
     # The client gives these two as well.
     query = BARE[kind].replace("from market", ", source, warnings from market")
     bare, frames, items = [], [], []
+    # Libraries are loaded and the connection opened.
+    records.to_numpy()
     for _ in range(ROUNDS):
         bare.append(rows / await copied_s(dsn, query))
         frames.append(rows / _wall_s(lambda: len(records.to_numpy()), rows))

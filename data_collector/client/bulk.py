@@ -6,7 +6,8 @@ the other stores as for records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,7 @@ from data_collector.client.frames import (
     Floats,
     Integers,
     columns_of,
+    joined,
 )
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market
@@ -36,13 +38,14 @@ from data_collector.client.records import Kline, Trade
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.records import known_rules
 
-PAGE_ROWS = 100_000
+PAGE_ROWS = 250_000
+"""More of them, and PostgreSQL would compile the query first, which takes longer than it."""
 
 NO_ID = 2**63 - 1
 """Above those of all trades."""
 
 READ_BYTES = 1 << 20
-"""Of a page, by one thread at a time."""
+"""Of a page, while the rest of it is on its way."""
 
 _ORIGIN = ("source", "translate(array_to_string(warnings, ','), E'\\n\\r', '  ')")
 """A line is a row, whatever anybody has written."""
@@ -92,10 +95,12 @@ class BulkKlines:
             self._is_over = True
             return [(yield from self._rest())]
         key = self._stretch.key
-        copied = yield from ask_database(
-            KLINES, self._market.exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms
-        )
-        page = _klines(copied)
+        reading = _Reading(_klines)
+        yield from ask_database(
+            KLINES, self._market.exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms,
+            take=reading.take,
+        )  # fmt: skip
+        page = reading.columns()
         self._is_read = len(page.warnings) < PAGE_ROWS
         if not len(page.warnings):
             return []
@@ -169,8 +174,9 @@ class BulkTrades:
         if self._due is None:
             self._epochs = self._epochs[1:]
             return []
-        copied = yield from ask_database(TRADES, self._market.exchange, symbol, epoch, self._due, self._until)
-        page = _trades(copied, epoch)
+        reading = _Reading(partial(_trades, epoch))
+        yield from ask_database(TRADES, self._market.exchange, symbol, epoch, self._due, self._until, take=reading.take)
+        page = reading.columns()
         ids, blocks, begin = page.integers["trade_id"], list[Columns](), 0
         for row, due, until in _jumps(ids, self._due, 1):
             blocks += self._within(page.part(slice(begin, row)))
@@ -218,6 +224,29 @@ def _jumps(places: Integers, due: int, step: int) -> list[Hole]:
     return [(int(at), int(expected[at]), int(places[at])) for at in np.flatnonzero(places > expected)]
 
 
+class _Reading:
+    """A page on its way."""
+
+    def __init__(self, read: Callable[[bytes], Columns]) -> None:
+        self._read = read
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._blocks: list[Columns] = []
+
+    def take(self, part: bytes) -> None:
+        """Some lines, or parts of them."""
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size >= READ_BYTES:
+            lines, newline, rest = b"".join(self._parts).rpartition(b"\n")
+            self._blocks.append(self._read(lines + newline))
+            self._parts, self._size = [rest], len(rest)
+
+    def columns(self) -> Columns:
+        """All of it."""
+        return joined([*self._blocks, self._read(b"".join(self._parts))])
+
+
 def _klines(copied: bytes) -> Columns:
     if not copied:
         return columns_of((), "float", is_trades=False)
@@ -225,7 +254,7 @@ def _klines(copied: bytes) -> Columns:
     return Columns(_times(table), _floats(table, KLINE_FLOATS), _integers(table, KLINE_INTEGERS), *_origins(table))
 
 
-def _trades(copied: bytes, epoch: int) -> Columns:
+def _trades(epoch: int, copied: bytes) -> Columns:
     if not copied:
         return columns_of((), "float", is_trades=True)
     table = _read(copied, _TRADE)
@@ -239,7 +268,7 @@ def _read(copied: bytes, names: Sequence[str]) -> pa.Table:
     types = {name: _TYPES.get(name, pa.float64()) for name in names}
     return csv.read_csv(
         pa.py_buffer(copied),
-        csv.ReadOptions(use_threads=True, column_names=names, block_size=READ_BYTES),
+        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(copied) + 1),
         convert_options=csv.ConvertOptions(
             column_types=types, null_values=[""], true_values=["t"], false_values=["f"], strings_can_be_null=True,
             quoted_strings_can_be_null=False,

@@ -154,7 +154,10 @@ def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades:
 
 def joined(blocks: Sequence[Columns]) -> Columns:
     """One behind the other; there is one at least."""
+    blocks = [block for block in blocks if block.warnings] or blocks[:1]
     first = blocks[0]
+    if len(blocks) == 1:
+        return first
     return Columns(
         np.concatenate([block.timestamp_us for block in blocks]),
         {name: np.concatenate([block.numbers[name] for block in blocks]) for name in first.numbers},

@@ -33,14 +33,12 @@ class AsyncDatabase:
         parts: list[bytes] = []
 
         async def take(part: bytes) -> None:
-            parts.append(part)
+            (asked.take or parts.append)(part)
 
         try:
             async with self._turn:
                 connection = await self._connected()
-                await connection.copy_from_query(
-                    asked.query, *asked.arguments, output=take, format="binary" if asked.is_binary else "csv"
-                )
+                await connection.copy_from_query(asked.query, *asked.arguments, output=take, format="csv")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             await self.close()
             raise DatabaseAway(f"PostgreSQL cannot be read ({_reason(error)}); DATABASE_URL names it.") from None

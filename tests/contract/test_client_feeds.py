@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from data_collector.client.adapters.feeding.asked import asked_of
+from data_collector.client.adapters.feeding.asked import Asked, asked_of
 from data_collector.client.adapters.feeding.feeds import DeclaredGap, Feed, GapsFeed, RecordsFeed
 from data_collector.client.records import Kline
 from data_collector.model.wire import json_text, kline_json
@@ -20,11 +20,9 @@ from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 STREAM, LATE, GAPS = f"stream:{SYMBOL}", f"late:{SYMBOL}", f"gaps:{SYMBOL}"
 
 
-@pytest.fixture(autouse=True)
-def _no_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the streams do not hold is missing."""
-    monkeypatch.setenv("DATA_COLLECTOR_API", "")
-    monkeypatch.setenv("DATABASE_URL", "")
+def asked(address: str, stream: str, *, revisions: bool = False) -> Asked:
+    """Without history: what the streams do not hold is missing."""
+    return asked_of(address, stream, "0", closed_only=False, revisions=revisions, api="", database="")
 
 
 class Table:
@@ -33,7 +31,7 @@ class Table:
     def __init__(self, address: str, stream: str, *, revisions: bool = False) -> None:
         self.closes: dict[tuple[str, int], Decimal] = {}
         self.gaps: list[DeclaredGap] = []
-        self._asked = asked_of(address, stream, "0", closed_only=False, revisions=revisions)
+        self._asked = asked(address, stream, revisions=revisions)
         self._position: str | None = None
         self._feed: Feed | None = None
 
@@ -131,7 +129,7 @@ async def test_gap_among_records_is_told(
 ) -> None:  # fmt: skip
     await sink.write(stores.trades(1, 3))
     await sink.write(stores.trades(7, 8, after=3, reason="lost"))
-    feed = RecordsFeed(asked_of(address, f"trades:{SYMBOL}", "0", closed_only=False, revisions=False), None)
+    feed = RecordsFeed(asked(address, f"trades:{SYMBOL}"), None)
 
     with caplog.at_level(logging.WARNING):
         rows = feed.poll(0)

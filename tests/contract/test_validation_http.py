@@ -100,7 +100,8 @@ async def test_ten_thousand_records_are_judged_while_others_are_served(app: App)
     reply = await judging
 
     assert len(msgspec.convert(reply.json["results"], list[object])) == RECORDS_MAX
-    assert health >= 3
+    # One could have been answered before the first of the records was looked at.
+    assert health >= 2
 
 
 @pytest.mark.parametrize(

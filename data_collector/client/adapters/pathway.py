@@ -64,7 +64,7 @@ def read(
     format: Literal["json"] = "json",  # noqa: A002
     schema: type[pw.Schema] | None = None, mode: Mode = "streaming", start: Time = "0", closed_only: bool = False,
     revisions: bool = False, numbers: Numbers = "float", autocommit_duration_ms: int | None = 100,
-    name: str | None = None, max_backlog_size: int | None = None,
+    name: str | None = None, max_backlog_size: int | None = None, api: str | None = None, database: str | None = None,
 ) -> pw.Table:  # fmt: skip
     """A stream as a table; `client` is an address, a `redis.Redis` or a `valkey.Valkey`.
 
@@ -74,9 +74,9 @@ def read(
 
     `start` counts where persistence has no position: "0" is the oldest entry, "$" the newest; a time begins in history.
     `mode="static"` ends with the newest entry. `schema` names the columns that are wanted. `numbers="text"` gives
-    the exchange's own digits. Raises `WrongQuestion`.
+    the exchange's own digits. `api` and `database` are as the client has them. Raises `WrongQuestion`.
     """
-    asked = asked_of(client, stream, start, closed_only=closed_only, revisions=revisions)
+    asked = asked_of(client, stream, start, closed_only=closed_only, revisions=revisions, api=api, database=database)
     _check_choice("format", format, ("json",))
     _check_choice("mode", mode, get_args(Mode))
     _check_choice("numbers", numbers, get_args(Numbers))

@@ -7,7 +7,7 @@ the question: every question only reads, and may be asked again.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -49,12 +49,12 @@ class ApiAnswer(Struct, frozen=True):
 
 
 class DatabaseCopy(Struct, frozen=True):
-    """Answered by the bytes that PostgreSQL copies out."""
+    """Answered by what PostgreSQL copies out: CSV without a line of names."""
 
     query: str
     arguments: tuple[str | int, ...]
-    is_binary: bool = False
-    """CSV without a line of names otherwise."""
+    take: Callable[[bytes], None] | None = None
+    """Gets it instead, piece by piece and while the rest is on its way. Not to be asked again: it may have some."""
 
 
 class Clock(Struct, frozen=True):
@@ -96,9 +96,9 @@ def ask_api(path: str, query: Mapping[str, str | int]) -> Plan[ApiAnswer]:
         number += 1
 
 
-def ask_database(query: str, *arguments: str | int, is_binary: bool = False) -> Plan[bytes]:
+def ask_database(query: str, *arguments: str | int, take: Callable[[bytes], None] | None = None) -> Plan[bytes]:
     """What a query selects."""
-    answer = yield DatabaseCopy(query, arguments, is_binary)
+    answer = yield DatabaseCopy(query, arguments, take)
     assert isinstance(answer, bytes), "that is what a copy is answered by"
     return answer
 

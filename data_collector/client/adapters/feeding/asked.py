@@ -28,10 +28,14 @@ class Asked(Struct, frozen=True):
     start: Time
     closed_only: bool
     revisions: bool
+    api: str | None = None
+    database: str | None = None
+    """As the client has them."""
 
 
 def asked_of(
-    client: str | StoreClient, stream: str, start: Time, *, closed_only: bool, revisions: bool
+    client: str | StoreClient, stream: str, start: Time, *, closed_only: bool, revisions: bool,
+    api: str | None = None, database: str | None = None,
 ) -> Asked:  # fmt: skip
     """Raises `WrongQuestion`."""
     if not isinstance(client, str):
@@ -55,4 +59,4 @@ def asked_of(
         time_ms("start", start, now_ms())
     if kind == "gaps" and start != "earliest":
         raise WrongQuestion(f"{stream} is read from its begin: leave start out.")
-    return Asked(client, exchange or EXCHANGE, kind, symbol, start, closed_only, revisions)
+    return Asked(client, exchange or EXCHANGE, kind, symbol, start, closed_only, revisions, api, database)

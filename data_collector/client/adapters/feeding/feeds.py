@@ -65,7 +65,7 @@ class RecordsFeed:
     """Candles or trades, as the client's live stream gives them."""
 
     def __init__(self, asked: Asked, position: str | None) -> None:
-        self._client = Client(asked.store, exchange=asked.exchange)
+        self._client = Client(asked.store, api=asked.api, database=asked.database, exchange=asked.exchange)
         # Intervals may be added while it runs.
         series = [TRADES] if asked.kind == "trades" else INTERVALS
         self._live: Live = self._client.live(
