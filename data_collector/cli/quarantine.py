@@ -42,6 +42,11 @@ NEVER_REPLAYED = (
     "stay in quarantine."
 )
 
+STILL_DECLARED = (
+    "`/completeness` and `/gaps` go on telling replayed trades as refused: `trades:` has passed them, and they are in"
+    " `late:` now."
+)
+
 quarantine = typer.Typer(
     help="What validation refused: show it, and replay it when its rule was corrected.", no_args_is_help=True
 )
@@ -304,6 +309,8 @@ def _print_store(reports: Sequence[SymbolReport], *, is_dry: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     if any(report.not_replayable.count for report in reports):
         typer.echo(NEVER_REPLAYED)
+    if not is_dry and any(report.replayed.count for report in reports):
+        typer.echo(STILL_DECLARED)
 
 
 def _print_history(answer: _Answer) -> None:

@@ -26,7 +26,7 @@ Data Collector is running.
 Try, in another terminal:
 
   curl {url}/health
-  export REDIS_URL={store}
+  export REDIS_URL={store} DATA_COLLECTOR_API={url}
   redis-cli -u "$REDIS_URL" XREAD BLOCK 0 STREAMS {stream} '$'
   redis-cli -u "$REDIS_URL" XREVRANGE {trades} + - COUNT 1
   {python} -m data_collector redis HGETALL {latest}      (the same where no redis-cli is installed)

@@ -40,8 +40,9 @@ class AsyncClient:
         if given is not None:
             check_store(given, is_async=True)
         places = places_of(store if isinstance(store, str) else None, api, database)
-        self._market = Market(exchange, with_api=bool(places.api), with_database=bool(places.database))
         self._answering = AsyncAnswering(given, places)
+        called = places.called(is_given=given is not None)
+        self._market = Market(exchange, called, with_database=bool(places.database))
 
     async def symbols(self) -> list[str]:
         """Those of which the store holds anything."""

@@ -11,7 +11,7 @@ from types import TracebackType
 from data_collector.client.answering.awaiting import AsyncAnswering
 from data_collector.client.errors import Away
 from data_collector.client.live import WAIT_S
-from data_collector.client.reading.delivery import PATIENCE_S, Behind, Delivery, Patience, Source
+from data_collector.client.reading.delivery import PATIENCE_S, START_PATIENCE_S, Behind, Delivery, Patience, Source
 from data_collector.client.reading.streams import Batch
 from data_collector.client.records import Item
 
@@ -22,9 +22,7 @@ class AsyncLive:
     What raises an error leaves it where it is: iterating again goes on.
     """
 
-    def __init__(
-        self, source: Source, answering: AsyncAnswering, *, raises: bool, patience_s: float = PATIENCE_S
-    ) -> None:
+    def __init__(self, source: Source, answering: AsyncAnswering, *, raises: bool) -> None:
         self._source = source
         self._answering = answering
         self._delivery = Delivery(source, raises=raises)
@@ -33,6 +31,7 @@ class AsyncLive:
         """The position behind what waits."""
         self._is_closed = False
         self._position = ""
+        self._patience_s = START_PATIENCE_S
 
     async def begun(self) -> AsyncLive:
         """The moment from which on it reads is now."""
@@ -109,16 +108,19 @@ class AsyncLive:
         return rest
 
     async def _next(self) -> Batch | None:
-        """What is away is waited for."""
-        patience = Patience(PATIENCE_S)
+        """What is away is waited for, but not long at the beginning."""
+        patience = Patience(self._patience_s)
         while True:
             try:
-                return await self._polled(WAIT_S)
+                batch = await self._polled(WAIT_S)
             except Away:
                 pause_s = patience.pause_s(time.monotonic())
                 if pause_s is None:
                     raise
                 await asyncio.sleep(pause_s)
+            else:
+                self._patience_s = PATIENCE_S
+                return batch
 
     async def _polled(self, timeout_s: float) -> Batch | None:
         self._source.block_ms = round(timeout_s * 1000)

@@ -39,8 +39,9 @@ class Client:
         if given is not None:
             check_store(given, is_async=False)
         places = places_of(store if isinstance(store, str) else None, api, database)
-        self._market = Market(exchange, with_api=bool(places.api), with_database=bool(places.database))
         self._answering = Answering(given, places)
+        called = places.called(is_given=given is not None)
+        self._market = Market(exchange, called, with_database=bool(places.database))
 
     def symbols(self) -> list[str]:
         """Those of which the store holds anything."""

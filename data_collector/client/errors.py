@@ -3,7 +3,7 @@
 ClientError
 ├── WrongQuestion      ask for something else: a time without a zone, an unknown interval, a policy that is none
 │   ├── UnknownSymbol        ... of another symbol
-│   ├── WrongStore           ... of another store: this one is of another exchange
+│   ├── WrongStore           ... of another store: this one is of another exchange, or of another collector
 │   └── TooLarge             ... in pages
 ├── NotInstalled       install the extra that the sentence names
 ├── Away               try again later; a live stream goes on where it was
@@ -32,7 +32,7 @@ class UnknownSymbol(WrongQuestion):
 
 
 class WrongStore(WrongQuestion):
-    """The store holds another exchange's keys, and none of this one."""
+    """The store holds another exchange's keys and none of this one, or was filled from elsewhere than the HTTP side."""
 
 
 class TooLarge(WrongQuestion):

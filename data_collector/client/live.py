@@ -9,7 +9,7 @@ from types import TracebackType
 
 from data_collector.client.answering.blocking import Answering
 from data_collector.client.errors import Away
-from data_collector.client.reading.delivery import PATIENCE_S, Behind, Delivery, Patience, Source
+from data_collector.client.reading.delivery import PATIENCE_S, START_PATIENCE_S, Behind, Delivery, Patience, Source
 from data_collector.client.reading.streams import Batch
 from data_collector.client.records import Item
 
@@ -32,6 +32,7 @@ class Live:
         """The position behind what waits."""
         self._is_closed = False
         self._position = ""
+        self._patience_s = START_PATIENCE_S
         self.poll(0)
 
     @property
@@ -105,16 +106,19 @@ class Live:
         return rest
 
     def _next(self) -> Batch | None:
-        """What is away is waited for."""
-        patience = Patience(PATIENCE_S)
+        """What is away is waited for, but not long at the beginning."""
+        patience = Patience(self._patience_s)
         while True:
             try:
-                return self._polled(WAIT_S)
+                batch = self._polled(WAIT_S)
             except Away:
                 pause_s = patience.pause_s(time.monotonic())
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
+            else:
+                self._patience_s = PATIENCE_S
+                return batch
 
     def _polled(self, timeout_s: float) -> Batch | None:
         self._source.block_ms = round(timeout_s * 1000)

@@ -188,6 +188,8 @@ class GapLife(Struct, array_like=True):
     """How many are missing in the middle."""
     epoch: int = 0
     """In which its trade ids are unique."""
+    rules: list[str] = field(default_factory=list)
+    """Those that refused what was passed over as `refused`."""
 
 
 class GapTotals(Struct, array_like=True):
@@ -242,6 +244,8 @@ class Snapshot(Struct, kw_only=True):
     """Where the store really is, password included; None until it is known."""
     redis_url: str | None = None
     """The address of the store for people: password masked."""
+    source: str | None = None
+    """What the store is filled from, as it is claimed there; None until it is known."""
     validation_service_url: str = "embedded"
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""

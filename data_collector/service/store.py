@@ -67,6 +67,7 @@ class StoreHome(Part):
         public = self._given or (None if self._embedded is None else self._embedded.address)
         if public is not None:
             snapshot.store_url, snapshot.redis_url = public.whole, public.masked
+            snapshot.source = self._source
         return PartHealth()
 
     async def open(self) -> None:

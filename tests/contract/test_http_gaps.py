@@ -282,6 +282,25 @@ def test_gaps_of_the_store_and_of_the_collector_are_one_list(
     assert json.loads(service.get("/gaps?symbol=ethusdt").body) == {"count": 0, "gaps": []}
 
 
+def test_refused_gap_names_its_rules_before_and_after_the_store_declares_it_with_its_neighbours(
+    service: HttpService, store: redis.Redis, address: str
+) -> None:
+    """Until a record passes nothing is declared; then refused neighbours are one range, wider than each life."""
+
+    def tell(ledger: Ledger) -> None:
+        for trade_id in (300, 301):
+            ledger.given_up(TRADES, trade_id, trade_id, "refused", rules=("price_cap",))
+
+    remember(service, address, tell)
+    before = json.loads(service.get("/gaps").body)["gaps"]
+    declare(store, 300, 301, "refused", ("price_cap",))
+    after = json.loads(service.get(f"/gaps/{SYMBOL}-trade-300").body)
+
+    assert [(gap["given_up"], gap["rules"]) for gap in before] == [({"refused": 1}, ["price_cap"])] * 2
+    assert after["gap"]["rules"] == ["price_cap"]
+    assert any(event["text"].endswith("them. Broken rules: price_cap.") for event in after["events"])
+
+
 def test_life_of_a_gap_is_told_in_plain_words(service: HttpService, store: redis.Redis, address: str) -> None:
     def tell(ledger: Ledger) -> None:
         ledger.opened(TRADES, 1201, 1210)

@@ -101,4 +101,4 @@ def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str]) ->
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )  # fmt: skip
     print(f"{command[3]}: {time.monotonic() - began:.1f} s")
-    return Ended(ended.returncode, ended.stdout + ended.stderr)
+    return Ended(ended.returncode, ended.stderr + ended.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -120,3 +121,41 @@ async def test_stream_that_the_exchange_dropped_without_a_word_is_subscribed_to_
 
         assert scene.assert_trades_exact() == NO_HOLES
         assert scene.status.connections[0].reconnects == 0
+
+
+async def test_stream_whose_records_are_all_refused_by_a_rule_is_not_mute(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A price cap of the user refuses every trade, and another rule every candle; the tickers pass."""
+    monkeypatch.setattr(silence, "QUIET_AGAIN_S", 0.1)
+    monkeypatch.setattr(silence, "PROBE_S", 0.1)
+    suites = folder / "suites"
+    suites.mkdir()
+    for kind, column, rule in (("trade", "price", "price_cap"), ("kline", "close", "close_cap")):
+        suite = {"name": kind, "expectations": [capped(column, rule)]}
+        (suites / f"{kind}.json").write_text(json.dumps(suite))
+
+    async with playing(store, folder, LIVE, suites_dir=str(suites)) as scene:
+        cure = "see `data-collector quarantine list`, or mend the rule"
+        told = {
+            f"all trades of BTCUSDT, ETHUSDT are refused by price_cap: {cure}",
+            f"all 1m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
+            f"all 5m klines of BTCUSDT, ETHUSDT are refused by close_cap: {cure}",
+        }
+        await until_async(
+            lambda: set(scene.status.reasons) == told, "the rules, and nothing else", deadline_s=LEARNED_S
+        )
+
+        for counter in ("streams_mute", "watchdogs_total", "rollovers_total", "streams_silent"):
+            assert scene.counted(counter) == 0, counter
+
+
+def capped(column: str, rule: str) -> dict[str, object]:
+    """Refuses everything that has a price."""
+    return {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": column, "max_value": 0.000001},
+        "severity": "critical",
+        "description": "It must be cheap.",
+        "meta": {"rule_id": rule},
+    }

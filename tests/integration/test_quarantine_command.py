@@ -111,6 +111,14 @@ async def test_dry_run_judges_and_writes_nothing(tmp_path: Path, store: Store) -
     assert (store.keys("*"), store.entries(QUARANTINE), store.ask("FUNCTION", "STATS")) == before
 
 
+async def test_replay_says_that_the_ids_stay_declared_as_refused(tmp_path: Path, store: Store) -> None:
+    await refuse(store, [trade(1)])
+
+    ended = await command(tmp_path, store, "replay")
+
+    assert ended.output.rstrip().endswith("they are in `late:` now."), ended.output
+
+
 async def test_only_what_was_refused_for_the_rule_is_replayed(tmp_path: Path, store: Store) -> None:
     await refuse(store, [trade(1)], "price_cap")
     await refuse(store, [trade(2)], "price_floor")

@@ -33,7 +33,7 @@ store, api = sys.argv[1:]
 with Client(store, api=api, database="") as client:
     assert "BTCUSDT" in client.symbols()
     assert client.latest("BTCUSDT").price > 0
-    assert isinstance(next(iter(client.klines("BTCUSDT", "1s", start="-1h"))), Kline)
+    assert isinstance(next(iter(client.klines("BTCUSDT", "1s", start="-1h", gaps="skip"))), Kline)
     live = client.live("BTCUSDT:trades", start="earliest")
     first, second = (next(item for item in live if isinstance(item, Trade)) for _ in range(2))
     assert second.trade_id == first.trade_id + 1

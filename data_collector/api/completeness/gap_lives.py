@@ -147,7 +147,8 @@ def _words(life: GapLife, event: GapEvent) -> str:
             return f"{_counted(life.key, event.count)} came {CAME_FROM.get(event.by, event.by)}."
         case "given_up":
             why = WHY_GIVEN_UP.get(event.by, event.by)
-            return f"{_counted(life.key, event.count)} {where} passed over as {event.by}: {why}."
+            text = f"{_counted(life.key, event.count)} {where} passed over as {event.by}: {why}."
+            return text + _broken(life.rules) if event.by == "refused" else text
         case tried:
             return TRIED.get(tried, f"{tried.replace('_', ' ').capitalize()}.")
 
@@ -157,9 +158,11 @@ def _declaration(found: DeclaredGap) -> GapEventAnswer:
         f"Recorded in gaps:{found.key.symbol}: {_counted(found.key, found.gap.count)} "
         f"{_range_text(found.key, found.gap.first, found.gap.last)} {found.gap.reason}."
     )
-    if found.gap.rules:
-        text += f" Broken rules: {', '.join(found.gap.rules)}."
-    return GapEventAnswer(found.recorded_at, "recorded", text)
+    return GapEventAnswer(found.recorded_at, "recorded", text + _broken(found.gap.rules))
+
+
+def _broken(rules: Sequence[str]) -> str:
+    return f" Broken rules: {', '.join(rules)}." if rules else ""
 
 
 def _gap_of_life(life: GapLife, declared: Iterable[DeclaredGap]) -> GapAnswer:
@@ -171,7 +174,7 @@ def _gap_of_life(life: GapLife, declared: Iterable[DeclaredGap]) -> GapAnswer:
     return GapAnswer(
         life.id, life.key.symbol, _channel(life.key), life.key.interval, number_told(life.key, life.first),
         number_told(life.key, life.last), life.count, state, life.missing, life.healed, life.given_up,
-        sorted({rule for found in of_store for rule in found.gap.rules}),
+        sorted({*life.rules, *(rule for found in of_store for rule in found.gap.rules)}),
         _iso(life.opened_at_s), None if life.closed_at_s is None else _iso(life.closed_at_s),
         max((found.recorded_at for found in of_store), default=None), life.epoch,
     )  # fmt: skip

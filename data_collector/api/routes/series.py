@@ -106,7 +106,7 @@ async def klines(
             context.streams.demand_place()
             found = await context.series.kline_range(place, window, copies, with_open=open)
             _check_known(found, window.symbol, snapshot)
-            headers = _headers(request, form, _about(found, None, open_time_text))
+            headers = _headers(request, snapshot, form, _about(found, None, open_time_text))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
         first = None if is_newest else window.from_ms
         page = await context.series.klines(
@@ -119,7 +119,7 @@ async def klines(
             written = partial(kline_page_json, window.symbol, interval, page.rows, about, meta=meta)
         else:
             written = partial(table_of(form, names).whole, page.rows, page.text)
-        return await _page(form, written, _headers(request, form, about, "from"))
+        return await _page(form, written, _headers(request, snapshot, form, about, "from"))
 
 
 @router.get("/trades/{symbol:path}", responses={200: described(TradePage, *_FORMS)})
@@ -149,7 +149,7 @@ async def trades(
             context.streams.demand_place()
             found = await context.series.trade_range(place, window, first, copies)
             _check_known(found, window.symbol, snapshot)
-            headers = _headers(request, form, _about_trades(found, None, window.epoch, epochs))
+            headers = _headers(request, snapshot, form, _about_trades(found, None, window.epoch, epochs))
             return await _streamed(context, form, parts_of(table_of(form, names), found.pieces), headers)
         is_newest = from_text is None and to is None and after is None
         page = await context.series.trades(
@@ -161,7 +161,7 @@ async def trades(
             written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
         else:
             written = partial(table_of(form, names).whole, page.rows, page.text)
-        return await _page(form, written, _headers(request, form, about, "after"))
+        return await _page(form, written, _headers(request, snapshot, form, about, "after"))
 
 
 @asynccontextmanager
@@ -182,7 +182,7 @@ def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
     if found.oldest_ms is None and symbol not in snapshot.symbols:
         if found.warnings:
             raise SinkUnavailable(" ".join(found.warnings))
-        raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.")
+        raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.", _filled_from(snapshot))
 
 
 def _about(found: Told, following: str | int | None, text: Callable[[int], str]) -> About:
@@ -194,8 +194,8 @@ def _about_trades(found: Told, following: int | None, epoch: int, epochs: list[i
     return AboutTrades(**asdict(_about(found, following, trade_time_text)), epoch=epoch, epochs=epochs)
 
 
-def _headers(request: Request, form: Format, about: About, cursor: str = "") -> dict[str, str]:
-    headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores)}
+def _headers(request: Request, snapshot: Snapshot, form: Format, about: About, cursor: str = "") -> dict[str, str]:
+    headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores), **_filled_from(snapshot)}
     if about.reaches_back_to is not None:
         headers["X-Reaches-Back-To"] = about.reaches_back_to
     if isinstance(about, AboutTrades):
@@ -214,6 +214,13 @@ def _headers(request: Request, form: Format, about: About, cursor: str = "") -> 
         query = urlencode([*parameters, (cursor, str(about.next))])
         headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
     return headers
+
+
+def _filled_from(snapshot: Snapshot) -> dict[str, str]:
+    """For clients that join the answer with a store. A name that no header holds whole is left out."""
+    source = snapshot.source or ""
+    is_whole = source != "" and source.isascii() and source.isprintable() and masked(source) == source
+    return {"X-Filled-From": source} if is_whole else {}
 
 
 async def _page(form: Format, written: Callable[[], bytes], headers: Mapping[str, str]) -> Response:

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from data_collector.client.answering.http import DEFAULT_API
 from data_collector.client.answering.store import DEFAULT_STORE
+from data_collector.client.reading.symbols import Called
+from data_collector.model.store_url import parse_store_url
 
 STORE_VARIABLE = "REDIS_URL"
 API_VARIABLE = "DATA_COLLECTOR_API"
@@ -29,6 +31,11 @@ class Places(Struct, frozen=True):
     store: str
     api: str
     database: str
+
+    def called(self, *, is_given: bool) -> Called:
+        """In sentences, of addresses that have been checked; a store may be given as a client."""
+        store = "that was given" if is_given else f"at {parse_store_url(self.store).place} (REDIS_URL)"
+        return Called(store, self.api.rpartition("@")[2])
 
 
 def places_of(

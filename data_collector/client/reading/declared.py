@@ -10,6 +10,7 @@ from typing import Final, Literal
 from data_collector.client.reading.database import DatabaseStored
 from data_collector.client.reading.entries import entries_of, gap_of, text_of
 from data_collector.client.reading.questions import Plan, ask_store
+from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import CALENDAR, Gap, Missing, time_of
 from data_collector.client.terms.position import START
 from data_collector.model.gaps import Gap as Range
@@ -25,9 +26,10 @@ _REASONS: Final[dict[str, Missing]] = {"absent": "absent", "refused": "refused",
 class Declared:
     """What was declared of one symbol, as far as it was asked for. It is never taken back, so it is read once."""
 
-    def __init__(self, keys: StoreKeys, symbol: str, database: DatabaseStored | None = None) -> None:
+    def __init__(self, keys: StoreKeys, symbol: str, joined: Joined, database: DatabaseStored | None = None) -> None:
         """A database is asked too, where there is one: it keeps them for longer."""
         self._key = keys.key("gaps", symbol)
+        self._joined = joined
         self._database = database
         self._read = START
         self._ranges: defaultdict[tuple[str | None, int], list[Range]] = defaultdict(list)
@@ -52,6 +54,7 @@ class Declared:
         ]
 
     def _read_on(self) -> Plan[None]:
+        yield from self._joined.begin()
         while True:
             reply = yield from ask_store("XRANGE", self._key, f"({self._read}", "+", "COUNT", PAGE_ENTRIES)
             entries = entries_of(reply)

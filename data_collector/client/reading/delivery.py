@@ -14,6 +14,9 @@ from data_collector.client.records import Gap
 PATIENCE_S = 60.0
 """So long a live stream waits for what is away, before it says so."""
 
+START_PATIENCE_S = 3.0
+"""The same before it has given anything: who has just started it wants to know."""
+
 LONGEST_PAUSE_S = 5.0
 
 

@@ -122,6 +122,7 @@ class Following:
 
     def run(self) -> Run:
         """Each read ends with a batch, which may be empty; so does the opening. Without end, but of a replay."""
+        yield from self._market.joined.begin()
         for symbol in self._past:
             if not self._wanted.places:
                 yield from check_known(self._keys, self._market.exchange, symbol)

@@ -146,6 +146,7 @@ class History:
 
 def newest_trade(market: Market, symbol: str) -> Plan[Trade | None]:
     """The last one in the store."""
+    yield from market.joined.begin()
     name = market.keys.key("trades", symbol)
     entries = entries_of((yield from ask_store("XREVRANGE", name, "+", "-", "COUNT", 1)))
     return trade_of(entries[0]) if entries else None

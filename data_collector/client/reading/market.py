@@ -9,6 +9,7 @@ from data_collector.client.errors import WrongQuestion
 from data_collector.client.reading.database import DatabaseStored
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.stored import ApiStored, Stored
+from data_collector.client.reading.symbols import Called, Joined
 from data_collector.client.terms.series import store_keys
 
 Source = Literal["auto", "database", "http"]
@@ -17,10 +18,11 @@ Source = Literal["auto", "database", "http"]
 class Market:
     """What all programmes about one exchange share."""
 
-    def __init__(self, exchange: str, *, with_api: bool, with_database: bool) -> None:
+    def __init__(self, exchange: str, called: Called, *, with_database: bool) -> None:
         self.exchange = exchange
         self.keys = store_keys(exchange)
-        self._api = ApiStored() if with_api else None
+        self.joined = Joined(self.keys, called)
+        self._api = ApiStored(self.joined) if called.api else None
         self._database = DatabaseStored(exchange) if with_database else None
 
     def stores(self, source: Source = "auto") -> Sequence[Stored]:
@@ -40,4 +42,4 @@ class Market:
 
     def declared(self, symbol: str) -> Declared:
         """Why records of a symbol are missing."""
-        return Declared(self.keys, symbol, self._database)
+        return Declared(self.keys, symbol, self.joined, self._database)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from msgspec import Struct
 
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
+from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
@@ -57,12 +58,15 @@ class ApiStored:
     The first page is a page. Who reads on is given the whole range in pieces, which is some ten times as fast.
     """
 
+    def __init__(self, joined: Joined) -> None:
+        self._joined = joined
+
     def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
         path, query = f"/klines/{quote(key.symbol)}", Query(interval=key.kline_interval, **_stretch(from_ms, to_ms))
         piece = None if before is None else (yield from _piece(path, query, before))
         if piece is not None:
             return _page_of(piece, lambda row: ms_of(datetime.fromisoformat(row[1])))
-        answer = yield from _asked(path, query | {"limit": API_PAGE_ROWS})
+        answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS})
         following = _following(answer, "from")
         return Page(_rows(answer), None if following is None else ms_of(datetime.fromisoformat(following)))
 
@@ -72,22 +76,23 @@ class ApiStored:
         piece = None if before is None else (yield from _piece(path, query, before))
         if piece is not None:
             return _page_of(piece, lambda row: int(row[2]))
-        answer = yield from _asked(path, query | {"limit": API_PAGE_ROWS})
+        answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS})
         following = _following(answer, "after")
         return Page(_rows(answer), None if following is None else int(following) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
         query: Query = {"epoch": epoch, "limit": 1, **_stretch(from_ms, LATEST_MS)}
-        rows = _rows((yield from _asked(f"/trades/{quote(symbol)}", query)))
+        rows = _rows((yield from self._asked(f"/trades/{quote(symbol)}", query)))
         return int(rows.split(",", 3)[2]) if rows else None
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
-        answer = yield from _asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
+        answer = yield from self._asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
 
-
-def _asked(path: str, query: Query) -> Plan[ApiAnswer]:
-    return (yield from ask_api(path, {**query, "format": "csv", "meta": 1}))
+    def _asked(self, path: str, query: Query) -> Plan[ApiAnswer]:
+        answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})
+        yield from self._joined.note(answer.headers.get("x-filled-from"))
+        return answer
 
 
 def _piece(path: str, query: Query, before: Page) -> Plan[ApiAnswer | None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from data_collector.client.errors import StoreAway, UnknownSymbol, WrongStore
 from data_collector.client.reading.entries import text_of
@@ -50,6 +51,55 @@ def check_known(keys: StoreKeys, exchange: str, symbol: str) -> Plan[None]:
             )
     told = f"it has {_listed(known)}" if known else "it is empty; is the collector running on it?"
     raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.")
+
+
+class Called(Struct, frozen=True):
+    """How people call both sides: nothing of a login."""
+
+    store: str
+    api: str
+    """Empty where there is none."""
+
+
+class Joined:
+    """Whether what the HTTP side tells may be joined with the store: both are filled from one exchange.
+
+    Who asks only one of them need not know.
+    """
+
+    def __init__(self, keys: StoreKeys, called: Called) -> None:
+        self._source_key = keys.own("source")
+        self._called = called
+        self._told: str | None = None
+        """What the HTTP side is filled from; None before it was asked, and of one that does not tell."""
+        self._same: str | None = None
+        """With which the store agrees."""
+        self._is_joined = False
+
+    def begin(self) -> Plan[None]:
+        """The store is read from now on. Raises `WrongStore`."""
+        self._is_joined = True
+        yield from self._check()
+
+    def note(self, source: str | None) -> Plan[None]:
+        """What an answer of the HTTP side tells. Raises `WrongStore`."""
+        self._told = source
+        yield from self._check()
+
+    def _check(self) -> Plan[None]:
+        if not self._is_joined or self._told in (None, self._same):
+            return
+        present = yield from ask_store("GET", self._source_key)
+        if present is None:
+            # An empty store, which the next record claims.
+            return
+        if text_of(present) != self._told:
+            raise WrongStore(
+                f"The store {self._called.store} is filled from {text_of(present)}, and the collector at "
+                f"{self._called.api} (DATA_COLLECTOR_API) collects from {self._told}: name both of one collector, or "
+                'do without history with api="".'
+            )
+        self._same = self._told
 
 
 def newest(keys: StoreKeys, exchange: str, symbol: str) -> Plan[Latest]:

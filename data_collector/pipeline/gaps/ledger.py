@@ -44,6 +44,9 @@ LOGGED_PER_WINDOW = 20
 LOG_WINDOW_S = 10.0
 """A lost connection opens a gap per symbol; of thousands a log needs some and the count."""
 
+REFUSED_LOG_WINDOW_S = 60.0
+"""A rule that refuses one record mostly refuses many: one line of it is enough, and the count."""
+
 
 class Ledger:
     """The lives of gaps of all symbols, the newest of each.
@@ -69,7 +72,8 @@ class Ledger:
         self._totals: dict[tuple[str, str], GapTotals] = {}
         self._opened_log = _SparingLog(clock)
         self._closed_log = _SparingLog(clock)
-        self._given_up_log = _SparingLog(clock)
+        self._given_up_logs: dict[tuple[str, ...], _SparingLog] = {(): _SparingLog(clock)}
+        """By the rules that refused; without any for other reasons."""
 
     def opened(self, key: Key, first: int, last: int) -> None:
         """A gap was seen, or has grown: trade ids, or open times in ms.
@@ -124,10 +128,13 @@ class Ledger:
             self._counters.add("data_collector_gap_filled_total", count, channel=key.channel, source=source)
             self._close_filled(key)
 
-    def given_up(self, key: Key, first: int, last: int, reason: GapReason, *, epoch: int | None = None) -> None:
+    def given_up(
+        self, key: Key, first: int, last: int, reason: GapReason, *, epoch: int | None = None,
+        rules: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         """The range was passed over, and `gaps:` says so. It need not have been told as open before.
 
-        Trade ids are of that `epoch` (default: the present one).
+        Trade ids are of that `epoch` (default: the present one). `rules` refused what was `refused`.
         """
         if last < first:
             return
@@ -142,13 +149,16 @@ class Ledger:
         # Where one range reaches over several gaps its count stands with the first of them.
         life = gaps[0].life
         life.given_up[reason] = life.given_up.get(reason, 0) + count
+        life.rules = sorted({*life.rules, *rules})
         for gap in gaps:
             _add(gap.life, GapEvent(now_s, "given_up", first, last, count=count, by=reason))
         totals = self._totals_of(key)
         totals.given_up[reason] = totals.given_up.get(reason, 0) + count
-        self._given_up_log.event(
+        if rules not in self._given_up_logs:
+            self._given_up_logs[rules] = _SparingLog(self._clock, 1, REFUSED_LOG_WINDOW_S)
+        self._given_up_logs[rules].event(
             "gap_given_up", is_warning=True, id=life.id, symbol=key.symbol, interval=key.interval, first=first,
-            last=last, count=count, reason=reason,
+            last=last, count=count, reason=reason, rules=", ".join(rules) or None,
         )  # fmt: skip
         self._close_filled(key)
 
@@ -268,17 +278,21 @@ class _OpenGap:
 class _SparingLog:
     """Logs so many events in a window; the first one after it says how many were left out."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], per_window: int = LOGGED_PER_WINDOW, window_s: float = LOG_WINDOW_S
+    ) -> None:  # fmt: skip
         self._clock = clock
+        self._per_window = per_window
+        self._window_s = window_s
         self._log = get_log()
         self._since_s = float("-inf")
         self._logged = self._left_out = 0
 
     def event(self, name: str, *, is_warning: bool = False, **fields: str | float | None) -> None:
         now_s = self._clock()
-        if not 0 <= now_s - self._since_s < LOG_WINDOW_S:
+        if not 0 <= now_s - self._since_s < self._window_s:
             self._since_s, self._logged = now_s, 0
-        if self._logged >= LOGGED_PER_WINDOW:
+        if self._logged >= self._per_window:
             self._left_out += 1
             return
         self._logged += 1

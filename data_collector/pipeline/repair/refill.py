@@ -269,7 +269,7 @@ class Refill:
         if runs and self._stands(debt):
             self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")
             for gap in (gap for run in runs for gap in run.gaps):
-                self._ledger.given_up(Key("trade", queue.symbol), gap.first, gap.last, gap.reason)
+                self._ledger.given_up(Key("trade", queue.symbol), gap.first, gap.last, gap.reason, rules=gap.rules)
             self._outlet.keep_only(runs)
             self._bring(debt, runs)
             for trade in trades:

@@ -280,7 +280,7 @@ class KlineIntake:
         self._counters.add("data_collector_klines_closed_total", source=update.source)
         for gap in update.gaps:
             if gap.reason == "refused":
-                self.ledger.given_up(key, gap.first, gap.last, gap.reason)
+                self.ledger.given_up(key, gap.first, gap.last, gap.reason, rules=gap.rules)
         if update.source != "ws":
             if self._tally.tap is not None:
                 self._tally.tap(kline)

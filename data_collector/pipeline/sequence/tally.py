@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from data_collector.model.channels import key_of
 from data_collector.model.gate import AuditNotes, Verdict
@@ -24,12 +24,20 @@ Tap = Callable[[Record], None]
 """Called with each record that passed; for subclasses that look at records themselves."""
 
 
+class StreamRefusals(Struct):
+    """What was refused of a stream since the process started."""
+
+    count: int = 0
+    rules: tuple[str, ...] = ()
+    """Those that refused the newest."""
+
+
 class Tally:
     """Counts since the process started: judged = validated + errors. A trade that is held back is not judged yet."""
 
     __slots__ = (
         "_counters", "_note", "_refusals", "_untimely_ms", "errors", "event_limit_ms", "former",
-        "judged", "last_other_ns", "newest_trade", "other_event_ms", "tap", "validated",
+        "judged", "last_other_ns", "newest_trade", "other_event_ms", "refused", "tap", "validated",
     )  # fmt: skip
 
     def __init__(self, refusals: Refusals, counters: Counters, audit: AuditNotes) -> None:
@@ -43,9 +51,11 @@ class Tally:
         self.newest_trade: Trade | None = None
         """The newest one that a stream brought."""
         self.last_other_ns = 0
-        """Wall clock of the newest message that is no trade."""
+        """Wall clock of the newest message that is no trade, or was refused."""
         self.other_event_ms = 0
         """The newest send time of a message that is no trade."""
+        self.refused: dict[Key, StreamRefusals] = {}
+        """What streams brought and rules refused: who is refused is not silent."""
         self.former: set[Key] = set()
         """Streams that were given up: what an exchange still sends of them is no fault."""
         self.event_limit_ms = 0
@@ -67,7 +77,7 @@ class Tally:
 
     @property
     def last_received_ns(self) -> int:
-        """Wall clock of the newest message that passed; 0 before the first."""
+        """Wall clock of the newest message; 0 before the first."""
         return max(self.last_other_ns, self.newest_trade.received_ns if self.newest_trade else 0)
 
     def exchange_ms(self) -> int:
@@ -125,6 +135,11 @@ class Tally:
         """A record was refused; keeping it is the caller's."""
         self.judged += 1
         self.errors += 1
+        if record.received_ns:
+            self.last_other_ns = record.received_ns
+            refused = self.refused.setdefault(key_of(record), StreamRefusals())
+            refused.count += 1
+            refused.rules = verdict.critical
         self._refusals.count(channel, verdict)
         self._note(record, verdict, accepted=False)
 

@@ -206,7 +206,7 @@ class TradeIntake:
         gaps = sequence.pass_over(last_id, reason, self._outlet.rules(symbol, range(first_id, last_id + 1)))
         self._outlet.pass_over(symbol, gaps)
         for gap in gaps:
-            self._ledger.given_up(Key("trade", symbol), gap.first, gap.last, gap.reason)
+            self._ledger.given_up(Key("trade", symbol), gap.first, gap.last, gap.reason, rules=gap.rules)
 
     def refuse_held(self, sequence: TradeSequence) -> None:
         """What is held beyond the due id does not exist, as the exchange itself says."""

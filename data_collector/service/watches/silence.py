@@ -3,7 +3,8 @@
 Every stream's cursor is sampled once a second. One that is silent for longer than its own rhythm allows, or has not
 spoken since the start, is asked about on the REST side, many symbols in one call: when the exchange's last trade id
 does not move the stream is quiet, and nothing is done. When it moves and the stream does not speak, the stream is
-mute: it is subscribed to anew, and if that does not help, its connection is replaced (make before break).
+mute: it is subscribed to anew, and if that does not help, its connection is replaced (make before break). One whose
+records all are refused speaks: nothing is done, and the operator is told which rule it is.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ QUIET_AGAIN_MAX_S = 60.0
 FIRST_WORD_S = 10.0
 """A stream of a trading symbol speaks within this time after the subscription."""
 
+REFUSED_S = 10.0
+"""A stream that has brought for so long nothing but what was refused is told."""
+
 RENEWAL_S = 60.0
 """A connection is replaced because of the same stream after so long again, then after twice as long, and so on."""
 
@@ -55,8 +59,8 @@ class Stream:
     """What is known of one stream."""
 
     __slots__ = (
-        "again_s", "ask_s", "begun_s", "grace_s", "group", "is_over", "key", "last_id", "moved_s", "name", "quiet",
-        "renewals", "rhythm", "strikes",
+        "again_s", "ask_s", "begun_s", "grace_s", "group", "is_over", "key", "last_id", "moved_s", "name", "passed",
+        "quiet", "refused", "refused_from_s", "refused_s", "renewals", "rhythm", "strikes",
     )  # fmt: skip
 
     def __init__(self, key: Key, name: str, group: Group, rhythm: Rhythm, grace_s: float) -> None:
@@ -69,6 +73,12 @@ class Stream:
         self.begun_s = time.monotonic()
         self.is_over = False
         """It is subscribed to no longer."""
+        self.passed = -1
+        """The cursor at the last sample."""
+        self.refused = 0
+        """How many of its records were refused until then."""
+        self.refused_from_s = self.refused_s = 0.0
+        """When the first and the newest refused record since one passed were seen; 0.0 while there is none."""
         self.speak()
 
     def speak(self) -> None:
@@ -85,6 +95,20 @@ class Stream:
         """The last trade id that the exchange told first: -1 where nothing was traded for a day. None before."""
         self.moved_s = 0.0
         """When it said something newer; 0 before."""
+
+    def judge(self, passed: int, refused: int, now_s: float) -> None:
+        """What it has brought since the last sample passed, or was refused."""
+        if passed > self.passed:
+            self.refused_from_s = self.refused_s = 0.0
+        elif refused > self.refused:
+            self.refused_from_s = self.refused_from_s or now_s
+            self.refused_s = now_s
+        self.passed, self.refused = passed, refused
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether for long nothing of it has passed, and not for want of records."""
+        return self.refused_s - self.refused_from_s >= REFUSED_S
 
     @property
     def is_mute(self) -> bool:
@@ -113,7 +137,7 @@ class SilenceWatch(Part):
         """A stream is subscribed to from now on."""
         channel = collected(key)
         if channel is not None:
-            rhythm = Rhythm(self._cursor(key), time.monotonic())
+            rhythm = Rhythm(self._passed(key) + self._refused(key), time.monotonic())
             self._streams.append(Stream(key, self._codec.stream_name(key), group, rhythm, channel.grace_s))
 
     def remove(self, keys: Collection[Key]) -> None:
@@ -148,7 +172,20 @@ class SilenceWatch(Part):
             reasons.append(f"not all streams have spoken of {names(sorted(late))}")
         if mute:
             reasons.append(f"the exchange trades, and these streams are mute: {names(mute)}")
+        reasons += self._refused_reasons(watched)
         return PartHealth(reasons, ready=not unspoken and not mute)
+
+    def _refused_reasons(self, watched: Sequence[Stream]) -> Iterator[str]:
+        symbols: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for stream in watched:
+            if stream.is_refused:
+                rules = self._intake.tally.refused[stream.key].rules
+                symbols.setdefault((stream.key.unit, rules), []).append(stream.key.symbol)
+        for (unit, rules), refused in symbols.items():
+            yield (
+                f"all {unit}s of {names(refused)} are refused by {', '.join(rules)}: see `data-collector quarantine"
+                " list`, or mend the rule"
+            )
 
     def _watched(self) -> Iterator[Stream]:
         statistics = self._statistics
@@ -156,7 +193,18 @@ class SilenceWatch(Part):
             if stream.key.symbol not in statistics.resting and stream.key.symbol not in statistics.unlisted:
                 yield stream
 
-    def _cursor(self, key: Key) -> int:
+    def _has_spoken(self, stream: Stream, now_s: float) -> bool:
+        """Whether anything has come since the last sample, passed or refused."""
+        passed, refused = self._passed(stream.key), self._refused(stream.key)
+        stream.judge(passed, refused, now_s)
+        return stream.rhythm.sample(passed + refused, now_s, counts=stream.key.channel == "trade")
+
+    def _refused(self, key: Key) -> int:
+        refused = self._intake.tally.refused.get(key)
+        return 0 if refused is None else refused.count
+
+    def _passed(self, key: Key) -> int:
+        """Grows with what the stream brings and passes."""
         intake = self._intake
         if key.channel == "trade":
             return intake.trades.sequences[key.symbol].spoken
@@ -175,8 +223,7 @@ class SilenceWatch(Part):
             for stream in streams[number * STREAMS_PER_SLICE : (number + 1) * STREAMS_PER_SLICE]:
                 if stream.is_over:
                     continue
-                cursor = self._cursor(stream.key)
-                if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
+                if self._has_spoken(stream, now):
                     stream.speak()
                     stream.renewals = 0
                 elif not stream.group.is_connected:
@@ -228,8 +275,7 @@ class SilenceWatch(Part):
 
     def _is_overdue(self, stream: Stream) -> bool:
         now = time.monotonic()
-        cursor = self._cursor(stream.key)
-        if stream.rhythm.sample(cursor, now, counts=stream.key.channel == "trade"):
+        if self._has_spoken(stream, now):
             stream.speak()
             return False
         return stream.moved_s > 0.0 and now - stream.moved_s >= stream.grace_s

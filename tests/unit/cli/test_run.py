@@ -34,6 +34,7 @@ def test_what_stays_wrong_is_told_once_and_its_end_too(capsys: pytest.CaptureFix
     ]
 
     assert "Data Collector is running." in told[0]
+    assert f"  export REDIS_URL=redis://127.0.0.1:6379/0 DATA_COLLECTOR_API={URL}\n" in told[0]
     assert told[1:] == ["", "Not well: history: no PostgreSQL (since 8 s)\n", "", "", "All is well again.\n", ""]
 
 

@@ -11,6 +11,7 @@ from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.past import PastKlines, PastLives, first_open_ms, newest_from_ms
 from data_collector.client.reading.questions import Plan, StoreCommand
 from data_collector.client.reading.stored import Page
+from data_collector.client.reading.symbols import Called, Joined
 from data_collector.client.records import Gap, Kline, ms_of, time_of
 from data_collector.model.calendar import DAY_MS, LATEST_MS
 from data_collector.model.keys import Key, StoreKeys
@@ -60,12 +61,17 @@ def finish(plan: Plan[Found]) -> Found:
         return found
 
 
+def declared() -> Declared:
+    """Of a store that is never joined with another one."""
+    return Declared(StoreKeys(), SYMBOL, Joined(StoreKeys(), Called("", "")))
+
+
 def read(
     interval: str, stores: Sequence[Held], from_ms: int = 0, until_ms: int | None = None
 ) -> list[int | tuple[int, int, int]]:
     """Open times, and the ranges of gaps with their counts; with an end, gaps at both ends."""
     past = PastKlines(
-        Key("kline", SYMBOL, interval), stores, Declared(StoreKeys(), SYMBOL), from_ms=from_ms,
+        Key("kline", SYMBOL, interval), stores, declared(), from_ms=from_ms,
         to_ms=until_ms or LATEST_MS, due_ms=None if until_ms is None else from_ms, closed_ms=until_ms,
     )  # fmt: skip
     found: list[int | tuple[int, int, int]] = []
@@ -132,6 +138,6 @@ def test_candle_beside_the_grid_moves_nothing() -> None:
 
 
 def test_symbol_without_trades_has_no_past() -> None:
-    lives = PastLives(SYMBOL, [Held("1m", [])], Declared(StoreKeys(), SYMBOL))
+    lives = PastLives(SYMBOL, [Held("1m", [])], declared())
 
     assert finish(lives.next_page()) is None

@@ -14,6 +14,7 @@ from data_collector.pipeline.gaps.ledger import (
     LOG_WINDOW_S,
     LOGGED_PER_WINDOW,
     OPEN_KEPT,
+    REFUSED_LOG_WINDOW_S,
     TOLD,
     Ledger,
     gap_id,
@@ -267,3 +268,18 @@ def test_open_gaps_are_counted_with_what_they_lack_and_their_age(
     assert counters.value("data_collector_gaps_open") == 2
     assert counters.value("data_collector_gaps_missing_records") == 11
     assert counters.value("data_collector_gaps_oldest_open_seconds") == 30
+
+
+def test_refused_records_are_logged_once_a_rule_with_the_count_of_those_left_out(ledger: Ledger, clock: Clock) -> None:
+    with capture_logs() as logs:
+        for number in range(100):
+            ledger.given_up(TRADES, number, number, "refused", rules=("price_cap",))
+        ledger.given_up(TRADES, 100, 100, "refused", rules=("size_cap",))
+        clock.now_s += REFUSED_LOG_WINDOW_S
+        ledger.given_up(TRADES, 101, 101, "refused", rules=("price_cap",))
+
+    assert [(line["rules"], line.get("left_out_before")) for line in logs] == [
+        ("price_cap", None),
+        ("size_cap", None),
+        ("price_cap", 99),
+    ]

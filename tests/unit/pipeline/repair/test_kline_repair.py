@@ -334,7 +334,10 @@ async def test_ledger_learns_how_a_gap_was_closed(scene: RepairScene) -> None:
         def healed(self, key: Key, first: int, last: int, source: HealSource) -> None:
             told.append(("healed", source, first, last))
 
-        def given_up(self, key: Key, first: int, last: int, reason: GapReason, *, epoch: int | None = None) -> None:
+        def given_up(
+            self, key: Key, first: int, last: int, reason: GapReason, *, epoch: int | None = None,
+            rules: tuple[str, ...] = (),
+        ) -> None:  # fmt: skip
             told.append(("given_up", reason, first, last))
 
     await begun(scene)

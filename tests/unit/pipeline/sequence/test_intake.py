@@ -51,6 +51,19 @@ def test_refused_ticker_is_quarantined_and_a_good_one_of_the_same_time_passes(sc
     assert scene.counts == (2, 1, 1)
 
 
+@pytest.mark.parametrize(
+    "record", [trade(quantity="-1"), kline(volume="-1"), kline(volume="-1", closed=False), ticker(volume="-1")]
+)
+def test_refused_record_is_heard_all_the_same(scene: Scene, record: Record) -> None:
+    """A stream that is refused is not silent; what REST told is nothing that a stream brought."""
+    scene.send(record, record)
+    scene.intake.receive(structs.replace(record, received_ns=0))
+
+    refused = scene.intake.tally.refused[key_of(record)]
+    assert (refused.count, len(refused.rules) > 0) == (2, True)
+    assert scene.intake.tally.last_received_ns > 0
+
+
 @pytest.mark.parametrize("record", [trade(), kline(), ticker(), quote(), mini_ticker()])
 def test_refused_record_says_its_kind_by_the_name_of_its_channel(scene: Scene, record: Record) -> None:
     refusal = scene.intake.refusals.refusal(record, Verdict(("event_time_jump",)))
