@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -77,8 +78,11 @@ class HttpService:
     folder: Path
 
     def get(self, path: str, **headers: str) -> Answer:
-        """Names of headers are written with underscores."""
-        return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        """Names of headers are written with underscores. Who comes too often waits, as a client should."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        while (answer := self.request("GET", path, headers=given)).status == 429:
+            time.sleep(int(answer.headers["Retry-After"]))
+        return answer
 
     def control(self, body: object, **headers: str) -> Answer:
         """Post to /control as a well-behaved client, but for what `headers` say otherwise."""

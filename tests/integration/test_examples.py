@@ -90,7 +90,7 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
         (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
         (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
         (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
-        (("backtrader_gaps.py", SYMBOL, "1m", "-3h"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
+        (("backtrader_gaps.py", SYMBOL, "1m", "-1d"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
     ],
 )
 def test_example_reads_the_demo(served: Demo, tmp_path: Path, words: tuple[str, ...], line: str) -> None:
