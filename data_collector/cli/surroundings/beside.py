@@ -32,11 +32,7 @@ ParentPidOption = Annotated[
 
 
 def end_with_parent(parent: int) -> None:
-    """From now on this process gets SIGTERM when `parent`, or whoever started it where that is 0, is gone.
-
-    Ctrl-C is the parent's: it ends us when what needs us is over. Called in the main thread, before there are others.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """From now on this process gets SIGTERM when `parent`, or whoever started it where that is 0, is gone."""
     threading.Thread(target=_watch, args=(parent or os.getppid(),), name="parent", daemon=True).start()
 
 
