@@ -93,9 +93,16 @@ class EmbeddedPostgres:
             return
         await asyncio.to_thread(self._check_version, programs)
         for port in await asyncio.to_thread(ports_to_try, self.folder / "port", self._first_port):
-            if await asyncio.to_thread(is_port_free, port) and await self._launch(programs, port):
+            if not await asyncio.to_thread(is_port_free, port):
+                continue
+            if await self._launch(programs, port):
                 self._log.info("embedded_postgres_started", pid=self._pid, port=port)
                 return
+            if await asyncio.to_thread(is_port_free, port):
+                raise Unavailable(
+                    f"The embedded PostgreSQL ended as it started; the end of {self.folder / 'postgres.log'} says why. "
+                    "Mend that, or set DATABASE_URL to a PostgreSQL of your own."
+                )
         raise Misconfigured(
             f"No port from {self._first_port} on is free for the embedded PostgreSQL. End what listens there, or set "
             "DATABASE_URL to a PostgreSQL of your own."

@@ -116,6 +116,16 @@ def linked_programs(folder: Path) -> Path:
     return folder / package.name / programs.parent.name / programs.name
 
 
+async def test_server_that_ends_as_it_starts_is_told_with_its_log(embedded: EmbeddedPostgres) -> None:
+    await embedded.start()
+    await embedded.stop()
+    with (embedded.folder / "rows" / "postgresql.conf").open("a") as settings:
+        settings.write("no_such_setting = 1\n")
+
+    with pytest.raises(Unavailable, match=r"postgres\.log says why"):
+        await embedded.start()
+
+
 async def test_nobody_gets_in_without_the_password(embedded: EmbeddedPostgres) -> None:
     await embedded.start()
     login, _, place = embedded.dsn.partition("@")

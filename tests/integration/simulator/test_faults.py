@@ -65,7 +65,7 @@ async def test_stalled_connection_gets_nothing_and_then_everything(
     client = await connect(session, simulator, "/ws/btcusdt@trade")
     await until_async(lambda: bool(simulator.connections()))
 
-    await simulator.perform(actions.Stall(seconds=0.5))
+    await simulator.perform(actions.Stall(seconds=3))
     await simulator.burst("BTCUSDT", 3)
 
     with pytest.raises(TimeoutError):
