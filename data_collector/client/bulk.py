@@ -201,7 +201,8 @@ class BulkTrades:
         """What lies between two trades of the stretch belongs to it, whatever its time is."""
         from_us, to_us = 1000 * self._from_ms, 1000 * self._to_ms
         is_within = (part.timestamp_us >= from_us) & (part.timestamp_us < to_us)
-        end = len(is_within) - int(is_within[::-1].argmax()) if is_within.any() else 0
+        places = np.flatnonzero(is_within)
+        end = int(places[-1]) + 1 if len(places) else 0
         found = [*self._waiting, part.part(slice(0, end))] if end else []
         self._waiting = [*([] if end else self._waiting), part.part(slice(end, None))]
         return found
