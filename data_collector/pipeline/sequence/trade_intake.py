@@ -246,8 +246,17 @@ class TradeIntake:
                 self.holdback.note(sequence)
 
     def spill(self, sequence: TradeSequence) -> None:
-        """Put what is held back into the spool: there is no room for it in memory."""
-        trades = sequence.take_held()
+        """Put what is held back into the spool: there is no room for it in memory.
+
+        What was held of a suspended symbol has not been judged yet, and nothing is refused once it is spilled.
+        """
+        trades: list[Trade] = []
+        for trade in sequence.take_held():
+            verdict = self._check(trade)
+            if verdict is not None and verdict.critical:
+                self._refuse(sequence, trade, verdict)
+            else:
+                trades.append(trade)
         if not trades:
             return
         runs = runs_of(sequence.symbol, trades, self._check, epoch=sequence.epoch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from data_collector.model.records import Trade
 from data_collector.pipeline.sequence.new_life import NEW_IDS
 from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
@@ -254,3 +256,18 @@ def test_feed_that_lags_behind_the_collector_that_began_an_epoch_begins_no_furth
 
     assert not is_suspended(scene)
     assert runs(scene.take())[-1] == (3 * NEW_IDS, 2)
+
+
+def test_held_trade_that_was_never_judged_is_refused_before_it_is_spilled(scene: Scene) -> None:
+    """A fuzz run found it: the symbol was suspended, and the time lay behind the year 9999."""
+    scene.begin(TAIL)
+    scene.send(*new_trades(0))
+    scene.send(trade(TAIL + 1), trade(TAIL + 2, price="0"), trade(TAIL + 3, time_ms=-(10**36)))
+
+    scene.intake.trades.lives.begin_epoch(SYMBOL)
+
+    batch = scene.take()
+    assert runs(batch) == [(TAIL, 1)]
+    assert [json.loads(entry.fields[1])["trade_id"] for entry in batch.side] == [TAIL + 2, TAIL + 3]
+    scene.outlet.end_runs()
+    assert scene.kept.newest_id(SYMBOL) == TAIL + 1
