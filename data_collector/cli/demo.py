@@ -27,6 +27,7 @@ from data_collector.settings.texts import EMBEDDED
 
 FOLDER = "demo"
 SEED = 7
+GENERATION = 2
 WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
@@ -42,6 +43,8 @@ class DemoMarket(Struct):
     ws_port: int
     rest_port: int
     seed: int = SEED
+    generation: int = 1
+    """Of the generator: another one makes another market of the same seed."""
 
 
 KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
@@ -90,17 +93,22 @@ def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, kee
 
 def _market(folder: Path) -> DemoMarket:
     try:
-        return msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
+        market = msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
         raise Misconfigured(f"There is no earlier demo in {folder} to keep; leave out --keep once.") from error
     except msgspec.MsgspecError as error:
         raise Misconfigured(f"{folder / 'market.json'} cannot be read ({error}); leave out --keep once.") from error
+    if market.generation != GENERATION:
+        raise Misconfigured(
+            f"The demo in {folder} is of another version, which simulates another market; leave out --keep once."
+        )
+    return market
 
 
 @contextmanager
 def _simulator(folder: Path, kept: DemoMarket | None, trades_per_s: float) -> Iterator[tuple[str, str]]:
     """Runs the exchange as a process of its own; yields its two addresses."""
-    market = kept or DemoMarket(int(time.time() * 1000), *_free_ports())
+    market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),
