@@ -19,8 +19,10 @@ from msgspec import Struct
 from data_collector.api import serve
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
+from data_collector.cli.surroundings.bringing import Bringing
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.texts import EMBEDDED
@@ -49,9 +51,12 @@ class DemoMarket(Struct):
 
 KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
 RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol and second.")]
+PastOption = Annotated[
+    int, typer.Option(min=0, max=30, help="Bring the candles of so many days before the start into PostgreSQL.")
+]
 
 
-def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
+def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days: PastOption = 7) -> None:
     """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
 
     Needs no network. Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS,
@@ -71,11 +76,14 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
         environment |= {"BINANCE_WS_URL": ws_url, "BINANCE_REST_URL": rest_url}
         if given.validation_service_url is None:
             environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
-        code = _serve(load_settings(environment), folder, environment, keep=keep)
+        settings = load_settings(environment)
+        past = Bringing(past_days, settings.symbols, settings.intervals, folder, environment)
+        programs.callback(past.end)
+        code = _serve(settings, folder, environment, past, keep=keep)
     raise typer.Exit(code)
 
 
-def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, keep: bool) -> int:
+def _serve(settings: Settings, folder: Path, environment: dict[str, str], past: Bringing, *, keep: bool) -> int:
     # Not the address: a kept market may come back at other ports.
     source = f"the simulated market {_market(folder).start_ms}"
     command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER, "--source", source]
@@ -83,9 +91,15 @@ def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, kee
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
+    screen = Screen(settings, ending=ending)
+
+    def announce(url: str, snapshot: Snapshot) -> None:
+        screen.show(url, snapshot)
+        past.begin()
+
     return serve(
         settings,
-        announce=Screen(settings, ending=ending).show,
+        announce=announce,
         collector_command=command if keep else [*command, "--empty"],
         collector_environment=environment,
     )
