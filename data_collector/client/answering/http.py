@@ -122,16 +122,15 @@ class Api:
         return ApiAway(f"The collector's HTTP side cannot answer now: {sentence}")
 
     def _get(self, target: str) -> ApiAnswer:
-        try:
-            return self._exchange(target)
-        except (http.client.HTTPException, ConnectionError):
-            # A kept connection may have been closed meanwhile.
-            self._hang_up()
+        is_kept = self._connection is not None
         try:
             return self._exchange(target)
         except (http.client.HTTPException, OSError) as error:
             self._hang_up()
-            raise self._away(error) from error
+            if not is_kept:
+                raise self._away(error) from error
+        # A kept connection may have been closed meanwhile.
+        return self._get(target)
 
     def _away(self, error: Exception) -> ApiAway:
         return ApiAway(
