@@ -24,6 +24,9 @@ PIECE_BYTES = 4 * 1024 * 1024
 RANGES_AT_ONCE = 3
 """The HTTP side has four for everybody. One that is given up goes on with a request of its own."""
 
+WARNING = "x-warning"
+"""What an answer lacks, because a store is away."""
+
 DEFAULT_API = "http://127.0.0.1:8001"
 
 
@@ -69,8 +72,8 @@ class Api:
     def _checked(self, request: ApiRequest, answer: ApiAnswer) -> ApiAnswer:
         if answer.status in BUSY and not request.is_last_try:
             return answer
-        if answer.status == 200 and "x-warning" in answer.headers:
-            raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers['x-warning']}")
+        if answer.status == 200 and WARNING in answer.headers:
+            raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers[WARNING]}")
         if answer.status in (200, 404):
             return answer
         raise self._refusal(request, answer)
@@ -87,11 +90,10 @@ class Api:
         connection = self._connected()
         try:
             response = _sent(connection, self._target(request))
-            if response.status == 200:
+            if response.status == 200 and response.getheader(WARNING) is None:
                 response.readline()
-                answer = self._read(_Range(connection, response, b""))
-                return self._checked(request, answer)
-            answer = _answer_of(response, response.read())
+                return self._read(_Range(connection, response, b""))
+            answer = _answer_of(response, b"" if response.status == 200 else response.read())
         except (http.client.HTTPException, OSError) as error:
             connection.close()
             raise self._away(error) from error
