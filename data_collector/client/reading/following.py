@@ -153,6 +153,8 @@ class Following:
         wait = ("BLOCK", self.block_ms) if self.block_ms else ()
         reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
         read = dict(streams_of(reply))
+        # What was read is handed on in several batches where history comes in between.
+        self.is_caught_up = not read
         for stream in self._streams:
             if stream.name in read:
                 yield from stream.take(read[stream.name], self)
