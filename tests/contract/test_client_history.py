@@ -178,6 +178,29 @@ async def test_limit_is_of_the_first_ones_or_without_a_begin_of_the_newest(
     assert told(client.trades(SYMBOL, after=7)) == [8, 9, 10]
 
 
+async def test_newest_trades_are_those_of_history_whatever_the_stream_holds(
+    client: Client, sink: RedisSink, dsn: str
+) -> None:
+    """It was emptied, or the symbol is collected no more."""
+    await put_trades(dsn, 1, 10)
+
+    assert told(client.trades(SYMBOL, limit=2)) == [9, 10]
+    assert told(client.trades(SYMBOL, limit=20)) == list(range(1, 11))
+    assert told(client.trades(SYMBOL, end=NOON_MS + 6, limit=2)) == [4, 5]
+    assert told(client.trades(SYMBOL, after=7)) == [8, 9, 10]
+
+
+async def test_what_is_missing_behind_the_last_record_that_is_wanted_is_no_gap(
+    client: Client, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 1, 2, 5)
+
+    wanted = client.klines(SYMBOL, "1m", start=at(0), limit=3, gaps="raise")
+
+    assert told(wanted) == [("1m", 0), ("1m", 1), ("1m", 2)]
+    assert wanted.require_whole().gaps == []
+
+
 async def test_pages_are_of_one_size_and_lose_no_gap(client: Client, sink: RedisSink, dsn: str) -> None:
     await put_minutes(dsn, sink, 0, 1, 4, 5, 6)
 

@@ -99,6 +99,11 @@ class DatabaseStored:
                 low = int(row[0]) + 1
         return low if low < end else None
 
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        """The newest id."""
+        last = (yield from self._ask(TRADE_SPAN, symbol, epoch)).strip().rpartition(",")[2]
+        return int(last) if last else None
+
     def epochs(self, symbol: str) -> Plan[list[int]]:
         """Those that it knows, rising."""
         return [int(line) for line in (yield from self._ask(EPOCHS, symbol)).split()]

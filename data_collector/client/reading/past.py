@@ -228,6 +228,15 @@ def first_trade(symbol: str, epoch: int, stores: Sequence[Stored], from_ms: int)
     return found
 
 
+def last_trade(symbol: str, epoch: int, stores: Sequence[Stored]) -> Plan[int | None]:
+    """The newest id that any of the stores has."""
+    found: int | None = None
+    for store in stores:
+        last = yield from store.last_trade(symbol, epoch)
+        found = last if found is None or (last is not None and last > found) else found
+    return found
+
+
 def epochs_of(symbol: str, stores: Sequence[Stored]) -> Plan[list[int]]:
     """Those that any of the stores knows, rising."""
     found: set[int] = set()

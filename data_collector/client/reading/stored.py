@@ -48,6 +48,9 @@ class Stored(Protocol):
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
         """The first id whose trade did not happen before a time."""
 
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        """The newest id."""
+
     def epochs(self, symbol: str) -> Plan[list[int]]:
         """Those that it knows, rising."""
 
@@ -81,13 +84,18 @@ class ApiStored:
         return Page(_rows(answer), None if following is None else int(following) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
-        query: Query = {"epoch": epoch, "limit": 1, **_stretch(from_ms, LATEST_MS)}
-        rows = _rows((yield from self._asked(f"/trades/{quote(symbol)}", query)))
-        return int(rows.split(",", 3)[2]) if rows else None
+        return (yield from self._one_id(symbol, {"epoch": epoch, **_stretch(from_ms, LATEST_MS)}))
+
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        return (yield from self._one_id(symbol, {"epoch": epoch}))
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
         answer = yield from self._asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
+
+    def _one_id(self, symbol: str, query: Query) -> Plan[int | None]:
+        rows = _rows((yield from self._asked(f"/trades/{quote(symbol)}", query | {"limit": 1})))
+        return int(last_row(rows)[2]) if rows else None
 
     def _asked(self, path: str, query: Query) -> Plan[ApiAnswer]:
         answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})

@@ -44,6 +44,10 @@ class Held:
         yield from ()
         return None
 
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        yield from ()
+        return None
+
     def epochs(self, symbol: str) -> Plan[list[int]]:
         yield from ()
         return [0]
