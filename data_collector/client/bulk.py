@@ -32,8 +32,9 @@ from data_collector.client.frames import (
 )
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market
-from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastTrades, epochs_of, first_open_ms, first_trade
+from data_collector.client.reading.past import PastKlines, PastTrades, epochs_of, first_open_ms, first_trade
 from data_collector.client.reading.questions import Plan, ask_database
+from data_collector.client.reading.stored import BEHIND_MS
 from data_collector.client.records import Kline, Trade
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.records import known_rules

@@ -224,6 +224,19 @@ async def test_trades_of_a_time_are_told_by_their_ids(client: Client, sink: Redi
     assert told(client.trades(SYMBOL, end=NOON_MS + 5)) == [1, 2, 3, 4, 5]
 
 
+async def test_trade_whose_time_runs_ahead_is_the_first_of_a_time(client: Client, sink: RedisSink, dsn: str) -> None:
+    """The place of a time is looked for by halving ids, and trades behind this one happened before it."""
+    made = trades_from(1, 12)
+    made[3] = structs.replace(made[3], time_ms=NOON_MS + 9)
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(made, source="ws")
+
+    records = client.trades(SYMBOL, start=NOON_MS + 8)
+
+    assert told(records) == list(range(4, 13))
+    assert records.to_numpy()["trade_id"].tolist() == list(range(4, 13))
+
+
 async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSink, dsn: str) -> None:
     old = trades_from(101, 103)
     new = [structs.replace(each, time_ms=each.time_ms + 3_600_000) for each in trades_from(1, 4)]

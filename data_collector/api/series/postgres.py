@@ -16,7 +16,7 @@ from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.sinks.postgres.copying import CopiedPage, CopyForm
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
-from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.sinks.postgres.reading import LATE_MS, PostgresReader
 from data_collector.time_limit import time_limit
 
 CONNECTIONS = 2
@@ -27,9 +27,6 @@ READ_TIMEOUT_S = 5.0
 
 LATEST_ID = 2**63 - 1
 """The largest number that PostgreSQL holds."""
-
-LATE_MS = 60_000
-"""Trades stand in the order of their ids; so much can the time of one lie before that of the one before."""
 
 PAUSE_S = 5.0
 """After a failure it counts as away for so long, so that not every answer waits for it."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import get_args
 
 from data_collector.client.reading.questions import Plan, ask_database
-from data_collector.client.reading.stored import Page, last_row
+from data_collector.client.reading.stored import BEHIND_MS, Page, last_row
 from data_collector.client.records import ms_of
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
@@ -39,10 +39,11 @@ TRADE_SPAN = """
 select min(trade_id), max(trade_id) from market_data_trades where exchange = $1 and symbol = $2 and epoch = $3
 """
 
-TRADE_FROM = """
+TRADE_FROM = f"""
 select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint from market_data_trades
-where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 order by trade_id limit 1
-"""
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" >= {_AT.format("$5")}
+order by trade_id limit 1
+"""  # noqa: S608
 
 EPOCHS = """
 with recursive epochs as (
@@ -84,20 +85,23 @@ class DatabaseStored:
         return Page(text, None if text.count("\n") < PAGE_ROWS else int(last_row(text)[2]) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
-        """The first id whose trade did not happen before a time: found by halving, for ids are what is indexed."""
+        """The first id whose trade did not happen before a time.
+
+        Ids are what is indexed, so halving finds one before which nothing can be that late; it lies close before it.
+        """
         span = (yield from self._ask(TRADE_SPAN, symbol, epoch)).strip().split(",")
         if not span[0]:
             return None
-        low, end = int(span[0]), int(span[1]) + 1
-        high = end
-        while low < high and from_ms > 0:
+        low, high = int(span[0]), int(span[1]) + 1
+        while low < high and from_ms > BEHIND_MS:
             middle = (low + high) // 2
-            row = (yield from self._ask(TRADE_FROM, symbol, epoch, middle)).strip().split(",")
-            if not row[0] or int(row[1]) >= from_ms:
+            row = (yield from self._ask(TRADE_FROM, symbol, epoch, middle, 0)).strip().split(",")
+            if not row[0] or int(row[1]) >= from_ms - BEHIND_MS:
                 high = middle
             else:
                 low = int(row[0]) + 1
-        return low if low < end else None
+        found = (yield from self._ask(TRADE_FROM, symbol, epoch, low, from_ms)).partition(",")[0]
+        return int(found) if found else None
 
     def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
         """The newest id."""

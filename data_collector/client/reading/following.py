@@ -16,8 +16,9 @@ from data_collector.client.reading.delivery import Behind
 from data_collector.client.reading.entries import Entry, entries_of, kline_of, streams_of, text_of, trade_of
 from data_collector.client.reading.market import Market
 from data_collector.client.reading.merging import Merged, Past, known_ms
-from data_collector.client.reading.past import BEHIND_MS, first_open_ms, open_ms
+from data_collector.client.reading.past import first_open_ms, open_ms
 from data_collector.client.reading.questions import Plan, WaitUntil, ask_clock, ask_store
+from data_collector.client.reading.stored import BEHIND_MS
 from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
 from data_collector.client.reading.symbols import check_known
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of

@@ -10,7 +10,6 @@ from data_collector.client.errors import GapFound, WrongQuestion
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.reading.merging import Past, PastItem
 from data_collector.client.reading.past import (
-    BEHIND_MS,
     PastKlines,
     PastLives,
     epochs_of,
@@ -20,7 +19,7 @@ from data_collector.client.reading.past import (
     newest_from_ms,
 )
 from data_collector.client.reading.questions import Plan
-from data_collector.client.reading.stored import Stored
+from data_collector.client.reading.stored import BEHIND_MS, Stored
 from data_collector.client.reading.symbols import check_known
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
 from data_collector.client.terms.policy import Filling, GapPolicy

@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.rows import klines_of, trades_of
-from data_collector.client.reading.stored import Page, Stored
+from data_collector.client.reading.stored import BEHIND_MS, Page, Stored
 from data_collector.client.records import CALENDAR, Epoch, Gap, Kline, Trade, ms_of
-from data_collector.model.calendar import LATEST_MS, MINUTE_MS, place_ms
+from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
-
-BEHIND_MS = MINUTE_MS
-"""Trade times go back now and then, never by so much; and a kline that closed so long ago is stored or missing."""
 
 
 class PastKlines:

@@ -14,13 +14,15 @@ from msgspec import Struct
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
 from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import ms_of
-from data_collector.model.calendar import LATEST_MS
+from data_collector.model.calendar import LATEST_MS, MINUTE_MS
 from data_collector.model.keys import Key
 from data_collector.model.wire import trade_time_text
 
 API_PAGE_ROWS = 5000
 """As many as the HTTP side gives at once."""
 
+BEHIND_MS = MINUTE_MS
+"""Trade times go back now and then, never by so much; and a kline that closed so long ago is stored or missing."""
 
 Query = dict[str, str | int]
 
