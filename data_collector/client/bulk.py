@@ -30,6 +30,7 @@ from data_collector.client.frames import (
     columns_of,
     joined,
 )
+from data_collector.client.reading.database import OF_KLINES, ORIGIN
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market
 from data_collector.client.reading.past import PastKlines, PastTrades, epochs_of, first_open_ms, first_trade
@@ -48,21 +49,10 @@ NO_ID = 2**63 - 1
 READ_BYTES = 1 << 20
 """Of a page, while the rest of it is on its way."""
 
-_ORIGIN = ("source", "translate(array_to_string(warnings, ','), E'\\n\\r', '  ')")
-"""A line is a row, whatever anybody has written."""
+_KLINE = ("timestamp", *KLINE_FLOATS, *KLINE_INTEGERS, *ORIGIN)
+_TRADE = ("timestamp", *TRADE_FLOATS, "trade_id", "buyer_order_id", "seller_order_id", MAKER, *ORIGIN)
 
-_KLINE = ("timestamp", *KLINE_FLOATS, *KLINE_INTEGERS, *_ORIGIN)
-_TRADE = (
-    "timestamp", *TRADE_FLOATS, "trade_id", "buyer_order_id", "seller_order_id", MAKER, *_ORIGIN
-)  # fmt: skip
-_AT = "to_timestamp({}::bigint / 1000.0)"
-
-KLINES = f"""
-select {", ".join(_KLINE)} from market_data_ohlcv
-where exchange = $1 and symbol = $2 and interval = $3
-  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
-order by "timestamp" limit {PAGE_ROWS}
-"""  # noqa: S608
+KLINES = f"select {', '.join(_KLINE)} {OF_KLINES.format(PAGE_ROWS)}"
 
 TRADES = f"""
 select {", ".join(_TRADE)} from market_data_trades
@@ -280,7 +270,7 @@ def _read(copied: bytes, names: Sequence[str]) -> pa.Table:
 
 _TYPES: Final = {
     "timestamp": pa.timestamp("us", "UTC"), **dict.fromkeys((*KLINE_INTEGERS, *TRADE_INTEGERS), pa.int64()),
-    MAKER: pa.bool_(), **dict.fromkeys(_ORIGIN, pa.string()),
+    MAKER: pa.bool_(), **dict.fromkeys(ORIGIN, pa.string()),
 }  # fmt: skip
 """Others are floats."""
 
@@ -303,8 +293,8 @@ def _of_int64(column: pa.ChunkedArray) -> Integers:
 
 def _origins(table: pa.Table) -> tuple[Integers, Sequence[tuple[str, ...]]]:
     # Of those that a store holds; the last one of all is not among them.
-    places = pc.index_in(table.column("source"), value_set=pa.array(ORIGINS[:-1]))
-    marks = table.column(_ORIGIN[1])
+    places = pc.index_in(table.column(ORIGIN[0]), value_set=pa.array(ORIGINS[:-1]))
+    marks = table.column(ORIGIN[1])
     if marks.null_count == table.num_rows:
         return _of_int64(places), [()] * table.num_rows
     return _of_int64(places), [

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from data_collector.client import AsyncClient, Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.answering import http
-from data_collector.client.reading import stored
+from data_collector.client.reading import database, stored
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -324,12 +324,15 @@ async def test_frames_of_trades_out_of_the_database_are_those_of_the_records(
     async with writer_of(dsn) as writer:
         await writer.put_trades(old, source="rest", warnings={110: ("odd", "rare")})
         await writer.put_trades(new, source="ws", epoch=1)
-    execute(dsn, "update market_data_trades set source = null, warnings = '{ok,\"No\\nrule\"}' where trade_id = 120")
+    words = "source = E'no\nsource', warnings = '{ok,\"No\\nrule\"}'"
+    execute(dsn, f"update market_data_trades set {words} where trade_id in (103, 120)")
     await sink.write(stores.trades(100, 101))
 
     for rows_at_once in (bulk.PAGE_ROWS, 4):
-        monkeypatch.setattr(bulk, "TRADES", bulk.TRADES.replace(f"limit {bulk.PAGE_ROWS}", f"limit {rows_at_once}"))
-        monkeypatch.setattr(bulk, "PAGE_ROWS", rows_at_once)
+        for pages in (bulk, database):
+            shorter = pages.TRADES.replace(f"limit {pages.PAGE_ROWS}", f"limit {rows_at_once}")
+            monkeypatch.setattr(pages, "TRADES", shorter)
+            monkeypatch.setattr(pages, "PAGE_ROWS", rows_at_once)
         for start, end in ((None, None), (NOON_MS + 5_500, NOON_MS + 40_500), (NOON_MS + 50_000, None)):
             records = client.trades(SYMBOL, start=start, end=end)
             expected = records.read().columns("float")

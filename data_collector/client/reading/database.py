@@ -12,26 +12,36 @@ from data_collector.client.reading.stored import BEHIND_MS, Page, last_row
 from data_collector.client.records import ms_of
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
+from data_collector.model.records import Source
 
 PAGE_ROWS = 50_000
 
-_AT = "to_timestamp({}::bigint / 1000.0)"
+AT = "to_timestamp({}::bigint / 1000.0)"
 _TIME = """to_char("timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
-_ORIGIN = "source, array_to_string(warnings, ',')"
+_SOURCES = ", ".join(f"'{source}'" for source in get_args(Source))
+ORIGIN = (
+    f"case when source in ({_SOURCES}) then source end",
+    "translate(array_to_string(warnings, ','), E'\\n\\r', '  ')",
+)
+"""Source and rules: a line is a row, whatever anybody has written."""
+
+OF_KLINES = f"""
+from market_data_ohlcv
+where exchange = $1 and symbol = $2 and interval = $3
+  and "timestamp" >= {AT.format("$4")} and "timestamp" < {AT.format("$5")}
+order by "timestamp" limit {{}}
+"""
 
 KLINES = f"""
 select symbol, {_TIME}, interval, open, high, low, close, volume, trades, true,
-  quote_volume, taker_buy_base_volume, taker_buy_quote_volume, {_ORIGIN}
-from market_data_ohlcv
-where exchange = $1 and symbol = $2 and interval = $3
-  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
-order by "timestamp" limit {PAGE_ROWS}
-"""  # noqa: S608
+  quote_volume, taker_buy_base_volume, taker_buy_quote_volume, {", ".join(ORIGIN)}
+{OF_KLINES.format(PAGE_ROWS)}
+"""
 
 TRADES = f"""
-select symbol, {_TIME}, trade_id, price, quantity, buyer_order_id, seller_order_id, is_buyer_maker, {_ORIGIN}
+select symbol, {_TIME}, trade_id, price, quantity, buyer_order_id, seller_order_id, is_buyer_maker, {", ".join(ORIGIN)}
 from market_data_trades
-where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" < {_AT.format("$5")}
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" < {AT.format("$5")}
 order by trade_id limit {PAGE_ROWS}
 """  # noqa: S608
 
@@ -41,7 +51,7 @@ select min(trade_id), max(trade_id) from market_data_trades where exchange = $1 
 
 TRADE_FROM = f"""
 select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint from market_data_trades
-where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" >= {_AT.format("$5")}
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" >= {AT.format("$5")}
 order by trade_id limit 1
 """  # noqa: S608
 
