@@ -69,8 +69,10 @@ class BulkKlines:
 
     def __init__(self, market: Market, stretch: Stretch) -> None:
         """`stretch.source` has a database."""
-        self._market = market
+        self._exchange = market.exchange
         self._stretch = stretch
+        self._others = market.stores(stretch.source)[1:]
+        self._declared = market.declared(stretch.key.symbol)
         self._length_ms = LENGTHS_MS[stretch.key.kline_interval]
         self._from_ms = 0 if stretch.from_ms is None else stretch.from_ms
         self._to_ms = LATEST_MS if stretch.to_ms is None else stretch.to_ms
@@ -88,7 +90,7 @@ class BulkKlines:
         key = self._stretch.key
         reading = _Reading(_klines)
         yield from ask_database(
-            KLINES, self._market.exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms,
+            KLINES, self._exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms,
             take=reading.take,
         )  # fmt: skip
         page = reading.columns()
@@ -119,9 +121,8 @@ class BulkKlines:
         return (yield from self._past(from_ms, self._to_ms, self._due_ms, closed_ms))
 
     def _past(self, from_ms: int, to_ms: int, due_ms: int | None, closed_ms: int | None) -> Plan[Columns]:
-        market, asked = self._market, self._stretch
         past = PastKlines(
-            asked.key, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
+            self._stretch.key, self._others, self._declared,
             from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms,
         )  # fmt: skip
         klines: list[Kline] = []
@@ -129,7 +130,7 @@ class BulkKlines:
             for item in page:
                 if isinstance(item, Kline):
                     klines.append(item)
-                elif asked.gaps == "raise":
+                elif self._stretch.gaps == "raise":
                     raise GapFound(item)
         return columns_of(klines, "float", is_trades=False)
 
@@ -139,8 +140,10 @@ class BulkTrades:
 
     def __init__(self, market: Market, stretch: Stretch) -> None:
         """`stretch.source` has a database."""
-        self._market = market
-        self._stretch = stretch
+        self._exchange = market.exchange
+        self._symbol = stretch.key.symbol
+        self._stores = market.stores(stretch.source)
+        self._declared = market.declared(self._symbol)
         self._from_ms = stretch.from_ms or 0
         self._to_ms = LATEST_MS if stretch.to_ms is None else stretch.to_ms
         self._epochs: list[int] | None = None
@@ -153,20 +156,19 @@ class BulkTrades:
 
     def next_blocks(self) -> Plan[Sequence[Columns] | None]:
         """Those of a page, in order; behind the last one of an epoch comes what only the other stores have."""
-        symbol, stores = self._stretch.key.symbol, self._market.stores(self._stretch.source)
         if self._epochs is None:
-            self._epochs = yield from epochs_of(symbol, stores)
+            self._epochs = yield from epochs_of(self._symbol, self._stores)
         if not self._epochs:
             return None
         epoch = self._epochs[0]
         if self._due is None:
-            self._due = yield from first_trade(symbol, epoch, stores, self._from_ms)
+            self._due = yield from first_trade(self._symbol, epoch, self._stores, self._from_ms)
             self._until = yield from self._end_of(epoch)
         if self._due is None:
             self._epochs = self._epochs[1:]
             return []
         reading = _Reading(partial(_trades, epoch))
-        yield from ask_database(TRADES, self._market.exchange, symbol, epoch, self._due, self._until, take=reading.take)
+        yield from ask_database(TRADES, self._exchange, self._symbol, epoch, self._due, self._until, take=reading.take)
         page = reading.columns()
         ids, blocks, begin = page.integers["trade_id"], list[Columns](), 0
         for row, due, until in _jumps(ids, self._due, 1):
@@ -184,8 +186,7 @@ class BulkTrades:
         """Every trade of the stretch lies before it."""
         if self._to_ms >= LATEST_MS - BEHIND_MS:
             return NO_ID
-        database = self._market.stores(self._stretch.source)[:1]
-        end = yield from first_trade(self._stretch.key.symbol, epoch, database, self._to_ms + BEHIND_MS)
+        end = yield from first_trade(self._symbol, epoch, self._stores[:1], self._to_ms + BEHIND_MS)
         return NO_ID if end is None else end
 
     def _within(self, part: Columns) -> list[Columns]:
@@ -199,9 +200,8 @@ class BulkTrades:
         return found
 
     def _past(self, epoch: int, due: int, until: int | None) -> Plan[Columns]:
-        market, asked = self._market, self._stretch
         past = PastTrades(
-            asked.key.symbol, epoch, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
+            self._symbol, epoch, self._stores[1:], self._declared,
             due=due, until=until, to_ms=LATEST_MS if until is not None else self._to_ms,
         )  # fmt: skip
         trades: list[Trade] = []

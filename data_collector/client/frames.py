@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -67,14 +66,14 @@ class Columns(Struct):
         """Else klines."""
         return MAKER in self.integers
 
-    def part(self, rows: slice | npt.NDArray[np.bool_]) -> Columns:
+    def part(self, rows: slice) -> Columns:
         """Some of them."""
         return Columns(
             self.timestamp_us[rows],
             {name: np.asarray(values)[rows] for name, values in self.numbers.items()},
             {name: values[rows] for name, values in self.integers.items()},
             self.origins[rows],
-            self.warnings[rows] if isinstance(rows, slice) else list(compress(self.warnings, rows.tolist())),
+            self.warnings[rows],
         )
 
     def to_numpy(self) -> npt.NDArray[np.void]:
