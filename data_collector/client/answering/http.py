@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from data_collector.client.errors import ApiAway, WrongQuestion
+from data_collector.client.errors import ApiAway, WrongQuestion, reason_of
 from data_collector.client.reading.questions import BUSY, ApiAnswer, ApiRequest
 
 TIMEOUT_S = 30.0
@@ -136,7 +136,7 @@ class Api:
 
     def _away(self, error: Exception) -> ApiAway:
         return ApiAway(
-            f"The collector's HTTP side at {self._place} does not answer ({_reason(error)}); start it, name it "
+            f"The collector's HTTP side at {self._place} does not answer ({reason_of(error)}); start it, name it "
             'with api= or DATA_COLLECTOR_API, or do without it with api="".'
         )
 
@@ -176,9 +176,3 @@ def _sent(connection: http.client.HTTPConnection, target: str) -> http.client.HT
 def _answer_of(response: http.client.HTTPResponse, body: bytes, number: int = 0) -> ApiAnswer:
     headers = {name.lower(): value for name, value in response.getheaders()}
     return ApiAnswer(response.status, headers, body, number)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

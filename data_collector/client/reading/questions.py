@@ -92,7 +92,7 @@ def ask_api(path: str, query: Mapping[str, str | int]) -> Plan[ApiAnswer]:
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         if answer.status not in BUSY:
             return answer
-        yield from pause(number * PAUSE_S)
+        yield WaitUntil((yield from ask_clock()) + number * PAUSE_S)
         number += 1
 
 
@@ -108,8 +108,3 @@ def ask_clock() -> Plan[float]:
     answer = yield Clock()
     assert isinstance(answer, float), "that is what a clock tells"
     return answer
-
-
-def pause(length_s: float) -> Plan[None]:
-    """Go on later."""
-    yield WaitUntil((yield from ask_clock()) + length_s)
