@@ -173,6 +173,7 @@ async def test_limit_is_of_the_first_ones_or_without_a_begin_of_the_newest(
 
     assert told(client.klines(SYMBOL, "1m", start=at(2), limit=3)) == [("1m", 2), ("1m", 3), ("1m", 4)]
     assert told(client.klines(SYMBOL, "1m", end=at(7), limit=2)) == [("1m", 5), ("1m", 6)]
+    assert told(client.klines(SYMBOL, "1m", limit=2)) == [("1m", 8), ("1m", 9)]
     assert told(client.trades(SYMBOL, start=NOON_MS + 3, limit=2)) == [3, 4]
     assert told(client.trades(SYMBOL, limit=2)) == [9, 10]
     assert told(client.trades(SYMBOL, after=7)) == [8, 9, 10]

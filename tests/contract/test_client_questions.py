@@ -72,6 +72,8 @@ def test_words_that_mean_nothing_are_refused(client: Client) -> None:
         client.live(TRADES, position='{"v":2}')
     with pytest.raises(WrongQuestion, match='source="database" needs'):
         client.klines(SYMBOL, "1m", source="database")
+    with pytest.raises(WrongQuestion, match="after=-1 is no trade id"):
+        client.trades(SYMBOL, after=-1)
     with pytest.raises(WrongQuestion, match="is no number of records"):
         client.klines(SYMBOL, "1m", limit=0)
 

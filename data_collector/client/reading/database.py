@@ -10,6 +10,7 @@ from typing import get_args
 from data_collector.client.reading.questions import Plan, ask_database
 from data_collector.client.reading.stored import BEHIND_MS, Page, last_row
 from data_collector.client.records import ms_of
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Source
@@ -37,6 +38,11 @@ select symbol, {_TIME}, interval, open, high, low, close, volume, trades, true,
   quote_volume, taker_buy_base_volume, taker_buy_quote_volume, {", ".join(ORIGIN)}
 {OF_KLINES.format(PAGE_ROWS)}
 """
+
+LAST_KLINE = f"""
+select (extract(epoch from max("timestamp")) * 1000)::bigint from market_data_ohlcv
+where exchange = $1 and symbol = $2 and interval = $3 and "timestamp" < {AT.format("$4")}
+"""  # noqa: S608
 
 TRADES = f"""
 select symbol, {_TIME}, trade_id, price, quantity, buyer_order_id, seller_order_id, is_buyer_maker, {", ".join(ORIGIN)}
@@ -116,6 +122,11 @@ class DatabaseStored:
     def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
         """The newest id."""
         last = (yield from self._ask(TRADE_SPAN, symbol, epoch)).strip().rpartition(",")[2]
+        return int(last) if last else None
+
+    def last_kline(self, key: Key) -> Plan[int | None]:
+        """The newest open time."""
+        last = (yield from self._ask(LAST_KLINE, key.symbol, key.kline_interval, LATEST_MS)).strip()
         return int(last) if last else None
 
     def epochs(self, symbol: str) -> Plan[list[int]]:

@@ -15,6 +15,7 @@ from data_collector.client.reading.past import (
     epochs_of,
     first_open_ms,
     first_trade,
+    last_kline,
     last_trade,
     newest_from_ms,
 )
@@ -52,6 +53,8 @@ class History:
         """Raises `WrongQuestion`."""
         if stretch.limit is not None and stretch.limit < 1:
             raise WrongQuestion(f"limit={stretch.limit} is no number of records.")
+        if stretch.after is not None and stretch.after < 0:
+            raise WrongQuestion(f"after={stretch.after} is no trade id.")
         if stretch.after is not None and stretch.from_ms is not None:
             raise WrongQuestion("start and after both say where to begin: give one of them.")
         market.stores(stretch.source)
@@ -124,7 +127,7 @@ class History:
         stores, declared = self._market.stores(asked.source), self._market.declared(key.symbol)
         to_ms = LATEST_MS if asked.to_ms is None else asked.to_ms
         if key.interval is not None:
-            from_ms = self._klines_from(key.interval)
+            from_ms = yield from self._klines_from(key.interval, stores)
             due_ms = None if from_ms is None else first_open_ms(key.interval, from_ms)
             closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
             return PastKlines(
@@ -133,12 +136,15 @@ class History:
         after = yield from self._trades_after(stores)
         return PastLives(key.symbol, stores, declared, from_ms=asked.from_ms or 0, to_ms=to_ms, after=after)
 
-    def _klines_from(self, interval: str) -> int | None:
+    def _klines_from(self, interval: str, stores: Sequence[Stored]) -> Plan[int | None]:
         asked = self._stretch
         if asked.from_ms is not None or asked.limit is None:
             return asked.from_ms
-        end_ms = asked.now_ms if asked.to_ms is None else min(asked.to_ms, asked.now_ms)
-        return newest_from_ms(interval, end_ms, asked.limit)
+        end_ms = asked.to_ms
+        if end_ms is None:
+            last_ms = yield from last_kline(asked.key, stores)
+            end_ms = asked.now_ms if last_ms is None else CALENDAR.next_open_ms(interval, last_ms)
+        return newest_from_ms(interval, min(end_ms, asked.now_ms), asked.limit)
 
     def _trades_after(self, stores: Sequence[Stored]) -> Plan[tuple[int, int] | None]:
         """An epoch and the id of a trade in it."""

@@ -53,6 +53,9 @@ class Stored(Protocol):
     def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
         """The newest id."""
 
+    def last_kline(self, key: Key) -> Plan[int | None]:
+        """The newest open time, of those that have closed."""
+
     def epochs(self, symbol: str) -> Plan[list[int]]:
         """Those that it knows, rising."""
 
@@ -86,18 +89,25 @@ class ApiStored:
         return Page(_rows(answer), None if following is None else int(following) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
-        return (yield from self._one_id(symbol, {"epoch": epoch, **_stretch(from_ms, LATEST_MS)}))
+        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch, **_stretch(from_ms, LATEST_MS)})
+        return None if row is None else int(row[2])
 
     def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
-        return (yield from self._one_id(symbol, {"epoch": epoch}))
+        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch})
+        return None if row is None else int(row[2])
+
+    def last_kline(self, key: Key) -> Plan[int | None]:
+        row = yield from self._row(f"/klines/{quote(key.symbol)}", {"interval": key.kline_interval})
+        return None if row is None else ms_of(datetime.fromisoformat(row[1]))
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
         answer = yield from self._asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
 
-    def _one_id(self, symbol: str, query: Query) -> Plan[int | None]:
-        rows = _rows((yield from self._asked(f"/trades/{quote(symbol)}", query | {"limit": 1})))
-        return int(last_row(rows)[2]) if rows else None
+    def _row(self, path: str, query: Query) -> Plan[list[str] | None]:
+        """The first one from a time on, or without one the newest."""
+        rows = _rows((yield from self._asked(path, query | {"limit": 1})))
+        return last_row(rows) if rows else None
 
     def _asked(self, path: str, query: Query) -> Plan[ApiAnswer]:
         answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})
