@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from data_collector.client.errors import WrongQuestion
 from data_collector.client.extras import extra_needed
 from data_collector.client.records import EPOCH_START, Kline, Origin, Trade
 
@@ -137,7 +138,8 @@ class Columns(Struct):
 
 
 def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades: bool) -> Columns:
-    """Of records in memory."""
+    """Of records in memory. Raises `WrongQuestion`."""
+    check_numbers(numbers)
     integers = (*TRADE_INTEGERS, MAKER) if is_trades else KLINE_INTEGERS
     return Columns(
         np.array([us_of(record.timestamp) for record in records], np.int64),
@@ -149,6 +151,12 @@ def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades:
         np.array([_PLACES[record.source] for record in records], np.int64),
         [record.warnings for record in records],
     )
+
+
+def check_numbers(numbers: str) -> None:
+    """Raise `WrongQuestion` for what is none."""
+    if numbers not in get_args(Numbers):
+        raise WrongQuestion(f"numbers={numbers!r} is none of {', '.join(get_args(Numbers))}.")
 
 
 def joined(blocks: Sequence[Columns]) -> Columns:

@@ -13,7 +13,7 @@ from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.records import Source
+from data_collector.model.records import Source, known_rules
 
 PAGE_ROWS = 50_000
 
@@ -143,8 +143,7 @@ class DatabaseStored:
 
 
 def _gap(first: str, last: str, count: str, reason: str, rules: str) -> Gap:
-    known = _REASONS.get(reason, "lost")
-    return Gap(int(first), int(last), int(count), known, tuple(rules.split(",")) if rules else ())
+    return Gap(int(first), int(last), int(count), _REASONS.get(reason, "lost"), known_rules(rules.split(",")))
 
 
 _REASONS: dict[str, GapReason] = {reason: reason for reason in get_args(GapReason)}
