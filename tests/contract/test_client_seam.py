@@ -23,11 +23,11 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told, trades_from
 from tests.contract.stores import Reader
-from tests.contract.test_client_history import at, client, dsn, put_minutes, put_trades, service
+from tests.contract.test_client_history import at, client, put_minutes, put_trades, service
 from tests.contract.test_http_series import writer_of
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
-__all__ = ["client", "dsn", "service"]
+__all__ = ["client", "service"]
 
 
 async def test_live_from_a_time_is_history_and_then_the_stream(
