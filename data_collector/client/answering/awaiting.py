@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from data_collector.client.answering.http import Api
 from data_collector.client.answering.places import NO_DRIVER, Places
 from data_collector.client.answering.store import AsyncStoreClient, made_async_store, patient, store_away
-from data_collector.client.errors import NotInstalled
+from data_collector.client.errors import NotInstalled, SilentSeries
 from data_collector.client.reading.questions import (
     ApiRequest,
     Clock,
     DatabaseCopy,
+    Notice,
     Plan,
     Question,
     StoreCommand,
@@ -47,6 +49,9 @@ class AsyncAnswering:
             case DatabaseCopy():
                 assert self._database is not None, "without one nothing is asked of it"
                 return await self._database.copy(question)
+            case Notice():
+                warnings.warn(question.sentence, SilentSeries, stacklevel=2)
+                return None
             case Clock():
                 return time.monotonic()
             case WaitUntil():
