@@ -49,7 +49,9 @@ class AsyncClient:
 
     async def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
-        return await self._answering.finish(newest(self._market.keys, self._market.exchange, symbol))
+        return await self._answering.finish(
+            newest(self._market.keys, self._market.called, self._market.exchange, symbol)
+        )
 
     def klines(
         self, symbol: str, interval: str, start: Time | None = None, end: Time | None = None,

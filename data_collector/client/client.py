@@ -48,7 +48,7 @@ class Client:
 
     def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
-        return self._answering.finish(newest(self._market.keys, self._market.exchange, symbol))
+        return self._answering.finish(newest(self._market.keys, self._market.called, self._market.exchange, symbol))
 
     def klines(
         self, symbol: str, interval: str, start: Time | None = None, end: Time | None = None,

@@ -39,7 +39,7 @@ class UnknownSeries(WrongQuestion):
 
 
 class WrongStore(WrongQuestion):
-    """The store holds another exchange's keys and none of this one, or was filled from elsewhere than the HTTP side."""
+    """The store is of another exchange, in cluster mode, or was filled from elsewhere than the HTTP side."""
 
 
 class TooLarge(WrongQuestion):

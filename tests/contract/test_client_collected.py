@@ -126,6 +126,20 @@ async def test_series_of_which_nothing_comes_while_others_do_is_warned_of_once(
     ]
 
 
+async def test_series_that_is_collected_no_more_is_warned_of(
+    address: str, sink: RedisSink, service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has it, so that it can be read from its begin."""
+    await sink.write(stores.klines(kline(0, interval="4h")))
+    monkeypatch.setattr(following, "SILENT_S", 0)
+
+    with Client(address, api=service.url, database="") as client, client.live(HOURS, start="earliest") as live:
+        assert (live.poll(0) or pytest.fail("a live stream has no end")).items
+        await sink.write(stores.klines(kline(1)))
+        with pytest.warns(SilentSeries, match=f"does not collect {HOURS}; of BTCUSDT it collects 1m, 1h"):
+            live.poll(0)
+
+
 async def test_history_that_is_stored_nowhere_is_told_without_an_http_side(
     address: str, sink: RedisSink, dsn: str, reader: Reader
 ) -> None:

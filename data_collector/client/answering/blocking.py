@@ -34,6 +34,7 @@ class Answering:
         """Raises `WrongQuestion` and `NotInstalled`. A store that is given stays open."""
         self._own_store = made_store(places.store) if store is None else None
         self._store = store or self._own_store
+        self._hint = places.called(is_given=store is not None).hint
         self._api = Api(places.api) if places.api else None
         self._database = _database_of(places.database) if places.database else None
 
@@ -82,7 +83,7 @@ class Answering:
         try:
             return self._store.execute_command(*patient(command, self._store))
         except Exception as error:
-            away = store_away(error)
+            away = store_away(error, self._hint)
             if away is None:
                 raise
             raise away from error

@@ -132,7 +132,7 @@ class Following:
         yield from self._market.joined.begin()
         for symbol in self._past:
             if not self._wanted.places:
-                yield from check_known(self._keys, self._market.exchange, symbol)
+                yield from check_known(self._keys, self._market.called, self._market.exchange, symbol)
             yield from self._open(symbol)
         if not self._wanted.places and self._wanted.end_ms is None:
             yield from check_collected(self._keys, self._market.called, self._wanted.series, is_stored=False)

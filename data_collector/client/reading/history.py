@@ -75,7 +75,7 @@ class History:
         if not self._is_empty:
             return None
         self._is_empty = False
-        yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
+        yield from check_known(self._market.keys, self._market.called, self._market.exchange, self._stretch.key.symbol)
         yield from self._check_collected()
         return self._shaped((yield from self._all_missing())) or None
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from data_collector.client.errors import StoreAway, UnknownSeries, UnknownSymbol, WrongStore
 from data_collector.client.reading.entries import entries_of, kline_of, text_of
-from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_store
+from data_collector.client.reading.questions import PAUSE_S, ApiAnswer, ApiRequest, Plan, ask_store, pause
 from data_collector.client.records import Latest, time_of
 from data_collector.client.terms.series import EXCHANGE, TRADES, name_of
 from data_collector.model.calendar import INTERVALS
@@ -29,6 +29,9 @@ KINDS: Final[Sequence[KeyKind]] = ("latest", "stream", "trades")
 NEWEST_ENTRIES = 1000
 """Of candles, open and closed, among which each interval that is collected is looked for."""
 
+TOO_OFTEN = 429
+OPTIONAL_TRIES = 3
+
 _TIMES: Final = ("open_time", "close_time")
 
 
@@ -38,6 +41,8 @@ class Called(Struct, frozen=True):
     store: str
     api: str
     """Empty where there is none."""
+    hint: str = ""
+    """Where the store was looked for, when nobody has named one."""
 
 
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
@@ -47,7 +52,7 @@ def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
     return sorted({key.removeprefix(begin) for key in scanned for begin in begins if key.startswith(begin)})
 
 
-def check_known(keys: StoreKeys, exchange: str, symbol: str) -> Plan[None]:
+def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[None]:
     """Raise `UnknownSymbol`, or `WrongStore` where the store is of another exchange."""
     there = yield from ask_store("EXISTS", *(keys.key(kind, symbol) for kind in KINDS))
     if there:
@@ -61,8 +66,8 @@ def check_known(keys: StoreKeys, exchange: str, symbol: str) -> Plan[None]:
                 f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
                 "these, or the address of another store."
             )
-    told = f"it has {_listed(known)}" if known else "it is empty; is the collector running on it?"
-    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.")
+    empty = f"it is empty; {called.hint or 'is the collector running on it?'}"
+    raise UnknownSymbol(f"The store has nothing of {symbol}: {f'it has {_listed(known)}' if known else empty}.")
 
 
 class Subscribed(Struct):
@@ -84,14 +89,25 @@ def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
     """None where nobody tells, or a collector that collects from elsewhere than the store's."""
     if not called.api:
         return None
-    answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
-    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+    answer = yield from _tried("/subscriptions")
     if answer.headers.get("x-filled-from", "") != text_of((yield from ask_store("GET", keys.own("source")))):
         return None
     try:
         return msgspec.json.decode(answer.body, type=Subscribed) if answer.status == 200 else None
     except msgspec.MsgspecError:
         return None
+
+
+def _tried(path: str) -> Plan[ApiAnswer]:
+    """What comes of a request that may fail; who asks too often asks again, but not for long."""
+    number = 1
+    while True:
+        answer = yield ApiRequest(path, {}, is_optional=True)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        if answer.status != TOO_OFTEN or number == OPTIONAL_TRIES:
+            return answer
+        yield from pause(number * PAUSE_S)
+        number += 1
 
 
 def _stored_names(keys: StoreKeys, symbol: str) -> Plan[set[str]]:
@@ -134,7 +150,7 @@ def silent(keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int
     sentences: list[str] = []
     flows = False
     for symbol, keys_of in _by_symbol(series).items():
-        flowing = yield from _flowing_names(keys, symbol, since_ms)
+        flowing = yield from _flowing_names(keys, symbol, since_ms + 1)
         flows |= bool(flowing)
         quiet = [key for key in keys_of if name_of(key) not in flowing]
         if not quiet or not flowing:
@@ -223,11 +239,11 @@ class Joined:
         self._same = self._told
 
 
-def newest(keys: StoreKeys, exchange: str, symbol: str) -> Plan[Latest]:
+def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[Latest]:
     """What `latest:` says. Raises `UnknownSymbol` and `WrongStore`."""
     fields = yield from _hash(keys.key("latest", symbol))
     if not fields:
-        yield from check_known(keys, exchange, symbol)
+        yield from check_known(keys, called, exchange, symbol)
     told: dict[str, object] = {name: value for name, value in fields.items() if value != "" and name in _NAMES}
     told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
     nothing = dict.fromkeys(("price", "volume", "timestamp"))
