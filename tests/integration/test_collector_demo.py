@@ -99,7 +99,7 @@ MONITORING = {
     "redis-cli --json HGETALL latest:BTCUSDT": '"price":"',
     "redis-cli GET latest:BTCUSDT": "WRONGTYPE",
     "redis-cli XREAD BLOCK 0 STREAMS stream:BTCUSDT $": '"is_closed":',
-    "redis-cli XLEN stream:BTCUSDT": "",
+    "redis-cli XLEN stream:BTCUSDT": "\n",
     "curl http://localhost:8001/metrics/prometheus": "data_collector_messages_received_total ",
     "curl https://api.binance.com/api/v3/ping": "{}",
     "curl http://localhost:8000/health": '"status":"',
