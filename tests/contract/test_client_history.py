@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from uuid import uuid4
 
 import pytest
 from msgspec import structs
@@ -26,21 +25,11 @@ from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told, trades_from
 from tests.contract.http_service import HttpService, running
 from tests.contract.stores import Reader
-from tests.contract.test_http_series import _migrate, put_klines, snapshot_of, writer_of
-from tests.integration.postgres_server import database_named, execute
+from tests.contract.test_http_series import put_klines, snapshot_of, writer_of
+from tests.integration.postgres_server import execute
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 
 KILLS = 10
-
-
-@pytest.fixture(scope="module")
-def dsn(database_server: str) -> Iterator[str]:
-    name = f"dc_test_{uuid4().hex[:12]}"
-    execute(database_server, f"create database {name}")
-    made = database_named(database_server, name)
-    asyncio.run(_migrate(made))
-    yield made
-    execute(database_server, f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,12 @@ from tests.contract import stores
 from tests.contract.client_items import TRADES, told
 from tests.contract.http_service import HttpService, running, write_snapshot
 from tests.contract.stores import SOURCE, Reader
-from tests.contract.test_client_history import at, dsn, put_minutes, put_trades
+from tests.contract.test_client_history import at, put_minutes, put_trades
 from tests.contract.test_http_series import snapshot_of
 from tests.contract.test_http_series import told as telling
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
 from tests.market import NOON_MS, SYMBOL
-
-__all__ = ["dsn"]
 
 ELSEWHERE = "the simulated market 1"
 

@@ -10,6 +10,7 @@ import pytest
 
 from data_collector.client import (
     ApiAway,
+    AsyncClient,
     Client,
     DatabaseAway,
     StoreAway,
@@ -17,7 +18,7 @@ from data_collector.client import (
     WrongQuestion,
     WrongStore,
 )
-from data_collector.client.answering import http
+from data_collector.client.answering import http, places
 from data_collector.embedded.peer import free_port
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
@@ -109,6 +110,34 @@ def test_store_that_is_away_is_told() -> None:
     client = Client(f"redis://127.0.0.1:{free_port()}", api="", database="")
     with client, pytest.raises(StoreAway, match=r"The store cannot be read \(.*refused"):
         client.symbols()
+
+
+async def test_client_that_was_told_nothing_says_where_it_looked(
+    address: str, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a demo whose store has another port: nothing is there, or another store, which is empty."""
+    for variable in (places.STORE_VARIABLE, places.API_VARIABLE, places.DATABASE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    nowhere = f"127.0.0.1:{free_port()}"
+    monkeypatch.setattr(places, "DEFAULT_STORE", f"redis://{nowhere}")
+    told = "REDIS_URL is not set, so it was looked for at {}: the screen of a collector, or of a demo, tells where"
+
+    with Client() as client, pytest.raises(StoreAway, match=rf"cannot be read \(.*refused.*\); {told.format(nowhere)}"):
+        client.live(TRADES)
+    async with AsyncClient() as asking:
+        with pytest.raises(StoreAway, match=told.format(nowhere)):
+            await asking.symbols()
+    with Client(f"redis://{nowhere}") as named, pytest.raises(StoreAway, match=r"refused.*\); REDIS_URL names it\.$"):
+        named.symbols()
+    monkeypatch.setattr(places, "DEFAULT_STORE", address)
+    empty = told.format(address.removeprefix("unix://"))
+    with Client() as client, pytest.raises(UnknownSymbol, match=f"nothing of BTCUSDT: it is empty; {empty}"):
+        client.latest(SYMBOL)
+
+
+def test_address_of_sentinel_is_told_with_the_cure() -> None:
+    with pytest.raises(WrongQuestion, match=r"give the client that redis-py makes of it, redis\.sentinel\.Sentinel"):
+        Client("redis+sentinel://:canary@127.0.0.1:26379/mymaster")
 
 
 def test_address_that_is_none_is_refused_without_a_secret() -> None:

@@ -65,9 +65,17 @@ class Api:
     def get(self, request: ApiRequest) -> ApiAnswer:
         """Raises `ApiAway` and `WrongQuestion`."""
         with self._turn:
+            if request.is_optional:
+                return self._tried(request)
             if request.in_pieces:
                 return self._piece(request)
             return self._checked(request, self._get(self._target(request)))
+
+    def _tried(self, request: ApiRequest) -> ApiAnswer:
+        try:
+            return self._get(self._target(request))
+        except ApiAway:
+            return ApiAnswer(503, {}, b"")
 
     def _checked(self, request: ApiRequest, answer: ApiAnswer) -> ApiAnswer:
         if answer.status in BUSY and not request.is_last_try:

@@ -14,6 +14,7 @@ from data_collector.model.calendar import LATEST_MS
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Source, known_rules
+from data_collector.model.sink import TRADE_EPOCHS
 
 PAGE_ROWS = 50_000
 
@@ -60,20 +61,6 @@ select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint from mark
 where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" >= {AT.format("$5")}
 order by trade_id limit 1
 """  # noqa: S608
-
-EPOCHS = """
-with recursive epochs as (
-  (select epoch from market_data_trades where exchange = $1 and symbol = $2 order by epoch limit 1)
-  union all
-  select (
-    select following.epoch from market_data_trades as following
-    where following.exchange = $1 and following.symbol = $2 and following.epoch > epochs.epoch
-    order by following.epoch limit 1
-  ) from epochs where epochs.epoch is not null
-)
-select epoch from epochs where epoch is not null order by epoch
-"""
-"""Not `distinct`, which would read all trades."""
 
 GAPS = """
 select first, last, count, reason, array_to_string(rules, ',') from market_data_gaps
@@ -131,7 +118,7 @@ class DatabaseStored:
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
         """Those that it knows, rising."""
-        return [int(line) for line in (yield from self._ask(EPOCHS, symbol)).split()]
+        return [int(line) for line in (yield from self._ask(f"{TRADE_EPOCHS} order by epoch", symbol)).split()]
 
     def gaps(self, key: Key, epoch: int, first: int, until: int) -> Plan[list[Gap]]:
         """What the table says of a range, ascending."""

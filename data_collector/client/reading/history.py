@@ -21,7 +21,7 @@ from data_collector.client.reading.past import (
 )
 from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.stored import BEHIND_MS, Stored
-from data_collector.client.reading.symbols import check_known
+from data_collector.client.reading.symbols import check_collected, check_known
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
@@ -77,6 +77,8 @@ class History:
             self._waiting = ()
             if page is None:
                 break
+            if self._is_empty and not any(isinstance(item, Kline | Trade) for item in page):
+                yield from self._check_collected()
             self._is_empty = False
             items = self._shaped(page)
             if items:
@@ -84,8 +86,13 @@ class History:
         if not self._is_empty:
             return None
         self._is_empty = False
-        yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
+        yield from check_known(self._market.keys, self._market.called, self._market.exchange, self._stretch.key.symbol)
+        yield from self._check_collected()
         return self._shaped((yield from self._all_missing())) or None
+
+    def _check_collected(self) -> Plan[None]:
+        """Of a series of which nothing is there."""
+        yield from check_collected(self._market.keys, self._market.called, [self._stretch.key], is_stored=True)
 
     def _all_missing(self) -> Plan[Sequence[Gap]]:
         """What has closed since a start of which nothing is there; with an end it has been told."""

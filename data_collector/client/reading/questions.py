@@ -32,6 +32,8 @@ class ApiRequest(Struct, frozen=True):
     """CSV of a whole range, answered by some of its lines, without that of names."""
     behind: int = 0
     """The answer whose range goes on. Where that is not there any more, the request stands for itself."""
+    is_optional: bool = False
+    """Answered in any case, with status 503 where nobody answers."""
 
 
 BUSY = frozenset({429, 503})
@@ -57,6 +59,12 @@ class DatabaseCopy(Struct, frozen=True):
     """Gets it instead, piece by piece and while the rest is on its way. Not to be asked again: it may have some."""
 
 
+class Notice(Struct, frozen=True):
+    """A `SilentSeries` to warn of."""
+
+    sentence: str
+
+
 class Clock(Struct, frozen=True):
     """Answered by seconds of a clock that never goes back."""
 
@@ -73,7 +81,7 @@ TRIES = 6
 PAUSE_S = 1.0
 """After the first of them; it grows by as much."""
 
-Question = StoreCommand | ApiRequest | DatabaseCopy | Clock | WaitUntil
+Question = StoreCommand | ApiRequest | DatabaseCopy | Notice | Clock | WaitUntil
 
 Plan = Generator[Question, object, Found]
 """A programme, or a part of one, that ends with what was found."""
@@ -92,7 +100,7 @@ def ask_api(path: str, query: Mapping[str, str | int]) -> Plan[ApiAnswer]:
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         if answer.status not in BUSY:
             return answer
-        yield WaitUntil((yield from ask_clock()) + number * PAUSE_S)
+        yield from pause(number * PAUSE_S)
         number += 1
 
 
@@ -108,3 +116,8 @@ def ask_clock() -> Plan[float]:
     answer = yield Clock()
     assert isinstance(answer, float), "that is what a clock tells"
     return answer
+
+
+def pause(length_s: float) -> Plan[None]:
+    """Go on later."""
+    yield WaitUntil((yield from ask_clock()) + length_s)

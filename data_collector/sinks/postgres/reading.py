@@ -15,6 +15,7 @@ from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
+from data_collector.model.sink import TRADE_EPOCHS
 from data_collector.sinks.postgres.asking import AT_MS, OPEN_MS, Asking
 from data_collector.sinks.postgres.copying import CopyForm, PostgresCopier
 
@@ -80,21 +81,10 @@ select min(trade_id) as first, max(trade_id) as last from market_data_trades
 where exchange = $1 and symbol = $2 and epoch = $3
 """
 
-EPOCHS_OF = """
-with recursive epochs as (
-  (select epoch from market_data_trades where exchange = $1 and symbol = $2 order by epoch limit 1)
-  union all
-  select (
-    select following.epoch from market_data_trades as following
-    where following.exchange = $1 and following.symbol = $2 and following.epoch > epochs.epoch
-    order by following.epoch limit 1
-  ) from epochs where epochs.epoch is not null
-)
-select epoch from epochs where epoch is not null
+EPOCHS_OF = f"""{TRADE_EPOCHS}
 union select epoch from market_data_epochs where exchange = $1 and symbol = $2
 order by epoch
-"""
-"""Not `distinct`, which would read all trades."""
+"""  # noqa: S608
 
 TRADE_HOLES = """
 select before + 1 as first, trade_id - 1 as last from (
