@@ -76,3 +76,10 @@ class GapFound(ClientError):
     def __init__(self, gap: Gap) -> None:
         super().__init__(gap.sentence)
         self.gap = gap
+
+
+def reason_of(error: Exception) -> str:
+    """Why somebody is away, in a few words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -62,6 +63,41 @@ async def test_gap_that_is_raised_leaves_the_position_before_it(client: Client, 
     assert told(found) == [1, 2, 3, 7, 8]
     assert raised.value.gap.count == 3
     assert told(taken(client.live(TRADES, position=position), 3)) == [(4, 6, "lost"), 7, 8]
+
+
+async def test_position_never_goes_back_whatever_way_items_are_taken(client: Client, sink: RedisSink) -> None:
+    """One by one, as a batch, and one by one again: who stores the position each time doubles nothing."""
+    await sink.write(stores.trades(1, 3))
+
+    with client.live(TRADES, start="earliest") as live:
+        assert told(itertools.islice(live, 3)) == [1, 2, 3]
+        await sink.write(stores.trades(4, 6))
+        batch = live.poll(5) or pytest.fail("a live stream has no end")
+        assert told(batch.items) == [4, 5, 6]
+        await sink.write(stores.trades(7, 7))
+        assert told(itertools.islice(live, 1)) == [7]
+        assert live.position == batch.position
+        await sink.write(stores.trades(8, 8))
+        batch = next(live.batches())
+        await sink.write(stores.trades(9, 9))
+        assert told(itertools.islice(live, 1)) == [9]
+        assert live.position == batch.position
+
+
+async def test_reader_has_not_caught_up_before_it_has_given_all_that_was_read(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.trades(1, 3))
+    found: list[object] = []
+
+    with client.live(TRADES, start="earliest", gaps="raise") as live:
+        live.poll(5)
+        await sink.write(stores.trades(4, 4))
+        await sink.write(stores.trades(7, 8, after=4, reason="lost"))
+        for _ in range(3):
+            with suppress(GapFound):
+                batch = live.poll(5) or pytest.fail("a live stream has no end")
+                found += [*told(batch.items), live.is_caught_up]
+
+    assert found == [4, False, 7, 8, True]
 
 
 async def test_gap_that_is_skipped_is_not_seen(client: Client, sink: RedisSink) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -17,7 +18,7 @@ from data_collector.client import (
     WrongQuestion,
     WrongStore,
 )
-from data_collector.client.answering import places
+from data_collector.client.answering import http, places
 from data_collector.embedded.peer import free_port
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
@@ -72,6 +73,8 @@ def test_words_that_mean_nothing_are_refused(client: Client) -> None:
         client.live(TRADES, position='{"v":2}')
     with pytest.raises(WrongQuestion, match='source="database" needs'):
         client.klines(SYMBOL, "1m", source="database")
+    with pytest.raises(WrongQuestion, match="after=-1 is no trade id"):
+        client.trades(SYMBOL, after=-1)
     with pytest.raises(WrongQuestion, match="is no number of records"):
         client.klines(SYMBOL, "1m", limit=0)
 
@@ -161,6 +164,17 @@ async def test_hole_that_the_http_side_cannot_be_asked_about_is_no_gap(
                 live.poll(0)
             assert live.position == position
         with pytest.raises(ApiAway):
+            list(client.klines(SYMBOL, "1m"))
+
+
+def test_http_side_that_does_not_answer_in_time_is_away(
+    address: str, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and says nothing: no more a reason for a traceback than one that refuses it."""
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(address, api=f"http://127.0.0.1:{silent.getsockname()[1]}", database="")
+        with client, pytest.raises(ApiAway, match=r"does not answer \(no answer in time\)"):
             list(client.klines(SYMBOL, "1m"))
 
 

@@ -16,8 +16,9 @@ from data_collector.client.reading.delivery import Behind
 from data_collector.client.reading.entries import Entry, entries_of, kline_of, streams_of, text_of, trade_of
 from data_collector.client.reading.market import Market
 from data_collector.client.reading.merging import Merged, Past, known_ms
-from data_collector.client.reading.past import BEHIND_MS, first_open_ms, open_ms
+from data_collector.client.reading.past import first_open_ms, open_ms
 from data_collector.client.reading.questions import Notice, Plan, WaitUntil, ask_clock, ask_store
+from data_collector.client.reading.stored import BEHIND_MS
 from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
 from data_collector.client.reading.symbols import check_collected, check_known, silent
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of
@@ -164,6 +165,8 @@ class Following:
         wait = ("BLOCK", self.block_ms) if self.block_ms else ()
         reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
         read = dict(streams_of(reply))
+        # What was read is handed on in several batches where history comes in between.
+        self.is_caught_up = not read
         for stream in self._streams:
             if stream.name in read:
                 yield from stream.take(read[stream.name], self)
