@@ -13,7 +13,7 @@ from datetime import datetime
 import pytest
 from msgspec import structs
 
-from data_collector.client import AsyncClient, Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
+from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.answering import http
 from data_collector.client.reading import database, stored
 from data_collector.client.records import ms_of, time_of
@@ -377,29 +377,3 @@ async def test_long_ranges_come_in_pieces_also_when_they_are_cut(
     assert whole == expected
     assert side_by_side == [[each] * len(several) for each in expected]
     assert told(cut) == list(range(1, 61))
-
-
-async def test_asynchronous_client_reads_the_same(
-    request: pytest.FixtureRequest, client: Client, address: str, sink: RedisSink, dsn: str
-) -> None:
-    await put_minutes(dsn, sink, 0, 1, 4, 5)
-    await put_trades(dsn, 1, 5)
-    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
-    api = "" if "-database]" in request.node.name else request.getfixturevalue("service").url
-    candles = client.klines(SYMBOL, "1m", start=at(0))
-
-    async with AsyncClient(address, api=api, database="" if "-http]" in request.node.name else dsn) as other:
-        records = other.klines(SYMBOL, "1m", start=at(0))
-        assert [item async for item in records] == list(candles)
-        assert [list(page) async for page in records.pages(2)] == [list(page) for page in candles.pages(2)]
-        assert await records.gaps() == candles.gaps
-        assert await records.spans() == candles.spans()
-        assert (await records.to_numpy()).tobytes() == candles.to_numpy().tobytes()
-        assert (await records.to_arrow()).to_pylist() == candles.to_arrow().to_pylist()
-        assert len(await records.to_pandas(numbers="decimal")) == 4
-        with pytest.raises(GapFound):
-            await records.require_whole()
-        async with await other.replay(TRADES, MINUTES, start=at(0)) as replay:
-            with client.replay(TRADES, MINUTES, start=at(0)) as blocking:
-                assert [item async for item in replay] == list(blocking)
-            assert replay.is_caught_up

@@ -9,7 +9,19 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.client import Client, Epoch, Gap, Item, Kline, Records, Revision, Table, Trade
+from data_collector.client import (
+    AsyncClient,
+    Client,
+    Epoch,
+    Gap,
+    GapFound,
+    Item,
+    Kline,
+    Records,
+    Revision,
+    Table,
+    Trade,
+)
 from data_collector.client.terms.series import series_of
 from data_collector.model.gaps import Gap as DeclaredGap
 from data_collector.model.gaps import GapReason
@@ -250,3 +262,29 @@ def of_trades(items: Sequence[Item]) -> list[Item]:
     return [
         item for item in items if isinstance(item, Trade | Epoch) or (isinstance(item, Gap) and item.channel == "trade")
     ]
+
+
+async def test_asynchronous_client_reads_the_same(
+    request: pytest.FixtureRequest, client: Client, address: str, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 1, 4, 5)
+    await put_trades(dsn, 1, 5)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+    api = "" if "-database]" in request.node.name else request.getfixturevalue("service").url
+    candles = client.klines(SYMBOL, "1m", start=at(0))
+
+    async with AsyncClient(address, api=api, database="" if "-http]" in request.node.name else dsn) as other:
+        records = other.klines(SYMBOL, "1m", start=at(0))
+        assert [item async for item in records] == list(candles)
+        assert [list(page) async for page in records.pages(2)] == [list(page) for page in candles.pages(2)]
+        assert await records.gaps() == candles.gaps
+        assert await records.spans() == candles.spans()
+        assert (await records.to_numpy()).tobytes() == candles.to_numpy().tobytes()
+        assert (await records.to_arrow()).to_pylist() == candles.to_arrow().to_pylist()
+        assert len(await records.to_pandas(numbers="decimal")) == 4
+        with pytest.raises(GapFound):
+            await records.require_whole()
+        async with await other.replay(TRADES, MINUTES, start=at(0)) as replay:
+            with client.replay(TRADES, MINUTES, start=at(0)) as blocking:
+                assert [item async for item in replay] == list(blocking)
+            assert replay.is_caught_up
