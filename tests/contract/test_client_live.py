@@ -17,6 +17,7 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told, trades_from
 from tests.contract.stores import Reader
+from tests.contract.test_client_history import at
 from tests.market import NOON_MS, SYMBOL, kline, trade
 
 
@@ -224,6 +225,22 @@ async def test_entries_that_no_collector_wrote_are_counted_and_passed_over(
     with client.live(TRADES, start="earliest") as live:
         assert told(list(itertools.islice(live, 2))) == [1, 2]
         assert live.unreadable == 2
+
+
+async def test_times_without_a_zone_are_of_no_collector(client: Client, sink: RedisSink, reader: Reader) -> None:
+    """Of a candle and of a gap: neither can be compared with those that have one."""
+    await sink.write(stores.klines(kline(0), kline(1)))
+    record = reader.entries(f"stream:{SYMBOL}")[1][1]["data"]
+    reader.client.xadd(f"stream:{SYMBOL}", {"data": record.replace("+00:00", "")})
+    gap = '{"channel":"kline","interval":"1m","first":"2024-01-01T12:02:00","last":"2024-01-01T12:03:00","count":2,'
+    reader.client.xadd(f"gaps:{SYMBOL}", {"data": gap + '"reason":"lost"}'})
+    reader.client.xadd(f"stream:{SYMBOL}", {"data": record.replace("12:01:", "12:04:")})
+
+    with client.live(MINUTES, start="earliest") as live:
+        found = list(itertools.islice(live, 4))
+
+    assert told(found) == [("1m", 0), ("1m", 1), (at(2), at(3), "unknown"), ("1m", 4)]
+    assert live.unreadable == 1
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

@@ -94,6 +94,14 @@ async def test_symbol_that_nobody_collects_is_named_beside_those_that_are_there(
             ask()
 
 
+def test_price_that_is_none_is_no_collectors(client: Client, reader: Reader) -> None:
+    for name, text in (("price", "cheap"), ("open_time", "9" * 20), ("timestamp", "2024-01-01T12:00:00")):
+        reader.client.hset(f"latest:{SYMBOL}", name, text)
+        with pytest.raises(StoreAway, match=f"latest:{SYMBOL} holds what no collector has written"):
+            client.latest(SYMBOL)
+        reader.client.delete(f"latest:{SYMBOL}")
+
+
 async def test_store_of_another_exchange_is_told(address: str, reader: Reader, sink: RedisSink) -> None:
     reader.client.hset("latest:BTCUSDT", "price", "1")
     kraken = Client(address, api="", database="", exchange="kraken")

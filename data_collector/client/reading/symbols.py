@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from data_collector.client.errors import StoreAway, UnknownSeries, UnknownSymbol, WrongStore
-from data_collector.client.reading.entries import entries_of, kline_of, text_of
+from data_collector.client.reading.entries import NO_RECORD, entries_of, kline_of, text_of
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_store
 from data_collector.client.records import Latest, time_of
 from data_collector.client.terms.series import EXCHANGE, TRADES, name_of
@@ -227,15 +227,18 @@ class Joined:
 
 
 def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[Latest]:
-    """What `latest:` says. Raises `UnknownSymbol` and `WrongStore`."""
+    """What `latest:` says. Raises `StoreAway`, `UnknownSymbol` and `WrongStore`."""
     fields = yield from _hash(keys.key("latest", symbol))
     if not fields:
         yield from check_known(keys, called, exchange, symbol)
     told: dict[str, object] = {name: value for name, value in fields.items() if value != "" and name in _NAMES}
-    told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
     nothing = dict.fromkeys(("price", "volume", "timestamp"))
     warnings = known_rules(fields.get("warnings", "").split(","))
-    return msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
+    try:
+        told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
+        return msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
+    except NO_RECORD as error:
+        raise StoreAway(f"latest:{symbol} holds what no collector has written ({error}).") from None
 
 
 def _hash(key: str) -> Plan[dict[str, str]]:

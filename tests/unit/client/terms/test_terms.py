@@ -75,8 +75,12 @@ def test_position_is_what_was_read_by_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}']
-)
+    "text",
+    [
+        "", "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}',
+        '{"v":1,"a":{"1m":"2024-01-01T12:00:00","@":"0-0"}}',
+    ],
+)  # fmt: skip
 def test_text_that_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(WrongQuestion, match=r"^position is "):
         places_of(text)
