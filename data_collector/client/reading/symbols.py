@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from data_collector.client.errors import StoreAway, UnknownSeries, UnknownSymbol, WrongStore
 from data_collector.client.reading.entries import NO_RECORD, entries_of, kline_of, text_of
-from data_collector.client.reading.questions import PAUSE_S, ApiAnswer, ApiRequest, Plan, ask_store, pause
+from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_store
 from data_collector.client.records import Latest, time_of
 from data_collector.client.terms.series import EXCHANGE, TRADES, name_of
 from data_collector.model.calendar import INTERVALS
@@ -28,9 +28,6 @@ KINDS: Final[Sequence[KeyKind]] = ("latest", "stream", "trades")
 
 NEWEST_ENTRIES = 1000
 """Of candles, open and closed, among which each interval that is collected is looked for."""
-
-TOO_OFTEN = 429
-OPTIONAL_TRIES = 3
 
 _TIMES: Final = ("open_time", "close_time")
 
@@ -89,25 +86,14 @@ def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
     """None where nobody tells, or a collector that collects from elsewhere than the store's."""
     if not called.api:
         return None
-    answer = yield from _tried("/subscriptions")
+    answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
+    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
     if answer.headers.get("x-filled-from", "") != text_of((yield from ask_store("GET", keys.own("source")))):
         return None
     try:
         return msgspec.json.decode(answer.body, type=Subscribed) if answer.status == 200 else None
     except msgspec.MsgspecError:
         return None
-
-
-def _tried(path: str) -> Plan[ApiAnswer]:
-    """What comes of a request that may fail; who asks too often asks again, but not for long."""
-    number = 1
-    while True:
-        answer = yield ApiRequest(path, {}, is_optional=True)
-        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
-        if answer.status != TOO_OFTEN or number == OPTIONAL_TRIES:
-            return answer
-        yield from pause(number * PAUSE_S)
-        number += 1
 
 
 def _stored_names(keys: StoreKeys, symbol: str) -> Plan[set[str]]:
@@ -130,38 +116,39 @@ def check_collected(keys: StoreKeys, called: Called, series: Sequence[Key], *, i
 
     `is_stored` stands for series that are looked for in what is stored: there the store's word is enough.
     """
+    lacking: list[tuple[Key, set[str]]] = []
     for symbol, keys_of in _by_symbol(series).items():
         held = yield from _stored_names(keys, symbol)
         if any(name_of(key) not in held for key in keys_of):
             held |= yield from _flowing_names(keys, symbol)
-        lacking = [key for key in keys_of if name_of(key) not in held]
-        told = (yield from subscribed(keys, called)) if lacking else None
-        for key in lacking:
-            if told is not None and name_of(key) not in told.names(symbol):
-                raise UnknownSeries(_not_collected(called, key, told))
-            if told is None and is_stored and held:
-                raise UnknownSeries(
-                    f"Nothing of {_name(key)} is stored; of {symbol} there is {_named(held)}: {_cure(key)}"
-                )
+        lacking += [(key, held) for key in keys_of if name_of(key) not in held]
+    told = (yield from subscribed(keys, called)) if lacking else None
+    for key, held in lacking:
+        if told is not None and name_of(key) not in told.names(key.symbol):
+            raise UnknownSeries(_not_collected(called, key, told))
+        if told is None and is_stored and held:
+            raise UnknownSeries(
+                f"Nothing of {_name(key)} is stored; of {key.symbol} there is {_named(held)}: {_cure(key)}"
+            )
 
 
 def silent(keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int) -> Plan[list[str] | None]:
     """Sentences about what nobody collects, as far as it can be known; None while nothing of their symbols flows."""
-    sentences: list[str] = []
+    quiet: list[tuple[Key, set[str], set[str]]] = []
     flows = False
     for symbol, keys_of in _by_symbol(series).items():
         flowing = yield from _flowing_names(keys, symbol, since_ms + 1)
         flows |= bool(flowing)
-        quiet = [key for key in keys_of if name_of(key) not in flowing]
-        if not quiet or not flowing:
-            continue
-        told = yield from subscribed(keys, called)
-        held = yield from _stored_names(keys, symbol)
-        for key in quiet:
-            if told is not None and name_of(key) not in told.names(symbol):
-                sentences.append(_not_collected(called, key, told))
-            elif told is None and name_of(key) not in held:
-                sentences.append(f"Nothing of {_name(key)} came, while {_named(flowing)} of {symbol} did: {_cure(key)}")
+        if flowing and any(name_of(key) not in flowing for key in keys_of):
+            held = yield from _stored_names(keys, symbol)
+            quiet += [(key, flowing, held) for key in keys_of if name_of(key) not in flowing]
+    told = (yield from subscribed(keys, called)) if quiet else None
+    sentences: list[str] = []
+    for key, flowing, held in quiet:
+        if told is not None and name_of(key) not in told.names(key.symbol):
+            sentences.append(_not_collected(called, key, told))
+        elif told is None and name_of(key) not in held:
+            sentences.append(f"Nothing of {_name(key)} came, while {_named(flowing)} of {key.symbol} did: {_cure(key)}")
     return sentences if flows else None
 
 
