@@ -1,4 +1,4 @@
-"""Market Memory: when did the market look like now, and what came then?
+"""Market Memory: when the market looked like now, and what came then.
 
 A memory holds the closed candles of one series. Windows of them are compared by shape, exactly and all of them; an
 answer is past windows, what followed each, and what followed windows that were drawn at random.
@@ -40,9 +40,10 @@ from data_collector.client.adapters.remembering.candle_file import (
     Rows,
     WrongFile,
 )
+from data_collector.client.adapters.remembering.screen import Mask
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
-from data_collector.client.adapters.remembering.windows import Integers, Mask, Windows
+from data_collector.client.adapters.remembering.windows import Integers, Windows
 
 __all__ = [
     "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "NoShape", "Outcome", "WrongFile",
@@ -231,7 +232,7 @@ class Memory:
         first = rows - window
         self._windows.demand_shape(first, rows)
         horizon = max(horizons, default=0)
-        counting = self._windows.counting(max(0, first - max(exclusion, horizon, 1) + 1), horizon)
+        counting = self._windows.counting(_known(first, exclusion, horizon), horizon)
         if scale is not None:
             counting = self._windows.scaled(counting, first, scale)
         return _Asked(k, first, exclusion, counting)
@@ -239,9 +240,11 @@ class Memory:
     def _nearest(self, asked: _Asked) -> tuple[list[int], list[float]]:
         unit = self._windows.unit(asked.first)
         return nearest(
-            self._windows.bounds(unit, len(asked.counting)), asked.counting,
-            lambda starts: self._windows.similarities(unit, starts), asked.k, asked.exclusion,
-        )  # fmt: skip
+            *self._windows.bounds(unit, asked.counting),
+            lambda starts: self._windows.similarities(unit, starts),
+            asked.k,
+            asked.exclusion,
+        )
 
     def _hits(self, asked: _Asked, horizons: Sequence[int]) -> list[Hit]:
         found, similarities = self._nearest(asked)
@@ -348,6 +351,11 @@ class _Asked(Struct, frozen=True):
     exclusion: int
     counting: Mask
     """Windows that may be found."""
+
+
+def _known(first: int, exclusion: int, horizon: int) -> int:
+    """How many windows lie apart from window `first`, with a horizon that ended when that one did."""
+    return max(0, first - max(exclusion, horizon, 1) + 1)
 
 
 def _check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple[float, float] | None) -> None:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from data_collector.client.adapters.remembering.shape import Floats, Shape
 
 Singles = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 BLOCK_ROWS: Final = 4096
 """Of one transform; more where windows are long."""
 
-ALIGNED: Final = 64
-"""Blocks hold a multiple of so many windows."""
+GROUPED: Final = 64
+"""Windows of a group; a power of two."""
 
 TRANSFORM_ERROR: Final = 4.0 * 2.0**-24
 """Of a product, at most so much of the length of the block times that of the window."""
@@ -35,7 +36,7 @@ class Screen:
         self._shape = shape
         longest = 1 << (shape.window - 1).bit_length()
         self._size = max(BLOCK_ROWS, 4 * longest)
-        self._hop = (self._size - shape.window + 1) // ALIGNED * ALIGNED
+        self._hop = (self._size - shape.window + 1) // GROUPED * GROUPED
         frequencies = self._size // 2 + 1
         self._spectra = {name: np.zeros((0, frequencies), np.complex64) for name in shape.weights}
         self._inverses = {name: np.zeros((0, self._hop), np.float32) for name in shape.weights}
@@ -43,7 +44,7 @@ class Screen:
         self._margins = np.zeros((0, self._hop), np.float32)
         """How much more than computed a similarity can be; minus infinity where it has no shape."""
 
-    def put(self, first: int, spreads: Mapping[str, Floats], is_shaped: npt.NDArray[np.bool_]) -> None:
+    def put(self, first: int, spreads: Mapping[str, Floats], is_shaped: Mask) -> None:
         """Of windows from `first` on."""
         blocks = -(-(first + len(is_shaped)) // self._hop)
         self._grow(blocks)
@@ -70,17 +71,30 @@ class Screen:
                 margins += weight * TRANSFORM_ERROR * length * self._inverses[name][block]
             self._margins[block] = margins
 
-    def bounds(self, unit: Mapping[str, Floats], windows: int) -> Singles:
-        """What the similarity of each of the first windows is at most; it ends with a whole block."""
-        blocks = -(-windows // self._hop)
-        found = self._margins[:blocks].copy()
-        for name, weight in self._shape.parts:
-            spectrum = np.conj(np.fft.rfft((weight * unit[name]).astype(np.float32), self._size))
-            for at in range(0, blocks, _BLOCKS_AT_ONCE):
-                piece = slice(at, min(at + _BLOCKS_AT_ONCE, blocks))
-                products = np.fft.irfft(self._spectra[name][piece] * spectrum, self._size)
-                found[piece] += products[:, : self._hop] * self._inverses[name][piece]
-        return found.reshape(-1)
+    def bounds(self, unit: Mapping[str, Floats], counting: Mask) -> tuple[Singles, Singles]:
+        """What the similarity of each of the first windows is at most, and of `GROUPED` of them at a time the most.
+
+        Of a window that does not count it is minus infinity; both end with a whole block.
+        """
+        blocks = -(-len(counting) // self._hop)
+        is_out = np.ones((blocks, self._hop), np.bool_)
+        np.logical_not(counting, out=is_out.reshape(-1)[: len(counting)])
+        found = np.empty((blocks, self._hop), np.float32)
+        peaks = np.empty((blocks, self._hop // GROUPED), np.float32)
+        spectra = {
+            name: np.conj(np.fft.rfft((weight * unit[name]).astype(np.float32), self._size))
+            for name, weight in self._shape.parts
+        }
+        for at in range(0, blocks, _BLOCKS_AT_ONCE):
+            piece = slice(at, min(at + _BLOCKS_AT_ONCE, blocks))
+            bounds = found[piece]
+            bounds[:] = self._margins[piece]
+            for name, spectrum in spectra.items():
+                products = np.fft.irfft(self._spectra[name][piece] * spectrum, self._size)[:, : self._hop]
+                bounds += np.multiply(products, self._inverses[name][piece], out=products)
+            np.copyto(bounds, -np.inf, where=is_out[piece])
+            peaks[piece] = _highest(bounds)
+        return found.reshape(-1), peaks.reshape(-1)
 
     def _grow(self, blocks: int) -> None:
         """With places for so many."""
@@ -93,3 +107,12 @@ class Screen:
                 arrays[name] = np.concatenate([array, np.zeros((more, array.shape[1]), array.dtype)])
         empty = np.full((more, self._hop), -np.inf, np.float32)
         self._margins = np.concatenate([self._margins, empty])
+
+
+def _highest(bounds: Singles) -> Singles:
+    """Of groups that lie spread over the block: halves are compared, which is quicker than neighbours."""
+    width = bounds.shape[1]
+    for _ in range(GROUPED.bit_length() - 1):
+        width //= 2
+        bounds = np.maximum(bounds[:, :width], bounds[:, width:])
+    return bounds

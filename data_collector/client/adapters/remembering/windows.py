@@ -10,13 +10,12 @@ import numpy.typing as npt
 
 from data_collector.client.adapters.remembering.answers import NoShape
 from data_collector.client.adapters.remembering.candle_file import Rows
-from data_collector.client.adapters.remembering.screen import Screen
+from data_collector.client.adapters.remembering.screen import Mask, Screen, Singles
 from data_collector.client.adapters.remembering.shape import PRICE, Floats, Shape, channel_values
 from data_collector.client.records import CALENDAR, time_of
 from data_collector.model.calendar import LENGTHS_MS
 
 Integers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 _Kind = TypeVar("_Kind", bound=np.generic)
 
@@ -42,7 +41,7 @@ class Windows:
         """Rows without a gap up to each."""
         self._names = list(dict.fromkeys([PRICE, *shape.weights]))
         self._values = {name: np.empty(0) for name in self._names}
-        self._spreads = np.empty(0)
+        self._spreads = np.empty(0, np.float32)
         """Of each window, the root of the sum of squares of the price's distances from its mean."""
         self._is_shaped = np.empty(0, np.bool_)
         self._screen = Screen(shape)
@@ -88,7 +87,11 @@ class Windows:
         for name in self._names:
             values = self._values[name][first:until]
             if np.isnan(values).any():
-                raise NoShape(f"The {name} of a candle in the window is not told, or is 0.", "untold")
+                raise NoShape(
+                    f"The {name} of a candle in the window is not told, or 0: where it never is, leave it out of "
+                    "channels=.",
+                    "untold",
+                )
             if (values == values[0]).all():
                 raise NoShape(f"The {name} of all {window:,} candles of the window is the same.", "flat")
 
@@ -99,22 +102,23 @@ class Windows:
 
     def scaled(self, mask: Mask, first: int, scale: tuple[float, float]) -> Mask:
         """Those of which the volatility ÷ that of window `first` lies between these."""
-        spreads, unit = self._spreads[: len(mask)], self._spreads[first]
-        is_scaled: Mask = (spreads >= scale[0] * unit) & (spreads <= scale[1] * unit)
+        spreads, unit = self._spreads[: len(mask)], float(self._spreads[first])
+        lowest, highest = (np.float32(ratio * unit) for ratio in scale)
+        is_scaled: Mask = (spreads >= lowest) & (spreads <= highest)
         return mask & is_scaled
 
     def scales(self, starts: Integers, first: int) -> Floats:
         """Volatilities ÷ that of window `first`."""
-        scales: Floats = self._spreads[starts] / self._spreads[first]
+        scales: Floats = self._spreads[starts].astype(np.float64) / float(self._spreads[first])
         return scales
 
     def unit(self, first: int) -> Mapping[str, Floats]:
         """By channel, a window's shape: mean 0, length 1."""
         return {name: self._shapes(name, np.array([first]))[0] for name in self.shape.weights}
 
-    def bounds(self, unit: Mapping[str, Floats], count: int) -> npt.NDArray[np.float32]:
-        """What the similarity of each of the first windows is at most."""
-        return self._screen.bounds(unit, count)
+    def bounds(self, unit: Mapping[str, Floats], counting: Mask) -> tuple[Singles, Singles]:
+        """As of the screen."""
+        return self._screen.bounds(unit, counting)
 
     def similarities(self, unit: Mapping[str, Floats], starts: Integers) -> Floats:
         """The exact ones."""

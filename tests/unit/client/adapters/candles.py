@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from data_collector.client import Kline
 from data_collector.client.adapters.memory import Memory
-from data_collector.client.records import time_of
+from data_collector.client.records import ms_of, time_of
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 
 Numbers = npt.NDArray[np.float64]
@@ -23,18 +23,18 @@ def walk(length: int, seed: int = 0) -> Numbers:
     return closes
 
 
-def klines(closes: Sequence[float] | Numbers, minutes: Sequence[int] | None = None, seed: int = 1) -> list[Kline]:
+def klines(closes: Sequence[float] | Numbers, minutes: Sequence[int] | None = None) -> list[Kline]:
     """A candle a minute from noon on, or in these minutes; ranges and volumes are drawn."""
-    chance = np.random.default_rng(seed)
+    chance = np.random.default_rng(1)
     spans = 1 + np.abs(chance.normal(size=(2, len(closes)))) * 1e-3
-    volumes = chance.lognormal(size=len(closes))
+    volumes = chance.lognormal(size=len(closes)).tolist()
+    begun = range(len(closes)) if minutes is None else minutes
     return [
         candle(minute, close, close * above, close / below, volume)
         for minute, close, above, below, volume in zip(
-            range(len(closes)) if minutes is None else minutes, np.asarray(closes).tolist(), *spans.tolist(),
-            volumes.tolist(), strict=True,
+            begun, np.asarray(closes).tolist(), *spans.tolist(), volumes, strict=True
         )
-    ]  # fmt: skip
+    ]
 
 
 def candle(minute: int, close: float, high: float, low: float, volume: float) -> Kline:
@@ -44,6 +44,11 @@ def candle(minute: int, close: float, high: float, low: float, volume: float) ->
         SYMBOL, time_of(NOON_MS + minute * MINUTE_MS), "1m", price, above, below, price, traded, None, True, None, None,
         None,
     )  # fmt: skip
+
+
+def minute_of(kline: Kline) -> int:
+    """After noon."""
+    return (ms_of(kline.timestamp) - NOON_MS) // MINUTE_MS
 
 
 def feed(memory: Memory, candles: Sequence[Kline], pieces: Sequence[int] = ()) -> None:
