@@ -61,7 +61,7 @@ async def put(dsn: str, *minutes: int, **changes: object) -> None:
 
 def closes(memory: Memory) -> list[float]:
     """As the file has them."""
-    return [float(close) for close in memory._file.read(0, len(memory))["close"]]
+    return [float(close) for close in memory._candles.file.read(0, len(memory))["close"]]
 
 
 async def test_filling_goes_on_where_the_file_ends(client: Client, dsn: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ answer is past windows, what followed each, and what followed windows that were 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -33,14 +33,14 @@ except ImportError as error:
 from data_collector.client.adapters.remembering.answers import QUANTILES, Forecast, Hit, NoShape, Outcome
 from data_collector.client.adapters.remembering.candle_file import (
     ROW,
-    CandleFile,
     FileAway,
     FileInUse,
     Header,
     Rows,
     WrongFile,
 )
-from data_collector.client.adapters.remembering.screen import Mask
+from data_collector.client.adapters.remembering.candles import Candles
+from data_collector.client.adapters.remembering.screen import Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
 from data_collector.client.adapters.remembering.windows import Integers, Windows
@@ -65,6 +65,8 @@ _PAGE_CANDLES: Final = 100_000
 
 K_MAX: Final = 10_000
 
+PAGE_VECTORS: Final = 5000
+
 VECTOR_NUMBERS_MAX: Final = 1 << 29
 """Two gigabytes."""
 
@@ -87,13 +89,16 @@ class Memory:
         self.key = klines_of(symbol, interval)
         self.exchange = exchange
         self.shape: Shape = shape_of(window, channels, embedding)
-        self._file = CandleFile(Path(folder), Header(exchange, symbol, interval, embedding))
-        self._windows = Windows(interval, self.shape)
-        self._take_file()
+        self._candles = Candles(Path(folder), Header(exchange, symbol, interval, embedding), self.shape)
 
     def __len__(self) -> int:
         """Candles."""
         return self._windows.rows
+
+    @property
+    def corrections(self) -> Sequence[int]:
+        """Open times in ms of candles that were corrected, or came late, since this was opened."""
+        return self._candles.corrections
 
     @property
     def position(self) -> str | None:
@@ -115,8 +120,7 @@ class Memory:
 
     def reload(self) -> None:
         """Take what the file has by now, which another process may have written."""
-        self._file.reopen()
-        self._take_file()
+        self._candles.reload()
 
     def fill(self, client: Client, start: Time | None = None, tell: Callable[[datetime], None] | None = None) -> int:
         """Take history, from where the file ends; returns how many candles were added.
@@ -125,12 +129,12 @@ class Memory:
         that has been reached, now and then. Raises `Away`; what was taken stays.
         """
         self._check_client(client)
-        self._lock()
+        self._candles.lock()
         begin_ms = self._begin_ms(client, start)
         added = 0
         while begin_ms is not None:
             end_ms = self._page_end_ms(begin_ms)
-            added += self._merge(_rows_of_frame(client, self.key, begin_ms, end_ms))
+            added += self._candles.merge(_rows_of_frame(client, self.key, begin_ms, end_ms))
             begin_ms = None if end_ms > now_ms() else end_ms
             if tell is not None:
                 tell(time_of(min(end_ms, now_ms())))
@@ -142,13 +146,15 @@ class Memory:
         `client.live("BTCUSDT:1m", position=memory.position)` goes on behind the newest one; with `revisions=True`
         what is corrected later is corrected here too.
         """
-        self._lock()
+        self._candles.lock()
         return sum(self.take(batch.items) for batch in live.batches())
 
     def take(self, items: Iterable[Item]) -> int:
         """Candles of a live stream, for who reads it himself; what is of other series is passed over."""
         records = (item.record if isinstance(item, Revision) else item for item in items)
-        return self._merge(_rows_of(each for each in records if isinstance(each, Kline) and self._is_ours(each)))
+        return self._candles.merge(
+            _rows_of(each for each in records if isinstance(each, Kline) and self._is_ours(each))
+        )
 
     def similar(
         self, k: int = 10, at: Time | None = None, horizons: Sequence[int] = (5, 15, 60),
@@ -182,24 +188,33 @@ class Memory:
             horizon=horizon, at=self._closed(asked.first + self.shape.window - 1), random=random,
         )  # fmt: skip
 
-    def vectors(self, start: Time | None = None, end: Time | None = None) -> tuple[Integers, npt.NDArray[np.float32]]:
+    def vectors(self, start: Time | None = None, end: Time | None = None) -> tuple[Integers, Singles]:
         """Open times in ms and shapes of the windows that begin from `start` on and before `end`.
 
         Each is of length 1 and has as many numbers as the window has candles, for each channel; the product of two is
         their similarity. Windows without a shape are left out. Raises `TooLarge`.
         """
-        open_ms = self._windows.open_ms[: self._windows.count]
-        first, until = (
-            default if time is None else int(np.searchsorted(open_ms, time_ms(name, time, now_ms())))
-            for name, time, default in (("start", start, 0), ("end", end, len(open_ms)))
-        )
+        first, until = self._between(start, end)
         if (until - first) * self.shape.dimensions > VECTOR_NUMBERS_MAX:
             raise TooLarge(
                 f"{until - first:,} vectors of {self.shape.dimensions:,} numbers do not fit into one array: ask for a "
-                "shorter time."
+                "shorter time, or read them in vector_pages()."
             )
-        starts = first + np.flatnonzero(self._windows.counting(len(open_ms), 0)[first:until])
-        return open_ms[starts], self._windows.vectors(starts)
+        page = self._vectors(first, until)
+        return page.open_ms, page.shapes
+
+    def vector_pages(
+        self, start: Time | None = None, end: Time | None = None, size: int = PAGE_VECTORS
+    ) -> Iterator[VectorPage]:
+        """The same in pages of so many windows, those without a shape counted."""
+        first, until = self._between(start, end)
+        for begin in range(first, until, size):
+            yield self._vectors(begin, min(begin + size, until))
+
+    def shape_at(self, at: Time | None = None) -> VectorPage:
+        """The vector of the newest window, or of the newest one then, alone. Raises `NoShape`."""
+        first = self._window_at(at)
+        return self._vectors(first, first + 1)
 
     def path(self, start: Time, horizon: int = 0) -> npt.NDArray[np.float64]:
         """To draw a window: the logarithm of each close of it, and of `horizon` candles more, ÷ its last close."""
@@ -211,7 +226,7 @@ class Memory:
 
     def close(self) -> None:
         """The lock ends."""
-        self._file.close()
+        self._candles.close()
 
     def __enter__(self) -> Memory:
         return self
@@ -221,21 +236,42 @@ class Memory:
     ) -> None:
         self.close()
 
+    @property
+    def _windows(self) -> Windows:
+        return self._candles.windows
+
     def _asked(
         self, k: int, at: Time | None, horizons: Sequence[int], exclusion: int | None, scale: tuple[float, float] | None
     ) -> _Asked:
         """Raises `WrongQuestion` and `NoShape`."""
-        window = self.shape.window
-        exclusion = window if exclusion is None else exclusion
+        exclusion = self.shape.window if exclusion is None else exclusion
         _check_numbers(k, horizons, exclusion, scale)
-        rows = len(self) if at is None else self._windows.newest_row(time_ms("at", at, now_ms()))
-        first = rows - window
-        self._windows.demand_shape(first, rows)
+        first = self._window_at(at)
         horizon = max(horizons, default=0)
         counting = self._windows.counting(_known(first, exclusion, horizon), horizon)
         if scale is not None:
             counting = self._windows.scaled(counting, first, scale)
         return _Asked(k, first, exclusion, counting)
+
+    def _window_at(self, at: Time | None) -> int:
+        """Raises `NoShape`."""
+        rows = len(self) if at is None else self._windows.newest_row(time_ms("at", at, now_ms()))
+        self._windows.demand_shape(rows - self.shape.window, rows)
+        return rows - self.shape.window
+
+    def _between(self, start: Time | None, end: Time | None) -> tuple[int, int]:
+        """The first window that begins in this time, and the first one behind it."""
+        open_ms = self._windows.open_ms[: self._windows.count]
+        first = 0 if start is None else int(np.searchsorted(open_ms, time_ms("start", start, now_ms())))
+        until = len(open_ms) if end is None else int(np.searchsorted(open_ms, time_ms("end", end, now_ms())))
+        return first, max(first, until)
+
+    def _vectors(self, first: int, until: int) -> VectorPage:
+        starts = first + np.flatnonzero(self._windows.counting(self._windows.count, 0)[first:until])
+        last_ms = self._windows.open_ms[starts + self.shape.window - 1]
+        interval = self.key.kline_interval
+        close_ms = np.array([CALENDAR.next_open_ms(interval, each) for each in last_ms.tolist()], np.int64)
+        return VectorPage(self._windows.open_ms[starts], close_ms, self._windows.vectors(starts))
 
     def _nearest(self, asked: _Asked) -> tuple[list[int], list[float]]:
         unit = self._windows.unit(asked.first)
@@ -276,17 +312,6 @@ class Memory:
     def _is_ours(self, kline: Kline) -> bool:
         return kline.is_closed and (kline.symbol, kline.interval) == (self.key.symbol, self.key.interval)
 
-    def _lock(self) -> None:
-        if not self._file.is_locked:
-            self._file.lock()
-            self._take_file()
-
-    def _take_file(self) -> None:
-        self._windows = Windows(self.key.kline_interval, self.shape)
-        for first in range(0, self._file.count, _PAGE_CANDLES):
-            rows = self._file.read(first, min(first + _PAGE_CANDLES, self._file.count))
-            self._windows.set_rows(first, rows, first + len(rows))
-
     def _begin_ms(self, client: Client, start: Time | None) -> int | None:
         """None where there is nothing to take."""
         if len(self):
@@ -308,38 +333,16 @@ class Memory:
                 f'give it exchange="{client.exchange}".'
             )
 
-    def _merge(self, rows: Rows) -> int:
-        """Rows in order: new ones behind the last, corrected ones in their place, late ones between."""
-        self._lock()
-        known = self._windows.open_ms[: len(self)]
-        places = np.searchsorted(known, rows["open_ms"])
-        is_behind = places == len(known)
-        is_known = ~is_behind
-        is_known[is_known] = known[places[is_known]] == rows["open_ms"][is_known]
-        for place, row in zip(places[is_known].tolist(), rows[is_known], strict=True):
-            self._correct(place, row.reshape(1))
-        late = rows[~is_behind & ~is_known]
-        if len(late):
-            self._insert(int(places[~is_behind & ~is_known][0]), late)
-        self._append(rows[is_behind])
-        return len(late) + int(is_behind.sum())
 
-    def _correct(self, place: int, row: Rows) -> None:
-        if self._file.read(place, place + 1).tobytes() != row.tobytes():
-            self._file.write(place, row)
-            self._windows.set_rows(place, row, len(self))
+class VectorPage(Struct, frozen=True):
+    """Windows in order."""
 
-    def _insert(self, place: int, late: Rows) -> None:
-        rows = np.concatenate([self._file.read(place, len(self)), late])
-        rows = rows[np.argsort(rows["open_ms"], kind="stable")]
-        self._file.replace(place, rows)
-        self._windows.set_rows(place, rows, place + len(rows))
-
-    def _append(self, rows: Rows) -> None:
-        if len(rows):
-            first = len(self)
-            self._file.write(first, rows)
-            self._windows.set_rows(first, rows, first + len(rows))
+    open_ms: Integers
+    """When they begin."""
+    close_ms: Integers
+    """When their last candles closed."""
+    shapes: Singles
+    """A row each."""
 
 
 class _Asked(Struct, frozen=True):

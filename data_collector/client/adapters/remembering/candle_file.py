@@ -87,6 +87,14 @@ class CandleFile:
         header.line  # noqa: B018
         self.reopen()
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        """Differs when somebody has written meanwhile."""
+        if self._descriptor is None:
+            return ()
+        found = os.fstat(self._descriptor)
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
     def reopen(self) -> None:
         """Another process may have written it anew. Nothing happens where it is ours."""
         if not self.is_locked:

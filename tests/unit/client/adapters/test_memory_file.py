@@ -211,3 +211,18 @@ def test_folder_that_is_none_is_told(tmp_path: Path) -> None:
         Memory(tmp_path / "file", SYMBOL, "1m")
     with pytest.raises(WrongQuestion, match="too long for a file"):
         Memory(tmp_path, "B" * 600, "1m")
+
+
+def test_correction_that_another_wrote_meanwhile_is_seen_by_the_next_writer(tmp_path: Path) -> None:
+    candles = klines(walk(300))
+    corrected = structs.replace(candles[280], close=candles[280].close * Decimal("1.01"))
+    with Memory(tmp_path, SYMBOL, "1m", window=16) as memory:
+        feed(memory, candles)
+    early = Memory(tmp_path, SYMBOL, "1m", window=16)
+    with Memory(tmp_path, SYMBOL, "1m", window=16) as memory:
+        memory.take([corrected])
+        answer = memory.similar(k=3)
+
+    early.take([candles[299]])
+
+    assert early.similar(k=3) == answer
