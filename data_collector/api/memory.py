@@ -185,7 +185,8 @@ class MarketMemory:
             await asyncio.sleep(LOOK_S)
         assert snapshot.folder is not None, "that is waited for"
         assert place.store_url is not None, "that is waited for"
-        series = [(symbol, smallest(snapshot.intervals)) for symbol in snapshot.symbols if snapshot.intervals]
+        has_candles = "kline" in snapshot.channels and bool(snapshot.intervals)
+        series = [(symbol, smallest(snapshot.intervals)) for symbol in snapshot.symbols if has_candles]
         folder = str(Path(snapshot.folder, MEMORY_FOLDER))
         source, database = snapshot.source or "", place.database_url or ""
         return Orders(place.store_url, self.api_url, database, source, EXCHANGE, folder, series)

@@ -124,7 +124,7 @@ def service(
     folder = tmp_path_factory.mktemp("http")
     snapshot = Snapshot(
         condition="healthy", ready=True, collector_running=True, symbols=[SYMBOL, FLAT], intervals=["5m", "1m"],
-        store_url=f"unix://{store_address.unix_path}", source=stores.SOURCE, folder=str(folder),
+        channels=["kline"], store_url=f"unix://{store_address.unix_path}", source=stores.SOURCE, folder=str(folder),
     )  # fmt: skip
     with running(folder, snapshot, MEMORY="1") as service:
         filled(service, ASKED)

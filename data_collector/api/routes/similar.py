@@ -21,6 +21,8 @@ HORIZONS = (5, 15, 60)
 
 OFF = "Market Memory is off: MEMORY=1 starts it (docs/memory.md)."
 
+NO_CANDLES = "Market Memory remembers candles, and none are collected: add kline to CHANNELS."
+
 _STATUSES = {"wrong": 422, "conflict": 409}
 
 router = APIRouter(
@@ -56,6 +58,10 @@ async def similar(
     if not context.memory.is_on:
         raise HTTPException(503, OFF)
     name = symbol.upper()
+    if not snapshot.symbols:
+        raise Transient("The collector does not collect anything yet; /health says what it waits for.")
+    if "kline" not in snapshot.channels:
+        raise HTTPException(409, NO_CANDLES)
     if name not in snapshot.symbols:
         raise HTTPException(404, f"{name} is not collected.")
     try:

@@ -17,10 +17,7 @@ from data_collector.client.errors import ClientError
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.observe.logs import get_log
-from data_collector.service.memory.messages import Orders
-
-SERIES_MAX: Final = 8
-"""Remembered at a time. One that nobody has asked about for a while makes place for another."""
+from data_collector.service.memory.messages import SERIES_MAX, Orders
 
 IDLE_S: Final = 120.0
 """So long a series keeps its place since it was asked about."""

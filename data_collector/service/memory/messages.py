@@ -10,6 +10,9 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct, field
 
+SERIES_MAX: Final = 8
+"""Remembered at a time. One that nobody has asked about for a while makes place for another."""
+
 NOTICE: Final = "What followed past windows is no forecast: compare it with windows drawn at random."
 
 

@@ -11,8 +11,17 @@ from msgspec import Struct
 from data_collector.client.adapters.memory import Memory, NoShape
 from data_collector.client.adapters.memory import Outcome as Remembered
 from data_collector.client.errors import ClientError, WrongQuestion
-from data_collector.service.memory.following import SERIES_MAX, Follower, Following, Series
-from data_collector.service.memory.messages import Hit, Orders, Outcome, Question, Refusal, Reply, SimilarPage
+from data_collector.service.memory.following import Follower, Following, Series
+from data_collector.service.memory.messages import (
+    SERIES_MAX,
+    Hit,
+    Orders,
+    Outcome,
+    Question,
+    Refusal,
+    Reply,
+    SimilarPage,
+)
 
 READERS_MAX: Final = 4
 """Of different series or windows, the last that were asked about; each takes some 100 bytes a candle."""
