@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     raise NotInstalled("Memory needs numpy: pip install 'btc-data-collector[memory]'.") from error
 
-from data_collector.client.adapters.remembering.answers import QUANTILES, Forecast, Hit, NoShape, Outcome
+from data_collector.client.adapters.remembering.answers import Forecast, Hit, Moments, NoShape, Outcome
 from data_collector.client.adapters.remembering.candle_file import (
     ROW,
     FileAway,
@@ -46,7 +46,7 @@ from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, s
 from data_collector.client.adapters.remembering.windows import Integers, VectorPage, Windows
 
 __all__ = [
-    "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "NoShape", "Outcome", "VectorPage", "WrongFile",
+    "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "Moments", "NoShape", "Outcome", "VectorPage", "WrongFile",
 ]  # fmt: skip
 
 CHANNELS: Final[Mapping[str, float]] = {"close": 0.7, "range": 0.15, "volume": 0.15}
@@ -167,7 +167,7 @@ class Memory:
         their volatility by now's; None: any. Raises `NoShape` where the window at that time has none.
         """
         asked = self._asked(k, at, horizons, exclusion, scale)
-        return self._hits(asked, horizons)
+        return self._hits(asked, horizons, *self._nearest(asked))
 
     def forecast(
         self, horizon: int, k: int = 20, at: Time | None = None,
@@ -177,16 +177,17 @@ class Memory:
 
         Raises `NoShape`.
         """
-        asked = self._asked(k, at, (horizon,), exclusion, scale)
-        similar, _ = self._nearest(asked)
-        drawn = np.flatnonzero(asked.counting)
-        if len(drawn) > RANDOM_WINDOWS:
-            drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, RANDOM_WINDOWS, replace=False))
-        alike, random = self._outcome(np.sort(similar), horizon), self._outcome(drawn, horizon)
-        return Forecast(
-            alike.mean, alike.quantiles, alike.n, alike.effective_n,
-            horizon=horizon, at=self._closed(asked.first + self.shape.window - 1), random=random,
-        )  # fmt: skip
+        return self.moments(k, at, (horizon,), exclusion, scale).forecasts[0]
+
+    def moments(
+        self, k: int = 10, at: Time | None = None, horizons: Sequence[int] = (5, 15, 60),
+        exclusion: int | None = None, scale: tuple[float, float] | None = SCALE,
+    ) -> Moments:  # fmt: skip
+        """What `similar` finds, and what followed these very windows as `forecast` tells it. Raises `NoShape`."""
+        asked = self._asked(k, at, horizons, exclusion, scale)
+        found, similarities = self._nearest(asked)
+        start = time_of(int(self._windows.open_ms[asked.first]))
+        return Moments(start, self._hits(asked, horizons, found, similarities), self._forecasts(asked, found, horizons))
 
     def vectors(self, start: Time | None = None, end: Time | None = None) -> tuple[Integers, Singles]:
         """Open times in ms and shapes of the windows that begin from `start` on and before `end`.
@@ -282,8 +283,9 @@ class Memory:
             asked.exclusion,
         )
 
-    def _hits(self, asked: _Asked, horizons: Sequence[int]) -> list[Hit]:
-        found, similarities = self._nearest(asked)
+    def _hits(
+        self, asked: _Asked, horizons: Sequence[int], found: Sequence[int], similarities: Sequence[float]
+    ) -> list[Hit]:  # fmt: skip
         starts = np.array(found, np.int64)
         scales = self._windows.scales(starts, asked.first).tolist()
         after = {horizon: self._windows.returns(starts, horizon).tolist() for horizon in horizons}
@@ -295,16 +297,18 @@ class Memory:
             for number, (start, similarity) in enumerate(zip(found, similarities, strict=True))
         ]  # fmt: skip
 
-    def _outcome(self, starts: Integers, horizon: int) -> Outcome:
-        """Of windows in order."""
-        if not len(starts):
-            return Outcome(None, {}, 0, 0.0)
-        returns = self._windows.returns(starts, horizon)
-        candles = horizon + int(np.minimum(np.diff(starts), horizon).sum())
-        quantiles = np.quantile(returns, QUANTILES).tolist()
-        return Outcome(
-            float(returns.mean()), dict(zip(QUANTILES, quantiles, strict=True)), len(starts), candles / horizon
-        )
+    def _forecasts(self, asked: _Asked, similar: Sequence[int], horizons: Sequence[int]) -> list[Forecast]:
+        """Of windows that were found; by horizon."""
+        drawn = np.flatnonzero(asked.counting)
+        if len(drawn) > RANDOM_WINDOWS:
+            drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, RANDOM_WINDOWS, replace=False))
+        at, found, forecasts = self._closed(asked.first + self.shape.window - 1), np.sort(similar), list[Forecast]()
+        for horizon in horizons:
+            of, random = self._windows.outcome(found, horizon), self._windows.outcome(drawn, horizon)
+            forecasts.append(
+                Forecast(of.mean, of.quantiles, of.n, of.effective_n, horizon=horizon, at=at, random=random)
+            )
+        return forecasts
 
     def _closed(self, row: int) -> datetime:
         return time_of(CALENDAR.next_open_ms(self.key.kline_interval, int(self._windows.open_ms[row])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -63,3 +63,14 @@ class Forecast(Outcome, frozen=True):
     """Nothing later was looked at."""
     random: Outcome
     """The same of windows that could have been found too, drawn at random, with a fixed seed."""
+
+
+class Moments(Struct, frozen=True):
+    """Past windows that are like one, and what followed these: an answer to draw."""
+
+    start: datetime
+    """When the first candle of the window asked about opened."""
+    hits: Sequence[Hit]
+    """Best first."""
+    forecasts: Sequence[Forecast]
+    """What followed the hits, in the order of the horizons."""
