@@ -48,12 +48,12 @@ class AsyncDatabase:
             async with self._turn:
                 connection = await self._connected()
                 await connection.copy_from_query(asked.query, *asked.arguments, output=take, format="csv")
+        except ValueError:
+            # One of the driver's errors is one too: its words quote the text of the URL, which may hold the password.
+            raise WrongQuestion(WRONG_DATABASE) from None
         except DRIVER_ERRORS as error:
             await self.close()
             raise DatabaseAway(f"PostgreSQL cannot be read ({reason_of(error)}); DATABASE_URL names it.") from None
-        except ValueError:
-            # The driver's words quote the text of the URL, and that may hold the password.
-            raise WrongQuestion(WRONG_DATABASE) from None
         return b"".join(parts)
 
     async def close(self) -> None:

@@ -43,10 +43,10 @@ from data_collector.client.adapters.remembering.candles import Candles
 from data_collector.client.adapters.remembering.screen import Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
-from data_collector.client.adapters.remembering.windows import Integers, Windows
+from data_collector.client.adapters.remembering.windows import Integers, VectorPage, Windows
 
 __all__ = [
-    "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "Moments", "NoShape", "Outcome", "WrongFile",
+    "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "Moments", "NoShape", "Outcome", "VectorPage", "WrongFile",
 ]  # fmt: skip
 
 CHANNELS: Final[Mapping[str, float]] = {"close": 0.7, "range": 0.15, "volume": 0.15}
@@ -58,7 +58,7 @@ RANDOM_WINDOWS: Final = 1000
 
 _SEED: Final = 20_241_129
 
-_READ_AGAIN: Final = 1000
+READ_AGAIN: Final = 1000
 """Rows at the end that a filling compares with history: what came late is there by then."""
 
 _PAGE_CANDLES: Final = 100_000
@@ -319,7 +319,7 @@ class Memory:
     def _begin_ms(self, client: Client, start: Time | None) -> int | None:
         """None where there is nothing to take."""
         if len(self):
-            return int(self._windows.open_ms[max(0, len(self) - _READ_AGAIN)])
+            return int(self._windows.open_ms[max(0, len(self) - READ_AGAIN)])
         if start is not None:
             return time_ms("start", start, now_ms())
         records = client.klines(self.key.symbol, self.key.kline_interval)
@@ -336,17 +336,6 @@ class Memory:
                 f"The client reads {client.exchange}, and this memory is of {self.exchange}: "
                 f'give it exchange="{client.exchange}".'
             )
-
-
-class VectorPage(Struct, frozen=True):
-    """Windows in order."""
-
-    open_ms: Integers
-    """When they begin."""
-    close_ms: Integers
-    """When their last candles closed."""
-    shapes: Singles
-    """A row each."""
 
 
 class _Asked(Struct, frozen=True):

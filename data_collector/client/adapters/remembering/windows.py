@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from data_collector.client.adapters.remembering.answers import QUANTILES, NoShape, Outcome
 from data_collector.client.adapters.remembering.candle_file import Rows
@@ -24,6 +25,17 @@ DIGITS: Final = 9
 
 _PIECE_NUMBERS: Final = 1 << 19
 """So many are computed with at once."""
+
+
+class VectorPage(Struct, frozen=True):
+    """Windows in order."""
+
+    open_ms: Integers
+    """When they begin."""
+    close_ms: Integers
+    """When their last candles closed."""
+    shapes: Singles
+    """A row each."""
 
 
 class Windows:
