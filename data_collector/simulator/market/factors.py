@@ -38,8 +38,7 @@ ECHO_FADES_MINUTES = 15.0
 ECHO = 2.0
 """How much more variance there is right after a jump."""
 
-DAYS_KEPT = 8
-PATHS_KEPT = 32
+DAYS_KEPT = 4
 
 
 class FactorDay(Struct, frozen=True):
@@ -56,12 +55,12 @@ class FactorDay(Struct, frozen=True):
 class Factor:
     """One source of moves; `daily` is the standard deviation of the logarithm of a day."""
 
-    def __init__(self, seed: int, name: str, daily: float) -> None:
+    def __init__(self, seed: int, name: str, daily: float, *, hours_kept: int) -> None:
         self.daily = daily
         self._cycles = [key_of(f"{seed}:{name}:cycle:{minutes}") for minutes in CYCLES_MINUTES]
         self._jump, self._move, self._step = (key_of(f"{seed}:{name}:{what}") for what in ("jump", "move", "step"))
         self.day = lru_cache(DAYS_KEPT)(self._day)
-        self.paths = lru_cache(PATHS_KEPT)(self._paths)
+        self.paths = lru_cache(hours_kept)(self._paths)
 
     def _day(self, number: int) -> FactorDay:
         minutes = np.arange(number * DAY_MINUTES - ECHO_MINUTES, (number + 1) * DAY_MINUTES)

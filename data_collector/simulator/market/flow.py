@@ -15,7 +15,7 @@ from msgspec import Struct
 from data_collector.simulator.listing import Listing, daily_of
 from data_collector.simulator.market.factors import DAY_MINUTES, HOUR_MINUTES, STEPS, Factor
 from data_collector.simulator.market.noise import Floats, Integers, drawn, mixed_text, share
-from data_collector.simulator.market.prints import MINUTE_US, Prints, aggregates_of, printed
+from data_collector.simulator.market.prints import MINUTE_US, NOTHING, Prints, aggregates_of, printed
 
 MARKET_DAILY = 0.02
 MARKET_SHARE = 0.5
@@ -31,8 +31,10 @@ JUMP_TRADES = 0.1
 TICKS_MIN = 10
 """No price falls below so many ticks."""
 
-DAYS_KEPT = 40
-TICKS_KEPT = 3
+DAYS_KEPT = 10
+HOURS_KEPT = 3
+MARKET_HOURS_KEPT = 64
+"""All symbols need these."""
 
 
 class Pace(Struct, frozen=True):
@@ -71,11 +73,12 @@ class Factors:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.market = Factor(seed, "market", MARKET_DAILY)
+        self.market = Factor(seed, "market", MARKET_DAILY, hours_kept=MARKET_HOURS_KEPT)
         self.own = cache(self._own)
 
     def _own(self, asset: str) -> Factor:
-        return Factor(self.seed, f"asset:{asset}", daily_of(asset) * math.sqrt(1 - MARKET_SHARE))
+        daily = daily_of(asset) * math.sqrt(1 - MARKET_SHARE)
+        return Factor(self.seed, f"asset:{asset}", daily, hours_kept=HOURS_KEPT)
 
     def weight(self, asset: str) -> float:
         """How far an asset goes with the market."""
@@ -91,7 +94,7 @@ class Flow:
         self._factors = factors
         self._keys = [mixed_text(f"{factors.seed}:flow:{listing.symbol}:{what}") for what in ("count", "trades")]
         self.day = lru_cache(DAYS_KEPT)(self._day)
-        self._ticks = lru_cache(TICKS_KEPT)(self._ticks_of)
+        self._ticks = lru_cache(HOURS_KEPT)(self._ticks_of)
         number, inside = divmod(pace.start_minute, DAY_MINUTES)
         day = self.day(number)
         self._anchors = {
@@ -186,12 +189,15 @@ class Flow:
 
     def prints(self, first: int, end: int) -> Prints:
         """The trades of neighbouring minutes of one hour."""
+        counts = self.counts(first, end)
+        if not counts.any():
+            return NOTHING
         number, inside = divmod(first, DAY_MINUTES)
         row = first % HOUR_MINUTES
         sizes = self.day(number).sizes[inside : inside + end - first]
         ticks = self._ticks(first // HOUR_MINUTES)[row : row + end - first]
         keys = drawn(self._keys[1], np.arange(first, end))
-        return printed(self.listing, keys, first * MINUTE_US, self.counts(first, end), ticks, sizes)
+        return printed(self.listing, keys, first * MINUTE_US, counts, ticks, sizes)
 
     def _ticks_of(self, hour: int) -> Floats:
         """The true price in ticks, for each minute of an hour and each step of it. It lies between bid and ask."""

@@ -7,13 +7,13 @@ own, so the tape does not depend on how often or in what steps the market is ask
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from msgspec import structs
 
-from data_collector.model.calendar import MINUTE_MS
+from data_collector.model.calendar import DAY_MS, MINUTE_MS
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.simulator.listing import Listing, listing_of
 from data_collector.simulator.market.book import Book
@@ -32,9 +32,11 @@ SymbolStatus = Literal["TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY"]
 QUIET: frozenset[SymbolStatus] = frozenset({"BREAK", "END_OF_DAY"})
 """In these no trade takes place and nothing is sent. In HALT market data goes on, in CANCEL_ONLY all but klines."""
 
-SHOWN_TRADES = 2_000
 SHOWN_MINUTES = 6
-"""What of the past is on the tape from the start, at least: two full REST pages, and the minutes of avgPrice."""
+"""Of the past on the tape from the start, at least: those of avgPrice."""
+
+WINDOWS_MAX = 50
+"""Of more symbols than these the statistics of 24 hours are made of what is on the tape."""
 
 NEVER_US = 2**62
 
@@ -63,7 +65,7 @@ class SymbolMarket:
         self._price = listing.start_price
         self._bought = True
         self.tape = self._past.tape(self._shown_from(settings), start_minute)
-        self._window = RollingWindow(self.tape, self._trades_past, listing.start_price)
+        self._window = RollingWindow(self.tape, self._window_past, listing.start_price)
         self._loaded = NOTHING
         self._place = 0
         self._loaded_until = start_minute
@@ -78,7 +80,7 @@ class SymbolMarket:
     def _shown_from(self, settings: SimulatorSettings) -> int:
         flow, start_minute = self._flow, self._flow.pace.start_minute
         if settings.history_trades is None and settings.tape_trades_max is None:
-            wanted, latest = SHOWN_TRADES, start_minute - SHOWN_MINUTES
+            wanted, latest = 1, start_minute - SHOWN_MINUTES
         else:
             wanted, latest = tape_limit(settings), start_minute
         return max(flow.pace.first_minute, min(latest, flow.minute_of_id(flow.first_id(start_minute) - wanted)))
@@ -98,6 +100,10 @@ class SymbolMarket:
     @property
     def _trades_past(self) -> Past | None:
         return self._past if self._settings.tape_trades_max is None else None
+
+    @property
+    def _window_past(self) -> Past | None:
+        return self._trades_past if len(self._settings.symbols) <= WINDOWS_MAX else None
 
     @property
     def next_us(self) -> int:
@@ -169,7 +175,7 @@ class SymbolMarket:
     def _restart(self, minute: int, first_id: int, first_aggregate: int) -> None:
         self.tape = self._new_tape(minute, first_id, first_aggregate)
         self._series.clear()
-        self._window = RollingWindow(self.tape, self._trades_past, self._price)
+        self._window = RollingWindow(self.tape, self._window_past, self._price)
 
     def set_status(self, status: SymbolStatus) -> None:
         """Change the trading status; what trades meanwhile depends on it."""
@@ -192,7 +198,7 @@ class SymbolMarket:
                 self.series(interval)
         for series in self._series.values():
             series.advance()
-        if again and self._trades_past is not None:
+        if again and self._window_past is not None:
             self._window.gain()
         else:
             self._window.forget(position)
@@ -272,6 +278,11 @@ class SymbolMarket:
         now_ms = self.now_us // 1000
         self._window.advance(now_ms)
         return self._window.ticker(self.listing.symbol, self.book(), now_ms, event_ms or now_ms)
+
+    def ticker_ahead(self) -> Iterator[None]:
+        """Do most of the work of the first `ticker` in pieces."""
+        if (past := self._window_past) is not None:
+            yield from past.ahead(self.now_us // 1000 - DAY_MS, self.tape.begin_minute * MINUTE_MS)
 
     def ticker_span(self) -> tuple[int, int]:
         """Changes whenever the ticker does."""

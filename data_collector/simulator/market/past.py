@@ -15,11 +15,11 @@ from data_collector.model.calendar import MINUTE_MS
 from data_collector.simulator.market.factors import DAY_MINUTES, HOUR_MINUTES
 from data_collector.simulator.market.flow import Flow
 from data_collector.simulator.market.noise import Integers
-from data_collector.simulator.market.prints import MINUTE_US, Prints
+from data_collector.simulator.market.prints import MINUTE_US
 from data_collector.simulator.market.tape import Tape, Totals
 
-HOURS_KEPT = 1_000
-"""Four kilobytes each: six weeks."""
+HOURS_KEPT = 100
+"""Four kilobytes each; a page of a thousand minutes is of 17."""
 
 TOTALS_KEPT = 100_000
 """Half a kilobyte each, of hours: eleven years."""
@@ -97,9 +97,8 @@ class Past:
         """The trades of neighbouring minutes."""
         tape = self._new_tape(first, self.flow.first_id(first), self.flow.first_aggregate(first))
         for begin, after in _hours(first, end):
-            prints = self._prints(begin, after)
-            if prints is not None:
-                tape.extend(prints, 0, len(prints))
+            prints = self.flow.prints(begin, after)
+            tape.extend(prints, 0, len(prints))
         return tape
 
     def followed(self, first: int, trades: int, newest: Tape) -> Tape:
@@ -131,9 +130,6 @@ class Past:
         for begin, _ in _hours(first, end_ms // MINUTE_MS):
             self._hour_totals(begin // HOUR_MINUTES)
             yield
-
-    def _prints(self, first: int, end: int) -> Prints | None:
-        return self.flow.prints(first, end) if self.flow.counts(first, end).any() else None
 
     def _minute_tape_of(self, minute: int) -> Tape:
         return self.tape(minute, minute + 1)
@@ -190,8 +186,8 @@ class Past:
         first = hour * HOUR_MINUTES
         counts = self.flow.counts(first, first + HOUR_MINUTES)
         sums = np.zeros((8, HOUR_MINUTES), dtype=np.int64)
-        prints = self._prints(first, first + HOUR_MINUTES)
-        if prints is not None:
+        prints = self.flow.prints(first, first + HOUR_MINUTES)
+        if len(prints):
             busy = counts > 0
             begins, ends = prints.offsets[:-1][busy], prints.offsets[1:][busy]
             sums[0, busy] = prints.prices[begins]

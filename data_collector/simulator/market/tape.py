@@ -107,7 +107,8 @@ class Tape:
 
     def extend(self, prints: Prints, start: int, end: int) -> None:
         """Add trades from `start` up to, not including, `end`, where an order begins."""
-        count = end - start
+        if start == end:
+            return
         rows = slice(start, end)
         aggregates = self.next_aggregate - 1 + np.cumsum(prints.begins[rows])
         for column, values in (
@@ -115,12 +116,12 @@ class Tape:
             (self.prices, prints.prices[rows] * self._listing.tick),
             (self.quantities, prints.lots[rows] * self._listing.lot),
             (self.quotes, prints.quotes[rows]),
-            (self._ids, np.arange(self.next_id, self.next_id + count)),
+            (self._ids, np.arange(self.next_id, self.next_id + end - start)),
             (self._aggregates, aggregates),
         ):
             column.frombytes(values.tobytes())
         self._taker_bought += prints.bought[rows].tobytes()
-        self.next_id += count
+        self.next_id += end - start
         self.next_aggregate = int(aggregates[-1]) + 1
 
     def extend_by(self, tape: Tape, count: int) -> None:

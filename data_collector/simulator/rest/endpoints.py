@@ -91,15 +91,21 @@ class Answerer:
 
     def trades(self, query: Query, unit: int) -> object:
         """The newest trades."""
-        tape = self._symbol(query).tape
-        return bodies.trade_rows(tape, len(tape) - parameters.limit(query), len(tape), unit)
+        symbol, limit = self._symbol(query), parameters.limit(query)
+        return self._newest_trades(symbol, limit, unit)
+
+    def _newest_trades(self, symbol: SymbolMarket, limit: int, unit: int) -> object:
+        tape = symbol.tape_until(self._market.now_ms * 1000 + 1, limit)
+        return bodies.trade_rows(tape, len(tape) - limit, len(tape), unit)
 
     def historical_trades(self, query: Query, unit: int) -> object:
         """Trades from an id; from the oldest that is left when that one is gone."""
         symbol = self._symbol(query)
         limit, first_id = parameters.limit(query), parameters.number(query, "fromId")
-        tape = symbol.tape if first_id is None else symbol.tape_of_id(first_id, limit)
-        start = len(tape) - limit if first_id is None else tape.position_of_id(first_id)
+        if first_id is None:
+            return self._newest_trades(symbol, limit, unit)
+        tape = symbol.tape_of_id(first_id, limit)
+        start = tape.position_of_id(first_id)
         return bodies.trade_rows(tape, start, start + limit, unit)
 
     def aggregate_trades(self, query: Query, unit: int) -> object:
@@ -135,6 +141,12 @@ class Answerer:
             return full if kind == "FULL" else {name: full[name] for name in bodies.MINI_FIELDS}
 
         return self._for_each(query, body)
+
+    def tickers_ahead(self, query: Query) -> Iterator[None]:
+        """Do most of the work of `ticker_24hr` in pieces."""
+        names, _ = self._asked(query)
+        for name in names:
+            yield from self._listed(name).ticker_ahead()
 
     def ticker_price(self, query: Query, unit: int) -> object:
         """Last prices."""
@@ -252,7 +264,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/api/v3/trades": _endpoint(_fixed(25), "symbol limit", Answerer.trades),
     "/api/v3/historicalTrades": _endpoint(_fixed(25), "symbol limit fromId", Answerer.historical_trades),
     "/api/v3/aggTrades": _endpoint(_fixed(4), "symbol fromId startTime endTime limit", Answerer.aggregate_trades),
-    "/api/v3/ticker/24hr": _endpoint(_tickers_weight, f"{_SYMBOLS} type", Answerer.ticker_24hr),
+    "/api/v3/ticker/24hr": _endpoint(_tickers_weight, f"{_SYMBOLS} type", Answerer.ticker_24hr, Answerer.tickers_ahead),
     "/api/v3/ticker/price": _endpoint(_one_or_all_weight, _SYMBOLS, Answerer.ticker_price),
     "/api/v3/ticker/bookTicker": _endpoint(_one_or_all_weight, _SYMBOLS, Answerer.ticker_book),
     "/api/v3/avgPrice": _endpoint(_fixed(2), "symbol", Answerer.average_price),

@@ -100,7 +100,7 @@ def test_klines_taken_in_small_steps_are_those_taken_at_once() -> None:
 
 @pytest.mark.parametrize("passed_ms", [0, 60_000, DAY_MS // 2, DAY_MS + 12_345])
 def test_ticker_is_what_the_trades_of_24_hours_come_to(passed_ms: int) -> None:
-    market = advanced(market_of(trades_per_s=0.02), passed_ms)
+    market = advanced(market_of(trades_per_s=0.02, history_trades=2_000), passed_ms)
     symbol = market.symbol("ETHBTC")
     assert symbol is not None
 
