@@ -28,7 +28,7 @@ CANNOT_ASK, MISCONFIGURED = 69, 78
 @pytest.fixture
 async def exchange() -> AsyncIterator[Simulator]:
     """Its market opened shortly before midnight, and it is the next day now."""
-    simulator = Simulator(structs.replace(DRIVEN, start_ms=START_MS - 60_000, history_trades=2_000), BinanceCodec())
+    simulator = Simulator(structs.replace(DRIVEN, start_ms=START_MS - 60_000), BinanceCodec())
     await simulator.start()
     simulator.advance(90_000)
     yield simulator
