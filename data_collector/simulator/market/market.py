@@ -1,7 +1,7 @@
 """The market: every symbol's orders, drawn from the seed, and all that follows from them.
 
-Pure: time is what the caller says it is. Orders are drawn one after the other from a generator of the symbol's
-own, so the tape does not depend on how often or in what steps the market is asked to move on.
+Pure: time is what the caller says it is. The trades of a minute are what the symbol's flow has for it, so the tape does
+not depend on how often or in what steps the market is asked to move on, and what has left it can be made again.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class SymbolMarket:
         self._follow()
         self.advance(start_ms * 1000)
         if not rate:
-            # Nothing was traded before the start, in its own minute either.
+            # Nothing was traded before the start, in its own minute either, which is therefore not made again.
+            self._past.until_ms = start_minute * MINUTE_MS
             self._restart(pace.start_minute, first_id, first_aggregate)
 
     def _shown_from(self, settings: SimulatorSettings) -> int:
