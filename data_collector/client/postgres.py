@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import asyncpg
 
-from data_collector.client.errors import DatabaseAway, WrongQuestion
+from data_collector.client.errors import DatabaseAway, WrongQuestion, reason_of
 from data_collector.client.reading.questions import DatabaseCopy
 
 CONNECT_TIMEOUT_S = 10.0
@@ -41,7 +41,7 @@ class AsyncDatabase:
                 await connection.copy_from_query(asked.query, *asked.arguments, output=take, format="csv")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             await self.close()
-            raise DatabaseAway(f"PostgreSQL cannot be read ({_reason(error)}); DATABASE_URL names it.") from None
+            raise DatabaseAway(f"PostgreSQL cannot be read ({reason_of(error)}); DATABASE_URL names it.") from None
         except ValueError:
             # The driver's words quote the text of the URL, and that may hold the password.
             raise WrongQuestion(
@@ -95,9 +95,3 @@ def _tls_context(dsn: str) -> ssl.SSLContext | None:
     if "sslcert" in asked:
         context.load_cert_chain(asked["sslcert"], asked.get("sslkey"))
     return context
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

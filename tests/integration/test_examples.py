@@ -30,6 +30,26 @@ SNIPPETS = FENCE.findall(read("README.md").partition("\n## Read it from\n")[2].p
 OWN_TESTS = "pathway"
 """What needs an environment of its own is run there."""
 
+ASKED_FOR = """\
+import redis
+import json
+
+# Connect to Redis
+r = redis.from_url("redis://localhost:6379")
+
+# Get latest price
+latest = r.hgetall("latest:BTCUSDT")
+print(f"BTC Price: ${latest['price']}")
+
+# Subscribe to real-time stream
+for message in r.xread({"stream:BTCUSDT": "$"}, block=0):
+    stream_name, messages = message
+    for msg_id, data in messages:
+        market_data = json.loads(data['data'])
+        print(f"New candle: {market_data}")
+"""
+"""The client of Redis that the collector was asked for with."""
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
@@ -107,6 +127,16 @@ def test_trades_are_stored_once_by_an_example_that_is_killed_again_and_again(ser
     held = served.store.entries(f"trades:{SYMBOL}")
     assert count == newest - oldest + 1
     assert str(oldest) == held[0]["id"].partition("-")[2]
+
+
+def test_client_of_redis_that_was_asked_for_reads_the_demo(served: Demo, tmp_path: Path) -> None:
+    """With what redis-py itself needs, texts in place of bytes and no end to waiting, and no other change."""
+    made = 'from_url("redis://localhost:6379"'
+    changed = f'from_url("{served.store.url}", decode_responses=True, socket_timeout=None'
+    assert made in ASKED_FOR
+
+    with program(served, tmp_path, "-c", ASKED_FOR.replace(made, changed)) as running:
+        running.said(r"BTC Price: \$[\d.]+\nNew candle: \{'symbol': 'BTCUSDT', 'timestamp': '\d{4}-.*'is_closed': ")
 
 
 def trades_of(folder: Path) -> tuple[int, int, int]:

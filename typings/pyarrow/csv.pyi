@@ -1,6 +1,6 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from pyarrow import Buffer, DataType, Table
+from pyarrow import Buffer, DataType, RecordBatch, Table
 
 class ReadOptions:
     def __init__(self, *, use_threads: bool, column_names: Sequence[str], block_size: int) -> None: ...
@@ -17,4 +17,11 @@ class ConvertOptions:
         quoted_strings_can_be_null: bool,
     ) -> None: ...
 
+class CSVStreamingReader:
+    def __iter__(self) -> Iterator[RecordBatch]: ...
+    def read_all(self) -> Table: ...
+
+def open_csv(
+    input_file: Buffer, read_options: ReadOptions, *, convert_options: ConvertOptions
+) -> CSVStreamingReader: ...
 def read_csv(input_file: Buffer, read_options: ReadOptions, *, convert_options: ConvertOptions) -> Table: ...

@@ -24,6 +24,9 @@ from data_collector.history.export_format import (
 from data_collector.history.export_tables import arrow_types
 from data_collector.model.records import Kline, Trade
 
+BLOCK_BYTES = 1 << 18
+"""Of lines that become one batch: with its columns it stays in a processor's own cache, and out of the feed's."""
+
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """As the IPC format has it."""
 
@@ -35,7 +38,7 @@ _COLUMN_AT_FAULT = re.compile(r"column #(\d+)")
 
 
 class ArrowTable(Table):
-    """An IPC stream of the columns of the JSON; each piece is a batch."""
+    """An IPC stream of the columns of the JSON; each piece is one batch or more."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._types = arrow_types(names, "decimal", "us")
@@ -64,15 +67,10 @@ class ArrowTable(Table):
             self._check_sizes(text)
         types = self._types | ({"warnings": pa.string()} if "warnings" in self._types else {})
         try:
-            table = _read(text, types)
+            return b"".join(_with_rules(batch).serialize().to_pybytes() for batch in _read(text, types))
         except pa.ArrowInvalid as error:
             fault = _COLUMN_AT_FAULT.search(str(error))
             raise _no_decimal("a number" if fault is None else list(types)[int(fault[1])]) from None
-        if "warnings" in types:
-            column = list(types).index("warnings")
-            rules = pc.split_pattern(table.column(column), ",")
-            table = table.set_column(column, "warnings", pc.fill_null(rules, pa.scalar([], rules.type)))
-        return b"".join(batch.serialize().to_pybytes() for batch in table.to_batches())
 
     def tail(self) -> bytes:
         """The mark of the end."""
@@ -80,18 +78,26 @@ class ArrowTable(Table):
 
     def _check_sizes(self, text: bytes) -> None:
         """Digits of a number that is too large would wrap around: the library does not look."""
-        table = _read(text, dict.fromkeys(self._types, pa.string()))
+        table = _read(text, dict.fromkeys(self._types, pa.string())).read_all()
         for name in self._types.keys() - INTEGERS - TEXTS - FLAGS - {"timestamp", *ORIGIN_NAMES}:
             for number in table.column(name).to_pylist():
                 if number is not None and Decimal(str(number)).adjusted() >= _DIGITS_BEFORE_POINT:
                     raise _no_decimal(name)
 
 
-def _read(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
-    return arrow_csv.read_csv(
+def _with_rules(batch: pa.RecordBatch) -> pa.RecordBatch:
+    column = batch.schema.get_field_index("warnings")
+    if column < 0:
+        return batch
+    rules = pc.split_pattern(batch.column(column), ",")
+    return batch.set_column(column, "warnings", pc.fill_null(rules, pa.scalar([], rules.type)))
+
+
+def _read(text: bytes, types: Mapping[str, pa.DataType]) -> arrow_csv.CSVStreamingReader:
+    return arrow_csv.open_csv(
         pa.py_buffer(text),
-        # More threads would take the feed its core. One block is one batch.
-        arrow_csv.ReadOptions(use_threads=False, column_names=list(types), block_size=len(text) + 1),
+        # More threads would take the feed its core.
+        arrow_csv.ReadOptions(use_threads=False, column_names=list(types), block_size=BLOCK_BYTES),
         convert_options=arrow_csv.ConvertOptions(
             column_types=types,
             null_values=[""],
