@@ -23,6 +23,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
 from data_collector.client.adapters.environments.candles import Rows
+from data_collector.client.adapters.environments.features import COUNT
 from data_collector.client.adapters.gymnasium import CandleEnv, CandleVectorEnv, split
 from data_collector.client.adapters.sb3 import as_vec_env
 from tests.market import MINUTE_MS, NOON_MS
@@ -92,7 +93,9 @@ def check_many(rows: Rows) -> None:
 def see_ahead(env: CandleEnv | CandleVectorEnv) -> None:
     """The fault that is looked for: an agent sees the candle that is yet to come."""
     course = env._course
-    course.windows = np.concatenate([course.windows[1:], course.windows[-1:]])
+    course.features = np.concatenate([course.features[COUNT:], course.features[-COUNT:]])
+    if isinstance(env, CandleVectorEnv):
+        env._windows = course.windows()
 
 
 def tell(steps: int, env: CandleEnv, choose: Callable[[npt.NDArray[np.float32]], SupportsIndex]) -> None:

@@ -162,7 +162,7 @@ def test_late_records_are_alerted(served: Demo, tmp_path: Path) -> None:
     ("notebook", "shown", "line"),
     [
         ("candles_to_pandas.ipynb", "frame", r"\[\d+ rows x \d+ columns\]"),
-        ("candle_env.ipynb", "info", r"'log_equity': -\d.*'turnover': \d"),
+        ("candle_env.ipynb", "info", r"'log_equity': -?\d.*'turnover': \d"),
     ],
 )
 def test_notebook_runs_and_holds_nothing_of_an_earlier_run(

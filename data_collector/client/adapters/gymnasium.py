@@ -30,7 +30,7 @@ from data_collector.client.adapters.environments.course import (
     Reward,
     Rules,
 )
-from data_collector.client.adapters.environments.features import BOUND
+from data_collector.client.adapters.environments.features import BOUND, COUNT
 from data_collector.client.errors import NotInstalled, WrongQuestion
 
 try:
@@ -153,8 +153,9 @@ class CandleEnv(gymnasium.Env[Observation, SupportsIndex]):
         return choices[number]
 
     def _seen(self) -> Observation:
-        seen = np.empty(self._course.size, np.float32)
-        seen[:-1] = self._course.windows[self._row - self._course.rules.window + 1]
+        course, until = self._course, (self._row + 1) * COUNT
+        seen = np.empty(course.size, np.float32)
+        seen[:-1] = course.features[until - course.size + 1 : until]
         seen[-1] = self._position
         return seen
 
@@ -213,6 +214,7 @@ class CandleVectorEnv(VectorEnv[Observation, npt.NDArray[np.generic], npt.NDArra
         self.single_observation_space, self.single_action_space = _spaces_of(course)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._windows = course.windows()
         self._choices = None if course.choices is None else np.array(course.choices)
         self._randoms = [seeding.np_random()[0] for _ in range(num_envs)]
         self._turns = [0] * num_envs
@@ -288,7 +290,7 @@ class CandleVectorEnv(VectorEnv[Observation, npt.NDArray[np.generic], npt.NDArra
 
     def _seen(self) -> Observation:
         seen = np.empty((self.num_envs, self._course.size), np.float32)
-        seen[:, :-1] = self._course.windows[self._rows - (self._course.rules.window - 1)]
+        seen[:, :-1] = self._windows[self._rows - (self._course.rules.window - 1)]
         seen[:, -1] = self._positions
         return seen
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from inspect import iscoroutinefunction
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ PRICES: Final = ("open", "high", "low", "close")
 _MONTH_DAYS: Final = (28, 31)
 
 
+@runtime_checkable
 class Readable(Protocol):
     """What the client gives: `client.klines(…)`, and what `read()` makes of it."""
 
@@ -51,7 +53,7 @@ def split(candles: Candles, at: Time, embargo: Duration = 0) -> tuple[Rows, Rows
 
 def rows_of(candles: Candles) -> Rows:
     """Raises `WrongQuestion` for what are no candles, or none in order."""
-    rows = candles if isinstance(candles, np.ndarray) else candles.to_numpy()
+    rows = candles if isinstance(candles, np.ndarray) else _read(candles)
     lacking = {"timestamp", *PRICES, "volume"}.difference(rows.dtype.names or ())
     if lacking or rows.ndim != 1:
         raise WrongQuestion(
@@ -78,6 +80,15 @@ def spans_of(rows: Rows) -> list[slice]:
     usual_ms = shortest_ms if shortest_ms < _MONTH_DAYS[0] * DAY_MS else _MONTH_DAYS[1] * DAY_MS
     breaks = np.flatnonzero(distances_ms > usual_ms) + 1
     return [slice(first, until) for first, until in pairwise([0, *breaks.tolist(), len(rows)])]
+
+
+def _read(candles: object) -> Rows:
+    if not isinstance(candles, Readable) or iscoroutinefunction(candles.to_numpy):
+        raise WrongQuestion(
+            f"{type(candles).__name__} is no candles: give client.klines(…), or what its to_numpy() gives; an "
+            "AsyncClient's is to be awaited."
+        )
+    return candles.to_numpy()
 
 
 def _check_order(opened_ms: Integers) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from operator import index
+from typing import Final, Literal, SupportsIndex, get_args
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
 from data_collector.client.adapters.environments.candles import Candles, rows_of, spans_of, times_ms
@@ -46,26 +46,31 @@ class Rules(Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value not in get_args(choices):
                 raise WrongQuestion(f'{name}={value!r} is none that there is: write "{get_args(choices)[0]}".')
-        if self.window < 1:
-            raise WrongQuestion(f"window={self.window} candles are none: give 1 or more.")
-        if self.episode is not None and self.episode < 1:
-            raise WrongQuestion(f"episode={self.episode} steps are none: give 1 or more, or None for whole spans.")
+        if not _is_count(self.window):
+            raise WrongQuestion(f"window={self.window!r} candles are none: give 1 or more.")
+        if self.episode is not None and not _is_count(self.episode):
+            raise WrongQuestion(f"episode={self.episode!r} steps are none: give 1 or more, or None for whole spans.")
         for name in ("fee", "slippage"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise WrongQuestion(f"{name}={value} is no part of what is traded: 0.001 is a tenth of a per cent.")
         if not (math.isfinite(self.reward_scale) and self.reward_scale > 0):
             raise WrongQuestion(f"reward_scale={self.reward_scale} is none: give a number above 0.")
-        if self.positions != "box":
-            self._check_positions(self.positions)
-
-    def _check_positions(self, positions: Sequence[float] | str) -> None:
-        is_good = not isinstance(positions, str) and all(abs(position) <= BOUND for position in positions)
-        if not is_good or not len(positions):
+        if not _are_positions(self.positions):
             raise WrongQuestion(
-                f"positions={positions!r} are none: give shares of equity such as (-1.0, 0.0, 1.0), none beyond "
+                f"positions={self.positions!r} are none: give shares of equity such as (-1.0, 0.0, 1.0), none beyond "
                 f'{BOUND:.0f}, or "box".'
             )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, SupportsIndex) and index(value) >= 1
+
+
+def _are_positions(positions: Positions) -> bool:
+    if isinstance(positions, str):
+        return positions == "box"
+    return len(positions) > 0 and all(abs(position) <= BOUND for position in positions)
 
 
 class Course:
@@ -87,14 +92,14 @@ class Course:
         """From the close before to the open: the old position's."""
         self.bodies = close / rows["open"] - 1.0
         """From the open to the close: the new position's."""
-        self.windows = self._windows(features_of(rows, self.spans))
-        """By the row of its first candle."""
+        self.features = features_of(rows, self.spans).ravel()
+        """One candle's numbers behind the other's."""
 
     @property
     def size(self) -> int:
         """Of an observation."""
         return self.rules.window * COUNT + 1
 
-    def _windows(self, features: Observations) -> npt.NDArray[np.float32]:
-        """Seen through, not copied."""
-        return np.lib.stride_tricks.sliding_window_view(features.ravel(), self.size - 1)[::COUNT]
+    def windows(self) -> Observations:
+        """By the row of their first candle; seen through, not copied."""
+        return np.lib.stride_tricks.sliding_window_view(self.features, self.size - 1)[::COUNT]

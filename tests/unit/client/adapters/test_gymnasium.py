@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import SupportsIndex
@@ -250,12 +251,14 @@ def test_four_numbers_of_a_candle_are_seen() -> None:
     ("words", "sentence"),
     [
         ({"window": 0}, "window=0 candles are none"),
+        ({"window": 32.0}, "window=32.0 candles are none"),
         ({"window": 5000}, r"An episode needs 5,512 candles .*, and the longest span has 799: give more candles"),
         ({"episode": 0}, "episode=0 steps are none"),
         ({"episode": 2000}, r"needs 2,032 candles without a gap \(window=32 and 2,000 of steps\)"),
         ({"fee": -0.001}, "fee=-0.001 is no part"),
         ({"slippage": math.nan}, "slippage=nan is no part"),
         ({"positions": ()}, r"positions=\(\) are none"),
+        ({"positions": np.array([])}, "are none: give shares"),
         ({"positions": (0.0, 9.0)}, "none beyond 8"),
         ({"positions": (0.0, math.nan)}, "are none: give shares"),
         ({"positions": "boxes"}, 'or "box"'),
@@ -269,6 +272,25 @@ def test_what_makes_no_environment_is_said_at_once(words: Mapping[str, object], 
     for make in (MAKE, MAKE_MANY):
         with pytest.raises(WrongQuestion, match=sentence):
             make(WALK, **words)
+
+
+def test_numbers_of_numpy_do_too() -> None:
+    env = made(positions=np.array([0.0, 1.0]), window=np.int64(4), episode=np.int32(5))
+
+    assert env.reset(seed=1)[0].shape == (17,)
+    assert env.step(np.array(1))[-1]["position"] == 1.0
+
+
+def test_a_copy_goes_on_as_it_was() -> None:
+    env = made(window=4)
+    env.reset(seed=1)
+    env.step(2)
+
+    other = pickle.loads(pickle.dumps(env))  # noqa: S301 (our own)
+
+    assert len(pickle.dumps(env)) < 2 * WALK.nbytes
+    assert_same(other.step(0), env.step(0))
+    assert_same(other.reset(), env.reset())
 
 
 def test_what_many_cannot_be_asked_is_refused() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from data_collector.client import Table, WrongQuestion
+from data_collector.client import AsyncClient, Table, WrongQuestion
 from data_collector.client.adapters.environments.candles import Rows, rows_of, spans_of, split, times_ms
 from data_collector.client.terms.times import Duration, Time
 from data_collector.model.keys import Key
@@ -94,6 +94,9 @@ def changed(name: str, value: float) -> Rows:
         (changed("volume", -1.0), "volume is -1.0 in row 3"),
         (walk(5)["close"], "no candles: there is no close, high, low, open, timestamp, volume. Give client"),
         (walk(4).reshape(2, 2), "no single row of them"),
+        ([1, 2, 3], "list is no candles: give client"),
+        (AsyncClient("redis://127.0.0.1:1", api="", database="").klines(SYMBOL, "1m"), "is to be awaited"),
+        (walk(4).view("u1"), "there is no close"),
         (Table(Key("trade", SYMBOL), [trade(1)], []), "there is no close, high, low, open, volume"),
     ],
 )
