@@ -148,8 +148,7 @@ async def test_series_that_is_collected_no_more_is_warned_of(
         await sink.write(stores.klines(kline(1)))
         with pytest.warns(SilentSeries, match=f"does not collect {HOURS}; of BTCUSDT it collects 1m, 1h"):
             # What was read before it came may still be handed on.
-            live.poll(0)
-            live.poll(0)
+            _ = [live.poll(0) for _ in range(2)]
 
 
 async def test_history_that_is_stored_nowhere_is_told_without_an_http_side(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from data_collector.embedded.peer import free_port
 from tests.docs.tree import ROOT, read
 from tests.integration.demo import Demo, demo, first
 from tests.integration.postgres_server import rows
@@ -148,14 +149,17 @@ def trades_of(folder: Path) -> tuple[int, int, int]:
         return found
 
 
-def test_late_records_are_alerted(served: Demo, tmp_path: Path) -> None:
-    (late,) = served.store.entries(f"trades:{SYMBOL}")[:1]
+def test_late_records_are_alerted_also_where_nobody_takes_an_alert(
+    served: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERT_URL", f"http://127.0.0.1:{free_port()}")
     with program(served, tmp_path, EXAMPLES / "alert_on_late.py") as running:
         running.said("Watching 6 series")
-        served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
+        for late in served.store.entries(f"trades:{SYMBOL}")[:2]:
+            served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
 
-        trade_id = json.loads(late["fields"]["data"])["trade_id"]
-        running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)")
+            trade_id = json.loads(late["fields"]["data"])["trade_id"]
+            running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)\nALERT_URL did not take it: ")
 
 
 @pytest.mark.parametrize(

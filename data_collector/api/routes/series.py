@@ -29,7 +29,7 @@ from data_collector.api.series.formats import (
 )
 from data_collector.api.series.reading import Told
 from data_collector.api.series.streamed import StreamedTable, parts_of
-from data_collector.api.series.tables import NoDecimal, table_of
+from data_collector.api.series.tables import NoDecimal, table_of, whole_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
@@ -118,7 +118,7 @@ async def klines(
         if form == "json":
             written = partial(kline_page_json, window.symbol, interval, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows, page.text)
+            written = partial(whole_of, table_of(form, names), page.rows, page.text)
         return await _page(form, written, _headers(request, snapshot, form, about, "from"))
 
 
@@ -160,7 +160,7 @@ async def trades(
         if form == "json":
             written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows, page.text)
+            written = partial(whole_of, table_of(form, names), page.rows, page.text)
         return await _page(form, written, _headers(request, snapshot, form, about, "after"))
 
 
