@@ -101,9 +101,9 @@ def _check_order(opened_ms: Integers) -> None:
 
 def _check_numbers(rows: Rows, name: str) -> None:
     values = rows[name]
-    is_good = np.isfinite(values) & ((values > 0) if name in PRICES else (values >= 0))
-    if not is_good.all():
-        row = int(is_good.argmin())
+    (places,) = np.nonzero(~(np.isfinite(values) & ((values > 0) if name in PRICES else (values >= 0))))
+    if len(places):
+        row = int(places[0])
         opened = _time(times_ms(rows), row)
         raise WrongQuestion(f"{name} is {values[row]} in row {row}, of {opened}: nothing can be learned from that.")
 
