@@ -10,13 +10,14 @@ from msgspec import Struct, structs
 from data_collector.api.collector import Collector
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
+from data_collector.api.memory import MarketMemory
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Condition, Snapshot
 from data_collector.settings import Settings
-from data_collector.web.answers import Rejections
+from data_collector.web.answers import Rejections, masked
 from data_collector.web.guard import WritePolicy
 
 
@@ -36,6 +37,8 @@ class ApiContext(Struct, frozen=True):
     """Counted for `/completeness` and for `live`."""
     live: LiveFeed
     """Runs while the application does."""
+    memory: MarketMemory
+    """As well, and does nothing without MEMORY=1."""
 
 
 def context_of(request: Request) -> ApiContext:
@@ -48,11 +51,13 @@ async def snapshot_of(request: Request) -> Snapshot:
     """For `Depends`: the collector's state now, and what this process lacks."""
     context = context_of(request)
     snapshot = await context.collector.status()
-    if context.series.fault is None:
+    reasons = context.memory.reasons
+    if context.series.fault is not None:
+        reasons.insert(0, f"reading: /klines and /trades lack what PostgreSQL holds: {context.series.fault}")
+    if not reasons:
         return snapshot
-    reason = f"reading: /klines and /trades lack what PostgreSQL holds: {context.series.fault}"
     condition: Condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition
-    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, reason])
+    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, *reasons])
 
 
 def store_url_of(snapshot: Snapshot) -> str:
@@ -60,6 +65,13 @@ def store_url_of(snapshot: Snapshot) -> str:
     if snapshot.store_url is None:
         raise SinkUnavailable("The store is not known yet; /health says what it waits for.")
     return snapshot.store_url
+
+
+def filled_from(snapshot: Snapshot) -> dict[str, str]:
+    """For clients that hold the answer against a store. A name that no header holds whole is left out."""
+    source = snapshot.source or ""
+    is_whole = source != "" and source.isascii() and source.isprintable() and masked(source) == source
+    return {"X-Filled-From": source} if is_whole else {}
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"
