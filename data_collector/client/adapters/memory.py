@@ -40,10 +40,10 @@ from data_collector.client.adapters.remembering.candle_file import (
     WrongFile,
 )
 from data_collector.client.adapters.remembering.candles import Candles
-from data_collector.client.adapters.remembering.screen import Mask, Singles
+from data_collector.client.adapters.remembering.screen import Integers, Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
-from data_collector.client.adapters.remembering.windows import Integers, VectorPage, Windows
+from data_collector.client.adapters.remembering.windows import VectorPage, Windows
 
 __all__ = [
     "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "Moments", "NoShape", "Outcome", "VectorPage", "WrongFile",
@@ -277,7 +277,7 @@ class Memory:
     def _nearest(self, asked: _Asked) -> tuple[list[int], list[float]]:
         unit = self._windows.unit(asked.first)
         return nearest(
-            *self._windows.bounds(unit, asked.counting),
+            self._windows.bounds(unit, asked.counting),
             lambda starts: self._windows.similarities(unit, starts),
             asked.k,
             asked.exclusion,
@@ -367,7 +367,12 @@ def _check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple
 
 
 def _rows_of_frame(client: Client, key: Key, begin_ms: int, end_ms: int) -> Rows:
-    found = client.klines(key.symbol, key.kline_interval, begin_ms, end_ms, gaps="skip").to_numpy()
+    records = client.klines(key.symbol, key.kline_interval, begin_ms, end_ms, gaps="skip")
+    try:
+        found = records.to_numpy()
+    except NotInstalled:
+        # Reading in bulk needs Arrow, and this does not.
+        found = records.read().to_numpy()
     rows = np.empty(len(found), ROW)
     rows["open_ms"] = found["timestamp"].astype(np.int64)
     for name in ("open", "high", "low", "close", "volume"):
