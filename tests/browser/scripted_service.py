@@ -47,7 +47,8 @@ class Script:
     moments_refused: tuple[int, str, str] | None = None
     """Status, sentence and Retry-After of what is said in place of moments."""
     hits: int = 12
-    """Moments like this."""
+    """Moments like this; each is less similar than the one before by `unlikeness`."""
+    unlikeness: float = 0.02
     is_full: bool = False
     """Turns viewers away."""
 
@@ -220,12 +221,15 @@ class ScriptedService:
             "reaches_back_to": iso(oldest), "stores": ["redis"], "warnings": [],
         }  # fmt: skip
 
-    async def _similar(self, request: Request, symbol: str, interval: str, window: int, horizons: str) -> object:
+    async def _similar(
+        self, request: Request, symbol: str, interval: str, window: int, horizons: str, k: int
+    ) -> object:
         self.moments_asked.append(str(request.query_params))
         if self.script.moments_refused is not None:
             status, detail, retry_after = self.script.moments_refused
             raise HTTPException(status, detail, {"Retry-After": retry_after} if retry_after else None)
-        return moments(symbol, interval, window, [int(horizon) for horizon in horizons.split(",")], self.script.hits)
+        steps, hits = [int(horizon) for horizon in horizons.split(",")], min(k, self.script.hits)
+        return moments(symbol, interval, window, steps, hits, self.script.unlikeness)
 
     async def _control(self, request: Request) -> dict[str, object]:
         if self.script.control == "token" and request.headers.get("Authorization") != f"Bearer {self.script.token}":
@@ -252,7 +256,9 @@ def candle(symbol: str, interval: str, open_ms: int, *, is_closed: bool) -> dict
     }  # fmt: skip
 
 
-def moments(symbol: str, interval: str, window: int, horizons: Sequence[int], hits: int) -> dict[str, object]:
+def moments(
+    symbol: str, interval: str, window: int, horizons: Sequence[int], hits: int, unlikeness: float
+) -> dict[str, object]:  # fmt: skip
     """Every second one goes up by 0.1 % a candle, the others stay."""
     step, at = INTERVAL_MS[interval], now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
     closes = [round(math.sin(place / 5) / 1000, 6) for place in range(window - 1)] + [0.0]
@@ -264,7 +270,8 @@ def moments(symbol: str, interval: str, window: int, horizons: Sequence[int], hi
         "begins": iso(at - 9000 * step), "candles": 9000, "closes": closes, "notice": "",
         "hits": [
             {
-                "start": iso(end - window * step), "end": iso(end), "similarity": 0.95 - number / 50, "scale": 1.2,
+                "start": iso(end - window * step), "end": iso(end), "scale": 1.2,
+                "similarity": round(0.95 - number * unlikeness, 2),
                 "after": {str(horizon): 0.001 * (number % 2) * horizon for horizon in horizons}, "closes": closes,
                 "followed": [0.001 * (number % 2) * place for place in range(1, horizons[-1] + 1)],
             }

@@ -58,12 +58,22 @@ def test_few_windows_are_told_to_tell_nothing(page: Watched, service: ScriptedSe
     assert "window=64" in service.moments_asked[-1]
 
 
-def test_windows_that_are_hardly_alike_are_told(page: Watched, service: ScriptedService) -> None:
-    service.script.hits = 24
-    look(page)
-    page.page.locator("#moments-window").select_option("16")
+def test_windows_that_are_hardly_alike_are_left_out(browser: Browser, service: ScriptedService) -> None:
+    service.script.unlikeness = 0.05
+    with opened(browser, service.url) as page:
+        look(page)
 
-    page.expect_text("#moments-worth", "1 of 24 hardly looks like now.")
+        page.expect_text("#moments-found", "10 past windows most like the last candles, of similarity 0.50 to 0.95")
+        assert "k=10" in service.moments_asked[-1]
+
+
+def test_where_few_windows_are_alike_that_is_told(browser: Browser, service: ScriptedService) -> None:
+    service.script.unlikeness = 0.4
+    with opened(browser, service.url) as page:
+        look(page)
+
+        page.expect_text("#moments-found", "3 past windows most like the last candles, of similarity 0.15 to 0.95")
+        page.expect_text("#moments-worth", "1 of 3 hardly looks like now.")
 
 
 def test_what_cannot_be_asked_is_told_and_asked_again_where_it_passes(

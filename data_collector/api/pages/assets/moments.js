@@ -6,6 +6,8 @@ import { nextFrame } from "/assets/frame.js";
 import { byId, counted, element, minute, resize, setText, span } from "/assets/text.js";
 
 const HITS = 12;
+/** So many are shown whatever they look like. */
+const HITS_LEAST = 3;
 /** Of the window, how many candles after it are told. */
 const HORIZONS = [0.125, 0.25, 0.5, 0.75, 1];
 const HEIGHT = 300;
@@ -17,7 +19,7 @@ const RETRY_MS = 5000;
 const RETRY_MOST_MS = 30000;
 /** Fewer independent outcomes than this tell nothing, whatever they say. */
 const FEW = 10;
-/** Below this, windows are not what people call alike. */
+/** Of less similarity, windows are not what people call alike. */
 const ALIKE = 0.5;
 
 export class MomentsPanel {
@@ -84,8 +86,12 @@ export class MomentsPanel {
     this.#asking = asking;
     clearTimeout(this.#again);
     try {
-      const answer = await fetch(`/similar?${this.#query()}`, { signal: asking.signal, headers: { Accept: "application/json" } });
-      const page = await answer.json();
+      let { answer, page } = await this.#fetch(HITS, asking.signal);
+      const alike = answer.ok ? page.hits.filter(isAlike).length : HITS;
+      if (answer.ok && alike < page.hits.length) {
+        // What followed windows of another shape is of no interest.
+        ({ answer, page } = await this.#fetch(Math.max(alike, HITS_LEAST), asking.signal));
+      }
       if (answer.ok) {
         this.#page = page;
         this.#show();
@@ -114,10 +120,12 @@ export class MomentsPanel {
     }
   }
 
-  #query() {
+  async #fetch(k, signal) {
     const window = Number(this.#window.value);
     const horizons = HORIZONS.map((share) => Math.round(share * window)).join();
-    return new URLSearchParams({ ...this.#focus, window, k: HITS, horizons });
+    const query = new URLSearchParams({ ...this.#focus, window, k, horizons });
+    const answer = await fetch(`/similar?${query}`, { signal, headers: { Accept: "application/json" } });
+    return { answer, page: await answer.json() };
   }
 
   #say(text) {
@@ -167,6 +175,10 @@ export class MomentsPanel {
   };
 }
 
+function isAlike({ similarity }) {
+  return similarity >= ALIKE;
+}
+
 function figure(number) {
   return number.toFixed(2).replace("-", "−");
 }
@@ -192,7 +204,7 @@ export function words(page) {
   const told = `${counted(outcome.horizon, "candle")} (${duration}) later half of them were between ${say(outcome.lower_quartile)} and `
     + `${say(outcome.upper_quartile)}, median ${say(outcome.median)}; of ${counted(random.n, "window")} drawn at random, between `
     + `${say(random.lower_quartile)} and ${say(random.upper_quartile)}, median ${say(random.median)}.`;
-  const unlike = similarities.filter((similarity) => similarity < ALIKE).length;
+  const unlike = hits.length - hits.filter(isAlike).length;
   const alike = unlike === 0 ? "" : `${unlike} of ${hits.length} hardly ${unlike === 1 ? "looks" : "look"} like now. `;
   return { found, outcome: told, worth: alike + worth(outcome, random, median), decimals };
 }
