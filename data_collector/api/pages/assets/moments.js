@@ -163,7 +163,8 @@ export class MomentsPanel {
       setText(similarity, figure(hit.similarity));
       setText(scale, `× ${hit.scale.toFixed(2)}`);
       setText(after, signed(followed, decimals));
-      after.dataset.direction = followed === 0 ? "" : followed > 0 ? "up" : "down";
+      const shown = Number(followed.toFixed(decimals));
+      after.dataset.direction = shown === 0 ? "" : shown > 0 ? "up" : "down";
     });
   }
 
