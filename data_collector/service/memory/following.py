@@ -23,8 +23,8 @@ from data_collector.service.memory.messages import SERIES_MAX, Orders
 IDLE_S: Final = 120.0
 """So long a series keeps its place since it was asked about."""
 
-CANDLES_MAX: Final = 1 << 18
-"""That a new file begins with: half a year of minutes."""
+CANDLES_MAX: Final = 1 << 17
+"""That a new file begins with: three months of minutes. Each takes some 200 bytes of memory."""
 
 SMALL_WINDOW: Final = 8
 """Of the side that writes: it compares nothing."""
