@@ -24,6 +24,7 @@ from benchmarks.feeder import Plan, kline_at, trade_at
 from benchmarks.ranges import BARE, OLD, copied_s, fill
 from benchmarks.rig import collecting, feeding
 from benchmarks.served import SYMBOLS
+from benchmarks.similar import compare_similar
 from data_collector.client import Client, Records, Trade
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
@@ -59,6 +60,7 @@ async def run(*, rows: int, seconds: int) -> None:
     await _live(rows)
     await _history(rows)
     await _age(seconds)
+    await asyncio.to_thread(compare_similar)
 
 
 async def _live(records: int) -> None:

@@ -17,7 +17,7 @@ from data_collector.api.store_reading import StoreReading
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Condition, Snapshot
 from data_collector.settings import Settings
-from data_collector.web.answers import Rejections
+from data_collector.web.answers import Rejections, masked
 from data_collector.web.guard import WritePolicy
 
 
@@ -65,6 +65,13 @@ def store_url_of(snapshot: Snapshot) -> str:
     if snapshot.store_url is None:
         raise SinkUnavailable("The store is not known yet; /health says what it waits for.")
     return snapshot.store_url
+
+
+def filled_from(snapshot: Snapshot) -> dict[str, str]:
+    """For clients that hold the answer against a store. A name that no header holds whole is left out."""
+    source = snapshot.source or ""
+    is_whole = source != "" and source.isascii() and source.isprintable() and masked(source) == source
+    return {"X-Filled-From": source} if is_whole else {}
 
 
 SYMBOL_PATTERN = r"^[^\s\x00-\x1f{}]+$"

@@ -27,8 +27,7 @@ class AsyncLive:
         self._answering = answering
         self._delivery = Delivery(source, raises=raises)
         self._waiting: deque[Item] = deque()
-        self._ahead = ""
-        """The position behind what waits."""
+        """Of the newest batch, where its items are taken one by one."""
         self._is_closed = False
         self._position = ""
         self._patience_s = START_PATIENCE_S
@@ -79,12 +78,11 @@ class AsyncLive:
         while True:
             while self._waiting:
                 yield self._waiting.popleft()
-            self._position = self._ahead or self._position
+            self._position = self._delivery.position
             batch = await self._next()
             if batch is None:
                 return
             self._waiting.extend(batch.items)
-            self._ahead = batch.position
 
     def close(self) -> None:
         """Iterating ends. The client stays open."""
@@ -102,9 +100,9 @@ class AsyncLive:
         """Of a batch of which some items were taken."""
         if not self._waiting:
             return None
-        rest = Batch(list(self._waiting), self._ahead)
+        rest = Batch(list(self._waiting), self._delivery.position)
         self._waiting.clear()
-        self._position = self._ahead
+        self._position = rest.position
         return rest
 
     async def _next(self) -> Batch | None:

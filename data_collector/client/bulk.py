@@ -30,10 +30,12 @@ from data_collector.client.frames import (
     columns_of,
     joined,
 )
+from data_collector.client.reading.database import OF_KLINES, ORIGIN
 from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market
-from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastTrades, epochs_of, first_open_ms, first_trade
+from data_collector.client.reading.past import PastKlines, PastTrades, epochs_of, first_open_ms, first_trade
 from data_collector.client.reading.questions import Plan, ask_database
+from data_collector.client.reading.stored import BEHIND_MS
 from data_collector.client.records import Kline, Trade
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
 from data_collector.model.records import known_rules
@@ -47,21 +49,10 @@ NO_ID = 2**63 - 1
 READ_BYTES = 1 << 20
 """Of a page, while the rest of it is on its way."""
 
-_ORIGIN = ("source", "translate(array_to_string(warnings, ','), E'\\n\\r', '  ')")
-"""A line is a row, whatever anybody has written."""
+_KLINE = ("timestamp", *KLINE_FLOATS, *KLINE_INTEGERS, *ORIGIN)
+_TRADE = ("timestamp", *TRADE_FLOATS, "trade_id", "buyer_order_id", "seller_order_id", MAKER, *ORIGIN)
 
-_KLINE = ("timestamp", *KLINE_FLOATS, *KLINE_INTEGERS, *_ORIGIN)
-_TRADE = (
-    "timestamp", *TRADE_FLOATS, "trade_id", "buyer_order_id", "seller_order_id", MAKER, *_ORIGIN
-)  # fmt: skip
-_AT = "to_timestamp({}::bigint / 1000.0)"
-
-KLINES = f"""
-select {", ".join(_KLINE)} from market_data_ohlcv
-where exchange = $1 and symbol = $2 and interval = $3
-  and "timestamp" >= {_AT.format("$4")} and "timestamp" < {_AT.format("$5")}
-order by "timestamp" limit {PAGE_ROWS}
-"""  # noqa: S608
+KLINES = f"select {', '.join(_KLINE)} {OF_KLINES.format(PAGE_ROWS)}"
 
 TRADES = f"""
 select {", ".join(_TRADE)} from market_data_trades
@@ -78,8 +69,10 @@ class BulkKlines:
 
     def __init__(self, market: Market, stretch: Stretch) -> None:
         """`stretch.source` has a database."""
-        self._market = market
+        self._exchange = market.exchange
         self._stretch = stretch
+        self._others = market.stores(stretch.source)[1:]
+        self._declared = market.declared(stretch.key.symbol)
         self._length_ms = LENGTHS_MS[stretch.key.kline_interval]
         self._from_ms = 0 if stretch.from_ms is None else stretch.from_ms
         self._to_ms = LATEST_MS if stretch.to_ms is None else stretch.to_ms
@@ -97,7 +90,7 @@ class BulkKlines:
         key = self._stretch.key
         reading = _Reading(_klines)
         yield from ask_database(
-            KLINES, self._market.exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms,
+            KLINES, self._exchange, key.symbol, key.kline_interval, self._from_ms, self._to_ms,
             take=reading.take,
         )  # fmt: skip
         page = reading.columns()
@@ -128,9 +121,8 @@ class BulkKlines:
         return (yield from self._past(from_ms, self._to_ms, self._due_ms, closed_ms))
 
     def _past(self, from_ms: int, to_ms: int, due_ms: int | None, closed_ms: int | None) -> Plan[Columns]:
-        market, asked = self._market, self._stretch
         past = PastKlines(
-            asked.key, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
+            self._stretch.key, self._others, self._declared,
             from_ms=from_ms, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms,
         )  # fmt: skip
         klines: list[Kline] = []
@@ -138,7 +130,7 @@ class BulkKlines:
             for item in page:
                 if isinstance(item, Kline):
                     klines.append(item)
-                elif asked.gaps == "raise":
+                elif self._stretch.gaps == "raise":
                     raise GapFound(item)
         return columns_of(klines, "float", is_trades=False)
 
@@ -148,8 +140,10 @@ class BulkTrades:
 
     def __init__(self, market: Market, stretch: Stretch) -> None:
         """`stretch.source` has a database."""
-        self._market = market
-        self._stretch = stretch
+        self._exchange = market.exchange
+        self._symbol = stretch.key.symbol
+        self._stores = market.stores(stretch.source)
+        self._declared = market.declared(self._symbol)
         self._from_ms = stretch.from_ms or 0
         self._to_ms = LATEST_MS if stretch.to_ms is None else stretch.to_ms
         self._epochs: list[int] | None = None
@@ -162,20 +156,19 @@ class BulkTrades:
 
     def next_blocks(self) -> Plan[Sequence[Columns] | None]:
         """Those of a page, in order; behind the last one of an epoch comes what only the other stores have."""
-        symbol, stores = self._stretch.key.symbol, self._market.stores(self._stretch.source)
         if self._epochs is None:
-            self._epochs = yield from epochs_of(symbol, stores)
+            self._epochs = yield from epochs_of(self._symbol, self._stores)
         if not self._epochs:
             return None
         epoch = self._epochs[0]
         if self._due is None:
-            self._due = yield from first_trade(symbol, epoch, stores, self._from_ms)
+            self._due = yield from first_trade(self._symbol, epoch, self._stores, self._from_ms)
             self._until = yield from self._end_of(epoch)
         if self._due is None:
             self._epochs = self._epochs[1:]
             return []
         reading = _Reading(partial(_trades, epoch))
-        yield from ask_database(TRADES, self._market.exchange, symbol, epoch, self._due, self._until, take=reading.take)
+        yield from ask_database(TRADES, self._exchange, self._symbol, epoch, self._due, self._until, take=reading.take)
         page = reading.columns()
         ids, blocks, begin = page.integers["trade_id"], list[Columns](), 0
         for row, due, until in _jumps(ids, self._due, 1):
@@ -193,8 +186,7 @@ class BulkTrades:
         """Every trade of the stretch lies before it."""
         if self._to_ms >= LATEST_MS - BEHIND_MS:
             return NO_ID
-        database = self._market.stores(self._stretch.source)[:1]
-        end = yield from first_trade(self._stretch.key.symbol, epoch, database, self._to_ms + BEHIND_MS)
+        end = yield from first_trade(self._symbol, epoch, self._stores[:1], self._to_ms + BEHIND_MS)
         return NO_ID if end is None else end
 
     def _within(self, part: Columns) -> list[Columns]:
@@ -208,9 +200,8 @@ class BulkTrades:
         return found
 
     def _past(self, epoch: int, due: int, until: int | None) -> Plan[Columns]:
-        market, asked = self._market, self._stretch
         past = PastTrades(
-            asked.key.symbol, epoch, market.stores(asked.source)[1:], market.declared(asked.key.symbol),
+            self._symbol, epoch, self._stores[1:], self._declared,
             due=due, until=until, to_ms=LATEST_MS if until is not None else self._to_ms,
         )  # fmt: skip
         trades: list[Trade] = []
@@ -279,7 +270,7 @@ def _read(copied: bytes, names: Sequence[str]) -> pa.Table:
 
 _TYPES: Final = {
     "timestamp": pa.timestamp("us", "UTC"), **dict.fromkeys((*KLINE_INTEGERS, *TRADE_INTEGERS), pa.int64()),
-    MAKER: pa.bool_(), **dict.fromkeys(_ORIGIN, pa.string()),
+    MAKER: pa.bool_(), **dict.fromkeys(ORIGIN, pa.string()),
 }  # fmt: skip
 """Others are floats."""
 
@@ -302,8 +293,8 @@ def _of_int64(column: pa.ChunkedArray) -> Integers:
 
 def _origins(table: pa.Table) -> tuple[Integers, Sequence[tuple[str, ...]]]:
     # Of those that a store holds; the last one of all is not among them.
-    places = pc.index_in(table.column("source"), value_set=pa.array(ORIGINS[:-1]))
-    marks = table.column(_ORIGIN[1])
+    places = pc.index_in(table.column(ORIGIN[0]), value_set=pa.array(ORIGINS[:-1]))
+    marks = table.column(ORIGIN[1])
     if marks.null_count == table.num_rows:
         return _of_int64(places), [()] * table.num_rows
     return _of_int64(places), [

@@ -9,14 +9,13 @@ from data_collector.client.answering.places import places_of
 from data_collector.client.answering.store import StoreClient, check_store
 from data_collector.client.history import Records
 from data_collector.client.live import Live
-from data_collector.client.reading.asked import live_of, replay_of, stretch_of
+from data_collector.client.reading.asked import klines_stretch, live_of, replay_of, trades_stretch
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.reading.symbols import known_symbols, newest
 from data_collector.client.records import Latest
 from data_collector.client.terms.policy import GapPolicy
-from data_collector.client.terms.series import EXCHANGE, klines_of
+from data_collector.client.terms.series import EXCHANGE
 from data_collector.client.terms.times import Time, now_ms
-from data_collector.model.keys import Key
 
 
 class Client:
@@ -54,16 +53,14 @@ class Client:
 
     def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
-        return self._answering.finish(newest(self._market.keys, self._market.exchange, symbol))
+        return self._answering.finish(newest(self._market.keys, self._market.called, self._market.exchange, symbol))
 
     def klines(
         self, symbol: str, interval: str, start: Time | None = None, end: Time | None = None,
         limit: int | None = None, gaps: GapPolicy = "mark", source: Source = "auto",
     ) -> Records:  # fmt: skip
         """Closed candles that open from `start` on and before `end`; nothing is read before it is iterated."""
-        stretch = stretch_of(
-            klines_of(symbol, interval), now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source
-        )  # fmt: skip
+        stretch = klines_stretch(symbol, interval, start, end, limit, gaps, source)
         return Records(self._market, stretch, self._answering)
 
     def trades(
@@ -71,9 +68,7 @@ class Client:
         limit: int | None = None, gaps: GapPolicy = "mark", source: Source = "auto",
     ) -> Records:  # fmt: skip
         """Trades from `start` on and before `end`, or behind an id of the newest epoch; nothing is read before."""
-        stretch = stretch_of(
-            Key("trade", symbol), now_ms(), start=start, end=end, limit=limit, gaps=gaps, source=source, after=after
-        )  # fmt: skip
+        stretch = trades_stretch(symbol, start, end, after, limit, gaps, source)
         return Records(self._market, stretch, self._answering)
 
     def live(

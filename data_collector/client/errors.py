@@ -3,6 +3,7 @@
 ClientError
 ├── WrongQuestion      ask for something else: a time without a zone, an unknown interval, a policy that is none
 │   ├── UnknownSymbol        ... of another symbol
+│   ├── UnknownSeries        ... of another interval; of the symbol this is not collected
 │   ├── WrongStore           ... of another store: this one is of another exchange, or of another collector
 │   └── TooLarge             ... in pages
 ├── NotInstalled       install the extra that the sentence names
@@ -11,6 +12,8 @@ ClientError
 │   ├── ApiAway
 │   └── DatabaseAway
 └── GapFound           decide what to do about what is missing; `gap` tells it
+
+`SilentSeries` is a warning: nothing is raised where a series may come yet.
 """
 
 from __future__ import annotations
@@ -31,8 +34,12 @@ class UnknownSymbol(WrongQuestion):
     """Nothing is collected or stored of it."""
 
 
+class UnknownSeries(WrongQuestion):
+    """The symbol is collected, but not in this interval, or not its trades; and nothing of it is stored."""
+
+
 class WrongStore(WrongQuestion):
-    """The store holds another exchange's keys and none of this one, or was filled from elsewhere than the HTTP side."""
+    """The store is of another exchange, in cluster mode, or was filled from elsewhere than the HTTP side."""
 
 
 class TooLarge(WrongQuestion):
@@ -59,9 +66,20 @@ class DatabaseAway(Away):
     """PostgreSQL cannot be read."""
 
 
+class SilentSeries(UserWarning):
+    """Nothing of a series came while others of its symbol did: nobody seems to collect it."""
+
+
 class GapFound(ClientError):
     """Records are missing, and the policy is to raise."""
 
     def __init__(self, gap: Gap) -> None:
         super().__init__(gap.sentence)
         self.gap = gap
+
+
+def reason_of(error: Exception) -> str:
+    """Why somebody is away, in a few words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

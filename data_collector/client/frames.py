@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import compress
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from data_collector.client.errors import WrongQuestion
 from data_collector.client.extras import extra_needed
 from data_collector.client.records import EPOCH_START, Kline, Origin, Trade
 
@@ -67,14 +67,14 @@ class Columns(Struct):
         """Else klines."""
         return MAKER in self.integers
 
-    def part(self, rows: slice | npt.NDArray[np.bool_]) -> Columns:
+    def part(self, rows: slice) -> Columns:
         """Some of them."""
         return Columns(
             self.timestamp_us[rows],
             {name: np.asarray(values)[rows] for name, values in self.numbers.items()},
             {name: values[rows] for name, values in self.integers.items()},
             self.origins[rows],
-            self.warnings[rows] if isinstance(rows, slice) else list(compress(self.warnings, rows.tolist())),
+            self.warnings[rows],
         )
 
     def to_numpy(self) -> npt.NDArray[np.void]:
@@ -138,7 +138,8 @@ class Columns(Struct):
 
 
 def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades: bool) -> Columns:
-    """Of records in memory."""
+    """Of records in memory. Raises `WrongQuestion`."""
+    check_numbers(numbers)
     integers = (*TRADE_INTEGERS, MAKER) if is_trades else KLINE_INTEGERS
     return Columns(
         np.array([us_of(record.timestamp) for record in records], np.int64),
@@ -150,6 +151,12 @@ def columns_of(records: Sequence[Kline | Trade], numbers: Numbers, *, is_trades:
         np.array([_PLACES[record.source] for record in records], np.int64),
         [record.warnings for record in records],
     )
+
+
+def check_numbers(numbers: str) -> None:
+    """Raise `WrongQuestion` for what is none."""
+    if numbers not in get_args(Numbers):
+        raise WrongQuestion(f"numbers={numbers!r} is none of {', '.join(get_args(Numbers))}.")
 
 
 def joined(blocks: Sequence[Columns]) -> Columns:

@@ -9,7 +9,7 @@ from data_collector.client.answering.blocking import Answering
 from data_collector.client.reading.history import History, Stretch
 from data_collector.client.reading.market import Market
 from data_collector.client.records import Gap, Item
-from data_collector.client.table import Numbers, Table, Tables
+from data_collector.client.table import Table, Tables
 from data_collector.client.whole import whole_columns, whole_table
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from data_collector.client.frames import Columns
+    from data_collector.client.frames import Columns, Numbers
 
 PAGE_RECORDS = 50_000
 

@@ -28,8 +28,7 @@ class Live:
         self._answering = answering
         self._delivery = Delivery(source, raises=raises)
         self._waiting: deque[Item] = deque()
-        self._ahead = ""
-        """The position behind what waits."""
+        """Of the newest batch, where its items are taken one by one."""
         self._is_closed = False
         self._position = ""
         self._patience_s = START_PATIENCE_S
@@ -77,12 +76,11 @@ class Live:
         while True:
             while self._waiting:
                 yield self._waiting.popleft()
-            self._position = self._ahead or self._position
+            self._position = self._delivery.position
             batch = self._next()
             if batch is None:
                 return
             self._waiting.extend(batch.items)
-            self._ahead = batch.position
 
     def close(self) -> None:
         """Iterating ends. The client stays open."""
@@ -100,9 +98,9 @@ class Live:
         """Of a batch of which some items were taken."""
         if not self._waiting:
             return None
-        rest = Batch(list(self._waiting), self._ahead)
+        rest = Batch(list(self._waiting), self._delivery.position)
         self._waiting.clear()
-        self._position = self._ahead
+        self._position = rest.position
         return rest
 
     def _next(self) -> Batch | None:

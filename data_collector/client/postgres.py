@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import asyncpg
 
-from data_collector.client.errors import DatabaseAway, WrongQuestion
+from data_collector.client.errors import DatabaseAway, WrongQuestion, reason_of
 from data_collector.client.reading.questions import DatabaseCopy
 
 CONNECT_TIMEOUT_S = 10.0
@@ -132,10 +132,3 @@ def _tls_context(dsn: str) -> ssl.SSLContext | None:
     if "sslcert" in asked:
         context.load_cert_chain(asked["sslcert"], asked.get("sslkey"))
     return context
-
-
-def reason_of(error: Exception) -> str:
-    """In a few words."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

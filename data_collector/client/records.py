@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.records import Source
@@ -23,6 +23,9 @@ Missing = Literal["absent", "refused", "skipped", "lost", "unknown"]
 
 Why = Literal["replayed", "recovered", "revision"]
 
+Aware = Annotated[datetime, Meta(tz=True)]
+"""One without a zone is no time of ours."""
+
 EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 CALENDAR = UtcCalendar()
@@ -32,7 +35,7 @@ class Kline(Struct, frozen=True, gc=False, tag="kline"):
     """The candle of one symbol and interval."""
 
     symbol: str
-    timestamp: datetime
+    timestamp: Aware
     """Open time."""
     interval: str
     open: Decimal
@@ -61,7 +64,7 @@ class Trade(Struct, frozen=True, gc=False, tag="trade"):
     """One match of one buyer with one seller; ids grow by one per symbol and epoch."""
 
     symbol: str
-    timestamp: datetime
+    timestamp: Aware
     trade_id: int
     price: Decimal
     quantity: Decimal
@@ -127,7 +130,7 @@ class Latest(Struct, frozen=True, kw_only=True):
     price: Decimal | None
     volume: Decimal | None
     """In base currency, of 24 hours."""
-    timestamp: datetime | None
+    timestamp: Aware | None
     """Of the price."""
     price_change: Decimal | None = None
     price_change_percent: Decimal | None = None

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from data_collector.client.errors import GapFound, WrongQuestion
 from data_collector.client.extras import extra_needed
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from data_collector.client.frames import Columns
-
-Numbers = Literal["float", "decimal"]
+    from data_collector.client.frames import Columns, Numbers
 
 
 class Table:
@@ -74,7 +72,7 @@ class Table:
         return self.columns(numbers).to_polars()
 
     def columns(self, numbers: Numbers) -> Columns:
-        """What frames are made of. Raises `NotInstalled`."""
+        """What frames are made of. Raises `NotInstalled` and `WrongQuestion`."""
         with extra_needed():
             from data_collector.client.frames import columns_of  # noqa: PLC0415
         return columns_of(self.records, numbers, is_trades=self.key.channel == "trade")

@@ -10,11 +10,11 @@ from data_collector.client.reading.history import History, Stretch
 from data_collector.client.reading.market import Market
 from data_collector.client.reading.questions import Plan
 from data_collector.client.records import Kline, Trade
-from data_collector.client.table import Numbers, Table
+from data_collector.client.table import Table
 from data_collector.model.calendar import LENGTHS_MS
 
 if TYPE_CHECKING:
-    from data_collector.client.frames import Columns
+    from data_collector.client.frames import Columns, Numbers
 
 ROWS_MAX = 20_000_000
 """Of one table or frame: some gigabytes."""
@@ -31,11 +31,13 @@ def whole_table(market: Market, stretch: Stretch) -> Plan[Table]:
 
 
 def whole_columns(market: Market, stretch: Stretch, numbers: Numbers) -> Plan[Columns]:
-    """Raises as `whole_table`, and `NotInstalled`."""
+    """Raises as `whole_table`, and `WrongQuestion` and `NotInstalled`."""
+    with extra_needed():
+        from data_collector.client.frames import check_numbers, joined  # noqa: PLC0415
+    check_numbers(numbers)
     if numbers == "float" and _is_in_bulk(market, stretch):
         with extra_needed():
             from data_collector.client.bulk import BulkKlines, BulkTrades  # noqa: PLC0415
-            from data_collector.client.frames import joined  # noqa: PLC0415
         is_trades = stretch.key.channel == "trade"
         bulk: BulkTrades | BulkKlines = BulkTrades(market, stretch) if is_trades else BulkKlines(market, stretch)
         blocks, count = list["Columns"](), 0

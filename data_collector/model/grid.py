@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.model.calendar import DAY_MS, Calendar, missing_range
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS, Calendar, missing_range
 from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 
@@ -107,6 +107,11 @@ class KlineGrid:
 
     def _step_ms(self, open_ms: int) -> int:
         return self.following(open_ms) - open_ms
+
+
+def longest_ms(interval: str) -> int:
+    """How long its klines are, those of months at most."""
+    return LENGTHS_MS.get(interval, LONGEST_MONTH_MS)
 
 
 def grid_of(key: Key, calendar: Calendar) -> Grid:

@@ -21,6 +21,21 @@ def epoch_fields(epoch: int) -> tuple[str, ...]:
     return ("epoch", str(epoch)) if epoch else ()
 
 
+TRADE_EPOCHS = """
+with recursive epochs as (
+  (select epoch from market_data_trades where exchange = $1 and symbol = $2 order by epoch limit 1)
+  union all
+  select (
+    select following.epoch from market_data_trades as following
+    where following.exchange = $1 and following.symbol = $2 and following.epoch > epochs.epoch
+    order by following.epoch limit 1
+  ) from epochs where epochs.epoch is not null
+)
+select epoch from epochs where epoch is not null
+"""
+"""Those that PostgreSQL has trades of. Not `distinct`, which would read all trades."""
+
+
 class Refusal(Struct, frozen=True):
     """A record or frame that may not pass, as it goes to `quarantine:{symbol}`."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
@@ -14,9 +16,11 @@ import redis
 from data_collector.embedded.binary import server_binary
 from data_collector.model.store_url import StoreAddress
 from data_collector.observe.counters import Counters
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract.stores import Reader, opened, redis_sink
-from tests.integration.postgres_server import database_server
+from tests.integration.postgres_server import database_named, database_server, execute
 
 __all__ = ["database_server"]
 """A fixture of the integration tests, which is used here too."""
@@ -31,9 +35,10 @@ SERVERS = {"valkey": server_binary()} | ({"redis": MACHINES_REDIS} if MACHINES_R
 
 READERS = (
     "test_backtrader_history.py", "test_backtrader_live.py", "test_backtrader_orders.py",
-    "test_client_async.py", "test_client_feeds.py", "test_client_history.py", "test_client_memory.py",
-    "test_client_seam.py", "test_http_gaps.py", "test_http_latest.py", "test_http_series_grid.py",
-    "test_http_series_streamed.py", "test_planted.py",
+    "test_client_async.py", "test_client_collected.py", "test_client_feeds.py", "test_client_history.py",
+    "test_client_memory.py",    "test_client_seam.py",
+    "test_http_gaps.py", "test_http_latest.py", "test_http_series_grid.py", "test_http_series_streamed.py",
+    "test_planted.py",
 )  # fmt: skip
 """What these hold is decided before a record is stored, or after it was read."""
 
@@ -105,6 +110,24 @@ async def other(store_address: StoreAddress, reader: Reader) -> AsyncIterator[Re
     """A second collector on the same store."""
     async with opened(redis_sink(store_address, writer="writer2")) as sink:
         yield sink
+
+
+@pytest.fixture(scope="module")
+def dsn(database_server: str) -> Iterator[str]:
+    """A database of the module's own, with the tables of the history."""
+    name = f"dc_test_{uuid4().hex[:12]}"
+    execute(database_server, f"create database {name}")
+    dsn = database_named(database_server, name)
+    asyncio.run(_migrate(dsn))
+    yield dsn
+    execute(database_server, f"drop database {name} with (force)")
+
+
+async def _migrate(dsn: str) -> None:
+    pool = await open_pool(dsn, size=1)
+    async with pool.acquire() as connection:
+        await migrate(connection)
+    await pool.close()
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], path: str) -> None:

@@ -16,11 +16,9 @@ from data_collector.model.records import Kline as StoredKline
 from tests.contract.backtrader_runs import NOON, UTCNOW, feed_of, minute_of, run, run_of
 from tests.contract.stores import Reader
 from tests.contract.test_client_history import at
-from tests.contract.test_http_series import dsn, writer_of
+from tests.contract.test_http_series import writer_of
 from tests.integration.postgres_server import execute
 from tests.market import SYMBOL, kline
-
-__all__ = ["dsn"]
 
 pytestmark = UTCNOW
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -16,6 +17,7 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told, trades_from
 from tests.contract.stores import Reader
+from tests.contract.test_client_history import at
 from tests.market import NOON_MS, SYMBOL, kline, trade
 
 
@@ -62,6 +64,41 @@ async def test_gap_that_is_raised_leaves_the_position_before_it(client: Client, 
     assert told(found) == [1, 2, 3, 7, 8]
     assert raised.value.gap.count == 3
     assert told(taken(client.live(TRADES, position=position), 3)) == [(4, 6, "lost"), 7, 8]
+
+
+async def test_position_never_goes_back_whatever_way_items_are_taken(client: Client, sink: RedisSink) -> None:
+    """One by one, as a batch, and one by one again: who stores the position each time doubles nothing."""
+    await sink.write(stores.trades(1, 3))
+
+    with client.live(TRADES, start="earliest") as live:
+        assert told(itertools.islice(live, 3)) == [1, 2, 3]
+        await sink.write(stores.trades(4, 6))
+        batch = live.poll(5) or pytest.fail("a live stream has no end")
+        assert told(batch.items) == [4, 5, 6]
+        await sink.write(stores.trades(7, 7))
+        assert told(itertools.islice(live, 1)) == [7]
+        assert live.position == batch.position
+        await sink.write(stores.trades(8, 8))
+        batch = next(live.batches())
+        await sink.write(stores.trades(9, 9))
+        assert told(itertools.islice(live, 1)) == [9]
+        assert live.position == batch.position
+
+
+async def test_reader_has_not_caught_up_before_it_has_given_all_that_was_read(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.trades(1, 3))
+    found: list[object] = []
+
+    with client.live(TRADES, start="earliest", gaps="raise") as live:
+        live.poll(5)
+        await sink.write(stores.trades(4, 4))
+        await sink.write(stores.trades(7, 8, after=4, reason="lost"))
+        for _ in range(3):
+            with suppress(GapFound):
+                batch = live.poll(5) or pytest.fail("a live stream has no end")
+                found += [*told(batch.items), live.is_caught_up]
+
+    assert found == [4, False, 7, 8, True]
 
 
 async def test_gap_that_is_skipped_is_not_seen(client: Client, sink: RedisSink) -> None:
@@ -188,6 +225,22 @@ async def test_entries_that_no_collector_wrote_are_counted_and_passed_over(
     with client.live(TRADES, start="earliest") as live:
         assert told(list(itertools.islice(live, 2))) == [1, 2]
         assert live.unreadable == 2
+
+
+async def test_times_without_a_zone_are_of_no_collector(client: Client, sink: RedisSink, reader: Reader) -> None:
+    """Of a candle and of a gap: neither can be compared with those that have one."""
+    await sink.write(stores.klines(kline(0), kline(1)))
+    record = reader.entries(f"stream:{SYMBOL}")[1][1]["data"]
+    reader.client.xadd(f"stream:{SYMBOL}", {"data": record.replace("+00:00", "")})
+    gap = '{"channel":"kline","interval":"1m","first":"2024-01-01T12:02:00","last":"2024-01-01T12:03:00","count":2,'
+    reader.client.xadd(f"gaps:{SYMBOL}", {"data": gap + '"reason":"lost"}'})
+    reader.client.xadd(f"stream:{SYMBOL}", {"data": record.replace("12:01:", "12:04:")})
+
+    with client.live(MINUTES, start="earliest") as live:
+        found = list(itertools.islice(live, 4))
+
+    assert told(found) == [("1m", 0), ("1m", 1), (at(2), at(3), "unknown"), ("1m", 4)]
+    assert live.unreadable == 1
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

@@ -21,7 +21,7 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES
 from tests.contract.stores import Reader
-from tests.contract.test_client_history import at, dsn, service
+from tests.contract.test_client_history import at, service
 from tests.contract.test_http_series import writer_of
 from tests.docs.tree import ROOT
 from tests.integration.postgres_server import execute
@@ -29,7 +29,7 @@ from tests.integration.waiting import until
 from tests.market import SYMBOL, kline
 from tests.unit.client.adapters.candles import walk
 
-__all__ = ["dsn", "service"]
+__all__ = ["service"]
 
 COUNT = 3000
 PRICES = [f"{price:.2f}" for price in walk(COUNT)]

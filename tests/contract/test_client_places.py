@@ -8,19 +8,20 @@ import pytest
 from msgspec import structs
 
 from data_collector.client import ApiAway, AsyncClient, Client, Trade, WrongStore
+from data_collector.client.answering import http
+from data_collector.client.reading.questions import ApiRequest
 from data_collector.embedded.peer import free_port
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import TRADES, told
 from tests.contract.http_service import HttpService, running, write_snapshot
 from tests.contract.stores import SOURCE, Reader
-from tests.contract.test_client_history import at, dsn, put_minutes, put_trades
+from tests.contract.test_client_history import at, put_minutes, put_trades
 from tests.contract.test_http_series import snapshot_of
+from tests.contract.test_http_series import told as telling
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
 from tests.market import NOON_MS, SYMBOL
-
-__all__ = ["dsn"]
 
 ELSEWHERE = "the simulated market 1"
 
@@ -93,6 +94,22 @@ async def test_history_of_the_same_collector_is_joined(
     with Client(address, api=service.url, database="") as client, client.live(TRADES, start=NOON_MS) as live:
         found = next(live.batches()).items
         assert [item.trade_id for item in found if isinstance(item, Trade)][:20] == list(range(1, 21))
+
+
+async def test_range_that_lacks_something_takes_no_place_of_the_http_side(
+    service: HttpService, address: str, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has four for everybody."""
+    await put_trades(dsn, 1, 20)
+    monkeypatch.setattr(http, "PIECE_BYTES", 100)
+    request = ApiRequest(f"/trades/{SYMBOL}", {"from": "2024-01-01", "format": "csv"}, in_pieces=True)
+    api = http.Api(service.url)
+
+    with telling(service, address, snapshot_of(None)), pytest.raises(ApiAway, match="cannot answer in full now"):
+        api.get(request)
+    assert not api._ranges
+    assert api.get(request).body.startswith(b"BTCUSDT,")
+    api.close()
 
 
 async def test_history_at_the_start_is_not_waited_for(address: str, sink: RedisSink, reader: Reader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -9,6 +10,7 @@ import pytest
 
 from data_collector.client import (
     ApiAway,
+    AsyncClient,
     Client,
     DatabaseAway,
     StoreAway,
@@ -16,6 +18,7 @@ from data_collector.client import (
     WrongQuestion,
     WrongStore,
 )
+from data_collector.client.answering import http, places
 from data_collector.embedded.peer import free_port
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
@@ -70,6 +73,8 @@ def test_words_that_mean_nothing_are_refused(client: Client) -> None:
         client.live(TRADES, position='{"v":2}')
     with pytest.raises(WrongQuestion, match='source="database" needs'):
         client.klines(SYMBOL, "1m", source="database")
+    with pytest.raises(WrongQuestion, match="after=-1 is no trade id"):
+        client.trades(SYMBOL, after=-1)
     with pytest.raises(WrongQuestion, match="is no number of records"):
         client.klines(SYMBOL, "1m", limit=0)
 
@@ -89,6 +94,14 @@ async def test_symbol_that_nobody_collects_is_named_beside_those_that_are_there(
             ask()
 
 
+def test_price_that_is_none_is_no_collectors(client: Client, reader: Reader) -> None:
+    for name, text in (("price", "cheap"), ("open_time", "9" * 20), ("timestamp", "2024-01-01T12:00:00")):
+        reader.client.hset(f"latest:{SYMBOL}", name, text)
+        with pytest.raises(StoreAway, match=f"latest:{SYMBOL} holds what no collector has written"):
+            client.latest(SYMBOL)
+        reader.client.delete(f"latest:{SYMBOL}")
+
+
 async def test_store_of_another_exchange_is_told(address: str, reader: Reader, sink: RedisSink) -> None:
     reader.client.hset("latest:BTCUSDT", "price", "1")
     kraken = Client(address, api="", database="", exchange="kraken")
@@ -105,6 +118,34 @@ def test_store_that_is_away_is_told() -> None:
     client = Client(f"redis://127.0.0.1:{free_port()}", api="", database="")
     with client, pytest.raises(StoreAway, match=r"The store cannot be read \(.*refused"):
         client.symbols()
+
+
+async def test_client_that_was_told_nothing_says_where_it_looked(
+    address: str, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a demo whose store has another port: nothing is there, or another store, which is empty."""
+    for variable in (places.STORE_VARIABLE, places.API_VARIABLE, places.DATABASE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    nowhere = f"127.0.0.1:{free_port()}"
+    monkeypatch.setattr(places, "DEFAULT_STORE", f"redis://{nowhere}")
+    told = "REDIS_URL is not set, so it was looked for at {}: the screen of a collector, or of a demo, tells where"
+
+    with Client() as client, pytest.raises(StoreAway, match=rf"cannot be read \(.*refused.*\); {told.format(nowhere)}"):
+        client.live(TRADES)
+    async with AsyncClient() as asking:
+        with pytest.raises(StoreAway, match=told.format(nowhere)):
+            await asking.symbols()
+    with Client(f"redis://{nowhere}") as named, pytest.raises(StoreAway, match=r"refused.*\); REDIS_URL names it\.$"):
+        named.symbols()
+    monkeypatch.setattr(places, "DEFAULT_STORE", address)
+    empty = told.format(address.removeprefix("unix://"))
+    with Client() as client, pytest.raises(UnknownSymbol, match=f"nothing of BTCUSDT: it is empty; {empty}"):
+        client.latest(SYMBOL)
+
+
+def test_address_of_sentinel_is_told_with_the_cure() -> None:
+    with pytest.raises(WrongQuestion, match=r"give the client that redis-py makes of it, redis\.sentinel\.Sentinel"):
+        Client("redis+sentinel://:canary@127.0.0.1:26379/mymaster")
 
 
 def test_address_that_is_none_is_refused_without_a_secret() -> None:
@@ -131,6 +172,17 @@ async def test_hole_that_the_http_side_cannot_be_asked_about_is_no_gap(
                 live.poll(0)
             assert live.position == position
         with pytest.raises(ApiAway):
+            list(client.klines(SYMBOL, "1m"))
+
+
+def test_http_side_that_does_not_answer_in_time_is_away(
+    address: str, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection and says nothing: no more a reason for a traceback than one that refuses it."""
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(address, api=f"http://127.0.0.1:{silent.getsockname()[1]}", database="")
+        with client, pytest.raises(ApiAway, match=r"does not answer \(no answer in time\)"):
             list(client.klines(SYMBOL, "1m"))
 
 

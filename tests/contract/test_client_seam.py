@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
 import pytest
 from msgspec import structs
 
-from data_collector.client import Client, Epoch, Gap, Item, Kline, Revision, Table, Trade
+from data_collector.client import (
+    AsyncClient,
+    Client,
+    Epoch,
+    Gap,
+    GapFound,
+    Item,
+    Kline,
+    Records,
+    Revision,
+    Table,
+    Trade,
+)
 from data_collector.client.terms.series import series_of
 from data_collector.model.gaps import Gap as DeclaredGap
 from data_collector.model.gaps import GapReason
 from data_collector.model.records import Kline as StoredKline
 from data_collector.model.records import Origin, Sourced
 from data_collector.model.records import Trade as StoredTrade
-from data_collector.model.sink import Batch, TradeRun
+from data_collector.model.sink import Batch, KlineUpdate, TradeRun
 from data_collector.model.wire import json_text, kline_json
+from data_collector.simulator.market.market import Market
+from data_collector.simulator.settings import SimulatorSettings
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told, trades_from
 from tests.contract.stores import Reader
-from tests.contract.test_client_history import at, client, dsn, put_minutes, put_trades, service
+from tests.contract.test_client_history import at, client, put_minutes, put_trades, service
 from tests.contract.test_http_series import writer_of
-from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
+from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline
 
-__all__ = ["client", "dsn", "service"]
+__all__ = ["client", "service"]
 
 
 async def test_live_from_a_time_is_history_and_then_the_stream(
@@ -102,75 +115,100 @@ async def test_live_goes_on_behind_a_replay(client: Client, sink: RedisSink, dsn
 
 
 MINUTES_OF_A_DAY = 1440
-NEW_LIFE_MINUTE = 900
-FLUSHED_MINUTE = 110
-GAP_MINUTES: dict[int, GapReason] = {130: "lost", 131: "lost", 700: "absent", 1200: "refused"}
+CHUNK_MINUTES = 100
+"""Written at once; what happens to the market or the store happens in front of one."""
+FLUSHED_MINUTE, SKIPPED_IDS_MINUTE, NEW_LIFE_MINUTE = 110, 510, 910
+MISSED_MINUTES: dict[int, GapReason] = {130: "lost", 131: "lost", 700: "absent", 1200: "refused"}
+"""Of which a collector has neither the candle nor the trades."""
 REVISED_MINUTES = (50, 901)
 """Of which other numbers come later."""
 
 
 class Day:
-    """A day of one market, as it comes to be: minutes, and three trades in each of them."""
+    """A day of the simulator's market on a quiet symbol, as a collector hands it on."""
 
     def __init__(self, sink: RedisSink, reader: Reader, dsn: str) -> None:
-        self._chance = random.Random(2)
+        settings = SimulatorSettings(symbols=(SYMBOL,), trades_per_s=0.2, history_trades=0, early_every=50)
+        self._market = Market(settings, NOON_MS)
         self._sink = sink
         self._reader = reader
         self._dsn = dsn
-        self._next_id = 5_000
         self._epoch = 0
+        self._last_id: int | None = None
         self._missing: list[DeclaredGap] = []
-
-    def kline(self, minute: int) -> StoredKline:
-        """Digits that no binary float has."""
-        prices = sorted(f"{self._chance.randint(1, 10**7)}.{self._chance.randint(0, 99):02d}" for _ in range(4))
-        volume, quote = (f"{self._chance.randint(0, 999)}.{self._chance.randint(1, 10**5)}" for _ in range(2))
-        return kline(
-            minute, open=prices[1], high=prices[3], low=prices[0], close=prices[2], volume=volume, quote_volume=quote
-        )
+        self._revised: list[StoredKline] = []
 
     async def write(self, minutes: range) -> None:
         """Into both stores."""
-        batch, candles, lives = Batch(klines=[[]]), list[StoredKline](), defaultdict[int, list[StoredTrade]](list)
+        symbol = self._market.listed(SYMBOL)
+        if minutes.start == SKIPPED_IDS_MINUTE:
+            symbol.skip_ids(2)
+        if minutes.start == NEW_LIFE_MINUTE:
+            symbol.restart_ids(1)
+            self._epoch += 1
         for minute in minutes:
-            if minute in GAP_MINUTES:
-                self._missing.append(stores.minutes(minute, minute, GAP_MINUTES[minute]))
-                continue
-            candles.append(self.kline(minute))
-            batch.klines[0] += stores.klines(candles[-1], gaps=self._missing).klines[0]
-            self._missing = []
-            batch.trades.append(self._run(minute, lives))
-        await self._sink.write(batch)
+            if minute < FLUSHED_MINUTE:
+                # Why a candle is missing is not known any more once the store was emptied.
+                symbol.burst(1)
+            self._market.now_ms = NOON_MS + (minute + 1) * MINUTE_MS
+            symbol = self._market.listed(SYMBOL)
+        candles, trades = self._klines(minutes), list(self._runs(minutes))
+        await self._sink.write(Batch(klines=[self._updates(minutes, candles)], trades=[run for run, _ in trades]))
         async with writer_of(self._dsn) as writer:
-            await writer.put_klines(candles, source="ws")
-            for epoch, trades in lives.items():
-                await writer.put_trades(trades, source="ws", epoch=epoch)
+            await writer.put_klines([*candles.values()], source="ws")
+            await writer.put_trades([each for _, made in trades for each in made], source="ws", epoch=self._epoch)
 
-    def _run(self, minute: int, lives: dict[int, list[StoredTrade]]) -> TradeRun:
-        after, begins = self._next_id - 1, minute == NEW_LIFE_MINUTE
-        first = 1 if begins else self._next_id + (2 if minute % 300 == 150 else 0)
-        made = [
-            trade(number, time_ms=NOON_MS + minute * MINUTE_MS + number % 3, quantity=self._quantity())
-            for number in range(first, first + 3)
-        ]
-        self._epoch += begins
-        self._next_id = first + 3
-        lives[self._epoch] += made
+    def _klines(self, minutes: range) -> dict[int, StoredKline]:
+        """By minute. One without a trade has none."""
+        made = {minute_at(each.open_ms): each for each in self._market.closed_klines(SYMBOL, "1m")}
+        self._revised += [revised(made[minute], made[minute + 1]) for minute in REVISED_MINUTES if minute in minutes]
+        return {minute: made[minute] for minute in minutes if minute in made and minute not in MISSED_MINUTES}
+
+    def _updates(self, minutes: range, candles: Mapping[int, StoredKline]) -> list[KlineUpdate]:
+        updates: list[KlineUpdate] = []
+        for minute in minutes:
+            if minute in candles:
+                updates += stores.klines(candles[minute], gaps=self._missing).klines[0]
+                self._missing = []
+            else:
+                self._missing.append(stores.minutes(minute, minute, MISSED_MINUTES.get(minute, "absent")))
+        return updates
+
+    def _runs(self, minutes: range) -> Iterator[tuple[TradeRun, list[StoredTrade]]]:
+        """Trades whose ids follow each other."""
+        begins = minutes.start == NEW_LIFE_MINUTE
+        from_id = 0 if self._last_id is None or begins else self._last_id + 1
+        waiting: list[StoredTrade] = []
+        for each in [*self._market.tape(SYMBOL, from_id), None]:
+            if waiting and (each is None or each.trade_id > waiting[-1].trade_id + 1):
+                yield self._run(waiting, begins=begins), waiting
+                waiting, begins = [], False
+            if each is not None and minute_at(each.time_ms) not in MISSED_MINUTES:
+                waiting.append(each)
+
+    def _run(self, made: Sequence[StoredTrade], *, begins: bool) -> TradeRun:
+        after, self._last_id = self._last_id, made[-1].trade_id
         run = stores.run_of(made, after=None if begins else after, reason="lost")
-        return structs.replace(run, epoch=self._epoch, after_id=after if begins else -1)
-
-    def _quantity(self) -> str:
-        return f"0.{self._chance.randint(1, 10**5)}"
+        return structs.replace(run, epoch=self._epoch, after_id=after if begins and after is not None else -1)
 
     async def revise(self) -> None:
         """Other numbers come of some candles."""
-        made = [self.kline(minute) for minute in REVISED_MINUTES]
-        await self._sink.write(Batch(revisions=[Sourced(each, Origin("rest")) for each in made]))
-        for each in made:
+        await self._sink.write(Batch(revisions=[Sourced(each, Origin("rest")) for each in self._revised]))
+        for each in self._revised:
             record = kline_json(each, json_text(SYMBOL))
             self._reader.client.xadd(f"late:{SYMBOL}", {"data": record, "why": "revision", "src": "rest"})
         async with writer_of(self._dsn) as writer:
-            await writer.put_klines(made, source="rest")
+            await writer.put_klines(self._revised, source="rest")
+
+
+def minute_at(time_ms: int) -> int:
+    """After noon."""
+    return (time_ms - NOON_MS) // MINUTE_MS
+
+
+def revised(candle: StoredKline, other: StoredKline) -> StoredKline:
+    """With the numbers of another one."""
+    return structs.replace(other, open_ms=candle.open_ms, close_ms=candle.close_ms, event_ms=candle.event_ms + 1)
 
 
 async def test_live_history_and_replay_are_equal_to_the_last_digit(
@@ -182,30 +220,37 @@ async def test_live_history_and_replay_are_equal_to_the_last_digit(
     await day.write(range(10))
     with client.live(TRADES, MINUTES, start="earliest", revisions=True) as live:
         live_items += (live.poll(1) or pytest.fail("a live stream has no end")).items
-        for first in range(10, MINUTES_OF_A_DAY, 100):
+        for first in range(10, MINUTES_OF_A_DAY, CHUNK_MINUTES):
             if first == FLUSHED_MINUTE:
                 reader.client.flushall()
-            await day.write(range(first, min(first + 100, MINUTES_OF_A_DAY)))
+            await day.write(range(first, min(first + CHUNK_MINUTES, MINUTES_OF_A_DAY)))
             reader.client.xtrim(f"trades:{SYMBOL}", maxlen=50, approximate=False)
             while (batch := live.poll(0.01)) is not None and batch.items:
                 live_items += batch.items
         await day.revise()
         while sum(isinstance(item, Revision) for item in live_items) < len(REVISED_MINUTES):
             live_items += (live.poll(1) or pytest.fail("a live stream has no end")).items
-    revised = {item.record.timestamp: item.record for item in live_items if isinstance(item, Revision)}
-    candles, trades = client.klines(SYMBOL, "1m"), client.trades(SYMBOL)
+    newer = {item.record.timestamp: item.record for item in live_items if isinstance(item, Revision)}
+    lived = [newer.get(item.timestamp, item) if isinstance(item, Kline) else item for item in live_items]
     with client.replay(TRADES, MINUTES, start=at(0)) as replay:
         replayed = list(replay)
 
-    lived = [revised.get(item.timestamp, item) if isinstance(item, Kline) else item for item in live_items]
-    assert of_klines(lived) == list(candles) == of_klines(replayed)
-    assert of_trades(lived) == list(trades) == of_trades(replayed)
-    assert len(of_klines(lived)) == MINUTES_OF_A_DAY
-    assert [item for item in of_trades(lived) if isinstance(item, Epoch)] == [Epoch(SYMBOL, 1)]
-    for records, items in ((candles, of_klines(lived)), (trades, of_trades(lived))):
-        held = [item for item in items if isinstance(item, Kline | Trade)]
-        table = Table(series_of(MINUTES if records is candles else TRADES), held, [])
-        assert table.to_numpy().tobytes() == records.to_numpy().tobytes()
+    assert_same(MINUTES, of_klines(lived), client.klines(SYMBOL, "1m"), of_klines(replayed))
+    assert_same(TRADES, of_trades(lived), client.trades(SYMBOL), of_trades(replayed))
+    assert sum(item.count if isinstance(item, Gap) else 1 for item in of_klines(lived)) == MINUTES_OF_A_DAY
+    assert {item.reason for item in lived if isinstance(item, Gap)} == {"lost", "absent", "refused"}
+    assert [item for item in lived if isinstance(item, Epoch)] == [Epoch(SYMBOL, 1)]
+    assert len(newer) == len(REVISED_MINUTES)
+
+
+def assert_same(series: str, lived: Sequence[Item], records: Records, replayed: Sequence[Item]) -> None:
+    """Digit by digit, and floats bit by bit."""
+    encode, key = msgspec.json.Encoder().encode, series_of(series)
+    assert encode(list(records)) == encode(replayed) == encode(lived)
+    tables = [
+        Table(key, [each for each in items if isinstance(each, Kline | Trade)], []) for items in (lived, replayed)
+    ]
+    assert {table.to_numpy().tobytes() for table in tables} == {records.to_numpy().tobytes()}
 
 
 def of_klines(items: Sequence[Item]) -> list[Item]:
@@ -217,3 +262,29 @@ def of_trades(items: Sequence[Item]) -> list[Item]:
     return [
         item for item in items if isinstance(item, Trade | Epoch) or (isinstance(item, Gap) and item.channel == "trade")
     ]
+
+
+async def test_asynchronous_client_reads_the_same(
+    request: pytest.FixtureRequest, client: Client, address: str, sink: RedisSink, dsn: str
+) -> None:
+    await put_minutes(dsn, sink, 0, 1, 4, 5)
+    await put_trades(dsn, 1, 5)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+    api = "" if "-database]" in request.node.name else request.getfixturevalue("service").url
+    candles = client.klines(SYMBOL, "1m", start=at(0))
+
+    async with AsyncClient(address, api=api, database="" if "-http]" in request.node.name else dsn) as other:
+        records = other.klines(SYMBOL, "1m", start=at(0))
+        assert [item async for item in records] == list(candles)
+        assert [list(page) async for page in records.pages(2)] == [list(page) for page in candles.pages(2)]
+        assert await records.gaps() == candles.gaps
+        assert await records.spans() == candles.spans()
+        assert (await records.to_numpy()).tobytes() == candles.to_numpy().tobytes()
+        assert (await records.to_arrow()).to_pylist() == candles.to_arrow().to_pylist()
+        assert len(await records.to_pandas(numbers="decimal")) == 4
+        with pytest.raises(GapFound):
+            await records.require_whole()
+        async with await other.replay(TRADES, MINUTES, start=at(0)) as replay:
+            with client.replay(TRADES, MINUTES, start=at(0)) as blocking:
+                assert [item async for item in replay] == list(blocking)
+            assert replay.is_caught_up

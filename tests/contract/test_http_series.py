@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from uuid import uuid4
 
 import pytest
 
@@ -18,29 +16,18 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.sink import Batch
 from data_collector.model.status import Snapshot
 from data_collector.model.wire import json_text, kline_json, trade_json
-from data_collector.sinks.postgres.migrate import migrate
 from data_collector.sinks.postgres.pool import open_pool
 from data_collector.sinks.postgres.writing import PostgresWriter
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import Answer, HttpService, running, write_snapshot
-from tests.integration.postgres_server import database_named, execute
+from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
 ALWAYS = "from=1970-01-01"
 MINUTES = f"/klines/{SYMBOL}?interval=1m&{ALWAYS}"
 TRADES = f"/trades/{SYMBOL}?{ALWAYS}"
-
-
-@pytest.fixture(scope="module")
-def dsn(database_server: str) -> Iterator[str]:
-    name = f"dc_test_{uuid4().hex[:12]}"
-    execute(database_server, f"create database {name}")
-    dsn = database_named(database_server, name)
-    asyncio.run(_migrate(dsn))
-    yield dsn
-    execute(database_server, f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +59,6 @@ def told(service: HttpService, address: str, snapshot: Snapshot) -> Iterator[Non
     finally:
         write_snapshot(service.folder, snapshot_of(address))
         until(lambda: service.get("/status").json["redis_url"] is not None or None)
-
-
-async def _migrate(dsn: str) -> None:
-    pool = await open_pool(dsn, size=1)
-    async with pool.acquire() as connection:
-        await migrate(connection)
-    await pool.close()
 
 
 @asynccontextmanager

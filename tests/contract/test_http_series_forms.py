@@ -18,7 +18,6 @@ from tests.contract.test_http_series import (
     MINUTES,
     TRADES,
     cell,
-    dsn,
     one_service,
     page,
     put_klines,
@@ -30,7 +29,7 @@ from tests.contract.test_http_series import (
 )
 from tests.market import MINUTE_MS, NOON_MS, kline, trade
 
-__all__ = ["dsn", "one_service", "service"]
+__all__ = ["one_service", "service"]
 """Fixtures, which are used here too."""
 
 

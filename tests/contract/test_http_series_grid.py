@@ -19,11 +19,10 @@ from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import HttpService, running
 from tests.contract.stores import Reader
-from tests.contract.test_http_series import ALWAYS, all_pages, dsn, page, snapshot_of, text_of, writer_of
+from tests.contract.test_http_series import ALWAYS, all_pages, page, snapshot_of, text_of, writer_of
 from tests.integration.postgres_server import execute
 from tests.market import SYMBOL, kline
 
-__all__ = ["dsn"]
 """A fixture, which is used here too."""
 
 CALENDAR = UtcCalendar()

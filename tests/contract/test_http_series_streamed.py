@@ -20,12 +20,11 @@ from data_collector.model.wire import open_time_text
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.http_service import DEADLINE_S, SERVE, HttpService, running
-from tests.contract.test_http_series import dsn, put_klines, put_trades, rows_of, snapshot_of, writer_of
+from tests.contract.test_http_series import put_klines, put_trades, rows_of, snapshot_of, writer_of
 from tests.integration.postgres_server import execute, rows
 from tests.integration.waiting import until
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL, kline, trade
 
-__all__ = ["dsn"]
 """A fixture, which is used here too."""
 
 SMALL_PIECES = f"""

@@ -1,4 +1,4 @@
-"""A store in cluster mode is refused at once, by name, by whoever opens it."""
+"""A store in cluster mode is refused at once, by name, by whoever opens it, and by its readers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
+import redis.asyncio
 
 from data_collector.cli.doctor.check_store import check_store
+from data_collector.client import AsyncClient, Client, WrongStore
 from data_collector.embedded.binary import server_binary
 from data_collector.embedded.peer import free_port
 from data_collector.model.errors import Misconfigured
@@ -62,3 +65,29 @@ async def test_doctor_and_every_other_reader_tell_it(cluster: str) -> None:
 
     assert found.state == "fail"
     assert "cluster mode" in found.seen
+
+
+async def test_client_tells_it(cluster: str) -> None:
+    """Of an address and of a client of one node: told at once, and not waited for."""
+    with Client(cluster, api="", database="") as client, redis.from_url(cluster) as given:
+        other = Client(given, api="", database="")
+        for ask in (
+            lambda: client.latest("BTCUSDT"),
+            lambda: client.live("BTCUSDT:1m"),
+            lambda: other.latest("BTCUSDT"),
+        ):
+            with pytest.raises(WrongStore, match=r"cluster mode, which no collector writes to .* cluster-enabled no"):
+                ask()
+    async with AsyncClient(cluster, api="", database="") as asking:
+        with pytest.raises(WrongStore, match="cluster mode"):
+            await asking.live("BTCUSDT:trades")
+
+
+def test_client_of_a_cluster_is_refused(cluster: str) -> None:
+    """It has no socket before it is asked anything, where it is one of asyncio."""
+    given = redis.asyncio.RedisCluster.from_url(cluster)
+    with pytest.raises(WrongStore, match="cluster mode"):
+        AsyncClient(given, api="", database="")
+    if Store(cluster).ask("CLUSTER", "SLOTS"):
+        with redis.RedisCluster.from_url(cluster) as blocking, pytest.raises(WrongStore, match="cluster mode"):
+            Client(blocking, api="", database="")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from data_collector.embedded.peer import free_port
 from tests.docs.tree import ROOT, read
 from tests.integration.demo import Demo, demo, first
 from tests.integration.postgres_server import rows
@@ -29,6 +30,26 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS = FENCE.findall(read("README.md").partition("\n## Read it from\n")[2].partition("\n## ")[0])
 OWN_TESTS = "pathway"
 """What needs an environment of its own is run there."""
+
+ASKED_FOR = """\
+import redis
+import json
+
+# Connect to Redis
+r = redis.from_url("redis://localhost:6379")
+
+# Get latest price
+latest = r.hgetall("latest:BTCUSDT")
+print(f"BTC Price: ${latest['price']}")
+
+# Subscribe to real-time stream
+for message in r.xread({"stream:BTCUSDT": "$"}, block=0):
+    stream_name, messages = message
+    for msg_id, data in messages:
+        market_data = json.loads(data['data'])
+        print(f"New candle: {market_data}")
+"""
+"""The client of Redis that the collector was asked for with."""
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +130,16 @@ def test_trades_are_stored_once_by_an_example_that_is_killed_again_and_again(ser
     assert str(oldest) == held[0]["id"].partition("-")[2]
 
 
+def test_client_of_redis_that_was_asked_for_reads_the_demo(served: Demo, tmp_path: Path) -> None:
+    """With what redis-py itself needs, texts in place of bytes and no end to waiting, and no other change."""
+    made = 'from_url("redis://localhost:6379"'
+    changed = f'from_url("{served.store.url}", decode_responses=True, socket_timeout=None'
+    assert made in ASKED_FOR
+
+    with program(served, tmp_path, "-c", ASKED_FOR.replace(made, changed)) as running:
+        running.said(r"BTC Price: \$[\d.]+\nNew candle: \{'symbol': 'BTCUSDT', 'timestamp': '\d{4}-.*'is_closed': ")
+
+
 def trades_of(folder: Path) -> tuple[int, int, int]:
     """How many an example has stored, the first id and the last one."""
     with closing(sqlite3.connect(folder / "trades.sqlite")) as store:
@@ -118,14 +149,17 @@ def trades_of(folder: Path) -> tuple[int, int, int]:
         return found
 
 
-def test_late_records_are_alerted(served: Demo, tmp_path: Path) -> None:
-    (late,) = served.store.entries(f"trades:{SYMBOL}")[:1]
+def test_late_records_are_alerted_also_where_nobody_takes_an_alert(
+    served: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERT_URL", f"http://127.0.0.1:{free_port()}")
     with program(served, tmp_path, EXAMPLES / "alert_on_late.py") as running:
         running.said("Watching 6 series")
-        served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
+        for late in served.store.entries(f"trades:{SYMBOL}")[:2]:
+            served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
 
-        trade_id = json.loads(late["fields"]["data"])["trade_id"]
-        running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)")
+            trade_id = json.loads(late["fields"]["data"])["trade_id"]
+            running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)\nALERT_URL did not take it: ")
 
 
 def test_notebook_runs_and_holds_nothing_of_an_earlier_run(served: Demo, tmp_path: Path) -> None:

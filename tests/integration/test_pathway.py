@@ -18,6 +18,7 @@ from data_collector.model.records import Kline, Trade
 from data_collector.model.wire import json_text, kline_json, trade_json
 from tests.docs.tree import ROOT, read
 from tests.foreign.environments import environment_of
+from tests.integration.demo import demo
 from tests.integration.store_reader import Store
 from tests.integration.waiting import until
 from tests.market import NOON_MS, SYMBOL, kline, trade
@@ -29,6 +30,36 @@ FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROGRAMS = [
     text for page in ("docs/pathway.md", "README.md") for text in FENCE.findall(read(page)) if "pw.io.redis" in text
 ]  # fmt: skip
+
+ASKED_FOR = """\
+import pathway as pw
+
+# Read from Redis stream
+table = pw.io.redis.read(
+    rdxclient,
+    stream="stream:BTCUSDT",
+    format="json"
+)
+
+# Process real-time data
+result = table.select(
+    symbol=pw.this.symbol,
+    price=pw.this.close,
+    volume=pw.this.volume
+)
+"""
+"""The lines that the collector was asked for with: to stand behind the one import, and a client."""
+
+BEFORE = """\
+import os
+import redis
+import data_collector.client.adapters.pathway
+rdxclient = redis.from_url(os.environ["REDIS_URL"])
+"""
+AFTER = """\
+pw.io.jsonlines.write(result, "prices.jsonl")
+pw.run()
+"""
 
 ROWS, LAST = 12_000, 1000
 """Of trades, the last of which come when all kills are over."""
@@ -85,6 +116,17 @@ def test_program_of_the_docs_follows_the_candles(store: Store, tmp_path: Path, p
         running.send_signal(signal.SIGTERM)
 
         assert running.wait(20) == 128 + signal.SIGTERM
+
+
+def test_lines_that_were_asked_for_follow_the_demo(tmp_path: Path, python: Path) -> None:
+    with demo(tmp_path / "var") as running:
+        folder = tmp_path / "reader"
+        with started(running.store, folder, python, "-c", BEFORE + ASKED_FOR + AFTER):
+            many = until(lambda: prices(folder), "candles", output=(folder / "log.txt").read_text)
+            until(lambda: len(prices(folder)) > len(many), "newer ones", output=(folder / "log.txt").read_text)
+        running.interrupt()
+
+    assert {symbol for symbol, _, _ in prices(folder)} == {SYMBOL}
 
 
 def test_tables_are_what_is_asked_for(store: Store, tmp_path: Path, python: Path) -> None:

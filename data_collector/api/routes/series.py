@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from msgspec.structs import asdict, replace
 
-from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now
+from data_collector.api.context import SYMBOL_PATTERN, ApiContext, Context, Now, filled_from
 from data_collector.api.series.formats import (
     ARROW_STREAM,
     CSV,
@@ -29,7 +29,7 @@ from data_collector.api.series.formats import (
 )
 from data_collector.api.series.reading import Told
 from data_collector.api.series.streamed import StreamedTable, parts_of
-from data_collector.api.series.tables import NoDecimal, table_of
+from data_collector.api.series.tables import NoDecimal, table_of, whole_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
@@ -118,7 +118,7 @@ async def klines(
         if form == "json":
             written = partial(kline_page_json, window.symbol, interval, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows, page.text)
+            written = partial(whole_of, table_of(form, names), page.rows, page.text)
         return await _page(form, written, _headers(request, snapshot, form, about, "from"))
 
 
@@ -160,7 +160,7 @@ async def trades(
         if form == "json":
             written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows, page.text)
+            written = partial(whole_of, table_of(form, names), page.rows, page.text)
         return await _page(form, written, _headers(request, snapshot, form, about, "after"))
 
 
@@ -182,7 +182,7 @@ def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
     if found.oldest_ms is None and symbol not in snapshot.symbols:
         if found.warnings:
             raise SinkUnavailable(" ".join(found.warnings))
-        raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.", _filled_from(snapshot))
+        raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.", filled_from(snapshot))
 
 
 def _about(found: Told, following: str | int | None, text: Callable[[int], str]) -> About:
@@ -195,7 +195,7 @@ def _about_trades(found: Told, following: int | None, epoch: int, epochs: list[i
 
 
 def _headers(request: Request, snapshot: Snapshot, form: Format, about: About, cursor: str = "") -> dict[str, str]:
-    headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores), **_filled_from(snapshot)}
+    headers = {"Vary": "Accept", "X-Stores": ", ".join(about.stores), **filled_from(snapshot)}
     if about.reaches_back_to is not None:
         headers["X-Reaches-Back-To"] = about.reaches_back_to
     if isinstance(about, AboutTrades):
@@ -214,13 +214,6 @@ def _headers(request: Request, snapshot: Snapshot, form: Format, about: About, c
         query = urlencode([*parameters, (cursor, str(about.next))])
         headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
     return headers
-
-
-def _filled_from(snapshot: Snapshot) -> dict[str, str]:
-    """For clients that join the answer with a store. A name that no header holds whole is left out."""
-    source = snapshot.source or ""
-    is_whole = source != "" and source.isascii() and source.isprintable() and masked(source) == source
-    return {"X-Filled-From": source} if is_whole else {}
 
 
 async def _page(form: Format, written: Callable[[], bytes], headers: Mapping[str, str]) -> Response:

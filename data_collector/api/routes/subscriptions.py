@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_collector.api.context import Context
+from data_collector.api.context import Context, Now, filled_from
 from data_collector.model.subscriptions import Change, ChangeStatus, DesiredSubscriptions, GroupStreams, RefusalKind
 from data_collector.observe.logs import get_log
 from data_collector.web.answers import Answer, Problem, answered, masked
@@ -53,12 +53,13 @@ router = APIRouter(
 
 
 @router.get("/subscriptions", responses={200: described(SubscriptionsAnswer)})
-async def subscriptions(context: Context) -> Response:
+async def subscriptions(context: Context, snapshot: Now) -> Response:
     """What is subscribed, and which streams share a connection."""
     status = await context.collector.subscriptions()
     now = status.present
     return answered(
-        SubscriptionsAnswer(now.symbols, now.intervals, now.channels, now.groups, status.busy, now.changed, now.until)
+        SubscriptionsAnswer(now.symbols, now.intervals, now.channels, now.groups, status.busy, now.changed, now.until),
+        headers=filled_from(snapshot),
     )
 
 

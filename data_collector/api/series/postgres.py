@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager, suppress
 
 from data_collector.api.series.merge import SeriesPart, cut
 from data_collector.api.series.window import Window
-from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.errors import Misconfigured, RowsRefused, SinkUnavailable
-from data_collector.model.grid import LONGEST_MONTH_MS
+from data_collector.model.grid import longest_ms
 from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.sinks.postgres.copying import CopiedPage, CopyForm
 from data_collector.sinks.postgres.failures import place_of
 from data_collector.sinks.postgres.pool import open_pool
-from data_collector.sinks.postgres.reading import PostgresReader
+from data_collector.sinks.postgres.reading import LATE_MS, PostgresReader
 from data_collector.time_limit import time_limit
 
 CONNECTIONS = 2
@@ -27,9 +27,6 @@ READ_TIMEOUT_S = 5.0
 
 LATEST_ID = 2**63 - 1
 """The largest number that PostgreSQL holds."""
-
-LATE_MS = 60_000
-"""Trades stand in the order of their ids; so much can the time of one lie before that of the one before."""
 
 PAUSE_S = 5.0
 """After a failure it counts as away for so long, so that not every answer waits for it."""
@@ -103,7 +100,7 @@ class PostgresReading:
 class PostgresKlines:
     """The `SeriesStore` of one symbol's klines of one interval in PostgreSQL."""
 
-    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm = CopyForm()) -> None:  # noqa: B008 (it is frozen)
+    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm) -> None:
         """`form` is that of what is copied."""
         self._reading = reading
         self._window = window
@@ -141,14 +138,14 @@ class PostgresKlines:
         async with self._reading.turn() as reader:
             return await reader.copier(self._form).klines(
                 window.symbol, window.interval, range(max(first, window.from_ms), window.to_ms), limit,
-                step_ms=LENGTHS_MS.get(window.interval, LONGEST_MONTH_MS), solid_from=solid_from,
+                step_ms=longest_ms(window.interval), solid_from=solid_from,
             )  # fmt: skip
 
 
 class PostgresTrades:
     """The `SeriesStore` of one symbol's trades in PostgreSQL."""
 
-    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm = CopyForm()) -> None:  # noqa: B008 (it is frozen)
+    def __init__(self, reading: PostgresReading, window: Window, form: CopyForm) -> None:
         """`form` is that of what is copied."""
         self._reading = reading
         self._window = window

@@ -204,10 +204,7 @@ class SeriesReading:
             self._postgres.close()
 
     def _trades_of(
-        self,
-        place: Place,
-        window: Window,
-        form: CopyForm = CopyForm(),  # noqa: B008 (it is frozen)
+        self, place: Place, window: Window, form: CopyForm
     ) -> tuple[RedisTrades | None, PostgresTrades | None]:
         redis, postgres = None, self._database(place)
         if place.store_url is not None:

@@ -17,7 +17,7 @@ from data_collector.api.series.window import Window
 from data_collector.api.store_reading import StoreReading
 from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
 from data_collector.model.errors import SinkUnavailable
-from data_collector.model.grid import LONGEST_MONTH_MS
+from data_collector.model.grid import longest_ms
 from data_collector.model.keys import StoreKeys
 from data_collector.model.records import Kline, Sourced
 from data_collector.model.wire import open_time_text
@@ -90,7 +90,7 @@ class RedisKlines:
         oldest_ms = self._oldest_key_ms(state)
         if state.stream_first_ms is None or not self._outlived(state):
             return oldest_ms
-        written_ms = _before(self._window.interval, state.stream_first_ms, 1)
+        written_ms = state.stream_first_ms - longest_ms(self._window.interval)
         return max(0, min(oldest_ms, written_ms - 1000 * self._keeping.catch_up_s))
 
     async def oldest_ms(self) -> int | None:
@@ -145,7 +145,7 @@ class RedisKlines:
     def _oldest_key_ms(self, state: _State) -> int:
         """Keys live from their last write on; what a start fills in is older than that by so many klines."""
         newest_ms = state.now_ms if state.due_ms is None else min(state.now_ms, state.due_ms)
-        filled_ms = _before(self._window.interval, newest_ms, FILLED_AT_START)
+        filled_ms = newest_ms - FILLED_AT_START * longest_ms(self._window.interval)
         filled_ms = min(filled_ms, newest_ms - 1000 * self._keeping.catch_up_s)
         return max(0, filled_ms - 1000 * self._keeping.key_life_s)
 
@@ -173,7 +173,7 @@ class RedisKlines:
     def _places(self, state: _State, first: int) -> Sequence[int]:
         """Open times from `first` on at which a key can stand."""
         newest_ms = state.now_ms if state.due_ms is None else state.due_ms
-        end = min(self._window.to_ms, _after(self._window.interval, newest_ms, AHEAD))
+        end = min(self._window.to_ms, newest_ms + AHEAD * longest_ms(self._window.interval))
         return _open_times(self._window.interval, first, end, state.due_ms)
 
     async def _at(self, connection: StoreConnection, places: Sequence[int]) -> list[tuple[int, Sourced[Kline]]]:
@@ -251,16 +251,6 @@ def _open_times(interval: str, first_ms: int, end_ms: int, anchor_ms: int | None
     step_ms = min(length_ms, DAY_MS) if anchor_ms is None else length_ms
     phase_ms = (anchor_ms or 0) % step_ms
     return range(first_ms + (phase_ms - first_ms) % step_ms, end_ms, step_ms)
-
-
-def _before(interval: str, open_ms: int, count: int) -> int:
-    """A time that lies `count` intervals before `open_ms`, or somewhat more."""
-    return open_ms - count * LENGTHS_MS.get(interval, LONGEST_MONTH_MS)
-
-
-def _after(interval: str, open_ms: int, count: int) -> int:
-    """A time that lies `count` intervals after `open_ms`, or somewhat more."""
-    return open_ms + count * LENGTHS_MS.get(interval, LONGEST_MONTH_MS)
 
 
 def _months(first_ms: int, end_ms: int) -> list[int]:

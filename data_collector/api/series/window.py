@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from data_collector.model.calendar import INTERVALS, LATEST_MS, LENGTHS_MS
-from data_collector.model.grid import LONGEST_MONTH_MS
+from data_collector.model.calendar import INTERVALS, LATEST_MS
+from data_collector.model.grid import longest_ms
 
 _OFFSET_WITHOUT_PLUS = len("2024-01-01T12:00:00 00:00")
 
@@ -37,7 +37,7 @@ def smallest(intervals: Sequence[str]) -> str:
     """Of those that are collected. Raises `WrongParameter` without one."""
     if not intervals:
         raise WrongParameter("interval: none is collected here; name one, such as 1m.")
-    return min(intervals, key=lambda interval: LENGTHS_MS.get(interval, LONGEST_MONTH_MS))
+    return min(intervals, key=longest_ms)
 
 
 def window_of(symbol: str, interval: str | None, from_text: str | None, to_text: str | None) -> Window:

@@ -40,10 +40,10 @@ from data_collector.client.adapters.remembering.candle_file import (
     WrongFile,
 )
 from data_collector.client.adapters.remembering.candles import Candles
-from data_collector.client.adapters.remembering.screen import Mask, Singles
+from data_collector.client.adapters.remembering.screen import Integers, Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
-from data_collector.client.adapters.remembering.windows import Integers, VectorPage, Windows
+from data_collector.client.adapters.remembering.windows import VectorPage, Windows
 
 __all__ = [
     "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "Moments", "NoShape", "Outcome", "VectorPage", "WrongFile",
@@ -277,7 +277,7 @@ class Memory:
     def _nearest(self, asked: _Asked) -> tuple[list[int], list[float]]:
         unit = self._windows.unit(asked.first)
         return nearest(
-            *self._windows.bounds(unit, asked.counting),
+            self._windows.bounds(unit, asked.counting),
             lambda starts: self._windows.similarities(unit, starts),
             asked.k,
             asked.exclusion,

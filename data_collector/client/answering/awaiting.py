@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from data_collector.client.answering.http import Api
 from data_collector.client.answering.places import NO_DRIVER, Places
 from data_collector.client.answering.store import AsyncStoreClient, made_async_store, patient, store_away
-from data_collector.client.errors import NotInstalled
+from data_collector.client.errors import NotInstalled, SilentSeries
 from data_collector.client.reading.questions import (
     ApiRequest,
     Clock,
     DatabaseCopy,
+    Notice,
     Plan,
     Question,
     StoreCommand,
@@ -33,6 +35,7 @@ class AsyncAnswering:
         """Raises `WrongQuestion` and `NotInstalled`. A store that is given stays open."""
         self._own_store = made_async_store(places.store) if store is None else None
         self._store = store or self._own_store
+        self._hint = places.called(is_given=store is not None).hint
         self._api = Api(places.api) if places.api else None
         self._database = _database_of(places.database) if places.database else None
 
@@ -47,6 +50,9 @@ class AsyncAnswering:
             case DatabaseCopy():
                 assert self._database is not None, "without one nothing is asked of it"
                 return await self._database.copy(question)
+            case Notice():
+                warnings.warn(question.sentence, SilentSeries, stacklevel=2)
+                return None
             case Clock():
                 return time.monotonic()
             case WaitUntil():
@@ -78,7 +84,7 @@ class AsyncAnswering:
         try:
             return await self._store.execute_command(*patient(command, self._store))
         except Exception as error:
-            away = store_away(error)
+            away = store_away(error, self._hint)
             if away is None:
                 raise
             raise away from error

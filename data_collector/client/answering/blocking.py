@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from data_collector.client.answering.http import Api
 from data_collector.client.answering.places import NO_DRIVER, Places
 from data_collector.client.answering.store import StoreClient, made_store, patient, store_away
-from data_collector.client.errors import NotInstalled
+from data_collector.client.errors import NotInstalled, SilentSeries
 from data_collector.client.reading.questions import (
     ApiRequest,
     Clock,
     DatabaseCopy,
+    Notice,
     Plan,
     Question,
     StoreCommand,
@@ -32,6 +34,7 @@ class Answering:
         """Raises `WrongQuestion` and `NotInstalled`. A store that is given stays open."""
         self._own_store = made_store(places.store) if store is None else None
         self._store = store or self._own_store
+        self._hint = places.called(is_given=store is not None).hint
         self._api = Api(places.api) if places.api else None
         self._database = _database_of(places.database) if places.database else None
 
@@ -46,6 +49,9 @@ class Answering:
             case DatabaseCopy():
                 assert self._database is not None, "without one nothing is asked of it"
                 return self._database.copy(question)
+            case Notice():
+                warnings.warn(question.sentence, SilentSeries, stacklevel=2)
+                return None
             case Clock():
                 return time.monotonic()
             case WaitUntil():
@@ -77,7 +83,7 @@ class Answering:
         try:
             return self._store.execute_command(*patient(command, self._store))
         except Exception as error:
-            away = store_away(error)
+            away = store_away(error, self._hint)
             if away is None:
                 raise
             raise away from error

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from data_collector.client.errors import ApiAway, WrongQuestion
+from data_collector.client.errors import ApiAway, WrongQuestion, reason_of
 from data_collector.client.reading.questions import BUSY, ApiAnswer, ApiRequest
 
 TIMEOUT_S = 30.0
@@ -23,6 +23,9 @@ PIECE_BYTES = 4 * 1024 * 1024
 
 RANGES_AT_ONCE = 3
 """The HTTP side has four for everybody. One that is given up goes on with a request of its own."""
+
+WARNING = "x-warning"
+"""What an answer lacks, because a store is away."""
 
 DEFAULT_API = "http://127.0.0.1:8001"
 
@@ -62,15 +65,23 @@ class Api:
     def get(self, request: ApiRequest) -> ApiAnswer:
         """Raises `ApiAway` and `WrongQuestion`."""
         with self._turn:
+            if request.is_optional:
+                return self._tried(request)
             if request.in_pieces:
                 return self._piece(request)
             return self._checked(request, self._get(self._target(request)))
 
+    def _tried(self, request: ApiRequest) -> ApiAnswer:
+        try:
+            return self._get(self._target(request))
+        except ApiAway:
+            return ApiAnswer(503, {}, b"")
+
     def _checked(self, request: ApiRequest, answer: ApiAnswer) -> ApiAnswer:
         if answer.status in BUSY and not request.is_last_try:
             return answer
-        if answer.status == 200 and "x-warning" in answer.headers:
-            raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers['x-warning']}")
+        if answer.status == 200 and WARNING in answer.headers:
+            raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers[WARNING]}")
         if answer.status in (200, 404):
             return answer
         raise self._refusal(request, answer)
@@ -87,11 +98,10 @@ class Api:
         connection = self._connected()
         try:
             response = _sent(connection, self._target(request))
-            if response.status == 200:
+            if response.status == 200 and response.getheader(WARNING) is None:
                 response.readline()
-                answer = self._read(_Range(connection, response, b""))
-                return self._checked(request, answer)
-            answer = _answer_of(response, response.read())
+                return self._read(_Range(connection, response, b""))
+            answer = _answer_of(response, b"" if response.status == 200 else response.read())
         except (http.client.HTTPException, OSError) as error:
             connection.close()
             raise self._away(error) from error
@@ -122,20 +132,19 @@ class Api:
         return ApiAway(f"The collector's HTTP side cannot answer now: {sentence}")
 
     def _get(self, target: str) -> ApiAnswer:
-        try:
-            return self._exchange(target)
-        except (http.client.HTTPException, ConnectionError):
-            # A kept connection may have been closed meanwhile.
-            self._hang_up()
+        is_kept = self._connection is not None
         try:
             return self._exchange(target)
         except (http.client.HTTPException, OSError) as error:
             self._hang_up()
-            raise self._away(error) from error
+            if not is_kept:
+                raise self._away(error) from error
+        # A kept connection may have been closed meanwhile.
+        return self._get(target)
 
     def _away(self, error: Exception) -> ApiAway:
         return ApiAway(
-            f"The collector's HTTP side at {self._place} does not answer ({_reason(error)}); start it, name it "
+            f"The collector's HTTP side at {self._place} does not answer ({reason_of(error)}); start it, name it "
             'with api= or DATA_COLLECTOR_API, or do without it with api="".'
         )
 
@@ -175,9 +184,3 @@ def _sent(connection: http.client.HTTPConnection, target: str) -> http.client.HT
 def _answer_of(response: http.client.HTTPResponse, body: bytes, number: int = 0) -> ApiAnswer:
     headers = {name.lower(): value for name, value in response.getheaders()}
     return ApiAnswer(response.status, headers, body, number)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -24,6 +24,11 @@ NO_DRIVER = (
     'database="".'
 )
 
+USUAL_PLACE = (
+    "REDIS_URL is not set, so it was looked for at {}: the screen of a collector, or of a demo, tells where its store "
+    "is, as `export REDIS_URL=… DATA_COLLECTOR_API=…`"
+)
+
 
 class Places(Struct, frozen=True):
     """An empty text stands for what is not to be asked."""
@@ -31,11 +36,16 @@ class Places(Struct, frozen=True):
     store: str
     api: str
     database: str
+    is_store_named: bool = True
+    """Whether anybody has said where the store is."""
 
     def called(self, *, is_given: bool) -> Called:
         """In sentences, of addresses that have been checked; a store may be given as a client."""
-        store = "that was given" if is_given else f"at {parse_store_url(self.store).place} (REDIS_URL)"
-        return Called(store, self.api.rpartition("@")[2])
+        if is_given:
+            return Called("that was given", self.api.rpartition("@")[2])
+        place = parse_store_url(self.store).place
+        hint = "" if self.is_store_named else USUAL_PLACE.format(place)
+        return Called(f"at {place} (REDIS_URL)", self.api.rpartition("@")[2], hint)
 
 
 def places_of(
@@ -43,8 +53,10 @@ def places_of(
 ) -> Places:  # fmt: skip
     """None is what the environment names, or the default. A database that the collector embeds has no address there."""
     named = environment.get(DATABASE_VARIABLE, "")
+    named_store = (environment.get(STORE_VARIABLE) or None) if store is None else store
     return Places(
-        (environment.get(STORE_VARIABLE) or DEFAULT_STORE) if store is None else store,
+        DEFAULT_STORE if named_store is None else named_store,
         environment.get(API_VARIABLE, DEFAULT_API) if api is None else api,
         ("" if named == EMBEDDED else named) if database is None else database,
+        named_store is not None,
     )

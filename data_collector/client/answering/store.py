@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from data_collector.client.errors import StoreAway, WrongQuestion
+from data_collector.client.errors import StoreAway, WrongQuestion, WrongStore
 from data_collector.client.reading.questions import StoreCommand
 from data_collector.model.errors import Misconfigured
 from data_collector.model.store_url import parse_store_url
@@ -24,6 +24,19 @@ TIMEOUT_S = 10.0
 
 RAW_COMMANDS = ("XREAD", "XRANGE", "XREVRANGE")
 """Their replies are read as they come, without a dict for each entry."""
+
+CLUSTER_ERRORS = ("AskError", "ClusterCrossSlotError", "ClusterDownError", "MovedError")
+"""Of a server in cluster mode, to a client that takes it for one without."""
+
+IN_CLUSTER_MODE = (
+    "The store runs in cluster mode, which no collector writes to yet: name one that has cluster-enabled no, the one "
+    "that the collector writes to."
+)
+
+SENTINEL = (
+    "An address of Sentinel is not read: give the client that redis-py makes of it, "
+    "redis.sentinel.Sentinel([(host, port)]).master_for(name), or redis.asyncio's for AsyncClient."
+)
 
 
 class StoreClient(Protocol):
@@ -52,6 +65,8 @@ class _Arguments(TypedDict, total=False):
 
 def arguments_of(url: str) -> _Arguments:
     """What a client is made with. Raises `WrongQuestion`."""
+    if "+sentinel://" in url:
+        raise WrongQuestion(SENTINEL)
     try:
         address = parse_store_url(url)
     except Misconfigured as error:
@@ -81,6 +96,8 @@ def made_async_store(url: str) -> redis.asyncio.Redis:
 
 def check_store(client: object, *, is_async: bool) -> None:
     """Raise `WrongQuestion` for what is no client of the kind."""
+    if type(client).__name__ in ("RedisCluster", "ValkeyCluster"):
+        raise WrongStore(IN_CLUSTER_MODE)
     execute = getattr(client, "execute_command", None)
     if not callable(execute) or inspect.iscoroutinefunction(execute) != is_async:
         wanted = ("AsyncClient", "redis.asyncio.Redis") if is_async else ("Client", "redis.Redis")
@@ -98,12 +115,16 @@ def patient(command: StoreCommand, client: object) -> tuple[str | int, ...]:
     return (*words[:place], min(int(words[place]), max(1, int(timeout_s * 500))), *words[place + 1 :])
 
 
-def store_away(error: Exception) -> StoreAway | None:
-    """The sentence for what a Redis library raises; None for what is a bug."""
+def store_away(error: Exception, hint: str = "") -> StoreAway | WrongStore | None:
+    """The sentence for what a Redis library raises; None for what is a bug. `hint` tells where it was looked for."""
     library = type(error).__module__.partition(".")[0]
     if library not in ("redis", "valkey") and not isinstance(error, OSError):
         return None
-    return StoreAway(f"The store cannot be read ({str(error) or type(error).__name__}); REDIS_URL names it.")
+    if type(error).__name__ in CLUSTER_ERRORS:
+        return WrongStore(IN_CLUSTER_MODE)
+    return StoreAway(
+        f"The store cannot be read ({str(error) or type(error).__name__}); {hint or 'REDIS_URL names it'}."
+    )
 
 
 def _timeout_s(client: object) -> float | None:

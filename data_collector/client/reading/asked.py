@@ -10,24 +10,40 @@ from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.terms.policy import GapPolicy, checked_policy
 from data_collector.client.terms.position import places_of
-from data_collector.client.terms.series import series_of
-from data_collector.client.terms.times import Time, time_ms
+from data_collector.client.terms.series import klines_of, series_of
+from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
 
 _BEGINS: Mapping[str, Start] = {"now": "now", "earliest": "earliest"}
 
 
-def stretch_of(
-    key: Key, now_ms: int, *, start: Time | None, end: Time | None, limit: int | None, gaps: GapPolicy,
-    source: Source, after: int | None = None,
+def klines_stretch(
+    symbol: str, interval: str, start: Time | None, end: Time | None, limit: int | None, gaps: GapPolicy,
+    source: Source,
 ) -> Stretch:  # fmt: skip
-    """Of one series."""
-    from_ms = None if start is None else time_ms("start", start, now_ms)
-    to_ms = None if end is None else time_ms("end", end, now_ms)
+    """Candles."""
+    return _stretch_of(klines_of(symbol, interval), start, end, limit, gaps, source)
+
+
+def trades_stretch(
+    symbol: str, start: Time | None, end: Time | None, after: int | None, limit: int | None, gaps: GapPolicy,
+    source: Source,
+) -> Stretch:  # fmt: skip
+    """Trades."""
+    return _stretch_of(Key("trade", symbol), start, end, limit, gaps, source, after)
+
+
+def _stretch_of(
+    key: Key, start: Time | None, end: Time | None, limit: int | None, gaps: GapPolicy, source: Source,
+    after: int | None = None,
+) -> Stretch:  # fmt: skip
+    now = now_ms()
+    from_ms = None if start is None else time_ms("start", start, now)
+    to_ms = None if end is None else time_ms("end", end, now)
     if from_ms is not None and to_ms is not None and from_ms > to_ms:
         raise WrongQuestion("start lies after end.")
-    return Stretch(key, now_ms, from_ms, to_ms, limit, after, checked_policy(gaps, [key]), source)
+    return Stretch(key, now, from_ms, to_ms, limit, after, checked_policy(gaps, [key]), source)
 
 
 def live_of(

@@ -7,14 +7,13 @@ Anybody with a login can write into a stream: what is no record of ours is None 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
 
 from data_collector.client.errors import StoreAway
-from data_collector.client.records import Kline, Revision, Trade, Why, ms_of
+from data_collector.client.records import Aware, Kline, Revision, Trade, Why, ms_of
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.records import known_origin, known_rules
 
@@ -35,8 +34,8 @@ class _Declared(Struct):
 
     channel: Literal["trade", "kline"]
     interval: str | None
-    first: int | datetime
-    last: int | datetime
+    first: int | Aware
+    last: int | Aware
     count: int
     reason: GapReason
     rules: tuple[str, ...] = ()

@@ -16,10 +16,11 @@ from data_collector.client.reading.delivery import Behind
 from data_collector.client.reading.entries import Entry, entries_of, kline_of, streams_of, text_of, trade_of
 from data_collector.client.reading.market import Market
 from data_collector.client.reading.merging import Merged, Past, known_ms
-from data_collector.client.reading.past import BEHIND_MS, first_open_ms, open_ms
-from data_collector.client.reading.questions import Plan, WaitUntil, ask_clock, ask_store
+from data_collector.client.reading.past import first_open_ms, open_ms
+from data_collector.client.reading.questions import Notice, Plan, WaitUntil, ask_clock, ask_store
+from data_collector.client.reading.stored import BEHIND_MS
 from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
-from data_collector.client.reading.symbols import check_known
+from data_collector.client.reading.symbols import check_collected, check_known, silent
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.client.terms.position import (
@@ -38,6 +39,9 @@ ENTRIES_PER_READ = 1000
 
 BLOCK_MS = 500
 """How long one read waits; at the end of it the stream's own end is looked at."""
+
+SILENT_S = 60.0
+"""After so long it is asked whether a series is silent because nobody collects it."""
 
 COUNTED_MAX = 10_000
 """Entries of a stream, when it is asked how many wait."""
@@ -87,6 +91,10 @@ class Following:
         self._streams: list[Stream] = []
         self._filling = Filling()
         self._waited_until_s = 0.0
+        self._has_past: set[tuple[str, str | None]] = set()
+        """Symbol and interval of what has come out of history."""
+        self._listens_until_s: float | None = None
+        """When it is asked what is silent; None: it has been."""
 
     @property
     def unreadable(self) -> int:
@@ -125,16 +133,20 @@ class Following:
         yield from self._market.joined.begin()
         for symbol in self._past:
             if not self._wanted.places:
-                yield from check_known(self._keys, self._market.exchange, symbol)
+                yield from check_known(self._keys, self._market.called, self._market.exchange, symbol)
             yield from self._open(symbol)
+        if not self._wanted.places and self._wanted.end_ms is None:
+            yield from check_collected(self._keys, self._market.called, self._wanted.series, is_stored=False)
         yield from self.flush(even_empty=True)
         if self._wanted.end_ms is not None:
             yield from self._replay(self._wanted.end_ms)
             return
         yield from self._catch_up()
+        self._listens_until_s = (yield from ask_clock()) + SILENT_S
         while True:
             yield from self._read()
             yield from self.flush(even_empty=True)
+            yield from self._tell_silent()
 
     def behind(self) -> Plan[Behind]:
         """How much waits in the streams now."""
@@ -153,12 +165,23 @@ class Following:
         wait = ("BLOCK", self.block_ms) if self.block_ms else ()
         reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
         read = dict(streams_of(reply))
+        # What was read is handed on in several batches where history comes in between.
+        self.is_caught_up = not read
         for stream in self._streams:
             if stream.name in read:
                 yield from stream.take(read[stream.name], self)
         if not read:
             yield from self._look_at_ends()
         self.is_caught_up = all(len(entries) < ENTRIES_PER_READ for entries in read.values())
+
+    def _tell_silent(self) -> Plan[None]:
+        if self._listens_until_s is None or (now_s := (yield from ask_clock())) < self._listens_until_s:
+            return
+        wanted, market = self._wanted, self._market
+        sentences = yield from silent(self._keys, market.called, wanted.series, wanted.now_ms)
+        self._listens_until_s = now_s + SILENT_S if sentences is None else None
+        for sentence in sentences or ():
+            yield Notice(sentence)
 
     def _look_at_ends(self) -> Plan[None]:
         """A stream that does not reach the entry that was read last was emptied, or has lost its end."""
@@ -181,6 +204,9 @@ class Following:
         closed_ms = None if end_ms == LATEST_MS else min(end_ms, self._wanted.now_ms - BEHIND_MS)
         pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
         yield from self._take_pasts(pasts)
+        if not self._wanted.places:
+            lacking = [key for key in self._wanted.series if (key.symbol, key.interval) not in self._has_past]
+            yield from check_collected(self._keys, self._market.called, lacking, is_stored=True)
         self.is_caught_up = True
 
     def _take_pasts(self, pasts: Sequence[tuple[Stream, Past]]) -> Run:
@@ -193,6 +219,8 @@ class Following:
                 if speed is not None and item_ms is not None:
                     began_ms = item_ms if began_ms is None else began_ms
                     yield from self._wait_until(began_s + (item_ms - began_ms) / 1000 / speed)
+                if item_ms is not None:
+                    self._has_past.add((item.symbol, item.interval if isinstance(item, Kline) else None))
                 yield from self.hand_on(pasts[number][0], [item])
         for stream, _ in pasts:
             stream.go_on()

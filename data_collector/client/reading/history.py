@@ -7,12 +7,21 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from data_collector.client.errors import GapFound, WrongQuestion
-from data_collector.client.reading.entries import entries_of, trade_of
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.reading.merging import Past, PastItem
-from data_collector.client.reading.past import BEHIND_MS, PastKlines, PastLives, first_open_ms, newest_from_ms
-from data_collector.client.reading.questions import Plan, ask_store
-from data_collector.client.reading.symbols import check_known
+from data_collector.client.reading.past import (
+    PastKlines,
+    PastLives,
+    epochs_of,
+    first_open_ms,
+    first_trade,
+    last_kline,
+    last_trade,
+    newest_from_ms,
+)
+from data_collector.client.reading.questions import Plan
+from data_collector.client.reading.stored import BEHIND_MS, Stored
+from data_collector.client.reading.symbols import check_collected, check_known
 from data_collector.client.records import CALENDAR, Gap, Item, Kline, Trade
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.model.calendar import LATEST_MS
@@ -44,6 +53,8 @@ class History:
         """Raises `WrongQuestion`."""
         if stretch.limit is not None and stretch.limit < 1:
             raise WrongQuestion(f"limit={stretch.limit} is no number of records.")
+        if stretch.after is not None and stretch.after < 0:
+            raise WrongQuestion(f"after={stretch.after} is no trade id.")
         if stretch.after is not None and stretch.from_ms is not None:
             raise WrongQuestion("start and after both say where to begin: give one of them.")
         market.stores(stretch.source)
@@ -61,11 +72,13 @@ class History:
         """None when there is no more. Raises `GapFound`, after the items before it were given."""
         if self._past is None:
             self._past = yield from self._opened()
-        while self._waiting or self._left != 0:
+        while self._left != 0:
             page = self._waiting or (yield from self._past.next_page())
             self._waiting = ()
             if page is None:
                 break
+            if self._is_empty and not any(isinstance(item, Kline | Trade) for item in page):
+                yield from self._check_collected()
             self._is_empty = False
             items = self._shaped(page)
             if items:
@@ -73,8 +86,13 @@ class History:
         if not self._is_empty:
             return None
         self._is_empty = False
-        yield from check_known(self._market.keys, self._market.exchange, self._stretch.key.symbol)
+        yield from check_known(self._market.keys, self._market.called, self._market.exchange, self._stretch.key.symbol)
+        yield from self._check_collected()
         return self._shaped((yield from self._all_missing())) or None
+
+    def _check_collected(self) -> Plan[None]:
+        """Of a series of which nothing is there."""
+        yield from check_collected(self._market.keys, self._market.called, [self._stretch.key], is_stored=True)
 
     def _all_missing(self) -> Plan[Sequence[Gap]]:
         """What has closed since a start of which nothing is there; with an end it has been told."""
@@ -93,6 +111,8 @@ class History:
         """As many as are left of a page; with the policy to raise, those before a gap."""
         policy, items = self._stretch.gaps, list[Item]()
         for number, item in enumerate(page):
+            if self._left == 0:
+                break
             if isinstance(item, Gap):
                 if policy != "raise" or not items:
                     self.gaps.append(item)
@@ -104,8 +124,6 @@ class History:
                     break
                 if policy == "skip":
                     continue
-            elif self._left == 0:
-                break
             elif self._left is not None and isinstance(item, Kline | Trade):
                 self._left -= 1
             items.append(item)
@@ -116,37 +134,34 @@ class History:
         stores, declared = self._market.stores(asked.source), self._market.declared(key.symbol)
         to_ms = LATEST_MS if asked.to_ms is None else asked.to_ms
         if key.interval is not None:
-            from_ms = self._klines_from(key.interval)
+            from_ms = yield from self._klines_from(key.interval, stores)
             due_ms = None if from_ms is None else first_open_ms(key.interval, from_ms)
             closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
             return PastKlines(
                 key, stores, declared, from_ms=from_ms or 0, to_ms=to_ms, due_ms=due_ms, closed_ms=closed_ms
             )  # fmt: skip
-        after = yield from self._trades_after()
+        after = yield from self._trades_after(stores)
         return PastLives(key.symbol, stores, declared, from_ms=asked.from_ms or 0, to_ms=to_ms, after=after)
 
-    def _klines_from(self, interval: str) -> int | None:
+    def _klines_from(self, interval: str, stores: Sequence[Stored]) -> Plan[int | None]:
         asked = self._stretch
         if asked.from_ms is not None or asked.limit is None:
             return asked.from_ms
-        end_ms = asked.now_ms if asked.to_ms is None else min(asked.to_ms, asked.now_ms)
-        return newest_from_ms(interval, end_ms, asked.limit)
+        end_ms = asked.to_ms
+        if end_ms is None:
+            last_ms = yield from last_kline(asked.key, stores)
+            end_ms = asked.now_ms if last_ms is None else CALENDAR.next_open_ms(interval, last_ms)
+        return newest_from_ms(interval, min(end_ms, asked.now_ms), asked.limit)
 
-    def _trades_after(self) -> Plan[tuple[int, int] | None]:
+    def _trades_after(self, stores: Sequence[Stored]) -> Plan[tuple[int, int] | None]:
         """An epoch and the id of a trade in it."""
-        asked = self._stretch
+        asked, symbol = self._stretch, self._stretch.key.symbol
         if asked.after is None and (asked.limit is None or asked.from_ms is not None):
             return None
-        newest = yield from newest_trade(self._market, asked.key.symbol)
-        if newest is None:
-            return None
-        last = newest.trade_id - (asked.limit or 0) if asked.after is None else asked.after
-        return newest.epoch, last
-
-
-def newest_trade(market: Market, symbol: str) -> Plan[Trade | None]:
-    """The last one in the store."""
-    yield from market.joined.begin()
-    name = market.keys.key("trades", symbol)
-    entries = entries_of((yield from ask_store("XREVRANGE", name, "+", "-", "COUNT", 1)))
-    return trade_of(entries[0]) if entries else None
+        epoch = max((yield from epochs_of(symbol, stores)), default=0)
+        if asked.after is not None:
+            return epoch, asked.after
+        first = yield from first_trade(symbol, epoch, stores, 0)
+        behind = None if asked.to_ms is None else (yield from first_trade(symbol, epoch, stores, asked.to_ms))
+        last = (yield from last_trade(symbol, epoch, stores)) if behind is None else behind - 1
+        return None if first is None or last is None else (epoch, max(first - 1, last - (asked.limit or 0)))

@@ -20,6 +20,7 @@ class Market:
 
     def __init__(self, exchange: str, called: Called, *, with_database: bool) -> None:
         self.exchange = exchange
+        self.called = called
         self.keys = store_keys(exchange)
         self.joined = Joined(self.keys, called)
         self._api = ApiStored(self.joined) if called.api else None

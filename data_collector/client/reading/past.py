@@ -5,19 +5,16 @@ Nothing here waits for anything: methods are programmes that ask (`questions`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.rows import klines_of, trades_of
-from data_collector.client.reading.stored import Page, Stored
+from data_collector.client.reading.stored import BEHIND_MS, Page, Stored
 from data_collector.client.records import CALENDAR, Epoch, Gap, Kline, Trade, ms_of
-from data_collector.model.calendar import LATEST_MS, MINUTE_MS, place_ms
+from data_collector.model.calendar import LATEST_MS, place_ms
 from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
-
-BEHIND_MS = MINUTE_MS
-"""Trade times go back now and then, never by so much; and a kline that closed so long ago is stored or missing."""
 
 
 class PastKlines:
@@ -221,10 +218,25 @@ class PastLives:
 
 def first_trade(symbol: str, epoch: int, stores: Sequence[Stored], from_ms: int) -> Plan[int | None]:
     """The first id from a time on; one of the stores may reach back further."""
-    found: int | None = None
-    for store in stores:
-        first = yield from store.first_trade(symbol, epoch, from_ms)
-        found = first if found is None or (first is not None and first < found) else found
+    return min((yield from _known(store.first_trade(symbol, epoch, from_ms) for store in stores)), default=None)
+
+
+def last_trade(symbol: str, epoch: int, stores: Sequence[Stored]) -> Plan[int | None]:
+    """The newest id that any of the stores has."""
+    return max((yield from _known(store.last_trade(symbol, epoch) for store in stores)), default=None)
+
+
+def last_kline(key: Key, stores: Sequence[Stored]) -> Plan[int | None]:
+    """The newest open time that any of the stores has."""
+    return max((yield from _known(store.last_kline(key) for store in stores)), default=None)
+
+
+def _known(plans: Iterable[Plan[int | None]]) -> Plan[list[int]]:
+    found: list[int] = []
+    for plan in plans:
+        place = yield from plan
+        if place is not None:
+            found.append(place)
     return found
 
 

@@ -32,6 +32,8 @@ class ApiRequest(Struct, frozen=True):
     """CSV of a whole range, answered by some of its lines, without that of names."""
     behind: int = 0
     """The answer whose range goes on. Where that is not there any more, the request stands for itself."""
+    is_optional: bool = False
+    """Answered in any case, with status 503 where nobody answers."""
 
 
 BUSY = frozenset({429, 503})
@@ -57,6 +59,12 @@ class DatabaseCopy(Struct, frozen=True):
     """Gets it instead, piece by piece and while the rest is on its way. Not to be asked again: it may have some."""
 
 
+class Notice(Struct, frozen=True):
+    """A `SilentSeries` to warn of."""
+
+    sentence: str
+
+
 class Clock(Struct, frozen=True):
     """Answered by seconds of a clock that never goes back."""
 
@@ -73,7 +81,7 @@ TRIES = 6
 PAUSE_S = 1.0
 """After the first of them; it grows by as much."""
 
-Question = StoreCommand | ApiRequest | DatabaseCopy | Clock | WaitUntil
+Question = StoreCommand | ApiRequest | DatabaseCopy | Notice | Clock | WaitUntil
 
 Plan = Generator[Question, object, Found]
 """A programme, or a part of one, that ends with what was found."""

@@ -14,13 +14,15 @@ from msgspec import Struct
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
 from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import ms_of
-from data_collector.model.calendar import LATEST_MS
+from data_collector.model.calendar import LATEST_MS, MINUTE_MS
 from data_collector.model.keys import Key
 from data_collector.model.wire import trade_time_text
 
 API_PAGE_ROWS = 5000
 """As many as the HTTP side gives at once."""
 
+BEHIND_MS = MINUTE_MS
+"""Trade times go back now and then, never by so much; and a kline that closed so long ago is stored or missing."""
 
 Query = dict[str, str | int]
 
@@ -47,6 +49,12 @@ class Stored(Protocol):
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
         """The first id whose trade did not happen before a time."""
+
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        """The newest id."""
+
+    def last_kline(self, key: Key) -> Plan[int | None]:
+        """The newest open time, of those that have closed."""
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
         """Those that it knows, rising."""
@@ -81,13 +89,25 @@ class ApiStored:
         return Page(_rows(answer), None if following is None else int(following) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
-        query: Query = {"epoch": epoch, "limit": 1, **_stretch(from_ms, LATEST_MS)}
-        rows = _rows((yield from self._asked(f"/trades/{quote(symbol)}", query)))
-        return int(rows.split(",", 3)[2]) if rows else None
+        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch, **_stretch(from_ms, LATEST_MS)})
+        return None if row is None else int(row[2])
+
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch})
+        return None if row is None else int(row[2])
+
+    def last_kline(self, key: Key) -> Plan[int | None]:
+        row = yield from self._row(f"/klines/{quote(key.symbol)}", {"interval": key.kline_interval})
+        return None if row is None else ms_of(datetime.fromisoformat(row[1]))
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
         answer = yield from self._asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
+
+    def _row(self, path: str, query: Query) -> Plan[list[str] | None]:
+        """The first one from a time on, or without one the newest."""
+        rows = _rows((yield from self._asked(path, query | {"limit": 1})))
+        return last_row(rows) if rows else None
 
     def _asked(self, path: str, query: Query) -> Plan[ApiAnswer]:
         answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})

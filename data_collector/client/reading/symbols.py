@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from data_collector.client.errors import StoreAway, UnknownSymbol, WrongStore
-from data_collector.client.reading.entries import text_of
-from data_collector.client.reading.questions import Plan, ask_store
+from data_collector.client.errors import StoreAway, UnknownSeries, UnknownSymbol, WrongStore
+from data_collector.client.reading.entries import NO_RECORD, entries_of, kline_of, text_of
+from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_store
 from data_collector.client.records import Latest, time_of
-from data_collector.client.terms.series import EXCHANGE
-from data_collector.model.keys import KeyKind, StoreKeys
+from data_collector.client.terms.series import EXCHANGE, TRADES, name_of
+from data_collector.model.calendar import INTERVALS
+from data_collector.model.keys import Key, KeyKind, StoreKeys
 from data_collector.model.records import known_rules
 
 SCANNED = 10_000
@@ -25,7 +26,20 @@ TOLD_MAX = 10
 KINDS: Final[Sequence[KeyKind]] = ("latest", "stream", "trades")
 """A symbol has one of these, whatever is collected of it."""
 
+NEWEST_ENTRIES = 1000
+"""Of candles, open and closed, among which each interval that is collected is looked for."""
+
 _TIMES: Final = ("open_time", "close_time")
+
+
+class Called(Struct, frozen=True):
+    """How people call both sides: nothing of a login."""
+
+    store: str
+    api: str
+    """Empty where there is none."""
+    hint: str = ""
+    """Where the store was looked for, when nobody has named one."""
 
 
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
@@ -35,7 +49,7 @@ def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
     return sorted({key.removeprefix(begin) for key in scanned for begin in begins if key.startswith(begin)})
 
 
-def check_known(keys: StoreKeys, exchange: str, symbol: str) -> Plan[None]:
+def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[None]:
     """Raise `UnknownSymbol`, or `WrongStore` where the store is of another exchange."""
     there = yield from ask_store("EXISTS", *(keys.key(kind, symbol) for kind in KINDS))
     if there:
@@ -49,16 +63,126 @@ def check_known(keys: StoreKeys, exchange: str, symbol: str) -> Plan[None]:
                 f"The store holds nothing of {exchange}, but of {_listed(others)}: give the client exchange= one of "
                 "these, or the address of another store."
             )
-    told = f"it has {_listed(known)}" if known else "it is empty; is the collector running on it?"
-    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.")
+    empty = f"it is empty; {called.hint or 'is the collector running on it?'}"
+    raise UnknownSymbol(f"The store has nothing of {symbol}: {f'it has {_listed(known)}' if known else empty}.")
 
 
-class Called(Struct, frozen=True):
-    """How people call both sides: nothing of a login."""
+class Subscribed(Struct):
+    """What a collector says that it collects."""
 
-    store: str
-    api: str
-    """Empty where there is none."""
+    symbols: list[str]
+    intervals: list[str]
+    channels: list[str]
+
+    def names(self, symbol: str) -> list[str]:
+        """Of its series, without the symbol."""
+        if symbol not in self.symbols:
+            return []
+        trades = [TRADES] if "trade" in self.channels else []
+        return [*(self.intervals if "kline" in self.channels else []), *trades]
+
+
+def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
+    """None where nobody tells, or a collector that collects from elsewhere than the store's."""
+    if not called.api:
+        return None
+    answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
+    assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+    if answer.headers.get("x-filled-from", "") != text_of((yield from ask_store("GET", keys.own("source")))):
+        return None
+    try:
+        return msgspec.json.decode(answer.body, type=Subscribed) if answer.status == 200 else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _stored_names(keys: StoreKeys, symbol: str) -> Plan[set[str]]:
+    """Series of which the store has had anything that was closed, without the symbol."""
+    trades = yield from ask_store("EXISTS", keys.key("trades", symbol))
+    return {*(yield from _hash(keys.cursors(symbol))), *([TRADES] if trades else [])}
+
+
+def _flowing_names(keys: StoreKeys, symbol: str, since_ms: int = 0) -> Plan[set[str]]:
+    """Series of which an entry has come since a time, as far as the newest entries reach back."""
+    stream, trades = keys.key("stream", symbol), keys.key("trades", symbol)
+    entries = entries_of((yield from ask_store("XREVRANGE", stream, "+", since_ms, "COUNT", NEWEST_ENTRIES)))
+    newest = entries_of((yield from ask_store("XREVRANGE", trades, "+", since_ms, "COUNT", 1)))
+    intervals = {kline.interval for kline in map(kline_of, entries) if kline is not None}
+    return intervals | ({TRADES} if newest else set())
+
+
+def check_collected(keys: StoreKeys, called: Called, series: Sequence[Key], *, is_stored: bool) -> Plan[None]:
+    """Raise `UnknownSeries` for what the store has nothing of, and the collector says that it does not collect.
+
+    `is_stored` stands for series that are looked for in what is stored: there the store's word is enough.
+    """
+    lacking: list[tuple[Key, set[str]]] = []
+    for symbol, keys_of in _by_symbol(series).items():
+        held = yield from _stored_names(keys, symbol)
+        if any(name_of(key) not in held for key in keys_of):
+            held |= yield from _flowing_names(keys, symbol)
+        lacking += [(key, held) for key in keys_of if name_of(key) not in held]
+    told = (yield from subscribed(keys, called)) if lacking else None
+    for key, held in lacking:
+        if told is not None and name_of(key) not in told.names(key.symbol):
+            raise UnknownSeries(_not_collected(called, key, told))
+        if told is None and is_stored and held:
+            raise UnknownSeries(
+                f"Nothing of {_name(key)} is stored; of {key.symbol} there is {_named(held)}: {_cure(key)}"
+            )
+
+
+def silent(keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int) -> Plan[list[str] | None]:
+    """Sentences about what nobody collects, as far as it can be known; None while nothing of their symbols flows."""
+    quiet: list[tuple[Key, set[str], set[str]]] = []
+    flows = False
+    for symbol, keys_of in _by_symbol(series).items():
+        flowing = yield from _flowing_names(keys, symbol, since_ms + 1)
+        flows |= bool(flowing)
+        if flowing and any(name_of(key) not in flowing for key in keys_of):
+            held = yield from _stored_names(keys, symbol)
+            quiet += [(key, flowing, held) for key in keys_of if name_of(key) not in flowing]
+    told = (yield from subscribed(keys, called)) if quiet else None
+    sentences: list[str] = []
+    for key, flowing, held in quiet:
+        if told is not None and name_of(key) not in told.names(key.symbol):
+            sentences.append(_not_collected(called, key, told))
+        elif told is None and name_of(key) not in held:
+            sentences.append(f"Nothing of {_name(key)} came, while {_named(flowing)} of {key.symbol} did: {_cure(key)}")
+    return sentences if flows else None
+
+
+def _not_collected(called: Called, key: Key, told: Subscribed) -> str:
+    names = told.names(key.symbol)
+    present = f"of {key.symbol} it collects {_named(names)}" if names else f"it collects {_listed(told.symbols)}"
+    return f"The collector at {called.api} does not collect {_name(key)}; {present}: {_cure(key)}"
+
+
+def _by_symbol(series: Sequence[Key]) -> dict[str, list[Key]]:
+    """Without the candles of a symbol where every interval is named, which stands for whatever there is."""
+    found: dict[str, list[Key]] = {}
+    for key in series:
+        found.setdefault(key.symbol, []).append(key)
+    for symbol, keys in found.items():
+        if {key.interval for key in keys} >= set(INTERVALS):
+            found[symbol] = [key for key in keys if key.interval is None]
+    return found
+
+
+def _name(key: Key) -> str:
+    return f"{key.symbol}:{name_of(key)}"
+
+
+def _cure(key: Key) -> str:
+    """Of what nobody collects."""
+    if key.interval is None:
+        return "is trade missing in the collector's CHANNELS?"
+    return f"is {key.interval} missing in the collector's INTERVALS?"
+
+
+def _named(names: Collection[str]) -> str:
+    """Intervals from the shortest on, and trades."""
+    return ", ".join(name for name in (*INTERVALS, TRADES) if name in names)
 
 
 class Joined:
@@ -102,21 +226,28 @@ class Joined:
         self._same = self._told
 
 
-def newest(keys: StoreKeys, exchange: str, symbol: str) -> Plan[Latest]:
-    """What `latest:` says. Raises `UnknownSymbol` and `WrongStore`."""
-    reply = yield from ask_store("HGETALL", keys.key("latest", symbol))
+def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[Latest]:
+    """What `latest:` says. Raises `StoreAway`, `UnknownSymbol` and `WrongStore`."""
+    fields = yield from _hash(keys.key("latest", symbol))
+    if not fields:
+        yield from check_known(keys, called, exchange, symbol)
+    told: dict[str, object] = {name: value for name, value in fields.items() if value != "" and name in _NAMES}
+    nothing = dict.fromkeys(("price", "volume", "timestamp"))
+    warnings = known_rules(fields.get("warnings", "").split(","))
+    try:
+        told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
+        return msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
+    except NO_RECORD as error:
+        raise StoreAway(f"latest:{symbol} holds what no collector has written ({error}).") from None
+
+
+def _hash(key: str) -> Plan[dict[str, str]]:
+    reply = yield from ask_store("HGETALL", key)
     if isinstance(reply, list):
         reply = dict(zip(reply[::2], reply[1::2], strict=True))
     if not isinstance(reply, Mapping):
         raise StoreAway(f"The store's answer is none that a hash gives: {str(reply)[:100]}")
-    fields = {text_of(name): text_of(value) for name, value in reply.items()}
-    if not fields:
-        yield from check_known(keys, exchange, symbol)
-    told: dict[str, object] = {name: value for name, value in fields.items() if value != "" and name in _NAMES}
-    told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
-    nothing = dict.fromkeys(("price", "volume", "timestamp"))
-    warnings = known_rules(fields.get("warnings", "").split(","))
-    return msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
+    return {text_of(name): text_of(value) for name, value in reply.items()}
 
 
 def _scanned(pattern: str) -> Plan[list[str]]:

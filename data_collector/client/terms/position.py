@@ -84,7 +84,8 @@ def places_of(text: str) -> dict[str, Place]:
         told = msgspec.json.decode(text, type=dict[str, int | str | tuple[int, int | None, str] | dict[str, str]])
         version = told.pop("v", None)
         places = {key: _place(value) for key, value in told.items()}
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        # A time without a zone is of the wrong type.
         raise WrongQuestion(f"position is no position that a live stream has told: {error}.") from None
     if version != VERSION:
         raise WrongQuestion(f"position is of version {version}, and this client reads version {VERSION}.")

@@ -27,6 +27,11 @@ def series_of(text: str) -> Key:
     return Key("trade", symbol) if what == TRADES else klines_of(symbol, what)
 
 
+def name_of(key: Key) -> str:
+    """What stands behind the symbol: `1m`, `trades`."""
+    return TRADES if key.interval is None else key.interval
+
+
 def klines_of(symbol: str, interval: str) -> Key:
     """Raises `WrongQuestion`."""
     if interval not in INTERVALS:

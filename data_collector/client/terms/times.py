@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
+from operator import index
+from typing import SupportsIndex
 
 from data_collector.client.errors import WrongQuestion
 from data_collector.client.records import ms_of
@@ -18,14 +20,17 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FORMS = "write 2024-01-31, 2024-01-31T12:00:00+00:00, -30d, an aware datetime, or milliseconds since 1970"
 
 
-def time_ms(name: str, value: Time, now_ms: int) -> int:
+def time_ms(name: str, value: object, now_ms: int) -> int:
     """Milliseconds since 1970, a part of one counts as a whole; `name` is the parameter's. Raises `WrongQuestion`."""
-    if isinstance(value, datetime):
-        ms = _ms_of_aware(name, value)
-    elif isinstance(value, str):
-        ms = _ms_of_text(name, value, now_ms)
-    else:
-        ms = value
+    match value:
+        case datetime():
+            ms = _ms_of_aware(name, value)
+        case str():
+            ms = _ms_of_text(name, value, now_ms)
+        case SupportsIndex():
+            ms = index(value)
+        case _:
+            raise WrongQuestion(f"{name}={value!r} is no time: {_FORMS}.")
     if not 0 <= ms <= LATEST_MS:
         raise WrongQuestion(f"{name}={value!r} lies outside of the years 1970 to 9999.")
     return ms

@@ -10,16 +10,20 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from data_collector.model.calendar import LATEST_MS, Calendar, UtcCalendar
+from data_collector.model.calendar import LATEST_MS, MINUTE_MS, Calendar, UtcCalendar
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import IdGrid, KlineGrid, joined, unexplained
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Origin, Sourced, Trade, known_origin
+from data_collector.model.sink import TRADE_EPOCHS
 from data_collector.sinks.postgres.asking import AT_MS, OPEN_MS, Asking
 from data_collector.sinks.postgres.copying import CopyForm, PostgresCopier
 
 IDS_AT_ONCE = 2_000_000
 """How many trade ids one query is about: some seconds of a slow disk, where a year of trades would be hours."""
+
+LATE_MS = MINUTE_MS
+"""Trades stand in the order of their ids; so much can the time of one lie before that of the one before."""
 
 _OPEN_MS = f"{OPEN_MS} as open_ms"
 
@@ -66,31 +70,21 @@ select {_TRADE} from market_data_trades
 where exchange = $1 and symbol = $2 and epoch = $3 order by trade_id desc limit $4
 """  # noqa: S608
 
-TRADE_FROM = """
+TRADE_FROM = f"""
 select trade_id, floor(extract(epoch from "timestamp") * 1000)::bigint as time_ms from market_data_trades
-where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 order by trade_id limit 1
-"""
+where exchange = $1 and symbol = $2 and epoch = $3 and trade_id >= $4 and "timestamp" >= {AT_MS.format("$5")}
+order by trade_id limit 1
+"""  # noqa: S608
 
 TRADE_SPAN = """
 select min(trade_id) as first, max(trade_id) as last from market_data_trades
 where exchange = $1 and symbol = $2 and epoch = $3
 """
 
-EPOCHS_OF = """
-with recursive epochs as (
-  (select epoch from market_data_trades where exchange = $1 and symbol = $2 order by epoch limit 1)
-  union all
-  select (
-    select following.epoch from market_data_trades as following
-    where following.exchange = $1 and following.symbol = $2 and following.epoch > epochs.epoch
-    order by following.epoch limit 1
-  ) from epochs where epochs.epoch is not null
-)
-select epoch from epochs where epoch is not null
+EPOCHS_OF = f"""{TRADE_EPOCHS}
 union select epoch from market_data_epochs where exchange = $1 and symbol = $2
 order by epoch
-"""
-"""Not `distinct`, which would read all trades."""
+"""  # noqa: S608
 
 TRADE_HOLES = """
 select before + 1 as first, trade_id - 1 as last from (
@@ -309,7 +303,7 @@ class PostgresReader:
     async def first_id(self, symbol: str, from_ms: int) -> int | None:
         """The first stored id whose trade is not before `from_ms`, or the one behind the last; None without trades.
 
-        Times grow with ids, and ids are what is indexed, so the place is found by halving.
+        Ids are what is indexed, so halving finds one before which nothing can be that late; it lies close before it.
         """
         span = await self.trade_span(symbol)
         if span is None:
@@ -318,13 +312,13 @@ class PostgresReader:
         async with self._asking.transaction() as connection:
             while low < high:
                 middle = (low + high) // 2
-                row = await connection.fetchrow(TRADE_FROM, self._exchange, symbol, epoch, middle)
-                found, time_ms = (high, from_ms) if row is None else (_number(row["trade_id"]), _number(row["time_ms"]))
-                if time_ms >= from_ms:
+                row = await connection.fetchrow(TRADE_FROM, self._exchange, symbol, epoch, middle, 0)
+                if row is None or _number(row["time_ms"]) >= from_ms - LATE_MS:
                     high = middle
                 else:
-                    low = found + 1
-        return low
+                    low = _number(row["trade_id"]) + 1
+            row = await connection.fetchrow(TRADE_FROM, self._exchange, symbol, epoch, low, from_ms)
+        return span[1] + 1 if row is None else _number(row["trade_id"])
 
     async def _span(self, query: str, *arguments: object) -> tuple[int, int] | None:
         row = (await self._asking.fetch(query, self._exchange, *arguments))[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from data_collector.client import Gap, GapFound, Kline, Table, Trade
+from data_collector.client import Gap, GapFound, Kline, Table, Trade, WrongQuestion
 from data_collector.client.records import time_of
 from data_collector.model.keys import Key
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
@@ -76,6 +76,12 @@ def test_decimals_keep_every_digit() -> None:
 
     assert table.to_pandas(numbers="decimal")["price"].tolist() == [Decimal("123456789012.12345678")]
     assert table.to_arrow(numbers="decimal").to_pylist()[0]["price"] == Decimal("123456789012.12345678")
+
+
+@pytest.mark.parametrize("frame", ["to_arrow", "to_pandas", "to_polars"])
+def test_numbers_of_a_kind_that_is_none_are_refused(frame: str) -> None:
+    with pytest.raises(WrongQuestion, match="numbers='floats' is none of float, decimal"):
+        getattr(Table(TRADES, [trade(1)], []), frame)(numbers="floats")
 
 
 def test_frames_of_nothing_have_their_columns() -> None:

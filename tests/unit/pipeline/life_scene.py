@@ -10,6 +10,7 @@ from data_collector.model.sink import TradeRun, TradeTail
 from data_collector.pipeline.repair.new_lives import NewLives
 from data_collector.pipeline.repair.refill import Reach, resume
 from data_collector.pipeline.sequence.new_life import NEW_IDS
+from data_collector.pipeline.sequence.trade_sequence import ARBITRATION_S
 from tests.market import NOON_MS, SYMBOL, ticker, trade
 from tests.unit.pipeline.repair_scene import AN_HOUR, Answer, RepairScene
 from tests.unit.pipeline.sequence.test_new_life import is_suspended, new_trade, new_trades
@@ -52,6 +53,13 @@ class LifeScene(RepairScene):
 
     def decide(self) -> None:
         asyncio.run(self.lives.look())
+
+    def begin_new_life(self) -> None:
+        """The exchange tells that it is a new life, and two more trades of that come."""
+        self.decide()
+        self.rest.first_id = 0
+        self.send(*new_trades(NEW_IDS, 2))
+        self.wait(ARBITRATION_S)
 
     def restart(self) -> None:
         """Killed; the store ends with the old life, and what was spilled was synced."""

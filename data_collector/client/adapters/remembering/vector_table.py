@@ -15,8 +15,8 @@ from msgspec import Struct
 from data_collector.client.adapters.remembering.screen import Singles
 from data_collector.client.adapters.remembering.shape import Shape
 from data_collector.client.adapters.remembering.windows import VectorPage
-from data_collector.client.errors import DatabaseAway, WrongQuestion
-from data_collector.client.postgres import DRIVER_ERRORS, WRONG_DATABASE, connected, reason_of
+from data_collector.client.errors import DatabaseAway, WrongQuestion, reason_of
+from data_collector.client.postgres import DRIVER_ERRORS, WRONG_DATABASE, connected
 from data_collector.client.records import ms_of, time_of
 
 DIMENSIONS_MAX: Final = 4000

@@ -17,11 +17,14 @@ def test_environment_names_what_is_not_given() -> None:
 
 
 def test_without_an_environment_it_is_this_machine() -> None:
-    assert places_of(None, None, None, {}) == Places("redis://127.0.0.1:6379", "http://127.0.0.1:8001", "")
+    assert places_of(None, None, None, {}) == Places(
+        "redis://127.0.0.1:6379", "http://127.0.0.1:8001", "", is_store_named=False
+    )
 
 
 def test_empty_variables_say_to_do_without_as_empty_arguments_do() -> None:
-    assert places_of(None, None, None, dict.fromkeys(ENVIRONMENT, "")) == Places("redis://127.0.0.1:6379", "", "")
+    empty = dict.fromkeys(ENVIRONMENT, "")
+    assert places_of(None, None, None, empty) == Places("redis://127.0.0.1:6379", "", "", is_store_named=False)
 
 
 def test_database_that_the_collector_embeds_is_read_over_http() -> None:

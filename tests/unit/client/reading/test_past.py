@@ -44,6 +44,14 @@ class Held:
         yield from ()
         return None
 
+    def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
+        yield from ()
+        return None
+
+    def last_kline(self, key: Key) -> Plan[int | None]:
+        yield from ()
+        return max(self._opens, default=None)
+
     def epochs(self, symbol: str) -> Plan[list[int]]:
         yield from ()
         return [0]

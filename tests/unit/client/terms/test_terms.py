@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
@@ -41,8 +41,11 @@ def test_times_are_milliseconds(time: Time, ms: int) -> None:
     assert time_ms("start", time, NOON_MS) == ms
 
 
-@pytest.mark.parametrize("time", ["", "-3x", "noon", -1, 10**15, "2024-01-01T12:00:00", datetime(2024, 1, 1)])  # noqa: DTZ001
-def test_what_is_no_time_is_refused_by_the_name_of_the_parameter(time: Time) -> None:
+@pytest.mark.parametrize(
+    "time",
+    ["", "-3x", "noon", -1, 10**15, "2024-01-01T12:00:00", datetime(2024, 1, 1), date(2024, 1, 1), 1.7e12, None],  # noqa: DTZ001
+)
+def test_what_is_no_time_is_refused_by_the_name_of_the_parameter(time: object) -> None:
     with pytest.raises(WrongQuestion, match=r"^end="):
         time_ms("end", time, NOON_MS)
 
@@ -72,8 +75,12 @@ def test_position_is_what_was_read_by_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}']
-)
+    "text",
+    [
+        "", "[]", '{"v":2}', '{"v":1,"a":[1]}', '{"v":1,"a":"$"}', '{"v":1,"a":{"1m":"noon","@":"0-0"}}',
+        '{"v":1,"a":{"1m":"2024-01-01T12:00:00","@":"0-0"}}',
+    ],
+)  # fmt: skip
 def test_text_that_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(WrongQuestion, match=r"^position is "):
         places_of(text)

@@ -137,10 +137,7 @@ def test_store_gets_the_end_of_the_old_life_then_the_new_one_from_its_beginning(
     scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
     scene.outlet.end_runs()
     scene.outlet.fall_behind(SYMBOL, 140)
-    scene.decide()
-    scene.rest.first_id = 0
-    scene.send(*new_trades(NEW_IDS, 2))
-    scene.wait(ARBITRATION_S)
+    scene.begin_new_life()
 
     runs = scene.bring()
 
@@ -166,10 +163,7 @@ def test_new_epoch_is_stored_from_its_first_trade_on_where_nothing_is_caught_up(
 
 def test_store_that_was_emptied_gets_the_old_life_too_as_far_as_the_spool_has_it() -> None:
     scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
-    scene.decide()
-    scene.rest.first_id = 0
-    scene.send(*new_trades(NEW_IDS, 2))
-    scene.wait(ARBITRATION_S)
+    scene.begin_new_life()
     scene.bring()
 
     scene.outlet.fall_behind(SYMBOL, None)
@@ -182,10 +176,7 @@ def test_store_that_was_emptied_gets_the_old_life_too_as_far_as_the_spool_has_it
 def test_store_that_lost_a_stream_and_knows_its_epoch_is_filled_from_that_on() -> None:
     """It refuses what is of an older one, as if it had been emptied again."""
     scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
-    scene.decide()
-    scene.rest.first_id = 0
-    scene.send(*new_trades(NEW_IDS, 2))
-    scene.wait(ARBITRATION_S)
+    scene.begin_new_life()
     scene.bring()
 
     scene.outlet.fall_behind(SYMBOL, None)
@@ -200,10 +191,7 @@ def test_what_was_held_of_the_old_life_is_stored_and_its_hole_is_lost() -> None:
     scene.intake.trades.lives.go_on(SYMBOL)
     scene.send(trade(OLD_TAIL + 3))
     scene.send(*new_trades(0))
-    scene.decide()
-    scene.rest.first_id = 0
-    scene.send(*new_trades(NEW_IDS, 2))
-    scene.wait(ARBITRATION_S)
+    scene.begin_new_life()
 
     runs = scene.bring()
 
@@ -225,10 +213,7 @@ def test_start_goes_on_in_the_epoch_that_was_written_down() -> None:
 
 def test_start_after_a_kill_before_the_first_append_brings_both_epochs() -> None:
     scene = LifeScene([new_trade(0)], [new_trade(number) for number in range(NEW_IDS + 2)])
-    scene.decide()
-    scene.rest.first_id = 0
-    scene.send(*new_trades(NEW_IDS, 2))
-    scene.wait(ARBITRATION_S)
+    scene.begin_new_life()
     scene.outlet.end_runs()
     scene.sequence.next_id = -1
 
