@@ -26,7 +26,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import open_time_text
 from data_collector.service.memory.messages import SimilarPage
 from tests.contract import stores
-from tests.contract.http_service import Answer, HttpService, running
+from tests.contract.http_service import ROOT, Answer, HttpService, running
 from tests.contract.stores import opened, redis_sink
 from tests.integration.processes import is_running
 from tests.integration.waiting import until
@@ -286,6 +286,40 @@ def test_memory_ends_with_the_service_and_its_candles_are_there_again(
 
     until(lambda: not is_running(pid), "the end of the memory")
     assert {f"{SYMBOL}-1m.candles", "source"} <= kept
+
+
+WITHOUT_NUMPY = """
+import sys
+if "data_collector.service.memory" in sys.orig_argv:
+    raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+sys.path.remove({folder!r})
+del sys.modules["numpy"]
+import numpy
+"""
+"""In place of numpy: the memory does not find it, others do."""
+
+
+def test_memory_that_can_never_work_is_told_once_and_not_tried_again(
+    store_address: StoreAddress, tmp_path: Path
+) -> None:
+    (tmp_path / "shim" / "numpy").mkdir(parents=True)
+    shim = str(tmp_path / "shim")
+    (tmp_path / "shim" / "numpy" / "__init__.py").write_text(WITHOUT_NUMPY.format(folder=shim))
+    snapshot = Snapshot(
+        condition="healthy", ready=True, symbols=[SYMBOL], intervals=["1m"], channels=["kline"],
+        store_url=f"unix://{store_address.unix_path}", folder=str(tmp_path),
+    )  # fmt: skip
+    with running(tmp_path, snapshot, MEMORY="1", PYTHONPATH=f"{shim}:{ROOT}") as service:
+        until(lambda: "numpy" in service.get("/health").text, "the news", poll_s=0.2, output=lambda: logged(service))
+
+        answer, health = service.get(ASKED), service.get("/health").json
+
+        assert (answer.status, answer.headers["Retry-After"]) == (503, None)
+        told = "Memory needs numpy: pip install 'btc-data-collector[memory]'."
+        assert answer.json["detail"] == f"Market Memory cannot work here: {told}"
+        assert health["reasons"] == [f"memory: /similar does not answer: {told}"]
+        assert service.get("/status").json["memory"]["restarts"] == 0
+        assert logged(service).count("memory_ended") == 1
 
 
 def test_memory_that_is_off_says_how_to_turn_it_on(store_address: StoreAddress, tmp_path: Path) -> None:
