@@ -111,6 +111,7 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
         (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
         (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
         (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (("moments_like_now.py", SYMBOL, "1s"), r"candles added, \d+ known\n(.*\n)*5 candles later: .*; at random: "),
         (("backtrader_gaps.py", SYMBOL, "1m", "-1d"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
     ],
 )
