@@ -89,6 +89,9 @@ class MarketMemory:
                 reason = await self._serve(orders)
             except OSError as error:
                 reason = f"its process cannot be started ({error.strerror})"
+            except Exception:  # noqa: BLE001 - nothing of it may disturb anything else
+                self._log.exception("memory_failed")
+                reason = "it has a bug, which the log tells more of"
             if reason is None:
                 # Other orders: nothing has failed.
                 self._starts -= 1

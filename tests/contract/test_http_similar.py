@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+import redis
 
 from data_collector.api.memory import QUESTIONS_MAX
 from data_collector.api.routes.similar import OFF
@@ -25,7 +26,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import open_time_text
 from data_collector.service.memory.messages import SimilarPage
 from tests.contract import stores
-from tests.contract.http_service import Answer, HttpService, running
+from tests.contract.http_service import ROOT, Answer, HttpService, running
 from tests.contract.stores import opened, redis_sink
 from tests.integration.processes import is_running
 from tests.integration.waiting import until
@@ -35,6 +36,8 @@ pytestmark = pytest.mark.parametrize("store_address", ["valkey"], indirect=True,
 """What is asked is not the store."""
 
 FLAT = "FLATUSDT"
+YOUNG = "YOUNGUSDT"
+OLDER = "OLDERUSDT"
 CANDLES = 400
 WINDOW = 16
 PLANTED = 100
@@ -101,7 +104,7 @@ def restarts_told(service: HttpService) -> int | None:
     """None unless it runs with all series filled."""
     memory = service.get("/status").json["memory"]
     assert isinstance(memory, dict)
-    is_well = memory["state"] == "running" and set(memory["candles"]) == {f"{SYMBOL} 1m", f"{FLAT} 1m"}
+    is_well = memory["state"] == "running" and not memory["filling"]
     return int(memory["restarts"]) if is_well else None
 
 
@@ -123,7 +126,7 @@ def service(
     write(store_address, *candles([100.0] * CANDLES, first_ms, FLAT))
     folder = tmp_path_factory.mktemp("http")
     snapshot = Snapshot(
-        condition="healthy", ready=True, collector_running=True, symbols=[SYMBOL, FLAT], intervals=["5m", "1m"],
+        condition="healthy", ready=True, collector_running=True, symbols=[SYMBOL, FLAT, YOUNG], intervals=["5m", "1m"],
         channels=["kline"], store_url=f"unix://{store_address.unix_path}", source=stores.SOURCE, folder=str(folder),
     )  # fmt: skip
     with running(folder, snapshot, MEMORY="1") as service:
@@ -178,6 +181,22 @@ def test_candle_that_closes_is_remembered(service: HttpService, store_address: S
 
     until(lambda: asked(service).candles == CANDLES + 1, "the new candle")
     assert asked(service).at == open_time_text(newest.open_ms + MINUTE_MS)
+
+
+def test_history_that_comes_later_is_remembered_too(
+    service: HttpService, store_address: StoreAddress, first_ms: int
+) -> None:
+    """A collector that has just been started still fetches the past."""
+    prices, about = closes(), f"/similar?symbol={YOUNG}&window={WINDOW}"
+    write(store_address, *candles(prices[300:], first_ms + 300 * MINUTE_MS, YOUNG))
+    until(lambda: service.get(about).json.get("candles") == CANDLES - 300, "the newest candles", poll_s=0.1)
+
+    write(store_address, *candles(prices[:300], first_ms, OLDER))
+    with redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True) as client:
+        for key in client.keys(f"kline:{OLDER}:*"):
+            client.set(key.replace(OLDER, YOUNG), str(client.get(key)).replace(OLDER, YOUNG))
+
+    until(lambda: service.get(about).json.get("candles") == CANDLES, "the older candles", poll_s=0.1)
 
 
 def test_window_without_a_shape_is_told(service: HttpService) -> None:
@@ -267,6 +286,40 @@ def test_memory_ends_with_the_service_and_its_candles_are_there_again(
 
     until(lambda: not is_running(pid), "the end of the memory")
     assert {f"{SYMBOL}-1m.candles", "source"} <= kept
+
+
+WITHOUT_NUMPY = """
+import sys
+if "data_collector.service.memory" in sys.orig_argv:
+    raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+sys.path.remove({folder!r})
+del sys.modules["numpy"]
+import numpy
+"""
+"""In place of numpy: the memory does not find it, others do."""
+
+
+def test_memory_that_can_never_work_is_told_once_and_not_tried_again(
+    store_address: StoreAddress, tmp_path: Path
+) -> None:
+    (tmp_path / "shim" / "numpy").mkdir(parents=True)
+    shim = str(tmp_path / "shim")
+    (tmp_path / "shim" / "numpy" / "__init__.py").write_text(WITHOUT_NUMPY.format(folder=shim))
+    snapshot = Snapshot(
+        condition="healthy", ready=True, symbols=[SYMBOL], intervals=["1m"], channels=["kline"],
+        store_url=f"unix://{store_address.unix_path}", folder=str(tmp_path),
+    )  # fmt: skip
+    with running(tmp_path, snapshot, MEMORY="1", PYTHONPATH=f"{shim}:{ROOT}") as service:
+        until(lambda: "numpy" in service.get("/health").text, "the news", poll_s=0.2, output=lambda: logged(service))
+
+        answer, health = service.get(ASKED), service.get("/health").json
+
+        assert (answer.status, answer.headers["Retry-After"]) == (503, None)
+        told = "Memory needs numpy: pip install 'btc-data-collector[memory]'."
+        assert answer.json["detail"] == f"Market Memory cannot work here: {told}"
+        assert health["reasons"] == [f"memory: /similar does not answer: {told}"]
+        assert service.get("/status").json["memory"]["restarts"] == 0
+        assert logged(service).count("memory_ended") == 1
 
 
 def test_memory_that_is_off_says_how_to_turn_it_on(store_address: StoreAddress, tmp_path: Path) -> None:
