@@ -52,13 +52,14 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
     """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
 
     Needs no network. Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS,
-    CHANNELS, PORT and SUITES_DIR are obeyed; REDIS_URL, DATABASE_URL and the exchange's addresses are not.
+    CHANNELS, MEMORY, PORT and SUITES_DIR are obeyed; REDIS_URL, DATABASE_URL and the exchange's addresses are not.
     """
     configure_logs()
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_OBEYED}
     # An empty value also hides the one of a .env file.
     environment |= {"REDIS_URL": "", "DATABASE_URL": EMBEDDED}
     environment.setdefault("POSTGRES_TRADES", "1")
+    environment.setdefault("MEMORY", "1")
     given = load_settings(environment)
     folder = given.var_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
