@@ -313,6 +313,7 @@ class Chain:
             self.verify()
             sequence = self.sequence
             waits = SYMBOL in self.outlet.debts or self.outlet.waiting.is_set() or sequence.gap or sequence.held
+            waits = waits or sequence.reported
             if not waits and (sequence.next_id < 0 or sequence.next_id > sequence.reference_id):
                 return
         raise AssertionError("it never settles")
