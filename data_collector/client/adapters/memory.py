@@ -118,6 +118,11 @@ class Memory:
         """When the newest candle opened."""
         return time_of(int(self._windows.open_ms[len(self) - 1])) if len(self) else None
 
+    @property
+    def holes(self) -> list[tuple[datetime, datetime]]:
+        """From when on, and until when, candles are missing between others; `take` puts those that come later there."""
+        return [(time_of(from_ms), time_of(to_ms)) for from_ms, to_ms in self._windows.holes()]
+
     def reload(self) -> None:
         """Take what the file has by now, which another process may have written."""
         self._candles.reload()
