@@ -372,7 +372,12 @@ def _check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple
 
 
 def _rows_of_frame(client: Client, key: Key, begin_ms: int, end_ms: int) -> Rows:
-    found = client.klines(key.symbol, key.kline_interval, begin_ms, end_ms, gaps="skip").to_numpy()
+    records = client.klines(key.symbol, key.kline_interval, begin_ms, end_ms, gaps="skip")
+    try:
+        found = records.to_numpy()
+    except NotInstalled:
+        # Reading in bulk needs Arrow, and this does not.
+        found = records.read().to_numpy()
     rows = np.empty(len(found), ROW)
     rows["open_ms"] = found["timestamp"].astype(np.int64)
     for name in ("open", "high", "low", "close", "volume"):
