@@ -85,7 +85,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         place = Path(scratch)
-        options = ("--trades-per-s", "5", "--history-trades", "100000", "--kept-trades", "120000")
+        options = ("--trades-per-s", "5")
         with exchange(place, *options, symbols=SYMBOLS) as market:
             settings = {"symbols": SYMBOLS, "intervals": "1m,5m,15m,1h", "gx_audit": "1", "memory": "1"}
             with serving(place / "service", market, free_port(), **settings) as url:

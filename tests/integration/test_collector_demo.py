@@ -188,8 +188,14 @@ def assert_commands_print_something(running: Demo, folder: Path) -> None:
 @pytest.mark.slow
 def test_kept_demo_goes_on_with_the_same_market_and_a_plain_one_starts_empty(tmp_path: Path) -> None:
     folder = tmp_path / "var"
-    with demo(folder) as running:
+    with demo(folder, "--past-days", "1") as running:
         grows(running.store)
+        until(
+            lambda: "Candles of the past (1 d) have been brought." in running.screen(), "a past", output=running.screen
+        )
+        candles = get_json(f"{running.url}/klines?symbol={SYMBOL}&interval=1m&limit=1000")["klines"]
+        assert isinstance(candles, list)
+        assert len(candles) == 1_000
         running.interrupt()
     with demo(folder, "--keep") as running:
         tail = running.store.tail_id(SYMBOL)
