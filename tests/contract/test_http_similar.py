@@ -27,7 +27,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import open_time_text
 from data_collector.service.memory.messages import SimilarPage
 from tests.contract import stores
-from tests.contract.http_service import ROOT, Answer, HttpService, running
+from tests.contract.http_service import ROOT, SERVE, Answer, HttpService, running
 from tests.contract.stores import opened, redis_sink
 from tests.integration.processes import is_running
 from tests.integration.waiting import until
@@ -293,6 +293,27 @@ def test_memory_ends_with_the_service_and_its_candles_are_there_again(
 
     until(lambda: not is_running(pid), "the end of the memory")
     assert {f"{SYMBOL}-1m.candles", "source"} <= kept
+
+
+IMPATIENT = "import data_collector.api.memory as memory\nmemory.ANSWER_S = 1.0\n" + SERVE
+
+
+def test_memory_that_is_stuck_is_ended_and_comes_back(store_address: StoreAddress, tmp_path: Path) -> None:
+    snapshot = Snapshot(
+        condition="healthy", ready=True, symbols=[SYMBOL], intervals=["1m"], channels=["kline"], source=stores.SOURCE,
+        store_url=f"unix://{store_address.unix_path}", folder=str(tmp_path),
+    )  # fmt: skip
+    with running(tmp_path, snapshot, script=IMPATIENT, MEMORY="1") as service:
+        until(lambda: restarts_told(service) == 0, "a filled memory", poll_s=0.2)
+        (pid,) = memory_pids(service)
+        os.kill(pid, signal.SIGSTOP)
+
+        answer = service.get(ASKED)
+
+        assert (answer.status, answer.json["detail"]) == (503, "Market Memory has not answered within 1 s.")
+        until(lambda: restarts_told(service) == 1, "another memory", poll_s=0.2, output=lambda: logged(service))
+        assert "its process has answered nothing for 1 s" in logged(service)
+        assert not is_running(pid)
 
 
 WITHOUT_NUMPY = """
