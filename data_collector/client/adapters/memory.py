@@ -40,6 +40,7 @@ from data_collector.client.adapters.remembering.candle_file import (
     WrongFile,
 )
 from data_collector.client.adapters.remembering.candles import Candles
+from data_collector.client.adapters.remembering.outcomes import drawn_windows, forecast_of
 from data_collector.client.adapters.remembering.screen import Integers, Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
@@ -52,11 +53,6 @@ __all__ = [
 CHANNELS: Final[Mapping[str, float]] = {"close": 0.7, "range": 0.15, "volume": 0.15}
 
 SCALE: Final = (0.5, 2.0)
-
-RANDOM_WINDOWS: Final = 1000
-"""Drawn beside a forecast."""
-
-_SEED: Final = 20_241_129
 
 READ_AGAIN: Final = 1000
 """Rows at the end that a filling compares with history: what came late is there by then."""
@@ -299,16 +295,9 @@ class Memory:
 
     def _forecasts(self, asked: _Asked, similar: Sequence[int], horizons: Sequence[int]) -> list[Forecast]:
         """Of windows that were found; by horizon."""
-        drawn = np.flatnonzero(asked.counting)
-        if len(drawn) > RANDOM_WINDOWS:
-            drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, RANDOM_WINDOWS, replace=False))
-        at, found, forecasts = self._closed(asked.first + self.shape.window - 1), np.sort(similar), list[Forecast]()
-        for horizon in horizons:
-            of, random = self._windows.outcome(found, horizon), self._windows.outcome(drawn, horizon)
-            forecasts.append(
-                Forecast(of.mean, of.quantiles, of.n, of.effective_n, horizon=horizon, at=at, random=random)
-            )
-        return forecasts
+        found, drawn = np.sort(np.array(similar, np.int64)), drawn_windows(asked.counting)
+        at = self._closed(asked.first + self.shape.window - 1)
+        return [forecast_of(self._windows, found, drawn, horizon, at) for horizon in horizons]
 
     def _closed(self, row: int) -> datetime:
         return time_of(CALENDAR.next_open_ms(self.key.kline_interval, int(self._windows.open_ms[row])))
