@@ -121,8 +121,8 @@ class Memory:
     def fill(self, client: Client, start: Time | None = None, tell: Callable[[datetime], None] | None = None) -> int:
         """Take history, from where the file ends; returns how many candles were added.
 
-        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the time
-        that has been reached, now and then. Raises `Away`; what was taken stays.
+        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the open
+        time that has been reached, now and then. Raises `Away`; what was taken stays.
         """
         self._check_client(client)
         self._candles.lock()
@@ -130,10 +130,11 @@ class Memory:
         added = 0
         while begin_ms is not None:
             end_ms = self._page_end_ms(begin_ms)
-            added += self._candles.merge(_rows_of_frame(client, self.key, begin_ms, end_ms))
+            rows = _rows_of_frame(client, self.key, begin_ms, end_ms)
+            added += self._candles.merge(rows)
             begin_ms = None if end_ms > now_ms() else end_ms
-            if tell is not None:
-                tell(time_of(min(end_ms, now_ms())))
+            if tell is not None and len(rows):
+                tell(time_of(int(rows["open_ms"][-1])))
         return added
 
     def follow(self, live: Live) -> int:

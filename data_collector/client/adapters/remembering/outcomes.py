@@ -51,5 +51,5 @@ def _p_value(alike: Outcome, returns: Floats) -> float | None:
     size = max(1, round(alike.effective_n))
     middle = returns.mean()
     means = np.random.default_rng(_SEED).choice(returns, (_DRAWS, size)).mean(axis=1)
-    as_far = np.count_nonzero(np.abs(means - middle) >= abs(alike.mean - middle))
+    as_far = int(np.count_nonzero(np.abs(means - middle) >= abs(alike.mean - middle)))
     return (1 + as_far) / (1 + _DRAWS)
