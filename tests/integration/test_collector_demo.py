@@ -50,6 +50,8 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         assert_commands_of_operators_work(running)
         suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
         assert set(msgspec.convert(suites["suites"], dict[str, object])) == set(CHANNELS)
+        moments = f"{running.url}/similar?symbol={SYMBOL}&window=16&horizons=5"
+        until(lambda: get_json(moments).get("hits"), "moments like this", poll_s=0.5, output=running.screen)
         started = family(running.process.pid)
         assert len(started) >= 4, "collector, store, exchange and validation service"
         record = read_record(tmp_path / "var" / "demo")
