@@ -1,6 +1,6 @@
 """The last day of candles as a pandas frame, with what is missing in it, and one candle an hour made of them.
 
-Needs pandas. `data-collector backfill --from -1d` fills a demo that has just begun.
+Needs pandas. A demo brings a week of them within half a minute of its start.
 """
 
 import sys
