@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 from msgspec import structs
 
-from data_collector.client import ApiAway, AsyncClient, Client, Trade, WrongStore
-from data_collector.client.answering import http
+from data_collector.client import ApiAway, AsyncClient, Client, Trade, UnknownSeries, WrongStore
+from data_collector.client.answering import http, places
 from data_collector.client.reading.questions import ApiRequest
 from data_collector.embedded.peer import free_port
+from data_collector.model.subscriptions import ChangeStatus, Present
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import TRADES, told
@@ -40,7 +41,8 @@ def service(one_service: HttpService, dsn: str, sink: RedisSink) -> HttpService:
 
 def collects_from(service: HttpService, address: str, source: str | None) -> None:
     """From now on the collector says so."""
-    write_snapshot(service.folder, structs.replace(snapshot_of(address), source=source))
+    collected = ChangeStatus(Present([SYMBOL], ["1m"], ["kline", "trade"], []))
+    write_snapshot(service.folder, structs.replace(snapshot_of(address), source=source, subscriptions=collected))
     until(lambda: service.get(f"/trades/{SYMBOL}").headers["X-Filled-From"] == source or None)
 
 
@@ -58,8 +60,8 @@ async def test_history_of_another_collector_is_not_joined_with_the_store(
         rf"\(DATA_COLLECTOR_API\) collects from {ELSEWHERE}: name both of one collector"
     )
     with Client(address, api=service.url, database="") as client:
-        with client.live(TRADES, start=NOON_MS) as live, pytest.raises(WrongStore, match=sentence):
-            next(iter(live))
+        with pytest.raises(WrongStore, match=sentence):
+            client.live(TRADES, start=NOON_MS)
         with pytest.raises(WrongStore, match=sentence):
             next(iter(client.replay(TRADES, start=NOON_MS)))
     with Client(address, api=service.url, database="") as client, pytest.raises(WrongStore, match=sentence):
@@ -67,19 +69,86 @@ async def test_history_of_another_collector_is_not_joined_with_the_store(
         client.klines(SYMBOL, "1m", start=at(0)).read()
     async with AsyncClient(address, api=service.url, database="") as asking:
         with pytest.raises(WrongStore, match=sentence):
-            await anext(aiter(await asking.live(TRADES, start=NOON_MS)))
+            await asking.live(TRADES, start=NOON_MS)
 
 
 async def test_history_without_the_store_is_asked_of_any_collector(
     service: HttpService, address: str, dsn: str
 ) -> None:
-    """A whole stretch is all of the HTTP side: where the store is, or whether it is there, makes no difference."""
+    """A whole stretch is all of the HTTP side: where no store is, or an empty one, nothing is to be compared."""
     await put_trades(dsn, 1, 20)
     collects_from(service, address, ELSEWHERE)
 
     for store in (address, f"redis://127.0.0.1:{free_port()}"):
         with Client(store, api=service.url, database="") as client:
             assert told(client.trades(SYMBOL, start=NOON_MS)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_store_of_another_collector_is_told_whatever_is_asked(
+    service: HttpService, address: str, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch, *, is_named: bool
+) -> None:
+    """Nobody has named anything, an old store is at the usual port, and the HTTP side of a demo at its own."""
+    await put_trades(dsn, 1, 20)
+    await sink.write(stores.trades(30, 31))
+    collects_from(service, address, ELSEWHERE)
+    for variable in (places.STORE_VARIABLE, places.API_VARIABLE, places.DATABASE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(places, "DEFAULT_STORE", address)
+    monkeypatch.setattr(places, "DEFAULT_API", service.url)
+
+    sentence = rf"The store at .* filled from {SOURCE}, and the collector at {service.url} .*{ELSEWHERE}: .*`export RED"
+    with Client(address, api=service.url) if is_named else Client() as client:
+        for ask in (
+            client.symbols,
+            client.symbols,
+            lambda: client.latest(SYMBOL),
+            lambda: client.live(TRADES),
+            lambda: client.live(TRADES, start="earliest"),
+            lambda: client.trades(SYMBOL, start=NOON_MS).read(),
+        ):
+            with pytest.raises(WrongStore, match=sentence):
+                ask()
+    async with AsyncClient(address, api=service.url) if is_named else AsyncClient() as asking:
+        with pytest.raises(WrongStore, match=sentence):
+            await asking.latest(SYMBOL)
+
+
+async def test_store_that_was_named_is_read_beside_any_collector_at_the_usual_port(
+    service: HttpService, address: str, sink: RedisSink, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has asked for that HTTP side, as long as no history is wanted."""
+    await sink.write(stores.trades(30, 31))
+    reader.client.hset(f"latest:{SYMBOL}", "price", "1.5")
+    collects_from(service, address, ELSEWHERE)
+    monkeypatch.delenv(places.API_VARIABLE, raising=False)
+    monkeypatch.setattr(places, "DEFAULT_API", service.url)
+
+    with Client(address, database="") as client:
+        assert client.symbols() == [SYMBOL]
+        assert client.latest(SYMBOL).price is not None
+        client.live(TRADES).close()
+        with pytest.raises(WrongStore):
+            client.trades(SYMBOL, start=NOON_MS).read()
+
+
+async def test_collector_of_another_market_behind_an_emptied_store_is_told(
+    service: HttpService, address: str, sink: RedisSink, reader: Reader, dsn: str
+) -> None:
+    """The demo was started anew, and its HTTP side is there before the first record."""
+    await put_trades(dsn, 1, 20)
+    await sink.write(stores.trades(30, 31))
+    collects_from(service, address, SOURCE)
+    with Client(address, api=service.url, database="") as client:
+        with client.live(TRADES) as live:
+            position = live.position
+        reader.client.flushall()
+        collects_from(service, address, ELSEWHERE)
+
+        with pytest.raises(
+            WrongStore, match=f"of {SOURCE}, and the collector at .* collects from {ELSEWHERE}: .*Begin anew"
+        ):
+            next(iter(client.replay(TRADES, start=NOON_MS, position=position)))
 
 
 @pytest.mark.parametrize("source", [SOURCE, None])
@@ -94,6 +163,15 @@ async def test_history_of_the_same_collector_is_joined(
     with Client(address, api=service.url, database="") as client, client.live(TRADES, start=NOON_MS) as live:
         found = next(live.batches()).items
         assert [item.trade_id for item in found if isinstance(item, Trade)][:20] == list(range(1, 21))
+
+
+async def test_price_that_nobody_collects_is_told(service: HttpService, address: str, sink: RedisSink) -> None:
+    await sink.write(stores.trades(21, 22))
+    collects_from(service, address, SOURCE)
+
+    sentence = r"no price of BTCUSDT: .* is ticker missing in the collector's CHANNELS"
+    with Client(address, api=service.url, database="") as client, pytest.raises(UnknownSeries, match=sentence):
+        client.latest(SYMBOL)
 
 
 async def test_range_that_lacks_something_takes_no_place_of_the_http_side(
