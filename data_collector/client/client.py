@@ -41,6 +41,11 @@ class Client:
         called = places.called(is_given=given is not None)
         self._market = Market(exchange, called, with_database=bool(places.database))
 
+    @property
+    def exchange(self) -> str:
+        """That it reads."""
+        return self._market.exchange
+
     def symbols(self) -> list[str]:
         """Those of which the store holds anything."""
         return self._answering.finish(self._market.begun().symbols())
