@@ -32,4 +32,4 @@ with suppress(KeyboardInterrupt), Client() as client:
                 "insert into gaps values (?, ?, ?, ?)", [(g.epoch, g.first, g.last, g.reason) for g in gaps]
             )
             store.execute("insert or replace into position values (1, ?)", [batch.position])
-        print(f"{len(trades)} trades stored, {live.behind.entries} wait", flush=True)
+        print(f"{len(trades)} trades stored, {'none' if live.is_caught_up else 'more'} wait", flush=True)

@@ -33,6 +33,11 @@ class WrongQuestion(ClientError, ValueError):
 class UnknownSymbol(WrongQuestion):
     """Nothing is collected or stored of it."""
 
+    def __init__(self, sentence: str, *, is_empty: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_empty = is_empty
+        """Whether the store has nothing at all, as before a collector's first record."""
+
 
 class UnknownSeries(WrongQuestion):
     """The symbol is collected, but not in this interval, or not its trades; and nothing of it is stored."""

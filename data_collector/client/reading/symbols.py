@@ -84,7 +84,8 @@ def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> 
                 "these, or the address of another store."
             )
     empty = f"it is empty; {called.hint or 'is the collector running on it?'}"
-    raise UnknownSymbol(f"The store has nothing of {symbol}: {f'it has {_listed(known)}' if known else empty}.")
+    told = f"it has {_listed(known)}" if known else empty
+    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.", is_empty=not known)
 
 
 class Subscribed(Struct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from data_collector.client.answering.places import Places
 from data_collector.client.answering.places import places_of as store_places
 from data_collector.client.answering.store import StoreClient
 from data_collector.client.client import Client
+from data_collector.client.errors import StoreAway, UnknownSymbol
 from data_collector.client.live import Live
 from data_collector.client.reading.entries import Entry, entries_of, gap_of, revision_of, streams_of, text_of
 from data_collector.client.reading.market import Market
@@ -75,15 +77,22 @@ class RecordsFeed:
     """Candles or trades, as the client's live stream gives them."""
 
     def __init__(self, asked: Asked, position: str | None) -> None:
+        """Raises `Away` also for a store that has nothing yet, as where all is started at once."""
         self._client = Client(asked.store, api=asked.api, database=asked.database, exchange=asked.exchange)
         # Intervals may be added while it runs.
         series = [TRADES] if asked.kind == "trades" else INTERVALS
-        self._live: Live = self._client.live(
-            *(f"{asked.symbol}:{each}" for each in series), start=asked.start, position=position,
-            open=not asked.closed_only, revisions=asked.revisions,
-        )  # fmt: skip
+        with ExitStack() as failed:
+            failed.callback(self._client.close)
+            try:
+                self._live: Live = self._client.live(
+                    *(f"{asked.symbol}:{each}" for each in series), start=asked.start, position=position,
+                    open=not asked.closed_only, revisions=asked.revisions,
+                )  # fmt: skip
+            except UnknownSymbol as error:
+                raise StoreAway(str(error)) if error.is_empty else error from None
+            self._revised = _Revised(asked, position) if asked.revisions and asked.kind == "stream" else None
+            failed.pop_all()
         self._unreadable = 0
-        self._revised = _Revised(asked, position) if asked.revisions and asked.kind == "stream" else None
 
     @property
     def is_caught_up(self) -> bool:
