@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator
 
 import pytest
 from msgspec import structs
 
-from data_collector.client import ApiAway, AsyncClient, Client, Trade, UnknownSeries, WrongStore
+from data_collector.client import ApiAway, AsyncClient, Client, Gap, Trade, UnknownSeries, WrongStore
 from data_collector.client.answering import http, places
 from data_collector.client.reading.questions import ApiRequest
 from data_collector.embedded.peer import free_port
+from data_collector.model.keys import Key
+from data_collector.model.status import GapsStatus
 from data_collector.model.subscriptions import ChangeStatus, Present
 from data_collector.model.wire import TRADE_NAMES
+from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
-from tests.contract.client_items import TRADES, told
+from tests.contract.client_items import MINUTES, TRADES, told
 from tests.contract.http_service import HttpService, running, write_snapshot
 from tests.contract.stores import SOURCE, Reader
 from tests.contract.test_client_history import at, put_minutes, put_trades
@@ -23,7 +28,7 @@ from tests.contract.test_http_series import snapshot_of
 from tests.contract.test_http_series import told as telling
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
-from tests.market import NOON_MS, SYMBOL
+from tests.market import NOON_MS, SYMBOL, kline
 
 ELSEWHERE = "the simulated market 1"
 
@@ -40,10 +45,13 @@ def service(one_service: HttpService, dsn: str, sink: RedisSink) -> HttpService:
     return one_service
 
 
-def collects_from(service: HttpService, address: str, source: str | None) -> None:
+def collects_from(service: HttpService, address: str, source: str | None, gaps: GapsStatus | None = None) -> None:
     """From now on the collector says so."""
     collected = ChangeStatus(Present([SYMBOL], ["1m"], ["kline", "trade"], []))
-    write_snapshot(service.folder, structs.replace(snapshot_of(address), source=source, subscriptions=collected))
+    snapshot = structs.replace(
+        snapshot_of(address), source=source, subscriptions=collected, gaps=gaps or GapsStatus()
+    )  # fmt: skip
+    write_snapshot(service.folder, snapshot)
     until(lambda: service.get(f"/trades/{SYMBOL}").headers["X-Filled-From"] == source or None)
 
 
@@ -173,6 +181,36 @@ async def test_price_that_nobody_collects_is_told(service: HttpService, address:
     sentence = r"no price of BTCUSDT: .* is ticker missing in the collector's CHANNELS"
     with Client(address, api=service.url, database="") as client, pytest.raises(UnknownSeries, match=sentence):
         client.latest(SYMBOL)
+
+
+async def test_reason_that_the_store_has_no_more_is_asked_of_the_http_side(
+    service: HttpService, address: str, sink: RedisSink, reader: Reader
+) -> None:
+    """The store was emptied, and the collector remembers its gaps; what is of several reasons stays unknown."""
+    await sink.write(stores.trades(1, 3))
+    await sink.write(stores.trades(7, 8, after=3, reason="lost"))
+    await sink.write(stores.trades(11, 11, after=8, reason="absent"))
+    await sink.write(stores.klines(kline(0), kline(3), gaps=[stores.minutes(1, 2, "absent")]))
+    reader.client.delete(f"gaps:{SYMBOL}")
+    ledger = Ledger(lambda: NOON_MS / 1000)
+    of_trades, of_klines = Key("trade", SYMBOL), Key("kline", SYMBOL, "1m")
+    for key, first, last in ((of_trades, 4, 6), (of_trades, 9, 10), (of_klines, NOON_MS + 60_000, NOON_MS + 120_000)):
+        ledger.opened(key, first, last)
+    ledger.given_up(of_trades, 4, 6, "refused", rules=("price_cap",))
+    ledger.given_up(of_trades, 9, 9, "lost")
+    ledger.given_up(of_trades, 10, 10, "absent")
+    ledger.given_up(of_klines, NOON_MS + 60_000, NOON_MS + 120_000, "absent")
+    collects_from(service, address, SOURCE, ledger.status())
+    until(lambda: len(json.loads(service.get("/gaps").body)["gaps"]) == 3)
+
+    with Client(address, api=service.url, database="") as client:
+        live = client.live(TRADES, MINUTES, start="earliest")
+        found = list(itertools.islice(live, 11))
+
+    assert [each for each in told(found) if not isinstance(each, int)] == [
+        (4, 6, "refused"), (9, 10, "unknown"), ("1m", 0), (at(1), at(2), "absent"), ("1m", 3),
+    ]  # fmt: skip
+    assert [each.rules for each in found if isinstance(each, Gap)] == [("price_cap",), (), ()]
 
 
 async def test_range_that_lacks_something_takes_no_place_of_the_http_side(

@@ -66,4 +66,4 @@ class Market:
 
     def declared(self, symbol: str) -> Declared:
         """Why records of a symbol are missing."""
-        return Declared(self.keys, symbol, self.joined, self._database)
+        return Declared(self.keys, symbol, self.joined, self._database, self._api)

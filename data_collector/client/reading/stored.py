@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
@@ -16,11 +17,16 @@ from data_collector.client.reading.rows import KLINE_COLUMNS, TRADE_COLUMNS
 from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS, MINUTE_MS
+from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
+from data_collector.model.records import known_rules
 from data_collector.model.wire import trade_time_text
 
 API_PAGE_ROWS = 5000
 """As many as the HTTP side gives at once."""
+
+GAPS_MAX = 1000
+"""As many as the HTTP side tells."""
 
 BEHIND_MS = MINUTE_MS
 """Trade times go back now and then, never by so much; and a kline that closed so long ago is stored or missing."""
@@ -37,6 +43,41 @@ class Page(Struct, frozen=True):
     """Trade id or open time in ms from which to go on; None when nothing follows now."""
     number: int = 0
     """Of the answer that it is a piece of."""
+
+
+Declaration = tuple[str | None, int, Gap]
+"""Interval, epoch and range."""
+
+
+class _ToldGap(Struct):
+    """One of `GET /gaps`."""
+
+    interval: str | None
+    first: int | str
+    """Trade id, or open time."""
+    last: int | str
+    count: int
+    state: str
+    given_up: dict[GapReason, int]
+    """Records that were passed over, by reason; the others came after all."""
+    rules: list[str]
+    epoch: int = 0
+
+    @property
+    def range(self) -> Gap:
+        """Raises `ValueError`."""
+        first, last = (
+            place if isinstance(place, int) else ms_of(datetime.fromisoformat(place))
+            for place in (self.first, self.last)
+        )
+        (reason,) = self.given_up
+        return Gap(first, last, self.count, reason, known_rules(self.rules))
+
+
+class _ToldGaps(Struct):
+    """The answer."""
+
+    gaps: list[_ToldGap]
 
 
 class Stored(Protocol):
@@ -107,6 +148,20 @@ class ApiStored:
         query = Query(limit=1, **_stretch(0, LATEST_MS))
         answer = yield from self._asked(f"/trades/{quote(symbol)}", query, TRADE_COLUMNS)
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
+
+    def gaps(self, symbol: str) -> Plan[list[Declaration]]:
+        """What the collector remembers of gaps that are over, each of one reason; nothing while it does not answer."""
+        answer = yield ApiRequest("/gaps", Query(symbol=symbol, limit=GAPS_MAX), is_optional=True)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        if answer.status != 200:
+            return []
+        try:
+            told = msgspec.json.decode(answer.body, type=_ToldGaps).gaps
+            return [
+                (gap.interval, gap.epoch, gap.range) for gap in told if gap.state != "open" and len(gap.given_up) == 1
+            ]
+        except (msgspec.MsgspecError, ValueError):
+            return []
 
     def _row(self, path: str, query: Query, names: Sequence[str]) -> Plan[list[str] | None]:
         """The first one from a time on, or without one the newest."""
