@@ -18,7 +18,7 @@ from data_collector.client.client import Client
 from data_collector.client.errors import NotInstalled, TooLarge, WrongQuestion
 from data_collector.client.live import Live
 from data_collector.client.records import CALENDAR, Item, Kline, Revision, ms_of, time_of
-from data_collector.client.terms.position import KlinesPlace, position_text
+from data_collector.client.terms.position import KlinesPlace, Position, position_text
 from data_collector.client.terms.series import EXCHANGE, klines_of, store_keys
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
@@ -40,6 +40,7 @@ from data_collector.client.adapters.remembering.candle_file import (
     WrongFile,
 )
 from data_collector.client.adapters.remembering.candles import Candles
+from data_collector.client.adapters.remembering.outcomes import drawn_windows, forecast_of
 from data_collector.client.adapters.remembering.screen import Integers, Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
@@ -52,11 +53,6 @@ __all__ = [
 CHANNELS: Final[Mapping[str, float]] = {"close": 0.7, "range": 0.15, "volume": 0.15}
 
 SCALE: Final = (0.5, 2.0)
-
-RANDOM_WINDOWS: Final = 1000
-"""Drawn beside a forecast."""
-
-_SEED: Final = 20_241_129
 
 READ_AGAIN: Final = 1000
 """Rows at the end that a filling compares with history: what came late is there by then."""
@@ -106,7 +102,7 @@ class Memory:
         if not len(self):
             return None
         place = KlinesPlace({self.key.kline_interval: int(self._windows.open_ms[len(self) - 1])})
-        return position_text({store_keys(self.exchange).key("stream", self.key.symbol): place})
+        return position_text(Position({store_keys(self.exchange).key("stream", self.key.symbol): place}))
 
     @property
     def first(self) -> datetime | None:
@@ -118,6 +114,11 @@ class Memory:
         """When the newest candle opened."""
         return time_of(int(self._windows.open_ms[len(self) - 1])) if len(self) else None
 
+    @property
+    def holes(self) -> list[tuple[datetime, datetime]]:
+        """From when on, and until when, candles are missing between others; `take` puts those that come later there."""
+        return [(time_of(from_ms), time_of(to_ms)) for from_ms, to_ms in self._windows.holes()]
+
     def reload(self) -> None:
         """Take what the file has by now, which another process may have written."""
         self._candles.reload()
@@ -125,8 +126,8 @@ class Memory:
     def fill(self, client: Client, start: Time | None = None, tell: Callable[[datetime], None] | None = None) -> int:
         """Take history, from where the file ends; returns how many candles were added.
 
-        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the time
-        that has been reached, now and then. Raises `Away`; what was taken stays.
+        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the open
+        time that has been reached, now and then. Raises `Away`; what was taken stays.
         """
         self._check_client(client)
         self._candles.lock()
@@ -134,10 +135,11 @@ class Memory:
         added = 0
         while begin_ms is not None:
             end_ms = self._page_end_ms(begin_ms)
-            added += self._candles.merge(_rows_of_frame(client, self.key, begin_ms, end_ms))
+            rows = _rows_of_frame(client, self.key, begin_ms, end_ms)
+            added += self._candles.merge(rows)
             begin_ms = None if end_ms > now_ms() else end_ms
-            if tell is not None:
-                tell(time_of(min(end_ms, now_ms())))
+            if tell is not None and len(rows):
+                tell(time_of(int(rows["open_ms"][-1])))
         return added
 
     def follow(self, live: Live) -> int:
@@ -299,16 +301,9 @@ class Memory:
 
     def _forecasts(self, asked: _Asked, similar: Sequence[int], horizons: Sequence[int]) -> list[Forecast]:
         """Of windows that were found; by horizon."""
-        drawn = np.flatnonzero(asked.counting)
-        if len(drawn) > RANDOM_WINDOWS:
-            drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, RANDOM_WINDOWS, replace=False))
-        at, found, forecasts = self._closed(asked.first + self.shape.window - 1), np.sort(similar), list[Forecast]()
-        for horizon in horizons:
-            of, random = self._windows.outcome(found, horizon), self._windows.outcome(drawn, horizon)
-            forecasts.append(
-                Forecast(of.mean, of.quantiles, of.n, of.effective_n, horizon=horizon, at=at, random=random)
-            )
-        return forecasts
+        found, drawn = np.sort(np.array(similar, np.int64)), drawn_windows(asked.counting)
+        at = self._closed(asked.first + self.shape.window - 1)
+        return [forecast_of(self._windows, found, drawn, horizon, at) for horizon in horizons]
 
     def _closed(self, row: int) -> datetime:
         return time_of(CALENDAR.next_open_ms(self.key.kline_interval, int(self._windows.open_ms[row])))

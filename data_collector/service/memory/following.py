@@ -15,6 +15,7 @@ from typing import Final
 from data_collector.client import Client
 from data_collector.client.adapters.memory import Memory
 from data_collector.client.errors import ClientError, UnknownSymbol
+from data_collector.client.terms.times import Time
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.observe.logs import get_log
@@ -34,8 +35,11 @@ FILLED_AT_ONCE: Final = 2
 
 LOOK_BACK_FIRST_S: Final = 2.0
 LOOK_BACK_LONGEST_S: Final = 600.0
-"""How soon it is looked whether history reaches back further by now: a collector that was started a moment ago still
-fetches the past, and an operator may backfill years of it."""
+"""How soon it is looked whether history has more by now: a collector that was started a moment ago still fetches the
+past, and an operator may backfill years of it. Each find begins these anew."""
+
+HOLES_MAX: Final = 20
+"""The newest, that are looked into: some stay for good."""
 
 PAGE_CANDLES: Final = 50_000
 
@@ -106,7 +110,8 @@ class Follower:
                     memory.take(batch.items)
                     self._note(memory)
                 if time.monotonic() > look_s:
-                    self._look_back(client, memory)
+                    if self._look_back(client, memory):
+                        looking.reset()
                     look_s = time.monotonic() + looking.next_delay_s()
 
     @property
@@ -115,15 +120,19 @@ class Follower:
         length_ms = LENGTHS_MS.get(self.series[1])
         return None if length_ms is None else max(0, time.time_ns() // 1_000_000 - CANDLES_MAX * length_ms)
 
-    def _look_back(self, client: Client, memory: Memory) -> None:
-        """Take what history has by now before the oldest candle."""
-        if len(memory) >= CANDLES_MAX:
-            return
-        older = iter(client.klines(*self.series, self._start_ms, memory.first, gaps="skip"))
+    def _look_back(self, client: Client, memory: Memory) -> bool:
+        """Take what history has by now before the oldest candle and between others; whether it had any."""
+        lacking: list[tuple[Time | None, Time | None]] = [*memory.holes[-HOLES_MAX:]]
+        if len(memory) < CANDLES_MAX:
+            lacking.append((self._start_ms, memory.first))
+        known = len(memory)
         with self._filling:
-            while page := list(islice(older, PAGE_CANDLES)):
-                memory.take(page)
-                self._note(memory)
+            for begin, end in lacking:
+                found = iter(client.klines(*self.series, begin, end, gaps="skip"))
+                while page := list(islice(found, PAGE_CANDLES)):
+                    memory.take(page)
+                    self._note(memory)
+        return len(memory) > known
 
     def _tell(self, memory: Memory, _reached: datetime) -> None:
         self.candles = len(memory)

@@ -100,11 +100,11 @@ export class MomentsPanel {
         this.#page = null;
         this.#say(page.detail);
         const after = Number(answer.headers.get("Retry-After"));
-        // What is off, or wrong, is so until somebody changes it; a window without a shape passes.
+        // What is off, or wrong, is so until somebody changes it; a window without a shape passes, and so does too little history.
         if (after > 0) {
           this.#askIn(Math.min(RETRY_MOST_MS, 1000 * after));
         } else if (answer.status === 409) {
-          this.#askIn(STALE_MS);
+          this.#askIn(RETRY_MOST_MS / 3);
         }
       }
     } catch (error) {

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from data_collector.client.adapters.remembering.answers import QUANTILES, NoShape, Outcome
+from data_collector.client.adapters.remembering.answers import NoShape
 from data_collector.client.adapters.remembering.candle_file import Rows
 from data_collector.client.adapters.remembering.screen import Bounds, Integers, Mask, Screen, Singles
 from data_collector.client.adapters.remembering.shape import PRICE, Floats, Shape, channel_values
@@ -78,6 +78,12 @@ class Windows:
         for at in range(begin, end, piece):
             self._measure(at, min(at + piece, end))
         self._screen.refresh(begin, end, self._values, total)
+
+    def holes(self) -> list[tuple[int, int]]:
+        """Times (ms) from which on, and before which, candles are missing between others."""
+        begun = np.flatnonzero(self._runs[1 : self.rows] == 1) + 1
+        before, behind = self.open_ms[begun - 1].tolist(), self.open_ms[begun].tolist()
+        return [(CALENDAR.next_open_ms(self._interval, one), other) for one, other in zip(before, behind, strict=True)]
 
     def newest_row(self, at_ms: int) -> int:
         """How many rows had closed by then."""
@@ -155,17 +161,6 @@ class Windows:
         """Logarithms of the close `horizon` candles behind each window ÷ its last close."""
         price, last = self._values[PRICE], starts + self.shape.window - 1
         return price[last + horizon] - price[last]
-
-    def outcome(self, starts: Integers, horizon: int) -> Outcome:
-        """What followed windows in order."""
-        if not len(starts):
-            return Outcome(None, {}, 0, 0.0)
-        returns = self.returns(starts, horizon)
-        candles = horizon + int(np.minimum(np.diff(starts), horizon).sum())
-        quantiles = np.quantile(returns, QUANTILES).tolist()
-        return Outcome(
-            float(returns.mean()), dict(zip(QUANTILES, quantiles, strict=True)), len(starts), candles / horizon
-        )
 
     def path(self, start: int, count: int) -> Floats:
         """Logarithms of `count` closes from window `start` on ÷ the window's last close."""
