@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 from data_collector.client.answering.awaiting import AsyncAnswering
-from data_collector.client.errors import Away
-from data_collector.client.live import WAIT_S
+from data_collector.client.errors import Away, WrongQuestion
+from data_collector.client.live import LONGEST_POLL_S, WAIT_S
 from data_collector.client.reading.delivery import PATIENCE_S, START_PATIENCE_S, Behind, Delivery, Patience, Source
+from data_collector.client.reading.questions import WaitUntil
 from data_collector.client.reading.streams import Batch
 from data_collector.client.records import Item
 
@@ -30,11 +31,12 @@ class AsyncLive:
         """Of the newest batch, where its items are taken one by one."""
         self._is_closed = False
         self._position = ""
-        self._patience_s = START_PATIENCE_S
+        self._patience = Patience(START_PATIENCE_S)
 
     async def begun(self) -> AsyncLive:
         """The moment from which on it reads is now."""
-        await self.poll(0)
+        await self._next()
+        self._position, self._patience = self._delivery.position, Patience(START_PATIENCE_S)
         return self
 
     @property
@@ -63,9 +65,14 @@ class AsyncLive:
         """
         if (rest := self._rest()) is not None:
             return rest
-        batch = await self._polled(timeout_s)
-        self._position = self._delivery.position
-        return batch
+        if not 0 <= timeout_s <= LONGEST_POLL_S:
+            raise WrongQuestion(f"timeout_s={timeout_s!r}: seconds, from 0 to {LONGEST_POLL_S}.")
+        until_s = time.monotonic() + timeout_s
+        while True:
+            batch = await self._polled(until_s)
+            self._position = self._delivery.position
+            if batch is None or batch.items or time.monotonic() >= until_s:
+                return batch
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Batches with items, as they come."""
@@ -107,21 +114,30 @@ class AsyncLive:
 
     async def _next(self) -> Batch | None:
         """What is away is waited for, but not long at the beginning."""
-        patience = Patience(self._patience_s)
         while True:
             try:
-                batch = await self._polled(WAIT_S)
-            except Away:
-                pause_s = patience.pause_s(time.monotonic())
+                batch = await self._polled(time.monotonic() + WAIT_S)
+            except Away as away:
+                pause_s = self._patience.pause_s(time.monotonic(), away)
                 if pause_s is None:
+                    self._patience = Patience(self._patience.limit_s)
                     raise
                 await asyncio.sleep(pause_s)
             else:
-                self._patience_s = PATIENCE_S
+                self._patience.answered()
+                self._patience.limit_s = PATIENCE_S
                 return batch
 
-    async def _polled(self, timeout_s: float) -> Batch | None:
-        self._source.block_ms = round(timeout_s * 1000)
-        while not self._is_closed and (question := self._delivery.question()) is not None:
+    async def _polled(self, until_s: float) -> Batch | None:
+        """What has come; without items where nothing came until then."""
+        while not self._is_closed:
+            left_s = max(0.0, until_s - time.monotonic())
+            self._source.block_ms = round(left_s * 1000)
+            question = self._delivery.question()
+            if question is None:
+                return self._delivery.batch()
+            if isinstance(question, WaitUntil) and question.at_s > until_s:
+                await asyncio.sleep(left_s)
+                return Batch((), self._delivery.position)
             self._delivery.answer(await self._answering.answer(question))
-        return None if self._is_closed else self._delivery.batch()
+        return None

@@ -33,7 +33,7 @@ from data_collector.api.series.tables import NoDecimal, table_of, whole_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
-from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
+from data_collector.model.wire import KLINE_NAMES, NOT_STORED, TRADE_NAMES, open_time_text, trade_time_text
 from data_collector.sinks.postgres.copying import CopyForm
 from data_collector.web.answers import Problem, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -182,7 +182,7 @@ def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
     if found.oldest_ms is None and symbol not in snapshot.symbols:
         if found.warnings:
             raise SinkUnavailable(" ".join(found.warnings))
-        raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.", filled_from(snapshot))
+        raise HTTPException(404, f"{symbol} {NOT_STORED}.", filled_from(snapshot))
 
 
 def _about(found: Told, following: str | int | None, text: Callable[[int], str]) -> About:

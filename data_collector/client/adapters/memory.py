@@ -18,7 +18,7 @@ from data_collector.client.client import Client
 from data_collector.client.errors import NotInstalled, TooLarge, WrongQuestion
 from data_collector.client.live import Live
 from data_collector.client.records import CALENDAR, Item, Kline, Revision, ms_of, time_of
-from data_collector.client.terms.position import KlinesPlace, position_text
+from data_collector.client.terms.position import KlinesPlace, Position, position_text
 from data_collector.client.terms.series import EXCHANGE, klines_of, store_keys
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
@@ -105,7 +105,7 @@ class Memory:
         if not len(self):
             return None
         place = KlinesPlace({self.key.kline_interval: int(self._windows.open_ms[len(self) - 1])})
-        return position_text({store_keys(self.exchange).key("stream", self.key.symbol): place})
+        return position_text(Position({store_keys(self.exchange).key("stream", self.key.symbol): place}))
 
     @property
     def first(self) -> datetime | None:
@@ -116,6 +116,11 @@ class Memory:
     def last(self) -> datetime | None:
         """When the newest candle opened."""
         return time_of(int(self._windows.open_ms[len(self) - 1])) if len(self) else None
+
+    @property
+    def holes(self) -> list[tuple[datetime, datetime]]:
+        """From when on, and until when, candles are missing between others; `take` puts those that come later there."""
+        return [(time_of(from_ms), time_of(to_ms)) for from_ms, to_ms in self._windows.holes()]
 
     def reload(self) -> None:
         """Take what the file has by now, which another process may have written."""

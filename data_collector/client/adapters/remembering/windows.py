@@ -82,6 +82,12 @@ class Windows:
             self._measure(at, min(at + piece, end))
         self._screen.refresh(begin, end, self._values, total)
 
+    def holes(self) -> list[tuple[int, int]]:
+        """Times (ms) from which on, and before which, candles are missing between others."""
+        begun = np.flatnonzero(self._runs[1 : self.rows] == 1) + 1
+        before, behind = self.open_ms[begun - 1].tolist(), self.open_ms[begun].tolist()
+        return [(CALENDAR.next_open_ms(self._interval, one), other) for one, other in zip(before, behind, strict=True)]
+
     def newest_row(self, at_ms: int) -> int:
         """How many rows had closed by then."""
         rows = int(np.searchsorted(self.open_ms[: self.rows], at_ms, "left"))
