@@ -18,7 +18,7 @@ from data_collector.client.client import Client
 from data_collector.client.errors import NotInstalled, TooLarge, WrongQuestion
 from data_collector.client.live import Live
 from data_collector.client.records import CALENDAR, Item, Kline, Revision, ms_of, time_of
-from data_collector.client.terms.position import KlinesPlace, position_text
+from data_collector.client.terms.position import KlinesPlace, Position, position_text
 from data_collector.client.terms.series import EXCHANGE, klines_of, store_keys
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
@@ -102,7 +102,7 @@ class Memory:
         if not len(self):
             return None
         place = KlinesPlace({self.key.kline_interval: int(self._windows.open_ms[len(self) - 1])})
-        return position_text({store_keys(self.exchange).key("stream", self.key.symbol): place})
+        return position_text(Position({store_keys(self.exchange).key("stream", self.key.symbol): place}))
 
     @property
     def first(self) -> datetime | None:
