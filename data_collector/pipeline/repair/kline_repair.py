@@ -93,10 +93,12 @@ class KlineRepair:
         """An event time that REST's clock contradicts."""
 
     @property
-    def missing(self) -> dict[Key, int]:
-        """Series that lack a kline whose grace is over, with its open time."""
-        now = self._clock()
-        return {key: hole.due_ms for key, hole in self._holes.items() if now >= hole.overdue_s + GRACE_S}
+    def unclosed(self) -> list[Key]:
+        """Series of which updates have come for two intervals and the grace, and nothing has closed yet.
+
+        Where the series goes on is not known then, so REST is not asked for it.
+        """
+        return [key for key, series in self._klines.series.items() if series.due_ms < 0 and self._is_unclosed(series)]
 
     @property
     def refusals(self) -> set[str]:
@@ -315,6 +317,12 @@ class KlineRepair:
 
     def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
+
+    def _is_unclosed(self, series: KlineSeries) -> bool:
+        if series.first_ms < 0:
+            return False
+        second_ms = self._after(series, series.first_ms)
+        return series.event_ms >= self._after(series, second_ms) + int(GRACE_S * 1000)
 
     def _open_at(self, series: KlineSeries, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""
