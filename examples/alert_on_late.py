@@ -14,7 +14,10 @@ from data_collector.client import Client, Gap, Revision, Trade
 def alert(sentence: str) -> None:
     print(sentence, flush=True)
     if url := os.environ.get("ALERT_URL"):
-        urllib.request.urlopen(url, data=sentence.encode(), timeout=10)
+        try:
+            urllib.request.urlopen(url, data=sentence.encode(), timeout=10).close()
+        except OSError as error:
+            print(f"ALERT_URL did not take it: {error}", flush=True)
 
 
 with suppress(KeyboardInterrupt), Client() as client:

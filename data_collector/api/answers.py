@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 from pydantic import BaseModel, ConfigDict
 
 from data_collector.model.status import AuditStatus, Condition, ConnectionStatus, HistoryAnswer, RuleStatus, Snapshot
@@ -84,6 +84,21 @@ class Metrics(Answer):
     """Share, 0 to 1, of the validated messages that real Great Expectations has checked too."""
 
 
+class MemoryStatus(Answer):
+    """How Market Memory is; `off` without MEMORY=1."""
+
+    state: Literal["off", "starting", "filling", "running", "down"] = "off"
+    reason: str | None = None
+    candles: dict[str, int] = field(default_factory=dict)
+    """`symbol interval` to how many are remembered."""
+    filling: dict[str, int] = field(default_factory=dict)
+    """The same of series that cannot be asked about yet."""
+    restarts: int = 0
+    """Times that its process was started again: it had died, or there are other stores or symbols."""
+    resident_bytes: int = 0
+    """Memory of that process."""
+
+
 class Status(Answer):
     """What is collected, where to, and through which connections."""
 
@@ -116,6 +131,14 @@ class Status(Answer):
             "lag_entries": 0,
             "restarts": 0,
         },
+        "memory": {
+            "state": "running",
+            "reason": None,
+            "candles": {"BTCUSDT 1m": 43200},
+            "filling": {},
+            "restarts": 0,
+            "resident_bytes": 73400320,
+        },
     }
 
     running: bool
@@ -129,6 +152,8 @@ class Status(Answer):
     connections: list[ConnectionStatus]
     history: HistoryAnswer
     """What becomes of records in PostgreSQL."""
+    memory: MemoryStatus
+    """What `/similar` knows."""
 
 
 class ControlRequest(BaseModel):
@@ -233,7 +258,7 @@ def metrics_of(snapshot: Snapshot) -> Metrics:
     )
 
 
-def status_of(snapshot: Snapshot) -> Status:
+def status_of(snapshot: Snapshot, memory: MemoryStatus | None = None) -> Status:
     """The contract's `/status`."""
     return Status(
         running=snapshot.collector_running,
@@ -244,6 +269,7 @@ def status_of(snapshot: Snapshot) -> Status:
         metrics=metrics_of(snapshot),
         connections=[_connection_of(connection) for connection in snapshot.connections],
         history=msgspec.convert(snapshot.history, HistoryAnswer, from_attributes=True),
+        memory=memory or MemoryStatus(),
     )
 
 

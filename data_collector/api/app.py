@@ -26,10 +26,12 @@ from data_collector.api.collector import Collector, OnState
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.context import ApiContext
 from data_collector.api.live.feed import LiveFeed
+from data_collector.api.memory import MarketMemory
 from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
+from data_collector.api.routes import similar as similar_routes
 from data_collector.api.routes import state as state_routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.api.series.reading import SeriesReading
@@ -55,6 +57,13 @@ Announce = Callable[[str, Snapshot], None]
 """Gets our base URL and the first snapshot that knows the store, once."""
 
 _DESCRIPTION = "Market data of an exchange into Redis and PostgreSQL: how the service is, and the records."
+
+_ROUTERS = tuple(
+    routes.router
+    for routes in (
+        state_routes, gap_routes, series_routes, similar_routes, latest_routes, subscription_routes, live_routes,
+    )
+)  # fmt: skip
 
 _ONE_PROCESS = (
     "The service runs in one process: start uvicorn without --workers (and without WEB_CONCURRENCY). More HTTP"
@@ -93,17 +102,15 @@ def create_app(
         routes=list(pages.ASSETS),
     )
     store = StoreReading()
-    token = settings.control_token
-    policy = WritePolicy(
-        environment=settings.environment,
-        token=None if token is None else token.get_secret_value(),
-        allowed_hosts=settings.allowed_hosts,
-    )
+    token = None if settings.control_token is None else settings.control_token.get_secret_value()
+    policy = WritePolicy(environment=settings.environment, token=token, allowed_hosts=settings.allowed_hosts)
     series, former = SeriesReading(settings, store), FormerEntries()
-    feed = LiveFeed(collector, settings.environment, former)
-    app.state.context = ApiContext(settings, collector, store, series, Streams(), rejections, policy, former, feed)
-    for routes in (state_routes, gap_routes, series_routes, latest_routes, subscription_routes, live_routes):
-        app.include_router(routes.router, dependencies=[Depends(demand_known_parameters)])
+    feed, memory = LiveFeed(collector, settings.environment, former), MarketMemory(settings, collector.status, series)
+    app.state.context = ApiContext(
+        settings, collector, store, series, Streams(), rejections, policy, former, feed, memory,
+    )  # fmt: skip
+    for router in _ROUTERS:
+        app.include_router(router, dependencies=[Depends(demand_known_parameters)])
     app.include_router(pages.router)
     # The last one added is the first one that a request meets.
     app.add_middleware(WriteGuard, policy=policy, rejections=rejections)
@@ -145,6 +152,7 @@ def serve(
 
 def serve_on(listener: socket.socket, app: FastAPI) -> int:
     """Run an application on a listening socket; as `serve`."""
+    context_of_app(app).memory.api_url = base_url(listener)
     serve_until_signal(listener, app, farewell=FAREWELL)
     return context_of_app(app).collector.exit_code or 0
 
@@ -171,6 +179,7 @@ async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncItera
     watch.add_done_callback(lambda _: _end_server(collector))
     feed = asyncio.create_task(context.live.run(), name="live feed")
     reading = asyncio.create_task(context.series.watch(collector.status), name="reading")
+    remembering = asyncio.create_task(context.memory.run(), name="memory")
 
     def end_streams() -> None:
         context.live.end()
@@ -182,9 +191,12 @@ async def _lifespan(context: ApiContext, on_state: OnState | None) -> AsyncItera
     finally:
         feed.cancel()
         reading.cancel()
+        remembering.cancel()
         context.live.close()
         context.store.close()
         context.series.close()
+        # Its process ends first: what it reads goes with the collector.
+        await asyncio.wait((remembering,))
         await collector.stop()
         await watch
 

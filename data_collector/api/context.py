@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from data_collector.api.collector import Collector
 from data_collector.api.completeness.former_entries import FormerEntries
 from data_collector.api.live.feed import LiveFeed
+from data_collector.api.memory import MarketMemory
 from data_collector.api.series.reading import SeriesReading
 from data_collector.api.series.streamed import Streams
 from data_collector.api.store_reading import StoreReading
@@ -36,6 +37,8 @@ class ApiContext(Struct, frozen=True):
     """Counted for `/completeness` and for `live`."""
     live: LiveFeed
     """Runs while the application does."""
+    memory: MarketMemory
+    """As well, and does nothing without MEMORY=1."""
 
 
 def context_of(request: Request) -> ApiContext:
@@ -48,11 +51,13 @@ async def snapshot_of(request: Request) -> Snapshot:
     """For `Depends`: the collector's state now, and what this process lacks."""
     context = context_of(request)
     snapshot = await context.collector.status()
-    if context.series.fault is None:
+    reasons = context.memory.reasons
+    if context.series.fault is not None:
+        reasons.insert(0, f"reading: /klines and /trades lack what PostgreSQL holds: {context.series.fault}")
+    if not reasons:
         return snapshot
-    reason = f"reading: /klines and /trades lack what PostgreSQL holds: {context.series.fault}"
     condition: Condition = "degraded" if snapshot.condition == "healthy" else snapshot.condition
-    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, reason])
+    return structs.replace(snapshot, condition=condition, reasons=[*snapshot.reasons, *reasons])
 
 
 def store_url_of(snapshot: Snapshot) -> str:

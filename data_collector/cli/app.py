@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "audit": "Compare the database with the calendar, the live store, its own trades and, if asked for, the exchange.",
     "certify": "Compare a day's trades in the store with the exchange's own and write a certificate.",
     "export": "Write what PostgreSQL holds into files with a manifest: rows, gaps and a SHA-256 of each.",
+    "memory": "Moments like now and what followed them; shapes of windows for PostgreSQL (docs/memory.md).",
     "doctor": "Check settings, exchange, clock, store, database, rules, disk and port, and say how to mend what fails.",
     "version": "Show the versions of the collector, Python and the embedded store.",
     "suites": "The validation rules: read them, check your own, try them on recorded messages (docs/validation.md).",
@@ -41,7 +42,7 @@ What a command is, a function or commands of its own, has its name and lies in t
 
 _ROOMS = {
     "doctor": "doctor.", "suites": "suites.", "audit": "history.", "backfill": "history.", "certify": "history.",
-    "export": "history.",
+    "export": "history.", "memory": "memory.",
 }  # fmt: skip
 """Folders of commands that consist of several modules."""
 

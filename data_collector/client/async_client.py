@@ -43,6 +43,11 @@ class AsyncClient:
         called = places.called(is_given=given is not None)
         self._market = Market(exchange, called, with_database=bool(places.database))
 
+    @property
+    def exchange(self) -> str:
+        """That it reads."""
+        return self._market.exchange
+
     async def symbols(self) -> list[str]:
         """Those of which the store holds anything."""
         return await self._answering.finish(known_symbols(self._market.keys))

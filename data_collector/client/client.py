@@ -42,6 +42,11 @@ class Client:
         called = places.called(is_given=given is not None)
         self._market = Market(exchange, called, with_database=bool(places.database))
 
+    @property
+    def exchange(self) -> str:
+        """That it reads."""
+        return self._market.exchange
+
     def symbols(self) -> list[str]:
         """Those of which the store holds anything."""
         return self._answering.finish(known_symbols(self._market.keys))

@@ -246,6 +246,8 @@ class Snapshot(Struct, kw_only=True):
     """The address of the store for people: password masked."""
     source: str | None = None
     """What the store is filled from, as it is claimed there; None until it is known."""
+    folder: str | None = None
+    """The part of VAR_DIR that is the collector's; None until it is known."""
     validation_service_url: str = "embedded"
     key_prefix: str = ""
     """What every key of this exchange begins with; empty for Binance."""

@@ -15,6 +15,9 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Quote, Ticker, Trade
 
+NOT_STORED = "is not collected, and nothing of it is stored"
+"""What the HTTP side says of a symbol with status 404, which others answer for other reasons."""
+
 SECONDS_KEPT = 4096
 """A date text costs about 1 µs, and neighbours share the second; enough for klines of many open times as well."""
 

@@ -74,6 +74,7 @@ CONNECT_FAILURE = Label("reason", "name, proxy, connection, timeout, tls, handsh
 WATCHDOG_KIND = Label("kind", "connection, stream, late")
 CONFLICT_OUTCOME = Label("outcome", "right, wrong, unknown")
 ERROR_KIND = Label("kind", "first word of the server's error, or connection")
+MEMORY_OUTCOME = Label("outcome", "answered, wrong (422), conflict (409), later (503), failed (503)")
 REJECTION = Label("reason", "body, url, headers, timeout, rate, host, origin, token, content_type, viewers")
 
 CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
@@ -241,6 +242,8 @@ CounterName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by
     Annotated[Literal["data_collector_spool_fsync_errors_total"], "Syncs of the spool that failed"],
     Annotated[Literal["data_collector_process_cpu_seconds_total"], "CPU time of the collector process"],
     Annotated[Literal["data_collector_api_rejected_total"], "HTTP requests refused at the door", REJECTION],
+    Annotated[Literal["data_collector_memory_starts_total"], "Times that the process of Market Memory was started"],
+    Annotated[Literal["data_collector_memory_questions_total"], "Questions to Market Memory", MEMORY_OUTCOME],
 ]
 
 GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one
@@ -334,6 +337,9 @@ GaugeName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by o
     ],
     Annotated[Literal["data_collector_start_time_seconds"], "When the collector process started, as Unix time"],
     Annotated[Literal["data_collector_live_viewers"], "Viewers that look on at /live now"],
+    Annotated[Literal["data_collector_memory_up"], "1 while Market Memory can be asked; absent where it is off"],
+    Annotated[Literal["data_collector_memory_candles"], "Candles that Market Memory can be asked about"],
+    Annotated[Literal["data_collector_memory_resident_bytes"], "Memory of the process of Market Memory"],
 ]
 
 HistogramName: TypeAlias = Union[  # noqa: UP007 - as many are slow to join one by one

@@ -66,6 +66,7 @@ class Service:
         self._venue = venue = venue or find_venue("binance")
         check_venue(settings, venue)
         home, rest_url = settings.var_dir / folder, settings.binance_rest_url
+        self._folder = str(home.absolute())
         self._counters = counters = Counters()
         self.heartbeat = Heartbeat(counters)
         self._store = StoreHome(settings, home, venue, counters, source=source or rest_url, empty=empty)
@@ -156,6 +157,7 @@ class Service:
             intervals=list(subscriptions.intervals),
             channels=list(subscriptions.channels),
             key_prefix=self._venue.key_prefix,
+            folder=self._folder,
         )
         healths = [part.report(snapshot) for part in reversed([*self._parts, *self._collection.parts])]
         if self._collection.parts:

@@ -137,6 +137,10 @@ class Settings(BaseModel):
     """How long, in seconds, a record waits at most for real Great Expectations, which looks at all that came meanwhile
     at once; sooner when a batch is full."""
 
+    memory: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
+    """1: a process of its own remembers the candles and answers `GET /similar`: past windows that look like now, and
+    what followed them."""
+
     use_proxy: Annotated[bool, texts.parsed(texts.yes_or_no)] = False
     """1: `HTTPS_PROXY` and friends are obeyed. 0: they are ignored."""
 

@@ -11,6 +11,7 @@ from data_collector.client import ApiAway, AsyncClient, Client, Trade, WrongStor
 from data_collector.client.answering import http
 from data_collector.client.reading.questions import ApiRequest
 from data_collector.embedded.peer import free_port
+from data_collector.model.wire import TRADE_NAMES
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import TRADES, told
@@ -102,7 +103,8 @@ async def test_range_that_lacks_something_takes_no_place_of_the_http_side(
     """It has four for everybody."""
     await put_trades(dsn, 1, 20)
     monkeypatch.setattr(http, "PIECE_BYTES", 100)
-    request = ApiRequest(f"/trades/{SYMBOL}", {"from": "2024-01-01", "format": "csv"}, in_pieces=True)
+    query = {"from": "2024-01-01", "format": "csv"}
+    request = ApiRequest(f"/trades/{SYMBOL}", query, TRADE_NAMES, in_pieces=True)
     api = http.Api(service.url)
 
     with telling(service, address, snapshot_of(None)), pytest.raises(ApiAway, match="cannot answer in full now"):

@@ -192,3 +192,13 @@ def test_database_that_is_away_is_told(address: str, reader: Reader) -> None:
     with client, pytest.raises(DatabaseAway, match=sentence) as away:
         list(client.klines(SYMBOL, "1m"))
     assert "canary" not in str(away.value)
+
+
+@pytest.mark.parametrize("dsn", ["mysql://me:canary@host/db", "postgresql://me:canary@host:port/db"])
+def test_address_that_is_none_of_postgresql_is_wrong_for_good_and_quoted_nowhere(address: str, dsn: str) -> None:
+    with (
+        Client(address, api="", database=dsn) as client,
+        pytest.raises(WrongQuestion, match="write postgresql:") as told,
+    ):
+        list(client.klines(SYMBOL, "1m"))
+    assert "canary" not in str(told.value)

@@ -26,7 +26,7 @@ ASSETS = ROOT / "data_collector" / "api" / "pages" / "assets"
 ENDPOINTS = {
     "/health", "/health/live", "/health/ready", "/metrics", "/metrics/prometheus", "/status", "/validation",
     "/validation/errors", "/gaps", "/gaps/{gap_id}", "/completeness", "/klines/{symbol}", "/trades/{symbol}", "/latest",
-    "/latest/{symbol}", "/control", "/subscriptions", "/live",
+    "/latest/{symbol}", "/similar", "/control", "/subscriptions", "/live",
 }  # fmt: skip
 
 

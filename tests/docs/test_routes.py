@@ -12,6 +12,7 @@ from data_collector.api.routes import gaps as gap_routes
 from data_collector.api.routes import latest as latest_routes
 from data_collector.api.routes import live as live_routes
 from data_collector.api.routes import series as series_routes
+from data_collector.api.routes import similar as similar_routes
 from data_collector.api.routes import state as routes
 from data_collector.api.routes import subscriptions as subscription_routes
 from data_collector.validation.service import routes as service_routes
@@ -36,6 +37,7 @@ SERVED = served(
     gap_routes.router,
     series_routes.router,
     latest_routes.router,
+    similar_routes.router,
     subscription_routes.router,
     live_routes.router,
     pages.router,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from data_collector.embedded.peer import free_port
 from tests.docs.tree import ROOT, read
 from tests.integration.demo import Demo, demo, first
 from tests.integration.postgres_server import rows
@@ -110,6 +111,7 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
         (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
         (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
         (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (("moments_like_now.py", SYMBOL, "1s"), r"candles added, \d+ known\n(.*\n)*5 candles later: .*; at random: "),
         (("backtrader_gaps.py", SYMBOL, "1m", "-1d"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
     ],
 )
@@ -148,23 +150,35 @@ def trades_of(folder: Path) -> tuple[int, int, int]:
         return found
 
 
-def test_late_records_are_alerted(served: Demo, tmp_path: Path) -> None:
-    (late,) = served.store.entries(f"trades:{SYMBOL}")[:1]
+def test_late_records_are_alerted_also_where_nobody_takes_an_alert(
+    served: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERT_URL", f"http://127.0.0.1:{free_port()}")
     with program(served, tmp_path, EXAMPLES / "alert_on_late.py") as running:
         running.said("Watching 6 series")
-        served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
+        for late in served.store.entries(f"trades:{SYMBOL}")[:2]:
+            served.store.ask("XADD", f"late:{SYMBOL}", "*", "data", late["fields"]["data"], "why", "recovered")
 
-        trade_id = json.loads(late["fields"]["data"])["trade_id"]
-        running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)")
+            trade_id = json.loads(late["fields"]["data"])["trade_id"]
+            running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)\nALERT_URL did not take it: ")
 
 
-def test_notebook_runs_and_holds_nothing_of_an_earlier_run(served: Demo, tmp_path: Path) -> None:
-    cells = json.loads(read(EXAMPLES / "candles_to_pandas.ipynb"))["cells"]
+@pytest.mark.parametrize(
+    ("notebook", "shown", "line"),
+    [
+        ("candles_to_pandas.ipynb", "frame", r"\[\d+ rows x \d+ columns\]"),
+        ("candle_env.ipynb", "info", r"'log_equity': -?\d.*'turnover': \d"),
+    ],
+)
+def test_notebook_runs_and_holds_nothing_of_an_earlier_run(
+    served: Demo, tmp_path: Path, notebook: str, shown: str, line: str
+) -> None:
+    cells = json.loads(read(EXAMPLES / notebook))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
 
     text = "\n".join("".join(cell["source"]) for cell in code)
-    with program(served, tmp_path, "-c", f"{text}\nprint(frame)") as running:
-        running.said(r"\[\d+ rows x \d+ columns\]")
+    with program(served, tmp_path, "-c", f"{text}\nprint({shown})") as running:
+        running.said(line)
 
     assert [cell["outputs"] for cell in code] == [[]] * len(code)
 

@@ -61,10 +61,10 @@ Start = Callable[..., Awaitable[Scene]]
 async def start() -> AsyncIterator[Start]:
     running: list[Scene] = []
 
-    async def start_one(*, trades_per_s: float = 20.0, **changes: int) -> Scene:
+    async def start_one(*, trades_per_s: float = 20.0, history_trades: int = 2_000, **changes: int) -> Scene:
         settings = SimulatorSettings(
             start_ms=START_MS, driven=True, symbols=("BTCUSDT",), trades_per_s=trades_per_s,
-            **changes,  # type: ignore[arg-type]
+            history_trades=history_trades, **changes,  # type: ignore[arg-type]
         )  # fmt: skip
         simulator = Simulator(settings, BinanceCodec())
         await simulator.start()

@@ -315,7 +315,9 @@ class Chain:
             self.flush()
             self.verify()
             sequence = self.sequence
-            waits = SYMBOL in self.outlet.debts or self.outlet.waiting.is_set() or sequence.waits
+            waits = SYMBOL in self.outlet.debts or self.outlet.waiting.is_set() or sequence.gap or sequence.held
+            if sequence.reported is not None:
+                continue
             if not waits and (sequence.next_id < 0 or sequence.next_id > sequence.reference_id):
                 return
         raise AssertionError("it never settles")

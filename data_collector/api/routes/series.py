@@ -29,11 +29,11 @@ from data_collector.api.series.formats import (
 )
 from data_collector.api.series.reading import Told
 from data_collector.api.series.streamed import StreamedTable, parts_of
-from data_collector.api.series.tables import NoDecimal, table_of
+from data_collector.api.series.tables import NoDecimal, table_of, whole_of
 from data_collector.api.series.window import WrongParameter, smallest, window_of
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.status import Snapshot
-from data_collector.model.wire import KLINE_NAMES, TRADE_NAMES, open_time_text, trade_time_text
+from data_collector.model.wire import KLINE_NAMES, NOT_STORED, TRADE_NAMES, open_time_text, trade_time_text
 from data_collector.sinks.postgres.copying import CopyForm
 from data_collector.web.answers import Problem, masked
 from data_collector.web.openapi import INVALID, TOO_MANY, described
@@ -118,7 +118,7 @@ async def klines(
         if form == "json":
             written = partial(kline_page_json, window.symbol, interval, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows, page.text)
+            written = partial(whole_of, table_of(form, names), page.rows, page.text)
         return await _page(form, written, _headers(request, snapshot, form, about, "from"))
 
 
@@ -160,7 +160,7 @@ async def trades(
         if form == "json":
             written = partial(trade_page_json, window.symbol, page.rows, about, meta=meta)
         else:
-            written = partial(table_of(form, names).whole, page.rows, page.text)
+            written = partial(whole_of, table_of(form, names), page.rows, page.text)
         return await _page(form, written, _headers(request, snapshot, form, about, "after"))
 
 
@@ -182,7 +182,7 @@ def _check_known(found: Told, symbol: str, snapshot: Snapshot) -> None:
     if found.oldest_ms is None and symbol not in snapshot.symbols:
         if found.warnings:
             raise SinkUnavailable(" ".join(found.warnings))
-        raise HTTPException(404, f"{symbol} is not collected, and nothing of it is stored.", filled_from(snapshot))
+        raise HTTPException(404, f"{symbol} {NOT_STORED}.", filled_from(snapshot))
 
 
 def _about(found: Told, following: str | int | None, text: Callable[[int], str]) -> About:

@@ -83,9 +83,9 @@ async def prometheus(snapshot: Now, context: Context) -> Response:
 
 
 @router.get("/status", tags=["status"], responses={200: described(Status)})
-async def status(snapshot: Now) -> Response:
+async def status(snapshot: Now, context: Context) -> Response:
     """What is collected, where to, and through which connections. Passwords and keys are shown as `***`."""
-    return answered(status_of(snapshot))
+    return answered(status_of(snapshot, context.memory.status()))
 
 
 @router.get("/validation", tags=["status"], responses={200: described(ValidationAnswer)})
@@ -152,7 +152,7 @@ def wants_prometheus(accept: str) -> bool:
 
 
 def _prometheus_text(snapshot: Snapshot, context: ApiContext, headers: dict[str, str]) -> Response:
-    text = render(snapshot, [*context.rejections.samples(), *context.live.samples()])
+    text = render(snapshot, [*context.rejections.samples(), *context.live.samples(), *context.memory.samples()])
     return Response(text, headers={"Content-Type": CONTENT_TYPE, **headers})
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from data_collector.api.series.tables import NoDecimal, Table
+from data_collector.api.series.tables import NoDecimal
 from data_collector.history.export_format import (
     FLAGS,
     INTEGERS,
@@ -37,7 +37,7 @@ _DIGITS_BEFORE_POINT = PRECISION - SCALE
 _COLUMN_AT_FAULT = re.compile(r"column #(\d+)")
 
 
-class ArrowTable(Table):
+class ArrowTable:
     """An IPC stream of the columns of the JSON; each piece is one batch or more."""
 
     def __init__(self, names: Sequence[str]) -> None:

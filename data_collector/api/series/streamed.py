@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from data_collector.api.series.stretches import Piece
-from data_collector.api.series.tables import NoDecimal, Table
+from data_collector.api.series.tables import NoDecimal, Table, piece_of
 from data_collector.model.errors import SinkUnavailable
 from data_collector.model.records import Kline, Sourced, Trade
 from data_collector.observe.logs import get_log
@@ -75,7 +75,7 @@ async def parts_of(table: Table, pieces: AsyncGenerator[RecordsPiece, None]) -> 
     head = table.head()
     async with aclosing(_ahead(pieces)) as following:
         async for piece in following:
-            yield head + await asyncio.to_thread(table.piece, piece.rows, piece.text)
+            yield head + await asyncio.to_thread(piece_of, table, piece.rows, piece.text)
             head = b""
     yield table.tail()
 

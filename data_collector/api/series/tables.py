@@ -34,16 +34,8 @@ class Table(Protocol):
     def tail(self) -> bytes:
         """What comes behind all rows."""
 
-    def piece(self, rows: Rows, text: bytes) -> bytes:
-        """Of either, where the other is empty. Raises `NoDecimal`."""
-        return self.lines(text) if text else self.rows(rows)
 
-    def whole(self, rows: Rows, text: bytes) -> bytes:
-        """A table of one piece alone. Raises `NoDecimal`."""
-        return self.head() + self.piece(rows, text) + self.tail()
-
-
-class CsvTable(Table):
+class CsvTable:
     """With a line of names, those of the JSON; what a source does not tell is empty."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -75,6 +67,16 @@ def table_of(form: Literal["csv", "arrow"], names: Sequence[str]) -> Table:
     from data_collector.api.series.arrow_table import ArrowTable  # noqa: PLC0415
 
     return ArrowTable(names)
+
+
+def piece_of(table: Table, rows: Rows, text: bytes) -> bytes:
+    """Of rows or lines, where the others are empty. Raises `NoDecimal`."""
+    return table.lines(text) if text else table.rows(rows)
+
+
+def whole_of(table: Table, rows: Rows, text: bytes) -> bytes:
+    """A table of one piece alone. Raises `NoDecimal`."""
+    return table.head() + piece_of(table, rows, text) + table.tail()
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:

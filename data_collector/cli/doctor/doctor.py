@@ -14,6 +14,7 @@ from rich.text import Text
 
 from data_collector.cli.doctor.check_database import check_database
 from data_collector.cli.doctor.check_exchange import check_exchange
+from data_collector.cli.doctor.check_memory import check_memory
 from data_collector.cli.doctor.check_proxies import check_proxies
 from data_collector.cli.doctor.check_store import check_store
 from data_collector.cli.doctor.check_surroundings import check_folder, check_platform, check_port
@@ -66,7 +67,7 @@ async def examine() -> list[Finding]:
         asyncio.to_thread(check_folder, settings),
         asyncio.to_thread(check_port, settings),
     )
-    return [*findings, *exchange, *store, *database, *validation, *folder, port]
+    return [*findings, *exchange, *store, *database, *validation, *check_memory(settings), *folder, port]
 
 
 def _settings_findings(settings: Settings) -> list[Finding]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from data_collector.client.errors import ApiAway, WrongQuestion, reason_of
 from data_collector.client.reading.questions import BUSY, ApiAnswer, ApiRequest
+from data_collector.model.wire import NOT_STORED
 
 TIMEOUT_S = 30.0
 """Of each exchange with it; the HTTP side itself gives up on its stores earlier."""
@@ -50,20 +53,23 @@ class Api:
 
     def __init__(self, url: str) -> None:
         """Raises `WrongQuestion` for what is no URL."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise WrongQuestion(f"api={url!r} is no address of a collector; write one such as {DEFAULT_API}.")
+        parts, port = _parts_of(url)
         self._place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._host, self._port, self._folder = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._host, self._port, self._folder = parts.hostname or "", port, parts.path.rstrip("/")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
         self._ranges: dict[int, _Range] = {}
         """Those of which more is to come, by the number of the answer before; the oldest first."""
         self._number = 0
         self._turn = Lock()
+        self._process = os.getpid()
 
     def get(self, request: ApiRequest) -> ApiAnswer:
         """Raises `ApiAway` and `WrongQuestion`."""
+        if self._process != os.getpid():
+            # Forked: the connections are the other process's, and somebody there may have held the lock.
+            self._process, self._turn = os.getpid(), Lock()
+            self.close()
         with self._turn:
             if request.is_optional:
                 return self._tried(request)
@@ -82,7 +88,12 @@ class Api:
             return answer
         if answer.status == 200 and WARNING in answer.headers:
             raise ApiAway(f"The collector's HTTP side cannot answer in full now: {answer.headers[WARNING]}")
-        if answer.status in (200, 404):
+        if answer.status == 200 and request.names:
+            names, rows = _names_of(request), answer.body
+            if not rows.startswith(names) or not rows.endswith(b"\n"):
+                raise self._stranger(request, 200)
+            return replace(answer, body=rows[len(names) :])
+        if answer.status == 200 or (answer.status == 404 and NOT_STORED in _detail_of(answer)):
             return answer
         raise self._refusal(request, answer)
 
@@ -99,8 +110,10 @@ class Api:
         try:
             response = _sent(connection, self._target(request))
             if response.status == 200 and response.getheader(WARNING) is None:
-                response.readline()
-                return self._read(_Range(connection, response, b""))
+                if response.readline() == _names_of(request):
+                    return self._read(_Range(connection, response, b""))
+                connection.close()
+                raise self._stranger(request, 200)
             answer = _answer_of(response, b"" if response.status == 200 else response.read())
         except (http.client.HTTPException, OSError) as error:
             connection.close()
@@ -109,27 +122,32 @@ class Api:
         return self._checked(request, answer)
 
     def _read(self, range_: _Range) -> ApiAnswer:
-        """Whole lines of a range."""
-        read = range_.left + range_.response.read(PIECE_BYTES)
-        if range_.response.isclosed():
+        """Whole lines of a range. Raises `HTTPException` where it was cut."""
+        piece = range_.response.read(PIECE_BYTES)
+        is_over, lines = range_.response.isclosed(), range_.left + piece
+        if (is_over and lines and not lines.endswith(b"\n")) or (not is_over and len(piece) < PIECE_BYTES):
+            raise http.client.IncompleteRead(piece, range_.response.length)
+        if is_over:
             range_.connection.close()
-            return _answer_of(range_.response, read)
-        lines, newline, left = read.rpartition(b"\n")
+            return _answer_of(range_.response, lines)
+        lines, newline, left = lines.rpartition(b"\n")
         self._number += 1
         self._ranges[self._number] = _Range(range_.connection, range_.response, left)
         return _answer_of(range_.response, lines + newline, self._number)
 
     def _refusal(self, request: ApiRequest, answer: ApiAnswer) -> ApiAway | WrongQuestion:
-        try:
-            sentence = msgspec.json.decode(answer.body, type=_Problem).detail
-        except msgspec.MsgspecError:
-            return ApiAway(
-                f"{self._place} answers {request.path} with status {answer.status} and no reason: is it a collector's "
-                "HTTP side? api= or DATA_COLLECTOR_API names it."
-            )
+        sentence = _detail_of(answer)
+        if answer.status == 404 or not sentence:
+            return self._stranger(request, answer.status)
         if answer.status == 422:
             return WrongQuestion(sentence)
         return ApiAway(f"The collector's HTTP side cannot answer now: {sentence}")
+
+    def _stranger(self, request: ApiRequest, status: int) -> ApiAway:
+        return ApiAway(
+            f"{self._place} answers {request.path} with status {status}, and not as a collector's HTTP side does: name "
+            'that with api= or DATA_COLLECTOR_API, or do without it with api="".'
+        )
 
     def _get(self, target: str) -> ApiAnswer:
         is_kept = self._connection is not None
@@ -177,8 +195,34 @@ class Api:
 
 
 def _sent(connection: http.client.HTTPConnection, target: str) -> http.client.HTTPResponse:
+    """Raises `HTTPException` also for an answer that could be cut unseen."""
     connection.request("GET", target, headers={"Accept": "text/csv, application/json"})
-    return connection.getresponse()
+    response = connection.getresponse()
+    if response.length is None and not response.chunked:
+        raise http.client.HTTPException("its answers do not tell where they end")
+    return response
+
+
+def _names_of(request: ApiRequest) -> bytes:
+    return f"{','.join(request.names)}\n".encode()
+
+
+def _detail_of(answer: ApiAnswer) -> str:
+    """The sentence of a refusal; empty where it is none of a collector."""
+    try:
+        return msgspec.json.decode(answer.body, type=_Problem).detail
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _parts_of(url: str) -> tuple[SplitResult, int | None]:
+    """And the port. Raises `WrongQuestion`."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        port = parts.port
+        if parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment:
+            return parts, port
+    raise WrongQuestion(f"api={url!r} is no address of a collector; write one such as {DEFAULT_API}.")
 
 
 def _answer_of(response: http.client.HTTPResponse, body: bytes, number: int = 0) -> ApiAnswer:

@@ -7,7 +7,7 @@ the question: every question only reads, and may be asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -22,14 +22,19 @@ class StoreCommand(Struct, frozen=True):
 
 
 class ApiRequest(Struct, frozen=True):
-    """A GET of the collector's HTTP side, answered by an `ApiAnswer`: of status 200, or 404, or one of `BUSY`."""
+    """A GET of the collector's HTTP side, answered by an `ApiAnswer`: of status 200, or 404, or one of `BUSY`.
+
+    404 stands for: nothing is stored of the symbol.
+    """
 
     path: str
     query: Mapping[str, str | int]
+    names: Sequence[str] = ()
+    """Of the columns of CSV: the first line of its answer has them, and is no part of the `body`."""
     is_last_try: bool = False
     """Whoever answers raises `ApiAway` then, instead of an answer that says "not now"."""
     in_pieces: bool = False
-    """CSV of a whole range, answered by some of its lines, without that of names."""
+    """CSV of a whole range, answered by some of its lines."""
     behind: int = 0
     """The answer whose range goes on. Where that is not there any more, the request stands for itself."""
     is_optional: bool = False
@@ -92,11 +97,11 @@ def ask_store(*words: str | int) -> Plan[object]:
     return (yield StoreCommand(words))
 
 
-def ask_api(path: str, query: Mapping[str, str | int]) -> Plan[ApiAnswer]:
+def ask_api(path: str, query: Mapping[str, str | int], names: Sequence[str] = ()) -> Plan[ApiAnswer]:
     """A GET, as it was answered in the end."""
     number = 1
     while True:
-        answer = yield ApiRequest(path, query, number == TRIES)
+        answer = yield ApiRequest(path, query, names, number == TRIES)
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         if answer.status not in BUSY:
             return answer

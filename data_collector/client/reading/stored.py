@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import parse_qs, quote, urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from msgspec import Struct
 
 from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_api
+from data_collector.client.reading.rows import KLINE_COLUMNS, TRADE_COLUMNS
 from data_collector.client.reading.symbols import Joined
 from data_collector.client.records import ms_of
 from data_collector.model.calendar import LATEST_MS, MINUTE_MS
@@ -71,54 +72,57 @@ class ApiStored:
 
     def klines(self, key: Key, from_ms: int, to_ms: int, before: Page | None) -> Plan[Page]:
         path, query = f"/klines/{quote(key.symbol)}", Query(interval=key.kline_interval, **_stretch(from_ms, to_ms))
-        piece = None if before is None else (yield from _piece(path, query, before))
+        piece = None if before is None else (yield from _piece(path, query, KLINE_COLUMNS, before))
         if piece is not None:
             return _page_of(piece, lambda row: ms_of(datetime.fromisoformat(row[1])))
-        answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS})
+        answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS}, KLINE_COLUMNS)
         following = _following(answer, "from")
         return Page(_rows(answer), None if following is None else ms_of(datetime.fromisoformat(following)))
 
     def trades(self, symbol: str, epoch: int, first: int, to_ms: int, before: Page | None) -> Plan[Page]:
         path, query = f"/trades/{quote(symbol)}", Query(epoch=epoch, **_stretch(0, to_ms))
         query |= {"after": first - 1} if first > 0 else {}
-        piece = None if before is None else (yield from _piece(path, query, before))
+        piece = None if before is None else (yield from _piece(path, query, TRADE_COLUMNS, before))
         if piece is not None:
             return _page_of(piece, lambda row: int(row[2]))
-        answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS})
+        answer = yield from self._asked(path, query | {"limit": API_PAGE_ROWS}, TRADE_COLUMNS)
         following = _following(answer, "after")
         return Page(_rows(answer), None if following is None else int(following) + 1)
 
     def first_trade(self, symbol: str, epoch: int, from_ms: int) -> Plan[int | None]:
-        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch, **_stretch(from_ms, LATEST_MS)})
+        stretch = _stretch(from_ms, LATEST_MS)
+        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch, **stretch}, TRADE_COLUMNS)
         return None if row is None else int(row[2])
 
     def last_trade(self, symbol: str, epoch: int) -> Plan[int | None]:
-        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch})
+        row = yield from self._row(f"/trades/{quote(symbol)}", {"epoch": epoch}, TRADE_COLUMNS)
         return None if row is None else int(row[2])
 
     def last_kline(self, key: Key) -> Plan[int | None]:
-        row = yield from self._row(f"/klines/{quote(key.symbol)}", {"interval": key.kline_interval})
+        query = Query(interval=key.kline_interval)
+        row = yield from self._row(f"/klines/{quote(key.symbol)}", query, KLINE_COLUMNS)
         return None if row is None else ms_of(datetime.fromisoformat(row[1]))
 
     def epochs(self, symbol: str) -> Plan[list[int]]:
-        answer = yield from self._asked(f"/trades/{quote(symbol)}", {"limit": 1, **_stretch(0, LATEST_MS)})
+        query = Query(limit=1, **_stretch(0, LATEST_MS))
+        answer = yield from self._asked(f"/trades/{quote(symbol)}", query, TRADE_COLUMNS)
         return [int(text) for text in answer.headers.get("x-epochs", "0").split(",")]
 
-    def _row(self, path: str, query: Query) -> Plan[list[str] | None]:
+    def _row(self, path: str, query: Query, names: Sequence[str]) -> Plan[list[str] | None]:
         """The first one from a time on, or without one the newest."""
-        rows = _rows((yield from self._asked(path, query | {"limit": 1})))
+        rows = _rows((yield from self._asked(path, query | {"limit": 1}, names)))
         return last_row(rows) if rows else None
 
-    def _asked(self, path: str, query: Query) -> Plan[ApiAnswer]:
-        answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1})
+    def _asked(self, path: str, query: Query, names: Sequence[str]) -> Plan[ApiAnswer]:
+        answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1}, names)
         yield from self._joined.note(answer.headers.get("x-filled-from"))
         return answer
 
 
-def _piece(path: str, query: Query, before: Page) -> Plan[ApiAnswer | None]:
+def _piece(path: str, query: Query, names: Sequence[str], before: Page) -> Plan[ApiAnswer | None]:
     """None where too many read whole ranges at this moment, or there is nothing."""
     asked = {**query, "format": "csv", "meta": 1}
-    answer = yield ApiRequest(path, asked, in_pieces=True, behind=before.number)
+    answer = yield ApiRequest(path, asked, names, in_pieces=True, behind=before.number)
     assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
     return answer if answer.status == 200 else None
 
@@ -141,7 +145,7 @@ def _stretch(from_ms: int, to_ms: int) -> dict[str, str]:
 
 def _rows(answer: ApiAnswer) -> str:
     """None of what is neither collected nor stored."""
-    return "" if answer.status != 200 else answer.body.decode().partition("\n")[2]
+    return "" if answer.status != 200 else answer.body.decode()
 
 
 def _following(answer: ApiAnswer, name: str) -> str | None:

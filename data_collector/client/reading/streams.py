@@ -246,8 +246,12 @@ class KlinesStream:
                 continue
             due = due_of(kline.interval)
             if not kline.is_closed:
-                if self._with_open and (due is None or kline.timestamp >= due):
+                # One that opened later would come before those that have not closed yet.
+                if self._with_open and (due is None or kline.timestamp == due):
                     items.append(kline)
+            elif kline.timestamp != due and not CALENDAR.is_open_time(kline.interval, ms_of(kline.timestamp)):
+                # It would be in the way of those that do open then.
+                self.unreadable += 1
             elif due is None or kline.timestamp == due:
                 items.append(kline)
                 self._move(kline.interval, kline.timestamp)

@@ -1,0 +1,1 @@
+"""`memory`: moments like now, and shapes of windows for PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The process that answers what the market did after moments like a given one."""
