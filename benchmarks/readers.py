@@ -24,6 +24,7 @@ from benchmarks.feeder import Plan, kline_at, trade_at
 from benchmarks.ranges import BARE, OLD, copied_s, fill
 from benchmarks.rig import collecting, feeding
 from benchmarks.served import SYMBOLS
+from benchmarks.similar import compare_similar
 from data_collector.client import Client, Records, Trade
 from data_collector.embedded.postgres import EmbeddedPostgres
 from data_collector.embedded.valkey import EmbeddedValkey
@@ -50,6 +51,14 @@ BARS = 20_000
 """Of a backtest."""
 BARS_BAR = 1.0
 
+LEARNING = Path(".venv-foreign/sb3/bin/python")
+"""The environment that its tests make: it has gym-anytrading too."""
+STEPS_ROUNDS = 3
+SINGLE_BAR = 0.6
+"""Of gym-anytrading's StocksEnv, whose reward knows neither fees nor equity."""
+VECTOR_BAR = 5.0
+"""Of one environment."""
+
 PER_S = 1_000
 """Trades that come in while their age is measured."""
 
@@ -58,7 +67,9 @@ async def run(*, rows: int, seconds: int) -> None:
     """Measure and print."""
     await _live(rows)
     await _history(rows)
+    await asyncio.to_thread(_compare_environments)
     await _age(seconds)
+    await asyncio.to_thread(compare_similar)
 
 
 async def _live(records: int) -> None:
@@ -217,6 +228,30 @@ def _compare_backtrader(client: Client, bars: int) -> None:
     _tell("Backtrader bars, PandasData", theirs, "of CPU")
     _tell("Backtrader bars, CandleFeed", ours, "of CPU")
     _tell_share("Backtrader bars", ours, theirs, "PandasData", BARS_BAR)
+
+
+def _compare_environments() -> None:
+    python = LEARNING if LEARNING.exists() else Path(sys.executable)
+    print(f"Steps of environments for agents ({STEPS_ROUNDS} rounds in turns):")
+    rates: dict[str, list[float]] = {"single": [], "vector": [], "StocksEnv": []}
+    for way in list(rates) * STEPS_ROUNDS:
+        words = (python, "-m", "benchmarks.environment_steps", way)
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        if ran.returncode == 0:
+            rates[way].append(float(ran.stdout))
+    if not rates["single"]:
+        print("  Gymnasium is not installed (pip install gymnasium): not measured", flush=True)
+        return
+    _tell("CandleEnv", rates["single"], "of CPU")
+    _tell("CandleVectorEnv, 64", rates["vector"], "of CPU")
+    _tell_share("CandleVectorEnv", rates["vector"], rates["single"], "CandleEnv", VECTOR_BAR)
+    if not rates["StocksEnv"]:
+        print(
+            "  gym-anytrading is not installed (the tests of test_sb3.py make an environment): not compared", flush=True
+        )
+        return
+    _tell("StocksEnv", rates["StocksEnv"], "of CPU")
+    _tell_share("CandleEnv", rates["single"], rates["StocksEnv"], "StocksEnv", SINGLE_BAR)
 
 
 def _wall_s(read: Callable[[], int], rows: int) -> float:

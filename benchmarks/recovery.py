@@ -147,6 +147,7 @@ async def _exchange(folder: Path) -> AsyncIterator[Exchange]:
     command = [
         sys.executable, "-m", "data_collector", "simulate", "--symbols", ",".join(SYMBOLS), "--ws-port", "0",
         "--rest-port", "0", "--trades-per-s", str(PER_S / len(SYMBOLS)), "--kept-trades", "1000000",
+        "--history-days", "1", "--history-trades", "2000",
         "--port-file", str(ports), "--exit-with-parent",
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)

@@ -37,7 +37,7 @@ SILENT_S: Final = 60.0
 """It speaks every second: past this it is stuck."""
 
 ANSWER_S: Final = 20.0
-"""A question takes some milliseconds; a child that takes so long for one is ended."""
+"""A question takes some milliseconds; a child that answers none for so long is ended."""
 
 QUESTIONS_MAX: Final = 16
 """That wait at a time; one is answered after the other."""
@@ -74,6 +74,9 @@ class MarketMemory:
         """Why we hang up on a child."""
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Reply | Refusal]] = {}
+        """Until they are answered, also when nobody waits for it any more."""
+        self._answered_s = 0.0
+        """When the child answered last, or was asked after it had nothing to do."""
         self._questions: asyncio.Queue[Question] = asyncio.Queue()
         self._outcomes: Counter[Outcome] = Counter()
         self._log = get_log()
@@ -89,9 +92,11 @@ class MarketMemory:
                 reason = await self._serve(orders)
             except OSError as error:
                 reason = f"its process cannot be started ({error.strerror})"
+            except Exception:  # noqa: BLE001 - nothing of it may disturb anything else
+                self._log.exception("memory_failed")
+                reason = "it has a bug, which the log tells more of"
             if reason is None:
                 # Other orders: nothing has failed.
-                self._starts -= 1
                 continue
             self._down_reason = reason
             self._log.error("memory_ended", reason=reason, is_final=self._is_unable)
@@ -102,13 +107,16 @@ class MarketMemory:
         """The child's answer; `number` of the question is given here. Raises `Transient` while there is none."""
         if self._is_unable:
             raise Transient(f"Market Memory cannot work here: {self._down_reason}")
-        if self._child is None or self._progress is None:
+        child = self._child
+        if child is None or self._progress is None:
             why = "is starting" if self._down_reason is None else f"is being started again: {self._down_reason}"
             self._outcomes["later"] += 1
             raise Transient(f"Market Memory {why}; come back in a moment.", retry_after_s=COME_BACK_S)
         if len(self._waiting) >= QUESTIONS_MAX:
             self._outcomes["later"] += 1
             raise Transient("Too many questions wait for Market Memory; come back in a moment.", retry_after_s=1.0)
+        if not self._waiting:
+            self._answered_s = time.monotonic()
         numbered = structs.replace(question, number=next(self._numbers))
         answer: asyncio.Future[Reply | Refusal] = asyncio.get_running_loop().create_future()
         self._waiting[numbered.number] = answer
@@ -118,12 +126,15 @@ class MarketMemory:
                 told = await answer
         except TimeoutError:
             self._outcomes["failed"] += 1
-            self._ended_for = f"its process did not answer within {ANSWER_S:g} s"
-            if self._child is not None:
-                self._child.link.close()
-            raise Transient(f"Market Memory is started again: {self._ended_for}.", retry_after_s=COME_BACK_S) from None
-        finally:
-            self._waiting.pop(numbered.number, None)
+            if time.monotonic() - self._answered_s >= ANSWER_S:
+                self._ended_for = f"its process has answered nothing for {ANSWER_S:g} s"
+                child.link.close()
+            raise Transient(
+                f"Market Memory has not answered within {ANSWER_S:g} s.", retry_after_s=COME_BACK_S
+            ) from None
+        except Transient:
+            self._outcomes["failed"] += 1
+            raise
         self._outcomes["answered" if isinstance(told, Reply) else told.kind] += 1
         return told
 
@@ -179,7 +190,7 @@ class MarketMemory:
             place = self._series.place(snapshot)
             if place.store_url is not None and snapshot.folder is not None and place.database_awaited is None:
                 known_s = time.monotonic() if known_s is None else known_s
-                if self._child is not None or snapshot.ready or time.monotonic() - known_s > START_LATEST_S:
+                if self._starts or snapshot.ready or time.monotonic() - known_s > START_LATEST_S:
                     break
             # Another process's state has no event that we could wait for.
             await asyncio.sleep(LOOK_S)
@@ -209,6 +220,7 @@ class MarketMemory:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(Transient("Market Memory is being started again.", retry_after_s=COME_BACK_S))
+            self._waiting.clear()
             await child.end(STOP_S)
 
     async def _send(self, link: Link[Told], orders: Orders) -> None:
@@ -233,7 +245,8 @@ class MarketMemory:
                     self._is_unable = True
                     return reason
                 case Reply() | Refusal():
-                    answer = self._waiting.get(told.number)
+                    self._answered_s = time.monotonic()
+                    answer = self._waiting.pop(told.number, None)
                     if answer is not None and not answer.done():
                         answer.set_result(told)
 

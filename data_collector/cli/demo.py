@@ -19,14 +19,17 @@ from msgspec import Struct
 from data_collector.api import serve
 from data_collector.cli.run import Screen
 from data_collector.cli.surroundings.beside import beside
+from data_collector.cli.surroundings.bringing import Bringing
 from data_collector.embedded.peer import free_port, is_port_free
 from data_collector.model.errors import Misconfigured, Unavailable
+from data_collector.model.status import Snapshot
 from data_collector.observe.logs import configure_logs
 from data_collector.settings import Settings, load_settings
 from data_collector.settings.texts import EMBEDDED
 
 FOLDER = "demo"
 SEED = 7
+GENERATION = 2
 WS_PORT = 19443
 REST_PORT = 19080
 VALIDATION_PORT = 8000
@@ -42,13 +45,18 @@ class DemoMarket(Struct):
     ws_port: int
     rest_port: int
     seed: int = SEED
+    generation: int = 1
+    """Of the generator: another one makes another market of the same seed."""
 
 
 KeepOption = Annotated[bool, typer.Option(help="Go on with the market and the data of the last demo.")]
 RateOption = Annotated[float, typer.Option(min=0.1, help="Mean trades per symbol and second.")]
+PastOption = Annotated[
+    int, typer.Option(min=0, max=30, help="Bring the candles of so many days before the start into PostgreSQL.")
+]
 
 
-def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
+def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0, past_days: PastOption = 7) -> None:
     """Run everything on embedded parts: simulated exchange, store, PostgreSQL, collector, validation service and API.
 
     Needs no network. Data is under VAR_DIR/demo and starts empty each time, unless --keep is given. SYMBOLS, INTERVALS,
@@ -69,11 +77,14 @@ def demo(*, keep: KeepOption = False, trades_per_s: RateOption = 10.0) -> None:
         environment |= {"BINANCE_WS_URL": ws_url, "BINANCE_REST_URL": rest_url}
         if given.validation_service_url is None:
             environment["VALIDATION_SERVICE_URL"] = programs.enter_context(_validation_service(folder, environment))
-        code = _serve(load_settings(environment), folder, environment, keep=keep)
+        settings = load_settings(environment)
+        past = Bringing(past_days, settings.symbols, settings.intervals, folder, environment)
+        programs.callback(past.end)
+        code = _serve(settings, folder, environment, past, keep=keep)
     raise typer.Exit(code)
 
 
-def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, keep: bool) -> int:
+def _serve(settings: Settings, folder: Path, environment: dict[str, str], past: Bringing, *, keep: bool) -> int:
     # Not the address: a kept market may come back at other ports.
     source = f"the simulated market {_market(folder).start_ms}"
     command = [sys.executable, "-m", "data_collector", "collect", "--folder", FOLDER, "--source", source]
@@ -81,9 +92,15 @@ def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, kee
         f"The market is simulated and seeded. Data is in {folder}; the next demo starts empty, `--keep` goes on.\n"
         "Ctrl-C ends everything."
     )
+    screen = Screen(settings, ending=ending)
+
+    def announce(url: str, snapshot: Snapshot) -> None:
+        screen.show(url, snapshot)
+        past.begin()
+
     return serve(
         settings,
-        announce=Screen(settings, ending=ending).show,
+        announce=announce,
         collector_command=command if keep else [*command, "--empty"],
         collector_environment=environment,
     )
@@ -91,17 +108,22 @@ def _serve(settings: Settings, folder: Path, environment: dict[str, str], *, kee
 
 def _market(folder: Path) -> DemoMarket:
     try:
-        return msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
+        market = msgspec.json.decode((folder / "market.json").read_bytes(), type=DemoMarket)
     except FileNotFoundError as error:
         raise Misconfigured(f"There is no earlier demo in {folder} to keep; leave out --keep once.") from error
     except msgspec.MsgspecError as error:
         raise Misconfigured(f"{folder / 'market.json'} cannot be read ({error}); leave out --keep once.") from error
+    if market.generation != GENERATION:
+        raise Misconfigured(
+            f"The demo in {folder} is of another version, which simulates another market; leave out --keep once."
+        )
+    return market
 
 
 @contextmanager
 def _simulator(folder: Path, kept: DemoMarket | None, trades_per_s: float) -> Iterator[tuple[str, str]]:
     """Runs the exchange as a process of its own; yields its two addresses."""
-    market = kept or DemoMarket(int(time.time() * 1000), *_free_ports())
+    market = kept or DemoMarket(int(time.time() * 1000), *_free_ports(), generation=GENERATION)
     arguments = [
         "simulate", "--seed", str(market.seed), "--start-ms", str(market.start_ms), "--trades-per-s", str(trades_per_s),
         "--ws-port", str(market.ws_port), "--rest-port", str(market.rest_port),

@@ -33,10 +33,14 @@ SeedOption = Annotated[int, typer.Option(help="Same seed, start and settings: th
 RateOption = Annotated[float, typer.Option(min=0, help="Mean per symbol and second of market time.")]
 SpeedOption = Annotated[float, typer.Option(min=0.001, help="Seconds of market time that pass in a second.")]
 StartOption = Annotated[int | None, typer.Option(help="Market time at start, ms UTC. Default: now.")]
-HistoryOption = Annotated[int, typer.Option(min=0, help="About how many trades a symbol has from before the start.")]
+HistoryOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="About how many trades a symbol has from before the start. Default: as after it."),
+]
 DaysOption = Annotated[int, typer.Option(min=1, max=3650, help="How many days before the start they were listed.")]
 KeptOption = Annotated[
-    int, typer.Option(min=2000, help="How many of its newest trades a symbol keeps; REST has no older ones.")
+    int | None,
+    typer.Option(min=2000, help="How many of its newest trades a symbol keeps; REST has no older ones. Default: all."),
 ]
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
 StreamPortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of the streams; 0 takes a free one.")]
@@ -61,9 +65,9 @@ def simulate(
     trades_per_s: RateOption = 5.0,
     speed: SpeedOption = 1.0,
     start_ms: StartOption = None,
-    history_trades: HistoryOption = 2000,
-    history_days: DaysOption = 1,
-    kept_trades: KeptOption = 200_000,
+    history_trades: HistoryOption = None,
+    history_days: DaysOption = 30,
+    kept_trades: KeptOption = None,
     host: HostOption = "127.0.0.1",
     ws_port: StreamPortOption = 19443,
     rest_port: RestPortOption = 19080,

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 from data_collector.client.answering.awaiting import AsyncAnswering
-from data_collector.client.errors import Away
-from data_collector.client.live import WAIT_S
+from data_collector.client.errors import Away, WrongQuestion
+from data_collector.client.live import LONGEST_POLL_S, WAIT_S
 from data_collector.client.reading.delivery import PATIENCE_S, START_PATIENCE_S, Behind, Delivery, Patience, Source
+from data_collector.client.reading.questions import WaitUntil
 from data_collector.client.reading.streams import Batch
 from data_collector.client.records import Item
 
@@ -34,7 +35,8 @@ class AsyncLive:
 
     async def begun(self) -> AsyncLive:
         """The moment from which on it reads is now."""
-        await self.poll(0)
+        await self._next()
+        self._position, self._patience_s = self._delivery.position, START_PATIENCE_S
         return self
 
     @property
@@ -63,9 +65,14 @@ class AsyncLive:
         """
         if (rest := self._rest()) is not None:
             return rest
-        batch = await self._polled(timeout_s)
-        self._position = self._delivery.position
-        return batch
+        if not 0 <= timeout_s <= LONGEST_POLL_S:
+            raise WrongQuestion(f"timeout_s={timeout_s!r}: seconds, from 0 to {LONGEST_POLL_S}.")
+        until_s = time.monotonic() + timeout_s
+        while True:
+            batch = await self._polled(until_s)
+            self._position = self._delivery.position
+            if batch is None or batch.items or time.monotonic() >= until_s:
+                return batch
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Batches with items, as they come."""
@@ -110,7 +117,7 @@ class AsyncLive:
         patience = Patience(self._patience_s)
         while True:
             try:
-                batch = await self._polled(WAIT_S)
+                batch = await self._polled(time.monotonic() + WAIT_S)
             except Away:
                 pause_s = patience.pause_s(time.monotonic())
                 if pause_s is None:
@@ -120,8 +127,16 @@ class AsyncLive:
                 self._patience_s = PATIENCE_S
                 return batch
 
-    async def _polled(self, timeout_s: float) -> Batch | None:
-        self._source.block_ms = round(timeout_s * 1000)
-        while not self._is_closed and (question := self._delivery.question()) is not None:
+    async def _polled(self, until_s: float) -> Batch | None:
+        """What has come; without items where nothing came until then."""
+        while not self._is_closed:
+            left_s = max(0.0, until_s - time.monotonic())
+            self._source.block_ms = round(left_s * 1000)
+            question = self._delivery.question()
+            if question is None:
+                return self._delivery.batch()
+            if isinstance(question, WaitUntil) and question.at_s > until_s:
+                await asyncio.sleep(left_s)
+                return Batch((), self._delivery.position)
             self._delivery.answer(await self._answering.answer(question))
-        return None if self._is_closed else self._delivery.batch()
+        return None

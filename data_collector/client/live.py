@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from data_collector.client.answering.blocking import Answering
-from data_collector.client.errors import Away
+from data_collector.client.errors import Away, WrongQuestion
 from data_collector.client.reading.delivery import PATIENCE_S, START_PATIENCE_S, Behind, Delivery, Patience, Source
+from data_collector.client.reading.questions import WaitUntil
 from data_collector.client.reading.streams import Batch
 from data_collector.client.records import Item
 
 WAIT_S = 0.5
 """For news, at a time."""
+
+LONGEST_POLL_S = 86_400.0
 
 
 class Live:
@@ -32,7 +35,7 @@ class Live:
         self._is_closed = False
         self._position = ""
         self._patience_s = START_PATIENCE_S
-        self.poll(0)
+        self._begin()
 
     @property
     def position(self) -> str:
@@ -61,9 +64,14 @@ class Live:
         """
         if (rest := self._rest()) is not None:
             return rest
-        batch = self._polled(timeout_s)
-        self._position = self._delivery.position
-        return batch
+        if not 0 <= timeout_s <= LONGEST_POLL_S:
+            raise WrongQuestion(f"timeout_s={timeout_s!r}: seconds, from 0 to {LONGEST_POLL_S}.")
+        until_s = time.monotonic() + timeout_s
+        while True:
+            batch = self._polled(until_s)
+            self._position = self._delivery.position
+            if batch is None or batch.items or time.monotonic() >= until_s:
+                return batch
 
     def batches(self) -> Iterator[Batch]:
         """Batches with items, as they come."""
@@ -94,6 +102,11 @@ class Live:
     ) -> None:
         self.close()
 
+    def _begin(self) -> None:
+        """The moment from which on it reads is now."""
+        self._next()
+        self._position, self._patience_s = self._delivery.position, START_PATIENCE_S
+
     def _rest(self) -> Batch | None:
         """Of a batch of which some items were taken."""
         if not self._waiting:
@@ -108,7 +121,7 @@ class Live:
         patience = Patience(self._patience_s)
         while True:
             try:
-                batch = self._polled(WAIT_S)
+                batch = self._polled(time.monotonic() + WAIT_S)
             except Away:
                 pause_s = patience.pause_s(time.monotonic())
                 if pause_s is None:
@@ -118,8 +131,16 @@ class Live:
                 self._patience_s = PATIENCE_S
                 return batch
 
-    def _polled(self, timeout_s: float) -> Batch | None:
-        self._source.block_ms = round(timeout_s * 1000)
-        while not self._is_closed and (question := self._delivery.question()) is not None:
+    def _polled(self, until_s: float) -> Batch | None:
+        """What has come; without items where nothing came until then."""
+        while not self._is_closed:
+            left_s = max(0.0, until_s - time.monotonic())
+            self._source.block_ms = round(left_s * 1000)
+            question = self._delivery.question()
+            if question is None:
+                return self._delivery.batch()
+            if isinstance(question, WaitUntil) and question.at_s > until_s:
+                time.sleep(left_s)
+                return Batch((), self._delivery.position)
             self._delivery.answer(self._answering.answer(question))
-        return None if self._is_closed else self._delivery.batch()
+        return None

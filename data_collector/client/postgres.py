@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Coroutine
 from threading import Thread
@@ -101,16 +102,24 @@ class Database:
     """The same for who does not run an event loop."""
 
     def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._process = os.getpid()
         self._thread = LoopThread()
         self._database = AsyncDatabase(dsn)
+        self._forked_from: tuple[LoopThread, AsyncDatabase] | None = None
+        """Not let go: its connection is another process's."""
 
     def copy(self, asked: DatabaseCopy) -> bytes:
         """Raises `DatabaseAway` and `WrongQuestion`."""
+        if self._process != os.getpid():
+            # Forked: no thread has come along.
+            self._forked_from = self._thread, self._database
+            self._process, self._thread, self._database = os.getpid(), LoopThread(), AsyncDatabase(self._dsn)
         return self._thread.run(self._database.copy(asked))
 
     def close(self) -> None:
         """Hang up."""
-        if not self._thread.is_closed:
+        if self._process == os.getpid() and not self._thread.is_closed:
             self._thread.run(self._database.close())
             self._thread.close()
 

@@ -21,7 +21,7 @@ Origin = Source | Literal["filled"]
 Missing = Literal["absent", "refused", "skipped", "lost", "unknown"]
 """Why records are missing, as `gaps:` says; `unknown`: it says nothing, and history does not hold them either."""
 
-Why = Literal["replayed", "recovered", "revision"]
+Why = Literal["replayed", "recovered", "revision", "epoch_over"]
 
 Aware = Annotated[datetime, Meta(tz=True)]
 """One without a zone is no time of ours."""
@@ -109,7 +109,8 @@ class Revision(Struct, frozen=True, tag="revision"):
 
     record: Kline | Trade
     why: Why
-    """`replayed` out of quarantine, `recovered` after a gap was declared, or a `revision` of a closed kline."""
+    """`replayed` out of quarantine, `recovered` after a gap was declared, a `revision` of a closed kline, or a
+    trade of an epoch that another collector had closed (`epoch_over`)."""
 
 
 class Epoch(Struct, frozen=True, tag="epoch"):

@@ -369,6 +369,6 @@ class DatabaseAudit:
 
 
 async def _exchanges_trades(rest: TradesApi, symbol: str, from_id: int, doubts: Doubts) -> Sequence[Trade]:
-    rows = await rest.trades(symbol, from_id)
+    rows = (await rest.trades(symbol, from_id)).trades
     doubts.settle(faults_of_trades(rows))
     return rows

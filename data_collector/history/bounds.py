@@ -50,7 +50,7 @@ class RestBounds:
     async def _prove_quiet(self, symbol: str, from_ms: int) -> None:
         """An empty answer alone proves nothing. Raises `VenueUnreachable` where something was traded since."""
         newest_id = await self._rest.newest_trade_id(symbol)
-        newest = [] if newest_id is None else await self._rest.trades(symbol, newest_id, limit=1)
+        newest = [] if newest_id is None else (await self._rest.trades(symbol, newest_id, limit=1)).trades
         if newest_id is not None and not (newest and newest[0].time_ms < from_ms):
             raise VenueUnreachable(
                 f"the exchange told no trade of {symbol} in this time, but its newest is {newest_id}"
@@ -125,7 +125,7 @@ async def demand_same_life(symbol: str, held: HeldTrades, rest: TradesApi) -> No
         what = f"its newest is {newest_id}, and the database begins with {span[0]}"
         raise RowsRefused(BEGAN_ANEW.format(symbol=symbol, what=what))
     try:
-        other = await rest.trades(symbol, mine[0].trade_id, limit=1)
+        other = (await rest.trades(symbol, mine[0].trade_id, limit=1)).trades
     except VenueRefused:
         # Whoever asks for its trades is told.
         return

@@ -118,13 +118,14 @@ class TradeFeed:
         return await self._ends.held.trade_holes(symbol, *found)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        rows = await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        page = await self._ends.rest.trades(self.series.symbol, first, limit=ROWS_PER_CALL)
+        rows = page.trades
         self._doubts.settle(faults_of_trades(rows))
 
         async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:
             return (await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE),)
 
-        return AnsweredRows([row.trade_id for row in rows], len(rows) >= ROWS_PER_CALL, store)
+        return AnsweredRows([row.trade_id for row in rows], not page.reaches_head, store)
 
     async def first_ever(self) -> int | None:
         # REST may keep only the newest trades, so its first one is not the first that ever was.

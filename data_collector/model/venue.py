@@ -76,19 +76,28 @@ class SymbolRules(Struct, frozen=True):
     """Step of its quantities; 0.0 where the list has none."""
 
 
-class TradesRefused(VenueRefused):
-    """What lies before `trades`, in rising order, the exchange will never give; all of it when there are none."""
+class TradePage(Struct, frozen=True):
+    """One answer about trades."""
 
-    def __init__(self, refusal: VenueRefused, trades: list[Trade]) -> None:
+    trades: list[Trade]
+    """Their ids rise."""
+    reaches_head: bool
+    """Whether the exchange has no later one yet."""
+
+
+class TradesRefused(VenueRefused):
+    """What lies before the trades of `page` the exchange will never give; all of it when there are none."""
+
+    def __init__(self, refusal: VenueRefused, page: TradePage) -> None:
         super().__init__(str(refusal), endpoint_wide=refusal.endpoint_wide)
-        self.trades = trades
+        self.page = page
 
 
 class TradesApi(Protocol):
     """Trades by their ids."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
-        """Trades with ids from `from_id` on, rising; fewer than `limit` when the newest is among them.
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+        """Up to `limit` trades with ids from `from_id` on.
 
         The first id is larger than `from_id` where the exchange has none there or keeps it no more. A page that
         contradicts itself (ids that fall or repeat, or that were not asked for) raises `VenueUnreachable`. Raises

@@ -26,8 +26,3 @@ def percent_text(change: int, base: int) -> str:
 def rounded_quotient(numerator: int, denominator: int) -> int:
     """The quotient of non-negative numbers, rounded half up."""
     return (2 * numerator + denominator) // (2 * denominator)
-
-
-def product(price: int, quantity: int) -> int:
-    """The quote amount of a trade: truncated, not rounded, as in every recorded row."""
-    return price * quantity // SCALE

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 from msgspec import Struct
 
 from data_collector.simulator.amounts import SCALE
 
-QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
-"""How a symbol is cut into base and quote: by the first of these that it ends with."""
+DAY_MINUTES = 1440
+
+QUOTES = {
+    "USDT": 1.0, "USDC": 1.0, "FDUSD": 1.0, "BTC": 67_250.0, "ETH": 3_480.0, "BNB": 585.0, "EUR": 1.08, "TRY": 0.03,
+}  # fmt: skip
+"""How a symbol is cut into base and quote: by the first of these that it ends with. And about what one is worth."""
+
+DAILY: dict[str, float] = {
+    "USDT": 0.0, "USDC": 0.0003, "FDUSD": 0.0003, "EUR": 0.004, "TRY": 0.005,
+    "BTC": 0.020, "ETH": 0.026, "BNB": 0.024, "SOL": 0.036, "XRP": 0.032, "ADA": 0.034, "DOGE": 0.040, "LTC": 0.032,
+    "LINK": 0.038, "AVAX": 0.040, "DOT": 0.036, "TRX": 0.020, "PEPE": 0.055,
+}  # fmt: skip
+"""The standard deviation of a day's return of an asset, in terms of USDT."""
+
+MEAN_VALUE = 400.0
+"""Of a trade, in terms of USDT."""
+
+FINE_TICKS = 20
+"""A move of a minute has so many ticks where an order may take several prices."""
 
 
 class Listing(Struct, frozen=True):
@@ -21,6 +39,26 @@ class Listing(Struct, frozen=True):
     start_price: int
     tick: int
     lot: int
+
+    @property
+    def daily(self) -> float:
+        """About the standard deviation of a day's return."""
+        return math.hypot(daily_of(self.base), daily_of(self.quote))
+
+    @property
+    def walks(self) -> bool:
+        """Whether an order may be filled at several prices: where a tick is little."""
+        return self.start_price / self.tick * self.daily / math.sqrt(DAY_MINUTES) >= FINE_TICKS
+
+    @property
+    def mean_lots(self) -> float:
+        """Of a trade."""
+        return MEAN_VALUE / QUOTES[self.quote] * SCALE / self.start_price * SCALE / self.lot
+
+
+def daily_of(asset: str) -> float:
+    """The standard deviation of a day's return; of an asset that we do not know one that follows from its name."""
+    return DAILY[asset] if asset in DAILY else random.Random(asset).uniform(0.02, 0.06)
 
 
 def _known(symbol: str, start_price: str, tick: str, lot: str) -> Listing:

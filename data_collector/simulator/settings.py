@@ -17,7 +17,15 @@ TRADES_IN_ALL_MAX = 4_000_000
 """Bound of all tapes together: about 200 MB."""
 
 HISTORY_TRADES_IN_ALL_MAX = 200_000
-"""Bound of all histories together: they are made at some 300,000 trades a second."""
+"""Bound of all histories together of which a number of trades was asked for: these are on the tapes."""
+
+HISTORY_TRADES_MAX = 50_000_000
+HISTORY_DAY_TRADES_IN_ALL_MAX = 20_000_000
+"""Bounds of a symbol's history, and of a day of all: some 10,000,000 trades are made in a second, when asked for."""
+
+KLINES_MAX = 5_000
+
+TAPE_TRADES_MAX = 200_000
 
 TAPE_TRADES_MIN = 2_000
 """No tape is shorter than two full REST pages."""
@@ -40,12 +48,14 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
     """Market time at start, UTC; None is now."""
     history_ms: int = DAY_MS
     """How long before the start the symbols were listed."""
-    history_trades: int = 2_000
-    """About how many trades each symbol has from before the start; fewer when there are over 100 symbols."""
-    tape_trades_max: int = 200_000
-    """How many of its newest trades a symbol keeps; fewer when there are over 20 symbols. REST has no older ones."""
-    klines_max: int = 5_000
-    """How many candles with trades are kept per symbol and interval."""
+    history_trades: int | None = None
+    """About how many trades each symbol has from before the start; fewer when there are over 100 symbols. None is as
+    many as it has from then on, and fewer where that is over 50,000,000, or over 20,000,000 a day for all symbols."""
+    tape_trades_max: int | None = None
+    """How many of its newest trades a symbol has, and REST has no older ones; fewer when there are over 20 symbols.
+    None is all, as long as nobody intervenes: 200,000 are kept, and those before are made again."""
+    klines_max: int | None = None
+    """How many candles with trades a symbol has of each interval. None is all, in the same way: 5,000 are kept."""
     order_ids: bool = False
     """Send the order ids `b` and `a` in trades, as until June 2024."""
     early_every: int = 0
@@ -88,9 +98,14 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
 def tape_limit(settings: SimulatorSettings) -> int:
     """How many trades each symbol keeps."""
     share = TRADES_IN_ALL_MAX // max(1, len(settings.symbols))
-    return min(settings.tape_trades_max, max(share, TAPE_TRADES_MIN))
+    wanted = TAPE_TRADES_MAX if settings.tape_trades_max is None else settings.tape_trades_max
+    return min(wanted, max(share, TAPE_TRADES_MIN))
 
 
-def history_size(settings: SimulatorSettings) -> int:
-    """About how many trades each symbol has from before the start."""
-    return min(settings.history_trades, HISTORY_TRADES_IN_ALL_MAX // max(1, len(settings.symbols)))
+def history_rate(settings: SimulatorSettings) -> float:
+    """About how many trades a second each symbol has from before the start."""
+    seconds, symbols = settings.history_ms / 1000, max(1, len(settings.symbols))
+    if settings.history_trades is not None:
+        return min(settings.history_trades, HISTORY_TRADES_IN_ALL_MAX // symbols) / seconds
+    day_s = DAY_MS / 1000
+    return min(settings.trades_per_s, HISTORY_TRADES_MAX / seconds, HISTORY_DAY_TRADES_IN_ALL_MAX / day_s / symbols)

@@ -31,6 +31,12 @@ PICTURES: tuple[tuple[str, tuple[int, int], Literal["light", "dark"]], ...] = (
     ("dashboard-phone-light", PHONE, "light"),
 )
 
+MOMENTS: tuple[tuple[str, tuple[int, int], Literal["light", "dark"]], ...] = (
+    ("moments-desk", (1280, 900), "light"),
+    ("moments-phone", PHONE, "dark"),
+)
+"""Of one panel alone."""
+
 LOST_FRAMES = {"frames": [{"kind": "drop", "stream": "ethusdt@trade", "count": 3}]}
 """Which the repair brings."""
 WRONG_PRICE = {"frames": [{"kind": "change", "stream": "solusdt@trade", "count": 2, "set": {"p": "-1.00000000"}}]}
@@ -47,11 +53,26 @@ def take(browser: Browser, url: str, picture: Path, size: tuple[int, int], schem
         print(picture)
 
 
+def take_moments(
+    browser: Browser, url: str, picture: Path, size: tuple[int, int], scheme: Literal["light", "dark"]
+) -> None:
+    """Moments like this, when there are some."""
+    with opened(browser, f"{url}#BTCUSDT/1m", size=size, scheme=scheme) as page:
+        panel = page.page.locator("#moments")
+        panel.scroll_into_view_if_needed()
+        page.page.locator("#moments-answer").wait_for(state="visible", timeout=DEADLINE_S * 1000)
+        time.sleep(1.0)
+        panel.screenshot(path=picture)
+        print(picture)
+
+
 def take_all(browser: Browser, url: str, market: Exchange, folder: Path) -> None:
     """A feed with which all is well, then one that sends what is refused."""
     market.fault(**LOST_FRAMES)
     for name, size, scheme in PICTURES:
         take(browser, url, folder / f"{name}.png", size, scheme)
+    for name, size, scheme in MOMENTS:
+        take_moments(browser, url, folder / f"{name}.png", size, scheme)
     market.fault(**WRONG_PRICE)
     take(browser, url, folder / "dashboard-fault.png", DESK, "light")
 
@@ -64,9 +85,9 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         place = Path(scratch)
-        options = ("--trades-per-s", "5", "--history-trades", "100000", "--kept-trades", "120000")
+        options = ("--trades-per-s", "5")
         with exchange(place, *options, symbols=SYMBOLS) as market:
-            settings = {"symbols": SYMBOLS, "intervals": "1m,5m,15m,1h", "gx_audit": "1"}
+            settings = {"symbols": SYMBOLS, "intervals": "1m,5m,15m,1h", "gx_audit": "1", "memory": "1"}
             with serving(place / "service", market, free_port(), **settings) as url:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 take_all(browser, url, market, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import time
@@ -43,6 +44,11 @@ class Script:
     refused: list[dict[str, object]] = field(default_factory=list)
     newest_gaps: list[dict[str, object]] = field(default_factory=list)
     open_gaps: int = 0
+    moments_refused: tuple[int, str, str] | None = None
+    """Status, sentence and Retry-After of what is said in place of moments."""
+    hits: int = 12
+    """Moments like this; each is less similar than the one before by `unlikeness`."""
+    unlikeness: float = 0.02
     is_full: bool = False
     """Turns viewers away."""
 
@@ -104,6 +110,8 @@ class ScriptedService:
         """Actions of POST /control."""
         self.asked: list[str] = []
         """Queries of GET /klines."""
+        self.moments_asked: list[str] = []
+        """Those of GET /similar."""
         self._port = free_port()
         self._viewers: set[asyncio.Queue[bytes | None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,6 +170,7 @@ class ScriptedService:
         app.add_api_route("/live", self._live)
         app.add_api_route("/health/live", lambda: {"status": "alive"})
         app.add_api_route("/klines/{symbol:path}", self._klines)
+        app.add_api_route("/similar", self._similar)
         app.add_api_route("/validation/errors", lambda: {"count": 0, "errors": self.script.refused})
         app.add_api_route("/control", self._control, methods=["POST"])
         app.add_middleware(AnswerHeaders)
@@ -212,6 +221,16 @@ class ScriptedService:
             "reaches_back_to": iso(oldest), "stores": ["redis"], "warnings": [],
         }  # fmt: skip
 
+    async def _similar(
+        self, request: Request, symbol: str, interval: str, window: int, horizons: str, k: int
+    ) -> object:
+        self.moments_asked.append(str(request.query_params))
+        if self.script.moments_refused is not None:
+            status, detail, retry_after = self.script.moments_refused
+            raise HTTPException(status, detail, {"Retry-After": retry_after} if retry_after else None)
+        steps, hits = [int(horizon) for horizon in horizons.split(",")], min(k, self.script.hits)
+        return moments(symbol, interval, window, steps, hits, self.script.unlikeness)
+
     async def _control(self, request: Request) -> dict[str, object]:
         if self.script.control == "token" and request.headers.get("Authorization") != f"Bearer {self.script.token}":
             raise HTTPException(403, "This bearer token is not the CONTROL_TOKEN of the service.")
@@ -234,6 +253,32 @@ def candle(symbol: str, interval: str, open_ms: int, *, is_closed: bool) -> dict
     return {
         "symbol": symbol, "timestamp": iso(open_ms), "interval": interval, "open": at, "high": at + 0.4,
         "low": at - 0.4, "close": at + (0.2 if turn < 50 else -0.2), "volume": 10 + turn, "is_closed": is_closed,
+    }  # fmt: skip
+
+
+def moments(
+    symbol: str, interval: str, window: int, horizons: Sequence[int], hits: int, unlikeness: float
+) -> dict[str, object]:  # fmt: skip
+    """Every second one goes up by 0.1 % a candle, the others stay."""
+    step, at = INTERVAL_MS[interval], now_ms() // INTERVAL_MS[interval] * INTERVAL_MS[interval]
+    closes = [round(math.sin(place / 5) / 1000, 6) for place in range(window - 1)] + [0.0]
+    ends = [at - 2 * number * window * step for number in range(1, hits + 1)]
+    outcome = {"n": hits, "effective_n": float(hits), "median": 0.0005, "lower_quartile": 0.0, "upper_quartile": 0.004}
+    drawn = {"n": 400, "effective_n": 90.5, "median": 0.0, "lower_quartile": -0.003, "upper_quartile": 0.003}
+    return {
+        "symbol": symbol, "interval": interval, "window": window, "k": hits, "at": iso(at),
+        "begins": iso(at - 9000 * step), "candles": 9000, "closes": closes, "notice": "",
+        "hits": [
+            {
+                "start": iso(end - window * step), "end": iso(end), "scale": 1.2,
+                "similarity": round(0.95 - number * unlikeness, 2),
+                "after": {str(horizon): 0.001 * (number % 2) * horizon for horizon in horizons}, "closes": closes,
+                "followed": [0.001 * (number % 2) * place for place in range(1, horizons[-1] + 1)],
+            }
+            for number, end in enumerate(ends)
+        ],
+        "outcome": [{"horizon": horizon, "mean": 0.001, **outcome} for horizon in horizons],
+        "random": [{"horizon": horizon, "mean": 0.0, **drawn} for horizon in horizons],
     }  # fmt: skip
 
 

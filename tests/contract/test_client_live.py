@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
+from threading import Timer
 
 import pytest
 import redis
 from msgspec import structs
 
-from data_collector.client import Client, Gap, GapFound, Item, Kline, Live, Revision, Trade
+from data_collector.client import Client, Gap, GapFound, Item, Kline, Live, Revision, Trade, WrongQuestion
 from data_collector.model.sink import Batch
+from data_collector.model.wire import json_text, kline_json
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES, TRADES, told, trades_from
@@ -243,6 +246,63 @@ async def test_times_without_a_zone_are_of_no_collector(client: Client, sink: Re
     assert live.unreadable == 1
 
 
+async def test_candle_beside_the_grid_hides_none_of_those_on_it(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    await sink.write(stores.klines(kline(0)))
+    record = reader.entries(f"stream:{SYMBOL}")[0][1]["data"]
+    reader.client.xadd(f"stream:{SYMBOL}", {"data": record.replace("12:00:00", "12:01:30")})
+    await sink.write(stores.klines(kline(1), kline(2)))
+
+    with client.live(MINUTES, start="earliest") as live:
+        assert told(itertools.islice(live, 3)) == [("1m", 0), ("1m", 1), ("1m", 2)]
+        assert live.unreadable == 1
+
+
+async def test_open_candle_comes_not_before_those_that_must_close_first(
+    client: Client, sink: RedisSink, reader: Reader
+) -> None:
+    """After an outage the stream has the open candle before the repair has closed those in between."""
+    await sink.write(stores.klines(kline(0)))
+    for minute, is_closed in ((3, False), (1, True), (2, True), (3, False), (3, True)):
+        text = kline_json(kline(minute, closed=is_closed), json_text(SYMBOL))
+        reader.client.xadd(f"stream:{SYMBOL}", {"data": text})
+
+    items = taken(client.live(MINUTES, start="earliest", open=True), 5)
+
+    assert [(item.timestamp.minute, item.is_closed) for item in items if isinstance(item, Kline)] == [
+        (0, True), (1, True), (2, True), (3, False), (3, True),
+    ]  # fmt: skip
+
+
+async def test_trade_of_an_epoch_that_was_over_is_a_late_one(client: Client, sink: RedisSink, reader: Reader) -> None:
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 2))]))
+    record = reader.entries(f"trades:{SYMBOL}")[0][1]["data"]
+    reader.client.xadd(f"late:{SYMBOL}", {"data": record, "why": "epoch_over", "src": "ws"})
+
+    assert told(taken(client.live(TRADES, start="earliest", revisions=True), 3)) == [1, 2, "epoch_over"]
+
+
+async def test_poll_waits_for_items_and_not_for_what_else_comes(client: Client, sink: RedisSink) -> None:
+    await sink.write(stores.klines(kline(0)))
+    with client.live(MINUTES, start="earliest") as live:
+        assert told((live.poll(30) or pytest.fail("a live stream has no end")).items) == [("1m", 0)]
+        writer = Timer(0.2, lambda: asyncio.run_coroutine_threadsafe(write_both(), loop).result())
+        loop = asyncio.get_running_loop()
+
+        async def write_both() -> None:
+            await sink.write(stores.klines(kline(1, closed=False)))
+            await asyncio.sleep(0.2)
+            await sink.write(stores.klines(kline(1)))
+
+        writer.start()
+        batch = await asyncio.to_thread(live.poll, 30)
+
+    assert told((batch or pytest.fail("a live stream has no end")).items) == [("1m", 1)]
+    with pytest.raises(WrongQuestion, match="timeout_s=inf"):
+        live.poll(float("inf"))
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("decode", [False, True])
 async def test_client_of_the_users_own_may_be_set_up_in_any_way(
@@ -254,7 +314,7 @@ async def test_client_of_the_users_own_may_be_set_up_in_any_way(
 
     with Client(own, api="", database="") as client, client.live(TRADES, MINUTES, start="earliest") as live:
         assert told(list(itertools.islice(live, 4))) == [1, 2, 3, ("1m", 0)]
-        assert (live.poll(5) or pytest.fail("a live stream has no end")).items == []
+        assert (live.poll(1.2) or pytest.fail("a live stream has no end")).items == []
         assert live.is_caught_up
         assert client.symbols() == [SYMBOL]
     own.close()

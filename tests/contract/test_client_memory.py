@@ -90,6 +90,17 @@ async def test_correction_of_history_is_taken(client: Client, dsn: str, tmp_path
         assert closes(memory)[149:152] == [float(PRICES[149]), 45000.5, float(PRICES[151])]
 
 
+async def test_filling_needs_numpy_alone(
+    client: Client, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Arrow, PostgreSQL is read record by record."""
+    monkeypatch.setitem(sys.modules, "data_collector.client.bulk", None)
+    await put(dsn, *range(200))
+
+    with Memory(tmp_path, SYMBOL, "1m") as memory:
+        assert memory.fill(client) == 200
+
+
 async def test_filling_begins_where_it_is_told(client: Client, dsn: str, tmp_path: Path) -> None:
     await put(dsn, *range(200))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import get_context
 
 import msgspec
 import pytest
@@ -316,3 +317,24 @@ async def test_asynchronous_client_reads_the_same(
             with client.replay(TRADES, MINUTES, start=at(0)) as blocking:
                 assert [item async for item in replay] == list(blocking)
             assert replay.is_caught_up
+
+
+async def test_forked_processes_read_what_they_have_asked_for(client: Client, sink: RedisSink, dsn: str) -> None:
+    """Of connections that two processes share, one reads the other's answers."""
+    await put_minutes(dsn, sink, *range(5))
+    await put_trades(dsn, 1, 40)
+    assert len(list(client.klines(SYMBOL, "1m"))) == 5
+
+    with get_context("fork").Pool(3, initializer=FORKED.append, initargs=[client]) as pool:
+        found = pool.map(told_of_fork, [TRADES, MINUTES] * 6, chunksize=1)
+
+    assert found == [list(range(1, 41)), [("1m", minute) for minute in range(5)]] * 6
+    assert len(list(client.trades(SYMBOL))) == 40
+
+
+FORKED: list[Client] = []
+
+
+def told_of_fork(series: str) -> list[object]:
+    client = FORKED[-1]
+    return told(client.trades(SYMBOL) if series == TRADES else client.klines(SYMBOL, "1m"))

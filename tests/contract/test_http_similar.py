@@ -11,11 +11,13 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
+import redis
 
 from data_collector.api.memory import QUESTIONS_MAX
 from data_collector.api.routes.similar import OFF
@@ -25,7 +27,7 @@ from data_collector.model.store_url import StoreAddress
 from data_collector.model.wire import open_time_text
 from data_collector.service.memory.messages import SimilarPage
 from tests.contract import stores
-from tests.contract.http_service import Answer, HttpService, running
+from tests.contract.http_service import ROOT, SERVE, Answer, HttpService, running
 from tests.contract.stores import opened, redis_sink
 from tests.integration.processes import is_running
 from tests.integration.waiting import until
@@ -35,6 +37,8 @@ pytestmark = pytest.mark.parametrize("store_address", ["valkey"], indirect=True,
 """What is asked is not the store."""
 
 FLAT = "FLATUSDT"
+YOUNG = "YOUNGUSDT"
+OLDER = "OLDERUSDT"
 CANDLES = 400
 WINDOW = 16
 PLANTED = 100
@@ -101,7 +105,7 @@ def restarts_told(service: HttpService) -> int | None:
     """None unless it runs with all series filled."""
     memory = service.get("/status").json["memory"]
     assert isinstance(memory, dict)
-    is_well = memory["state"] == "running" and set(memory["candles"]) == {f"{SYMBOL} 1m", f"{FLAT} 1m"}
+    is_well = memory["state"] == "running" and not memory["filling"]
     return int(memory["restarts"]) if is_well else None
 
 
@@ -123,7 +127,7 @@ def service(
     write(store_address, *candles([100.0] * CANDLES, first_ms, FLAT))
     folder = tmp_path_factory.mktemp("http")
     snapshot = Snapshot(
-        condition="healthy", ready=True, collector_running=True, symbols=[SYMBOL, FLAT], intervals=["5m", "1m"],
+        condition="healthy", ready=True, collector_running=True, symbols=[SYMBOL, FLAT, YOUNG], intervals=["5m", "1m"],
         channels=["kline"], store_url=f"unix://{store_address.unix_path}", source=stores.SOURCE, folder=str(folder),
     )  # fmt: skip
     with running(folder, snapshot, MEMORY="1") as service:
@@ -178,6 +182,28 @@ def test_candle_that_closes_is_remembered(service: HttpService, store_address: S
 
     until(lambda: asked(service).candles == CANDLES + 1, "the new candle")
     assert asked(service).at == open_time_text(newest.open_ms + MINUTE_MS)
+
+
+def test_history_that_comes_later_is_remembered_too(
+    service: HttpService, store_address: StoreAddress, first_ms: int
+) -> None:
+    """A collector that has just been started still fetches the past."""
+    prices, about = closes(), f"/similar?symbol={YOUNG}&window={WINDOW}"
+    write(store_address, *candles(prices[300:], first_ms + 300 * MINUTE_MS, YOUNG))
+    until(partial(is_told, service, about, 100), "the newest candles", poll_s=0.1)
+
+    # A backfill begins with the oldest.
+    for first, last, known in ((0, 120, 220), (120, 300, CANDLES)):
+        write(store_address, *candles(prices[first:last], first_ms + first * MINUTE_MS, OLDER))
+        with redis.Redis(unix_socket_path=store_address.unix_path, decode_responses=True) as client:
+            for key in client.keys(f"kline:{OLDER}:*"):
+                client.set(key.replace(OLDER, YOUNG), str(client.get(key)).replace(OLDER, YOUNG))
+
+        until(partial(is_told, service, about, known), "the older candles", poll_s=0.1)
+
+
+def is_told(service: HttpService, about: str, known: int) -> bool:
+    return service.get(about).json.get("candles") == known
 
 
 def test_window_without_a_shape_is_told(service: HttpService) -> None:
@@ -267,6 +293,60 @@ def test_memory_ends_with_the_service_and_its_candles_are_there_again(
 
     until(lambda: not is_running(pid), "the end of the memory")
     assert {f"{SYMBOL}-1m.candles", "source"} <= kept
+
+
+IMPATIENT = "import data_collector.api.memory as memory\nmemory.ANSWER_S = 1.0\n" + SERVE
+
+
+def test_memory_that_is_stuck_is_ended_and_comes_back(store_address: StoreAddress, tmp_path: Path) -> None:
+    snapshot = Snapshot(
+        condition="healthy", ready=True, symbols=[SYMBOL], intervals=["1m"], channels=["kline"], source=stores.SOURCE,
+        store_url=f"unix://{store_address.unix_path}", folder=str(tmp_path),
+    )  # fmt: skip
+    with running(tmp_path, snapshot, script=IMPATIENT, MEMORY="1") as service:
+        until(lambda: restarts_told(service) == 0, "a filled memory", poll_s=0.2)
+        (pid,) = memory_pids(service)
+        os.kill(pid, signal.SIGSTOP)
+
+        answer = service.get(ASKED)
+
+        assert (answer.status, answer.json["detail"]) == (503, "Market Memory has not answered within 1 s.")
+        until(lambda: restarts_told(service) == 1, "another memory", poll_s=0.2, output=lambda: logged(service))
+        assert "its process has answered nothing for 1 s" in logged(service)
+        assert not is_running(pid)
+
+
+WITHOUT_NUMPY = """
+import sys
+if "data_collector.service.memory" in sys.orig_argv:
+    raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+sys.path.remove({folder!r})
+del sys.modules["numpy"]
+import numpy
+"""
+"""In place of numpy: the memory does not find it, others do."""
+
+
+def test_memory_that_can_never_work_is_told_once_and_not_tried_again(
+    store_address: StoreAddress, tmp_path: Path
+) -> None:
+    (tmp_path / "shim" / "numpy").mkdir(parents=True)
+    shim = str(tmp_path / "shim")
+    (tmp_path / "shim" / "numpy" / "__init__.py").write_text(WITHOUT_NUMPY.format(folder=shim))
+    snapshot = Snapshot(
+        condition="healthy", ready=True, symbols=[SYMBOL], intervals=["1m"], channels=["kline"],
+        store_url=f"unix://{store_address.unix_path}", folder=str(tmp_path),
+    )  # fmt: skip
+    with running(tmp_path, snapshot, MEMORY="1", PYTHONPATH=f"{shim}:{ROOT}") as service:
+        until(lambda: "numpy" in service.get("/health").text, "the news", poll_s=0.2, output=lambda: logged(service))
+
+        answer, health = service.get(ASKED), service.get("/health").json
+
+        assert (answer.status, answer.headers["Retry-After"]) == (503, None)
+        told = "Memory needs numpy: pip install 'btc-data-collector[memory]'."
+        assert answer.json["detail"] == f"Market Memory cannot work here: {told}"
+        assert health["reasons"] == [f"memory: /similar does not answer: {told}"]
+        assert logged(service).count("memory_ended") == 1
 
 
 def test_memory_that_is_off_says_how_to_turn_it_on(store_address: StoreAddress, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_service_declares_every_package_that_it_imports() -> None:
 
 
 def test_client_declares_every_package_that_it_imports() -> None:
-    optional = declared("postgres", "frames", "pathway", "backtrader")
+    optional = declared("postgres", "frames", "pathway", "backtrader", "rl", "rl-train")
 
     assert imported(CLIENT.rglob("*.py")) - declared() - optional - USERS_OWN == set()
 

@@ -55,7 +55,7 @@ def demo(folder: Path, *options: str, program: Path | None = None) -> Iterator[D
         environment["PYTHONPATH"] = str(ROOT)
     with screen.open("w") as output:
         process = subprocess.Popen(
-            [*command, "demo", "--trades-per-s", "20", *options],
+            [*command, "demo", "--trades-per-s", "20", "--past-days", "0", *options],
             cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     store: Store | None = None

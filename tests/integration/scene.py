@@ -28,8 +28,8 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 NO_HOLES: dict[str, Holes] = {symbol: [] for symbol in SYMBOLS}
 """Nothing is missing."""
 
-DRIVEN = SimulatorSettings(driven=True, start_ms=START_MS, symbols=SYMBOLS)
-"""A market that stands still until it is told to go on."""
+DRIVEN = SimulatorSettings(driven=True, start_ms=START_MS, symbols=SYMBOLS, history_trades=2_000)
+"""A market that stands still until it is told to go on. All of its past is on the tape, to be compared with."""
 
 CLOSING_MS = 2_100
 """The last closing frame of a candle has been sent this long after its end."""

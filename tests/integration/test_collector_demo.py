@@ -50,6 +50,8 @@ def test_demo_fills_the_store_names_commands_that_work_and_ends_with_nothing_lef
         assert_commands_of_operators_work(running)
         suites = get_json(first(r"Validation +(\S+/suites)", running.screen()))
         assert set(msgspec.convert(suites["suites"], dict[str, object])) == set(CHANNELS)
+        moments = f"{running.url}/similar?symbol={SYMBOL}&window=16&horizons=5"
+        until(lambda: get_json(moments).get("hits"), "moments like this", poll_s=0.5, output=running.screen)
         started = family(running.process.pid)
         assert len(started) >= 4, "collector, store, exchange and validation service"
         record = read_record(tmp_path / "var" / "demo")
@@ -186,8 +188,14 @@ def assert_commands_print_something(running: Demo, folder: Path) -> None:
 @pytest.mark.slow
 def test_kept_demo_goes_on_with_the_same_market_and_a_plain_one_starts_empty(tmp_path: Path) -> None:
     folder = tmp_path / "var"
-    with demo(folder) as running:
+    with demo(folder, "--past-days", "1") as running:
         grows(running.store)
+        until(
+            lambda: "Candles of the past (1 d) have been brought." in running.screen(), "a past", output=running.screen
+        )
+        candles = get_json(f"{running.url}/klines?symbol={SYMBOL}&interval=1m&limit=1000")["klines"]
+        assert isinstance(candles, list)
+        assert len(candles) == 1_000
         running.interrupt()
     with demo(folder, "--keep") as running:
         tail = running.store.tail_id(SYMBOL)

@@ -25,7 +25,7 @@ LEARNED_S = 60.0
 """A busy machine makes it slower."""
 
 
-NOT_TRADED = SimulatorSettings(driven=True, start_ms=START_MS, symbols=SYMBOLS, trades_per_s=0.0)
+NOT_TRADED = SimulatorSettings(driven=True, start_ms=START_MS, symbols=SYMBOLS, trades_per_s=0.0, history_trades=2_000)
 """Nothing but the past."""
 
 

@@ -111,6 +111,7 @@ def program(served: Demo, folder: Path, *words: str | Path) -> Iterator[Program]
         (("parquet_with_polars.py",), r"shape: \(\d, 6\)\n(.*\n)+│ .* UTC "),
         (("asyncio_strategy.py", f"{SYMBOL}:1s"), r"\n[\d.]+ (long|flat) -> (long|flat)\n"),
         (("backtrader_sma_cross.py", SYMBOL, "1s"), r"Older bars(.*\n)+(bought|sold) at .*\n(.*\n)*Live: "),
+        (("moments_like_now.py", SYMBOL, "1s"), r"candles added, \d+ known\n(.*\n)*5 candles later: .*; at random: "),
         (("backtrader_gaps.py", SYMBOL, "1m", "-1d"), r"klines of BTCUSDT are missing .*\n(.*\n)*\d+ bars, [1-9]"),
     ],
 )
@@ -162,13 +163,22 @@ def test_late_records_are_alerted_also_where_nobody_takes_an_alert(
             running.said(rf"{SYMBOL}: trade {trade_id} at [\d.]+ came late \(recovered\)\nALERT_URL did not take it: ")
 
 
-def test_notebook_runs_and_holds_nothing_of_an_earlier_run(served: Demo, tmp_path: Path) -> None:
-    cells = json.loads(read(EXAMPLES / "candles_to_pandas.ipynb"))["cells"]
+@pytest.mark.parametrize(
+    ("notebook", "shown", "line"),
+    [
+        ("candles_to_pandas.ipynb", "frame", r"\[\d+ rows x \d+ columns\]"),
+        ("candle_env.ipynb", "info", r"'log_equity': -?\d.*'turnover': \d"),
+    ],
+)
+def test_notebook_runs_and_holds_nothing_of_an_earlier_run(
+    served: Demo, tmp_path: Path, notebook: str, shown: str, line: str
+) -> None:
+    cells = json.loads(read(EXAMPLES / notebook))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
 
     text = "\n".join("".join(cell["source"]) for cell in code)
-    with program(served, tmp_path, "-c", f"{text}\nprint(frame)") as running:
-        running.said(r"\[\d+ rows x \d+ columns\]")
+    with program(served, tmp_path, "-c", f"{text}\nprint({shown})") as running:
+        running.said(line)
 
     assert [cell["outputs"] for cell in code] == [[]] * len(code)
 

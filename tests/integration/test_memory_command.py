@@ -79,11 +79,13 @@ async def test_tables_show_hits_and_what_followed_beside_random_windows(tmp_path
     assert lines[0] == (
         "BTCUSDT 1m: the 16 candles up to 2024-01-01T18:40:00+00:00, among 400 candles since 2024-01-01T12:00:00+00:00"
     )
-    assert lines[1].split() == ["begins", "similarity", "scale", "5", "later", "15", "later", "60", "later"]
+    assert ["begins", "similarity", "scale", "5", "later", "15", "later", "60", "later"] in [
+        line.split() for line in lines
+    ]
     assert sum(line.startswith("2024-01-01T") for line in lines) <= 10
-    assert [line.split()[0] for line in lines if "alike" in line and "%" in line] == ["5", "15", "60"]
-    assert sum("at random" in line for line in lines) == 3
-    assert lines[-1].startswith("No promise:")
+    assert [line.split()[1] for line in lines if line.startswith("alike")] == ["5", "15", "60"]
+    assert sum(line.startswith("random") for line in lines) == 3
+    assert "No promise." in shown.output
     moments = json.loads(told.output)
     assert moments["forecasts"][0]["at"] == "2024-01-01T15:00:00Z"
     assert moments["hits"][0]["after"].keys() == {"3"}

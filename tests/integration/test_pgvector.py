@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -15,9 +16,16 @@ from data_collector.client.adapters.memory import Memory
 from data_collector.client.adapters.pgvector import PgVectorStore, StoredHit
 from data_collector.client.records import time_of
 from data_collector.embedded.postgres import programs_for, server_user
+from data_collector.sinks.postgres.migrate import migrate
+from data_collector.sinks.postgres.pool import open_pool
+from data_collector.sinks.postgres.writing import PostgresWriter
+from tests.docs.tree import read
 from tests.integration.postgres_server import database_named, execute, fresh_database, login, postgres_server, rows
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
+from tests.market import kline as stored_kline
 from tests.unit.client.adapters.candles import feed, klines, walk
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 WINDOW = 16
 COUNT = 4000
@@ -212,3 +220,29 @@ def test_database_that_is_away_or_no_address_is_told(memory: Memory, dsn: str) -
 def test_window_that_is_too_long_for_an_index_is_told(tmp_path: Path, store: PgVectorStore) -> None:
     with Memory(tmp_path, SYMBOL, "1m", 1500) as memory, pytest.raises(WrongQuestion, match="take a shorter window"):
         store.sync(memory)
+
+
+async def test_table_and_query_of_the_documents_are_those_that_work(tmp_path: Path, dsn: str) -> None:
+    create, query = (text for language, text in FENCE.findall(read("docs/memory.md")) if language == "sql")
+    pool = await open_pool(dsn, size=1)
+    async with pool.acquire() as connection:
+        await migrate(connection)
+        await connection.execute("create extension vector")
+        await connection.execute(create)
+    await PostgresWriter(pool).put_klines(
+        [stored_kline(minute, close=str(45000 + minute)) for minute in range(COUNT)], source="rest"
+    )
+    with Memory(tmp_path, SYMBOL, "1m") as memory, PgVectorStore(dsn) as store:
+        feed(memory, klines(walk(COUNT)))
+        store.sync(memory)
+        async with pool.acquire() as connection:
+            _, _, asked, _ = query.split(";", 3)
+            found = await connection.fetch(asked)
+    await pool.close()
+
+    assert len(found) == 10
+    begins, ends, later = (found[0][name] for name in ("begins", "ends", "an_hour_later"))
+    assert isinstance(begins, datetime)
+    assert ends == begins + 64 * (at(1) - at(0))
+    minute = round((begins - at(0)).total_seconds() / 60) + 63
+    assert later == pytest.approx(Decimal(45060 + minute) / Decimal(45000 + minute) - 1)

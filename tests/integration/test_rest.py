@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from data_collector.model.calendar import DAY_MS
 from data_collector.model.errors import VenueRefused, VenueUnreachable
+from data_collector.model.venue import TradePage
 from data_collector.observe.counters import Counters
 from data_collector.observe.metrics import METRICS
 from data_collector.simulator import RestFault, Simulator, SimulatorSettings
@@ -60,10 +61,10 @@ Start = Callable[..., Awaitable[Scene]]
 async def start() -> AsyncIterator[Start]:
     running: list[Scene] = []
 
-    async def start_one(*, trades_per_s: float = 20.0, **changes: int) -> Scene:
+    async def start_one(*, trades_per_s: float = 20.0, history_trades: int = 2_000, **changes: int) -> Scene:
         settings = SimulatorSettings(
             start_ms=START_MS, driven=True, symbols=("BTCUSDT",), trades_per_s=trades_per_s,
-            **changes,  # type: ignore[arg-type]
+            history_trades=history_trades, **changes,  # type: ignore[arg-type]
         )  # fmt: skip
         simulator = Simulator(settings, BinanceCodec())
         await simulator.start()
@@ -81,11 +82,11 @@ async def test_pages_from_an_id_are_the_tape(start: Start) -> None:
     scene = await start()
     ids = scene.ids
 
-    trades = await scene.rest.trades("BTCUSDT", ids[5], limit=7)
+    trades = (await scene.rest.trades("BTCUSDT", ids[5], limit=7)).trades
 
     assert trades == [replace(trade, sub_ms_us=None) for trade in scene.simulator.tape("BTCUSDT")[5:12]]
-    assert await scene.rest.trades("BTCUSDT", ids[-1] + 1) == []
-    assert [trade.trade_id for trade in await scene.rest.trades("BTCUSDT", ids[-2])] == ids[-2:]
+    assert (await scene.rest.trades("BTCUSDT", ids[-1] + 1)).trades == []
+    assert [trade.trade_id for trade in (await scene.rest.trades("BTCUSDT", ids[-2])).trades] == ids[-2:]
 
 
 async def test_ids_that_nobody_has_are_a_hole_inside_a_page(start: Start) -> None:
@@ -94,7 +95,7 @@ async def test_ids_that_nobody_has_are_a_hole_inside_a_page(start: Start) -> Non
     await scene.simulator.perform(SkipIds("BTCUSDT", 10))
     await scene.simulator.burst("BTCUSDT", 3)
 
-    trades = await scene.rest.trades("BTCUSDT", before)
+    trades = (await scene.rest.trades("BTCUSDT", before)).trades
 
     assert [trade.trade_id for trade in trades] == [before, before + 11, before + 12, before + 13]
 
@@ -104,7 +105,7 @@ async def test_trades_that_the_exchange_keeps_no_more_are_answered_with_later_on
     gone = scene.ids[0]
     await scene.simulator.burst("BTCUSDT", 5_000)
 
-    trades = await scene.rest.trades("BTCUSDT", gone, limit=2)
+    trades = (await scene.rest.trades("BTCUSDT", gone, limit=2)).trades
 
     assert [trade.trade_id for trade in trades] == scene.ids[:2]
     assert trades[0].trade_id > gone
@@ -189,7 +190,7 @@ async def test_page_that_lies_about_ids_is_counted_and_the_next_one_taken(start:
         await scene.rest.trades("BTCUSDT", scene.ids[10], limit=20)
 
     assert scene.bad_pages == 1
-    assert len(await scene.rest.trades("BTCUSDT", scene.ids[10], limit=20)) == 20
+    assert len((await scene.rest.trades("BTCUSDT", scene.ids[10], limit=20)).trades) == 20
 
 
 async def test_short_page_and_hole_of_rest_are_taken_as_they_come(start: Start) -> None:
@@ -198,8 +199,8 @@ async def test_short_page_and_hole_of_rest_are_taken_as_they_come(start: Start) 
     scene.simulator.faults.add(RestFault(path=TRADES, kind="short", count=1))
     scene.simulator.faults.add(RestFault(path=TRADES, kind="missing", span=3, count=1))
 
-    short = await scene.rest.trades("BTCUSDT", ids[0], limit=1000)
-    holed = await scene.rest.trades("BTCUSDT", ids[0], limit=1000)
+    short = (await scene.rest.trades("BTCUSDT", ids[0], limit=1000)).trades
+    holed = (await scene.rest.trades("BTCUSDT", ids[0], limit=1000)).trades
 
     assert [trade.trade_id for trade in short] == ids[:500]
     assert [trade.trade_id for trade in holed] == [*ids[:500], *ids[503:1003]]
@@ -272,7 +273,7 @@ async def test_empty_list_is_nothing_and_empty_object_is_refused(start: Start) -
     scene = await start()
     scene.simulator.faults.add(RestFault(empty=True))
 
-    assert await scene.rest.trades("BTCUSDT", 1) == []
+    assert await scene.rest.trades("BTCUSDT", 1) == TradePage([], reaches_head=True)
     assert await scene.rest.first_trade_id("BTCUSDT", START_MS) is None
     with pytest.raises(VenueUnreachable):
         await scene.rest.server_time_ms()
@@ -295,7 +296,7 @@ async def test_after_429_nothing_is_asked_that_would_bring_418(start: Start) -> 
         *(scene.rest.trades("BTCUSDT", 1, urgent=True) for _ in range(40)), return_exceptions=True
     )
 
-    assert sum(isinstance(answer, list) for answer in answers) == 2
+    assert sum(isinstance(answer, TradePage) for answer in answers) == 2
     assert scene.requests("banned") == 0
     assert 1 <= scene.requests("limited") <= 4
 

@@ -51,8 +51,8 @@ async def test_key_is_sent_only_where_it_is_asked_for(market: Simulator) -> None
     known = ids(market)
     async with client(market, KEY) as rest:
         await rest.server_time_ms()
-        first = await rest.trades("BTCUSDT", known[5], limit=2)
-        again = await rest.trades("BTCUSDT", known[7], limit=2)
+        first = (await rest.trades("BTCUSDT", known[5], limit=2)).trades
+        again = (await rest.trades("BTCUSDT", known[7], limit=2)).trades
         await rest.newest_trade_id("BTCUSDT")
 
     assert [trade.trade_id for trade in [*first, *again]] == known[5:9]
@@ -68,7 +68,7 @@ async def test_first_questions_at_once_all_get_the_key(market: Simulator) -> Non
     async with client(market, KEY) as rest:
         answers = await asyncio.gather(*(rest.trades("BTCUSDT", known[5], limit=2, urgent=True) for _ in range(3)))
 
-    assert [[trade.trade_id for trade in answer] for answer in answers] == [known[5:7]] * 3
+    assert [[trade.trade_id for trade in answer.trades] for answer in answers] == [known[5:7]] * 3
     assert rest.key_wanted is None
 
 
@@ -77,7 +77,7 @@ async def test_every_401_takes_the_newest_trades(market: Simulator, code: int | 
     """Whatever code comes with it, and also where a page of a proxy has none."""
     market.faults.add(RestFault(path=TRADES, status=401, code=code, message="You are not authorized."))
     async with client(market) as rest:
-        trades = await rest.trades("BTCUSDT", ids(market)[-3])
+        trades = (await rest.trades("BTCUSDT", ids(market)[-3])).trades
 
     assert [trade.trade_id for trade in trades] == ids(market)[-3:]
 
@@ -98,12 +98,12 @@ async def test_without_a_key_what_needs_none_is_given_and_the_rest_refused_with_
     await market.burst("BTCUSDT", 1_500)
     known = ids(market)
     async with client(market) as rest:
-        newest = await rest.trades("BTCUSDT", known[-20], limit=7)
+        newest = (await rest.trades("BTCUSDT", known[-20], limit=7)).trades
         with pytest.raises(TradesRefused, match=r"-2014.*set BINANCE_API_KEY") as refused:
             await rest.trades("BTCUSDT", known[-1_100])
 
     assert [trade.trade_id for trade in newest] == known[-20:-13]
-    assert [trade.trade_id for trade in refused.value.trades] == known[-1_000:]
+    assert [trade.trade_id for trade in refused.value.page.trades] == known[-1_000:]
     assert rest.key_wanted is not None
 
 
@@ -174,7 +174,7 @@ async def test_old_trades_are_not_refused_by_one_page_of_a_proxy(market: Simulat
     async with client(market, KEY) as rest:
         with pytest.raises(VenueUnreachable, match="HTTP 404"):
             await rest.trades("BTCUSDT", known[5], limit=2)
-        trades = await rest.trades("BTCUSDT", known[5], limit=2)
+        trades = (await rest.trades("BTCUSDT", known[5], limit=2)).trades
 
     assert [trade.trade_id for trade in trades] == known[5:7]
 
@@ -187,12 +187,12 @@ async def test_host_without_trades_by_id_gives_the_newest_at_once_and_refuses_th
     known = ids(market)
     market.faults.add(RestFault(path=TRADES, status=404))
     async with client(market) as rest:
-        newest = await rest.trades("BTCUSDT", known[-3])
+        newest = (await rest.trades("BTCUSDT", known[-3])).trades
         _, refusal = await refused_at_last(lambda: rest.trades("BTCUSDT", known[5]))
 
     assert [trade.trade_id for trade in newest] == known[-3:]
     assert isinstance(refusal, TradesRefused)
-    assert [trade.trade_id for trade in refusal.trades] == known[-1_000:]
+    assert [trade.trade_id for trade in refusal.page.trades] == known[-1_000:]
     assert rest.key_wanted is None
 
 

@@ -16,7 +16,7 @@ from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker, Trade
 from data_collector.model.sink import Batch, Behind, TradeRun, TradeTail
-from data_collector.model.venue import SymbolRules
+from data_collector.model.venue import SymbolRules, TradePage
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
@@ -79,11 +79,12 @@ class Exchange:
     async def server_time_ms(self) -> int:
         return NOON_MS
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
         await Turn()
         self._answer()
-        ids = [trade_id for trade_id in self.tape if trade_id >= from_id][:limit]
-        return [self.made(trade_id, good=trade_id not in self.bad, received_ns=0) for trade_id in ids]
+        ids = [trade_id for trade_id in self.tape if trade_id >= from_id]
+        trades = [self.made(trade_id, good=trade_id not in self.bad, received_ns=0) for trade_id in ids[:limit]]
+        return TradePage(trades, reaches_head=len(ids) <= limit)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         await Turn()
@@ -312,6 +313,8 @@ class Chain:
             self.verify()
             sequence = self.sequence
             waits = SYMBOL in self.outlet.debts or self.outlet.waiting.is_set() or sequence.gap or sequence.held
+            if sequence.reported is not None:
+                continue
             if not waits and (sequence.next_id < 0 or sequence.next_id > sequence.reference_id):
                 return
         raise AssertionError("it never settles")

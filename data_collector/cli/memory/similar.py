@@ -18,7 +18,10 @@ from data_collector.settings import Settings
 
 SHOWN = 10
 
-NO_PROMISE = "No promise: where the two rows of a horizon are nearly alike, the shape says nothing."
+NO_PROMISE = (
+    "No promise. Where the two rows of a horizon are nearly alike, the shape says nothing; p is how often chance alone"
+    " brings a mean as far from that of random windows. Outcomes that share candles count once in `worth`."
+)
 
 
 def show_similar(
@@ -45,7 +48,9 @@ def show_similar(
     console = Console()
     console.print(_headline(memory, moments))
     console.print(_hits_table(moments, asked))
+    console.print()
     console.print(_outcomes_table(moments.forecasts))
+    console.print()
     console.print(NO_PROMISE)
 
 
@@ -74,31 +79,39 @@ def _headline(memory: Memory, moments: Moments) -> str:
 
 
 def _hits_table(moments: Moments, horizons: Sequence[int]) -> Table:
-    numbers = [f"{horizon} later" for horizon in horizons]
-    table = Table("begins", "similarity", "scale", *numbers, box=None, header_style="bold")
+    numbers = ("similarity", "scale", *(f"{horizon} later" for horizon in horizons))
+    table = _table("begins", *numbers, title="Most alike, and what followed, in %")
     for hit in moments.hits[:SHOWN]:
         after = [_percent(hit.after[horizon]) for horizon in horizons]
         table.add_row(hit.start.isoformat(), f"{hit.similarity:.3f}", f"{hit.scale:.2f}", *after)
     left = len(moments.hits) - SHOWN
     if left > 0:
-        table.add_row(f"and {left} more (--json has all)")
+        table.add_row(f"and {left} more")
     return table
 
 
 def _outcomes_table(forecasts: Sequence[Forecast]) -> Table:
     quantiles = ("10 %", "25 %", "median", "75 %", "90 %")
-    table = Table("candles later", "windows", "mean", *quantiles, "n", "effective n", box=None, header_style="bold")
+    table = _table("windows", "later", "mean", *quantiles, "n", "worth", "p", title="What followed all of them, in %")
     for forecast in forecasts:
-        table.add_row(str(forecast.horizon), "alike", *_outcome(forecast))
-        table.add_row("", "at random", *_outcome(forecast.random))
+        p_value = "-" if forecast.p_value is None else f"{forecast.p_value:.2f}"
+        table.add_row("alike", str(forecast.horizon), *_outcome(forecast), p_value)
+        table.add_row("random", "", *_outcome(forecast.random))
+    return table
+
+
+def _table(name: str, *numbers: str, title: str) -> Table:
+    table = Table(name, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number in numbers:
+        table.add_column(number, justify="right")
     return table
 
 
 def _outcome(outcome: Outcome) -> list[str]:
     mean = "-" if outcome.mean is None else _percent(outcome.mean)
     quantiles = [_percent(each) for each in outcome.quantiles.values()] or ["-"] * 5
-    return [mean, *quantiles, f"{outcome.n:,}", f"{outcome.effective_n:,.1f}"]
+    return [mean, *quantiles, f"{outcome.n:,}", f"{outcome.effective_n:,.0f}"]
 
 
 def _percent(log_return: float) -> str:
-    return f"{100 * expm1(log_return):+.2f} %"
+    return f"{100 * expm1(log_return):+.2f}"

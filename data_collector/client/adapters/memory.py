@@ -40,10 +40,11 @@ from data_collector.client.adapters.remembering.candle_file import (
     WrongFile,
 )
 from data_collector.client.adapters.remembering.candles import Candles
-from data_collector.client.adapters.remembering.screen import Mask, Singles
+from data_collector.client.adapters.remembering.outcomes import drawn_windows, forecast_of
+from data_collector.client.adapters.remembering.screen import Integers, Mask, Singles
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
-from data_collector.client.adapters.remembering.windows import Integers, VectorPage, Windows
+from data_collector.client.adapters.remembering.windows import VectorPage, Windows
 
 __all__ = [
     "FileAway", "FileInUse", "Forecast", "Hit", "Memory", "Moments", "NoShape", "Outcome", "VectorPage", "WrongFile",
@@ -52,11 +53,6 @@ __all__ = [
 CHANNELS: Final[Mapping[str, float]] = {"close": 0.7, "range": 0.15, "volume": 0.15}
 
 SCALE: Final = (0.5, 2.0)
-
-RANDOM_WINDOWS: Final = 1000
-"""Drawn beside a forecast."""
-
-_SEED: Final = 20_241_129
 
 READ_AGAIN: Final = 1000
 """Rows at the end that a filling compares with history: what came late is there by then."""
@@ -118,6 +114,11 @@ class Memory:
         """When the newest candle opened."""
         return time_of(int(self._windows.open_ms[len(self) - 1])) if len(self) else None
 
+    @property
+    def holes(self) -> list[tuple[datetime, datetime]]:
+        """From when on, and until when, candles are missing between others; `take` puts those that come later there."""
+        return [(time_of(from_ms), time_of(to_ms)) for from_ms, to_ms in self._windows.holes()]
+
     def reload(self) -> None:
         """Take what the file has by now, which another process may have written."""
         self._candles.reload()
@@ -125,8 +126,8 @@ class Memory:
     def fill(self, client: Client, start: Time | None = None, tell: Callable[[datetime], None] | None = None) -> int:
         """Take history, from where the file ends; returns how many candles were added.
 
-        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the time
-        that has been reached, now and then. Raises `Away`; what was taken stays.
+        An empty file begins at `start`, by default with the first candle that there is. `tell` is called with the open
+        time that has been reached, now and then. Raises `Away`; what was taken stays.
         """
         self._check_client(client)
         self._candles.lock()
@@ -134,10 +135,11 @@ class Memory:
         added = 0
         while begin_ms is not None:
             end_ms = self._page_end_ms(begin_ms)
-            added += self._candles.merge(_rows_of_frame(client, self.key, begin_ms, end_ms))
+            rows = _rows_of_frame(client, self.key, begin_ms, end_ms)
+            added += self._candles.merge(rows)
             begin_ms = None if end_ms > now_ms() else end_ms
-            if tell is not None:
-                tell(time_of(min(end_ms, now_ms())))
+            if tell is not None and len(rows):
+                tell(time_of(int(rows["open_ms"][-1])))
         return added
 
     def follow(self, live: Live) -> int:
@@ -277,7 +279,7 @@ class Memory:
     def _nearest(self, asked: _Asked) -> tuple[list[int], list[float]]:
         unit = self._windows.unit(asked.first)
         return nearest(
-            *self._windows.bounds(unit, asked.counting),
+            self._windows.bounds(unit, asked.counting),
             lambda starts: self._windows.similarities(unit, starts),
             asked.k,
             asked.exclusion,
@@ -299,16 +301,9 @@ class Memory:
 
     def _forecasts(self, asked: _Asked, similar: Sequence[int], horizons: Sequence[int]) -> list[Forecast]:
         """Of windows that were found; by horizon."""
-        drawn = np.flatnonzero(asked.counting)
-        if len(drawn) > RANDOM_WINDOWS:
-            drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, RANDOM_WINDOWS, replace=False))
-        at, found, forecasts = self._closed(asked.first + self.shape.window - 1), np.sort(similar), list[Forecast]()
-        for horizon in horizons:
-            of, random = self._windows.outcome(found, horizon), self._windows.outcome(drawn, horizon)
-            forecasts.append(
-                Forecast(of.mean, of.quantiles, of.n, of.effective_n, horizon=horizon, at=at, random=random)
-            )
-        return forecasts
+        found, drawn = np.sort(np.array(similar, np.int64)), drawn_windows(asked.counting)
+        at = self._closed(asked.first + self.shape.window - 1)
+        return [forecast_of(self._windows, found, drawn, horizon, at) for horizon in horizons]
 
     def _closed(self, row: int) -> datetime:
         return time_of(CALENDAR.next_open_ms(self.key.kline_interval, int(self._windows.open_ms[row])))
@@ -367,7 +362,12 @@ def _check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple
 
 
 def _rows_of_frame(client: Client, key: Key, begin_ms: int, end_ms: int) -> Rows:
-    found = client.klines(key.symbol, key.kline_interval, begin_ms, end_ms, gaps="skip").to_numpy()
+    records = client.klines(key.symbol, key.kline_interval, begin_ms, end_ms, gaps="skip")
+    try:
+        found = records.to_numpy()
+    except NotInstalled:
+        # Reading in bulk needs Arrow, and this does not.
+        found = records.read().to_numpy()
     rows = np.empty(len(found), ROW)
     rows["open_ms"] = found["timestamp"].astype(np.int64)
     for name in ("open", "high", "low", "close", "volume"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 from contextlib import suppress
 from threading import Lock
@@ -61,9 +62,14 @@ class Api:
         """Those of which more is to come, by the number of the answer before; the oldest first."""
         self._number = 0
         self._turn = Lock()
+        self._process = os.getpid()
 
     def get(self, request: ApiRequest) -> ApiAnswer:
         """Raises `ApiAway` and `WrongQuestion`."""
+        if self._process != os.getpid():
+            # Forked: the connections are the other process's, and somebody there may have held the lock.
+            self._process, self._turn = os.getpid(), Lock()
+            self.close()
         with self._turn:
             if request.is_optional:
                 return self._tried(request)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from data_collector.client.errors import GapFound
+from data_collector.client.errors import GapFound, WrongQuestion
 from data_collector.client.reading.questions import Plan, Question
 from data_collector.client.reading.streams import Batch, Run
 from data_collector.client.records import Gap
@@ -18,6 +18,8 @@ START_PATIENCE_S = 3.0
 """The same before it has given anything: who has just started it wants to know."""
 
 LONGEST_PAUSE_S = 5.0
+
+INTERRUPTED = "Reading was interrupted in the midst of a step: go on with a new live(position=…) from live.position."
 
 
 class Behind(Struct, frozen=True):
@@ -78,9 +80,9 @@ class Delivery:
             self._step = self._run.send(answer)
         except StopIteration:
             self._step = None
-        except Exception as error:
+        except BaseException as error:
             # What ends a run is no end of the series.
-            self._failed = error
+            self._failed = error if isinstance(error, Exception) else WrongQuestion(INTERRUPTED)
             raise
 
     def batch(self) -> Batch | None:

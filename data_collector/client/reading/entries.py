@@ -7,7 +7,7 @@ Anybody with a login can write into a stream: what is no record of ours is None 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct, structs
@@ -106,7 +106,7 @@ def gap_of(entry: Entry) -> tuple[str | None, int, Gap] | None:
         return None
 
 
-_WHYS: Final[Mapping[str, Why]] = {"replayed": "replayed", "recovered": "recovered", "revision": "revision"}
+_WHYS: Final[Mapping[str, Why]] = {why: why for why in get_args(Why)}
 
 
 def _listed(reply: object) -> list[Sequence[object]]:

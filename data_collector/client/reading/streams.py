@@ -254,8 +254,12 @@ class KlinesStream:
             if not kline.is_closed:
                 if due is None and is_on_grid(kline):
                     self._opened.setdefault(kline.interval, kline.timestamp)
-                if self._with_open and (due is None or kline.timestamp >= due):
+                # One that opened later would come before those that have not closed yet.
+                if self._with_open and (due is None or kline.timestamp == due):
                     items.append(kline)
+            elif kline.timestamp != due and not is_on_grid(kline):
+                # It would be in the way of those that do open then.
+                self.unreadable += 1
             elif kline.timestamp == due or (due is None and kline.timestamp <= self._opened.get(kline.interval, LAST)):
                 items.append(kline)
                 self._move(kline.interval, kline.timestamp)
@@ -301,7 +305,7 @@ class KlinesStream:
 
 def is_on_grid(kline: Kline) -> bool:
     """Whether one of its interval can open then."""
-    return place_ms(CALENDAR, kline.interval, ms_of(kline.timestamp)) == ms_of(kline.timestamp)
+    return CALENDAR.is_open_time(kline.interval, ms_of(kline.timestamp))
 
 
 def before_ms(opens: Mapping[str, int]) -> dict[str, int]:

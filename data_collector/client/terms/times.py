@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import index
 from typing import SupportsIndex
 
@@ -15,7 +15,11 @@ from data_collector.model.calendar import LATEST_MS, MS_OF_UNIT
 Time = datetime | str | int
 """An int is milliseconds since 1970, a day without a time is its midnight in UTC."""
 
-_AGO = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
+Duration = timedelta | str | int
+"""`1d`, `12h`, `30m`; an int is milliseconds."""
+
+_DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_MILLISECOND = timedelta(milliseconds=1)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FORMS = "write 2024-01-31, 2024-01-31T12:00:00+00:00, -30d, an aware datetime, or milliseconds since 1970"
 
@@ -36,21 +40,42 @@ def time_ms(name: str, value: object, now_ms: int) -> int:
     return ms
 
 
+def duration_ms(name: str, value: object) -> int:
+    """Milliseconds, a part of one counts as a whole. Raises `WrongQuestion`."""
+    match value:
+        case timedelta():
+            ms: int | None = -(-value // _MILLISECOND)
+        case str():
+            ms = _ms_of_length(value)
+        case SupportsIndex():
+            ms = index(value)
+        case _:
+            ms = None
+    if ms is None or ms < 0:
+        raise WrongQuestion(f"{name}={value!r} is no length of time: write 30m, 12h, 1d, a timedelta, or milliseconds.")
+    return ms
+
+
 def now_ms() -> int:
     """By this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
 def _ms_of_text(name: str, text: str, now_ms: int) -> int:
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return now_ms - int(ago[1]) * MS_OF_UNIT[ago[2]]
+    ago_ms = _ms_of_length(text.removeprefix("-")) if text.startswith("-") else None
+    if ago_ms is not None:
+        return now_ms - ago_ms
     whole = f"{text}T00:00:00+00:00" if _DAY.fullmatch(text) else text
     try:
         moment = datetime.fromisoformat(whole)
     except ValueError:
         raise WrongQuestion(f"{name}={text!r} is no time: {_FORMS}.") from None
     return _ms_of_aware(name, moment)
+
+
+def _ms_of_length(text: str) -> int | None:
+    found = _DURATION.fullmatch(text)
+    return None if found is None else int(found[1]) * MS_OF_UNIT[found[2]]
 
 
 def _ms_of_aware(name: str, moment: datetime) -> int:

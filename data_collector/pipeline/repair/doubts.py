@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from data_collector.model.records import Trade
-from data_collector.pipeline.sequence.trade_sequence import MissingIds, TradeSequence
+from data_collector.pipeline.sequence.trade_sequence import TradeSequence
 
 DISORDER_MS = 60_000
 """What fills a gap happened before what follows it, or so little later."""
 
 
-def contradicts_order(sequence: TradeSequence, gap: MissingIds, trades: list[Trade]) -> bool:
-    """Whether what should fill the gap is newer than what follows it: the exchange's ids have begun anew."""
+def contradicts_order(sequence: TradeSequence, last_id: int, trades: list[Trade]) -> bool:
+    """Whether what should fill gaps up to `last_id` is newer than what follows: the exchange's ids have begun anew."""
     if not sequence.held:
         return False
     latest_ms = max(trade.time_ms for trade in sequence.held.values()) + DISORDER_MS
-    return any(trade.time_ms > latest_ms for trade in trades if trade.trade_id <= gap.last_id)
+    return any(trade.time_ms > latest_ms for trade in trades if trade.trade_id <= last_id)
 
 
 def is_doubtful(sequence: TradeSequence) -> bool:

@@ -178,10 +178,10 @@ class NewLives:
         """Whether the exchange's REST side has this trade, or one that follows; None where it does not reach it."""
         from_id = max(came.trade_id - NEW_IDS + 1, 0)
         try:
-            trades = await self._rest.trades(came.symbol, from_id)
+            trades = (await self._rest.trades(came.symbol, from_id)).trades
         except TradesRefused as error:
             # The newest ones alone, which may be all of a young life.
-            trades = error.trades
+            trades = error.page.trades
             if not trades or trades[0].trade_id > came.trade_id:
                 raise
             from_id = trades[0].trade_id

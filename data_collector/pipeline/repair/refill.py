@@ -19,7 +19,7 @@ from data_collector.model.gate import Verdict
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import Refusal, TradeRun, TradeTail, place_of
-from data_collector.model.venue import TradesApi, TradesRefused
+from data_collector.model.venue import TradePage, TradesApi, TradesRefused
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.debts import Debt
 from data_collector.pipeline.outlet.outlet import Outlet
@@ -79,11 +79,11 @@ class Refill:
         """When a store that was emptied was given a symbol's former epochs too."""
         self.refused = ToldRefusals(clock)
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
         """See `TradesApi`."""
-        trades = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
+        page = await self._rest.trades(symbol, from_id, limit=limit, urgent=urgent)
         self.refused.answered(Key("trade", symbol))
-        return trades
+        return page
 
     async def step(self, debt: Debt) -> None:
         """Bring what the store wants next, as much as may wait. A new debt of the symbol ends it."""
@@ -129,7 +129,7 @@ class Refill:
         first_id = await self._rest.first_trade_id(symbol, since_ms)
         if first_id is None:
             # The empty answer alone proves nothing. Only the trade before the end does, when it is older than that.
-            last = await self.trades(symbol, max(until_id - 1, 0), limit=1)
+            last = (await self.trades(symbol, max(until_id - 1, 0), limit=1)).trades
             if not last or last[0].trade_id >= until_id:
                 raise VenueUnreachable(f"The exchange tells neither when {symbol} was traded last nor since when.")
             return until_id if last[0].time_ms < since_ms else oldest
@@ -256,7 +256,7 @@ class Refill:
                 if first_id > due_id:
                     self._explain(debt, min(first_id, queue.next_id) - 1, "skipped")
                     return True
-            trades = await self.trades(queue.symbol, max(due_id - 1, 0))
+            trades = (await self.trades(queue.symbol, max(due_id - 1, 0))).trades
             if not self.believes(trades) or queue.is_suspended:
                 trades = []
         except VenueUnreachable as error:
@@ -264,7 +264,8 @@ class Refill:
         except VenueRefused as error:
             is_final = True
             self.refused.note(Key("trade", queue.symbol), error)
-            trades = error.trades if isinstance(error, TradesRefused) and self.believes(error.trades) else []
+            trades = error.page.trades if isinstance(error, TradesRefused) else []
+            trades = trades if self.believes(trades) else []
         runs = self._runs(queue, trades, due_id)
         if runs and self._stands(debt):
             self._ledger.healed(Key("trade", queue.symbol), due_id, runs[-1].first_id + runs[-1].count - 1, "rest")

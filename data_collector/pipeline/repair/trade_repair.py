@@ -20,11 +20,12 @@ from data_collector.model.gaps import Gap
 from data_collector.model.keys import Key
 from data_collector.model.records import Trade
 from data_collector.model.sink import place_of
-from data_collector.model.venue import TradesRefused
+from data_collector.model.venue import TradePage, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.outlet.runs import absent_ranges
+from data_collector.pipeline.repair.conflicts import Conflicts
 from data_collector.pipeline.repair.doubts import contradicts_order, is_doubtful
 from data_collector.pipeline.repair.refill import READ_TRADES, Refill
 from data_collector.pipeline.sequence.trade_intake import TradeIntake
@@ -63,6 +64,7 @@ class TradeRepair:
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
+        self._conflicts = Conflicts(intake, refill, counters)
         self._busy: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
 
@@ -79,7 +81,7 @@ class TradeRepair:
             for _ in range(WORKERS):
                 group.create_task(self._work())
             group.create_task(self._watch_heads())
-            group.create_task(self._settle_conflicts())
+            group.create_task(self._conflicts.run())
             while True:
                 await self._until_something_waits()
                 self.look()
@@ -114,26 +116,6 @@ class TradeRepair:
             await asyncio.sleep(HEAD_LOOK_S)
             self._intake.look_at_heads()
 
-    async def _settle_conflicts(self) -> None:
-        while True:
-            await asyncio.sleep(HEAD_LOOK_S)
-            while self._intake.conflicts:
-                await self._arbitrate(self._intake.conflicts.popleft())
-
-    async def _arbitrate(self, first: Trade) -> None:
-        """Which of two contents of one id the exchange's REST side has."""
-        try:
-            trades = await self._refill.trades(first.symbol, first.trade_id, limit=1)
-        except (VenueUnreachable, VenueRefused):
-            trades = []
-        outcome = "unknown"
-        if trades and trades[0].trade_id == first.trade_id:
-            outcome = self._intake.settle_conflict(first, trades[0])
-        self._counters.add("data_collector_trade_conflicts_settled_total", outcome=outcome)
-        structlog.get_logger().error(
-            "trade_conflict", symbol=first.symbol, trade_id=first.trade_id, stored_is=outcome,
-        )  # fmt: skip
-
     def _put_to_work(self, symbol: str) -> None:
         if symbol not in self._busy:
             self._busy.add(symbol)
@@ -165,21 +147,44 @@ class TradeRepair:
             # A refused id waits for its own time, and is not asked for.
             return
         # What the twin line heals at once is no story, and comes here never.
-        unreported = sequence.report()
-        if unreported is not None:
-            self._ledger.opened(Key("trade", sequence.symbol), *unreported)
+        self._report(sequence)
         if await self._skip_what_is_old(sequence, gap):
             return
         due_id, place = sequence.next_id, place_of(sequence.symbol, sequence.epoch)
         source: HealSource = "spool"
+        told: list[Trade] = []
         runs = await self._spool.read(place, due_id, trades_max=READ_TRADES)
         if runs:
             self._intake.take_runs(sequence, runs)
         if sequence.next_id == due_id and sequence.gap is gap:
             source = "rest"
-            await self._ask(sequence, gap)
+            told = await self._ask(sequence, gap)
         self._note_progress(sequence, gap, due_id, source)
         self._intake.release(sequence)
+        self._fill_later(sequence, told)
+
+    def _fill_later(self, sequence: TradeSequence, told: list[Trade]) -> None:
+        """Fill what is missing behind the gap with the rest of the answer, which spares questions.
+
+        What it leaves out there proves nothing: it may have been given before that was missed.
+        """
+        if not sequence.held or contradicts_order(sequence, max(sequence.held), told):
+            return
+        for trade in told:
+            gap, due_id = sequence.gap, sequence.next_id
+            if trade.trade_id < due_id:
+                continue
+            if gap is None or trade.trade_id > due_id or due_id == sequence.resumed_id or due_id in sequence.refused_s:
+                return
+            self._report(sequence)
+            self._intake.take_repaired(sequence, trade)
+            self._note_progress(sequence, gap, due_id, "rest")
+            self._intake.release(sequence)
+
+    def _report(self, sequence: TradeSequence) -> None:
+        unreported = sequence.report()
+        if unreported is not None:
+            self._ledger.opened(Key("trade", sequence.symbol), *unreported)
 
     def _tell_what_came(self, sequence: TradeSequence) -> None:
         """What was missing and is passed without another word was brought by a stream after all."""
@@ -249,39 +254,43 @@ class TradeRepair:
             self._intake.release(sequence)
         return sequence.gap is not gap
 
-    async def _ask(self, sequence: TradeSequence, gap: MissingIds) -> None:
-        """Ask the exchange for the ids from the due one on, and some before: they show what is absent."""
+    async def _ask(self, sequence: TradeSequence, gap: MissingIds) -> list[Trade]:
+        """Ask the exchange for the ids from the due one on, and some before: they show what is absent.
+
+        Returns the answer, if it is believed.
+        """
         symbol, due_id = sequence.symbol, sequence.next_id
         # The id right before may be absent itself: every other try reaches further back.
         before = 1 if gap.attempts.failed % 2 == 0 else PAGE_TRADES - 1
         self._ledger.noted(Key("trade", symbol), "rest_asked")
         urgent = gap.last_id - due_id < URGENT_TRADES
         try:
-            trades = await self._refill.trades(
-                sequence.symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent
-            )
+            page = await self._refill.trades(symbol, max(due_id - before, 0), limit=PAGE_TRADES, urgent=urgent)
         except VenueUnreachable as error:
             self._put_off(sequence, gap, error)
-            return
+            return []
         except VenueRefused as error:
             is_refused = True
-            trades = self._note_refusal(sequence, error)
+            page = self._note_refusal(sequence, error)
         else:
             is_refused = False
-        if not self._refill.believes(trades) or contradicts_order(sequence, gap, trades):
+        trades = page.trades
+        if not self._refill.believes(trades) or contradicts_order(sequence, gap.last_id, trades):
             self._counters.add("data_collector_rest_bad_pages_total")
             gap.attempts.fail(self._clock())
-            return
+            return []
         if self._suspends(sequence, trades):
-            return
+            return []
         absent = absent_ranges(trades, due_id)
         if not is_refused or self._give_up_refused(sequence, gap, trades, absent):
-            self._take_answer(sequence, gap, trades, absent, due_id)
+            self._take_answer(sequence, gap, page, absent, due_id)
+        return trades
 
     def _take_answer(
-        self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], absent: list[Gap], due_id: int
+        self, sequence: TradeSequence, gap: MissingIds, page: TradePage, absent: list[Gap], due_id: int
     ) -> None:
         """Let through what it has from `due_id` on, which was due when it was asked for."""
+        trades = page.trades
         for trade in trades:
             # The gap may have been filled meanwhile, or its ids have begun anew.
             if sequence.gap is not gap or trade.trade_id > gap.last_id:
@@ -291,7 +300,7 @@ class TradeRepair:
         self._pass_over_absent(sequence, absent, gap.last_id + 1)
         if sequence.gap is not gap or sequence.next_id > gap.last_id:
             return
-        if len(trades) < PAGE_TRADES and not (trades and trades[-1].trade_id >= gap.last_id):
+        if page.reaches_head and not (trades and trades[-1].trade_id >= gap.last_id):
             self._ended_before(sequence, gap)
             return
         gap.disproved.forget()
@@ -306,7 +315,7 @@ class TradeRepair:
         if sequence.stored_id < 0:
             return False
         try:
-            trades = await self._refill.trades(sequence.symbol, sequence.stored_id, limit=1)
+            trades = (await self._refill.trades(sequence.symbol, sequence.stored_id, limit=1)).trades
         except (VenueRefused, VenueUnreachable) as error:
             if isinstance(error, VenueUnreachable) and self._refill.fills_starts:
                 raise
@@ -322,12 +331,12 @@ class TradeRepair:
         self._intake.lives.suspend(sequence)
         return True
 
-    def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> list[Trade]:
+    def _note_refusal(self, sequence: TradeSequence, error: VenueRefused) -> TradePage:
         """Returns what the exchange gave nonetheless."""
         key = Key("trade", sequence.symbol)
         self._refill.refused.note(key, error)
         self._ledger.noted(key, "rest_refused")
-        return error.trades if isinstance(error, TradesRefused) else []
+        return error.page if isinstance(error, TradesRefused) else TradePage([], reaches_head=False)
 
     def _give_up_refused(
         self, sequence: TradeSequence, gap: MissingIds, trades: list[Trade], absent: list[Gap]

@@ -101,15 +101,16 @@ async def trades_of_rest(
     count = 0
     while due is not None:
         page = await _retried(partial(rest.trades, symbol, due, limit=REST_PAGE_TRADES))
-        for trade in page:
+        trades = page.trades
+        for trade in trades:
             if trade.time_ms in span:
                 count += 1
                 yield trade
-        if len(page) < REST_PAGE_TRADES or page[-1].time_ms >= span.stop:
+        if page.reaches_head or not trades or trades[-1].time_ms >= span.stop:
             return
-        due = page[-1].trade_id + 1
+        due = trades[-1].trade_id + 1
         if progress is not None:
-            progress(_share(page[-1], span), count)
+            progress(_share(trades[-1], span), count)
 
 
 async def _retried(ask: Callable[[], Awaitable[Answer]]) -> Answer:

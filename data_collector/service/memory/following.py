@@ -9,11 +9,13 @@ import threading
 import time
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from data_collector.client import Client
 from data_collector.client.adapters.memory import Memory
-from data_collector.client.errors import ClientError
+from data_collector.client.errors import ClientError, UnknownSymbol
+from data_collector.client.terms.times import Time
 from data_collector.model.backoff import Backoff
 from data_collector.model.calendar import LENGTHS_MS
 from data_collector.observe.logs import get_log
@@ -22,14 +24,24 @@ from data_collector.service.memory.messages import SERIES_MAX, Orders
 IDLE_S: Final = 120.0
 """So long a series keeps its place since it was asked about."""
 
-CANDLES_MAX: Final = 1 << 18
-"""That a new file begins with: half a year of minutes."""
+CANDLES_MAX: Final = 1 << 17
+"""That a new file begins with: three months of minutes. Each takes some 200 bytes of memory."""
 
 SMALL_WINDOW: Final = 8
 """Of the side that writes: it compares nothing."""
 
 FILLED_AT_ONCE: Final = 2
 """Reading history is work for the stores, too."""
+
+LOOK_BACK_FIRST_S: Final = 2.0
+LOOK_BACK_LONGEST_S: Final = 600.0
+"""How soon it is looked whether history has more by now: a collector that was started a moment ago still fetches the
+past, and an operator may backfill years of it. Each find begins these anew."""
+
+HOLES_MAX: Final = 20
+"""The newest, that are looked into: some stay for good."""
+
+PAGE_CANDLES: Final = 50_000
 
 WAIT_S: Final = 1.0
 """For news of the market, at a time."""
@@ -67,6 +79,9 @@ class Follower:
             started_s = time.monotonic()
             try:
                 self._follow()
+            except UnknownSymbol:
+                # It has not spoken yet, and that is no fault.
+                self.fault = None
             except ClientError as error:
                 self.fault = str(error).rstrip(".")
             except Exception as error:  # noqa: BLE001 - no other series must suffer, and this one is tried again
@@ -84,16 +99,40 @@ class Follower:
             Memory(orders.folder, symbol, interval, SMALL_WINDOW, exchange=orders.exchange) as memory,
         ):
             with self._filling:
-                length_ms = LENGTHS_MS.get(interval)
-                start = None if length_ms is None else max(0, time.time_ns() // 1_000_000 - CANDLES_MAX * length_ms)
-                memory.fill(client, start, partial(self._tell, memory))
+                memory.fill(client, self._start_ms, partial(self._tell, memory))
             self._note(memory)
+            looking = Backoff(LOOK_BACK_FIRST_S, LOOK_BACK_LONGEST_S, jitter=False)
+            look_s = time.monotonic() + looking.next_delay_s()
             live = client.live(f"{symbol}:{interval}", start="now", position=memory.position, revisions=True)
             while not self._is_over.is_set() and (batch := live.poll(WAIT_S)) is not None:
                 self.fault = None
                 if batch.items:
                     memory.take(batch.items)
                     self._note(memory)
+                if time.monotonic() > look_s:
+                    if self._look_back(client, memory):
+                        looking.reset()
+                    look_s = time.monotonic() + looking.next_delay_s()
+
+    @property
+    def _start_ms(self) -> int | None:
+        """Nothing older is read; None where that has no bound."""
+        length_ms = LENGTHS_MS.get(self.series[1])
+        return None if length_ms is None else max(0, time.time_ns() // 1_000_000 - CANDLES_MAX * length_ms)
+
+    def _look_back(self, client: Client, memory: Memory) -> bool:
+        """Take what history has by now before the oldest candle and between others; whether it had any."""
+        lacking: list[tuple[Time | None, Time | None]] = [*memory.holes[-HOLES_MAX:]]
+        if len(memory) < CANDLES_MAX:
+            lacking.append((self._start_ms, memory.first))
+        known = len(memory)
+        with self._filling:
+            for begin, end in lacking:
+                found = iter(client.klines(*self.series, begin, end, gaps="skip"))
+                while page := list(islice(found, PAGE_CANDLES)):
+                    memory.take(page)
+                    self._note(memory)
+        return len(memory) > known
 
     def _tell(self, memory: Memory, _reached: datetime) -> None:
         self.candles = len(memory)

@@ -24,7 +24,7 @@ from data_collector.service.memory.messages import (
 )
 
 READERS_MAX: Final = 4
-"""Of different series or windows, the last that were asked about; each takes some 100 bytes a candle."""
+"""Of different series or windows, the last that were asked about; each takes some 200 bytes a candle."""
 
 DIGITS: Final = 6
 """Of what is drawn: a log return of 0.000001 is 0.0001 %."""

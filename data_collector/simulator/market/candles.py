@@ -10,9 +10,10 @@ from itertools import islice
 from msgspec import Struct
 
 from data_collector.model import calendar
-from data_collector.model.calendar import DAY_MS, LENGTHS_MS, UtcCalendar
+from data_collector.model.calendar import DAY_MS, LENGTHS_MS, MINUTE_MS, UtcCalendar
 from data_collector.model.records import Kline
 from data_collector.simulator.amounts import amount_text
+from data_collector.simulator.market.past import Past, joined
 from data_collector.simulator.market.tape import Tape, Totals
 
 INTERVALS = tuple(interval for interval in calendar.INTERVALS if interval not in {"10m", "45m"})
@@ -32,20 +33,37 @@ class Candle(Struct, frozen=True):
 
 
 class CandleSeries:
-    """Candles in order of open time. Those without trades are not kept: they follow from their neighbours."""
+    """Candles in order of open time. Those without trades are not kept: they follow from their neighbours.
 
-    def __init__(self, tape: Tape, interval: str, *, offset_ms: int = 0, limit: int) -> None:
+    The newest are kept as the tape brings them; older ones are asked of the past, where there is one.
+    """
+
+    def __init__(
+        self, tape: Tape, past: Past | None, interval: str, *, offset_ms: int = 0, limit: int, forgets: bool = False
+    ) -> None:
         self.interval = interval
         self._tape = tape
+        self._past = past
         self._offset_ms = offset_ms
         self._limit = limit
+        self._forgets = forgets
         self._opens: list[int] = []
         self._candles: list[Candle] = []
         self._next_id = 0
+        self._begin_ms = tape.begin_minute * MINUTE_MS
+        """What was traded before is not in the candles that are kept."""
         # The oldest candle of a tape that was cut before may lack trades: such a candle is not shown.
-        self._drops_first = tape.was_cut
-        self.was_cut = tape.was_cut
+        self._drops_first = tape.was_cut and not self._has_past
+        self._was_cut = tape.was_cut
+
+    @property
+    def _has_past(self) -> bool:
+        return self._past is not None and self._past.reaches(self._begin_ms)
+
+    @property
+    def was_cut(self) -> bool:
         """Whether older candles than the oldest were there once."""
+        return self._was_cut and not self._has_past
 
     def advance(self) -> None:
         """Take in what the tape has gained; must be called before the tape is cut."""
@@ -70,23 +88,46 @@ class CandleSeries:
             self._drops_first = False
             del self._opens[0], self._candles[0]
         elif len(self._opens) > self._limit + self._limit // 8:
-            surplus = len(self._opens) - self._limit
-            self.was_cut = True
-            del self._opens[:surplus], self._candles[:surplus]
+            self._drop(len(self._opens) - self._limit)
+
+    def _drop(self, surplus: int) -> None:
+        del self._opens[:surplus], self._candles[:surplus]
+        self._was_cut = True
+        self._begin_ms = max(self._begin_ms, self._opens[0])
+        if self._forgets:
+            self._past = None
 
     @property
     def first_open_ms(self) -> int | None:
         """The oldest candle that can still be asked for."""
+        past = self._past
+        if past is not None and self._has_past and past.first_ms < self._begin_ms:
+            return open_of(self.interval, past.first_ms, self._offset_ms)
         return None if not self._opens or self._drops_first else self._opens[0]
 
     def at(self, open_ms: int) -> Candle | None:
         """The candle that opens at `open_ms`, flat when it has no trade; None before the first one."""
         index = bisect_right(self._opens, open_ms) - 1
-        if index < 0 or self._drops_first:
+        if index < 0:
+            return self._older(open_ms, None)
+        if self._drops_first:
             return None
-        if self._opens[index] == open_ms:
-            return self._candles[index]
-        return self._flat(open_ms, self._candles[index].totals.close)
+        candle = self._candles[index]
+        if candle.open_ms != open_ms:
+            return self._flat(open_ms, candle.totals.close)
+        return candle if index else self._older(open_ms, candle)
+
+    def _older(self, open_ms: int, kept: Candle | None) -> Candle | None:
+        """A candle that begins before those that are kept; `kept` is what of it is."""
+        past, begin_ms = self._past, self._begin_ms
+        if past is None or not self._has_past or (kept is not None and begin_ms <= open_ms):
+            return kept
+        next_open_ms = next_open(self.interval, open_ms, self._offset_ms)
+        parts = [past.totals(open_ms, min(next_open_ms, begin_ms)), None if kept is None else kept.totals]
+        if (totals := joined(parts)) is not None:
+            return Candle(open_ms, next_open_ms, totals)
+        close = past.close_before(min(open_ms, begin_ms))
+        return None if close is None else self._flat(open_ms, close)
 
     def between(
         self, first_ms: int, last_ms: int, limit: int, *, newest: bool, exists: Callable[[Candle], bool]
@@ -99,10 +140,26 @@ class CandleSeries:
         candles = (candle for open_ms in opens if (candle := self.at(open_ms)) is not None and exists(candle))
         return sorted(islice(candles, limit), key=lambda candle: candle.open_ms)
 
+    def ahead(self, first_ms: int, last_ms: int, limit: int, *, newest: bool) -> Iterator[None]:
+        """Make what `between` will need of the past, a piece at a time."""
+        end_ms, span_ms = min(last_ms + 1, self._begin_ms), limit * LENGTHS_MS.get(self.interval, 31 * DAY_MS)
+        if self._past is None or not self._has_past or self.interval == "1s":
+            return
+        first_ms = max(first_ms, self._past.first_ms)
+        if newest:
+            first_ms = max(first_ms, last_ms - span_ms)
+        yield from self._past.ahead(first_ms, min(end_ms, first_ms + span_ms))
+
     def closed_with_trades(self, now_ms: int) -> list[Candle]:
-        """Every candle kept that has trades and is over."""
-        end = bisect_left(self._opens, open_of(self.interval, now_ms, self._offset_ms))
-        return [] if self._drops_first else self._candles[:end]
+        """Every candle kept that has trades and is over, and older ones up to the number that is kept."""
+        running_ms = open_of(self.interval, now_ms, self._offset_ms)
+        end = bisect_left(self._opens, running_ms)
+        kept = [] if self._drops_first else self._candles[1:end]
+        first_ms = self._opens[0] if end else running_ms - 1
+        older = self.between(
+            0, first_ms, self._limit - len(kept), newest=True, exists=lambda each: each.totals.count > 0
+        )
+        return older + kept
 
     def _opens_forward(self, first_ms: int, last_ms: int) -> Iterator[int]:
         # A start inside a candle means the next candle.

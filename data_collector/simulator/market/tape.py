@@ -10,10 +10,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from itertools import compress
 
+import numpy as np
 from msgspec import Struct
 
 from data_collector.model.records import AggregateTrade, Trade
-from data_collector.simulator.amounts import amount_text, product
+from data_collector.simulator.amounts import amount_text
+from data_collector.simulator.listing import Listing
+from data_collector.simulator.market.prints import Prints
 
 TRIM_SLACK = 8
 """The tape is cut when it is an eighth over its limit, so that cutting costs little per trade."""
@@ -62,10 +65,19 @@ class Tape:
     """Bounded: `cut` drops the oldest trades, as the exchange does. Positions are valid until the next cut."""
 
     def __init__(
-        self, symbol: str, *, first_id: int, first_aggregate: int, limit: int, order_ids: bool, early_every: int = 0
+        self,
+        listing: Listing,
+        *,
+        first_id: int,
+        first_aggregate: int,
+        begin_minute: int,
+        limit: int,
+        order_ids: bool,
+        early_every: int = 0,
     ) -> None:
-        self.symbol = symbol
         self.limit = limit
+        self.begin_minute = begin_minute
+        """Every trade since this minute is on the tape; none from before."""
         self.next_id = first_id
         self.next_aggregate = first_aggregate
         self.was_cut = False
@@ -76,6 +88,7 @@ class Tape:
         self._ids = array("q")
         self._aggregates = array("q")
         self._taker_bought = bytearray()
+        self._listing = listing
         self._order_ids = order_ids
         self._early_every = early_every
 
@@ -92,22 +105,41 @@ class Tape:
         """The newest trade id, -1 before the first."""
         return self._ids[-1] if self._ids else -1
 
-    def append(self, time_us: int, price: int, quantity: int, *, taker_bought: bool, joins: bool) -> None:
-        """Add a trade; `joins` puts it into the aggregate of the trade before."""
-        if not joins:
-            self.next_aggregate += 1
-        self.times_us.append(time_us)
-        self.prices.append(price)
-        self.quantities.append(quantity)
-        self.quotes.append(product(price, quantity))
-        self._ids.append(self.next_id)
-        self._aggregates.append(self.next_aggregate - 1)
-        self._taker_bought.append(taker_bought)
-        self.next_id += 1
+    def extend(self, prints: Prints, start: int, end: int) -> None:
+        """Add trades from `start` up to, not including, `end`, where an order begins."""
+        if start == end:
+            return
+        rows = slice(start, end)
+        aggregates = self.next_aggregate - 1 + np.cumsum(prints.begins[rows])
+        for column, values in (
+            (self.times_us, prints.times_us[rows]),
+            (self.prices, prints.prices[rows] * self._listing.tick),
+            (self.quantities, prints.lots[rows] * self._listing.lot),
+            (self.quotes, prints.quotes[rows]),
+            (self._ids, np.arange(self.next_id, self.next_id + end - start)),
+            (self._aggregates, aggregates),
+        ):
+            column.frombytes(values.tobytes())
+        self._taker_bought += prints.bought[rows].tobytes()
+        self.next_id += end - start
+        self.next_aggregate = int(aggregates[-1]) + 1
+
+    def extend_by(self, tape: Tape, count: int) -> None:
+        """Add the first trades of the tape that follows."""
+        for column, values in zip(self._columns(), tape._columns(), strict=True):
+            column.extend(values[:count])
+        self._taker_bought += tape._taker_bought[:count]
+
+    def _columns(self) -> tuple[array[int], ...]:
+        return self.times_us, self.prices, self.quantities, self.quotes, self._ids, self._aggregates
 
     def id_at(self, position: int) -> int:
         """The trade id at a position."""
         return self._ids[position]
+
+    def aggregate_at(self, position: int) -> int:
+        """The aggregate id at a position."""
+        return self._aggregates[position]
 
     def position_of_id(self, trade_id: int) -> int:
         """The position of the first trade with this id or a later one."""
@@ -130,11 +162,12 @@ class Tape:
         position = len(self._ids) - self.limit
         return bisect_right(self._aggregates, self._aggregates[position]) if position > 0 else 0
 
-    def cut(self, position: int) -> None:
-        """Drop everything before `position`."""
-        for column in (self.times_us, self.prices, self.quantities, self.quotes, self._ids, self._aggregates):
+    def cut(self, position: int, begin_minute: int) -> None:
+        """Drop everything before `position`, and so all from before a minute."""
+        for column in self._columns():
             del column[:position]
         del self._taker_bought[:position]
+        self.begin_minute = begin_minute
         self.was_cut = True
 
     def totals(self, start: int, end: int) -> Totals:
@@ -168,7 +201,7 @@ class Tape:
             taker = TAKER_ORDER_BASE + 2 * self._aggregates[position]
             maker = MAKER_ORDER_BASE + 3 * trade_id
         return Trade(
-            symbol=self.symbol,
+            symbol=self._listing.symbol,
             trade_id=trade_id,
             price=amount_text(self.prices[position]),
             quantity=amount_text(self.quantities[position]),
@@ -205,7 +238,7 @@ class Tape:
     def _aggregate(self, start: int, end: int, event_ms: int | None) -> AggregateTrade:
         time_ms = self.times_us[start] // 1000
         return AggregateTrade(
-            symbol=self.symbol,
+            symbol=self._listing.symbol,
             aggregate_id=self._aggregates[start],
             price=amount_text(self.prices[start]),
             quantity=amount_text(sum(self.quantities[start:end])),

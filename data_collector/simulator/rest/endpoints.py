@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
 from data_collector.simulator.amounts import amount_text
+from data_collector.simulator.market.candles import CandleSeries
 from data_collector.simulator.market.market import Market, SymbolMarket
+from data_collector.simulator.market.prints import AGGREGATE_TRADES_MAX
 from data_collector.simulator.rest import bodies, parameters
 from data_collector.simulator.rest.parameters import RestRefusal
 from data_collector.simulator.settings import SimulatorSettings
@@ -19,6 +21,17 @@ STATUSES = ("TRADING", "HALT", "BREAK", "CANCEL_ONLY", "END_OF_DAY")
 DEPTH_DEFAULT, DEPTH_MAX = 100, 5000
 
 BAD_COMBINATION = "Combination of optional parameters invalid."
+
+
+class _Candles(Struct, frozen=True):
+    """Which are asked for."""
+
+    symbol: SymbolMarket
+    series: CandleSeries
+    first_ms: int
+    last_ms: int
+    limit: int
+    newest: bool
 
 
 class Answerer:
@@ -55,45 +68,66 @@ class Answerer:
 
     def klines(self, query: Query, unit: int) -> object:
         """Candles: from a start (rounded up to the next open) the oldest, else the newest, the running one too."""
-        symbol = self._symbol(query)
-        interval = parameters.interval(query)
-        limit = parameters.limit(query)
-        offset_ms = parameters.zone_ms(query)
-        start_us, end_us = parameters.start_us(query), parameters.end_us(query)
-        first_ms = 0 if start_us is None else -(-start_us // 1000)
-        last_ms = self._market.now_ms if end_us is None else min(self._market.now_ms, end_us // 1000)
-        candles = symbol.series(interval, offset_ms).between(
-            first_ms, last_ms, limit, newest=start_us is None, exists=symbol.has_candle
+        asked = self._candles(query)
+        candles = asked.series.between(
+            asked.first_ms, asked.last_ms, asked.limit, newest=asked.newest, exists=asked.symbol.has_candle
         )
         return [bodies.kline_row(candle, unit) for candle in candles]
 
+    def klines_ahead(self, query: Query) -> Iterator[None]:
+        """Do most of the work of `klines` in pieces."""
+        asked = self._candles(query)
+        return asked.series.ahead(asked.first_ms, asked.last_ms, asked.limit, newest=asked.newest)
+
+    def _candles(self, query: Query) -> _Candles:
+        symbol = self._symbol(query)
+        interval = parameters.interval(query)
+        limit = parameters.limit(query)
+        series = symbol.series(interval, parameters.zone_ms(query))
+        start_us, end_us = parameters.start_us(query), parameters.end_us(query)
+        first_ms = 0 if start_us is None else -(-start_us // 1000)
+        last_ms = self._market.now_ms if end_us is None else min(self._market.now_ms, end_us // 1000)
+        return _Candles(symbol, series, first_ms, last_ms, limit, start_us is None)
+
     def trades(self, query: Query, unit: int) -> object:
         """The newest trades."""
-        tape = self._symbol(query).tape
-        return bodies.trade_rows(tape, len(tape) - parameters.limit(query), len(tape), unit)
+        symbol, limit = self._symbol(query), parameters.limit(query)
+        return self._newest_trades(symbol, limit, unit)
+
+    def _newest_trades(self, symbol: SymbolMarket, limit: int, unit: int) -> object:
+        tape = symbol.tape_until(self._market.now_ms * 1000 + 1, limit)
+        return bodies.trade_rows(tape, len(tape) - limit, len(tape), unit)
 
     def historical_trades(self, query: Query, unit: int) -> object:
         """Trades from an id; from the oldest that is left when that one is gone."""
-        tape = self._symbol(query).tape
+        symbol = self._symbol(query)
         limit, first_id = parameters.limit(query), parameters.number(query, "fromId")
-        start = len(tape) - limit if first_id is None else tape.position_of_id(first_id)
+        if first_id is None:
+            return self._newest_trades(symbol, limit, unit)
+        tape = symbol.tape_of_id(first_id, limit)
+        start = tape.position_of_id(first_id)
         return bodies.trade_rows(tape, start, start + limit, unit)
 
     def aggregate_trades(self, query: Query, unit: int) -> object:
         """Aggregates from an id, or within times."""
-        tape = self._symbol(query).tape
+        symbol = self._symbol(query)
         limit, first_id = parameters.limit(query), parameters.number(query, "fromId")
         start_us, end_us = parameters.start_us(query), parameters.end_us(query)
         if first_id is not None and (start_us is not None or end_us is not None):
             raise RestRefusal(-1128, BAD_COMBINATION)
+        trades = limit * AGGREGATE_TRADES_MAX
         # The trades of an aggregate share one time, so no moment lies inside one.
-        end = len(tape) if end_us is None else tape.position_of_time(end_us + 1)
         if first_id is not None:
-            found = tape.aggregates(tape.position_of_aggregate(first_id), end, limit)
+            tape = symbol.tape_of_aggregate(first_id, trades)
+            found = tape.aggregates(tape.position_of_aggregate(first_id), len(tape), limit)
         elif start_us is not None:
+            tape = symbol.tape_of_time(start_us, trades)
+            end = len(tape) if end_us is None else tape.position_of_time(end_us + 1)
             found = tape.aggregates(tape.position_of_time(start_us), end, limit)
         else:
-            found = tape.newest_aggregates(end, limit)
+            until_us = self._market.now_ms * 1000 if end_us is None else end_us
+            tape = symbol.tape_until(until_us + 1, trades)
+            found = tape.newest_aggregates(tape.position_of_time(until_us + 1), limit)
         return [bodies.aggregate_row(trade, unit) for trade in found]
 
     def ticker_24hr(self, query: Query, unit: int) -> object:
@@ -107,6 +141,12 @@ class Answerer:
             return full if kind == "FULL" else {name: full[name] for name in bodies.MINI_FIELDS}
 
         return self._for_each(query, body)
+
+    def tickers_ahead(self, query: Query) -> Iterator[None]:
+        """Do most of the work of `ticker_24hr` in pieces."""
+        names, _ = self._asked(query)
+        for name in names:
+            yield from self._listed(name).ticker_ahead()
 
     def ticker_price(self, query: Query, unit: int) -> object:
         """Last prices."""
@@ -172,6 +212,8 @@ class Endpoint(Struct, frozen=True):
     weight: Callable[[Query], int]
     reads: frozenset[str]
     answer: Callable[[Answerer, Query, int], object]
+    ahead: Callable[[Answerer, Query], Iterator[None]] | None = None
+    """What can be done in pieces before."""
 
 
 def _fixed(weight: int) -> Callable[[Query], int]:
@@ -201,8 +243,13 @@ def _depth_weight(query: Query) -> int:
     return 250
 
 
-def _endpoint(weight: Callable[[Query], int], reads: str, answer: Callable[[Answerer, Query, int], object]) -> Endpoint:
-    return Endpoint(weight, frozenset(reads.split()), answer)
+def _endpoint(
+    weight: Callable[[Query], int],
+    reads: str,
+    answer: Callable[[Answerer, Query, int], object],
+    ahead: Callable[[Answerer, Query], Iterator[None]] | None = None,
+) -> Endpoint:
+    return Endpoint(weight, frozenset(reads.split()), answer, ahead)
 
 
 _SYMBOLS = "symbol symbols symbolStatus"
@@ -212,12 +259,12 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/api/v3/ping": _endpoint(_fixed(1), "", Answerer.ping),
     "/api/v3/time": _endpoint(_fixed(1), "", Answerer.time),
     "/api/v3/exchangeInfo": _endpoint(_fixed(20), f"{_SYMBOLS} permissions showPermissionSets", Answerer.exchange_info),
-    "/api/v3/klines": _endpoint(_fixed(2), _KLINES, Answerer.klines),
-    "/api/v3/uiKlines": _endpoint(_fixed(2), _KLINES, Answerer.klines),
+    "/api/v3/klines": _endpoint(_fixed(2), _KLINES, Answerer.klines, Answerer.klines_ahead),
+    "/api/v3/uiKlines": _endpoint(_fixed(2), _KLINES, Answerer.klines, Answerer.klines_ahead),
     "/api/v3/trades": _endpoint(_fixed(25), "symbol limit", Answerer.trades),
     "/api/v3/historicalTrades": _endpoint(_fixed(25), "symbol limit fromId", Answerer.historical_trades),
     "/api/v3/aggTrades": _endpoint(_fixed(4), "symbol fromId startTime endTime limit", Answerer.aggregate_trades),
-    "/api/v3/ticker/24hr": _endpoint(_tickers_weight, f"{_SYMBOLS} type", Answerer.ticker_24hr),
+    "/api/v3/ticker/24hr": _endpoint(_tickers_weight, f"{_SYMBOLS} type", Answerer.ticker_24hr, Answerer.tickers_ahead),
     "/api/v3/ticker/price": _endpoint(_one_or_all_weight, _SYMBOLS, Answerer.ticker_price),
     "/api/v3/ticker/bookTicker": _endpoint(_one_or_all_weight, _SYMBOLS, Answerer.ticker_book),
     "/api/v3/avgPrice": _endpoint(_fixed(2), "symbol", Answerer.average_price),

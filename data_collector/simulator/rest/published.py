@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -44,7 +44,9 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 KEPT_FILES = 2
 """A file is asked for right after its checksum, and a month takes a while to make."""
 
-Rows = Sequence[Sequence[object]]
+ROWS_AT_ONCE = 10_000
+
+Rows = Iterable[Sequence[object]]
 
 
 class _Asked(Struct, frozen=True):
@@ -80,7 +82,7 @@ class PublishedFiles:
         if path not in self._kept:
             symbol = self._market.symbol(asked.key.symbol)
             rows = None if symbol is None else _rows(symbol, asked, self._market.now_ms)
-            if not rows:
+            if rows is None:
                 return None
             while len(self._kept) >= KEPT_FILES:
                 del self._kept[next(iter(self._kept))]
@@ -110,12 +112,15 @@ def _rows(symbol: SymbolMarket, asked: _Asked, now_ms: int) -> Rows | None:
 
 
 def _trades(symbol: SymbolMarket, asked: _Asked) -> Rows | None:
-    tape = symbol.tape
-    start, end = tape.position_of_time(asked.first_ms * 1000), tape.position_of_time(asked.until_ms * 1000)
-    # A tape that was cut has lost the first trades of the period that it begins in.
-    if start == 0 and tape.was_cut:
+    first_us, until_us = asked.first_ms * 1000, asked.until_ms * 1000
+    tape = symbol.tape_between(first_us, until_us)
+    if tape is None or (start := tape.position_of_time(first_us)) == (end := tape.position_of_time(until_us)):
         return None
-    return [[row[column] for column in _COLUMNS] for row in bodies.trade_rows(tape, start, end, asked.unit)]
+    parts = (range(start, end)[begin : begin + ROWS_AT_ONCE] for begin in range(0, end - start, ROWS_AT_ONCE))
+    return (
+        [row[column] for column in _COLUMNS]
+        for part in parts for row in bodies.trade_rows(tape, part.start, part.stop, asked.unit)
+    )  # fmt: skip
 
 
 def _klines(symbol: SymbolMarket, asked: _Asked, now_ms: int) -> Rows | None:
@@ -127,7 +132,7 @@ def _klines(symbol: SymbolMarket, asked: _Asked, now_ms: int) -> Rows | None:
         asked.first_ms, asked.until_ms - 1, asked.until_ms - asked.first_ms, newest=False, exists=symbol.has_candle
     )
     # A week of this month may still go on in the next.
-    if candles and candles[-1].next_open_ms > now_ms:
+    if not candles or candles[-1].next_open_ms > now_ms:
         return None
     return [bodies.kline_row(candle, asked.unit) for candle in candles]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -96,9 +97,18 @@ class RestSide:
         if endpoint is None:
             return self._not_found(request, verdict)
         try:
+            await self._work_ahead(endpoint, request)
             return _json(200, self._body(endpoint, request, fault), verdict)
         except RestRefusal as refusal:
             return _json(refusal.status, {"code": refusal.code, "msg": refusal.message}, verdict)
+
+    async def _work_ahead(self, endpoint: Endpoint, request: web.Request) -> None:
+        """Let streams and other requests have their turns while much of the past is made."""
+        if endpoint.ahead is not None:
+            # What is refused is refused by the answer, in its order.
+            with suppress(RestRefusal):
+                for _ in endpoint.ahead(self._answerer, request.query):
+                    await asyncio.sleep(0)
 
     def _published_file(self, path: str, fault: RestFault | None) -> web.Response:
         # On Binance the files lie on another host, which counts no weight.

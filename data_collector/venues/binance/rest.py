@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import Counts, SymbolRules, TradesRefused
+from data_collector.model.records import Kline, Ticker
+from data_collector.model.venue import Counts, SymbolRules, TradePage, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
@@ -152,7 +152,7 @@ class BinanceRest:
         """Weight 1."""
         return await self._time_ms(urgent=True)
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
         """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#old-trade-lookup"""
         query = {"symbol": symbol, "fromId": str(from_id), "limit": str(limit)}
         try:
@@ -161,19 +161,21 @@ class BinanceRest:
             if isinstance(refusal, VenueRefused) and not refusal.endpoint_wide:
                 raise
             return await self._newest_trades(symbol, from_id, limit, refusal, urgent=urgent)
-        return self._trusted(lambda: pages.trades_of(symbol, from_id, limit, rows))
+        trades = self._trusted(lambda: pages.trades_of(symbol, from_id, limit, rows))
+        return TradePage(trades, reaches_head=len(trades) < limit)
 
     async def _newest_trades(
         self, symbol: str, from_id: int, limit: int, refusal: VenueRefused | _BareStatus, *, urgent: bool
-    ) -> list[Trade]:
+    ) -> TradePage:
         """What can be had without a key, or where there are no trades by id: the newest 1,000."""
         query = {"symbol": symbol, "limit": str(pages.ROWS_MAX)}
         rows = await self._get("/api/v3/trades", query, 25, list[pages.TradeRow], urgent=urgent)
         trades = self._trusted(lambda: pages.trades_of(symbol, 0, pages.ROWS_MAX, rows))
-        later = [trade for trade in trades if trade.trade_id >= from_id][:limit]
+        later = [trade for trade in trades if trade.trade_id >= from_id]
+        page = TradePage(later[:limit], reaches_head=len(later) <= limit)
         if not trades or trades[0].trade_id <= from_id:
-            return later
-        raise TradesRefused(refusal, later) if isinstance(refusal, VenueRefused) else refusal
+            return page
+        raise TradesRefused(refusal, page) if isinstance(refusal, VenueRefused) else refusal
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         """Weight 4: aggregate trades can be asked for by time, and each names its first trade."""

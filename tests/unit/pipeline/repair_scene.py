@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import SymbolRules
+from data_collector.model.venue import SymbolRules, TradePage
 from data_collector.pipeline.repair.refill import Reach, Refill
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.spool.spool import Spool
@@ -42,14 +42,15 @@ class ScriptedRest:
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while the exchange is asked for trades."""
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
         self.asked.append(from_id)
         self.urgent.append(urgent)
         self.meanwhile()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, VenueUnreachable | VenueRefused):
             raise answer
-        return [trade(one, received_ns=0) if isinstance(one, int) else one for one in answer]
+        trades = [trade(one, received_ns=0) if isinstance(one, int) else one for one in answer]
+        return TradePage(trades, reaches_head=len(trades) < limit)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         self.since_ms.append(since_ms)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_collector.simulator.amounts import amount_text, percent_text, product
+from data_collector.simulator.amounts import amount_text, percent_text
 
 
 @given(st.integers(-(10**20), 10**20))
@@ -25,7 +25,3 @@ def test_text_of_an_amount_has_eight_decimals_and_its_value(amount: int) -> None
 )
 def test_percent_is_rounded_as_in_recordings(change: str, base: str, expected: str) -> None:
     assert percent_text(int(Decimal(change).scaleb(8)), int(Decimal(base).scaleb(8))) == expected
-
-
-def test_quote_amount_is_truncated() -> None:
-    assert product(199_999_999, 50_000_001) == 100_000_001

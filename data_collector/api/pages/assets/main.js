@@ -7,6 +7,7 @@ import { Control } from "/assets/control.js";
 import { Feed } from "/assets/feed.js";
 import { nextFrame } from "/assets/frame.js";
 import { Headline } from "/assets/headline.js";
+import { MomentsPanel } from "/assets/moments.js";
 import { Market } from "/assets/market.js";
 import { drawPipeline } from "/assets/pipeline.js";
 import { SymbolsPanel } from "/assets/symbols.js";
@@ -23,6 +24,7 @@ const completeness = new CompletenessPanel((symbol) => choose({ symbol, interval
 const validation = new ValidationPanel();
 const chart = new ChartPanel(market);
 const tape = new Tape();
+const moments = new MomentsPanel();
 const control = new Control();
 const quoted = element("span", "muted");
 quoted.id = "chart-quote";
@@ -40,7 +42,10 @@ const takers = {
     headline.takeCompleteness(rows);
     completeness.take(rows);
   },
-  candle: (event) => chart.take(event),
+  candle: (event) => {
+    chart.take(event);
+    moments.take(event);
+  },
   tape: (event) => tape.take(event),
   quote: takeQuote,
 };
@@ -123,6 +128,7 @@ function show() {
   setText(quoted, "");
   chart.show(focus.symbol, focus.interval);
   tape.show(focus.symbol);
+  moments.show(focus.symbol, focus.interval);
   symbols.select(focus.symbol);
   drawIntervals();
 }

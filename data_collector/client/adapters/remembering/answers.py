@@ -63,6 +63,8 @@ class Forecast(Outcome, frozen=True):
     """Nothing later was looked at."""
     random: Outcome
     """The same of windows that could have been found too, drawn at random, with a fixed seed."""
+    p_value: float | None
+    """How often as few random windows have a mean as far from random's: 0.3 is what chance does three times in ten."""
 
 
 class Moments(Struct, frozen=True):

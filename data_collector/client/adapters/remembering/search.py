@@ -7,35 +7,29 @@ from typing import Final
 
 import numpy as np
 
-from data_collector.client.adapters.remembering.screen import Singles
+from data_collector.client.adapters.remembering.screen import ROUNDING, Bounds, Integers
 from data_collector.client.adapters.remembering.shape import Floats
-from data_collector.client.adapters.remembering.windows import Integers
 
-LOWEST: Final = -2.0
-"""Below every similarity."""
-
-LOOKED_INTO: Final = 64
+LOOKED_INTO: Final = 24
 """Groups of windows per hit that is wanted, to begin with: a hit hides those that begin close to it."""
 
 
 def nearest(
-    bounds: Singles, peaks: Singles, similarities: Callable[[Integers], Floats], wanted: int, exclusion: int
+    bounds: Bounds, similarities: Callable[[Integers], Floats], wanted: int, exclusion: int
 ) -> tuple[list[int], list[float]]:
     """Windows and their similarities, best first; of equals the earlier one first, and none closer than `exclusion`.
 
     No window of which the similarity was not computed could stand among them.
     """
-    looked_into = LOOKED_INTO * wanted
+    groups = LOOKED_INTO * wanted
     while True:
-        floor = LOWEST
-        if looked_into < len(peaks):
-            floor = max(floor, float(np.partition(peaks, -looked_into)[-looked_into]))
-        starts = np.flatnonzero(bounds >= floor)
+        floor = bounds.floor(groups)
+        starts = bounds.reaching(floor)
         found = similarities(starts)
-        chosen = _apart(starts, found, wanted, exclusion, floor)
-        if len(chosen) == wanted or floor == LOWEST:
+        chosen = _apart(starts, found, wanted, exclusion, floor + ROUNDING)
+        if len(chosen) == wanted or floor == -np.inf:
             return [int(starts[each]) for each in chosen], [float(found[each]) for each in chosen]
-        looked_into *= 2
+        groups *= 2
 
 
 def _apart(starts: Integers, found: Floats, wanted: int, exclusion: int, floor: float) -> Sequence[int]:

@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from data_collector.client.adapters.remembering.answers import QUANTILES, NoShape, Outcome
+from data_collector.client.adapters.remembering.answers import NoShape
 from data_collector.client.adapters.remembering.candle_file import Rows
-from data_collector.client.adapters.remembering.screen import Mask, Screen, Singles
+from data_collector.client.adapters.remembering.screen import Bounds, Integers, Mask, Screen, Singles
 from data_collector.client.adapters.remembering.shape import PRICE, Floats, Shape, channel_values
 from data_collector.client.records import CALENDAR, time_of
 from data_collector.model.calendar import LENGTHS_MS
-
-Integers = npt.NDArray[np.int64]
 
 _Kind = TypeVar("_Kind", bound=np.generic)
 
@@ -57,6 +55,8 @@ class Windows:
         """Of each window, the root of the sum of squares of the price's distances from its mean."""
         self._is_shaped = np.empty(0, np.bool_)
         self._screen = Screen(shape)
+        self._kept: tuple[int, Mask] | None = None
+        """The horizon that was asked about last, and which windows count for it."""
 
     @property
     def count(self) -> int:
@@ -66,6 +66,7 @@ class Windows:
     def set_rows(self, first: int, rows: Rows, total: int) -> None:
         """Rows from `first` on are these now, and there are `total` of them."""
         until = first + len(rows)
+        self._kept = None
         self._grow(total)
         self.rows = total
         self.open_ms[first:until] = rows["open_ms"]
@@ -77,6 +78,12 @@ class Windows:
         for at in range(begin, end, piece):
             self._measure(at, min(at + piece, end))
         self._screen.refresh(begin, end, self._values, total)
+
+    def holes(self) -> list[tuple[int, int]]:
+        """Times (ms) from which on, and before which, candles are missing between others."""
+        begun = np.flatnonzero(self._runs[1 : self.rows] == 1) + 1
+        before, behind = self.open_ms[begun - 1].tolist(), self.open_ms[begun].tolist()
+        return [(CALENDAR.next_open_ms(self._interval, one), other) for one, other in zip(before, behind, strict=True)]
 
     def newest_row(self, at_ms: int) -> int:
         """How many rows had closed by then."""
@@ -109,8 +116,11 @@ class Windows:
 
     def counting(self, count: int, horizon: int) -> Mask:
         """Of each of the first windows, whether it has a shape, and no gap up to the end of the horizon."""
-        length = self.shape.window + horizon
-        return self._is_shaped[:count] & (self._runs[length - 1 : length - 1 + count] >= length)
+        if self._kept is None or self._kept[0] != horizon:
+            length = self.shape.window + horizon
+            runs = self._runs[length - 1 : self.rows]
+            self._kept = horizon, self._is_shaped[: len(runs)] & (runs >= length)
+        return self._kept[1][:count]
 
     def scaled(self, mask: Mask, first: int, scale: tuple[float, float]) -> Mask:
         """Those of which the volatility ÷ that of window `first` lies between these."""
@@ -128,7 +138,7 @@ class Windows:
         """By channel, a window's shape: mean 0, length 1."""
         return {name: self._shapes(name, np.array([first]))[0] for name in self.shape.weights}
 
-    def bounds(self, unit: Mapping[str, Floats], counting: Mask) -> tuple[Singles, Singles]:
+    def bounds(self, unit: Mapping[str, Floats], counting: Mask) -> Bounds:
         """As of the screen."""
         return self._screen.bounds(unit, counting)
 
@@ -151,17 +161,6 @@ class Windows:
         """Logarithms of the close `horizon` candles behind each window ÷ its last close."""
         price, last = self._values[PRICE], starts + self.shape.window - 1
         return price[last + horizon] - price[last]
-
-    def outcome(self, starts: Integers, horizon: int) -> Outcome:
-        """What followed windows in order."""
-        if not len(starts):
-            return Outcome(None, {}, 0, 0.0)
-        returns = self.returns(starts, horizon)
-        candles = horizon + int(np.minimum(np.diff(starts), horizon).sum())
-        quantiles = np.quantile(returns, QUANTILES).tolist()
-        return Outcome(
-            float(returns.mean()), dict(zip(QUANTILES, quantiles, strict=True)), len(starts), candles / horizon
-        )
 
     def path(self, start: int, count: int) -> Floats:
         """Logarithms of `count` closes from window `start` on ÷ the window's last close."""

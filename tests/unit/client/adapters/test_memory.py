@@ -15,6 +15,7 @@ from msgspec import structs
 from data_collector.client import Kline, TooLarge, WrongQuestion
 from data_collector.client.adapters import memory as memory_module
 from data_collector.client.adapters.memory import Hit, Memory, NoShape
+from data_collector.client.adapters.remembering.outcomes import RANDOM_WINDOWS
 from data_collector.client.records import CALENDAR, ms_of, time_of
 from tests.market import MINUTE_MS, NOON_MS, SYMBOL
 from tests.unit.client.adapters.candles import candle, feed, klines, walk
@@ -189,7 +190,7 @@ def test_history_that_is_too_short_for_a_hit_gives_none_and_says_so(memory: Memo
 
     assert memory.similar() == []
     assert (forecast.n, forecast.effective_n, forecast.mean, forecast.quantiles) == (0, 0.0, None, {})
-    assert forecast.random.n == 0
+    assert (forecast.random.n, forecast.p_value) == (0, None)
 
 
 def test_forecast_counts_what_outcomes_share_once(memory: Memory) -> None:
@@ -212,7 +213,7 @@ def test_random_windows_are_drawn_among_those_that_could_have_been_found(memory:
     every = memory.similar(k=5000, horizons=(5,), exclusion=1)
     forecast = memory.forecast(5, k=5000, exclusion=1)
 
-    assert forecast.random.n == memory_module.RANDOM_WINDOWS < len(every)
+    assert forecast.random.n == RANDOM_WINDOWS < len(every)
     assert forecast.random.mean == pytest.approx(np.mean([hit.after[5] for hit in every]), abs=2e-4)
     assert memory.forecast(5, k=1).random != forecast.random
     assert memory.forecast(5, k=1, exclusion=1).random == forecast.random

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec import structs
 
 from data_collector.client import Away, Epoch, Item, Revision, WrongQuestion
@@ -226,3 +228,27 @@ def test_correction_that_another_wrote_meanwhile_is_seen_by_the_next_writer(tmp_
     early.take([candles[299]])
 
     assert early.similar(k=3) == answer
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_candles_in_any_order_and_corrected_on_the_way_make_the_same_memory(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    """Blocks of candles come early, late, twice, and with other numbers at first."""
+    candles = klines(walk(80))
+    folder = tmp_path / str(data.draw(st.uuids()))
+    blocks = [candles[at : at + 10] for at in range(0, 80, 10)]
+    with Memory(folder, SYMBOL, "1m", window=8) as memory:
+        for number in data.draw(st.lists(st.integers(0, 7), max_size=8)):
+            wrong = [structs.replace(each, close=each.close + 1) for each in blocks[number]]
+            memory.take(wrong if data.draw(st.booleans()) else blocks[number])
+        for number in data.draw(st.permutations(range(8))):
+            memory.take(blocks[number])
+        vectors, answer = memory.vectors(), memory.similar(k=5, horizons=(2,))
+    with Memory(folder / "anew", SYMBOL, "1m", window=8) as anew:
+        feed(anew, candles)
+
+        assert (answer, len(memory)) == (anew.similar(k=5, horizons=(2,)), 80)
+        assert [each.tobytes() for each in vectors] == [each.tobytes() for each in anew.vectors()]
+    assert (folder / NAME).read_bytes() == (folder / "anew" / NAME).read_bytes()

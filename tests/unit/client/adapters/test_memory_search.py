@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from data_collector.client.adapters.memory import CHANNELS
 from data_collector.client.adapters.remembering.candle_file import ROW, Rows
+from data_collector.client.adapters.remembering.screen import ROUNDING
 from data_collector.client.adapters.remembering.search import nearest
 from data_collector.client.adapters.remembering.shape import channel_values, shape_of
 from data_collector.client.adapters.remembering.windows import Windows
@@ -39,7 +40,7 @@ def windows_of(rows: Rows, window: int, channels: dict[str, float] = PRICES) -> 
 def found(windows: Windows, first: int, count: int, k: int, exclusion: int) -> list[tuple[int, float]]:
     unit = windows.unit(first)
     starts, similarities = nearest(
-        *windows.bounds(unit, windows.counting(count, 0)), lambda at: windows.similarities(unit, at), k, exclusion
+        windows.bounds(unit, windows.counting(count, 0)), lambda at: windows.similarities(unit, at), k, exclusion
     )
     return list(zip(starts, similarities, strict=True))
 
@@ -134,18 +135,21 @@ def test_no_window_is_more_alike_than_its_bound(seed: int, window: int, quiet: f
     starts = np.flatnonzero(counting)
     unit = windows.unit(int(starts[chance.integers(len(starts))]))
 
-    bounds, peaks = windows.bounds(unit, counting)
+    bounds = windows.bounds(unit, counting)
 
-    assert (bounds[starts] >= windows.similarities(unit, starts)).all()
-    assert (bounds[len(counting) :] == -np.inf).all()
-    assert peaks.max() == bounds.max()
+    found = bounds.found.reshape(-1)
+    assert (found[starts] + ROUNDING >= windows.similarities(unit, starts)).all()
+    assert (found[len(counting) :] == -np.inf).all()
+    for floor in (-np.inf, 0.3):
+        assert bounds.reaching(floor).tolist() == np.flatnonzero((found >= floor) & (found > -np.inf)).tolist()
+    assert len(bounds.reaching(bounds.floor(20))) >= 20
 
 
 def test_bounds_of_a_walk_are_close() -> None:
     windows = windows_of(rows_of(walk(20_000)), 64)
     unit, counting = windows.unit(windows.count - 1), windows.counting(windows.count, 0)
 
-    bounds, _ = windows.bounds(unit, counting)
+    bounds = windows.bounds(unit, counting).found.reshape(-1)
 
     exact = windows.similarities(unit, np.flatnonzero(counting))
     assert np.abs(bounds[: windows.count] - exact).max() < 1e-3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_collector.client import Gap, GapFound, StoreAway
+from data_collector.client import Gap, GapFound, StoreAway, WrongQuestion
 from data_collector.client.reading.delivery import PATIENCE_S, Behind, Delivery, Patience
 from data_collector.client.reading.questions import (
     TRIES,
@@ -41,6 +41,14 @@ class Scripted:
         return Behind(0, 0.0)
 
 
+class Interrupted(Scripted):
+    """Ctrl-C comes while it reads an answer."""
+
+    def run(self) -> Run:
+        yield from ask_store("PING")
+        raise KeyboardInterrupt
+
+
 def test_question_is_asked_until_it_is_answered() -> None:
     delivery = Delivery(Scripted(), raises=False)
 
@@ -62,6 +70,16 @@ def test_run_that_fails_goes_on_failing_and_does_not_end() -> None:
     for _ in range(2):
         with pytest.raises(StoreAway, match="It answers nonsense"):
             delivery.answer("nonsense") if delivery.question() else None
+
+
+def test_run_that_was_interrupted_in_a_step_is_no_end() -> None:
+    delivery = Delivery(Interrupted(), raises=False)
+    with pytest.raises(KeyboardInterrupt):
+        delivery.answer("pong")
+
+    for _ in range(2):
+        with pytest.raises(WrongQuestion, match=r"go on with a new live\(position=…\)"):
+            delivery.question()
 
 
 def test_gaps_are_raised_one_by_one_and_the_position_stays_before_them() -> None:

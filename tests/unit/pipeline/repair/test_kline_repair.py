@@ -12,9 +12,9 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Kline, Ticker
 from data_collector.model.sink import Behind
-from data_collector.model.venue import SymbolRules
+from data_collector.model.venue import SymbolRules, TradePage
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
@@ -72,8 +72,8 @@ class Market:
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker]:
         return []
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
-        return []
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
+        return TradePage([], reaches_head=True)
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         return None

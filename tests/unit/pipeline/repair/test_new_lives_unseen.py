@@ -9,7 +9,7 @@ import pytest
 
 from data_collector.model.records import Trade
 from data_collector.model.sink import SideEntry, TradeTail
-from data_collector.model.venue import TradesRefused
+from data_collector.model.venue import TradePage, TradesRefused
 from data_collector.pipeline.repair.new_lives import DENIALS_MIN, DOUBT_LOOKS, NewLives
 from data_collector.pipeline.repair.refill import resume
 from tests.market import NOON_MS, SYMBOL, ticker, trade
@@ -37,11 +37,13 @@ class Tape(ScriptedRest):
         self.tape = list(trades)
         self.told = [ticker(NOON_MS, last_id=self.tape[-1].trade_id)]
 
-    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> list[Trade]:
+    async def trades(self, symbol: str, from_id: int, *, limit: int = 1000, urgent: bool = False) -> TradePage:
         self.asked.append(from_id)
+        later = [each for each in self.tape if each.trade_id >= from_id]
+        page = TradePage(later[:limit], reaches_head=len(later) <= limit)
         if self.newest_only and self.tape[0].trade_id > from_id:
-            raise TradesRefused(NEVER, [each for each in self.tape if each.trade_id >= from_id][:limit])
-        return [each for each in self.tape if each.trade_id >= from_id][:limit]
+            raise TradesRefused(NEVER, page)
+        return page
 
     async def first_trade_id(self, symbol: str, since_ms: int, *, urgent: bool = False) -> int | None:
         return self.tape[0].trade_id

@@ -6,7 +6,7 @@ import pytest
 
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.sink import TradeRun
-from data_collector.model.venue import TradesRefused
+from data_collector.model.venue import TradePage, TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.outlet.outlet import Outlet
 from data_collector.pipeline.repair.refill import QUEUED_MAX, READ_TRADES, Reach
@@ -204,7 +204,7 @@ def test_what_the_exchange_will_never_give_is_lost_at_once() -> None:
 
 def test_store_gets_what_the_exchange_gives_a_part_of() -> None:
     part = [trade(one, received_ns=0) for one in (12, 13, 14)]
-    scene = forgetful(TradesRefused(NEVER, part), part, until=13)
+    scene = forgetful(TradesRefused(NEVER, TradePage(part, reaches_head=True)), part, until=13)
     scene.rest.first_id = 1
     behind(scene, 11)
 

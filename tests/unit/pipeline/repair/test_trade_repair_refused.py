@@ -9,13 +9,17 @@ from msgspec import structs
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.sink import TradeRun
-from data_collector.model.venue import TradesRefused
+from data_collector.model.venue import TradePage, TradesRefused
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.repair.refill import AHEAD_MS
 from data_collector.pipeline.repair.told_refusals import REFUSED_TOLD_S
 from tests.market import NOON_MS, SYMBOL, trade
 from tests.unit.pipeline.intake_scene import gaps, runs
 from tests.unit.pipeline.repair_scene import AWAY, NEVER, RepairScene
+
+
+def refused_before(*ids: int) -> TradesRefused:
+    return TradesRefused(NEVER, TradePage([trade(one, received_ns=0) for one in ids], reaches_head=True))
 
 
 def test_what_the_exchange_will_never_give_is_lost_at_once_and_told() -> None:
@@ -93,7 +97,7 @@ def test_what_the_spool_keeps_does_not_wait_for_an_exchange_that_banned_us() -> 
 
 
 def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> None:
-    scene = RepairScene(TradesRefused(NEVER, [trade(one, received_ns=0) for one in (13, 14, 15)]))
+    scene = RepairScene(refused_before(13, 14, 15))
     scene.send(trade(15), trade(16))
 
     scene.look()
@@ -106,7 +110,7 @@ def test_part_that_the_exchange_gives_is_taken_and_only_the_rest_is_lost() -> No
 def test_page_that_cannot_be_true_makes_nothing_lost_although_the_rest_is_refused() -> None:
     """The newest trades come from the future; the next answer is right, and holds all."""
     future = [trade(one, time_ms=NOON_MS + 2 * AHEAD_MS, received_ns=0) for one in (13, 14)]
-    scene = RepairScene(TradesRefused(NEVER, future), [10, 11, 12, 13])
+    scene = RepairScene(TradesRefused(NEVER, TradePage(future, reaches_head=True)), [10, 11, 12, 13])
     scene.send(trade(13), trade(14))
     scene.look()
     assert scene.take().trades == []
@@ -121,7 +125,7 @@ def test_page_that_cannot_be_true_makes_nothing_lost_although_the_rest_is_refuse
 
 def test_what_a_refusal_shows_to_be_absent_is_not_lost() -> None:
     """The newest trades hold both sides of 11 and 12, and nothing between."""
-    scene = RepairScene(TradesRefused(NEVER, [trade(one, received_ns=0) for one in (10, 13, 14)]))
+    scene = RepairScene(refused_before(10, 13, 14))
     scene.send(trade(14), trade(15))
 
     scene.look()

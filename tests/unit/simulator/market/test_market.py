@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 
 import pytest
 
 from data_collector.model.calendar import DAY_MS
-from data_collector.model.records import Kline, Trade
+from data_collector.model.records import Trade
 from data_collector.simulator.listing import synthetic_symbols
 from data_collector.simulator.market.candles import INTERVALS, kline_record, next_open, open_of
 from data_collector.simulator.market.market import Market
 from data_collector.simulator.settings import SimulatorSettings
+from tests.unit.simulator.market.made_of_trades import CENT_MILLIONTH, kline_of, quote_of
 
 START_MS = 1_700_000_000_000
-CENT_MILLIONTH = Decimal("0.00000001")
 
 
 def market_of(**changes: object) -> Market:
@@ -26,34 +26,6 @@ def market_of(**changes: object) -> Market:
 def advanced(market: Market, milliseconds: int) -> Market:
     market.now_ms += milliseconds
     return market
-
-
-def quote_of(trade: Trade) -> Decimal:
-    return (Decimal(trade.price) * Decimal(trade.quantity)).quantize(CENT_MILLIONTH, ROUND_DOWN)
-
-
-def kline_of(trades: list[Trade], interval: str, open_ms: int, event_ms: int) -> Kline:
-    """The candle as it follows from its trades, in Decimal: another way than the market's own."""
-    bought = [trade for trade in trades if not trade.is_buyer_maker]
-    return Kline(
-        symbol=trades[0].symbol,
-        interval=interval,
-        open_ms=open_ms,
-        close_ms=next_open(interval, open_ms) - 1,
-        open=trades[0].price,
-        high=str(max(Decimal(trade.price) for trade in trades)),
-        low=str(min(Decimal(trade.price) for trade in trades)),
-        close=trades[-1].price,
-        volume=f"{sum(Decimal(trade.quantity) for trade in trades):.8f}",
-        quote_volume=f"{sum(map(quote_of, trades)):.8f}",
-        taker_buy_base_volume=f"{sum(Decimal(trade.quantity) for trade in bought):.8f}",
-        taker_buy_quote_volume=f"{sum(map(quote_of, bought)):.8f}",
-        trades=len(trades),
-        is_closed=True,
-        event_ms=event_ms,
-        first_trade_id=trades[0].trade_id,
-        last_trade_id=trades[-1].trade_id,
-    )
 
 
 def test_same_seed_gives_the_same_tape_in_whatever_steps_time_passes() -> None:
@@ -128,7 +100,7 @@ def test_klines_taken_in_small_steps_are_those_taken_at_once() -> None:
 
 @pytest.mark.parametrize("passed_ms", [0, 60_000, DAY_MS // 2, DAY_MS + 12_345])
 def test_ticker_is_what_the_trades_of_24_hours_come_to(passed_ms: int) -> None:
-    market = advanced(market_of(trades_per_s=0.02), passed_ms)
+    market = advanced(market_of(trades_per_s=0.02, history_trades=2_000), passed_ms)
     symbol = market.symbol("ETHBTC")
     assert symbol is not None
 
@@ -238,7 +210,7 @@ def test_skipped_ids_are_missing_for_good() -> None:
 
 
 def test_candle_without_trades_is_flat_at_the_close_before() -> None:
-    market = market_of(trades_per_s=0)
+    market = market_of(trades_per_s=0, history_trades=2_000)
     symbol = advanced(market, 600_000).symbol("BTCUSDT")
     assert symbol is not None
 

@@ -15,7 +15,7 @@ from data_collector.simulator.settings import SimulatorSettings
 
 START_MS = 1_700_000_030_000
 MINUTE_MS = 60_000
-SETTINGS = SimulatorSettings(start_ms=START_MS, symbols=("BTCUSDT", "ETHBTC", "BNBUSDT"))
+SETTINGS = SimulatorSettings(start_ms=START_MS, symbols=("BTCUSDT", "ETHBTC", "BNBUSDT"), history_trades=2_000)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def market_of(**changes: int) -> Market:
 
 
 def test_file_has_every_trade_of_the_day_and_the_checksum_fits() -> None:
-    market = market_of(trades_per_s=1)
+    market = market_of(trades_per_s=1, history_trades=2_000)
 
     files = PublishedFiles(market)
     packed, checksum = files.at(PATH), files.at(PATH + ".CHECKSUM")

@@ -78,8 +78,9 @@ def test_running_candle_is_sent_every_two_seconds_and_only_when_it_changed() -> 
 
 
 def test_a_quiet_symbol_is_silent_unless_empty_candles_are_closed_too() -> None:
-    _, silent = klines_of(settings_of(trades_per_s=0), "1m", 5 * MINUTE_MS)
-    _, closing = klines_of(settings_of(trades_per_s=0, close_empty_klines=True), "1m", 5 * MINUTE_MS)
+    _, silent = klines_of(settings_of(trades_per_s=0, history_trades=2_000), "1m", 5 * MINUTE_MS)
+    settings = settings_of(trades_per_s=0, history_trades=2_000, close_empty_klines=True)
+    _, closing = klines_of(settings, "1m", 5 * MINUTE_MS)
 
     assert [kline for kline in silent if kline.open_ms > START_MS] == []
     assert [kline.trades for kline in closing if kline.open_ms > START_MS] == [0, 0, 0, 0]
