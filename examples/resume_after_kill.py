@@ -40,6 +40,5 @@ with suppress(KeyboardInterrupt), Client() as client:
                 "insert into gaps values (?, ?, ?, ?)", [(g.epoch, g.first, g.last, g.reason) for g in gaps]
             )
             store.execute("insert or replace into position values (1, ?)", [batch.position])
-        print(
-            f"{asked.symbol}: {len(trades)} trades stored, {'none' if live.is_caught_up else 'more'} wait", flush=True
-        )
+        more = "none" if live.is_caught_up else "more"
+        print(f"{asked.symbol}: {len(trades)} trades stored, {more} wait", flush=True)
