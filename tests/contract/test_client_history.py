@@ -227,6 +227,27 @@ async def test_trade_whose_time_runs_ahead_is_the_first_of_a_time(client: Client
     assert records.to_numpy()["trade_id"].tolist() == list(range(4, 13))
 
 
+async def test_stretches_that_touch_hold_each_trade_once(client: Client, sink: RedisSink, dsn: str) -> None:
+    """Trade times go back a little, at the cut too: the first that has reached it begins what comes behind."""
+    times = (0, 1, 2, 10, 9, 11, 10, 12, 9, 13)
+    made = [structs.replace(each, time_ms=NOON_MS + ms) for each, ms in zip(trades_from(1, 10), times, strict=True)]
+    del made[2]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(made, source="ws")
+    await sink.write(Batch(trades=[stores.run_of(made[-1:])]))
+    whole = told(client.trades(SYMBOL))
+
+    for cut, begin in ((2, 4), (9, 4), (10, 4), (11, 6), (12, 8), (13, 10), (14, 11)):
+        before, behind = client.trades(SYMBOL, end=NOON_MS + cut), client.trades(SYMBOL, start=NOON_MS + cut)
+        ids = [each.trade_id for each in made]
+        assert told(before) + told(behind) == whole
+        assert told(behind) == [each for each in ids if each >= begin]
+        assert before.to_numpy()["trade_id"].tolist() == [each for each in ids if each < begin]
+        assert behind.to_numpy()["trade_id"].tolist() == [each for each in ids if each >= begin]
+        assert told(client.replay(TRADES, start=0, end=NOON_MS + cut)) == told(before)
+        assert told(client.replay(TRADES, start=NOON_MS + cut)) == told(behind)
+
+
 async def test_lives_of_a_market_follow_each_other(client: Client, sink: RedisSink, dsn: str) -> None:
     old = trades_from(101, 103)
     new = [structs.replace(each, time_ms=each.time_ms + 3_600_000) for each in trades_from(1, 4)]
