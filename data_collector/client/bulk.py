@@ -116,7 +116,7 @@ class BulkKlines:
 
     def _rest(self) -> Plan[Columns]:
         asked = self._stretch
-        closed_ms = None if asked.to_ms is None else min(asked.to_ms, asked.now_ms - BEHIND_MS)
+        closed_ms = None if asked.to_ms is None else asked.now_ms - BEHIND_MS
         from_ms = self._from_ms if self._due_ms is None else self._due_ms
         return (yield from self._past(from_ms, self._to_ms, self._due_ms, closed_ms))
 

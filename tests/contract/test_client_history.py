@@ -8,14 +8,14 @@ import random
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec import structs
 
 from data_collector.client import Client, GapFound, Item, Kline, TooLarge, Trade, bulk, whole
 from data_collector.client.answering import http
-from data_collector.client.reading import database, stored
+from data_collector.client.reading import database, history, stored
 from data_collector.client.records import ms_of, time_of
 from data_collector.model.gaps import GapReason
 from data_collector.model.keys import Key
@@ -136,6 +136,29 @@ async def test_what_is_missing_at_the_ends_of_the_time_asked_for_is_told(
     assert told(client.klines(SYMBOL, "1m")) == [("1m", 3), ("1m", 4)]
 
 
+async def test_end_beside_the_grid_has_the_candle_that_opens_before_it(
+    client: Client, sink: RedisSink, dsn: str
+) -> None:
+    """It closes behind the end, and long ago: it is given, or told as missing."""
+    await put_minutes(dsn, sink, 3, 4)
+    half = timedelta(seconds=30)
+
+    lacking = client.klines(SYMBOL, "1m", start=at(3), end=at(5) + half)
+
+    assert told(lacking) == [("1m", 3), ("1m", 4), (at(5), at(5), "unknown")]
+    with pytest.raises(GapFound):
+        lacking.require_whole()
+    with pytest.raises(GapFound):
+        client.klines(SYMBOL, "1m", start=at(3), end=at(5) + half, gaps="raise").to_numpy()
+    for each in (client.klines(SYMBOL, "1m", start=at(3), end=at(4) + half), client.klines(SYMBOL, "1m", limit=2)):
+        assert told(each.require_whole()) == [("1m", 3), ("1m", 4)]
+    assert told(client.klines(SYMBOL, "1m", end=at(4) + half, limit=2)) == [("1m", 3), ("1m", 4)]
+    with client.replay(MINUTES, start=at(3), end=at(4) + half) as replay:
+        assert told(replay) == [("1m", 3), ("1m", 4)]
+    with client.replay(MINUTES, start=at(3), end=at(4) + half, position=replay.position) as replay:
+        assert told(replay) == []
+
+
 async def test_policies_are_those_of_live_streams(client: Client, sink: RedisSink, dsn: str) -> None:
     await put_minutes(dsn, sink, 0, 2)
     found: list[Item] = []
@@ -166,6 +189,40 @@ async def test_limit_is_of_the_first_ones_or_without_a_begin_of_the_newest(
     assert told(client.trades(SYMBOL, start=NOON_MS + 3, limit=2)) == [3, 4]
     assert told(client.trades(SYMBOL, limit=2)) == [9, 10]
     assert told(client.trades(SYMBOL, after=7)) == [8, 9, 10]
+
+
+async def test_newest_trades_reach_back_into_the_lives_before(client: Client, sink: RedisSink, dsn: str) -> None:
+    """Of which the newest has few, or began behind the end that is asked for."""
+    old = trades_from(101, 109)
+    new = [structs.replace(each, time_ms=each.time_ms + 3_600_000) for each in trades_from(1, 3)]
+    async with writer_of(dsn) as writer:
+        await writer.put_trades(old, source="ws")
+        await writer.put_trades(new, source="ws", epoch=1)
+    await sink.write(Batch(trades=[stores.run_of(old)]))
+    await sink.write(Batch(trades=[structs.replace(stores.run_of(new), epoch=1, after_id=109)]))
+
+    assert told(client.trades(SYMBOL, limit=3)) == [1, 2, 3]
+    assert told(client.trades(SYMBOL, limit=5)) == [108, 109, "epoch 1", 1, 2, 3]
+    assert told(client.trades(SYMBOL, end=NOON_MS + 104, limit=2)) == [102, 103]
+    assert told(client.trades(SYMBOL, end=NOON_MS + 3_600_000, limit=2)) == [108, 109]
+    assert told(client.trades(SYMBOL, limit=10**10)) == [*range(101, 110), "epoch 1", 1, 2, 3]
+
+
+async def test_limit_is_of_filled_candles_too_and_a_long_gap_comes_in_pieces(
+    client: Client, sink: RedisSink, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_minutes(dsn, sink, 0, 50)
+    monkeypatch.setattr(history, "FLAT_CANDLES", 10)
+
+    filled = client.klines(SYMBOL, "1m", gaps="fill")
+
+    assert told(filled) == [("1m", minute) for minute in range(51)]
+    assert told(filled.gaps) == [(at(1), at(49), "absent")]
+    assert max(len(items) for items, _ in filled._read()) == 10
+    assert told(client.klines(SYMBOL, "1m", start=at(0), limit=12, gaps="fill")) == [("1m", each) for each in range(12)]
+    assert told(client.klines(SYMBOL, "1m", start=at(-3), limit=2, gaps="fill")) == [
+        (at(-3), at(-1), "unknown"), ("1m", 0), ("1m", 1),
+    ]  # fmt: skip
 
 
 async def test_newest_trades_are_those_of_history_whatever_the_stream_holds(

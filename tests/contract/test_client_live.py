@@ -111,6 +111,25 @@ async def test_gap_that_is_skipped_is_not_seen(client: Client, sink: RedisSink) 
     assert told(taken(client.live(TRADES, start="earliest", gaps="skip"), 5)) == [1, 2, 3, 7, 8]
 
 
+async def test_long_gap_is_filled_batch_by_batch(client: Client, sink: RedisSink) -> None:
+    """The position stands behind what was given of it."""
+    await sink.write(stores.klines(kline(0)))
+    await sink.write(stores.klines(kline(2500), gaps=[stores.minutes(1, 2499, "absent")]))
+    found: list[Item] = []
+
+    with client.live(MINUTES, start="earliest", gaps="fill") as live:
+        for batch in live.batches():
+            assert len(batch.items) <= 1001
+            found += batch.items
+            position = batch.position
+            if len(found) == 1001:
+                break
+    rest = taken(client.live(MINUTES, position=position), 2)
+
+    assert told(found) == [("1m", minute) for minute in range(1001)]
+    assert told(rest) == [(at(1001), at(2499), "absent"), ("1m", 2500)]
+
+
 async def test_missing_candles_can_be_filled_flat(client: Client, sink: RedisSink) -> None:
     await sink.write(stores.klines(kline(0, close="45100.10")))
     await sink.write(stores.klines(kline(3), gaps=[stores.minutes(1, 2, "absent")]))

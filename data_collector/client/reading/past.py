@@ -43,7 +43,7 @@ class PastKlines:
 
     def next_page(self) -> Plan[list[Kline | Gap] | None]:
         """None when there is no more."""
-        while self._stores:
+        while self._stores and self._from_ms < self._to_ms:
             page = yield from self._stores[0].klines(self._key, self._from_ms, self._to_ms, self._page)
             self._page = None if page.following is None else page
             items: list[Kline | Gap] = []
@@ -261,6 +261,6 @@ def newest_from_ms(interval: str, end_ms: int, count: int) -> int:
     assert from_ms is not None, "only weeks and 3d have no place without an anchor"
     if not grid.has_months:
         return grid.back(from_ms, count)
-    for _ in range(count):
-        from_ms = place_ms(CALENDAR, interval, max(0, from_ms - 1)) or 0
+    while count and from_ms:
+        from_ms, count = place_ms(CALENDAR, interval, from_ms - 1) or 0, count - 1
     return from_ms
