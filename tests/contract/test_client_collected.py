@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from data_collector.client import AsyncClient, Client, SilentSeries, UnknownSeries
+from data_collector.client.answering import places
 from data_collector.client.reading import following
 from data_collector.client.terms.times import now_ms
 from data_collector.embedded.peer import free_port
@@ -90,13 +91,15 @@ async def test_series_that_is_collected_and_has_not_come_yet_is_waited_for(
 
 
 async def test_word_of_a_collector_of_another_market_counts_for_nothing(
-    address: str, sink: RedisSink, service: HttpService, reader: Reader
+    address: str, sink: RedisSink, service: HttpService, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the one at the usual address, and the store is another's."""
     await sink.write(stores.klines(kline(0)))
     reader.client.set("collector:source", "the simulated market 1")
+    monkeypatch.delenv(places.API_VARIABLE, raising=False)
+    monkeypatch.setattr(places, "DEFAULT_API", service.url)
 
-    with Client(address, api=service.url, database="") as client:
+    with Client(address, database="") as client:
         client.live(HOURS, TRADES).close()
 
 

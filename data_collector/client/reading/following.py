@@ -38,7 +38,7 @@ from data_collector.client.terms.position import (
     START,
     KlinesPlace,
     LatePlace,
-    Place,
+    Position,
     TradesPlace,
     entry_number,
     position_text,
@@ -50,6 +50,9 @@ ENTRIES_PER_READ = 1000
 
 BLOCK_MS = 500
 """How long one read waits; at the end of it the stream's own end is looked at."""
+
+LOOK_S = 1.0
+"""So often the store is asked of which market it is: none is replaced by that of another sooner."""
 
 SILENT_S = 60.0
 """After so long it is asked whether a series is silent because nobody collects it."""
@@ -72,8 +75,8 @@ class Wanted(Struct, frozen=True):
 
     series: Sequence[Key]
     now_ms: int
-    places: Mapping[str, Place] = {}
-    """By key of the store, from where to go on."""
+    position: Position = Position()
+    """From where to go on."""
     start: Start = "now"
     """Of series without a place."""
     gaps: GapPolicy = "mark"
@@ -95,10 +98,10 @@ class Following:
         """Whether nothing more waited when it was asked last."""
         self.items: list[Item] = []
         self._wanted = wanted
-        self._market = market
+        self._market = market.begun(wanted.position.source)
         self._keys = market.keys
         symbols = dict.fromkeys(key.symbol for key in wanted.series)
-        self._past = {symbol: PastOf(market.stores(), market.declared(symbol)) for symbol in symbols}
+        self._past = {symbol: self._past_of(symbol) for symbol in symbols}
         self._streams: list[Stream] = []
         self._filling = Filling()
         self._waited_until_s = 0.0
@@ -106,6 +109,11 @@ class Following:
         """Symbol and interval of what has come out of history."""
         self._listens_until_s: float | None = None
         """When it is asked what is silent; None: it has been."""
+        self._looks_at_s = 0.0
+        """When it is asked whether the store is still of the same market."""
+
+    def _past_of(self, symbol: str) -> PastOf:
+        return PastOf(self._market.stores(), self._market.declared(symbol))
 
     @property
     def unreadable(self) -> int:
@@ -113,15 +121,15 @@ class Following:
         return sum(stream.unreadable for stream in self._streams)
 
     @property
-    def places(self) -> dict[str, Place]:
+    def position(self) -> Position:
         """How far it has come."""
-        return {stream.name: stream.place for stream in self._streams}
+        return Position({stream.name: stream.place for stream in self._streams}, self._market.joined.source)
 
     def flush(self, *, even_empty: bool = False) -> Run:
         """What waits, as a batch."""
         items, self.items = self._shaped(self.items), []
         if items or even_empty:
-            yield Batch(items, position_text(self.places))
+            yield Batch(items, position_text(self.position))
 
     def _shaped(self, items: list[Item]) -> list[Item]:
         match self._wanted.gaps:
@@ -143,11 +151,12 @@ class Following:
     def run(self) -> Run:
         """Each read ends with a batch, which may be empty; so does the opening. Without end, but of a replay."""
         yield from self._market.joined.begin()
+        yield from self._market.joined.meet()
         for symbol in self._past:
-            if not self._wanted.places:
+            if not self._wanted.position.places:
                 yield from check_known(self._keys, self._market.called, self._market.exchange, symbol)
             yield from self._open(symbol)
-        if not self._wanted.places and self._wanted.end_ms is None:
+        if not self._wanted.position.places and self._wanted.end_ms is None:
             yield from check_collected(self._keys, self._market.called, self._wanted.series, is_stored=False)
         yield from self.flush(even_empty=True)
         if self._wanted.end_ms is not None:
@@ -176,6 +185,9 @@ class Following:
         names, hints = [each.name for each in self._streams], [each.hint for each in self._streams]
         wait = ("BLOCK", self.block_ms) if self.block_ms else ()
         reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
+        if (now_s := (yield from ask_clock())) >= self._looks_at_s:
+            yield from self._market.joined.look()
+            self._looks_at_s = now_s + LOOK_S
         read = dict(streams_of(reply))
         # What was read is handed on in several batches where history comes in between.
         self.is_caught_up = not read
@@ -201,6 +213,7 @@ class Following:
             newest = yield from self._end(stream.name, "XREVRANGE")
             if entry_number(newest) < entry_number(stream.hint):
                 stream.hint = newest if isinstance(stream, LateStream) else START
+                self._looks_at_s = 0.0
 
     def _catch_up(self) -> Run:
         """What the streams do not hold any more."""
@@ -216,7 +229,7 @@ class Following:
         closed_ms = None if end_ms == LATEST_MS else self._wanted.now_ms - BEHIND_MS
         pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
         yield from self._take_pasts(pasts)
-        if not self._wanted.places:
+        if not self._wanted.position.places:
             lacking = [key for key in self._wanted.series if (key.symbol, key.interval) not in self._has_past]
             yield from check_collected(self._keys, self._market.called, lacking, is_stored=True)
         self.is_caught_up = True
@@ -260,17 +273,17 @@ class Following:
         of_klines = [interval for interval in intervals if interval is not None]
         if None in intervals:
             name = self._keys.key("trades", symbol)
-            place = wanted.places.get(name)
+            place = wanted.position.places.get(name)
             trades = place if isinstance(place, TradesPlace) else (yield from self._trades_place(name))
             self._streams.append(TradesStream(self._keys, symbol, past, trades))
         if of_klines:
             name = self._keys.key("stream", symbol)
-            place = wanted.places.get(name)
+            place = wanted.position.places.get(name)
             klines = place if isinstance(place, KlinesPlace) else (yield from self._klines_place(name, of_klines))
             self._streams.append(KlinesStream(self._keys, symbol, of_klines, past, klines, with_open=wanted.with_open))
         if wanted.with_revisions:
             name = self._keys.key("late", symbol)
-            place = wanted.places.get(name)
+            place = wanted.position.places.get(name)
             late = place if isinstance(place, LatePlace) else (yield from self._late_place(name))
             self._streams.append(LateStream(self._keys, symbol, intervals, late))
 

@@ -64,7 +64,7 @@ class History:
         market.stores(stretch.source)
         self.gaps: list[Gap] = []
         """Of what was read, whatever becomes of them."""
-        self._market = market
+        self._market = market.begun()
         self._stretch = stretch
         self._past: Past | None = None
         self._left = stretch.limit

@@ -10,7 +10,14 @@ from msgspec import Struct
 
 from data_collector.client.errors import StoreAway, UnknownSeries, UnknownSymbol, WrongStore
 from data_collector.client.reading.entries import NO_RECORD, entries_of, kline_of, text_of
-from data_collector.client.reading.questions import ApiAnswer, ApiRequest, Plan, ask_store
+from data_collector.client.reading.questions import (
+    ApiAnswer,
+    ApiRequest,
+    Plan,
+    StoreCommand,
+    ask_clock,
+    ask_store,
+)
 from data_collector.client.records import Latest, time_of
 from data_collector.client.terms.series import EXCHANGE, TRADES, name_of
 from data_collector.model.calendar import INTERVALS
@@ -20,6 +27,9 @@ from data_collector.model.records import known_rules
 SCANNED = 10_000
 """Keys looked at in one exchange."""
 
+MEET_AGAIN_S = 60.0
+"""An HTTP side that did not answer is asked again."""
+
 TOLD_MAX = 10
 """Symbols that a sentence names."""
 
@@ -28,6 +38,8 @@ KINDS: Final[Sequence[KeyKind]] = ("latest", "stream", "trades")
 
 NEWEST_ENTRIES = 1000
 """Of candles, open and closed, among which each interval that is collected is looked for."""
+
+TICKER: Final = "ticker"
 
 _TIMES: Final = ("open_time", "close_time")
 
@@ -40,6 +52,14 @@ class Called(Struct, frozen=True):
     """Empty where there is none."""
     hint: str = ""
     """Where the store was looked for, when nobody has named one."""
+    is_api_named: bool = True
+
+    @property
+    def are_compared(self) -> bool:
+        """Whether who reads the store alone wants to know of the HTTP side: not of one at the usual place, which may be
+        anybody's, beside a store that was named.
+        """
+        return self.api != "" and (self.is_api_named or self.hint != "")
 
 
 def known_symbols(keys: StoreKeys) -> Plan[list[str]]:
@@ -64,7 +84,8 @@ def check_known(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> 
                 "these, or the address of another store."
             )
     empty = f"it is empty; {called.hint or 'is the collector running on it?'}"
-    raise UnknownSymbol(f"The store has nothing of {symbol}: {f'it has {_listed(known)}' if known else empty}.")
+    told = f"it has {_listed(known)}" if known else empty
+    raise UnknownSymbol(f"The store has nothing of {symbol}: {told}.", is_empty=not known)
 
 
 class Subscribed(Struct):
@@ -185,49 +206,93 @@ def _named(names: Collection[str]) -> str:
     return ", ".join(name for name in (*INTERVALS, TRADES) if name in names)
 
 
+class Sides(Struct):
+    """What a client has found out about the HTTP side and the store, for all that it reads."""
+
+    compared: set[str] = msgspec.field(default_factory=set)
+    """What the HTTP side has told, and the store was asked about; it may have been away."""
+    asks_at_s: float | None = 0.0
+    """When the HTTP side is asked what it collects from, by who reads the store alone; None: it has told."""
+
+
 class Joined:
-    """Whether what the HTTP side tells may be joined with the store: both are filled from one exchange.
+    """Whether what one programme reads is of one market: the store, the HTTP side, and where it goes on from."""
 
-    Who asks only one of them need not know.
-    """
-
-    def __init__(self, keys: StoreKeys, called: Called) -> None:
+    def __init__(self, keys: StoreKeys, called: Called, sides: Sides, source: str | None = None) -> None:
+        """`source` is what a position is of."""
         self._source_key = keys.own("source")
         self._called = called
+        self._sides = sides
+        self._source = source
+        """Of the position, or what the store was filled from when it was read."""
         self._told: str | None = None
-        """What the HTTP side is filled from; None before it was asked, and of one that does not tell."""
-        self._same: str | None = None
-        """With which the store agrees."""
-        self._is_joined = False
+        """What the HTTP side collects from; None before it was asked, and of one that does not tell."""
+        self._is_store_read = False
+
+    @property
+    def source(self) -> str | None:
+        """Of the market; None where nobody has told."""
+        return self._source or self._told
 
     def begin(self) -> Plan[None]:
         """The store is read from now on. Raises `WrongStore`."""
-        self._is_joined = True
-        yield from self._check()
+        self._is_store_read = True
+        yield from self.look()
 
-    def note(self, source: str | None) -> Plan[None]:
-        """What an answer of the HTTP side tells. Raises `WrongStore`."""
-        self._told = source
-        yield from self._check()
-
-    def _check(self) -> Plan[None]:
-        if not self._is_joined or self._told in (None, self._same):
-            return
-        present = yield from ask_store("GET", self._source_key)
+    def look(self) -> Plan[None]:
+        """Whether the store is still filled from there; one without a record is not yet. Raises `WrongStore`."""
+        present = yield StoreCommand(("GET", self._source_key), is_optional=not self._is_store_read)
         if present is None:
-            # An empty store, which the next record claims.
             return
-        if text_of(present) != self._told:
+        source = text_of(present)
+        if self._source not in (None, source):
+            raise WrongStore(_moved(self._source, f"the store {self._called.store} is filled from {source}"))
+        self._source = source
+        if self._told not in (None, source):
             raise WrongStore(
-                f"The store {self._called.store} is filled from {text_of(present)}, and the collector at "
-                f"{self._called.api} (DATA_COLLECTOR_API) collects from {self._told}: name both of one collector, or "
-                'do without history with api="".'
+                f"The store {self._called.store} is filled from {source}, and the collector at "
+                f"{self._called.api} (DATA_COLLECTOR_API) collects from {self._told}: name both of one collector, as "
+                "its screen tells them (`export REDIS_URL=… DATA_COLLECTOR_API=…`), or do without history with "
+                'api="".'
             )
-        self._same = self._told
+
+    def note(self, told: str | None) -> Plan[None]:
+        """What an answer of the HTTP side tells. Raises `WrongStore`."""
+        if told in (None, self._told):
+            return
+        before, self._told = self._told, told
+        if self._is_store_read or told not in self._sides.compared:
+            yield from self.look()
+            self._sides.compared.add(str(told))
+        for known in (self._source, before):
+            if known not in (None, told):
+                raise WrongStore(_moved(known, f"the collector at {self._called.api} collects from {told}"))
+
+    def meet(self) -> Plan[None]:
+        """Ask the HTTP side, where nothing else is asked of it: once, when it answers. Raises `WrongStore`."""
+        if not self._called.are_compared or self._sides.asks_at_s is None:
+            return
+        now_s = yield from ask_clock()
+        if now_s < self._sides.asks_at_s:
+            return
+        answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
+        assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
+        told = answer.headers.get("x-filled-from")
+        yield from self.note(told)
+        self._sides.asks_at_s = now_s + MEET_AGAIN_S if told is None else None
+
+
+def _moved(source: str | None, present: str) -> str:
+    return (
+        f"What was read until now is of {source}, and {present}: the records of one market do not go on in another. "
+        "Begin anew without the position (delete what keeps it), or name the store and the collector that it is of."
+    )
 
 
 def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[Latest]:
-    """What `latest:` says. Raises `StoreAway`, `UnknownSymbol` and `WrongStore`."""
+    """What `latest:` says. Raises `StoreAway` where there is no price yet, `UnknownSymbol`, `UnknownSeries` where none
+    is collected, and `WrongStore`.
+    """
     fields = yield from _hash(keys.key("latest", symbol))
     if not fields:
         yield from check_known(keys, called, exchange, symbol)
@@ -236,9 +301,18 @@ def newest(keys: StoreKeys, called: Called, exchange: str, symbol: str) -> Plan[
     warnings = known_rules(fields.get("warnings", "").split(","))
     try:
         told |= {name: time_of(int(fields[name])) for name in _TIMES if fields.get(name, "").isdecimal()}
-        return msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
+        latest = msgspec.convert({**nothing, **told, "symbol": symbol, "warnings": warnings}, Latest, strict=False)
     except NO_RECORD as error:
         raise StoreAway(f"latest:{symbol} holds what no collector has written ({error}).") from None
+    if latest.price is None:
+        collected = yield from subscribed(keys, called)
+        is_collected = collected is None or (symbol in collected.symbols and TICKER in collected.channels)
+        refused = StoreAway if is_collected else UnknownSeries
+        raise refused(
+            f"The store has no price of {symbol}: the first one comes with the exchange's ticker; is {TICKER} missing "
+            "in the collector's CHANNELS?"
+        )
+    return latest
 
 
 def _hash(key: str) -> Plan[dict[str, str]]:
