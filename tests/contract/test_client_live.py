@@ -43,6 +43,21 @@ async def test_trades_come_once_and_in_order(client: Client, sink: RedisSink) ->
     assert told(taken(client.live(TRADES, start="earliest"), 5)) == [1, 2, 3, 4, 5]
 
 
+async def test_symbol_may_be_asked_for_in_any_case(client: Client, sink: RedisSink, reader: Reader) -> None:
+    """Keys of the store have capitals."""
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 5))]))
+    small = SYMBOL.lower()
+    reader.client.hset(f"latest:{SYMBOL}", "price", "1")
+
+    live = client.live(f"{small}:trades", TRADES, start="earliest")
+
+    assert told(taken(live, 5)) == [1, 2, 3, 4, 5]
+    assert f"trades:{SYMBOL}" in live.position
+    assert small not in live.position
+    assert client.latest(small).symbol == SYMBOL
+    assert client.trades(small).read().key == client.trades(SYMBOL).read().key
+
+
 async def test_declared_gap_stands_before_what_follows_it(client: Client, sink: RedisSink) -> None:
     await sink.write(stores.trades(1, 3))
     await sink.write(Batch(trades=[stores.run_of([trade(7)], [5], after=3, reason="lost")]))

@@ -13,7 +13,7 @@ from data_collector.client.reading.declared import Declared
 from data_collector.client.reading.past import PastLives
 from data_collector.client.reading.questions import Plan, StoreCommand
 from data_collector.client.reading.stored import Page
-from data_collector.client.reading.symbols import Called, Joined
+from data_collector.client.reading.symbols import Called, Joined, Sides
 from data_collector.client.records import Epoch, Gap, Trade
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key, StoreKeys
@@ -85,7 +85,7 @@ def held(made: Sequence[tuple[int, int]], bit: int) -> Held:
 
 
 def read(stores: Sequence[Held], from_ms: int, to_ms: int) -> list[Place]:
-    declared = Declared(StoreKeys(), SYMBOL, Joined(StoreKeys(), Called("", "")))
+    declared = Declared(StoreKeys(), SYMBOL, Joined(StoreKeys(), Called("", ""), Sides()))
     past = PastLives(SYMBOL, stores, declared, from_ms=from_ms, to_ms=to_ms)
     found: list[Place] = []
     while (page := finish(past.next_page())) is not None:
