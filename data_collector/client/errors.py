@@ -79,8 +79,16 @@ class GapFound(ClientError):
     """Records are missing, and the policy is to raise."""
 
     def __init__(self, gap: Gap) -> None:
-        super().__init__(gap.sentence)
+        super().__init__(f"{gap.sentence}{_cure_of(gap)}")
         self.gap = gap
+
+
+def _cure_of(gap: Gap) -> str:
+    """Nobody has what is absent, and refused ones came."""
+    if gap.reason in {"absent", "refused"}:
+        return ""
+    trades = " --trades" if gap.channel == "trade" else ""
+    return f" `data-collector backfill --from …{trades}` brings into PostgreSQL what the exchange has of them."
 
 
 def reason_of(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -41,7 +41,7 @@ from data_collector.model.errors import VenueRefused
 from data_collector.model.grid import IdGrid, KlineGrid, grid_of
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Trade
-from data_collector.model.venue import ExchangeApi, KlinesApi, TradesApi
+from data_collector.model.venue import ExchangeApi, KlinePage, KlinesApi, TradesApi
 from data_collector.model.wire import open_time_text
 
 ROWS_PER_READ = 10_000
@@ -202,17 +202,28 @@ class DatabaseAudit:
         check, doubts, absent = Check(key.label, "exchange"), Doubts(), AbsentRows(grid)
         holes = found.left_to_exchange()
         position, end_ms = span
+        asked_ms = position
         before_ms: int | None = None
         while position < end_ms:
-            call = partial(self._exchanges_klines, rest, key, position, end_ms - 1, doubts)
-            rows, odd, told_ms = await self._retrying.ask(key.label, call)
+            call = partial(self._exchanges_klines, rest, key, asked_ms, end_ms - 1, doubts)
+            page, rows, odd, told_ms = await self._retrying.ask(key.label, call)
             # A full answer speaks for its own time, another one for all that was asked for.
             until_ms = end_ms if told_ms is None else grid.following(told_ms)
             ours = await self._ours(key, position, until_ms)
-            theirs = by_open(rows)
-            compare(check, found.faults, ours, theirs, same=same_kline, refused=found.refused)
+            told = by_open(rows)
+            theirs = {number: row for number, row in told.items() if number >= position}
+            untold: Collection[int] = ()
+            if page.klines and page.proven_from_ms > asked_ms:
+                # Of what lies before its first row it says nothing.
+                absent.begin_anew()
+                before_ms = None
+                untold = [number for number in ours if number < page.proven_from_ms]
+                check.note = f"its answers begin at {open_time_text(page.proven_from_ms)}" if untold else check.note
+            compare(
+                check, found.faults, ours, theirs, same=same_kline, passed_over=untold, refused=found.refused
+            )  # fmt: skip
             places = places_of(self._ends.calendar, odd, rows, position)
-            absent.take(sorted([*theirs, *places]), self._closed_ms - SETTLED_MS)
+            absent.take(sorted([*told, *places]), self._closed_ms - SETTLED_MS)
             if rows:
                 # Of what lies between two rows it has none, whatever ids tell.
                 first_ms = rows[0].open_ms if before_ms is None else before_ms
@@ -224,20 +235,22 @@ class DatabaseAudit:
                 ]
                 before_ms = rows[-1].open_ms
             self._tell(key.label, check.compared)
-            position = until_ms
+            # The last row again: with it the next answer proves what lies between.
+            position, asked_ms = until_ms, until_ms if told_ms is None else told_ms
         found.proven = absent.settle(found.checks[0], check, found.faults, holes)
         found.checks.append(check)
 
     async def _exchanges_klines(
         self, rest: KlinesApi, key: Key, first_ms: int, last_ms: int, doubts: Doubts
-    ) -> tuple[Sequence[Kline], Sequence[Kline], int | None]:
-        """Whole ones, others, and up to which open time a full answer tells."""
-        rows = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
-        whole, odd = parted(self._ends.calendar, rows, first_ms)
+    ) -> tuple[KlinePage, Sequence[Kline], Sequence[Kline], int | None]:
+        """An answer: its whole ones, others, and up to which open time it tells where it is full."""
+        page = await rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+        whole, odd = parted(self._ends.calendar, page.klines, first_ms)
         doubts.settle(faults_of_klines(whole))
-        if len(rows) < ROWS_PER_CALL:
-            return whole, odd, None
-        return whole, odd, place_ms(self._ends.calendar, key.kline_interval, rows[-1].open_ms, first_ms)
+        if len(page.klines) < ROWS_PER_CALL:
+            return page, whole, odd, None
+        told_ms = place_ms(self._ends.calendar, key.kline_interval, page.klines[-1].open_ms, first_ms)
+        return page, whole, odd, told_ms
 
     async def _klines_against_trades(self, found: SeriesAudit, span: Reach) -> Check:
         symbol, interval = found.series.symbol, found.series.kline_interval

@@ -120,7 +120,7 @@ class _SeriesFill:
 
     async def _note(self, page: CheckedPage, stretch: Stretch, answer: AnsweredRows) -> None:
         for missing in page.absent:
-            await self._note_missing(stretch, missing, proven=True)
+            await self._note_missing(stretch, missing, proven=answer.proves(missing))
         if page.lead is not None:
             await self._note_missing(stretch, page.lead, proven=await self._lead_is_absent(page.lead, answer))
 
@@ -140,13 +140,18 @@ class _SeriesFill:
         self._report.absent += count
 
     async def _lead_is_absent(self, lead: Range, answer: AnsweredRows) -> bool:
-        """The answer begins behind the hole: is it the exchange's first row ever, or is there one before the hole?"""
-        grid = self._feed.grid
-        first_there = next(number for number in answer.numbers if number > lead[1])
-        if await self._ask(self._feed.first_ever) == first_there:
+        """The answer begins behind the hole: was nothing before that ever, or is there a row before the hole?"""
+        if answer.proves(lead):
             return True
-        wider = await self._fetch(grid.back(lead[0], LOOK_BACK), first_there)
-        return _holds_both_sides(self._read(wider, lead[0], lead[1]), lead)
+        first_there = next(number for number in answer.numbers if number > lead[1])
+        first_ever = await self._ask(self._feed.first_ever)
+        if first_ever is not None and lead[1] < first_ever:
+            return True
+        wider = await self._fetch(self._feed.grid.back(lead[0], LOOK_BACK), first_there)
+        if wider.proves(lead) and _holds_both_sides(self._read(wider, lead[0], lead[1]), lead):
+            return True
+        self._report.reason = self._feed.unproven_before(first_there)
+        return False
 
     async def _fetch(self, first: int, last: int) -> AnsweredRows:
         return await self._ask(lambda: self._feed.fetch(first, last))

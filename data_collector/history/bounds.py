@@ -32,8 +32,12 @@ class RestBounds:
         self._calendar = calendar
 
     async def open_time(self, symbol: str, interval: str, from_ms: int, now_ms: int) -> int | None:
-        rows, _ = parted(self._calendar, await self._rest.klines(symbol, interval, from_ms, now_ms))
-        return rows[0].open_ms if rows else None
+        # What ended before `from_ms` tells the grid too: an answer without a row does not prove that there is none.
+        for since_ms in (from_ms, 0):
+            page = await self._rest.klines(symbol, interval, since_ms, now_ms)
+            if rows := parted(self._calendar, page.klines)[0]:
+                return rows[0].open_ms
+        return None
 
     async def trade_ids(self, symbol: str, from_ms: int, to_ms: int, now_ms: int) -> tuple[int, int] | None:
         first_id = await self._rest.first_trade_id(symbol, from_ms)
@@ -44,7 +48,9 @@ class RestBounds:
         if end_id is None:
             # Not what a ticker names: that is of a day alone, and a symbol need not be traded for so long.
             newest_id = await self._rest.newest_trade_id(symbol)
-            end_id = first_id if newest_id is None else newest_id + 1
+            if newest_id is None:
+                raise VenueUnreachable(f"the exchange told trade {first_id} of {symbol}, and that it has none")
+            end_id = newest_id + 1
         return None if end_id <= first_id else (first_id, end_id - 1)
 
     async def _prove_quiet(self, symbol: str, from_ms: int) -> None:

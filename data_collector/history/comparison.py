@@ -198,6 +198,10 @@ class AbsentRows:
                 self._gaps.append(Gap(first, *self._grid.span(first, number), "absent"))
             self._before = number
 
+    def begin_anew(self) -> None:
+        """What comes next does not go on where the answer before ended."""
+        self._before = None
+
     def settle(self, calendar: Check, exchange: Check, faults: FaultyRows, holes: Iterable[Range]) -> list[Gap]:
         """What of the holes is proven to be absent; what nothing proves, and nobody told of, is missing."""
         absent: list[Gap] = []

@@ -13,11 +13,12 @@ from data_collector.history.odd_candles import parted, places_of
 from data_collector.history.plan import ROWS_PER_CALL
 from data_collector.history.ports import AnsweredRows, Bounds, Ends, Stored
 from data_collector.model.calendar import LATEST_MS, place_ms
-from data_collector.model.errors import VenueUnreachable
+from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import Gap
 from data_collector.model.grid import Grid, IdGrid, KlineGrid, joined
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Source, Trade
+from data_collector.model.wire import open_time_text
 
 SETTLED_MS = 600_000
 """A kline that REST does not know ten minutes after its end will never be there; before that it may be late."""
@@ -29,6 +30,11 @@ STEPS_AT_ONCE = 500_000
 """How many klines the database is asked about in one go: about a year of minutes."""
 
 SOURCE: Final[Source] = "rest"
+
+UNPROVEN_BEFORE = (
+    "the exchange neither gives what is missing before {what} nor proves that there is nothing; published files may "
+    "have it (`--source auto`)"
+)
 
 _NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 
@@ -46,17 +52,17 @@ class KlineFeed:
         self._ends = ends
         self._bounds = bounds
         self._now_ms = now_ms
+        self._anchor_ms = 0
         self._first_ever: int | None = None
         self._doubts = Doubts()
 
     async def missing(self, from_ms: int, to_ms: int, now_ms: int) -> list[tuple[int, int]]:
-        anchor_ms = 0
         if self.grid.needs_anchor:
             found_ms = await self._bounds.open_time(self.series.symbol, self._interval, from_ms, now_ms)
             if found_ms is None:
                 return []
-            anchor_ms = found_ms
-        first_ms = self.grid.first_open(from_ms, anchor_ms)
+            self._anchor_ms = found_ms
+        first_ms = self.grid.first_open(from_ms, self._anchor_ms)
         end_ms = self.grid.end_of_closed(first_ms, to_ms, now_ms - CLOSED_MARGIN_MS)
         holes: list[tuple[int, int]] = []
         for part in self.grid.parts(first_ms, end_ms, STEPS_AT_ONCE):
@@ -64,8 +70,8 @@ class KlineFeed:
         return joined(self.grid, holes)
 
     async def fetch(self, first: int, last: int) -> AnsweredRows:
-        answer = await self._ends.rest.klines(self.series.symbol, self._interval, first, last)
-        rows, odd = parted(self._ends.calendar, answer, first)
+        page = await self._ends.rest.klines(self.series.symbol, self._interval, first, last)
+        rows, odd = parted(self._ends.calendar, page.klines, first)
         places = places_of(self._ends.calendar, odd, rows, first)
         self._doubts.settle(faults_of_klines(rows))
 
@@ -77,15 +83,21 @@ class KlineFeed:
             )
 
         numbers = sorted([*(row.open_ms for row in rows), *places])
-        return AnsweredRows(numbers, len(answer) >= ROWS_PER_CALL, store, places)
+        proven = (page.proven_from_ms, page.proven_to_ms)
+        return AnsweredRows(numbers, len(page.klines) >= ROWS_PER_CALL, proven, store, places)
 
     async def first_ever(self) -> int | None:
         if self._first_ever is None:
-            rows = await self._ends.rest.klines(self.series.symbol, self._interval, 0, self._now_ms)
-            if rows:
-                place = place_ms(self._ends.calendar, self._interval, rows[0].open_ms)
-                self._first_ever = rows[0].open_ms if place is None else place
+            try:
+                traded_ms = await self._ends.rest.first_trade_ms(self.series.symbol)
+            except VenueRefused:
+                return None
+            if traded_ms is not None:
+                self._first_ever = place_ms(self._ends.calendar, self._interval, traded_ms, self._anchor_ms)
         return self._first_ever
+
+    def unproven_before(self, number: int) -> str:
+        return UNPROVEN_BEFORE.format(what=f"the candle of {open_time_text(number)}")
 
     def is_settled(self, number: int) -> bool:
         return self.grid.following(number) + SETTLED_MS <= self._now_ms
@@ -125,11 +137,15 @@ class TradeFeed:
         async def store(wanted: Callable[[int], bool]) -> Sequence[Stored]:
             return (await self._ends.store.put_trades([row for row in rows if wanted(row.trade_id)], source=SOURCE),)
 
-        return AnsweredRows([row.trade_id for row in rows], not page.reaches_head, store)
+        proven = (rows[0].trade_id, rows[-1].trade_id) if rows else (first, first - 1)
+        return AnsweredRows([row.trade_id for row in rows], not page.reaches_head, proven, store)
 
     async def first_ever(self) -> int | None:
         # REST may keep only the newest trades, so its first one is not the first that ever was.
         return None
+
+    def unproven_before(self, number: int) -> str:
+        return UNPROVEN_BEFORE.format(what=f"trade {number}")
 
     def is_settled(self, number: int) -> bool:
         # Later ids were told in the same answer, and ids are given out in order.

@@ -144,10 +144,16 @@ class AnsweredRows(Struct, frozen=True):
     """Rising; also of places where the exchange has something that is no whole candle."""
     is_full: bool
     """Whether more may follow."""
+    proven: tuple[int, int]
+    """Of the numbers between these two, both included, those that are left out do not exist."""
     store: Callable[[Callable[[int], bool]], Awaitable[Sequence[Stored]]]
     """Writes the rows whose number passes."""
     odd: Mapping[int, Kline] = field(default_factory=dict)
     """What is no whole candle, by its place; it is refused by `store`."""
+
+    def proves(self, missing: tuple[int, int]) -> bool:
+        """Whether nothing of a closed range that it left out exists."""
+        return self.proven[0] <= missing[0] and missing[1] <= self.proven[1]
 
 
 class SeriesFeed(Protocol):
@@ -168,7 +174,10 @@ class SeriesFeed(Protocol):
         """Up to 1,000 rows from `first` on; rows after `last` may be left out."""
 
     async def first_ever(self) -> int | None:
-        """The first number that the exchange has of it; None where that cannot be told."""
+        """No number before this one exists; None where that cannot be told."""
+
+    def unproven_before(self, number: int) -> str:
+        """What is told where the exchange has this one and says nothing of those before it."""
 
     def is_settled(self, number: int) -> bool:
         """Whether it is old enough for its absence to be final: parts of an exchange lag behind each other."""

@@ -93,6 +93,16 @@ class TradesRefused(VenueRefused):
         self.page = page
 
 
+class KlinePage(Struct, frozen=True):
+    """One answer about klines."""
+
+    klines: list[Kline]
+    """Closed ones, in order; also what is no whole kline (`model.calendar.is_whole`)."""
+    proven_from_ms: int
+    proven_to_ms: int
+    """What opens between these two, both included, and is left out does not exist; of the rest nothing is said."""
+
+
 class TradesApi(Protocol):
     """Trades by their ids."""
 
@@ -116,11 +126,11 @@ class KlinesApi(Protocol):
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
-    ) -> list[Kline]:
-        """Closed klines that open from `first_ms` to `last_ms`, in order; at most 1,000. Real holes stay holes.
+    ) -> KlinePage:
+        """Closed klines that open from `first_ms` to `last_ms`, at most 1,000; fewer where the exchange keeps few."""
 
-        What the exchange has comes as it is, also what is no whole kline (`model.calendar.is_whole`).
-        """
+    async def first_trade_ms(self, symbol: str) -> int | None:
+        """When the first trade ever was: no kline ended before. None where the exchange does not tell."""
 
     async def server_time_ms(self) -> int:
         """The exchange's clock."""

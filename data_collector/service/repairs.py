@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -126,10 +126,12 @@ class Repairs(Part):
     def report(self, snapshot: Snapshot) -> PartHealth:
         """Gaps, and what the store lacks."""
         snapshot.gaps = gaps = self._ledger.status()
-        ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S
+        unclosed = self._of_klines.unclosed
+        ready = is_repaired(gaps) and oldest_debt_s(self._outlet) <= GAP_TOLERATED_S and not unclosed
         refusals = sorted(self._of_trades.refusals | self._of_klines.refusals)
         refused = [f"the exchange will not give what is missing: {refusal}" for refusal in refusals[:NAMES_SHOWN]]
-        return PartHealth(gap_reasons(gaps) + _debt_reasons(self._outlet) + refused, ready=ready)
+        reasons = gap_reasons(gaps) + unclosed_reasons(unclosed) + _debt_reasons(self._outlet) + refused
+        return PartHealth(reasons, ready=ready)
 
 
 def is_repaired(gaps: GapsStatus) -> bool:
@@ -149,6 +151,19 @@ def gap_reasons(gaps: GapsStatus) -> list[str]:
     if gaps.open_count > len(reasons):
         reasons.append(f"repairing {gaps.open_count - len(reasons):,} more gaps")
     return reasons
+
+
+def unclosed_reasons(unclosed: Sequence[Key]) -> list[str]:
+    """What never closes, and so is not stored."""
+    if not unclosed:
+        return []
+    labels = names([key.label for key in unclosed])
+    reason = (
+        f"no kline of {labels} has closed, although updates have come for two intervals: the exchange, or a proxy "
+        "before it, sends no closing frames; no closed kline of these series is stored, and `data-collector backfill` "
+        "alone can bring them, to PostgreSQL"
+    )
+    return [reason]
 
 
 def oldest_debt_s(outlet: Outlet) -> float:

@@ -238,7 +238,7 @@ def test_recorded_rest_pages_contradict_nothing(recordings: Path) -> None:
         path = rest / f"klines_BTCUSDT_{interval}_{rest_of_name}.json"
         rows = msgspec.json.decode(path.read_bytes(), type=list[KlineRow])
         span = (rows[0][0], rows[-1][0])
-        assert len(klines_of("BTCUSDT", interval, span, rows[-1][6] + 5_000, rows)) == len(rows)
+        assert len(klines_of("BTCUSDT", interval, span, rows[-1][6] + 5_000, rows).klines) == len(rows)
 
 
 async def test_great_expectations_finds_nothing_in_what_was_recorded(recordings: Path) -> None:

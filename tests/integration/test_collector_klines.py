@@ -80,6 +80,24 @@ async def test_closing_frame_that_never_comes_is_fetched(scene: Scene) -> None:
     scene.assert_counts_add_up()
 
 
+async def test_series_that_never_closes_is_told(store: Store, folder: Path) -> None:
+    """Its updates come, and no closing frame from the first minute on: where it goes on is not known."""
+    async with playing(store, folder) as scene:
+        scene.simulator.faults.add(FrameFault(kind="drop", stream=MINUTES, contains=CLOSING))
+        await scene.subscribed()
+        for _ in range(3):
+            await scene.trade(60_000)
+        await until_async(lambda: "no kline of BTCUSDT 1m has closed" in str(scene.status.reasons), "the reason")
+        assert scene.status.condition == "degraded"
+        assert not scene.status.ready
+        assert closed(store) == []
+
+        scene.simulator.faults.clear()
+        await scene.klines_closed()
+
+        await until_async(lambda: "has closed" not in str(scene.status.reasons), "an end of it")
+
+
 async def test_later_closing_frames_wait_for_the_missing_one(scene: Scene) -> None:
     scene.simulator.faults.add(RestFault(path="/api/v3/klines", status=500))
     scene.simulator.faults.add(FrameFault(kind="drop", stream=MINUTES, contains=CLOSING, count=1))

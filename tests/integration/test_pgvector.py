@@ -246,3 +246,22 @@ async def test_table_and_query_of_the_documents_are_those_that_work(tmp_path: Pa
     assert ends == begins + 64 * (at(1) - at(0))
     minute = round((begins - at(0)).total_seconds() / 60) + 63
     assert later == pytest.approx(Decimal(45060 + minute) / Decimal(45000 + minute) - 1)
+
+
+def test_history_that_came_later_is_in_the_table_too(memory: Memory, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many windows at once, in front of all others and between them; pages are small."""
+    candles = klines(walk(900))
+    flat = [structs.replace(each, close=candles[100].close) for each in candles[100:140]]
+    monkeypatch.setattr(Memory.vector_pages, "__defaults__", (None, None, 50))
+    feed(memory, [*candles[500:600], *candles[700:]])
+    with PgVectorStore(dsn) as store:
+        store.sync(memory)
+        memory.take(candles[:500])
+        memory.take(candles[600:700])
+        memory.take(flat)
+        store.sync(memory)
+    found = stored(dsn)
+
+    assert [begins for _, begins, _, _ in found] == [
+        at(minute) for minute in range(900 - WINDOW + 1) if not 100 <= minute <= 140 - WINDOW
+    ]

@@ -135,7 +135,7 @@ async def test_klines_are_the_closed_ones_of_the_span(start: Start) -> None:
     scene = await start()
     scene.simulator.advance(5 * MINUTE_MS + 2_000)
 
-    klines = await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 60 * MINUTE_MS)
+    klines = (await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 60 * MINUTE_MS)).klines
 
     truth = [kline for kline in scene.simulator.closed_klines("BTCUSDT", "1m") if kline.open_ms >= START_MS]
     assert [(kline.open_ms, kline.close, kline.volume, kline.trades) for kline in klines] == [
@@ -150,9 +150,9 @@ async def test_klines_of_long_ago_cost_no_look_at_the_clock_but_an_open_one_is_n
     await rest.server_time_ms()
     before = rest.weight_used
 
-    old = await rest.klines("BTCUSDT", "1m", START_MS - 2 * day_ms, START_MS)
+    old = (await rest.klines("BTCUSDT", "1m", START_MS - 2 * day_ms, START_MS)).klines
     cost_of_old = rest.weight_used - before
-    recent = await rest.klines("BTCUSDT", "1m", START_MS - 5 * MINUTE_MS, START_MS + day_ms)
+    recent = (await rest.klines("BTCUSDT", "1m", START_MS - 5 * MINUTE_MS, START_MS + day_ms)).klines
     cost_of_recent = rest.weight_used - before - cost_of_old
 
     assert (len(old), cost_of_old) == (1000, 2)
@@ -167,7 +167,7 @@ async def test_klines_that_never_were_stay_a_hole(start: Start) -> None:
     await scene.simulator.perform(SetStatus("BTCUSDT", "TRADING"))
     scene.simulator.advance(MINUTE_MS + 2_000)
 
-    klines = await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 10 * MINUTE_MS)
+    klines = (await scene.rest.klines("BTCUSDT", "1m", START_MS, START_MS + 10 * MINUTE_MS)).klines
 
     assert [(kline.open_ms - START_MS) // MINUTE_MS for kline in klines] == [0, 4]
 

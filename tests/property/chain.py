@@ -14,9 +14,9 @@ from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import SinkUnavailable, VenueUnreachable
 from data_collector.model.gaps import Gap, gaps_after
 from data_collector.model.keys import Key
-from data_collector.model.records import Kline, Ticker, Trade
+from data_collector.model.records import Ticker, Trade
 from data_collector.model.sink import Batch, Behind, TradeRun, TradeTail
-from data_collector.model.venue import SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage
 from data_collector.observe.counters import Counters
 from data_collector.pipeline.gaps.ledger import Ledger
 from data_collector.pipeline.outlet.outlet import RECORDS_MAX, Outlet
@@ -93,8 +93,11 @@ class Exchange:
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
-    ) -> list[Kline]:
-        return []
+    ) -> KlinePage:
+        return KlinePage([], first_ms, first_ms - 1)
+
+    async def first_trade_ms(self, symbol: str) -> int | None:
+        return None
 
     async def newest_trade_id(self, symbol: str) -> int | None:
         return None

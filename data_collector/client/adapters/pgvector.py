@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct
 
 from data_collector.client.adapters.memory import READ_AGAIN, Memory
-from data_collector.client.adapters.remembering.windows import VectorPage
+from data_collector.client.adapters.remembering.windows import NO_VECTORS, VectorPage
 from data_collector.client.errors import NotInstalled, WrongQuestion
 from data_collector.client.records import ms_of, time_of
 from data_collector.client.terms.times import Time
@@ -68,8 +68,10 @@ class PgVectorStore:
             begin_ms, newest_ms, written = known.newest_ms + 1, known.newest_ms, self._correct(memory, known)
         for page in memory.vector_pages(begin_ms):
             if len(page.open_ms):
-                first_ms, newest_ms = int(page.open_ms[0]), max(newest_ms, int(page.open_ms[-1]))
-                written += self._put(memory, page, first_ms, int(page.open_ms[-1]))
+                first_ms = int(page.open_ms[0]) if begin_ms is None else begin_ms
+                newest_ms = int(page.open_ms[-1])
+                written += self._put(memory, page, first_ms, newest_ms)
+                begin_ms = newest_ms + 1
                 if tell is not None:
                     tell(time_of(newest_ms))
         if known is None:
@@ -122,12 +124,16 @@ class PgVectorStore:
         return max(0, newest_ms - (READ_AGAIN + memory.shape.window) * _length_ms(memory)), newest_ms
 
     def _correct(self, memory: Memory, known: _Synced) -> int:
-        """Windows that hold a candle which was corrected since."""
+        """Windows that hold a candle which was corrected since, as far as the table goes."""
         written = 0
-        for last_ms in memory.corrections[known.corrections :]:
-            first_ms = max(0, last_ms - (memory.shape.window - 1) * _length_ms(memory))
-            for page in memory.vector_pages(first_ms, last_ms + 1):
-                written += self._put(memory, page, first_ms, last_ms)
+        for corrected_ms, last_ms in memory.corrections[known.corrections :]:
+            begin_ms = max(0, corrected_ms - (memory.shape.window - 1) * _length_ms(memory))
+            end_ms = min(last_ms, known.newest_ms)
+            for page in memory.vector_pages(begin_ms, end_ms + 1):
+                if len(page.open_ms):
+                    written += self._put(memory, page, begin_ms, int(page.open_ms[-1]))
+                    begin_ms = int(page.open_ms[-1]) + 1
+            self._put(memory, NO_VECTORS, begin_ms, end_ms)
         return written
 
     def _put(self, memory: Memory, page: VectorPage, first_ms: int, last_ms: int) -> int:

@@ -19,9 +19,19 @@ from data_collector.client.reading.merging import Merged, Past, known_ms
 from data_collector.client.reading.past import first_open_ms, open_ms
 from data_collector.client.reading.questions import Notice, Plan, WaitUntil, ask_clock, ask_store
 from data_collector.client.reading.stored import BEHIND_MS
-from data_collector.client.reading.streams import Batch, KlinesStream, LateStream, PastOf, Run, Stream, TradesStream
+from data_collector.client.reading.streams import (
+    Batch,
+    KlinesStream,
+    LateStream,
+    PastOf,
+    Run,
+    Stream,
+    TradesStream,
+    before_ms,
+    is_on_grid,
+)
 from data_collector.client.reading.symbols import check_collected, check_known, silent
-from data_collector.client.records import CALENDAR, Gap, Item, Kline, ms_of
+from data_collector.client.records import Gap, Item, Kline, ms_of
 from data_collector.client.terms.policy import Filling, GapPolicy
 from data_collector.client.terms.position import (
     START,
@@ -32,7 +42,7 @@ from data_collector.client.terms.position import (
     entry_number,
     position_text,
 )
-from data_collector.model.calendar import LATEST_MS, place_ms
+from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
 
 ENTRIES_PER_READ = 1000
@@ -300,14 +310,17 @@ class Following:
             return KlinesPlace()
         if start != "now":
             firsts = {interval: first_open_ms(interval, start) for interval in intervals}
-            return KlinesPlace(_before(firsts), _hint(start))
+            return KlinesPlace(before_ms(_known(firsts)), _hint(start))
         entries = yield from self._entries(name, "XREVRANGE", NEWEST_ENTRIES)
         if not entries:
             return KlinesPlace()
         hint = text_of(entries[0][0])
+        klines = [kline for kline in map(kline_of, reversed(entries)) if kline is not None and is_on_grid(kline)]
+        klines = [kline for kline in klines if kline.interval in intervals]
+        seen = {kline.interval: ms_of(kline.timestamp) for kline in klines if not kline.is_closed}
         opens = {interval: open_ms(interval, entry_number(hint)[0]) for interval in intervals}
-        newest = {kline.interval: ms_of(kline.timestamp) for kline in _closed(entries) if kline.interval in intervals}
-        return KlinesPlace(_before(opens) | newest, hint)
+        newest = {kline.interval: ms_of(kline.timestamp) for kline in klines if kline.is_closed}
+        return KlinesPlace(before_ms(seen | _known(opens)) | newest, hint)
 
     def _late_place(self, name: str) -> Plan[LatePlace]:
         start = self._wanted.start
@@ -318,13 +331,6 @@ def _hint(start: Literal["earliest"] | int) -> str:
     return START if start == "earliest" else f"{start}-0"
 
 
-def _before(firsts: Mapping[str, int | None]) -> dict[str, int]:
-    """Open times directly before those."""
-    befores = {i: place_ms(CALENDAR, i, ms - 1) for i, ms in firsts.items() if ms is not None}
-    return {interval: ms for interval, ms in befores.items() if ms is not None}
-
-
-def _closed(entries: Sequence[Entry]) -> list[Kline]:
-    """Oldest first."""
-    klines = [kline_of(entry) for entry in reversed(entries)]
-    return [kline for kline in klines if kline is not None and kline.is_closed]
+def _known(opens: Mapping[str, int | None]) -> dict[str, int]:
+    """Without those that only the exchange knows."""
+    return {interval: ms for interval, ms in opens.items() if ms is not None}

@@ -17,9 +17,10 @@ from data_collector.model.backoff import Backoff, RepeatedAnswer
 from data_collector.model.calendar import is_whole, missing_range, place_ms
 from data_collector.model.errors import VenueRefused, VenueUnreachable
 from data_collector.model.gaps import GapReason
+from data_collector.model.grid import KlineGrid
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline
-from data_collector.model.venue import KlinesApi
+from data_collector.model.venue import KlinePage, KlinesApi
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.repair.told_refusals import ToldRefusals
 from data_collector.pipeline.sequence.intake import Intake
@@ -40,6 +41,9 @@ ASK_AGAIN_MAX_S = 60.0
 
 ROWS_MAX = 1_000
 """What one answer holds at most."""
+
+LOOK_BACK = 60
+"""How far before what is due a later question begins: the kline right before it may not exist either."""
 
 IDS_DECIDE_S = 60.0
 """REST has not answered for so long: trade ids alone decide what had no trade."""
@@ -89,10 +93,12 @@ class KlineRepair:
         """An event time that REST's clock contradicts."""
 
     @property
-    def missing(self) -> dict[Key, int]:
-        """Series that lack a kline whose grace is over, with its open time."""
-        now = self._clock()
-        return {key: hole.due_ms for key, hole in self._holes.items() if now >= hole.overdue_s + GRACE_S}
+    def unclosed(self) -> list[Key]:
+        """Series of which updates have come for two intervals and the grace, and nothing has closed yet.
+
+        Where the series goes on is not known then, so REST is not asked for it.
+        """
+        return [key for key, series in self._klines.series.items() if series.due_ms < 0 and self._is_unclosed(series)]
 
     @property
     def refusals(self) -> set[str]:
@@ -210,11 +216,14 @@ class KlineRepair:
         # Younger ones may still come by themselves.
         until_ms = max(self._open_at(series, now_ms - int(GRACE_S * 1000)), self._after(series, due_ms))
         last_ms, _ = missing_range(self._calendar, series.key.kline_interval, due_ms, until_ms)
+        # An answer with the one before, too, proves that there is none between.
+        grid = KlineGrid(self._calendar, series.key.kline_interval)
+        first_ms = grid.back(due_ms, LOOK_BACK if hole.asked_past else 1)
         ledger.opened(series.key, due_ms, last_ms)
         ledger.noted(series.key, "rest_asked")
         try:
             # A later one in the answer shows that REST has got so far.
-            rows = await self._klines_of_rest(series.key, due_ms, max(last_ms, series.first_held_ms or 0))
+            page = await self._klines_of_rest(series.key, first_ms, max(last_ms, series.first_held_ms or 0))
         except VenueUnreachable:
             ledger.noted(series.key, "rest_failed")
             raise
@@ -226,6 +235,7 @@ class KlineRepair:
                 self._pass_over(series, until_ms, "lost")
             self._ask_later(hole)
             return
+        rows = page.klines
         whole = {row.open_ms for row in rows if self._is_whole(row, due_ms)}
         for row in rows:
             place = place_ms(self._calendar, row.interval, row.open_ms, due_ms)
@@ -242,7 +252,7 @@ class KlineRepair:
             more = series.due_ms < until_ms
             self._holes[series.key] = DueKline(series.due_ms, self._clock(), 0.0 if more else GRACE_S)
         else:
-            self._ask_again(series, hole, until_ms, proves_absence=any(row.open_ms > due_ms for row in rows))
+            self._ask_again(series, hole, until_ms, proves_absence=page.proven_from_ms <= due_ms < page.proven_to_ms)
 
     def _ask_again(self, series: KlineSeries, hole: DueKline, until_ms: int, *, proves_absence: bool) -> None:
         """The answer did not tell the due kline."""
@@ -263,14 +273,14 @@ class KlineRepair:
     def _ask_later(self, hole: DueKline) -> None:
         hole.next_s = self._clock() + hole.pauses.next_delay_s()
 
-    async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> list[Kline]:
-        rows = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
+    async def _klines_of_rest(self, key: Key, first_ms: int, last_ms: int) -> KlinePage:
+        page = await self._rest.klines(key.symbol, key.kline_interval, first_ms, last_ms)
         self._refused.answered(key)
         if self._failed_s is not None:
             self._backoff.reset()
             structlog.get_logger().info("klines_answered", after_s=round(self._clock() - self._failed_s, 1))
             self._failed_s = None
-        return rows
+        return page
 
     def _pass_over(self, series: KlineSeries, until_ms: int, reason: GapReason) -> None:
         """As far as what waits."""
@@ -299,14 +309,20 @@ class KlineRepair:
     async def _klines_if_any(self, kline: Kline, first_ms: int, last_ms: int) -> list[Kline]:
         key = Key("kline", kline.symbol, kline.interval)
         try:
-            rows = await self._klines_of_rest(key, first_ms, last_ms)
+            page = await self._klines_of_rest(key, first_ms, last_ms)
         except VenueRefused as error:
             self._refused.note(key, error)
             return []
-        return [row for row in rows if self._is_whole(row, kline.open_ms)]
+        return [row for row in page.klines if self._is_whole(row, kline.open_ms)]
 
     def _is_whole(self, kline: Kline, anchor_ms: int) -> bool:
         return is_whole(self._calendar, kline.interval, kline.open_ms, kline.close_ms, anchor_ms)
+
+    def _is_unclosed(self, series: KlineSeries) -> bool:
+        if series.first_ms < 0:
+            return False
+        second_ms = self._after(series, series.first_ms)
+        return series.event_ms >= self._after(series, second_ms) + int(GRACE_S * 1000)
 
     def _open_at(self, series: KlineSeries, time_ms: int) -> int:
         """The open time, from the due one on, of the first kline that ends after `time_ms`."""

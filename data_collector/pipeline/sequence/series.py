@@ -53,13 +53,16 @@ class KlineSeries:
 
     __slots__ = (
         "_calendar", "_chain_id", "_check", "_decided_ms", "_gaps", "_held", "_interval", "_later_gaps", "_newest",
-        "_off_grid", "_recent", "_refused", "_starts", "_trusted_ms", "due_ms", "event_ms", "key", "open_ms",
+        "_off_grid", "_recent", "_refused", "_starts", "_trusted_ms", "due_ms", "event_ms", "first_ms", "key",
+        "open_ms",
     )  # fmt: skip
 
     def __init__(self, key: Key, calendar: Calendar, check: Check) -> None:
         self.key = key
         self.due_ms = -1
         """The open time that must close next; -1 before the first closed kline."""
+        self.first_ms = -1
+        """Open time of the first update."""
         self.open_ms = -1
         """Open time and event time of the newest update."""
         self.event_ms = -1
@@ -95,8 +98,11 @@ class KlineSeries:
         is_past = kline.open_ms < self.due_ms or kline.open_ms in self._held
         if is_past or (kline.open_ms, kline.event_ms) <= (self.open_ms, self.event_ms):
             return Order.KNOWN
-        if kline.open_ms != self.open_ms and not self._has_place(kline.open_ms):
-            return Order.IMPLAUSIBLE
+        if kline.open_ms != self.open_ms:
+            if not self._has_place(kline.open_ms):
+                return Order.IMPLAUSIBLE
+            if self.first_ms < 0:
+                self.first_ms = kline.open_ms
         self._newest = kline
         self.open_ms, self.event_ms = kline.open_ms, kline.event_ms
         return Order.NEXT

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 FrameFaultKind = Literal["drop", "duplicate", "reorder", "delay", "change", "conflict", "corrupt"]
 
-RestFaultKind = Literal["overlap", "short", "shuffle", "alter", "missing"]
+RestFaultKind = Literal["overlap", "short", "shuffle", "alter", "missing", "newest"]
 
 CorruptShape = Literal["truncated", "bad_utf8", "deep", "nan", "huge_number", "duplicate_keys", "empty", "binary"]
 
@@ -53,7 +53,7 @@ class RestFault(Struct, kw_only=True, forbid_unknown_fields=True):
     `overlap`: the page begins `span` rows before what was asked for. `short`: its second half is missing. `shuffle`:
     the two rows in its middle have changed places. `alter`: `set` and `add` are applied to its rows. `missing`: `span`
     rows in its middle are left out, or those `within` a range, as if REST itself had never had them; a range is for
-    `alter` too. Errors are told as usual.
+    `alter` too. `newest`: of klines only the newest `span` are served, the open one too. Errors are told as usual.
     """
 
     kind: RestFaultKind | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from data_collector.model.calendar import LENGTHS_MS
+from data_collector.model.grid import longest_ms
 from data_collector.simulator.control.faults import RestFault
 from data_collector.simulator.rest.parameters import MICROSECONDS_FROM
 
@@ -12,8 +13,11 @@ OVERLAP_STEP_MS = 1000
 """How far a row of an overlap lies back where the question names a time and no interval."""
 
 
-def lying_query(query: Mapping[str, str], fault: RestFault) -> Mapping[str, str]:
+def lying_query(query: Mapping[str, str], fault: RestFault, now_ms: int) -> Mapping[str, str]:
     """The question that is answered in place of the one that was asked."""
+    if fault.kind == "newest":
+        oldest_ms = max(0, now_ms - fault.span * longest_ms(query.get("interval", "")))
+        return {**query, "startTime": str(max(oldest_ms, int(query.get("startTime", "0"))))}
     if fault.kind != "overlap":
         return query
     first, start = query.get("fromId", ""), query.get("startTime", "")

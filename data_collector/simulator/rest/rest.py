@@ -132,7 +132,7 @@ class RestSide:
         parameters.check_names(request.query, endpoint.reads)
         if fault is None:
             return endpoint.answer(self._answerer, request.query, unit)
-        query = lying_query(request.query, fault)
+        query = lying_query(request.query, fault, self._market.now_ms)
         body = endpoint.answer(self._answerer, query, unit)
         more = filling_query(query, body, fault)
         if more is not None and isinstance(body, list):

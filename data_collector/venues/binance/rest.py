@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from data_collector.model.backoff import RepeatedAnswer
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.records import Kline, Ticker
-from data_collector.model.venue import Counts, SymbolRules, TradePage, TradesRefused
+from data_collector.model.records import Ticker
+from data_collector.model.venue import Counts, KlinePage, SymbolRules, TradePage, TradesRefused
 from data_collector.observe.counters import Counters
 from data_collector.observe.escaping import escaped
 from data_collector.outgoing import UNREACHED, open_session, reason_of
@@ -183,6 +183,12 @@ class BinanceRest:
         rows = await self._get("/api/v3/aggTrades", query, 4, list[pages.AggregateRow], urgent=urgent)
         return self._trusted(lambda: pages.first_trade_of(symbol, since_ms, rows))
 
+    async def first_trade_ms(self, symbol: str) -> int | None:
+        """Weight 4."""
+        query = {"symbol": symbol, "fromId": "0", "limit": "1"}
+        rows = await self._get("/api/v3/aggTrades", query, 4, list[pages.AggregateRow], urgent=False)
+        return self._trusted(lambda: pages.first_trade_ms_of(symbol, rows))
+
     async def newest_trade_id(self, symbol: str) -> int | None:
         """Weight 25. https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md#recent-trades-list"""
         query = {"symbol": symbol, "limit": "1"}
@@ -192,7 +198,7 @@ class BinanceRest:
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
-    ) -> list[Kline]:
+    ) -> KlinePage:
         """Weight 2, and 1 for the exchange's clock: the last row may still be open. Not for rows of long ago."""
         span = (first_ms, last_ms)
         if not urgent and pages.page_end_ms(interval, first_ms) < self._known_ms:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from data_collector.model.calendar import UtcCalendar
 from data_collector.model.errors import VenueUnreachable
 from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import SymbolRules
+from data_collector.model.venue import KlinePage, SymbolRules
 from data_collector.venues.binance.codec import MICROSECONDS_FROM, milliseconds
 
 ROWS_MAX = 1000
@@ -165,25 +165,38 @@ def first_trade_of(symbol: str, since_ms: int, rows: Sequence[AggregateRow]) -> 
     return first.f
 
 
-def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, rows: Sequence[KlineRow]) -> list[Kline]:
+def klines_of(symbol: str, interval: str, span: tuple[int, int], now_ms: int, rows: Sequence[KlineRow]) -> KlinePage:
     """Klines that open within `span` (both ends included), in order, and were closed at `now_ms`.
 
-    Also those that are not whole (`model.calendar.is_whole`): the exchange's own past has some.
+    Also those that are not whole (`model.calendar.is_whole`): the exchange's own past has some. What lies between two
+    rows is proven, whether they are closed or not.
     """
     first_ms, last_ms = span
     asked = f"klines of {symbol} {interval} from {first_ms} to {last_ms}"
     if len(rows) > ROWS_MAX:
         raise BadPage(f"{asked} were {len(rows)} rows where {ROWS_MAX} are the most")
     before = first_ms - 1
+    proven_from_ms, proven_to_ms = first_ms, first_ms - 1
     klines: list[Kline] = []
     for row in rows:
         kline = _kline(symbol, interval, row)
         if not before < kline.open_ms <= last_ms:
             raise BadPage(f"{asked} came as {kline.open_ms} after {before}")
         before = kline.open_ms
+        proven_to_ms = before - 1
         if kline.close_ms < now_ms - CLOSED_MARGIN_MS:
             klines.append(kline)
-    return klines
+            proven_to_ms = before
+    if rows:
+        proven_from_ms = milliseconds(rows[0][0])
+    return KlinePage(klines, proven_from_ms, proven_to_ms)
+
+
+def first_trade_ms_of(symbol: str, rows: Sequence[AggregateRow]) -> int | None:
+    """When the oldest aggregate was traded, of the one that was asked for; None when there is none."""
+    if len(rows) > 1 or any(not 0 < milliseconds(row.T) < MICROSECONDS_FROM for row in rows):
+        raise BadPage(f"the first trade of {symbol} came in {len(rows)} rows")
+    return milliseconds(rows[0].T) if rows else None
 
 
 def page_end_ms(interval: str, first_ms: int) -> int:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from data_collector.history.bounds import FileBounds
+from data_collector.history.bounds import FileBounds, RestBounds
 from data_collector.model.calendar import DAY_MS, UtcCalendar
-from data_collector.model.errors import Unavailable
+from data_collector.model.errors import Unavailable, VenueUnreachable
 from data_collector.model.keys import Key
+from data_collector.model.venue import KlinePage
 from data_collector.venues.binance.bulk_files import BinanceBulkFiles
 from data_collector.venues.binance.bulk_names import day_file, month_file
 from tests.bulk_archives import laid_out, published, with_checksum
-from tests.market import SYMBOL
+from tests.market import SYMBOL, kline
+from tests.unit.pipeline.repair_scene import ScriptedRest
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 JANUARY_MS = int(JANUARY.timestamp()) * 1000
@@ -64,3 +66,32 @@ async def test_time_without_a_file_is_told(tmp_path: Path) -> None:
         await reading.trade_ids(SYMBOL, JANUARY_MS + 9 * DAY_MS, JANUARY_MS + 11 * DAY_MS, JANUARY_MS + 60 * DAY_MS)
     with pytest.raises(Unavailable, match=r"No published file of BTCUSDT 3d .* when its candles open"):
         await reading.open_time(SYMBOL, "3d", JANUARY_MS, JANUARY_MS + 11 * DAY_MS)
+
+
+async def test_newest_trade_that_is_not_told_makes_no_time_empty() -> None:
+    """A trade was told since the time, and no newest one: a plan of nothing would be a false proof."""
+    rest = ScriptedRest([])
+    rest.first_id = 5
+
+    with pytest.raises(VenueUnreachable, match="trade 5 of BTCUSDT"):
+        await RestBounds(rest, UtcCalendar()).trade_ids(SYMBOL, JANUARY_MS, JANUARY_MS + DAY_MS, JANUARY_MS + DAY_MS)
+
+
+class OldWeeks(ScriptedRest):
+    """Its newest week is long over."""
+
+    async def klines(
+        self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
+    ) -> KlinePage:
+        week = kline(interval="1w", open_ms=MONDAY_MS, close_ms=MONDAY_MS + 7 * DAY_MS - 1)
+        rows = [week] if first_ms <= MONDAY_MS <= last_ms else []
+        return KlinePage(rows, MONDAY_MS, MONDAY_MS) if rows else KlinePage([], first_ms, first_ms - 1)
+
+
+async def test_weeks_before_the_time_tell_the_grid_too() -> None:
+    """Else an answer without a row would make a plan of nothing, as if nothing were missing."""
+    bounds_of_rest = RestBounds(OldWeeks([]), UtcCalendar())
+
+    found = await bounds_of_rest.open_time(SYMBOL, "1w", MONDAY_MS + 30 * DAY_MS, MONDAY_MS + 60 * DAY_MS)
+
+    assert found == MONDAY_MS

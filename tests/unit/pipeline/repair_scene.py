@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from data_collector.model.errors import VenueRefused, VenueUnreachable
-from data_collector.model.records import Kline, Ticker, Trade
-from data_collector.model.venue import SymbolRules, TradePage
+from data_collector.model.records import Ticker, Trade
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage
 from data_collector.pipeline.repair.refill import Reach, Refill
 from data_collector.pipeline.repair.trade_repair import TradeRepair
 from data_collector.pipeline.spool.spool import Spool
@@ -69,8 +69,11 @@ class ScriptedRest:
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
-    ) -> list[Kline]:
-        return []
+    ) -> KlinePage:
+        return KlinePage([], first_ms, first_ms - 1)
+
+    async def first_trade_ms(self, symbol: str) -> int | None:
+        return None
 
     async def newest_trade_id(self, symbol: str) -> int | None:
         return None

@@ -36,6 +36,9 @@ class VectorPage(Struct, frozen=True):
     """A row each."""
 
 
+NO_VECTORS: Final = VectorPage(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32))
+
+
 class Windows:
     """Rows come and change; the windows that hold them are computed anew, and depend on nothing else.
 
@@ -91,6 +94,11 @@ class Windows:
         if rows and CALENDAR.next_open_ms(self._interval, int(self.open_ms[rows - 1])) > at_ms:
             rows -= 1
         return rows
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """From when on candles are missing, and until when."""
+        rows = np.flatnonzero(self._runs[: self.rows] == 1)[1:]
+        return [(int(self.open_ms[row - 1]) + 1, int(self.open_ms[row])) for row in rows.tolist()]
 
     def demand_shape(self, first: int, until: int) -> None:
         """Raise `NoShape` where the rows from `first` on and before `until` are no window with a shape."""

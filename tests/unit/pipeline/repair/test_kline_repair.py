@@ -14,7 +14,7 @@ from data_collector.model.gaps import Gap, GapReason
 from data_collector.model.keys import Key
 from data_collector.model.records import Kline, Ticker
 from data_collector.model.sink import Behind
-from data_collector.model.venue import SymbolRules, TradePage
+from data_collector.model.venue import KlinePage, SymbolRules, TradePage
 from data_collector.pipeline.gaps.attempts import GAP_DEADLINE_S
 from data_collector.pipeline.gaps.ledger import HealSource, Ledger
 from data_collector.pipeline.repair.kline_repair import ASK_AGAIN_S, GRACE_S, KlineRepair
@@ -36,6 +36,8 @@ class Market:
     def __init__(self) -> None:
         self.now_ms = NOON_MS
         self.rows: dict[tuple[str, int], Kline] = {}
+        self.oldest_ms = 0
+        """It serves nothing that opened earlier."""
         self.away = False
         self.banned = False
         self.refused: dict[str, VenueRefused] = {}
@@ -50,16 +52,24 @@ class Market:
 
     async def klines(
         self, symbol: str, interval: str, first_ms: int, last_ms: int, *, urgent: bool = False
-    ) -> list[Kline]:
+    ) -> KlinePage:
         self.asked.append((interval, (first_ms - NOON_MS) // MINUTE_MS, (last_ms - NOON_MS) // MINUTE_MS))
         if self.away:
             raise VenueUnreachable("The exchange is away.")
         if interval in self.refused:
             raise self.refused[interval]
         assert symbol == SYMBOL
-        return [
-            row for (of, open_ms), row in sorted(self.rows.items()) if of == interval and first_ms <= open_ms <= last_ms
+        klines = [
+            row
+            for (of, open_ms), row in sorted(self.rows.items())
+            if of == interval and max(first_ms, self.oldest_ms) <= open_ms <= last_ms
         ]
+        if not klines:
+            return KlinePage([], first_ms, first_ms - 1)
+        return KlinePage(klines, klines[0].open_ms, klines[-1].open_ms)
+
+    async def first_trade_ms(self, symbol: str) -> int | None:
+        return None
 
     async def server_time_ms(self) -> int:
         if self.banned:
@@ -125,6 +135,7 @@ def scene() -> RepairScene:
 
 async def begun(scene: RepairScene) -> None:
     scene.send(kline(0))
+    scene.market.has(0)
     await scene.repair.look()
     scene.take()
     assert [interval for interval, *_ in scene.asked] == ["1m"]
@@ -156,7 +167,7 @@ async def test_quiet_symbol_gets_its_kline_after_the_grace_with_one_call(scene: 
     assert scene.asked == []
     await scene.pass_s(0.2)
 
-    assert scene.asked == [("1m", 1, 1)]
+    assert scene.asked == [("1m", 0, 1)]
     assert scene.stored() == [(1, "rest")]
     await scene.pass_s(30)
     assert scene.asked == []
@@ -170,7 +181,7 @@ async def test_one_call_covers_all_that_is_missing(scene: RepairScene) -> None:
 
     await scene.pass_s(GRACE_S)
 
-    assert scene.asked == [("1m", 1, 7)]
+    assert scene.asked == [("1m", 0, 7)]
     assert scene.stored() == [(1, "rest"), (2, "rest"), (3, "rest"), (4, "rest"), (5, "rest"), (6, "ws"), (7, "rest")]
 
 
@@ -284,7 +295,7 @@ async def test_start_skips_what_is_older_than_the_catch_up() -> None:
 
     await scene.repair.look()
 
-    assert scene.asked == [("1m", 8, 9)]
+    assert scene.asked == [("1m", 7, 9)]
     assert scene.gaps() == [Gap(at(1), at(7), 7, "skipped")]
 
 

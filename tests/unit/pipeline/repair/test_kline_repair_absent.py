@@ -32,7 +32,7 @@ async def test_rest_is_asked_as_far_as_the_stream_has_come() -> None:
     await begun(scene)
     clock(scene, 2)
     await scene.pass_s(GRACE_S)
-    assert scene.asked == [("1m", 1, 1)]
+    assert scene.asked == [("1m", 0, 1)]
     clock(scene, 5.01)
     scene.market.has(4)
     scene.send(kline(4, first_trade_id=99_999, last_trade_id=100_010))
@@ -40,7 +40,42 @@ async def test_rest_is_asked_as_far_as_the_stream_has_come() -> None:
     for _ in range(3):
         await scene.pass_s(ASK_AGAIN_S)
 
-    assert scene.asked[0] == ("1m", 1, 4)
+    assert scene.asked[0] == ("1m", 0, 4)
+    assert scene.gaps() == [Gap(at(1), at(3), 3, "absent")]
+
+
+async def test_exchange_that_serves_its_newest_klines_alone_proves_nothing_of_those_before() -> None:
+    """Minutes 1 to 5 were missed, and REST begins at minute 4: 1 to 3 are lost, and not absent."""
+    scene = RepairScene()
+    await begun(scene)
+    scene.market.has(1, 2, 3, 4, 5)
+    scene.market.oldest_ms = at(4)
+    clock(scene, 6)
+    scene.send(kline(5, first_trade_id=99_999, last_trade_id=100_010))
+
+    for _ in range(4):
+        await scene.pass_s(ASK_AGAIN_S)
+    assert scene.gaps() == []
+    for _ in range(int(GAP_DEADLINE_S / ASK_AGAIN_S) + 2):
+        await scene.pass_s(ASK_AGAIN_S)
+
+    gaps = scene.gaps()
+    assert {gap.reason for gap in gaps} == {"lost"}
+    assert (gaps[0].first, gaps[-1].last) == (at(1), at(3))
+
+
+async def test_kline_before_the_hole_that_does_not_exist_either_leaves_the_hole_provable() -> None:
+    """The one before was built, and REST has none: a later question begins further back."""
+    scene = RepairScene()
+    await begun(scene)
+    del scene.market.rows["1m", at(0)]
+    scene.market.has(-9, 4)
+    clock(scene, 5.2)
+    scene.send(kline(4, first_trade_id=99_999, last_trade_id=100_010))
+
+    for _ in range(4):
+        await scene.pass_s(ASK_AGAIN_S)
+
     assert scene.gaps() == [Gap(at(1), at(3), 3, "absent")]
 
 

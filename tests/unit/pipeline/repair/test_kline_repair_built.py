@@ -13,6 +13,7 @@ async def test_hole_of_hours_in_the_exchange_is_absent_although_ids_follow_each_
     """As on 2020-06-28: three hours without a candle, and the next trade has the next id."""
     scene = RepairScene()
     scene.send(kline(0, interval="1h"))
+    scene.market.has(0, interval="1h")
     await scene.repair.look()
     scene.take()
     later = kline(4 * 60, interval="1h", first_trade_id=1334, last_trade_id=2567)

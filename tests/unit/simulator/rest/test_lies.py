@@ -8,6 +8,9 @@ from data_collector.simulator.rest.lies import filling_query, lying_body, lying_
 ROWS: list[object] = [{"id": number, "price": "1.0"} for number in range(10, 16)]
 
 
+NOW_MS = 1_700_000_000_000
+
+
 def ids(body: object) -> list[object]:
     assert isinstance(body, list)
     return [row["id"] for row in body]
@@ -16,11 +19,22 @@ def ids(body: object) -> list[object]:
 def test_overlap_asks_for_rows_from_before() -> None:
     fault = RestFault(kind="overlap", span=3)
 
-    assert lying_query({"symbol": "A", "fromId": "10"}, fault) == {"symbol": "A", "fromId": "7"}
-    assert lying_query({"fromId": "2"}, fault) == {"fromId": "0"}
-    assert lying_query({"startTime": "600000", "interval": "1m"}, fault) == {"startTime": "420000", "interval": "1m"}
-    assert lying_query({"startTime": "1700000000000000"}, fault) == {"startTime": "1699999997000000"}
-    assert lying_query({"startTime": "nonsense"}, fault) == {"startTime": "nonsense"}
+    assert lying_query({"symbol": "A", "fromId": "10"}, fault, NOW_MS) == {"symbol": "A", "fromId": "7"}
+    assert lying_query({"fromId": "2"}, fault, NOW_MS) == {"fromId": "0"}
+    minutes = {"startTime": "600000", "interval": "1m"}
+    assert lying_query(minutes, fault, NOW_MS) == {"startTime": "420000", "interval": "1m"}
+    assert lying_query({"startTime": "1700000000000000"}, fault, NOW_MS) == {"startTime": "1699999997000000"}
+    assert lying_query({"startTime": "nonsense"}, fault, NOW_MS) == {"startTime": "nonsense"}
+
+
+def test_newest_serves_no_older_rows() -> None:
+    fault = RestFault(kind="newest", span=2)
+
+    assert lying_query({"startTime": "0", "interval": "1m"}, fault, NOW_MS) == {
+        "startTime": str(NOW_MS - 120_000), "interval": "1m",
+    }  # fmt: skip
+    late = {"startTime": str(NOW_MS - 60_000), "interval": "1m"}
+    assert lying_query(late, fault, NOW_MS) == late
 
 
 def test_short_page_keeps_its_first_half() -> None:

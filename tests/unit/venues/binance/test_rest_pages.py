@@ -13,6 +13,7 @@ from data_collector.venues.binance.rest_pages import (
     TickerRow,
     TimeRow,
     TradeRow,
+    first_trade_ms_of,
     first_trade_of,
     klines_of,
     server_time_of,
@@ -40,7 +41,7 @@ def ids(*found: int, from_id: int = 100, limit: int = 1000) -> list[int]:
 
 
 def opens(*rows: KlineRow, last_ms: int = NOW_MS, now_ms: int = NOW_MS, interval: str = "1m") -> list[int]:
-    return [kline.open_ms for kline in klines_of("BTCUSDT", interval, (TIME_MS, last_ms), now_ms, rows)]
+    return [kline.open_ms for kline in klines_of("BTCUSDT", interval, (TIME_MS, last_ms), now_ms, rows).klines]
 
 
 def test_trades_keep_their_digits_and_sides() -> None:
@@ -75,7 +76,7 @@ def test_times_in_microseconds_become_milliseconds() -> None:
     [trade] = trades_of("BTCUSDT", 7, 1000, [trade_row(7, TIME_MS * 1000 + 345)])
     [kline] = klines_of(
         "BTCUSDT", "1m", (TIME_MS, TIME_MS), NOW_MS, [kline_row(TIME_MS * 1000, (TIME_MS + MINUTE_MS) * 1000 - 1)]
-    )
+    ).klines
 
     assert (trade.time_ms, trade.event_ms, trade.sub_ms_us) == (TIME_MS, TIME_MS, 345)
     assert (kline.open_ms, kline.close_ms) == (TIME_MS, TIME_MS + MINUTE_MS - 1)
@@ -97,6 +98,27 @@ def test_kline_is_closed_when_the_exchange_is_past_its_end() -> None:
 
 def test_holes_between_klines_stay_holes() -> None:
     assert opens(kline_row(TIME_MS), kline_row(TIME_MS + 5 * MINUTE_MS)) == [TIME_MS, TIME_MS + 5 * MINUTE_MS]
+
+
+def test_what_lies_between_two_rows_is_proven_and_nothing_else() -> None:
+    """A row that is still open shows that there is none before it; an answer without rows shows nothing."""
+
+    def proven(*rows: KlineRow, now_ms: int = NOW_MS) -> tuple[int, int]:
+        page = klines_of("BTCUSDT", "1m", (TIME_MS, NOW_MS), now_ms, rows)
+        return page.proven_from_ms - TIME_MS, page.proven_to_ms - TIME_MS
+
+    rows = kline_row(TIME_MS + 2 * MINUTE_MS), kline_row(TIME_MS + 5 * MINUTE_MS)
+    assert proven(*rows) == (2 * MINUTE_MS, 5 * MINUTE_MS)
+    assert proven(*rows, now_ms=TIME_MS + 5 * MINUTE_MS) == (2 * MINUTE_MS, 5 * MINUTE_MS - 1)
+    assert proven() == (0, -1)
+
+
+def test_first_trade_ever_is_told_by_its_time() -> None:
+    assert first_trade_ms_of("BTCUSDT", [AggregateRow(f=0, T=TIME_MS * 1000)]) == TIME_MS
+    assert first_trade_ms_of("BTCUSDT", []) is None
+    for rows in ([AggregateRow(f=0, T=-1)], [AggregateRow(f=0, T=TIME_MS), AggregateRow(f=1, T=TIME_MS)]):
+        with pytest.raises(BadPage):
+            first_trade_ms_of("BTCUSDT", rows)
 
 
 def test_rows_that_are_no_whole_kline_refuse_no_page() -> None:
@@ -134,7 +156,7 @@ def test_months_are_measured_by_the_calendar() -> None:
 
     rows = [kline_row(november_ms, december_ms - 1), kline_row(december_ms, january_ms - 1)]
 
-    assert len(klines_of("BTCUSDT", "1M", span, january_ms + 5000, rows)) == 2
+    assert len(klines_of("BTCUSDT", "1M", span, january_ms + 5000, rows).klines) == 2
 
 
 def test_first_trade_since_a_time() -> None:
