@@ -55,7 +55,7 @@ LOOK_S = 1.0
 """So often the store is asked of which market it is: none is replaced by that of another sooner."""
 
 SILENT_S = 60.0
-"""After so long it is asked whether a series is silent because nobody collects it."""
+"""So often it is asked whether a series is silent because nobody collects it."""
 
 COUNTED_MAX = 10_000
 """Entries of a stream, when it is asked how many wait."""
@@ -107,8 +107,13 @@ class Following:
         self._waited_until_s = 0.0
         self._has_past: set[tuple[str, str | None]] = set()
         """Symbol and interval of what has come out of history."""
-        self._listens_until_s: float | None = None
-        """When it is asked what is silent; None: it has been."""
+        self._now_s = 0.0
+        """Of the newest read."""
+        self._listens_until_s = 0.0
+        """When it is asked what is silent."""
+        self._heard_ms = wanted.now_ms
+        """Of the newest entry that had been read when it was asked."""
+        self._told_silent: set[Key] = set()
         self._looks_at_s = 0.0
         """When it is asked whether the store is still of the same market."""
 
@@ -185,9 +190,10 @@ class Following:
         names, hints = [each.name for each in self._streams], [each.hint for each in self._streams]
         wait = ("BLOCK", self.block_ms) if self.block_ms else ()
         reply = yield from ask_store("XREAD", "COUNT", ENTRIES_PER_READ, *wait, "STREAMS", *names, *hints)
-        if (now_s := (yield from ask_clock())) >= self._looks_at_s:
+        self._now_s = yield from ask_clock()
+        if self._now_s >= self._looks_at_s:
             yield from self._market.joined.look()
-            self._looks_at_s = now_s + LOOK_S
+            self._looks_at_s = self._now_s + LOOK_S
         read = dict(streams_of(reply))
         # What was read is handed on in several batches where history comes in between.
         self.is_caught_up = not read
@@ -199,13 +205,17 @@ class Following:
         self.is_caught_up = all(len(entries) < ENTRIES_PER_READ for entries in read.values())
 
     def _tell_silent(self) -> Plan[None]:
-        if self._listens_until_s is None or (now_s := (yield from ask_clock())) < self._listens_until_s:
+        if self._now_s < self._listens_until_s:
             return
-        wanted, market = self._wanted, self._market
-        sentences = yield from silent(self._keys, market.called, wanted.series, wanted.now_ms)
-        self._listens_until_s = now_s + SILENT_S if sentences is None else None
-        for sentence in sentences or ():
-            yield Notice(sentence)
+        streams = [stream for stream in self._streams if isinstance(stream, KlinesStream) and self.is_caught_up]
+        overdue = {key for stream in streams for key in stream.overdue()}
+        found = yield from silent(self._keys, self._market.called, self._wanted.series, self._heard_ms, overdue)
+        for key, sentence in found.items():
+            if key not in self._told_silent:
+                yield Notice(sentence)
+        self._told_silent |= found.keys()
+        self._heard_ms = max(self._heard_ms, *(entry_number(stream.hint)[0] for stream in self._streams))
+        self._listens_until_s = self._now_s + SILENT_S
 
     def _look_at_ends(self) -> Plan[None]:
         """A stream that does not reach the entry that was read last was emptied, or has lost its end."""

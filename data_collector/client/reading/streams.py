@@ -13,7 +13,7 @@ from data_collector.client.reading.entries import Entry, kline_of, revision_of, 
 from data_collector.client.reading.merging import Past
 from data_collector.client.reading.past import PastKlines, PastLives, PastTrades, open_ms
 from data_collector.client.reading.questions import Question, ask_store
-from data_collector.client.reading.stored import Stored
+from data_collector.client.reading.stored import BEHIND_MS, Stored
 from data_collector.client.records import CALENDAR, Epoch, Gap, Item, Kline, Trade, ms_of, time_of
 from data_collector.client.terms.position import KlinesPlace, LatePlace, Place, TradesPlace, entry_number
 from data_collector.model.calendar import LENGTHS_MS, MINUTE_MS, place_ms
@@ -212,6 +212,7 @@ class KlinesStream:
         for interval, ms in place.last_ms.items():
             if interval in self._grids:
                 self._move(interval, time_of(ms))
+        self._began = dict(self._last)
         self._symbol = symbol
         self._past = past
         self._with_open = with_open
@@ -274,6 +275,17 @@ class KlinesStream:
             self._due[interval] = last + length
         else:
             self._due[interval] = time_of(self._grids[interval].following(ms_of(last)))
+
+    def overdue(self) -> list[Key]:
+        """Intervals that came, and of which two candles and more have closed since without coming, by others."""
+        came = {each: ms_of(due) for each, due in self._due.items() if self._last[each] != self._began.get(each)}
+        newest_ms = max(came.values(), default=0)
+        following = {each: self._grids[each].following for each in came}
+        return [
+            Key("kline", self._symbol, each)
+            for each, due_ms in came.items()
+            if following[each](following[each](due_ms)) + BEHIND_MS < newest_ms
+        ]
 
     def _past_of(self, interval: str, to_ms: int, closed_ms: int | None) -> PastKlines:
         due = self._due.get(interval, self._opened.get(interval))

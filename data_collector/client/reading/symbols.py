@@ -95,12 +95,12 @@ class Subscribed(Struct):
     intervals: list[str]
     channels: list[str]
 
-    def names(self, symbol: str) -> list[str]:
+    def names(self, symbol: str) -> set[str]:
         """Of its series, without the symbol."""
         if symbol not in self.symbols:
-            return []
-        trades = [TRADES] if "trade" in self.channels else []
-        return [*(self.intervals if "kline" in self.channels else []), *trades]
+            return set()
+        trades = {TRADES} if "trade" in self.channels else set()
+        return {*(self.intervals if "kline" in self.channels else ()), *trades}
 
 
 def subscribed(keys: StoreKeys, called: Called) -> Plan[Subscribed | None]:
@@ -140,12 +140,12 @@ def check_collected(keys: StoreKeys, called: Called, series: Sequence[Key], *, i
     lacking: list[tuple[Key, set[str]]] = []
     for symbol, keys_of in _by_symbol(series).items():
         held = yield from _stored_names(keys, symbol)
-        if any(name_of(key) not in held for key in keys_of):
+        if any(not _names(key) & held for key in keys_of):
             held |= yield from _flowing_names(keys, symbol)
-        lacking += [(key, held) for key in keys_of if name_of(key) not in held]
+        lacking += [(key, held) for key in keys_of if not _names(key) & held]
     told = (yield from subscribed(keys, called)) if lacking else None
     for key, held in lacking:
-        if told is not None and name_of(key) not in told.names(key.symbol):
+        if told is not None and not _names(key) & told.names(key.symbol):
             raise UnknownSeries(_not_collected(called, key, told))
         if told is None and is_stored and held:
             raise UnknownSeries(
@@ -153,24 +153,26 @@ def check_collected(keys: StoreKeys, called: Called, series: Sequence[Key], *, i
             )
 
 
-def silent(keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int) -> Plan[list[str] | None]:
-    """Sentences about what nobody collects, as far as it can be known; None while nothing of their symbols flows."""
-    quiet: list[tuple[Key, set[str], set[str]]] = []
-    flows = False
+def silent(
+    keys: StoreKeys, called: Called, series: Sequence[Key], since_ms: int, overdue: Collection[Key]
+) -> Plan[dict[Key, str]]:
+    """Sentences about what nobody collects, as far as is known. A kline key without interval is that of all candles."""
+    quiet: list[tuple[Key, set[str]]] = []
     for symbol, keys_of in _by_symbol(series).items():
         flowing = yield from _flowing_names(keys, symbol, since_ms + 1)
-        flows |= bool(flowing)
-        if flowing and any(name_of(key) not in flowing for key in keys_of):
-            held = yield from _stored_names(keys, symbol)
-            quiet += [(key, flowing, held) for key in keys_of if name_of(key) not in flowing]
+        quiet += [(key, flowing) for key in keys_of if key in overdue or not _names(key) & flowing]
     told = (yield from subscribed(keys, called)) if quiet else None
-    sentences: list[str] = []
-    for key, flowing, held in quiet:
-        if told is not None and name_of(key) not in told.names(key.symbol):
-            sentences.append(_not_collected(called, key, told))
-        elif told is None and name_of(key) not in held:
-            sentences.append(f"Nothing of {_name(key)} came, while {_named(flowing)} of {key.symbol} did: {_cure(key)}")
-    return sentences if flows else None
+    sentences: dict[Key, str] = {}
+    for key, flowing in quiet:
+        if told is not None:
+            if not _names(key) & told.names(key.symbol):
+                sentences[key] = _not_collected(called, key, told)
+        elif key in overdue:
+            sentences[key] = f"No more candles of {_name(key)} came, while those of others did: {_cure(key)}"
+        elif flowing and not _names(key) & (yield from _stored_names(keys, key.symbol)):
+            came = f"{_named(flowing)} of {key.symbol}"
+            sentences[key] = f"Nothing of {_name(key)} came, while {came} did: {_cure(key)}"
+    return sentences
 
 
 def _not_collected(called: Called, key: Key, told: Subscribed) -> str:
@@ -180,24 +182,34 @@ def _not_collected(called: Called, key: Key, told: Subscribed) -> str:
 
 
 def _by_symbol(series: Sequence[Key]) -> dict[str, list[Key]]:
-    """Without the candles of a symbol where every interval is named, which stands for whatever there is."""
+    """Where every interval is named, which stands for whatever there is, one key stands for the candles."""
     found: dict[str, list[Key]] = {}
     for key in series:
         found.setdefault(key.symbol, []).append(key)
     for symbol, keys in found.items():
         if {key.interval for key in keys} >= set(INTERVALS):
-            found[symbol] = [key for key in keys if key.interval is None]
+            found[symbol] = [Key("kline", symbol), *(key for key in keys if key.interval is None)]
     return found
 
 
+def _is_any(key: Key) -> bool:
+    """Whether it stands for all candles of a symbol."""
+    return key.channel == "kline" and key.interval is None
+
+
+def _names(key: Key) -> set[str]:
+    """One of these is enough."""
+    return set(INTERVALS) if _is_any(key) else {name_of(key)}
+
+
 def _name(key: Key) -> str:
-    return f"{key.symbol}:{name_of(key)}"
+    return f"candles of {key.symbol}" if _is_any(key) else f"{key.symbol}:{name_of(key)}"
 
 
 def _cure(key: Key) -> str:
     """Of what nobody collects."""
     if key.interval is None:
-        return "is trade missing in the collector's CHANNELS?"
+        return f"is {key.channel} missing in the collector's CHANNELS?"
     return f"is {key.interval} missing in the collector's INTERVALS?"
 
 
