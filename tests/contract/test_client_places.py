@@ -81,6 +81,20 @@ async def test_history_of_another_collector_is_not_joined_with_the_store(
             await asking.live(TRADES, start=NOON_MS)
 
 
+async def test_history_of_another_exchange_is_none(service: HttpService, address: str, dsn: str) -> None:
+    """Whole pages, pieces and frames of the HTTP side's, which knows the symbol."""
+    await put_trades(dsn, 1, 20)
+    collects_from(service, address, SOURCE)
+
+    with Client(address, api=service.url, database="", exchange="kraken") as kraken:
+        sentence = f"The collector at {service.url} .* collects binance, and the client was asked for kraken: give it"
+        for ask in (kraken.trades(SYMBOL).read, kraken.klines(SYMBOL, "1m", start=at(0)).to_numpy, kraken.symbols):
+            with pytest.raises(WrongStore, match=sentence):
+                ask()
+    with telling(service, address, structs.replace(snapshot_of(address), source=SOURCE, key_prefix="kraken:")):
+        until(lambda: service.get(f"/trades/{SYMBOL}").headers["X-Exchange"] == "kraken" or None)
+
+
 async def test_history_without_the_store_is_asked_of_any_collector(
     service: HttpService, address: str, dsn: str
 ) -> None:

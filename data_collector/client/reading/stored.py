@@ -170,7 +170,7 @@ class ApiStored:
 
     def _asked(self, path: str, query: Query, names: Sequence[str]) -> Plan[ApiAnswer]:
         answer = yield from ask_api(path, {**query, "format": "csv", "meta": 1}, names)
-        yield from self._joined.note(answer.headers.get("x-filled-from"))
+        yield from self._joined.note(answer.headers.get("x-filled-from"), answer.headers.get("x-exchange"))
         return answer
 
     def _piece(self, path: str, query: Query, names: Sequence[str], before: Page) -> Plan[ApiAnswer | None]:
@@ -180,7 +180,7 @@ class ApiStored:
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         if answer.status != 200:
             return None
-        yield from self._joined.note(answer.headers.get("x-filled-from"))
+        yield from self._joined.note(answer.headers.get("x-filled-from"), answer.headers.get("x-exchange"))
         return answer
 
 

@@ -233,6 +233,7 @@ class Joined:
     def __init__(self, keys: StoreKeys, called: Called, sides: Sides, source: str | None = None) -> None:
         """`source` is what a position is of."""
         self._source_key = keys.own("source")
+        self._exchange = keys.prefix.rstrip(":") or EXCHANGE
         self._called = called
         self._sides = sides
         self._source = source
@@ -268,8 +269,13 @@ class Joined:
                 'api="".'
             )
 
-    def note(self, told: str | None) -> Plan[None]:
-        """What an answer of the HTTP side tells. Raises `WrongStore`."""
+    def note(self, told: str | None, exchange: str | None) -> Plan[None]:
+        """What an answer of the HTTP side tells: from where it collects, and of which exchange. Raises `WrongStore`."""
+        if exchange not in (None, self._exchange):
+            raise WrongStore(
+                f"The collector at {self._called.api} (DATA_COLLECTOR_API) collects {exchange}, and the client was "
+                f"asked for {self._exchange}: give it exchange={exchange!r}, or the api= of another collector."
+            )
         if told in (None, self._told):
             return
         before, self._told = self._told, told
@@ -290,7 +296,7 @@ class Joined:
         answer = yield ApiRequest("/subscriptions", {}, is_optional=True)
         assert isinstance(answer, ApiAnswer), "that is what a request is answered by"
         told = answer.headers.get("x-filled-from")
-        yield from self.note(told)
+        yield from self.note(told, answer.headers.get("x-exchange"))
         self._sides.asks_at_s = now_s + MEET_AGAIN_S if told is None else None
 
 
