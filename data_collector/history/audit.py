@@ -202,7 +202,8 @@ class DatabaseAudit:
         check, doubts, absent = Check(key.label, "exchange"), Doubts(), AbsentRows(grid)
         holes = found.left_to_exchange()
         position, end_ms = span
-        asked_ms = position
+        # With the row before the first one what is missing there is proven too.
+        asked_ms = grid.back(position)
         before_ms: int | None = None
         while position < end_ms:
             call = partial(self._exchanges_klines, rest, key, asked_ms, end_ms - 1, doubts)

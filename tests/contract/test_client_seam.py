@@ -67,6 +67,18 @@ async def test_live_from_a_time_is_history_and_then_the_stream(
     assert sorted(map(str, told(after))) == ["('1m', 10)", "21", "22"]
 
 
+@pytest.mark.parametrize("start", [0, "1970-01-01"])
+async def test_live_from_the_begin_of_time_has_all_of_history(
+    client: Client, sink: RedisSink, reader: Reader, dsn: str, start: int | str
+) -> None:
+    await put_trades(dsn, 1, 20)
+    await sink.write(Batch(trades=[stores.run_of(trades_from(1, 20))]))
+    reader.client.xtrim(f"trades:{SYMBOL}", maxlen=5, approximate=False)
+
+    with client.live(TRADES, start=start) as live:
+        assert told(itertools.islice(live, 20)) == list(range(1, 21))
+
+
 async def test_time_that_the_streams_hold_is_read_from_them(client: Client, sink: RedisSink, reader: Reader) -> None:
     await sink.write(Batch(trades=[stores.run_of(trades_from(1, 20))]))
 

@@ -88,7 +88,7 @@ class Memory:
         self.key = klines_of(symbol, interval)
         self.exchange = exchange
         self.shape: Shape = shape_of(window, channels, embedding)
-        self._candles = Candles(Path(folder), Header(exchange, symbol, interval, embedding), self.shape)
+        self._candles = Candles(Path(folder), Header(exchange, self.key.symbol, interval, embedding), self.shape)
 
     def __len__(self) -> int:
         """Candles."""

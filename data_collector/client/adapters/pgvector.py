@@ -32,6 +32,9 @@ __all__ = ["PgVectorStore", "StoredHit"]
 
 TABLE: Final = "market_memory"
 
+Tell = Callable[[Memory, datetime], None]
+"""Which memory, and what time has been reached."""
+
 
 class _Synced(Struct):
     """How far a memory is in the table."""
@@ -54,29 +57,16 @@ class PgVectorStore:
         self._tables: dict[str, VectorTable] = {}
         self._synced: WeakKeyDictionary[Memory, _Synced] = WeakKeyDictionary()
 
-    def sync(self, memory: Memory, tell: Callable[[datetime], None] | None = None) -> int:
-        """Write what the table lacks of a memory, and what was corrected; returns how many vectors were written.
+    def sync(self, *memories: Memory, tell: Tell | None = None) -> int:
+        """Write what the table lacks of memories, and what was corrected; returns how many vectors were written.
 
         It goes on where the table ends. `tell` is called with the time that has been reached, page by page. The first
-        time the index is built, which takes minutes for hundreds of thousands of windows.
+        time the index is built behind all of them, which takes minutes for hundreds of thousands of windows.
         """
-        known = self._synced.get(memory)
-        corrections = len(memory.corrections)
-        if known is None:
-            begin_ms, newest_ms, written = *self._begin_ms(memory), 0
-        else:
-            begin_ms, newest_ms, written = known.newest_ms + 1, known.newest_ms, self._correct(memory, known)
-        for page in memory.vector_pages(begin_ms):
-            if len(page.open_ms):
-                first_ms = int(page.open_ms[0]) if begin_ms is None else begin_ms
-                newest_ms = int(page.open_ms[-1])
-                written += self._put(memory, page, first_ms, newest_ms)
-                begin_ms = newest_ms + 1
-                if tell is not None:
-                    tell(time_of(newest_ms))
-        if known is None:
-            self._thread.run(self._table(memory).index())
-        self._synced[memory] = _Synced(newest_ms, corrections)
+        is_first = any(memory not in self._synced for memory in memories)
+        written = sum(self._write(memory, tell) for memory in memories)
+        if is_first:
+            self._thread.run(self._table(memories[0]).index())
         return written
 
     def similar(
@@ -113,6 +103,24 @@ class PgVectorStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _write(self, memory: Memory, tell: Tell | None) -> int:
+        known = self._synced.get(memory)
+        corrections = len(memory.corrections)
+        if known is None:
+            begin_ms, newest_ms, written = *self._begin_ms(memory), 0
+        else:
+            begin_ms, newest_ms, written = known.newest_ms + 1, known.newest_ms, self._correct(memory, known)
+        for page in memory.vector_pages(begin_ms):
+            if len(page.open_ms):
+                first_ms = int(page.open_ms[0]) if begin_ms is None else begin_ms
+                newest_ms = int(page.open_ms[-1])
+                written += self._put(memory, page, first_ms, newest_ms)
+                begin_ms = newest_ms + 1
+                if tell is not None:
+                    tell(memory, time_of(newest_ms))
+        self._synced[memory] = _Synced(newest_ms, corrections)
+        return written
 
     def _begin_ms(self, memory: Memory) -> tuple[int | None, int]:
         """From where on windows are compared with the table's, and when its newest one begins."""

@@ -10,7 +10,7 @@ from data_collector.client.reading.history import Stretch
 from data_collector.client.reading.market import Market, Source
 from data_collector.client.terms.policy import GapPolicy, checked_policy
 from data_collector.client.terms.position import position_of
-from data_collector.client.terms.series import klines_of, series_of
+from data_collector.client.terms.series import klines_of, series_of, trades_of
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS
 from data_collector.model.keys import Key
@@ -31,7 +31,7 @@ def trades_stretch(
     source: Source,
 ) -> Stretch:  # fmt: skip
     """Trades."""
-    return _stretch_of(Key("trade", symbol), start, end, limit, gaps, source, after)
+    return _stretch_of(trades_of(symbol), start, end, limit, gaps, source, after)
 
 
 def _stretch_of(

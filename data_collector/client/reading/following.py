@@ -8,6 +8,7 @@ meaning of a record, its trade id or its open time. What the streams do not hold
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
@@ -32,7 +33,7 @@ from data_collector.client.reading.streams import (
 )
 from data_collector.client.reading.symbols import check_collected, check_known, silent
 from data_collector.client.records import Gap, Item, Kline, ms_of
-from data_collector.client.terms.policy import Filling, GapPolicy
+from data_collector.client.terms.policy import Filling, GapPolicy, parts_of
 from data_collector.client.terms.position import (
     START,
     KlinesPlace,
@@ -145,8 +146,9 @@ class Following:
 
     def hand_on(self, stream: Stream, items: Sequence[Item]) -> Run:
         """Items of history."""
-        for item in items:
-            if len(self.items) >= BATCH_ITEMS or (isinstance(item, Gap) and self._wanted.gaps == "raise"):
+        is_filled = self._wanted.gaps == "fill"
+        for item in chain.from_iterable(parts_of(each, BATCH_ITEMS) if is_filled else (each,) for each in items):
+            if len(self.items) >= BATCH_ITEMS or (isinstance(item, Gap) and self._wanted.gaps in ("raise", "fill")):
                 yield from self.flush()
             stream.note(item)
             self.items.append(item)
@@ -234,7 +236,7 @@ class Following:
         yield from self._take_pasts(pasts)
 
     def _replay(self, end_ms: int) -> Run:
-        closed_ms = None if end_ms == LATEST_MS else min(end_ms, self._wanted.now_ms - BEHIND_MS)
+        closed_ms = None if end_ms == LATEST_MS else self._wanted.now_ms - BEHIND_MS
         pasts = [(stream, past) for stream in self._streams for past in stream.past(end_ms, closed_ms)]
         yield from self._take_pasts(pasts)
         if not self._wanted.position.places:
@@ -328,7 +330,8 @@ class Following:
 
 
 def _hint(start: Literal["earliest"] | int) -> str:
-    return START if start == "earliest" else f"{start}-0"
+    """A time is behind the one that stands for the oldest entry."""
+    return START if start == "earliest" else f"{max(1, start)}-0"
 
 
 def _known(opens: Mapping[str, int | None]) -> dict[str, int]:

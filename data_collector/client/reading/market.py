@@ -12,7 +12,7 @@ from data_collector.client.reading.questions import Plan
 from data_collector.client.reading.stored import ApiStored, Stored
 from data_collector.client.reading.symbols import Called, Joined, Sides, known_symbols, newest
 from data_collector.client.records import Latest
-from data_collector.client.terms.series import store_keys
+from data_collector.client.terms.series import store_keys, symbol_of
 
 Source = Literal["auto", "database", "http"]
 
@@ -47,7 +47,7 @@ class Market:
     def latest(self, symbol: str) -> Plan[Latest]:
         """As the client gives it."""
         yield from self.joined.meet()
-        return (yield from newest(self.keys, self.called, self.exchange, symbol))
+        return (yield from newest(self.keys, self.called, self.exchange, symbol_of(symbol)))
 
     def stores(self, source: Source = "auto") -> Sequence[Stored]:
         """Where history is, in the order in which it is asked. Raises `WrongQuestion`."""

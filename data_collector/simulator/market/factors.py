@@ -38,7 +38,7 @@ ECHO_FADES_MINUTES = 15.0
 ECHO = 2.0
 """How much more variance there is right after a jump."""
 
-DAYS_KEPT = 4
+DAYS_KEPT = 2
 
 
 class FactorDay(Struct, frozen=True):

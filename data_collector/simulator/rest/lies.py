@@ -15,12 +15,12 @@ OVERLAP_STEP_MS = 1000
 
 def lying_query(query: Mapping[str, str], fault: RestFault, now_ms: int) -> Mapping[str, str]:
     """The question that is answered in place of the one that was asked."""
-    if fault.kind == "newest":
+    first, start = query.get("fromId", ""), query.get("startTime", "")
+    if fault.kind == "newest" and start.isascii() and start.isdigit():
         oldest_ms = max(0, now_ms - fault.span * longest_ms(query.get("interval", "")))
-        return {**query, "startTime": str(max(oldest_ms, int(query.get("startTime", "0"))))}
+        return {**query, "startTime": str(max(oldest_ms, int(start)))}
     if fault.kind != "overlap":
         return query
-    first, start = query.get("fromId", ""), query.get("startTime", "")
     if first.isascii() and first.isdigit():
         return {**query, "fromId": str(max(0, int(first) - fault.span))}
     if start.isascii() and start.isdigit():
