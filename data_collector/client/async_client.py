@@ -51,6 +51,10 @@ class AsyncClient:
         """Those of which the store holds anything."""
         return await self._answering.finish(self._market.begun().symbols())
 
+    async def market(self) -> str | None:
+        """What the store is filled from, as positions have it: `https://api.binance.com`; None where nobody tells."""
+        return await self._answering.finish(self._market.begun().filled_from())
+
     async def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
         return await self._answering.finish(self._market.begun().latest(symbol))

@@ -50,6 +50,10 @@ class Client:
         """Those of which the store holds anything."""
         return self._answering.finish(self._market.begun().symbols())
 
+    def market(self) -> str | None:
+        """What the store is filled from, as positions have it: `https://api.binance.com`; None where nobody tells."""
+        return self._answering.finish(self._market.begun().filled_from())
+
     def latest(self, symbol: str) -> Latest:
         """The newest price and the statistics of 24 hours."""
         return self._answering.finish(self._market.begun().latest(symbol))

@@ -12,23 +12,28 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from typer.testing import CliRunner
 
-from data_collector.client import Client, UnknownSymbol, WrongQuestion
+from data_collector.cli.app import command_line
+from data_collector.client import Client, UnknownSymbol, WrongQuestion, WrongStore
 from data_collector.client.adapters import memory as memory_module
 from data_collector.client.adapters.memory import Memory
 from data_collector.client.adapters.remembering.candle_file import HEADER_BYTES, ROW
 from data_collector.client.records import ms_of
+from data_collector.model.errors import Misconfigured
+from data_collector.model.store_url import StoreAddress
 from data_collector.sinks.redis.sink import RedisSink
 from tests.contract import stores
 from tests.contract.client_items import MINUTES
-from tests.contract.stores import Reader
+from tests.contract.stores import SOURCE, Reader
 from tests.contract.test_client_history import at, service
+from tests.contract.test_client_markets import ELSEWHERE, replace
 from tests.contract.test_http_series import writer_of
 from tests.docs.tree import ROOT
 from tests.integration.postgres_server import execute
 from tests.integration.waiting import until
 from tests.market import SYMBOL, kline
-from tests.unit.client.adapters.candles import walk
+from tests.unit.client.adapters.candles import candle, walk
 
 __all__ = ["service"]
 
@@ -134,6 +139,48 @@ def test_client_of_another_exchange_is_refused(address: str, tmp_path: Path) -> 
         pytest.raises(WrongQuestion, match='give it exchange="kraken"'),
     ):
         memory.fill(client)
+
+
+async def test_memory_of_another_market_is_refused(
+    client: Client, sink: RedisSink, store_address: StoreAddress, reader: Reader, dsn: str, tmp_path: Path
+) -> None:
+    """A demo that began anew: the same symbol and times, other prices. Neither history nor live candles are mixed."""
+    sentence = f"BTCUSDT-1m.candles holds candles of {SOURCE}, and .* come from {ELSEWHERE}: .* delete the file"
+    await sink.write(stores.klines(kline(0)))
+    await put(dsn, *range(100))
+    with Memory(tmp_path, SYMBOL, "1m") as memory:
+        memory.fill(client)
+        position = memory.position
+        await replace(store_address, reader)
+        execute(dsn, "update market_data_ohlcv set close = 45000.5")
+        await put(dsn, 100)
+        with pytest.raises(WrongStore, match=sentence):
+            memory.fill(client)
+        with pytest.raises(WrongStore, match=sentence), client.live(MINUTES) as live:
+            memory.follow(live)
+        with pytest.raises(WrongStore, match=f"is of {SOURCE}, and the store .* from {ELSEWHERE}"):
+            client.live(MINUTES, position=position)
+        assert closes(memory) == [float(price) for price in PRICES[:100]]
+    with Memory(tmp_path / "anew", SYMBOL, "1m") as memory:
+        assert memory.fill(client) == 101
+
+
+def test_command_names_the_market_of_its_file(
+    address: str, reader: Reader, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is of the demo before."""
+    reader.client.set("collector:source", SOURCE)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"REDIS_URL": address, "DATABASE_URL": dsn, "VAR_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    with Memory(tmp_path / "memory", SYMBOL, "1m") as memory:
+        memory._candles.join(ELSEWHERE)
+        memory.take([candle(0, 1.0, 1.0, 1.0, 1.0)])
+
+    for words in (["similar", SYMBOL], ["--vectors", "--symbols", SYMBOL]):
+        ended = CliRunner().invoke(command_line(["memory"]), ["memory", *words])
+        assert isinstance(ended.exception, Misconfigured)
+        assert f"holds candles of {ELSEWHERE}, and" in str(ended.exception)
 
 
 async def test_live_candles_follow_upon_history_without_a_seam(

@@ -18,7 +18,7 @@ from data_collector.client.client import Client
 from data_collector.client.errors import NotInstalled, TooLarge, WrongQuestion
 from data_collector.client.live import Live
 from data_collector.client.records import CALENDAR, Item, Kline, Revision, ms_of, time_of
-from data_collector.client.terms.position import KlinesPlace, Position, position_text
+from data_collector.client.terms.position import KlinesPlace, Position, position_of, position_text
 from data_collector.client.terms.series import EXCHANGE, klines_of, store_keys
 from data_collector.client.terms.times import Time, now_ms, time_ms
 from data_collector.model.calendar import LATEST_MS, LENGTHS_MS
@@ -42,7 +42,7 @@ from data_collector.client.adapters.remembering.candle_file import (
 from data_collector.client.adapters.remembering.candles import Candles
 from data_collector.client.adapters.remembering.outcomes import drawn_windows, forecast_of
 from data_collector.client.adapters.remembering.screen import Integers, Mask, Singles
-from data_collector.client.adapters.remembering.search import nearest
+from data_collector.client.adapters.remembering.search import check_numbers, nearest
 from data_collector.client.adapters.remembering.shape import EMBEDDING, Shape, shape_of
 from data_collector.client.adapters.remembering.windows import VectorPage, Windows
 
@@ -61,8 +61,6 @@ GAPS_ASKED: Final = 100
 """The newest ones, which history may have closed since."""
 
 PAGE_CANDLES: Final = 200_000
-
-K_MAX: Final = 10_000
 
 PAGE_VECTORS: Final = 5000
 
@@ -105,7 +103,8 @@ class Memory:
         if not len(self):
             return None
         place = KlinesPlace({self.key.kline_interval: int(self._windows.open_ms[len(self) - 1])})
-        return position_text(Position({store_keys(self.exchange).key("stream", self.key.symbol): place}))
+        places = {store_keys(self.exchange).key("stream", self.key.symbol): place}
+        return position_text(Position(places, self._candles.file.market or None))
 
     @property
     def first(self) -> datetime | None:
@@ -131,13 +130,15 @@ class Memory:
 
         That is what came before its first candle (from `start` on, by default from the first one that there is), what
         lies in its gaps, and what came since; of the newest ones that it has, it takes corrections. `tell` is called
-        with the open time that has been reached, now and then. Raises `Away`; what was taken stays.
+        with the open time that has been reached, now and then. Raises `Away`; what was taken stays. Raises `WrongStore`
+        where the file is of another market than the client's.
         """
         self._check_client(client)
-        self._candles.lock()
+        self._candles.join(client.market())
         added = 0
         for begin_ms, end_ms in self._lacking(client, start):
             for rows in _pages_of(client, self.key, begin_ms, end_ms):
+                self._candles.join(client.market())
                 added += self._candles.merge(rows)
                 if tell is not None and len(rows):
                     tell(time_of(int(rows["open_ms"][-1])))
@@ -147,10 +148,14 @@ class Memory:
         """Take candles as they close, until `live` is closed; returns how many were added.
 
         `client.live("BTCUSDT:1m", position=memory.position)` goes on behind the newest one; with `revisions=True`
-        what is corrected later is corrected here too.
+        what is corrected later is corrected here too. Raises `WrongStore` as `fill`.
         """
-        self._candles.lock()
-        return sum(self.take(batch.items) for batch in live.batches())
+        self._candles.join(position_of(live.position).source)
+        added = 0
+        for batch in live.batches():
+            self._candles.join(position_of(batch.position).source)
+            added += self.take(batch.items)
+        return added
 
     def take(self, items: Iterable[Item]) -> int:
         """Candles of a live stream, for who reads it himself; what is of other series is passed over."""
@@ -249,7 +254,7 @@ class Memory:
     ) -> _Asked:
         """Raises `WrongQuestion` and `NoShape`."""
         exclusion = self.shape.window if exclusion is None else exclusion
-        _check_numbers(k, horizons, exclusion, scale)
+        check_numbers(k, horizons, exclusion, scale)
         first = self._window_at(at)
         horizon = max(horizons, default=0)
         counting = self._windows.counting(_known(first, exclusion, horizon), horizon)
@@ -354,18 +359,6 @@ class _Asked(Struct, frozen=True):
 def _known(first: int, exclusion: int, horizon: int) -> int:
     """How many windows lie apart from window `first`, with a horizon that ended when that one did."""
     return max(0, first - max(exclusion, horizon, 1) + 1)
-
-
-def _check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple[float, float] | None) -> None:
-    """Raise `WrongQuestion`."""
-    if not 1 <= k <= K_MAX:
-        raise WrongQuestion(f"k={k} is no number of windows from 1 to {K_MAX:,}.")
-    if any(horizon < 1 for horizon in horizons):
-        raise WrongQuestion(f"horizons={tuple(horizons)} are to be candles, 1 at least.")
-    if exclusion < 0:
-        raise WrongQuestion(f"exclusion={exclusion} is no number of candles.")
-    if scale is not None and not 0 <= scale[0] <= scale[1]:
-        raise WrongQuestion(f"scale={scale} is to be the lowest and the highest ratio, such as (0.5, 2.0).")
 
 
 def _pages_of(client: Client, key: Key, begin_ms: int, end_ms: int | None) -> Iterator[Rows]:

@@ -49,6 +49,13 @@ class Market:
         yield from self.joined.meet()
         return (yield from newest(self.keys, self.called, self.exchange, symbol_of(symbol)))
 
+    def filled_from(self) -> Plan[str | None]:
+        """As the client gives it."""
+        yield from self.joined.look()
+        if self.joined.source is None:
+            yield from self.joined.meet()
+        return self.joined.source
+
     def stores(self, source: Source = "auto") -> Sequence[Stored]:
         """Where history is, in the order in which it is asked. Raises `WrongQuestion`."""
         if source not in get_args(Source):

@@ -16,9 +16,9 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from data_collector.client.errors import Away, WrongQuestion
+from data_collector.client.errors import Away, WrongQuestion, WrongStore
 from data_collector.client.terms.series import EXCHANGE
 
 ROW: Final = np.dtype(
@@ -54,6 +54,8 @@ class Header(Struct, frozen=True):
     interval: str
     embedding: str
     format: str = _FORMAT
+    market: str = ""
+    """What the store of its candles was filled from, as a position has it; empty where nobody has told."""
 
     @property
     def file_name(self) -> str:
@@ -69,7 +71,7 @@ class Header(Struct, frozen=True):
         """As it stands in the file."""
         text = msgspec.json.encode(self)
         if len(text) >= HEADER_BYTES:
-            raise WrongQuestion(f"The name of {self.symbol[:40]} is too long for a file of a memory.")
+            raise WrongQuestion(f"The name of {self.symbol[:40]} or of its market is too long for a file of a memory.")
         return text.ljust(HEADER_BYTES - 1) + b"\n"
 
 
@@ -86,6 +88,11 @@ class CandleFile:
         """Of whole rows whose times rise."""
         header.line  # noqa: B018
         self.reopen()
+
+    @property
+    def market(self) -> str:
+        """Of its candles; empty where nobody has told."""
+        return self._header.market
 
     @property
     def state(self) -> tuple[int, ...]:
@@ -124,6 +131,7 @@ class CandleFile:
         assert self._descriptor is not None, "it was made"
         self._take_lock(self._descriptor)
         # What was read before the lock may have grown since.
+        self._check_header(self._descriptor)
         self._measure(self._descriptor)
         try:
             if os.fstat(self._descriptor).st_size < HEADER_BYTES:
@@ -132,6 +140,27 @@ class CandleFile:
         except OSError as error:
             raise self._away(error) from None
         self.is_locked = True
+
+    def check_market(self, market: str) -> None:
+        """Raise `WrongStore` where its candles are of another one."""
+        if self.count and self.market not in ("", market):
+            raise WrongStore(
+                f"{self.path} holds candles of {self.market}, and those to be added come from {market}: the candles of "
+                "one market do not go on in another. Choose another folder, or delete the file."
+            )
+
+    def take_market(self, market: str) -> None:
+        """Its candles are of this one from now on. The file is locked. Raises `WrongStore`."""
+        assert self._descriptor is not None
+        assert self.is_locked
+        self.check_market(market)
+        if self.market != market:
+            header = structs.replace(self._header, market=market)
+            try:
+                os.pwrite(self._descriptor, header.line, 0)
+            except OSError as error:
+                raise self._away(error) from None
+            self._header = header
 
     def write(self, first: int, rows: Rows) -> None:
         """From row `first` on, at most behind the last one. The file is locked."""
@@ -177,6 +206,7 @@ class CandleFile:
         self._descriptor, self.is_locked, self.count = None, False, 0
 
     def _opened(self, flags: int) -> None:
+        self._header = structs.replace(self._header, market="")
         try:
             self._descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
@@ -214,11 +244,12 @@ class CandleFile:
             found = msgspec.json.decode(line, type=Header)
         except msgspec.MsgspecError:
             raise WrongFile(f"{self.path} is no file of a memory: move it away, or choose another folder.") from None
-        if found != self._header:
+        if structs.replace(found, market="") != structs.replace(self._header, market=""):
             raise WrongFile(
                 f"{self.path} holds {found.interval} candles of {found.symbol} ({found.exchange}, {found.embedding}, "
                 f"{found.format}): move it away, or choose another folder."
             )
+        self._header = found
 
     def _measure(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size

@@ -39,6 +39,16 @@ class Candles:
             if self.file.state != before:
                 self.windows = self._taken()
 
+    def join(self, market: str | None) -> None:
+        """What comes next is of this market, None where nobody knows; the file is locked. Raises `WrongStore`."""
+        if market is None:
+            self.lock()
+            return
+        # Also who may not write asks about this market.
+        self.file.check_market(market)
+        self.lock()
+        self.file.take_market(market)
+
     def merge(self, rows: Rows) -> int:
         """Rows in order: new ones behind the last, corrected ones in their place, late ones between.
 

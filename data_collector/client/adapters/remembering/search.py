@@ -9,9 +9,24 @@ import numpy as np
 
 from data_collector.client.adapters.remembering.screen import ROUNDING, Bounds, Integers
 from data_collector.client.adapters.remembering.shape import Floats
+from data_collector.client.errors import WrongQuestion
+
+K_MAX: Final = 10_000
 
 LOOKED_INTO: Final = 24
 """Groups of windows per hit that is wanted, to begin with: a hit hides those that begin close to it."""
+
+
+def check_numbers(k: int, horizons: Sequence[int], exclusion: int, scale: tuple[float, float] | None) -> None:
+    """Raise `WrongQuestion`."""
+    if not 1 <= k <= K_MAX:
+        raise WrongQuestion(f"k={k} is no number of windows from 1 to {K_MAX:,}.")
+    if any(horizon < 1 for horizon in horizons):
+        raise WrongQuestion(f"horizons={tuple(horizons)} are to be candles, 1 at least.")
+    if exclusion < 0:
+        raise WrongQuestion(f"exclusion={exclusion} is no number of candles.")
+    if scale is not None and not 0 <= scale[0] <= scale[1]:
+        raise WrongQuestion(f"scale={scale} is to be the lowest and the highest ratio, such as (0.5, 2.0).")
 
 
 def nearest(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from data_collector.client import Away, Epoch, Item, Revision, WrongQuestion
+from data_collector.client import Away, Epoch, Item, Revision, WrongQuestion, WrongStore
 from data_collector.client.adapters.memory import FileAway, FileInUse, Memory, WrongFile
 from data_collector.client.adapters.remembering.candle_file import HEADER_BYTES, ROW
 from tests.docs.tree import ROOT
@@ -59,6 +59,60 @@ def test_position_is_behind_the_newest_candle(tmp_path: Path) -> None:
 
     assert memory.position == '{"v":1,"stream:BTCUSDT":{"1m":"2024-01-01T13:39:00+00:00","@":"0-0"}}'
     assert other.position == '{"v":1,"kraken:stream:BTC/USD":{"1m":"2024-01-01T12:00:00+00:00","@":"0-0"}}'
+
+
+def test_candles_of_another_market_are_refused_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    """A demo that began anew has the same symbols and times, and other prices. The sentence names both and the cure."""
+    with Memory(tmp_path, SYMBOL, "1m") as memory:
+        memory._candles.join("the market 1")
+        feed(memory, klines(walk(100)))
+        assert (memory.position or "").startswith('{"v":1,"source":"the market 1","stream:BTCUSDT":{')
+    before = (tmp_path / NAME).read_bytes()
+    sentence = f"{NAME} holds candles of the market 1, and .* come from the market 2: .* another folder, or delete"
+
+    with Memory(tmp_path, SYMBOL, "1m") as writer:
+        writer._candles.join(None)
+        reader = Memory(tmp_path, SYMBOL, "1m")
+        for memory in (writer, reader):
+            with pytest.raises(WrongStore, match=sentence):
+                memory._candles.join("the market 2")
+        with pytest.raises(FileInUse):
+            reader._candles.join("the market 1")
+        writer._candles.join("the market 1")
+
+    assert (tmp_path / NAME).read_bytes() == before
+
+
+def test_file_that_knows_no_market_is_of_the_first_that_fills_it(tmp_path: Path) -> None:
+    """One that was written before files named their market, or while nobody told it; and one that is still empty."""
+    with Memory(tmp_path, SYMBOL, "1m") as memory:
+        feed(memory, klines(walk(100)))
+    whole = (tmp_path / NAME).read_bytes()
+    header = whole[:HEADER_BYTES].replace(b',"market":""', b"").rstrip().ljust(HEADER_BYTES - 1) + b"\n"
+    (tmp_path / NAME).write_bytes(header + whole[HEADER_BYTES:])
+    early = Memory(tmp_path, SYMBOL, "1m")
+    with Memory(tmp_path, SYMBOL, "1m") as memory, Memory(tmp_path / "empty", SYMBOL, "1m") as empty:
+        memory._candles.join("the market 1")
+        assert len(memory) == 100
+        empty._candles.join("the market 1")
+        empty._candles.join("the market 2")
+        feed(empty, klines(walk(100)))
+
+    with pytest.raises(WrongStore, match="candles of the market 1"):
+        early._candles.join("the market 2")
+    with pytest.raises(WrongStore, match="candles of the market 2"):
+        empty._candles.join("the market 1")
+
+
+def test_late_candle_leaves_the_market_in_the_file(tmp_path: Path) -> None:
+    candles = klines(walk(100))
+    with Memory(tmp_path, SYMBOL, "1m") as memory:
+        memory._candles.join("the market 1")
+        feed(memory, [*candles[:50], *candles[51:]])
+        memory.take([candles[50]])
+
+    with pytest.raises(WrongStore, match="candles of the market 1"):
+        Memory(tmp_path, SYMBOL, "1m")._candles.join("the market 2")
 
 
 def test_torn_row_is_cut_off_by_the_next_writer_and_read_by_nobody(tmp_path: Path) -> None:
