@@ -98,7 +98,7 @@ class Factor:
         paths[:, 1:] = led[:, :-1]
         for minute in np.flatnonzero(day.jumps[inside]):
             place = 1 + int(part(drawn(self._jump, np.array([hour * HOUR_MINUTES + minute])), 8, 16)[0]) % (STEPS - 1)
-            paths[minute, place:] += day.jumps[first + minute]
+            paths[int(minute), place:] += day.jumps[first + int(minute)]
         return paths
 
 

@@ -157,7 +157,7 @@ class Windows:
         for at in range(0, len(starts), piece):
             for name, weight in self.shape.parts:
                 shapes = self._shapes(name, starts[at : at + piece])
-                found[at : at + piece] += weight * np.add.reduce(shapes * unit[name], axis=1)
+                found[at : at + piece] += weight * np.sum(shapes * unit[name], axis=1)
         return np.clip(np.round(found, DIGITS), -1.0, 1.0).astype(np.float64)
 
     def vectors(self, starts: Integers) -> npt.NDArray[np.float32]:
@@ -230,5 +230,5 @@ def _centred(values: Floats) -> tuple[Floats, Floats]:
     # By row, contiguous and on its own, so that the bits do not depend on which rows are computed together.
     distances = np.empty(values.shape)
     np.subtract(values, values[:, :1], out=distances)
-    distances -= np.add.reduce(distances, axis=1, keepdims=True) / values.shape[1]
-    return distances, np.sqrt(np.add.reduce(distances * distances, axis=1))
+    distances -= np.sum(distances, axis=1, keepdims=True) / values.shape[1]
+    return distances, np.sqrt(np.sum(distances * distances, axis=1))
